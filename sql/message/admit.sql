@@ -1,0 +1,61 @@
+-- Decides each send of a batch on a snapshot taken after its channel was locked, mints an
+-- ms_id for every new one and claims its client id.
+-- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element a send, in order
+-- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved
+WITH item AS MATERIALIZED (
+    SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ord
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
+         WITH ORDINALITY AS i (channel_id, sender, client_id, digest, ord)
+),
+judged AS MATERIALIZED (
+    -- A known client id is a repeat whatever has happened to its sender since.
+    SELECT item.*, c.last_ms_id,
+           CASE WHEN known.sender IS NOT NULL THEN 'repeated'
+                WHEN u.user_id IS NULL THEN 'unknown_user'
+                WHEN m.user_id IS NULL THEN 'unknown_channel'
+                WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
+                WHEN lag(item.ord) OVER (PARTITION BY item.sender, item.client_id ORDER BY item.ord) IS NOT NULL
+                    THEN 'repeated'
+                ELSE 'admitted' END AS outcome
+    FROM item
+    LEFT JOIN t_im_client_id known ON known.sender = item.sender AND known.client_id = item.client_id
+    LEFT JOIN t_im_user u ON u.user_id = item.sender AND u.active
+    LEFT JOIN t_im_channel c ON c.channel_id = item.channel_id
+    LEFT JOIN t_im_channel_user m
+           ON m.channel_id = item.channel_id AND m.user_id = item.sender AND m.to_seq IS NULL
+),
+moment AS MATERIALIZED (
+    SELECT greatest((extract(epoch FROM im_clock()) * 1000)::bigint, (ms_id >> 22) + 1) AS ms
+    FROM t_im_horizon
+),
+drawn AS MATERIALIZED (
+    SELECT ordered.*, nextval('im_ms_sequence') AS draw
+    FROM (SELECT * FROM judged WHERE outcome = 'admitted' ORDER BY ord) AS ordered
+),
+based AS (
+    SELECT drawn.*, moment.ms, min(draw) OVER (PARTITION BY channel_id) AS first_draw
+    FROM drawn, moment
+),
+minted AS MATERIALIZED (
+    -- Milliseconds above, sequence below. If that is not above the channel's last id, the
+    -- milliseconds are raised, never the sequence; a wrap of the sequence carries into them.
+    SELECT based.*,
+           ((CASE WHEN (ms << 22) + (first_draw & 4194303) > last_ms_id THEN ms
+                  ELSE (last_ms_id >> 22) + 1 END) << 22)
+           + draw - (first_draw & ~4194303::bigint) AS ms_id
+    FROM based
+),
+claimed AS (
+    -- Sorted, so that two replicas claiming the same ids never wait for each other in a ring.
+    INSERT INTO t_im_client_id (sender, client_id, ms_id, digest)
+    SELECT sender, client_id, ms_id, digest FROM minted ORDER BY sender, client_id
+    ON CONFLICT (sender, client_id) DO NOTHING
+    RETURNING ms_id
+)
+SELECT judged.ord,
+       CASE WHEN minted.ord IS NOT NULL AND minted.ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated'
+            ELSE judged.outcome END AS outcome,
+       minted.ms_id
+FROM judged
+LEFT JOIN minted USING (ord)
+ORDER BY judged.ord

@@ -1,0 +1,75 @@
+-- Stores the admitted sends of a batch: seq, message, the channel's head, the sender's
+-- count; ledger rows and queue row at once for small channels, a fan-out for the rest.
+-- $1 ms_ids, $2 channel ids, $3 senders, $4 types, $5 contents, $6 previews
+-- $7 most members a channel may have for its ledger rows to be written here
+-- $8 most ledger rows written here, all channels together
+-- $9 most (message, receiver) pairs of one queue row
+-- $10 the callback that pushes are queued for, or null
+WITH item AS MATERIALIZED (
+    SELECT i.*
+    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[])
+         AS i (ms_id, channel_id, sender, ms_type, content, preview)
+),
+channel AS MATERIALIZED (
+    -- A channel whose fan-out is pending lets nothing overtake it.
+    SELECT c.channel_id, c.last_seq, c.last_server_time, c.member_count,
+           c.member_count > $7::integer
+           OR EXISTS (SELECT FROM t_im_fanout f WHERE f.channel_id = c.channel_id)
+           OR sum(c.member_count::bigint * n.messages) OVER (ORDER BY c.member_count, c.channel_id) > $8::integer
+               AS deferred
+    FROM (SELECT channel_id, count(*) AS messages FROM item GROUP BY channel_id) AS n
+    JOIN t_im_channel c USING (channel_id)
+),
+placed AS MATERIALIZED (
+    SELECT item.*, channel.deferred, channel.member_count,
+           channel.last_seq + row_number() OVER in_channel AS seq,
+           greatest(moment.now, channel.last_server_time + interval '1 microsecond')
+               + (row_number() OVER in_channel - 1) * interval '1 microsecond' AS server_time,
+           coalesce(s.sent_count, 0)
+               + row_number() OVER (PARTITION BY item.channel_id, item.sender ORDER BY item.ms_id) AS sender_count
+    FROM item
+    JOIN channel USING (channel_id)
+    LEFT JOIN t_im_channel_sender s ON s.channel_id = item.channel_id AND s.user_id = item.sender
+    CROSS JOIN (SELECT im_clock() AS now) AS moment
+    WINDOW in_channel AS (PARTITION BY item.channel_id ORDER BY item.ms_id)
+),
+stored AS (
+    INSERT INTO t_im_message (ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content)
+    SELECT ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content FROM placed
+),
+headed AS (
+    UPDATE t_im_channel c
+    SET last_seq = p.seq, last_ms_id = p.ms_id, last_server_time = p.server_time,
+        last_sender = p.sender, last_type = p.ms_type, last_preview = p.preview
+    FROM (SELECT DISTINCT ON (channel_id) * FROM placed ORDER BY channel_id, seq DESC) AS p
+    WHERE c.channel_id = p.channel_id
+),
+counted AS (
+    INSERT INTO t_im_channel_sender (channel_id, user_id, sent_count, last_sent_seq)
+    SELECT channel_id, sender, max(sender_count), max(seq) FROM placed GROUP BY channel_id, sender
+    ON CONFLICT (channel_id, user_id) DO UPDATE
+    SET sent_count = EXCLUDED.sent_count, last_sent_seq = EXCLUDED.last_sent_seq
+),
+ledger AS (
+    INSERT INTO t_im_message_push (ms_id, receiver, channel_id, last_modified_time)
+    SELECT p.ms_id, m.user_id, p.channel_id, p.server_time
+    FROM placed p
+    JOIN t_im_channel_user m ON m.channel_id = p.channel_id AND m.to_seq IS NULL AND m.user_id <> p.sender
+    WHERE NOT p.deferred
+),
+deferred AS (
+    INSERT INTO t_im_fanout (channel_id, seq, ms_id, sender)
+    SELECT channel_id, seq, ms_id, sender FROM placed WHERE placed.deferred
+),
+queued AS (
+    INSERT INTO t_im_push_queue (callback_id, channel_id, from_ms_id, to_ms_id, pairs, queued_at, due_at)
+    SELECT $10::text, channel_id, min(ms_id), max(ms_id), sum(member_count - 1), min(server_time), min(server_time)
+    FROM (SELECT placed.*,
+                 (row_number() OVER (PARTITION BY channel_id ORDER BY seq) - 1)
+                     * greatest(member_count - 1, 1) / $9::integer AS part
+          FROM placed WHERE NOT placed.deferred AND member_count > 1) AS ready
+    WHERE $10::text IS NOT NULL
+    GROUP BY channel_id, part
+    ORDER BY channel_id, part
+)
+SELECT ms_id, seq, server_time, deferred FROM placed

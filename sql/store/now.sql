@@ -1,0 +1,2 @@
+-- The clock messages are stamped by.
+SELECT im_clock()

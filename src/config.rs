@@ -1,0 +1,234 @@
+//! Settings: one commented default file, a file of the operator's, `IMPG_<KEY>` over both.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use figment::Figment;
+use figment::providers::{Env, Format, Toml};
+use serde::{Deserialize, Deserializer};
+
+/// The commented defaults, as printed by `im-push-gateway settings`.
+pub const DEFAULTS: &str = include_str!("config.default.toml");
+
+/// The replay window we promise; shorter memories of client ids are refused.
+const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
+
+/// Everything that can be set. `config.default.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub database_url: Secret,
+    pub database_pool_size: usize,
+    #[serde(rename = "database_wait_ms", deserialize_with = "millis")]
+    pub database_wait: Duration,
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "optional")]
+    pub metrics_listen: Option<SocketAddr>,
+
+    pub identity_mode: IdentityMode,
+    pub identity_preset: String,
+    pub identity_user_header: String,
+    pub identity_roles_header: String,
+    #[serde(deserialize_with = "list")]
+    pub trusted_peers: Vec<String>,
+    pub identity_secret: Secret,
+    pub unsafe_trust_every_peer: bool,
+    #[serde(deserialize_with = "list")]
+    pub hmac_secrets: Vec<Secret>,
+    #[serde(rename = "hmac_skew_ms", deserialize_with = "millis")]
+    pub hmac_skew: Duration,
+    pub jwt_issuer: String,
+    pub jwt_audience: String,
+    pub jwt_jwks_url: String,
+    #[serde(deserialize_with = "list")]
+    pub jwt_algorithms: Vec<String>,
+    pub jwt_user_claim: String,
+    pub jwt_roles_claim: String,
+    #[serde(rename = "jwt_refresh_ms", deserialize_with = "millis")]
+    pub jwt_refresh: Duration,
+
+    pub request_body_max_bytes: usize,
+    #[serde(rename = "request_timeout_ms", deserialize_with = "millis")]
+    pub request_timeout: Duration,
+    pub group_max_members: u32,
+
+    pub send_batch: usize,
+    pub send_lanes: usize,
+    pub send_queue: usize,
+    pub inline_members: u32,
+    pub inline_rows: u32,
+    pub fanout_chunk_rows: u32,
+    pub client_id_keep_days: u32,
+    pub partitions_ahead_days: u32,
+
+    pub callback_url: String,
+    #[serde(deserialize_with = "list")]
+    pub callback_secrets: Vec<Secret>,
+    #[serde(rename = "callback_timeout_ms", deserialize_with = "millis")]
+    pub callback_timeout: Duration,
+    pub callback_answer_max_bytes: usize,
+    pub callback_concurrency: usize,
+    pub callback_batch_pairs: u32,
+    pub callback_batch_rows: u32,
+    #[serde(rename = "callback_retry_base_ms", deserialize_with = "millis")]
+    pub callback_retry_base: Duration,
+    #[serde(rename = "callback_retry_max_ms", deserialize_with = "millis")]
+    pub callback_retry_max: Duration,
+    #[serde(rename = "callback_give_up_ms", deserialize_with = "millis")]
+    pub callback_give_up: Duration,
+    pub callback_breaker_failures: u32,
+    #[serde(rename = "callback_breaker_probe_ms", deserialize_with = "millis")]
+    pub callback_breaker_probe: Duration,
+    pub callback_keep_days: u32,
+
+    #[serde(rename = "poll_ms", deserialize_with = "millis")]
+    pub poll: Duration,
+    #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
+    pub shutdown_grace: Duration,
+    pub log: String,
+    pub log_format: LogFormat,
+}
+
+/// How a caller proves who they are; see the table "Who is calling" in the README.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IdentityMode {
+    Jwt,
+    Hmac,
+    Headers,
+}
+
+/// What log lines look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    Json,
+    Text,
+}
+
+/// A value that never shows itself in logs or errors.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value itself, for the one place that uses it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(value: String) -> Self {
+        Self(value)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "unset" } else { "[redacted]" })
+    }
+}
+
+/// Why the settings do not do.
+#[derive(Debug)]
+pub struct ConfigError(String);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "settings: {}", self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+impl Config {
+    /// Reads defaults, `file` if given, and the environment, and checks the whole once.
+    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut figment = Figment::from(Toml::string(DEFAULTS));
+        if let Some(path) = file {
+            if !path.is_file() {
+                return Err(ConfigError(format!("{} is not a file", path.display())));
+            }
+            figment = figment.merge(Toml::file_exact(path));
+        }
+        let env = Env::prefixed("IMPG_").ignore(&["config"]);
+        Self::checked(figment.merge(env))
+    }
+
+    /// The defaults with `overrides` (TOML) on top: what tests and the demo start from.
+    pub fn from_toml(overrides: &str) -> Result<Self, ConfigError> {
+        Self::checked(Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(overrides)))
+    }
+
+    fn checked(figment: Figment) -> Result<Self, ConfigError> {
+        let config: Self = figment.extract().map_err(|e| ConfigError(e.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let rules = [
+            (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
+            (self.database_pool_size < self.send_lanes + 2, "database_pool_size must be at least send_lanes + 2"),
+            (self.send_lanes == 0, "send_lanes must be at least 1"),
+            (self.send_batch == 0 || self.send_queue == 0, "send_batch and send_queue must be at least 1"),
+            (self.fanout_chunk_rows == 0, "fanout_chunk_rows must be at least 1"),
+            (self.callback_concurrency == 0, "callback_concurrency must be at least 1"),
+            (
+                self.callback_batch_pairs == 0 || self.callback_batch_rows == 0,
+                "callback_batch_pairs and callback_batch_rows must be at least 1",
+            ),
+            (
+                self.fanout_chunk_rows > self.callback_batch_pairs,
+                "fanout_chunk_rows must not exceed callback_batch_pairs: a batch takes whole chunks",
+            ),
+            (
+                self.client_id_keep_days < CLIENT_ID_KEEP_DAYS_MIN,
+                "client_id_keep_days must be at least 7: a send may be repeated that long",
+            ),
+            (
+                !self.callback_url.is_empty() && self.callback_secrets.is_empty(),
+                "callback_url needs callback_secrets: an unsigned push is worth nothing",
+            ),
+            (
+                !self.callback_url.is_empty() && url::Url::parse(&self.callback_url).is_err(),
+                "callback_url is not a URL",
+            ),
+        ];
+        match rules.into_iter().find(|(broken, _)| *broken) {
+            Some((_, reason)) => Err(ConfigError(reason.to_owned())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn millis<'de, D: Deserializer<'de>>(de: D) -> Result<Duration, D::Error> {
+    u64::deserialize(de).map(Duration::from_millis)
+}
+
+fn optional<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SocketAddr>, D::Error> {
+    let text = String::deserialize(de)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
+/// A list, or one string with commas as the environment gives it.
+fn list<'de, D: Deserializer<'de>, T: From<String> + Deserialize<'de>>(de: D) -> Result<Vec<T>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either<T> {
+        Many(Vec<T>),
+        One(String),
+    }
+    Ok(match Either::deserialize(de)? {
+        Either::Many(values) => values,
+        Either::One(text) => {
+            text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| T::from(s.to_owned())).collect()
+        }
+    })
+}

@@ -1,0 +1,159 @@
+//! One error type and one table: what went wrong, and what the caller is told (RFC 9457).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use tokio_postgres::error::SqlState;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What went wrong, in the caller's terms. Each kind is one stable problem type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    MalformedBody,
+    InvalidField,
+    InvalidParameter,
+    Unauthenticated,
+    UnknownUser,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    ClientIdReused,
+    ChannelDissolved,
+    TooLarge,
+    UnsupportedMediaType,
+    Timeout,
+    Unavailable,
+    Internal,
+}
+
+impl Kind {
+    /// Status, last part of the `type` URI, and title. The whole table of problems.
+    pub fn row(self) -> (u16, &'static str, &'static str) {
+        match self {
+            Self::MalformedBody => (400, "malformed-body", "The body is not the JSON it must be"),
+            Self::InvalidField => (422, "invalid-field", "A field of the body cannot be accepted"),
+            Self::InvalidParameter => (400, "invalid-parameter", "A parameter cannot be accepted"),
+            Self::Unauthenticated => (401, "unauthenticated", "The caller is not proven"),
+            Self::UnknownUser => (403, "unknown-user", "The directory does not know the caller, or they have left"),
+            Self::Forbidden => (403, "forbidden", "The caller may not do this"),
+            Self::NotFound => (404, "not-found", "There is no such thing, or not for this caller"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
+            Self::Conflict => (409, "conflict", "The present state does not allow this"),
+            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another message"),
+            Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
+            Self::TooLarge => (413, "too-large", "The request is too large"),
+            Self::UnsupportedMediaType => (415, "unsupported-media-type", "The body must be application/json"),
+            Self::Timeout => (503, "timeout", "The request took too long; it may be repeated"),
+            Self::Unavailable => (503, "unavailable", "The service cannot answer now; it may be repeated"),
+            Self::Internal => (500, "internal", "The service failed"),
+        }
+    }
+}
+
+/// A failure with what its caller may know and, apart from it, what only the log may.
+#[derive(Debug)]
+pub struct Error {
+    pub kind: Kind,
+    pub detail: Cow<'static, str>,
+    /// JSON pointer (RFC 6901) or parameter name of the culprit.
+    pub pointer: Option<String>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { kind, detail: detail.into(), pointer: None, source: None }
+    }
+
+    /// A field of the body, by JSON pointer, that cannot be accepted.
+    pub fn field(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, detail) }
+    }
+
+    /// A path or query parameter that cannot be accepted.
+    pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { pointer: Some(name.into()), ..Self::new(Kind::InvalidParameter, detail) }
+    }
+
+    pub fn not_found(what: &'static str) -> Self {
+        Self::new(Kind::NotFound, what)
+    }
+
+    pub fn unavailable(detail: &'static str) -> Self {
+        Self::new(Kind::Unavailable, detail)
+    }
+
+    /// A failure of ours: the cause is logged, the caller learns only that it happened.
+    pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..Self::new(Kind::Internal, "") }
+    }
+
+    /// What the log may know, and the caller not.
+    pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
+        self.source.as_deref()
+    }
+
+    /// The database's own code, if it was the database that failed.
+    pub fn sql_state(&self) -> Option<&SqlState> {
+        self.source.as_deref()?.downcast_ref::<tokio_postgres::Error>()?.code()
+    }
+
+    /// Whether the same work may succeed if simply done again: deadlock or serialisation.
+    pub fn is_contention(&self) -> bool {
+        matches!(self.sql_state(), Some(s) if *s == SqlState::T_R_DEADLOCK_DETECTED
+            || *s == SqlState::T_R_SERIALIZATION_FAILURE || *s == SqlState::LOCK_NOT_AVAILABLE)
+    }
+
+    /// Whether the database is away or going away, so that the fate of a commit is unclear.
+    pub fn is_unavailable(&self) -> bool {
+        self.kind == Kind::Unavailable
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (_, slug, _) = self.kind.row();
+        write!(f, "{slug}")?;
+        if !self.detail.is_empty() {
+            write!(f, ": {}", self.detail)?;
+        }
+        if let Some(source) = &self.source {
+            write!(f, ": {source}")?;
+            if let Some(db) = source.downcast_ref::<tokio_postgres::Error>().and_then(|e| e.as_db_error()) {
+                // Only code and constraint: message and detail may quote people's data.
+                write!(f, " {} {}", db.code().code(), db.constraint().unwrap_or_default())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(e: tokio_postgres::Error) -> Self {
+        let away = match e.as_db_error() {
+            Some(db) => {
+                let code = db.code().code();
+                code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
+            }
+            None => e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>()),
+        };
+        let kind = if away { Kind::Unavailable } else { Kind::Internal };
+        let detail = if away { "the database is away" } else { "" };
+        Self { source: Some(Box::new(e)), ..Self::new(kind, detail) }
+    }
+}
+
+impl From<deadpool_postgres::PoolError> for Error {
+    fn from(e: deadpool_postgres::PoolError) -> Self {
+        match e {
+            deadpool_postgres::PoolError::Backend(e) => {
+                Self { source: Some(Box::new(e)), ..Self::unavailable("the database is away") }
+            }
+            e => Self { source: Some(Box::new(e)), ..Self::unavailable("no database connection is free") },
+        }
+    }
+}

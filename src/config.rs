@@ -171,12 +171,27 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         let rules = [
-            (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
-            (self.database_pool_size < self.send_lanes + 2, "database_pool_size must be at least send_lanes + 2"),
+            (
+                self.database_url.expose().is_empty(),
+                "database_url is not set (IMPG_DATABASE_URL)",
+            ),
+            (
+                self.database_pool_size < self.send_lanes + 2,
+                "database_pool_size must be at least send_lanes + 2",
+            ),
             (self.send_lanes == 0, "send_lanes must be at least 1"),
-            (self.send_batch == 0 || self.send_queue == 0, "send_batch and send_queue must be at least 1"),
-            (self.fanout_chunk_rows == 0, "fanout_chunk_rows must be at least 1"),
-            (self.callback_concurrency == 0, "callback_concurrency must be at least 1"),
+            (
+                self.send_batch == 0 || self.send_queue == 0,
+                "send_batch and send_queue must be at least 1",
+            ),
+            (
+                self.fanout_chunk_rows == 0,
+                "fanout_chunk_rows must be at least 1",
+            ),
+            (
+                self.callback_concurrency == 0,
+                "callback_concurrency must be at least 1",
+            ),
             (
                 self.callback_batch_pairs == 0 || self.callback_batch_rows == 0,
                 "callback_batch_pairs and callback_batch_rows must be at least 1",
@@ -227,8 +242,11 @@ fn list<'de, D: Deserializer<'de>, T: From<String> + Deserialize<'de>>(de: D) ->
     }
     Ok(match Either::deserialize(de)? {
         Either::Many(values) => values,
-        Either::One(text) => {
-            text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| T::from(s.to_owned())).collect()
-        }
+        Either::One(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|s| !s.is_empty())
+            .map(|s| T::from(s.to_owned()))
+            .collect(),
     })
 }

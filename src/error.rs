@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -36,17 +36,31 @@ impl Kind {
             Self::InvalidField => (422, "invalid-field", "A field of the body cannot be accepted"),
             Self::InvalidParameter => (400, "invalid-parameter", "A parameter cannot be accepted"),
             Self::Unauthenticated => (401, "unauthenticated", "The caller is not proven"),
-            Self::UnknownUser => (403, "unknown-user", "The directory does not know the caller, or they have left"),
+            Self::UnknownUser => (
+                403,
+                "unknown-user",
+                "The directory does not know the caller, or they have left",
+            ),
             Self::Forbidden => (403, "forbidden", "The caller may not do this"),
             Self::NotFound => (404, "not-found", "There is no such thing, or not for this caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
             Self::Conflict => (409, "conflict", "The present state does not allow this"),
-            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another message"),
+            Self::ClientIdReused => (
+                409,
+                "client-id-reused",
+                "The client id belongs to another message",
+            ),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
-            Self::UnsupportedMediaType => (415, "unsupported-media-type", "The body must be application/json"),
+            Self::UnsupportedMediaType => {
+                (415, "unsupported-media-type", "The body must be application/json")
+            }
             Self::Timeout => (503, "timeout", "The request took too long; it may be repeated"),
-            Self::Unavailable => (503, "unavailable", "The service cannot answer now; it may be repeated"),
+            Self::Unavailable => (
+                503,
+                "unavailable",
+                "The service cannot answer now; it may be repeated",
+            ),
             Self::Internal => (500, "internal", "The service failed"),
         }
     }
@@ -64,17 +78,28 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), pointer: None, source: None }
+        Self {
+            kind,
+            detail: detail.into(),
+            pointer: None,
+            source: None,
+        }
     }
 
     /// A field of the body, by JSON pointer, that cannot be accepted.
     pub fn field(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, detail) }
+        Self {
+            pointer: Some(pointer.into()),
+            ..Self::new(Kind::InvalidField, detail)
+        }
     }
 
     /// A path or query parameter that cannot be accepted.
     pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { pointer: Some(name.into()), ..Self::new(Kind::InvalidParameter, detail) }
+        Self {
+            pointer: Some(name.into()),
+            ..Self::new(Kind::InvalidParameter, detail)
+        }
     }
 
     pub fn not_found(what: &'static str) -> Self {
@@ -87,7 +112,10 @@ impl Error {
 
     /// A failure of ours: the cause is logged, the caller learns only that it happened.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { source: Some(source.into()), ..Self::new(Kind::Internal, "") }
+        Self {
+            source: Some(source.into()),
+            ..Self::new(Kind::Internal, "")
+        }
     }
 
     /// What the log may know, and the caller not.
@@ -95,15 +123,22 @@ impl Error {
         self.source.as_deref()
     }
 
-    /// The database's own code, if it was the database that failed.
-    pub fn sql_state(&self) -> Option<&SqlState> {
-        self.source.as_deref()?.downcast_ref::<tokio_postgres::Error>()?.code()
+    /// The database's own words, if it was the database that failed.
+    pub fn database(&self) -> Option<&DbError> {
+        self.source
+            .as_deref()?
+            .downcast_ref::<tokio_postgres::Error>()?
+            .as_db_error()
     }
 
     /// Whether the same work may succeed if simply done again: deadlock or serialisation.
     pub fn is_contention(&self) -> bool {
-        matches!(self.sql_state(), Some(s) if *s == SqlState::T_R_DEADLOCK_DETECTED
-            || *s == SqlState::T_R_SERIALIZATION_FAILURE || *s == SqlState::LOCK_NOT_AVAILABLE)
+        let contention = [
+            SqlState::T_R_DEADLOCK_DETECTED,
+            SqlState::T_R_SERIALIZATION_FAILURE,
+            SqlState::LOCK_NOT_AVAILABLE,
+        ];
+        self.database().is_some_and(|db| contention.contains(db.code()))
     }
 
     /// Whether the database is away or going away, so that the fate of a commit is unclear.
@@ -121,10 +156,10 @@ impl fmt::Display for Error {
         }
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;
-            if let Some(db) = source.downcast_ref::<tokio_postgres::Error>().and_then(|e| e.as_db_error()) {
-                // Only code and constraint: message and detail may quote people's data.
-                write!(f, " {} {}", db.code().code(), db.constraint().unwrap_or_default())?;
-            }
+        }
+        if let Some(db) = self.database() {
+            // Only code and constraint: message and detail may quote people's data.
+            write!(f, " {} {}", db.code().code(), db.constraint().unwrap_or_default())?;
         }
         Ok(())
     }
@@ -134,6 +169,9 @@ impl std::error::Error for Error {}
 
 impl From<tokio_postgres::Error> for Error {
     fn from(e: tokio_postgres::Error) -> Self {
+        if e.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
+            return Self::new(Kind::InvalidParameter, "text must not contain U+0000");
+        }
         let away = match e.as_db_error() {
             Some(db) => {
                 let code = db.code().code();
@@ -143,17 +181,24 @@ impl From<tokio_postgres::Error> for Error {
         };
         let kind = if away { Kind::Unavailable } else { Kind::Internal };
         let detail = if away { "the database is away" } else { "" };
-        Self { source: Some(Box::new(e)), ..Self::new(kind, detail) }
+        Self {
+            source: Some(Box::new(e)),
+            ..Self::new(kind, detail)
+        }
     }
 }
 
 impl From<deadpool_postgres::PoolError> for Error {
     fn from(e: deadpool_postgres::PoolError) -> Self {
         match e {
-            deadpool_postgres::PoolError::Backend(e) => {
-                Self { source: Some(Box::new(e)), ..Self::unavailable("the database is away") }
-            }
-            e => Self { source: Some(Box::new(e)), ..Self::unavailable("no database connection is free") },
+            deadpool_postgres::PoolError::Backend(e) => Self {
+                source: Some(Box::new(e)),
+                ..Self::unavailable("the database is away")
+            },
+            e => Self {
+                source: Some(Box::new(e)),
+                ..Self::unavailable("no database connection is free")
+            },
         }
     }
 }

@@ -1,1 +1,105 @@
-fn main(){}
+//! The command line: `serve`, `migrate`, `token`, `settings`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use im_push_gateway::app::{App, MetricsEndpoint};
+use im_push_gateway::config::{self, Config};
+use im_push_gateway::store::Store;
+use im_push_gateway::{telemetry, token_command};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Channels, messages and a push status for every receiver, beside an API gateway.
+///
+/// Every setting has a default (see `settings`); a file given by --config overrides it, and
+/// IMPG_<KEY> in the environment overrides both. IMPG_DATABASE_URL is the only one without a
+/// default.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    /// A TOML file of settings.
+    #[arg(long, env = "IMPG_CONFIG", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring the schema up to date and answer requests until SIGTERM or SIGINT.
+    Serve,
+    /// Bring the schema up to date and exit. `serve` does so too; replicas take turns.
+    Migrate,
+    /// Bearer tokens of our own, for machines: applications, HR, the gateway.
+    #[command(subcommand)]
+    Token(token_command::TokenCommand),
+    /// Print the commented default settings.
+    Settings,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("im-push-gateway: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
+    if matches!(cli.command, Command::Settings) {
+        print!("{}", config::DEFAULTS);
+        return Ok(());
+    }
+    let config = Config::load(cli.config.as_deref())?;
+    match cli.command {
+        Command::Serve => serve(config).await,
+        Command::Migrate => Ok(Store::new(&config)?.migrate(&config).await?),
+        Command::Token(command) => token_command::run(&Store::new(&config)?, command).await,
+        Command::Settings => Ok(()),
+    }
+}
+
+async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    telemetry::init_log(&config)?;
+    let stop = CancellationToken::new();
+    tokio::spawn(stop_on_signal(stop.clone()));
+    let metrics = match config.metrics_listen {
+        Some(address) => {
+            let listener = TcpListener::bind(address)
+                .await
+                .map_err(|e| format!("metrics_listen {address}: {e}"))?;
+            tracing::info!(metrics_listen = %listener.local_addr()?, "metrics");
+            Some(MetricsEndpoint {
+                listener,
+                handle: telemetry::init_metrics()?,
+            })
+        }
+        None => None,
+    };
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .map_err(|e| format!("listen {}: {e}", config.listen))?;
+    let app = App::build(config).await?;
+    tracing::info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
+    app.run(listener, metrics, stop).await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn stop_on_signal(stop: CancellationToken) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::error!("signals cannot be heard; only SIGKILL stops this process");
+        return;
+    };
+    tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    tracing::info!("stopping");
+    stop.cancel();
+}

@@ -48,8 +48,13 @@ impl Store {
             .expose()
             .parse()
             .map_err(|_| Error::new(Kind::Internal, "database_url is not a PostgreSQL address"))?;
-        let manager =
-            Manager::from_config(pg, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
+        let manager = Manager::from_config(
+            pg,
+            NoTls,
+            ManagerConfig {
+                recycling_method: RecyclingMethod::Fast,
+            },
+        );
         let pool = Pool::builder(manager)
             .max_size(config.database_pool_size)
             .wait_timeout(Some(config.database_wait))
@@ -71,9 +76,13 @@ impl Store {
     /// Brings the schema up to date, one replica at a time, and makes today's partitions.
     pub async fn migrate(&self, config: &Config) -> Result<()> {
         let mut client = self.client().await?;
-        client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
+        client
+            .execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK])
+            .await?;
         let ran = migrations::migrations::runner().run_async(&mut **client).await;
-        client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
+        client
+            .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
+            .await?;
         ran.map_err(Error::internal)?;
         drop(client);
         self.make_partitions(config.partitions_ahead_days).await
@@ -97,8 +106,17 @@ impl Store {
     pub async fn make_partitions(&self, days_ahead: u32) -> Result<()> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/make_partitions")).await?;
-        client.execute(&statement, &[&i32::try_from(days_ahead).unwrap_or(i32::MAX)]).await?;
+        client
+            .execute(&statement, &[&i32::try_from(days_ahead).unwrap_or(i32::MAX)])
+            .await?;
         Ok(())
+    }
+
+    /// Whether a message sent now would find its partitions.
+    pub async fn today_has_partitions(&self) -> Result<bool> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql!("store/today_has_partitions")).await?;
+        Ok(client.query_one(&statement, &[]).await?.get(0))
     }
 
     /// The database's clock, the one messages are stamped by.

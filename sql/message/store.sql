@@ -62,8 +62,9 @@ deferred AS (
     SELECT channel_id, seq, ms_id, sender FROM placed WHERE placed.deferred
 ),
 queued AS (
-    INSERT INTO t_im_push_queue (callback_id, channel_id, from_ms_id, to_ms_id, pairs, queued_at, due_at)
-    SELECT $10::text, channel_id, min(ms_id), max(ms_id), sum(member_count - 1), min(server_time), min(server_time)
+    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, queued_at, due_at)
+    SELECT $10::text, channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
+           sum(member_count - 1), min(server_time), min(server_time)
     FROM (SELECT placed.*,
                  (row_number() OVER (PARTITION BY channel_id ORDER BY seq) - 1)
                      * greatest(member_count - 1, 1) / $9::integer AS part

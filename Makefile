@@ -1,0 +1,39 @@
+# The targets of everyday work; `make help` lists them. Each gets the tools it lacks by itself.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint torture bench contract clean
+
+# The tools that tests/tools installs go before others of the same name, so that every machine runs one version.
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+
+help: ## Lists the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## Shows the main job on this machine; DEMO=keep leaves it running
+	tests/tools ensure postgresql
+	cargo run --release --example demo
+
+test: lint ## Runs everything: lint, then every test against real servers
+	tests/tools ensure postgresql
+	cargo test
+
+lint: ## Checks format, clippy, licences and sources of dependencies, and the chart
+	tests/tools ensure cargo-deny
+	cargo fmt --check && cargo deny --locked check bans licenses sources
+	cargo clippy --all-targets -- -D warnings
+	tests/chart
+
+torture: ## Kills, cuts and slows things down for 15 minutes and counts what was lost
+	tests/tools ensure postgresql
+	IMPG_TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
+
+bench: ## Measures the ledger: rows and sends a second
+	tests/tools ensure postgresql
+	cargo bench --bench ledger
+
+contract: ## Lets schemathesis look for answers that break the OpenAPI contract
+	tests/tools ensure postgresql schemathesis
+	tests/contract
+
+clean: ## Removes what was built, and the tools
+	cargo clean
+	rm -rf .cache

@@ -1,0 +1,16 @@
+-- A group with its owner and members; nobody can see it before the commit, so any number
+-- of members is one step.
+-- $1 owner, $2 name, $3 picture, $4 newcomers_see, $5 members other than the owner, $6 now
+WITH made AS (
+    INSERT INTO t_im_channel
+        (channel_type, creator, owner, channel_name, picture, newcomers_see, create_time, member_count)
+    VALUES ('group', $1, $1, $2, $3, $4, $6, 1 + cardinality($5::text[]))
+    RETURNING channel_id
+),
+joined AS (
+    INSERT INTO t_im_channel_user (channel_id, user_id, from_seq, from_ms_id, sees_from_seq, role, joined_at, read_seq, read_ms_id)
+    SELECT made.channel_id, member.user_id, 1, 0, 1, member.role, $6, 0, 0
+    FROM made, (SELECT $1 AS user_id, 'owner' AS role
+                UNION ALL SELECT unnest($5::text[]), 'member') AS member
+)
+SELECT channel_id FROM made

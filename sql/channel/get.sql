@@ -1,0 +1,12 @@
+-- A channel as one of its members sees it. A direct channel shows the other person.
+-- $1 channel id, $2 caller
+SELECT c.channel_id, c.channel_type,
+       coalesce(c.channel_name, other.name) AS channel_name,
+       coalesce(c.picture, other.head_icon) AS picture,
+       c.announcement, c.creator, c.owner, c.create_time, c.newcomers_see, c.member_count,
+       c.last_seq, c.dissolved_at, m.role
+FROM t_im_channel c
+JOIN t_im_channel_user m ON m.channel_id = c.channel_id AND m.user_id = $2 AND m.to_seq IS NULL
+LEFT JOIN t_im_user other
+       ON other.user_id = CASE WHEN c.pair_low = $2 THEN c.pair_high ELSE c.pair_low END
+WHERE c.channel_id = $1

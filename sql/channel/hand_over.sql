@@ -1,0 +1,8 @@
+-- The ownership goes to another member; the old owner stays as one of them.
+-- $1 channel id, $2 old owner, $3 new owner
+WITH named AS (
+    UPDATE t_im_channel SET owner = $3 WHERE channel_id = $1
+)
+UPDATE t_im_channel_user
+SET role = CASE user_id WHEN $3 THEN 'owner' ELSE 'member' END
+WHERE channel_id = $1 AND user_id IN ($2, $3) AND to_seq IS NULL

@@ -1,0 +1,22 @@
+-- Members join after the channel's last message, those who are not in it already. The
+-- channel is locked by an earlier statement.
+-- $1 channel id, $2 user ids, $3 now
+WITH channel AS (
+    SELECT channel_id, last_seq, last_ms_id, newcomers_see FROM t_im_channel WHERE channel_id = $1
+),
+joined AS (
+    INSERT INTO t_im_channel_user
+        (channel_id, user_id, from_seq, from_ms_id, sees_from_seq, joined_at, read_seq, read_ms_id, read_sent_count)
+    SELECT c.channel_id, given.user_id, c.last_seq + 1, c.last_ms_id,
+           CASE c.newcomers_see WHEN 'everything' THEN 1 ELSE c.last_seq + 1 END,
+           $3, c.last_seq, c.last_ms_id, coalesce(s.sent_count, 0)
+    FROM channel c
+    CROSS JOIN unnest($2::text[]) AS given (user_id)
+    LEFT JOIN t_im_channel_sender s ON s.channel_id = c.channel_id AND s.user_id = given.user_id
+    ON CONFLICT (channel_id, user_id) WHERE to_seq IS NULL DO NOTHING
+    RETURNING user_id
+)
+UPDATE t_im_channel
+SET member_count = member_count + (SELECT count(*) FROM joined)
+WHERE channel_id = $1
+RETURNING (SELECT count(*) FROM joined) AS joined

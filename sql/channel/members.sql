@@ -1,0 +1,8 @@
+-- One page of a channel's members, by user id.
+-- $1 channel id, $2 after this user id, $3 limit
+SELECT m.user_id, u.name, u.head_icon, m.role, m.joined_at
+FROM t_im_channel_user m
+JOIN t_im_user u USING (user_id)
+WHERE m.channel_id = $1 AND m.to_seq IS NULL AND m.user_id > $2
+ORDER BY m.user_id
+LIMIT $3

@@ -1,0 +1,2 @@
+-- Every emoji, by id.
+SELECT emoji_id, address FROM t_im_emoji ORDER BY emoji_id

@@ -1,0 +1,28 @@
+-- Freezes and leases a new batch from the oldest queue rows, leaving out in-turn rows of
+-- channels that have one under way. The callback is locked by an earlier statement.
+-- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs
+WITH candidate AS MATERIALIZED (
+    SELECT q.queue_id, q.pairs
+    FROM t_im_push_queue q
+    WHERE q.callback_id = $1 AND q.batch_id IS NULL AND q.due_at <= $3
+      AND NOT (q.in_turn AND EXISTS (
+          SELECT FROM t_im_push_queue held
+          WHERE held.callback_id = $1 AND held.channel_id = q.channel_id
+            AND held.batch_id IS NOT NULL AND held.in_turn))
+    ORDER BY q.queue_id
+    LIMIT $5::integer
+),
+picked AS (
+    -- The first row always goes, whatever its size; then as many as fit.
+    SELECT queue_id
+    FROM (SELECT queue_id, pairs, sum(pairs) OVER (ORDER BY queue_id) AS total FROM candidate) AS summed
+    WHERE total = pairs OR total <= $6::integer
+),
+taken AS (
+    UPDATE t_im_push_queue q SET batch_id = $2
+    FROM picked WHERE q.queue_id = picked.queue_id
+    RETURNING q.queue_id
+)
+INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at)
+SELECT $2, $1, $3, $4, $3 WHERE EXISTS (SELECT FROM taken)
+RETURNING batch_id, epoch, attempts, created_at

@@ -1,0 +1,13 @@
+-- Dead letters go back into the queue, out of turn.
+-- $1 callback id, $2 dead letter ids, or null for all, $3 now
+WITH raised AS (
+    DELETE FROM t_im_push_dead
+    WHERE callback_id = $1 AND ($2::bigint[] IS NULL OR dead_id = ANY ($2::bigint[]))
+    RETURNING *
+)
+INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
+                             after_receiver, to_receiver, receivers, pairs, in_turn, queued_at, due_at)
+SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
+       after_receiver, to_receiver, receivers, pairs, false, $3, $3
+FROM raised
+ORDER BY from_ms_id

@@ -1,0 +1,35 @@
+-- Moves read cursors forward and keeps each read as a range with its time, until the
+-- background pass has written it into the ledger.
+-- $1 channel ids, $2 user ids, $3 seqs, $4 their ms_ids, $5 now
+WITH target AS MATERIALIZED (
+    SELECT DISTINCT ON (m.channel_id, m.user_id, m.from_seq)
+           m.channel_id, m.user_id, m.from_seq, m.read_seq, m.read_ms_id, given.seq, given.ms_id
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS given (channel_id, user_id, seq, ms_id)
+    JOIN t_im_channel_user m
+      ON m.channel_id = given.channel_id AND m.user_id = given.user_id
+     AND m.from_seq <= given.seq AND (m.to_seq IS NULL OR m.to_seq >= given.seq)
+     AND m.read_seq < given.seq
+    ORDER BY m.channel_id, m.user_id, m.from_seq, given.seq DESC
+),
+counted AS (
+    -- How many of the reader's own messages lie at or below the cursor: all of them, or one
+    -- less than the running count of the first one above it.
+    SELECT target.*,
+           CASE WHEN s.user_id IS NULL THEN 0
+                WHEN s.last_sent_seq <= target.seq THEN s.sent_count
+                ELSE (SELECT own.sender_count - 1 FROM t_im_message own
+                      WHERE own.channel_id = target.channel_id AND own.seq > target.seq
+                        AND own.ms_id > target.ms_id AND own.sender = target.user_id
+                      ORDER BY own.seq LIMIT 1) END AS sent_count
+    FROM target
+    LEFT JOIN t_im_channel_sender s ON s.channel_id = target.channel_id AND s.user_id = target.user_id
+),
+kept AS (
+    INSERT INTO t_im_read (channel_id, user_id, from_seq, to_seq, from_ms_id, to_ms_id, read_at)
+    SELECT channel_id, user_id, read_seq + 1, seq, read_ms_id, ms_id, $5 FROM target
+    ON CONFLICT DO NOTHING
+)
+UPDATE t_im_channel_user m
+SET read_seq = c.seq, read_ms_id = c.ms_id, read_sent_count = c.sent_count
+FROM counted c
+WHERE m.channel_id = c.channel_id AND m.user_id = c.user_id AND m.from_seq = c.from_seq

@@ -1,0 +1,25 @@
+-- Receipts that came before their ledger rows, for rows that are there now.
+-- $1 most receipts
+WITH due AS MATERIALIZED (
+    SELECT p.ms_id, p.receiver, p.received_at
+    FROM t_im_receipt_pending p
+    JOIN t_im_message_push l ON l.ms_id = p.ms_id AND l.receiver = p.receiver
+    ORDER BY p.ms_id, p.receiver
+    LIMIT $1::integer
+    FOR UPDATE OF p SKIP LOCKED
+),
+locked AS MATERIALIZED (
+    SELECT l.ms_id, l.receiver, due.received_at
+    FROM due JOIN t_im_message_push l ON l.ms_id = due.ms_id AND l.receiver = due.receiver
+    ORDER BY l.ms_id, l.receiver
+    FOR UPDATE OF l
+),
+advanced AS (
+    UPDATE t_im_message_push l
+    SET status = 1, verdict = NULL, verdict_reason = NULL, last_modified_time = locked.received_at
+    FROM locked
+    WHERE l.ms_id = locked.ms_id AND l.receiver = locked.receiver AND l.status = 0
+)
+DELETE FROM t_im_receipt_pending p
+USING due
+WHERE p.ms_id = due.ms_id AND p.receiver = due.receiver

@@ -1,0 +1,9 @@
+-- Where a member's read cursor stands and how much is unread: what came after it, less what
+-- they sent themselves.
+-- $1 channel id, $2 user id
+SELECT m.read_seq,
+       (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count) AS unread_count
+FROM t_im_channel_user m
+JOIN t_im_channel c USING (channel_id)
+LEFT JOIN t_im_channel_sender s ON s.channel_id = m.channel_id AND s.user_id = m.user_id
+WHERE m.channel_id = $1 AND m.user_id = $2 AND m.to_seq IS NULL

@@ -1,0 +1,204 @@
+//! Request: the only place that knows axum and the wire. One file per noun.
+
+mod callbacks;
+mod channels;
+mod conversations;
+mod directory;
+mod emojis;
+mod messages;
+mod problem;
+mod receipts;
+mod service;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::http::request::Parts;
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::callback::Callback;
+use crate::config::Config;
+use crate::directory as people;
+use crate::error::{Error, Kind};
+use crate::identity::{Caller, Claimed, Identity, Role};
+use crate::message::Sender;
+use crate::store::Store;
+
+/// What handlers work with.
+#[derive(Clone)]
+pub struct Api(Arc<Stages>);
+
+/// The stages that requests go to.
+pub struct Stages {
+    pub config: Config,
+    pub store: Store,
+    pub identity: Identity,
+    pub sender: Sender,
+    pub callback: Option<Arc<Callback>>,
+    /// Wakes the pass that writes receipts and reads into the ledger.
+    pub receipts: Arc<Notify>,
+    /// Wakes the push stage.
+    pub push: Arc<Notify>,
+}
+
+impl std::ops::Deref for Api {
+    type Target = Stages;
+    fn deref(&self) -> &Stages {
+        &self.0
+    }
+}
+
+impl Api {
+    pub fn new(stages: Stages) -> Self {
+        Self(Arc::new(stages))
+    }
+
+    /// Every route we serve. `openapi/im-push-gateway.yaml` says what each does.
+    pub fn router(self) -> Router {
+        let timeout = self.config.request_timeout;
+        let proven = Router::new()
+            .merge(channels::routes())
+            .merge(messages::routes())
+            .merge(receipts::routes())
+            .merge(conversations::routes())
+            .merge(directory::routes())
+            .merge(emojis::routes())
+            .merge(callbacks::routes())
+            .layer(from_fn_with_state(self.clone(), prove));
+        Router::new()
+            .nest("/api/v1", proven)
+            .merge(service::routes())
+            .fallback(async || Error::not_found("no such path").into_response())
+            .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
+            .layer(from_fn(move |request: Request, next: Next| async move {
+                match tokio::time::timeout(timeout, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => Error::new(Kind::Timeout, "").into_response(),
+                }
+            }))
+            .layer(CatchPanicLayer::custom(|_| {
+                Error::internal("a handler panicked").into_response()
+            }))
+            .layer(from_fn(observe))
+            .with_state(self)
+    }
+}
+
+/// Establishes who is calling before any handler runs.
+async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match proven(&api, request).await {
+        Ok(request) => next.run(request).await,
+        Err(e) => e.into_response(),
+    }
+}
+
+async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
+    let (mut parts, mut body) = request.into_parts();
+    let peer = parts
+        .extensions
+        .get::<ConnectInfo<SocketAddr>>()
+        .map(|info| info.0);
+    let peer = peer.ok_or_else(|| Error::internal("the peer's address is missing"))?;
+    let mut read = None;
+    if api.identity.needs_body() {
+        let bytes = wire::read_body(body, api.config.request_body_max_bytes).await?;
+        read = Some(bytes.clone());
+        body = Body::from(bytes);
+    }
+    let target = parts
+        .extensions
+        .get::<axum::extract::OriginalUri>()
+        .map_or(&parts.uri, |original| &original.0);
+    let path_and_query = target.path_and_query().map_or("/", |p| p.as_str()).to_owned();
+    let claimed = Claimed {
+        peer,
+        method: &parts.method,
+        path_and_query: &path_and_query,
+        headers: &parts.headers,
+        body: read.as_deref(),
+    };
+    let caller = api.identity.caller(&api.store, claimed, clock()).await?;
+    parts.extensions.insert(caller);
+    Ok(Request::from_parts(parts, body))
+}
+
+/// Counts and times what was asked, by route, never by content.
+async fn observe(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", |m| m.as_str())
+        .to_owned();
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    let took = started.elapsed();
+    metrics::histogram!("impg_http_request_seconds", "route" => route.clone()).record(took);
+    metrics::counter!("impg_http_requests_total", "route" => route.clone(), "method" => method.to_string(),
+        "status" => status.to_string())
+    .increment(1);
+    tracing::debug!(%method, route, status, took_ms = took.as_millis() as u64, "answered");
+    response
+}
+
+/// The moment of a request. Domain functions are given it; this is the door it comes in by.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where requests get their time"
+)]
+fn clock() -> OffsetDateTime {
+    OffsetDateTime::now_utc()
+}
+
+/// When the request came.
+struct Now(OffsetDateTime);
+
+impl FromRequestParts<Api> for Now {
+    type Rejection = Response;
+    async fn from_request_parts(_: &mut Parts, _: &Api) -> Result<Self, Response> {
+        Ok(Self(clock()))
+    }
+}
+
+/// Whoever is proven to call, by role.
+struct Proven(Caller);
+
+impl FromRequestParts<Api> for Proven {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
+        let caller = parts.extensions.get::<Caller>().cloned();
+        caller
+            .map(Self)
+            .ok_or_else(|| Error::new(Kind::Unauthenticated, "").into_response())
+    }
+}
+
+impl Proven {
+    fn must_be(&self, role: Role) -> crate::error::Result<()> {
+        self.0.require(role)
+    }
+}
+
+/// A caller whom the directory knows as active: someone who acts as a person.
+struct Person(Caller);
+
+impl FromRequestParts<Api> for Person {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Proven(caller) = Proven::from_request_parts(parts, api).await?;
+        people::check_active(&api.store, &caller.user_id)
+            .await
+            .map_err(IntoResponse::into_response)?;
+        Ok(Self(caller))
+    }
+}

@@ -1,0 +1,333 @@
+//! `/channels`, `/groups`: where it is said.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{delete, get, post, put};
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Deserializer, Serialize};
+use time::OffsetDateTime;
+
+use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, rfc3339};
+use super::{Api, Now, Person};
+use crate::channel::{self, Change, Channel, NewGroup};
+use crate::error::{Error, Result};
+
+/// Most members of a page.
+const MEMBERS_LIMIT_MAX: i64 = 1_000;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/channels", post(create))
+        .route("/channels/{id}", get(show).patch(update).delete(dissolve))
+        .route("/channels/{id}/members", get(members).post(add_members))
+        .route("/channels/{id}/members/{user_id}", delete(remove_member))
+        .route("/channels/{id}/members/{user_id}/role", put(set_role))
+        .route("/channels/{id}/leave", post(leave))
+        .route("/channels/{id}/owner", post(hand_over))
+        .route("/groups", post(create_group))
+        .route("/groups/{id}/members", post(add_members))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewChannel {
+    #[serde(rename = "type")]
+    channel_type: String,
+    name: Option<String>,
+    picture: Option<String>,
+    newcomers_see: Option<String>,
+    members: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Group {
+    name: Option<String>,
+    picture: Option<String>,
+    newcomers_see: Option<String>,
+    #[serde(default)]
+    members: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ChannelChange {
+    #[serde(default, deserialize_with = "given")]
+    name: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    picture: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    announcement: Option<Option<String>>,
+    newcomers_see: Option<String>,
+}
+
+/// Tells `null` from absent.
+fn given<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(de).map(Some)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Users {
+    user_ids: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OneUser {
+    user_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberRole {
+    role: String,
+}
+
+#[derive(Serialize)]
+struct ChannelView {
+    channel_id: Id,
+    #[serde(rename = "type")]
+    channel_type: String,
+    name: Option<String>,
+    picture: Option<String>,
+    announcement: Option<String>,
+    creator: String,
+    owner: Option<String>,
+    #[serde(with = "rfc3339")]
+    create_time: OffsetDateTime,
+    newcomers_see: String,
+    member_count: i32,
+    last_seq: i64,
+    #[serde(with = "rfc3339::option")]
+    dissolved_at: Option<OffsetDateTime>,
+    role: String,
+}
+
+#[derive(Serialize)]
+struct Added {
+    channel: ChannelView,
+    added: u64,
+}
+
+#[derive(Serialize)]
+struct MemberView {
+    user_id: String,
+    name: String,
+    head_icon: Option<String>,
+    role: String,
+    #[serde(with = "rfc3339")]
+    joined_at: OffsetDateTime,
+}
+
+impl From<Channel> for ChannelView {
+    fn from(c: Channel) -> Self {
+        Self {
+            channel_id: Id(c.channel_id),
+            channel_type: c.channel_type,
+            name: c.name,
+            picture: c.picture,
+            announcement: c.announcement,
+            creator: c.creator,
+            owner: c.owner,
+            create_time: c.create_time,
+            newcomers_see: c.newcomers_see,
+            member_count: c.member_count,
+            last_seq: c.last_seq,
+            dissolved_at: c.dissolved_at,
+            role: c.role,
+        }
+    }
+}
+
+async fn create(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    Json(new): Json<NewChannel>,
+) -> Result<impl IntoResponse> {
+    let (channel_id, is_new) = match new.channel_type.as_str() {
+        "direct" => {
+            let [other] = new.members.as_slice() else {
+                return Err(Error::field(
+                    "/members",
+                    "a direct channel has exactly one other member",
+                ));
+            };
+            if new.name.is_some() || new.picture.is_some() || new.newcomers_see.is_some() {
+                return Err(Error::field(
+                    "/type",
+                    "a direct channel takes nothing but its other member",
+                ));
+            }
+            channel::open_direct(&api.store, &caller.user_id, other, now).await?
+        }
+        "group" => {
+            let NewChannel {
+                name,
+                picture,
+                newcomers_see,
+                members,
+                ..
+            } = new;
+            let group = NewGroup {
+                name,
+                picture,
+                newcomers_see,
+                members,
+            };
+            let most = api.config.group_max_members;
+            (
+                channel::create_group(&api.store, &caller.user_id, group, most, now).await?,
+                true,
+            )
+        }
+        _ => return Err(Error::field("/type", "must be direct or group")),
+    };
+    let view = ChannelView::from(channel::get(&api.store, channel_id, &caller.user_id).await?);
+    Ok((
+        if is_new {
+            StatusCode::CREATED
+        } else {
+            StatusCode::OK
+        },
+        Reply(view),
+    ))
+}
+
+async fn create_group(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    Json(new): Json<Group>,
+) -> Result<impl IntoResponse> {
+    let Group {
+        name,
+        picture,
+        newcomers_see,
+        members,
+    } = new;
+    let group = NewGroup {
+        name,
+        picture,
+        newcomers_see,
+        members,
+    };
+    let most = api.config.group_max_members;
+    let channel_id = channel::create_group(&api.store, &caller.user_id, group, most, now).await?;
+    let view = ChannelView::from(channel::get(&api.store, channel_id, &caller.user_id).await?);
+    Ok((StatusCode::CREATED, Reply(view)))
+}
+
+async fn show(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(id): PathId,
+) -> Result<Reply<ChannelView>> {
+    Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
+}
+
+async fn update(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(id): PathId,
+    Json(change): Json<ChannelChange>,
+) -> Result<Reply<ChannelView>> {
+    let ChannelChange {
+        name,
+        picture,
+        announcement,
+        newcomers_see,
+    } = change;
+    let change = Change {
+        name,
+        picture,
+        announcement,
+        newcomers_see,
+    };
+    channel::update(&api.store, id, &caller.user_id, change).await?;
+    Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
+}
+
+async fn dissolve(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    PathId(id): PathId,
+) -> Result<StatusCode> {
+    channel::dissolve(&api.store, id, &caller.user_id, now).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn members(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(id): PathId,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<MemberView>>> {
+    let limit = page.limit_up_to(MEMBERS_LIMIT_MAX)?;
+    let after: String = page.cursor()?.unwrap_or_default();
+    let members = channel::members(&api.store, id, &caller.user_id, &after, limit).await?;
+    let view = |m: channel::Member| MemberView {
+        user_id: m.user_id,
+        name: m.name,
+        head_icon: m.head_icon,
+        role: m.role,
+        joined_at: m.joined_at,
+    };
+    let items = members.into_iter().map(view).collect();
+    Ok(Reply(Page::new(items, limit, |m: &MemberView| m.user_id.clone())))
+}
+
+async fn add_members(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    PathId(id): PathId,
+    Json(users): Json<Users>,
+) -> Result<Reply<Added>> {
+    let most = api.config.group_max_members;
+    let added = channel::add_members(&api.store, id, &caller.user_id, &users.user_ids, most, now).await?;
+    let channel = channel::get(&api.store, id, &caller.user_id).await?.into();
+    Ok(Reply(Added { channel, added }))
+}
+
+async fn remove_member(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathMember(id, user): PathMember,
+) -> Result<StatusCode> {
+    channel::remove_member(&api.store, id, &caller.user_id, &user).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn set_role(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathMember(id, user): PathMember,
+    Json(given): Json<MemberRole>,
+) -> Result<StatusCode> {
+    channel::set_role(&api.store, id, &caller.user_id, &user, &given.role).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn leave(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    PathId(id): PathId,
+) -> Result<StatusCode> {
+    channel::leave(&api.store, id, &caller.user_id, now).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn hand_over(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(id): PathId,
+    Json(to): Json<OneUser>,
+) -> Result<StatusCode> {
+    channel::hand_over(&api.store, id, &caller.user_id, &to.user_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,115 @@
+//! `/conversations`: what a person sees first.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::wire::{Id, Page, PageQuery, Query, rfc3339, write_cursor};
+use super::{Api, Person};
+use crate::conversation::{self, Conversation, LastMessage, Place};
+use crate::error::Result;
+
+pub fn routes() -> Router<Api> {
+    Router::new().route("/conversations", get(list))
+}
+
+#[derive(Serialize)]
+struct ConversationView {
+    channel_id: Id,
+    #[serde(rename = "type")]
+    channel_type: String,
+    name: Option<String>,
+    picture: Option<String>,
+    announcement: Option<String>,
+    unread_count: i64,
+    read_seq: i64,
+    last_seq: i64,
+    last_message: Option<LastMessageView>,
+    #[serde(with = "rfc3339")]
+    sorted_at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct LastMessageView {
+    ms_id: Id,
+    seq: i64,
+    sender: String,
+    sender_name: Option<String>,
+    #[serde(rename = "type")]
+    ms_type: String,
+    preview: Value,
+    #[serde(with = "rfc3339")]
+    server_time: OffsetDateTime,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Cursor {
+    unread: bool,
+    #[serde(with = "time::serde::rfc3339")]
+    sorted_at: OffsetDateTime,
+    channel_id: i64,
+    #[serde(with = "time::serde::rfc3339")]
+    read_at: OffsetDateTime,
+}
+
+impl From<LastMessage> for LastMessageView {
+    fn from(m: LastMessage) -> Self {
+        Self {
+            ms_id: Id(m.ms_id),
+            seq: m.seq,
+            sender: m.sender,
+            sender_name: m.sender_name,
+            ms_type: m.ms_type,
+            preview: m.preview,
+            server_time: m.server_time,
+        }
+    }
+}
+
+impl From<Conversation> for ConversationView {
+    fn from(c: Conversation) -> Self {
+        Self {
+            channel_id: Id(c.channel_id),
+            channel_type: c.channel_type,
+            name: c.name,
+            picture: c.picture,
+            announcement: c.announcement,
+            unread_count: c.unread_count,
+            read_seq: c.read_seq,
+            last_seq: c.last_seq,
+            last_message: c.last_message.map(Into::into),
+            sorted_at: c.sorted_at,
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<ConversationView>>> {
+    let limit = page.limit()?;
+    let place = page.cursor::<Cursor>()?.map(|c| Place {
+        unread: c.unread,
+        sorted_at: c.sorted_at,
+        channel_id: c.channel_id,
+        read_at: c.read_at,
+    });
+    let (conversations, next) = conversation::list(&api.store, &caller.user_id, place, limit).await?;
+    let next_cursor = next.map(|p| {
+        write_cursor(&Cursor {
+            unread: p.unread,
+            sorted_at: p.sorted_at,
+            channel_id: p.channel_id,
+            read_at: p.read_at,
+        })
+    });
+    Ok(Reply(Page {
+        items: conversations.into_iter().map(Into::into).collect(),
+        next_cursor,
+    }))
+}

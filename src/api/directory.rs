@@ -1,0 +1,134 @@
+//! `/directory/changes`: the people, as HR tells them.
+
+use axum::extract::State;
+use axum::routing::post;
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::wire::Json;
+use super::{Api, Now, Proven};
+use crate::directory::{self, Department, User};
+use crate::error::{Error, Result};
+use crate::identity::Role;
+
+/// Most records of each kind in one call.
+const RECORDS_MAX: usize = 10_000;
+
+pub fn routes() -> Router<Api> {
+    Router::new().route("/directory/changes", post(apply))
+}
+
+/// Records are read one by one, so that a bad one is reported and skipped.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Changes {
+    #[serde(default)]
+    users: Vec<Value>,
+    #[serde(default)]
+    departments: Vec<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewUser {
+    user_id: String,
+    name: String,
+    head_icon: Option<String>,
+    active: Option<bool>,
+    kind: Option<String>,
+    department_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewDepartment {
+    department_id: String,
+    name: String,
+    parent_id: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AppliedView {
+    users: Count,
+    departments: Count,
+    problems: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct Count {
+    applied: usize,
+}
+
+async fn apply(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    Json(changes): Json<Changes>,
+) -> Result<Reply<AppliedView>> {
+    caller.must_be(Role::Directory)?;
+    if changes.users.len() > RECORDS_MAX || changes.departments.len() > RECORDS_MAX {
+        return Err(Error::field(
+            "",
+            "takes at most 10,000 users and 10,000 departments",
+        ));
+    }
+    let mut problems = Vec::new();
+    let departments = read(
+        changes.departments,
+        "/departments",
+        &mut problems,
+        |d: NewDepartment| Department {
+            department_id: d.department_id,
+            name: d.name,
+            parent_id: d.parent_id,
+        },
+    );
+    let users = read(changes.users, "/users", &mut problems, |u: NewUser| User {
+        user_id: u.user_id,
+        name: u.name,
+        head_icon: u.head_icon,
+        active: u.active,
+        kind: u.kind,
+        department_id: u.department_id,
+    });
+    let applied = directory::apply(&api.store, departments, users, now).await?;
+    problems.extend(applied.problems);
+    Ok(Reply(AppliedView {
+        users: Count {
+            applied: applied.users,
+        },
+        departments: Count {
+            applied: applied.departments,
+        },
+        problems: problems
+            .into_iter()
+            .map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail}))
+            .collect(),
+    }))
+}
+
+/// Reads records with their positions; what is no record becomes a problem.
+fn read<T: for<'de> Deserialize<'de>, R>(
+    values: Vec<Value>,
+    at: &str,
+    problems: &mut Vec<(String, String)>,
+    into: fn(T) -> R,
+) -> Vec<(usize, R)> {
+    let mut records = Vec::with_capacity(values.len());
+    for (position, value) in values.into_iter().enumerate() {
+        match serde_path_to_error::deserialize::<_, T>(value) {
+            Ok(record) => records.push((position, into(record))),
+            Err(e) => {
+                let path = e.path().to_string();
+                let below = if path == "." {
+                    String::new()
+                } else {
+                    format!("/{path}")
+                };
+                problems.push((format!("{at}/{position}{below}"), e.into_inner().to_string()));
+            }
+        }
+    }
+    records
+}

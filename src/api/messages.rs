@@ -1,0 +1,318 @@
+//! `/messages`, `/channels/{id}/messages`: what is said, and reading it again.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::wire::{
+    Id, Json, LIMIT_MAX, Page, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
+};
+use super::{Api, Person, Proven, problem::problem};
+use crate::error::{Error, Result};
+use crate::history::{self, Message, Place};
+use crate::message::{Content, Outgoing, Sent, check_client_id};
+
+/// Most sends of one bulk call.
+const BULK_MAX: usize = 1_000;
+const LIMIT_DEFAULT: i64 = 50;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/messages", post(send_many))
+        .route("/channels/{id}/messages", get(list).post(send))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMessage {
+    client_id: Option<String>,
+    #[serde(rename = "type")]
+    ms_type: String,
+    content: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewMessageIn {
+    channel_id: Id,
+    client_id: Option<String>,
+    #[serde(rename = "type")]
+    ms_type: String,
+    content: Value,
+}
+
+#[derive(Serialize)]
+struct SentView {
+    ms_id: Id,
+    seq: i64,
+    #[serde(with = "rfc3339")]
+    server_time: OffsetDateTime,
+    repeated: bool,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum ItemResult {
+    Sent {
+        status: u16,
+        #[serde(flatten)]
+        sent: SentView,
+    },
+    Refused {
+        status: u16,
+        problem: Value,
+    },
+}
+
+#[derive(Serialize)]
+struct Results {
+    results: Vec<ItemResult>,
+}
+
+#[derive(Serialize)]
+struct MessageView {
+    ms_id: Id,
+    channel_id: Id,
+    seq: i64,
+    #[serde(with = "rfc3339")]
+    server_time: OffsetDateTime,
+    sender: String,
+    sender_name: String,
+    #[serde(rename = "type")]
+    ms_type: String,
+    content: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryQuery {
+    limit: Option<i64>,
+    cursor: Option<String>,
+    after_seq: Option<i64>,
+    newest: Option<i64>,
+}
+
+/// Which way a page goes on, and from where.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+enum Cursor {
+    Before { seq: i64, ms_id: i64, after_seq: i64 },
+    After { seq: i64, ms_id: i64 },
+}
+
+impl From<Sent> for SentView {
+    fn from(s: Sent) -> Self {
+        Self {
+            ms_id: Id(s.ms_id),
+            seq: s.seq,
+            server_time: s.server_time,
+            repeated: s.repeated,
+        }
+    }
+}
+
+impl From<Message> for MessageView {
+    fn from(m: Message) -> Self {
+        Self {
+            ms_id: Id(m.ms_id),
+            channel_id: Id(m.channel_id),
+            seq: m.seq,
+            server_time: m.server_time,
+            sender: m.sender,
+            sender_name: m.sender_name,
+            ms_type: m.ms_type,
+            content: m.content,
+        }
+    }
+}
+
+/// The statement that admits a send checks its sender, so these two ask for no [`Person`].
+async fn send(
+    State(api): State<Api>,
+    Proven(caller): Proven,
+    PathId(channel_id): PathId,
+    Json(new): Json<NewMessage>,
+) -> Result<impl IntoResponse> {
+    let outgoing = outgoing(
+        &caller.user_id,
+        channel_id,
+        (new.client_id, &new.ms_type, new.content),
+        "",
+    )?;
+    let sent = api.sender.send(outgoing).await?;
+    let status = if sent.repeated {
+        StatusCode::OK
+    } else {
+        StatusCode::CREATED
+    };
+    Ok((status, Reply(SentView::from(sent))))
+}
+
+async fn send_many(
+    State(api): State<Api>,
+    Proven(caller): Proven,
+    Json(items): Json<Vec<Value>>,
+) -> Result<Reply<Results>> {
+    if items.is_empty() || items.len() > BULK_MAX {
+        return Err(Error::field("", "must have 1 to 1,000 items"));
+    }
+    let sends = items
+        .into_iter()
+        .enumerate()
+        .map(|(i, item)| bulk_item(&caller.user_id, i, item))
+        .collect();
+    let results = api
+        .sender
+        .send_all(sends)
+        .await
+        .into_iter()
+        .map(item_result)
+        .collect();
+    Ok(Reply(Results { results }))
+}
+
+/// A bad item fails alone, so each is read by itself.
+fn bulk_item(sender: &str, index: usize, item: Value) -> Result<Outgoing> {
+    let item: NewMessageIn = serde_path_to_error::deserialize(item).map_err(|e| {
+        let path = e.path().to_string();
+        let below = if path == "." {
+            String::new()
+        } else {
+            format!("/{}", path.replace('.', "/"))
+        };
+        Error::field(format!("/{index}{below}"), e.into_inner().to_string())
+    })?;
+    let said = (item.client_id, item.ms_type.as_str(), item.content);
+    outgoing(sender, item.channel_id.0, said, &format!("/{index}"))
+}
+
+fn outgoing(
+    sender: &str,
+    channel_id: i64,
+    (client_id, ms_type, content): (Option<String>, &str, Value),
+    at: &str,
+) -> Result<Outgoing> {
+    if let Some(client_id) = &client_id {
+        check_client_id(client_id, at)?;
+    }
+    let content = Content::parse(ms_type, content, at)?;
+    Outgoing::new(channel_id, sender, client_id, &content)
+}
+
+fn item_result(result: Result<Sent>) -> ItemResult {
+    match result {
+        Ok(sent) => ItemResult::Sent {
+            status: if sent.repeated { 200 } else { 201 },
+            sent: sent.into(),
+        },
+        Err(e) => {
+            if e.cause().is_some() {
+                tracing::error!(error = %e, "send failed");
+            }
+            ItemResult::Refused {
+                status: e.kind.row().0,
+                problem: problem(&e),
+            }
+        }
+    }
+}
+
+async fn list(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(channel_id): PathId,
+    Query(query): Query<HistoryQuery>,
+) -> Result<Reply<Page<MessageView>>> {
+    let (way, limit) = way(&query)?;
+    let reader = &caller.user_id;
+    let (messages, next): (_, fn(&Message, i64) -> Cursor) = match way {
+        Cursor::Before {
+            seq,
+            ms_id,
+            after_seq,
+        } => (
+            history::before(
+                &api.store,
+                channel_id,
+                reader,
+                (Place { seq, ms_id }, after_seq),
+                limit,
+            )
+            .await?,
+            |m, after_seq| Cursor::Before {
+                seq: m.seq,
+                ms_id: m.ms_id,
+                after_seq,
+            },
+        ),
+        Cursor::After { seq, ms_id } => (
+            history::after(&api.store, channel_id, reader, Place { seq, ms_id }, limit).await?,
+            |m, _| Cursor::After {
+                seq: m.seq,
+                ms_id: m.ms_id,
+            },
+        ),
+    };
+    let after_seq = if let Cursor::Before { after_seq, .. } = way {
+        after_seq
+    } else {
+        0
+    };
+    let full = messages.len() as i64 >= limit && query.newest.is_none();
+    let next_cursor = messages
+        .last()
+        .filter(|_| full)
+        .map(|last| write_cursor(&next(last, after_seq)));
+    Ok(Reply(Page {
+        items: messages.into_iter().map(Into::into).collect(),
+        next_cursor,
+    }))
+}
+
+fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
+    if query.after_seq.is_some_and(|seq| seq < 0) {
+        return Err(Error::parameter("after_seq", "must not be negative"));
+    }
+    let Place { seq, ms_id } = Place::END;
+    let start = match (&query.cursor, query.after_seq, query.newest) {
+        (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
+            return Err(Error::parameter(
+                "cursor",
+                "goes with limit alone: it knows its way",
+            ));
+        }
+        (None, None, Some(_)) => return Err(Error::parameter("newest", "goes with after_seq")),
+        (None, Some(_), Some(_)) if query.limit.is_some() => {
+            return Err(Error::parameter("limit", "does not go with newest"));
+        }
+        (Some(cursor), None, None) => read_cursor(cursor)?,
+        (None, Some(after_seq), Some(newest)) => {
+            if !(1..=LIMIT_MAX).contains(&newest) {
+                return Err(Error::parameter("newest", format!("must be 1 to {LIMIT_MAX}")));
+            }
+            return Ok((
+                Cursor::Before {
+                    seq,
+                    ms_id,
+                    after_seq,
+                },
+                newest,
+            ));
+        }
+        (None, Some(after_seq), None) => Cursor::After {
+            seq: after_seq,
+            ms_id: Place::START.ms_id,
+        },
+        (None, None, None) => Cursor::Before {
+            seq,
+            ms_id,
+            after_seq: 0,
+        },
+    };
+    Ok((start, check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?))
+}

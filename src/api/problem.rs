@@ -1,0 +1,55 @@
+//! Errors on the wire: problem details for HTTP APIs (RFC 9457).
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Kind};
+
+/// Every problem type is this and the slug of its kind.
+const TYPE_PREFIX: &str = "urn:im-push-gateway:problem:";
+/// What a `503` advises to wait, in seconds.
+const RETRY_AFTER_S: &str = "1";
+
+/// The problem object of an error, as single answers and bulk items carry it.
+pub fn problem(error: &Error) -> Value {
+    let (status, slug, title) = error.kind.row();
+    let mut problem = Map::new();
+    problem.insert("type".into(), json!(format!("{TYPE_PREFIX}{slug}")));
+    problem.insert("title".into(), json!(title));
+    problem.insert("status".into(), json!(status));
+    if !error.detail.is_empty() {
+        problem.insert("detail".into(), json!(error.detail));
+    }
+    if let Some(pointer) = &error.pointer {
+        problem.insert("pointer".into(), json!(pointer));
+    }
+    Value::Object(problem)
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        let (status, ..) = self.kind.row();
+        if self.cause().is_some() || self.kind == Kind::Internal {
+            tracing::error!(error = %self, "request failed");
+        }
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let body = problem(&self).to_string();
+        let mut response =
+            (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(
+                header::RETRY_AFTER,
+                header::HeaderValue::from_static(RETRY_AFTER_S),
+            );
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                header::HeaderValue::from_static("Bearer"),
+            );
+        }
+        response
+    }
+}

@@ -1,0 +1,212 @@
+//! `/receipts`, `/channels/{id}/read`, `/messages/{ms_id}/receipts`: what came back.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::wire::{Id, Json, LIMIT_MAX, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor};
+use super::{Api, Now, Person, Proven};
+use crate::delivery::Status;
+use crate::directory::check_user_id;
+use crate::error::{Error, Result};
+use crate::identity::Role;
+use crate::receipt::{self, Receipt, ReceiptsPage, ReceiverStatus};
+
+/// Most receipts of one call.
+const RECEIPTS_MAX: usize = 10_000;
+const LIMIT_DEFAULT: i64 = 50;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/receipts", post(accept))
+        .route("/channels/{id}/read", post(read))
+        .route("/messages/{id}/receipts", get(of_message))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewReceipt {
+    ms_id: Id,
+    receiver: String,
+    status: String,
+}
+
+#[derive(Serialize)]
+struct Results {
+    results: Vec<OutcomeView>,
+}
+
+#[derive(Serialize)]
+struct OutcomeView {
+    status: &'static str,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadTo {
+    seq: i64,
+}
+
+#[derive(Serialize)]
+struct CursorView {
+    read_seq: i64,
+    unread_count: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceiptsQuery {
+    status: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ReceiptsView {
+    ms_id: Id,
+    channel_id: Id,
+    seq: i64,
+    counts: Counts,
+    items: Vec<ReceiverView>,
+    next_cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Counts {
+    unreceived: i64,
+    received: i64,
+    read: i64,
+}
+
+#[derive(Serialize)]
+struct ReceiverView {
+    receiver: String,
+    name: String,
+    status: &'static str,
+    verdict: Option<&'static str>,
+    verdict_reason: Option<String>,
+    #[serde(with = "rfc3339")]
+    last_modified_time: OffsetDateTime,
+}
+
+impl From<ReceiverStatus> for ReceiverView {
+    fn from(r: ReceiverStatus) -> Self {
+        Self {
+            receiver: r.receiver,
+            name: r.name,
+            status: r.status.as_str(),
+            verdict: r.verdict.map(|v| v.as_str()),
+            verdict_reason: r.verdict_reason,
+            last_modified_time: r.last_modified_time,
+        }
+    }
+}
+
+async fn accept(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    Json(given): Json<Vec<NewReceipt>>,
+) -> Result<Reply<Results>> {
+    caller.must_be(Role::Gateway)?;
+    if given.is_empty() || given.len() > RECEIPTS_MAX {
+        return Err(Error::field("", "must have 1 to 10,000 items"));
+    }
+    let receipts: Vec<Receipt> = given.into_iter().enumerate().map(parse).collect::<Result<_>>()?;
+    let outcomes = receipt::accept(&api.store, &receipts, now).await?;
+    api.receipts.notify_one();
+    let results = outcomes
+        .iter()
+        .map(|o| OutcomeView { status: o.as_str() })
+        .collect();
+    Ok(Reply(Results { results }))
+}
+
+fn parse((index, given): (usize, NewReceipt)) -> Result<Receipt> {
+    let status = match Status::parse(&given.status) {
+        Some(status @ (Status::Received | Status::Read)) => status,
+        _ => {
+            return Err(Error::field(
+                format!("/{index}/status"),
+                "must be received or read",
+            ));
+        }
+    };
+    check_user_id(&given.receiver).map_err(|reason| Error::field(format!("/{index}/receiver"), reason))?;
+    Ok(Receipt {
+        ms_id: given.ms_id.0,
+        receiver: given.receiver,
+        status,
+    })
+}
+
+async fn read(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    PathId(channel_id): PathId,
+    Json(to): Json<ReadTo>,
+) -> Result<Reply<CursorView>> {
+    if to.seq < 0 {
+        return Err(Error::field("/seq", "must not be negative"));
+    }
+    let cursor = receipt::read(&api.store, channel_id, &caller.user_id, to.seq, now).await?;
+    api.receipts.notify_one();
+    Ok(Reply(CursorView {
+        read_seq: cursor.read_seq,
+        unread_count: cursor.unread_count,
+    }))
+}
+
+async fn of_message(
+    State(api): State<Api>,
+    caller: Proven,
+    PathId(ms_id): PathId,
+    Query(query): Query<ReceiptsQuery>,
+) -> Result<Reply<ReceiptsView>> {
+    let sees_all = caller.must_be(Role::Support).is_ok();
+    if !sees_all {
+        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
+    }
+    let status = match query.status.as_deref() {
+        None => None,
+        Some(text) => Some(
+            Status::parse(text)
+                .ok_or_else(|| Error::parameter("status", "must be unreceived, received or read"))?,
+        ),
+    };
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let after: String = query
+        .cursor
+        .as_deref()
+        .map(read_cursor)
+        .transpose()?
+        .unwrap_or_default();
+    let page = ReceiptsPage {
+        caller: &caller.0.user_id,
+        sees_all,
+        status,
+        after: &after,
+        limit,
+    };
+    let receipts = receipt::of_message(&api.store, ms_id, page).await?;
+    let full = receipts.items.len() as i64 >= limit;
+    Ok(Reply(ReceiptsView {
+        ms_id: Id(receipts.ms_id),
+        channel_id: Id(receipts.channel_id),
+        seq: receipts.seq,
+        counts: Counts {
+            unreceived: receipts.unreceived,
+            received: receipts.received,
+            read: receipts.read,
+        },
+        next_cursor: receipts
+            .items
+            .last()
+            .filter(|_| full)
+            .map(|last| write_cursor(&last.receiver)),
+        items: receipts.items.into_iter().map(Into::into).collect(),
+    }))
+}

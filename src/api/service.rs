@@ -1,0 +1,102 @@
+//! `/healthz`, `/readyz`, `/openapi.json`, `/docs`: what is said of the service itself.
+
+use std::sync::LazyLock;
+
+use axum::Json as Reply;
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::get;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Api;
+use crate::callback::Callback;
+
+/// The page loads nothing from anywhere else, and nothing else may frame it.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The contract, written by hand as YAML, served as JSON.
+static CONTRACT: LazyLock<Value> = LazyLock::new(|| {
+    serde_norway::from_str(include_str!("../../openapi/im-push-gateway.yaml")).expect("the contract is YAML")
+});
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .route("/openapi.json", get(contract))
+        .route("/docs", get(docs))
+        .route(
+            "/docs.js",
+            get(async || asset("text/javascript", include_str!("docs.js"))),
+        )
+        .route(
+            "/docs.css",
+            get(async || asset("text/css", include_str!("docs.css"))),
+        )
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    database: &'static str,
+    partitions: &'static str,
+    callback: &'static str,
+}
+
+/// Alive: the process answers.
+async fn healthz() -> Reply<Health> {
+    Reply(Health { status: "alive" })
+}
+
+/// Ready: sends would be stored. A callback that is away does not make us unready, because
+/// it stops nobody from sending.
+async fn readyz(State(api): State<Api>) -> Response {
+    let (database, partitions) = match api.store.today_has_partitions().await {
+        Ok(true) => ("ok", "ok"),
+        Ok(false) => ("ok", "missing"),
+        Err(_) => ("away", "unknown"),
+    };
+    let ready = partitions == "ok";
+    let readiness = Readiness {
+        status: if ready { "ready" } else { "unready" },
+        database,
+        partitions,
+        callback: api.callback.as_deref().map_or("none", Callback::state),
+    };
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, Reply(readiness)).into_response()
+}
+
+async fn contract() -> Reply<&'static Value> {
+    Reply(&CONTRACT)
+}
+
+async fn docs() -> impl IntoResponse {
+    (
+        [(header::CONTENT_SECURITY_POLICY, DOCS_POLICY)],
+        Html(include_str!("docs.html")),
+    )
+}
+
+fn asset(media_type: &'static str, text: &'static str) -> impl IntoResponse {
+    (
+        [
+            (header::CONTENT_TYPE, media_type),
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        ],
+        text,
+    )
+}

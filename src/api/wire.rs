@@ -1,0 +1,224 @@
+//! What all nouns share on the wire: ids as decimal strings, JSON bodies, parameters, pages.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::Api;
+use crate::directory::check_user_id;
+use crate::error::{Error, Kind, Result};
+
+/// Entries of a page when the caller does not say.
+const LIMIT_DEFAULT: i64 = 50;
+/// Most entries of a page.
+pub const LIMIT_MAX: i64 = 200;
+
+/// A 64-bit id, in JSON a decimal string (JavaScript loses 64-bit integers).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id(pub i64);
+
+impl Id {
+    /// Digits only, without a leading zero, above zero.
+    pub fn parse(text: &str) -> Option<Self> {
+        let shaped = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+        if shaped { text.parse().ok().map(Self) } else { None }
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, ser: S) -> std::result::Result<S::Ok, S::Error> {
+        ser.collect_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(de)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("must be an id: a decimal string"))
+    }
+}
+
+/// The id of a path; what is no id names nothing.
+pub struct PathId(pub i64);
+
+impl FromRequestParts<Api> for PathId {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let missing = || Error::not_found("no such thing").into_response();
+        let Path(text) = Path::<String>::from_request_parts(parts, api)
+            .await
+            .map_err(|_| missing())?;
+        Id::parse(&text).map(|id| Self(id.0)).ok_or_else(missing)
+    }
+}
+
+/// The channel and the member of a path.
+pub struct PathMember(pub i64, pub String);
+
+impl FromRequestParts<Api> for PathMember {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let missing = || Error::not_found("no such member").into_response();
+        let Path((channel, user)) = Path::<(String, String)>::from_request_parts(parts, api)
+            .await
+            .map_err(|_| missing())?;
+        match (Id::parse(&channel), check_user_id(&user)) {
+            (Some(id), Ok(())) => Ok(Self(id.0, user)),
+            _ => Err(missing()),
+        }
+    }
+}
+
+/// A JSON body. Says what is wrong with it and where.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
+    type Rejection = Response;
+    async fn from_request(request: Request, api: &Api) -> std::result::Result<Self, Response> {
+        let parsed = parse(request, api.config.request_body_max_bytes).await;
+        parsed.map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Result<T> {
+    let media_type = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("application/json") {
+        return Err(Error::new(Kind::UnsupportedMediaType, ""));
+    }
+    let bytes = read_body(request.into_body(), most_bytes).await?;
+    let mut reader = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
+        let path = e.path().clone();
+        let inner = e.into_inner();
+        if inner.is_data() {
+            Error::field(pointer(&path), data_error(&inner))
+        } else {
+            Error::new(Kind::MalformedBody, inner.to_string())
+        }
+    })?;
+    reader
+        .end()
+        .map_err(|e| Error::new(Kind::MalformedBody, e.to_string()))?;
+    Ok(value)
+}
+
+/// Without the line and column that serde adds: the pointer says where.
+fn data_error(e: &serde_json::Error) -> String {
+    let text = e.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+fn pointer(path: &serde_path_to_error::Path) -> String {
+    use serde_path_to_error::Segment;
+    let segment = |s: &Segment| match s {
+        Segment::Seq { index } => format!("/{index}"),
+        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+        Segment::Enum { variant } => format!("/{variant}"),
+        Segment::Unknown => String::new(),
+    };
+    path.iter().map(segment).collect()
+}
+
+/// The whole body, if it is not too large.
+pub async fn read_body(body: Body, most_bytes: usize) -> Result<Bytes> {
+    match Limited::new(body, most_bytes).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => Err(Error::new(
+            Kind::TooLarge,
+            format!("a body has at most {most_bytes} bytes"),
+        )),
+        Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
+    }
+}
+
+/// Query parameters; unknown ones are refused.
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> std::result::Result<Self, Response> {
+        axum::extract::Query::try_from_uri(&parts.uri)
+            .map(|axum::extract::Query(value)| Self(value))
+            .map_err(|e| {
+                let text = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+                Error::new(Kind::InvalidParameter, text).into_response()
+            })
+    }
+}
+
+/// `limit` and `cursor` of a page.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub fn limit(&self) -> Result<i64> {
+        check_limit(self.limit, LIMIT_DEFAULT, LIMIT_MAX)
+    }
+
+    pub fn limit_up_to(&self, most: i64) -> Result<i64> {
+        check_limit(self.limit, LIMIT_DEFAULT, most)
+    }
+
+    pub fn cursor<T: DeserializeOwned>(&self) -> Result<Option<T>> {
+        self.cursor.as_deref().map(read_cursor).transpose()
+    }
+}
+
+pub fn check_limit(limit: Option<i64>, default: i64, most: i64) -> Result<i64> {
+    let limit = limit.unwrap_or(default);
+    if (1..=most).contains(&limit) {
+        Ok(limit)
+    } else {
+        Err(Error::parameter("limit", format!("must be 1 to {most}")))
+    }
+}
+
+/// One page of a listing.
+#[derive(Debug, Serialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next_cursor: Option<String>,
+}
+
+impl<T> Page<T> {
+    /// A page that may go on: `place` of its last item, if it is full.
+    pub fn new<C: Serialize>(items: Vec<T>, limit: i64, place: impl Fn(&T) -> C) -> Self {
+        let next_cursor = items
+            .last()
+            .filter(|_| items.len() as i64 >= limit)
+            .map(|last| write_cursor(&place(last)));
+        Self { items, next_cursor }
+    }
+}
+
+/// Cursors are opaque: JSON in base64, so that what they hold may change.
+pub fn write_cursor(place: &impl Serialize) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
+}
+
+pub fn read_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T> {
+    let refuse = || Error::parameter("cursor", "is not one of ours");
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse())?;
+    serde_json::from_slice(&bytes).map_err(|_| refuse())
+}
+
+/// Times on the wire: RFC 3339, UTC.
+pub mod rfc3339 {
+    pub use time::serde::rfc3339::{option, serialize};
+}

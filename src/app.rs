@@ -1,0 +1,206 @@
+//! The service put together: stages, workers, listeners, and an orderly end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::api::{Api, Stages};
+use crate::callback::Callback;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::fanout::Fanout;
+use crate::identity::Identity;
+use crate::maintenance::Maintenance;
+use crate::message::{Lanes, Sender};
+use crate::push::Push;
+use crate::store::Store;
+use crate::{receipt, schedule, telemetry};
+
+/// How often the house is kept.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
+
+/// A replica that is ready to run.
+pub struct App {
+    config: Config,
+    store: Store,
+    identity: Identity,
+    callback: Option<Arc<Callback>>,
+}
+
+/// Where Prometheus scrapes.
+pub struct MetricsEndpoint {
+    pub listener: TcpListener,
+    pub handle: PrometheusHandle,
+}
+
+/// Whom work for each stage wakes.
+#[derive(Clone, Default)]
+struct Wakes {
+    fanout: Arc<Notify>,
+    push: Arc<Notify>,
+    receipts: Arc<Notify>,
+}
+
+impl App {
+    /// Checks settings and database, and brings the schema up to date.
+    pub async fn build(config: Config) -> Result<Self> {
+        let identity = Identity::new(&config)?;
+        let callback = Callback::from_config(&config)?.map(Arc::new);
+        let store = Store::new(&config)?;
+        store.check_durable().await?;
+        store.migrate(&config).await?;
+        Ok(Self {
+            config,
+            store,
+            identity,
+            callback,
+        })
+    }
+
+    /// Answers on `listener` until `stop`; then lets requests and batches under way end.
+    pub async fn run(
+        self,
+        listener: TcpListener,
+        metrics: Option<MetricsEndpoint>,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        let grace = self.config.shutdown_grace;
+        let (tasks, wakes) = (TaskTracker::new(), Wakes::default());
+        // Workers outlive the listener: what the last requests leave behind is theirs.
+        let stop_workers = CancellationToken::new();
+        self.spawn_workers(&tasks, &wakes, &stop_workers);
+        if let Some(endpoint) = metrics {
+            tasks.spawn(serve_metrics(endpoint, stop_workers.clone()));
+        }
+        let lanes = Lanes {
+            store: self.store.clone(),
+            fanout: wakes.fanout,
+            push: wakes.push.clone(),
+        };
+        let sender = Sender::open(&self.config, lanes, &tasks);
+        tasks.close();
+        let api = Api::new(Stages {
+            config: self.config,
+            store: self.store,
+            identity: self.identity,
+            sender,
+            callback: self.callback,
+            receipts: wakes.receipts,
+            push: wakes.push,
+        });
+        let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let late = async {
+            stop.cancelled().await;
+            tokio::time::sleep(grace).await;
+        };
+        let served = tokio::select! {
+            served = std::future::IntoFuture::into_future(server) => served.map_err(Error::internal),
+            () = late => Ok(()),
+        };
+        stop_workers.cancel();
+        if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+            tracing::warn!("stopped before all work under way had ended; it resumes on the next start");
+        }
+        served
+    }
+
+    fn spawn_workers(&self, tasks: &TaskTracker, wakes: &Wakes, stop: &CancellationToken) {
+        let poll = self.config.poll;
+        let fanout = Arc::new(Fanout::new(
+            self.store.clone(),
+            &self.config,
+            wakes.push.clone(),
+            wakes.receipts.clone(),
+        ));
+        tasks.spawn(schedule::run(
+            "fanout",
+            poll,
+            wakes.fanout.clone(),
+            stop.clone(),
+            move || {
+                let fanout = fanout.clone();
+                async move { fanout.tick().await }
+            },
+        ));
+        let store = self.store.clone();
+        tasks.spawn(schedule::run(
+            "receipts",
+            poll,
+            wakes.receipts.clone(),
+            stop.clone(),
+            move || {
+                let store = store.clone();
+                async move { receipt::tick(&store).await }
+            },
+        ));
+        let maintenance = Arc::new(Maintenance {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            callback: self.callback.clone(),
+        });
+        tasks.spawn(schedule::run(
+            "maintenance",
+            MAINTENANCE_EVERY,
+            Arc::default(),
+            stop.clone(),
+            move || {
+                let maintenance = maintenance.clone();
+                async move { maintenance.tick().await }
+            },
+        ));
+        let Some(callback) = &self.callback else {
+            tracing::warn!("callback_url is not set: nothing is pushed, statuses advance by receipts alone");
+            return;
+        };
+        let push = Push::new(
+            self.store.clone(),
+            callback.clone(),
+            &self.config,
+            wakes.push.clone(),
+        );
+        let push = Arc::new(push);
+        for _ in 0..self.config.callback_concurrency {
+            let push = push.clone();
+            tasks.spawn(schedule::run(
+                "push",
+                poll,
+                wakes.push.clone(),
+                stop.clone(),
+                move || {
+                    let push = push.clone();
+                    async move { push.tick().await }
+                },
+            ));
+        }
+    }
+}
+
+async fn serve_metrics(endpoint: MetricsEndpoint, stop: CancellationToken) {
+    let MetricsEndpoint { listener, handle } = endpoint;
+    let folding = handle.clone();
+    let upkeep = async move {
+        loop {
+            tokio::time::sleep(telemetry::UPKEEP).await;
+            folding.run_upkeep();
+        }
+    };
+    let router = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
+    let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
+    tokio::select! {
+        served = std::future::IntoFuture::into_future(server) => {
+            if let Err(error) = served {
+                tracing::error!(%error, "metrics are not served");
+            }
+        }
+        () = upkeep => {}
+    }
+}

@@ -1,0 +1,490 @@
+//! Where it is said: direct channels and groups, their members and roles.
+//!
+//! Whoever changes members locks the channel's row first, so that a join or leave falls
+//! between two messages and never inside one.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::Transaction;
+use time::OffsetDateTime;
+
+use crate::error::{Error, Kind, Result};
+use crate::sql;
+use crate::store::{Store, retrying};
+
+/// Members who join an existing channel in one transaction: senders wait no longer than this takes.
+const JOIN_STEP: usize = 1_000;
+const NAME_MAX_CHARS: usize = 255;
+const ANNOUNCEMENT_MAX_CHARS: usize = 4_000;
+const PICTURE_MAX_CHARS: usize = 2_048;
+
+/// A channel as one of its members sees it.
+#[derive(Debug, Clone)]
+pub struct Channel {
+    pub channel_id: i64,
+    pub channel_type: String,
+    pub name: Option<String>,
+    pub picture: Option<String>,
+    pub announcement: Option<String>,
+    pub creator: String,
+    pub owner: Option<String>,
+    pub create_time: OffsetDateTime,
+    pub newcomers_see: String,
+    pub member_count: i32,
+    pub last_seq: i64,
+    pub dissolved_at: Option<OffsetDateTime>,
+    /// The caller's own role.
+    pub role: String,
+}
+
+/// A new group; its creator owns it.
+#[derive(Debug)]
+pub struct NewGroup {
+    pub name: Option<String>,
+    pub picture: Option<String>,
+    pub newcomers_see: Option<String>,
+    pub members: Vec<String>,
+}
+
+/// What changes of a group; an outer `None` leaves it, an inner one clears it.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub name: Option<Option<String>>,
+    pub picture: Option<Option<String>>,
+    pub announcement: Option<Option<String>>,
+    pub newcomers_see: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Member {
+    pub user_id: String,
+    pub name: String,
+    pub head_icon: Option<String>,
+    pub role: String,
+    pub joined_at: OffsetDateTime,
+}
+
+/// The caller's place in a channel, read under its lock.
+struct Place {
+    is_group: bool,
+    owner: Option<String>,
+    member_count: i32,
+    dissolved: bool,
+    role: String,
+}
+
+/// The channel, or not found: also when there is one and the caller is no member.
+pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("channel/get")).await?;
+    let row = client.query_opt(&statement, &[&channel_id, &caller]).await?;
+    let row = row.ok_or_else(no_channel)?;
+    Ok(Channel {
+        channel_id: row.get("channel_id"),
+        channel_type: row.get("channel_type"),
+        name: row.get("channel_name"),
+        picture: row.get("picture"),
+        announcement: row.get("announcement"),
+        creator: row.get("creator"),
+        owner: row.get("owner"),
+        create_time: row.get("create_time"),
+        newcomers_see: row.get("newcomers_see"),
+        member_count: row.get("member_count"),
+        last_seq: row.get("last_seq"),
+        dissolved_at: row.get("dissolved_at"),
+        role: row.get("role"),
+    })
+}
+
+/// The direct channel of the caller and `other`, and whether it is new. Both may create it at once.
+pub async fn open_direct(
+    store: &Store,
+    caller: &str,
+    other: &str,
+    now: OffsetDateTime,
+) -> Result<(i64, bool)> {
+    if other == caller {
+        return Err(Error::field("/members/0", "a direct channel needs somebody else"));
+    }
+    check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
+    let (low, high) = if caller < other {
+        (caller, other)
+    } else {
+        (other, caller)
+    };
+    let client = store.client().await?;
+    let create = client.prepare_cached(sql!("channel/create_direct")).await?;
+    let find = client.prepare_cached(sql!("channel/find_direct")).await?;
+    // An upgrade between the two statements frees the pair: then it is created after all.
+    loop {
+        if let Some(row) = client.query_opt(&create, &[&caller, &low, &high, &now]).await? {
+            return Ok((row.get(0), true));
+        }
+        if let Some(row) = client.query_opt(&find, &[&low, &high]).await? {
+            return Ok((row.get(0), false));
+        }
+    }
+}
+
+/// A new group owned by `caller`. All its members are there when it is.
+pub async fn create_group(
+    store: &Store,
+    caller: &str,
+    group: NewGroup,
+    most_members: u32,
+    now: OffsetDateTime,
+) -> Result<i64> {
+    check_label("/name", group.name.as_deref(), NAME_MAX_CHARS)?;
+    check_label("/picture", group.picture.as_deref(), PICTURE_MAX_CHARS)?;
+    check_newcomers_see(group.newcomers_see.as_deref())?;
+    check_users(store, &group.members, "/members").await?;
+    let mut seen = HashSet::from([caller]);
+    let members: Vec<&str> = group
+        .members
+        .iter()
+        .map(String::as_str)
+        .filter(|m| seen.insert(m))
+        .collect();
+    if members.len() >= most_members as usize {
+        return Err(too_many(most_members, "/members"));
+    }
+    let newcomers_see = group.newcomers_see.as_deref().unwrap_or("nothing");
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("channel/create_group")).await?;
+    let row = client
+        .query_one(
+            &statement,
+            &[
+                &caller,
+                &group.name,
+                &group.picture,
+                &newcomers_see,
+                &members,
+                &now,
+            ],
+        )
+        .await?;
+    Ok(row.get(0))
+}
+
+/// Changes a group's name, picture, announcement or what newcomers see. Owner and admins only.
+pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change) -> Result<()> {
+    check_label(
+        "/name",
+        change.name.as_ref().and_then(Option::as_deref),
+        NAME_MAX_CHARS,
+    )?;
+    check_label(
+        "/picture",
+        change.picture.as_ref().and_then(Option::as_deref),
+        PICTURE_MAX_CHARS,
+    )?;
+    check_label(
+        "/announcement",
+        change.announcement.as_ref().and_then(Option::as_deref),
+        ANNOUNCEMENT_MAX_CHARS,
+    )?;
+    check_newcomers_see(change.newcomers_see.as_deref())?;
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    lock(&tx, channel_id, caller).await?.must_manage()?;
+    let statement = tx.prepare_cached(sql!("channel/update")).await?;
+    tx.execute(
+        &statement,
+        &[
+            &channel_id,
+            &change.name.is_some(),
+            &change.name.flatten(),
+            &change.picture.is_some(),
+            &change.picture.flatten(),
+            &change.announcement.is_some(),
+            &change.announcement.flatten(),
+            &change.newcomers_see,
+        ],
+    )
+    .await?;
+    Ok(tx.commit().await?)
+}
+
+/// Dissolves a group: its history stays readable to its members. The owner only.
+pub async fn dissolve(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    lock(&tx, channel_id, caller).await?.must_own()?;
+    end(&tx, channel_id, now).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Adds members, in steps that keep the channel locked only shortly; returns how many were
+/// new. A direct channel becomes a group owned by the adder. Repeating it is harmless.
+pub async fn add_members(
+    store: &Store,
+    channel_id: i64,
+    caller: &str,
+    users: &[String],
+    most_members: u32,
+    now: OffsetDateTime,
+) -> Result<u64> {
+    get(store, channel_id, caller).await?;
+    check_users(store, users, "/user_ids").await?;
+    let mut sorted: Vec<&str> = users.iter().map(String::as_str).collect();
+    sorted.sort_unstable();
+    sorted.dedup();
+    let mut added = 0;
+    for step in sorted.chunks(JOIN_STEP) {
+        added += retrying(|| join(store, channel_id, caller, step, most_members, now)).await?;
+    }
+    Ok(added)
+}
+
+async fn join(
+    store: &Store,
+    channel_id: i64,
+    caller: &str,
+    users: &[&str],
+    most_members: u32,
+    now: OffsetDateTime,
+) -> Result<u64> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let place = lock(&tx, channel_id, caller).await?;
+    place.must_be_open()?;
+    let statement = tx.prepare_cached(sql!("channel/join")).await?;
+    let joined: i64 = tx
+        .query_one(&statement, &[&channel_id, &users, &now])
+        .await?
+        .get("joined");
+    if joined > 0 && !place.is_group {
+        let statement = tx.prepare_cached(sql!("channel/upgrade")).await?;
+        tx.execute(&statement, &[&channel_id, &caller]).await?;
+    }
+    if i64::from(place.member_count) + joined > i64::from(most_members) {
+        return Err(too_many(most_members, "/user_ids"));
+    }
+    tx.commit().await?;
+    Ok(joined.unsigned_abs())
+}
+
+/// Takes a member out of a group. Owner and admins only; the owner cannot be taken out.
+pub async fn remove_member(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let place = lock(&tx, channel_id, caller).await?;
+    place.must_manage()?;
+    match member_role(&tx, channel_id, user).await?.as_deref() {
+        None => return Err(Error::not_found("no such member")),
+        Some("owner") => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
+        Some("admin") if place.role != "owner" => {
+            return Err(Error::new(Kind::Forbidden, "only the owner removes admins"));
+        }
+        Some(_) => {}
+    }
+    part(&tx, channel_id, user).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Leaves a group. Its owner hands over first, or is its last member and dissolves it.
+pub async fn leave(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let place = lock(&tx, channel_id, caller).await?;
+    place.must_be_group()?;
+    if place.role == "owner" && place.member_count > 1 && !place.dissolved {
+        return Err(Error::new(
+            Kind::Conflict,
+            "the owner must hand the group over before leaving",
+        ));
+    }
+    if place.member_count == 1 && !place.dissolved {
+        end(&tx, channel_id, now).await?;
+    }
+    part(&tx, channel_id, caller).await?;
+    Ok(tx.commit().await?)
+}
+
+/// Makes another member the owner. The owner only.
+pub async fn hand_over(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let place = lock(&tx, channel_id, caller).await?;
+    place.must_own()?;
+    if member_role(&tx, channel_id, user).await?.is_none() {
+        return Err(Error::field("/user_id", "is not a member of the group"));
+    }
+    if place.owner.as_deref() != Some(user) {
+        let statement = tx.prepare_cached(sql!("channel/hand_over")).await?;
+        tx.execute(&statement, &[&channel_id, &caller, &user]).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// Makes a member an admin, or an admin a member again. The owner only.
+pub async fn set_role(store: &Store, channel_id: i64, caller: &str, user: &str, role: &str) -> Result<()> {
+    if !matches!(role, "admin" | "member") {
+        return Err(Error::field("/role", "must be admin or member"));
+    }
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    lock(&tx, channel_id, caller).await?.must_own()?;
+    match member_role(&tx, channel_id, user).await?.as_deref() {
+        None => return Err(Error::not_found("no such member")),
+        Some("owner") => {
+            return Err(Error::new(
+                Kind::Conflict,
+                "the owner's role goes by handing over",
+            ));
+        }
+        Some(_) => {}
+    }
+    let statement = tx.prepare_cached(sql!("channel/set_role")).await?;
+    tx.execute(&statement, &[&channel_id, &user, &role]).await?;
+    Ok(tx.commit().await?)
+}
+
+/// One page of members by user id, after `after`.
+pub async fn members(
+    store: &Store,
+    channel_id: i64,
+    caller: &str,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Member>> {
+    get(store, channel_id, caller).await?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("channel/members")).await?;
+    let rows = client.query(&statement, &[&channel_id, &after, &limit]).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| Member {
+            user_id: row.get("user_id"),
+            name: row.get("name"),
+            head_icon: row.get("head_icon"),
+            role: row.get("role"),
+            joined_at: row.get("joined_at"),
+        })
+        .collect())
+}
+
+impl Place {
+    fn must_be_group(&self) -> Result<()> {
+        if self.is_group {
+            Ok(())
+        } else {
+            Err(Error::new(Kind::Conflict, "a direct channel has no roles to use"))
+        }
+    }
+
+    fn must_be_open(&self) -> Result<()> {
+        if self.dissolved {
+            Err(Error::new(Kind::ChannelDissolved, ""))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn must_manage(&self) -> Result<()> {
+        self.must_be_group()?;
+        self.must_be_open()?;
+        match self.role.as_str() {
+            "owner" | "admin" => Ok(()),
+            _ => Err(Error::new(
+                Kind::Forbidden,
+                "only the owner and admins of the group may do this",
+            )),
+        }
+    }
+
+    fn must_own(&self) -> Result<()> {
+        self.must_be_group()?;
+        self.must_be_open()?;
+        match self.role.as_str() {
+            "owner" => Ok(()),
+            _ => Err(Error::new(
+                Kind::Forbidden,
+                "only the owner of the group may do this",
+            )),
+        }
+    }
+}
+
+async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Place> {
+    let statement = tx.prepare_cached(sql!("channel/lock")).await?;
+    // A caller who joins or leaves meanwhile is judged by the rows before the wait, so the
+    // place is read again once the lock is held.
+    tx.query_opt(&statement, &[&channel_id, &caller])
+        .await?
+        .ok_or_else(no_channel)?;
+    let row = tx
+        .query_opt(&statement, &[&channel_id, &caller])
+        .await?
+        .ok_or_else(no_channel)?;
+    Ok(Place {
+        is_group: row.get::<_, &str>("channel_type") == "group",
+        owner: row.get("owner"),
+        member_count: row.get("member_count"),
+        dissolved: row.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some(),
+        role: row.get("role"),
+    })
+}
+
+async fn member_role(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<Option<String>> {
+    let statement = tx.prepare_cached(sql!("channel/member_role")).await?;
+    Ok(tx
+        .query_opt(&statement, &[&channel_id, &user])
+        .await?
+        .map(|row| row.get(0)))
+}
+
+async fn part(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("channel/part")).await?;
+    tx.execute(&statement, &[&channel_id, &user]).await?;
+    Ok(())
+}
+
+async fn end(tx: &Transaction<'_>, channel_id: i64, now: OffsetDateTime) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("channel/dissolve")).await?;
+    tx.execute(&statement, &[&channel_id, &now]).await?;
+    Ok(())
+}
+
+async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("channel/unknown_users")).await?;
+    match client.query_opt(&statement, &[&users]).await? {
+        None => Ok(()),
+        Some(row) => {
+            let position: i64 = row.get(0);
+            Err(Error::field(
+                format!("{at}/{position}"),
+                "the directory does not know this user as active",
+            ))
+        }
+    }
+}
+
+fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
+    let Some(text) = text else { return Ok(()) };
+    let chars = text.chars().count();
+    if chars == 0 || chars > most_chars || text.contains('\0') {
+        return Err(Error::field(
+            pointer,
+            format!("must have 1 to {most_chars} characters, none of them U+0000"),
+        ));
+    }
+    Ok(())
+}
+
+fn check_newcomers_see(value: Option<&str>) -> Result<()> {
+    match value {
+        None | Some("nothing" | "everything") => Ok(()),
+        Some(_) => Err(Error::field("/newcomers_see", "must be nothing or everything")),
+    }
+}
+
+fn no_channel() -> Error {
+    Error::not_found("no such channel")
+}
+
+fn too_many(most: u32, pointer: &str) -> Error {
+    Error::field(pointer, format!("a group has at most {most} members"))
+}

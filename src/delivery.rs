@@ -1,0 +1,270 @@
+//! The per-receiver state machine: statuses, verdicts, and what a callback's answer means.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The push status of one message for one receiver. It only ever rises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Status {
+    Unreceived,
+    Received,
+    Read,
+}
+
+impl Status {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreceived => "unreceived",
+            Self::Received => "received",
+            Self::Read => "read",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Unreceived, Self::Received, Self::Read]
+            .into_iter()
+            .find(|s| s.as_str() == text)
+    }
+
+    /// As the ledger stores it.
+    pub const fn code(self) -> i16 {
+        self as i16
+    }
+
+    /// From the ledger; what a constraint forbids cannot come.
+    pub const fn from_code(code: i16) -> Self {
+        match code {
+            0 => Self::Unreceived,
+            1 => Self::Received,
+            _ => Self::Read,
+        }
+    }
+}
+
+/// What the gateway said of one receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// The receiver has the messages: status `received`.
+    Received,
+    /// Nobody is there: not retried, the messages wait until the receiver pulls them.
+    Offline,
+    /// Final: this receiver cannot get these messages.
+    Rejected,
+    /// Try this receiver again later, out of turn. Also whoever an answer does not name.
+    Retry,
+}
+
+impl Verdict {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Offline => "offline",
+            Self::Rejected => "rejected",
+            Self::Retry => "retry",
+        }
+    }
+
+    /// The verdict kept in the ledger, by its code.
+    pub const fn from_code(code: i16) -> Self {
+        if code == 1 { Self::Offline } else { Self::Rejected }
+    }
+}
+
+/// Longest reason of a rejection that is kept, in characters.
+const REASON_MAX_CHARS: usize = 200;
+
+/// An answer with a verdict for every receiver of a batch: the named ones, and the rest.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Verdicts {
+    pub named: HashMap<String, (Verdict, Option<String>)>,
+    pub rest: Verdict,
+    /// How many names in the answer are no receivers of the batch. They change nothing.
+    pub unknown: usize,
+}
+
+impl Verdicts {
+    pub fn of(&self, receiver: &str) -> Verdict {
+        self.named
+            .get(receiver)
+            .map_or(self.rest, |(verdict, _)| *verdict)
+    }
+
+    /// `{"u1": ["received"], "u2": ["rejected", "reason"]}`, as the settling statements take it.
+    pub fn to_json(&self) -> Value {
+        let entry = |(receiver, (verdict, reason)): (&String, &(Verdict, Option<String>))| {
+            let value = match reason {
+                Some(reason) => json!([verdict.as_str(), reason]),
+                None => json!([verdict.as_str()]),
+            };
+            (receiver.clone(), value)
+        };
+        Value::Object(self.named.iter().map(entry).collect())
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    received: Received,
+    #[serde(default)]
+    offline: Vec<String>,
+    #[serde(default)]
+    retry: Vec<String>,
+    #[serde(default)]
+    rejected: Vec<Rejected>,
+    #[serde(default)]
+    except: Except,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Received {
+    Word(String),
+    List(Vec<String>),
+}
+
+#[derive(Deserialize, Default)]
+struct Except {
+    #[serde(default)]
+    offline: Vec<String>,
+    #[serde(default)]
+    retry: Vec<String>,
+    #[serde(default)]
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Deserialize)]
+struct Rejected {
+    receiver: String,
+    #[serde(default)]
+    reason: String,
+}
+
+/// Reads the body of a `200`. It fails closed: `None` is an answer that says nothing, and in
+/// one that does, whoever is not said to have received anything is retried. A receiver named
+/// twice gets the more cautious verdict.
+pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
+    let answer: Answer = serde_json::from_slice(body).ok()?;
+    let (received, rest) = match answer.received {
+        Received::Word(word) if word == "all" => (Vec::new(), Verdict::Received),
+        Received::Word(_) => return None,
+        Received::List(list) => (list, Verdict::Retry),
+    };
+    let plain = |verdict| move |receiver: String| (receiver, verdict, None);
+    let rejected = |r: Rejected| {
+        let reason: String = r
+            .reason
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(REASON_MAX_CHARS)
+            .collect();
+        (
+            r.receiver,
+            Verdict::Rejected,
+            Some(reason).filter(|reason| !reason.is_empty()),
+        )
+    };
+    // Later entries win: from the most hopeful verdict to the most cautious.
+    let said = received
+        .into_iter()
+        .map(plain(Verdict::Received))
+        .chain(
+            answer
+                .rejected
+                .into_iter()
+                .chain(answer.except.rejected)
+                .map(rejected),
+        )
+        .chain(
+            answer
+                .offline
+                .into_iter()
+                .chain(answer.except.offline)
+                .map(plain(Verdict::Offline)),
+        )
+        .chain(
+            answer
+                .retry
+                .into_iter()
+                .chain(answer.except.retry)
+                .map(plain(Verdict::Retry)),
+        );
+    let mut verdicts = Verdicts {
+        named: HashMap::new(),
+        rest,
+        unknown: 0,
+    };
+    for (receiver, verdict, reason) in said {
+        if is_receiver(&receiver) {
+            verdicts.named.insert(receiver, (verdict, reason));
+        } else {
+            verdicts.unknown += 1;
+        }
+    }
+    Some(verdicts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(body: &str) -> Option<Verdicts> {
+        judge(body.as_bytes(), |receiver| {
+            ["u1", "u2", "u3", "u4"].contains(&receiver)
+        })
+    }
+
+    #[test]
+    fn all_means_everybody() {
+        let verdicts = judged(r#"{"received": "all"}"#).unwrap();
+        assert_eq!(verdicts.of("u1"), Verdict::Received);
+    }
+
+    #[test]
+    fn except_takes_some_out() {
+        let verdicts =
+            judged(r#"{"received": "all", "except": {"offline": ["u1"], "retry": ["u2"]}}"#).unwrap();
+        assert_eq!(
+            ["u1", "u2", "u3"].map(|u| verdicts.of(u)),
+            [Verdict::Offline, Verdict::Retry, Verdict::Received]
+        );
+    }
+
+    #[test]
+    fn whoever_is_not_named_is_retried() {
+        let verdicts = judged(
+            r#"{"received": ["u1"], "offline": ["u2"], "rejected": [{"receiver": "u3", "reason": "gone"}]}"#,
+        )
+        .unwrap();
+        assert_eq!(verdicts.of("u4"), Verdict::Retry);
+        assert_eq!(verdicts.named["u3"], (Verdict::Rejected, Some("gone".into())));
+    }
+
+    #[test]
+    fn strangers_are_counted_and_ignored() {
+        let verdicts = judged(r#"{"received": ["u1", "mallory"]}"#).unwrap();
+        assert_eq!((verdicts.unknown, verdicts.named.len()), (1, 1));
+    }
+
+    #[test]
+    fn named_twice_takes_the_cautious_verdict() {
+        let verdicts = judged(r#"{"received": ["u1"], "retry": ["u1"]}"#).unwrap();
+        assert_eq!(verdicts.of("u1"), Verdict::Retry);
+    }
+
+    #[test]
+    fn anything_else_says_nothing() {
+        for body in [
+            "",
+            "ok",
+            "{}",
+            "[]",
+            r#"{"received": "most"}"#,
+            r#"{"received": 7}"#,
+            r#"{"ok": true}"#,
+        ] {
+            assert_eq!(judged(body), None, "{body}");
+        }
+    }
+}

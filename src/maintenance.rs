@@ -1,0 +1,67 @@
+//! What keeps the house: partitions ahead of time, old rows pruned, gauges read.
+
+use std::sync::Arc;
+
+use time::{Duration, OffsetDateTime};
+
+use crate::callback::Callback;
+use crate::config::Config;
+use crate::error::Result;
+use crate::identity;
+use crate::push;
+use crate::schedule::Tick;
+use crate::sql;
+use crate::store::Store;
+
+/// Rows one step prunes; the next step follows at once while there are more.
+const PRUNE_STEP: i64 = 2_000;
+
+/// The housekeeping of one replica; every replica may run it at once.
+pub struct Maintenance {
+    pub store: Store,
+    pub config: Config,
+    pub callback: Option<Arc<Callback>>,
+}
+
+impl Maintenance {
+    /// Makes partitions, prunes one step of everything that ages, and reads the gauges.
+    pub async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        self.store
+            .make_partitions(self.config.partitions_ahead_days)
+            .await?;
+        let client_ids = self.prune_client_ids(now).await?;
+        let keep = Duration::days(self.config.callback_keep_days.into());
+        let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let replays = identity::prune_replays(&self.store, now).await?;
+        self.read_gauges(now).await?;
+        let full = [client_ids, attempts.unsigned_abs(), replays]
+            .iter()
+            .any(|n| *n >= PRUNE_STEP.unsigned_abs());
+        Ok(if full { Tick::More } else { Tick::Idle })
+    }
+
+    async fn prune_client_ids(&self, now: OffsetDateTime) -> Result<u64> {
+        let before = now - Duration::days(self.config.client_id_keep_days.into());
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("message/prune_client_ids")).await?;
+        Ok(client.execute(&statement, &[&before, &PRUNE_STEP]).await?)
+    }
+
+    async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {
+        if self.callback.is_some() {
+            let backlog = push::backlog(&self.store).await?;
+            let age = backlog
+                .oldest
+                .map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+            metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
+            metrics::gauge!("impg_push_backlog_age_seconds").set(age);
+            metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);
+        }
+        let pool = self.store.pool_status();
+        metrics::gauge!("impg_database_connections", "state" => "open").set(pool.size as f64);
+        metrics::gauge!("impg_database_connections", "state" => "idle").set(pool.available as f64);
+        metrics::gauge!("impg_database_connections", "state" => "waited_for").set(pool.waiting as f64);
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! What is said: content is parsed and bounded, sends are committed in groups.
+
+mod content;
+mod send;
+
+pub use content::{Content, check_client_id};
+pub use send::{Lanes, Outgoing, Sender, Sent};

@@ -1,0 +1,220 @@
+//! The content of a message, by type, within its bounds.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+
+/// Most characters of a text.
+pub const TEXT_MAX_CHARS: usize = 20_000;
+/// Characters of a text that the conversation list shows.
+const PREVIEW_CHARS: usize = 120;
+const URL_MAX_CHARS: usize = 2_048;
+const NAME_MAX_CHARS: usize = 255;
+const MEDIA_TYPE_MAX_CHARS: usize = 127;
+const PIXELS_MAX: u32 = 100_000;
+/// Largest size in bytes that JavaScript can count.
+const SIZE_MAX_BYTES: u64 = (1 << 53) - 1;
+const CLIENT_ID_MAX_CHARS: usize = 128;
+
+/// A message's content. A picture or file is sent alone; emoji stand in text as `[:emoji_id:]`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Content {
+    Text(Text),
+    Picture(Picture),
+    File(File),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Text {
+    text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Picture {
+    url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    width: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    height: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    url: String,
+    name: String,
+    size: u64,
+    media_type: String,
+}
+
+impl Content {
+    /// Reads and bounds `content` as `ms_type` says. Errors point below `at`, the pointer of
+    /// the item that holds both.
+    pub fn parse(ms_type: &str, content: Value, at: &str) -> Result<Self> {
+        fn read<T: for<'de> Deserialize<'de>>(content: Value, at: &str) -> Result<T> {
+            serde_path_to_error::deserialize(content).map_err(|e| {
+                let path = e.path().to_string();
+                let below = if path == "." {
+                    String::new()
+                } else {
+                    format!("/{}", path.replace('.', "/"))
+                };
+                Error::field(format!("{at}/content{below}"), e.into_inner().to_string())
+            })
+        }
+        let parsed = match ms_type {
+            "text" => Self::Text(read(content, at)?),
+            "picture" => Self::Picture(read(content, at)?),
+            "file" => Self::File(read(content, at)?),
+            _ => {
+                return Err(Error::field(
+                    format!("{at}/type"),
+                    "must be text, picture or file",
+                ));
+            }
+        };
+        parsed
+            .check()
+            .map_err(|(field, reason)| Error::field(format!("{at}/content/{field}"), reason))?;
+        Ok(parsed)
+    }
+
+    pub fn ms_type(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "text",
+            Self::Picture(_) => "picture",
+            Self::File(_) => "file",
+        }
+    }
+
+    /// As it is stored, pushed and read.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Text(Text { text }) => json!({ "text": text }),
+            Self::Picture(picture) => json!(picture),
+            Self::File(file) => json!(file),
+        }
+    }
+
+    /// What a conversation list shows of it.
+    pub fn preview(&self) -> Value {
+        match self {
+            Self::Text(Text { text }) => {
+                json!({ "text": text.chars().take(PREVIEW_CHARS).collect::<String>() })
+            }
+            other => other.to_json(),
+        }
+    }
+
+    fn check(&self) -> std::result::Result<(), (&'static str, &'static str)> {
+        match self {
+            Self::Text(Text { text }) => {
+                let chars = text.chars().count();
+                if chars == 0 || chars > TEXT_MAX_CHARS {
+                    return Err(("text", "must have 1 to 20,000 characters"));
+                }
+                no_nul("text", text)
+            }
+            Self::Picture(p) => {
+                check_url(&p.url)?;
+                if [p.width, p.height]
+                    .into_iter()
+                    .flatten()
+                    .any(|px| px == 0 || px > PIXELS_MAX)
+                {
+                    return Err(("width", "width and height must be 1 to 100,000 pixels"));
+                }
+                check_size(p.size.unwrap_or(0))?;
+                p.name.as_deref().map_or(Ok(()), check_name)
+            }
+            Self::File(f) => {
+                check_url(&f.url)?;
+                check_name(&f.name)?;
+                check_size(f.size)?;
+                check_media_type(&f.media_type)
+            }
+        }
+    }
+}
+
+type Checked = std::result::Result<(), (&'static str, &'static str)>;
+
+fn no_nul(field: &'static str, text: &str) -> Checked {
+    if text.contains('\0') {
+        Err((field, "must not contain U+0000"))
+    } else {
+        Ok(())
+    }
+}
+
+/// An http(s) address, or a path of the portal that put the bytes there.
+fn check_url(url: &str) -> Checked {
+    let shaped = url.starts_with('/') || url.starts_with("http://") || url.starts_with("https://");
+    let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
+    if shaped && clean && url.chars().count() <= URL_MAX_CHARS {
+        Ok(())
+    } else {
+        Err((
+            "url",
+            "must be an http or https URL or an absolute path of at most 2,048 characters",
+        ))
+    }
+}
+
+fn check_name(name: &str) -> Checked {
+    let chars = name.chars().count();
+    if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
+        return Err((
+            "name",
+            "must have 1 to 255 characters, none of them a control character",
+        ));
+    }
+    Ok(())
+}
+
+fn check_size(size: u64) -> Checked {
+    if size > SIZE_MAX_BYTES {
+        Err(("size", "must be below 2^53 bytes"))
+    } else {
+        Ok(())
+    }
+}
+
+fn check_media_type(media_type: &str) -> Checked {
+    let token = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+    };
+    let shaped = media_type
+        .split_once('/')
+        .is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    if shaped && media_type.len() <= MEDIA_TYPE_MAX_CHARS {
+        Ok(())
+    } else {
+        Err((
+            "media_type",
+            "must be type/subtype (RFC 6838) of at most 127 characters",
+        ))
+    }
+}
+
+/// A client id is 1 to 128 characters without control characters.
+pub fn check_client_id(client_id: &str, at: &str) -> Result<()> {
+    let chars = client_id.chars().count();
+    if chars == 0 || chars > CLIENT_ID_MAX_CHARS || client_id.chars().any(char::is_control) {
+        return Err(Error::field(
+            format!("{at}/client_id"),
+            "must have 1 to 128 characters, none of them a control character",
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,451 @@
+//! Group commit: sends that arrive while a commit runs share the next one. No timer waits, so
+//! an idle service adds no latency; every caller is answered after the commit.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use postgres_types::Json;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_postgres::error::SqlState;
+
+use super::Content;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::sql;
+use crate::store::Store;
+
+/// Wait before a batch that met contention, an absent database or only locked channels.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Begins the client ids we give to sends that bring none; callers cannot write it.
+const INNER_ID_MARK: char = '\u{1f}';
+
+/// A message on its way into a channel.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    channel_id: i64,
+    sender: String,
+    client_id: String,
+    digest: Vec<u8>,
+    ms_type: &'static str,
+    content: Value,
+    preview: Value,
+}
+
+/// An acknowledged message: it is committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub ms_id: i64,
+    pub seq: i64,
+    pub server_time: OffsetDateTime,
+    /// Whether an earlier send with this client id had stored it already.
+    pub repeated: bool,
+}
+
+impl Outgoing {
+    /// A send without a client id gets one of ours, so that an unclear commit can be resolved.
+    pub fn new(channel_id: i64, sender: &str, client_id: Option<String>, content: &Content) -> Result<Self> {
+        let client_id = match client_id {
+            Some(given) => given,
+            None => {
+                let mut random = [0u8; 16];
+                getrandom::fill(&mut random).map_err(Error::internal)?;
+                format!("{INNER_ID_MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
+            }
+        };
+        let body = content.to_json();
+        let mut digest = Sha256::new();
+        digest.update(channel_id.to_be_bytes());
+        digest.update(content.ms_type());
+        digest.update(body.to_string());
+        Ok(Self {
+            channel_id,
+            sender: sender.to_owned(),
+            client_id,
+            digest: digest.finalize()[..16].to_vec(),
+            ms_type: content.ms_type(),
+            preview: content.preview(),
+            content: body,
+        })
+    }
+}
+
+struct Waiting {
+    send: Outgoing,
+    reply: oneshot::Sender<Result<Sent>>,
+}
+
+/// Where sends go in. Cheap to clone; a channel always takes the same lane, so that its sends
+/// keep the order in which they came.
+#[derive(Clone)]
+pub struct Sender {
+    lanes: Arc<[mpsc::Sender<Waiting>]>,
+}
+
+/// What the lanes need, and whom they wake.
+pub struct Lanes {
+    pub store: Store,
+    pub fanout: Arc<Notify>,
+    pub push: Arc<Notify>,
+}
+
+impl Sender {
+    /// Opens the lanes. Each runs until every `Sender` is gone and its queue is empty.
+    pub fn open(config: &Config, lanes: Lanes, tasks: &tokio_util::task::TaskTracker) -> Self {
+        let Lanes { store, fanout, push } = lanes;
+        let open_lane = |_| {
+            let (entry, queue) = mpsc::channel(config.send_queue);
+            let lane = Lane {
+                store: store.clone(),
+                fanout: fanout.clone(),
+                push: push.clone(),
+                batch: config.send_batch,
+                inline_members: i32::try_from(config.inline_members).unwrap_or(i32::MAX),
+                inline_rows: i32::try_from(config.inline_rows).unwrap_or(i32::MAX),
+                batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
+                callback: (!config.callback_url.is_empty()).then_some("gateway"),
+                patience: config.request_timeout,
+            };
+            tasks.spawn(lane.run(queue));
+            entry
+        };
+        Self {
+            lanes: (0..config.send_lanes).map(open_lane).collect(),
+        }
+    }
+
+    /// Sends one message; returns once it is committed or refused.
+    pub async fn send(&self, send: Outgoing) -> Result<Sent> {
+        self.enter(send)?
+            .await
+            .map_err(|_| Error::unavailable("the service is stopping"))?
+    }
+
+    /// Sends many; one result for each, in order. A bad one does not fail its neighbours.
+    pub async fn send_all(&self, sends: Vec<Result<Outgoing>>) -> Vec<Result<Sent>> {
+        let entered: Vec<_> = sends
+            .into_iter()
+            .map(|send| send.and_then(|send| self.enter(send)))
+            .collect();
+        let mut results = Vec::with_capacity(entered.len());
+        for reply in entered {
+            results.push(match reply {
+                Ok(reply) => reply
+                    .await
+                    .unwrap_or_else(|_| Err(Error::unavailable("the service is stopping"))),
+                Err(refused) => Err(refused),
+            });
+        }
+        results
+    }
+
+    fn enter(&self, send: Outgoing) -> Result<oneshot::Receiver<Result<Sent>>> {
+        let (reply, answer) = oneshot::channel();
+        let lane = &self.lanes[send.channel_id.unsigned_abs() as usize % self.lanes.len()];
+        lane.try_send(Waiting { send, reply })
+            .map_err(|_| Error::unavailable("too many sends are waiting"))?;
+        Ok(answer)
+    }
+}
+
+struct Lane {
+    store: Store,
+    fanout: Arc<Notify>,
+    push: Arc<Notify>,
+    batch: usize,
+    inline_members: i32,
+    inline_rows: i32,
+    batch_pairs: i32,
+    callback: Option<&'static str>,
+    patience: Duration,
+}
+
+/// What became of one send of a committed batch.
+enum Outcome {
+    Done(Result<Sent>),
+    /// Somebody else holds the channel: the send goes into the next batch.
+    Locked,
+}
+
+impl Lane {
+    async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                match queue.recv().await {
+                    Some(first) => waiting.push_back(first),
+                    None => return,
+                }
+            }
+            while waiting.len() < self.batch {
+                let Ok(next) = queue.try_recv() else { break };
+                waiting.push_back(next);
+            }
+            let batch: Vec<Waiting> = waiting.drain(..waiting.len().min(self.batch)).collect();
+            let size = batch.len();
+            let left = self.settle(batch).await;
+            if left.len() == size {
+                tokio::time::sleep(PAUSE).await;
+            }
+            for item in left.into_iter().rev() {
+                waiting.push_front(item);
+            }
+        }
+    }
+
+    /// Commits a batch and answers its callers. Returns those whose channel was locked.
+    async fn settle(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+        let deadline = Instant::now() + self.patience;
+        let sends: Vec<&Outgoing> = batch.iter().map(|w| &w.send).collect();
+        let started = Instant::now();
+        let outcomes = self.commit_all(&sends, deadline).await;
+        metrics::histogram!("impg_send_commit_seconds").record(started.elapsed());
+        metrics::histogram!("impg_send_batch_size").record(batch.len() as f64);
+        let mut left = Vec::new();
+        for (waiting, outcome) in batch.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Locked => left.push(waiting),
+                Outcome::Done(result) => {
+                    let label = if result.is_ok() { "accepted" } else { "refused" };
+                    metrics::counter!("impg_sends_total", "result" => label).increment(1);
+                    // A caller who went away does not undo the commit.
+                    let _ = waiting.reply.send(result);
+                }
+            }
+        }
+        left
+    }
+
+    /// Commits, again while it can help: after contention, a missing partition or an unclear
+    /// commit (the client ids then tell what is stored). What fails for itself is bisected out.
+    async fn commit_all(&self, sends: &[&Outgoing], deadline: Instant) -> Vec<Outcome> {
+        let mut parts = vec![sends];
+        let mut outcomes = Vec::with_capacity(sends.len());
+        while let Some(part) = parts.pop() {
+            match self.commit(part).await {
+                Ok(done) => outcomes.extend(done),
+                Err(e) if Instant::now() > deadline => {
+                    tracing::warn!(error = %e, sends = part.len(), "sends not committed in time");
+                    let late =
+                        || Outcome::Done(Err(Error::unavailable("the database did not commit in time")));
+                    outcomes.extend(part.iter().map(|_| late()));
+                }
+                Err(e) if is_missing_partition(&e) => {
+                    if let Err(e) = self.store.make_partitions(1).await {
+                        tracing::warn!(error = %e, "a missing partition could not be made");
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    parts.push(part);
+                }
+                Err(e) if e.is_contention() || e.is_unavailable() => {
+                    tokio::time::sleep(PAUSE).await;
+                    parts.push(part);
+                }
+                Err(e) if part.len() == 1 => outcomes.push(Outcome::Done(Err(e))),
+                Err(_) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.push(second);
+                    parts.push(first);
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// One transaction, several statements: lock, decide on a fresh snapshot, store, commit.
+    async fn commit(&self, sends: &[&Outgoing]) -> Result<Vec<Outcome>> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let channels: Vec<i64> = sends
+            .iter()
+            .map(|s| s.channel_id)
+            .collect::<HashSet<_>>()
+            .into_iter()
+            .collect();
+        let statement = tx.prepare_cached(sql!("message/lock_channels")).await?;
+        let locked: HashSet<i64> = tx
+            .query(&statement, &[&channels])
+            .await?
+            .into_iter()
+            .map(|row| row.get(0))
+            .collect();
+        // An unknown channel locks nothing, so only the admission can tell it from a held one.
+        let held = if locked.len() == channels.len() {
+            HashSet::new()
+        } else {
+            let statement = tx.prepare_cached(sql!("message/existing_channels")).await?;
+            tx.query(&statement, &[&channels])
+                .await?
+                .iter()
+                .map(|r| r.get(0))
+                .filter(|c| !locked.contains(c))
+                .collect()
+        };
+        let mut outcomes: Vec<Option<Outcome>> = sends
+            .iter()
+            .map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked))
+            .collect();
+        let admitted = self.admit(&tx, sends, &mut outcomes).await?;
+        let wakes = self.keep(&tx, sends, &admitted, &mut outcomes).await?;
+        tx.commit().await?;
+        if wakes.deferred {
+            self.fanout.notify_one();
+        }
+        if wakes.queued && self.callback.is_some() {
+            self.push.notify_one();
+        }
+        Ok(outcomes
+            .into_iter()
+            .map(|o| o.unwrap_or(Outcome::Done(Err(Error::internal("a send was forgotten")))))
+            .collect())
+    }
+
+    /// Decides every send that is not locked out. Returns the admitted ones, `(index, ms_id)`.
+    async fn admit(
+        &self,
+        tx: &deadpool_postgres::Transaction<'_>,
+        sends: &[&Outgoing],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Vec<(usize, i64)>> {
+        let open: Vec<usize> = (0..sends.len()).filter(|&i| outcomes[i].is_none()).collect();
+        let channels: Vec<i64> = open.iter().map(|&i| sends[i].channel_id).collect();
+        let senders: Vec<&str> = open.iter().map(|&i| sends[i].sender.as_str()).collect();
+        let client_ids: Vec<&str> = open.iter().map(|&i| sends[i].client_id.as_str()).collect();
+        let digests: Vec<&[u8]> = open.iter().map(|&i| sends[i].digest.as_slice()).collect();
+        let statement = tx.prepare_cached(sql!("message/admit")).await?;
+        let rows = tx
+            .query(&statement, &[&channels, &senders, &client_ids, &digests])
+            .await?;
+        let mut admitted = Vec::new();
+        for row in rows {
+            let index = open[row.get::<_, i64>("ord") as usize - 1];
+            match row.get("outcome") {
+                "admitted" => admitted.push((index, row.get("ms_id"))),
+                // Answered last: what it repeats may be stored by this very batch.
+                "repeated" => {}
+                refusal => outcomes[index] = Some(Outcome::Done(Err(refused(refusal)))),
+            }
+        }
+        Ok(admitted)
+    }
+
+    /// Stores the admitted sends, then looks up what the repeated ones repeat.
+    async fn keep(
+        &self,
+        tx: &deadpool_postgres::Transaction<'_>,
+        sends: &[&Outgoing],
+        admitted: &[(usize, i64)],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<Wakes> {
+        let mut wakes = Wakes {
+            deferred: false,
+            queued: false,
+        };
+        if !admitted.is_empty() {
+            let of = |i: usize| sends[admitted[i].0];
+            let all = 0..admitted.len();
+            let ms_ids: Vec<i64> = admitted.iter().map(|(_, ms_id)| *ms_id).collect();
+            let channels: Vec<i64> = all.clone().map(|i| of(i).channel_id).collect();
+            let senders: Vec<&str> = all.clone().map(|i| of(i).sender.as_str()).collect();
+            let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
+            let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
+            let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
+            let statement = tx.prepare_cached(sql!("message/store")).await?;
+            let rows = tx
+                .query(
+                    &statement,
+                    &[
+                        &ms_ids,
+                        &channels,
+                        &senders,
+                        &types,
+                        &contents,
+                        &previews,
+                        &self.inline_members,
+                        &self.inline_rows,
+                        &self.batch_pairs,
+                        &self.callback,
+                    ],
+                )
+                .await?;
+            let index_of: HashMap<i64, usize> =
+                admitted.iter().map(|&(index, ms_id)| (ms_id, index)).collect();
+            for row in rows {
+                let ms_id: i64 = row.get("ms_id");
+                let sent = Sent {
+                    ms_id,
+                    seq: row.get("seq"),
+                    server_time: row.get("server_time"),
+                    repeated: false,
+                };
+                if row.get("deferred") {
+                    wakes.deferred = true;
+                } else {
+                    wakes.queued = true;
+                }
+                outcomes[index_of[&ms_id]] = Some(Outcome::Done(Ok(sent)));
+            }
+        }
+        let repeated: Vec<usize> = (0..sends.len()).filter(|&i| outcomes[i].is_none()).collect();
+        if !repeated.is_empty() {
+            self.repeats(tx, sends, &repeated, outcomes).await?;
+        }
+        Ok(wakes)
+    }
+
+    /// Answers repeats with what the first send stored, or refuses another body.
+    async fn repeats(
+        &self,
+        tx: &deadpool_postgres::Transaction<'_>,
+        sends: &[&Outgoing],
+        repeated: &[usize],
+        outcomes: &mut [Option<Outcome>],
+    ) -> Result<()> {
+        let senders: Vec<&str> = repeated.iter().map(|&i| sends[i].sender.as_str()).collect();
+        let client_ids: Vec<&str> = repeated.iter().map(|&i| sends[i].client_id.as_str()).collect();
+        let statement = tx.prepare_cached(sql!("message/repeated")).await?;
+        for row in tx.query(&statement, &[&senders, &client_ids]).await? {
+            let index = repeated[row.get::<_, i64>("ord") as usize - 1];
+            let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
+            outcomes[index] = Some(Outcome::Done(if same {
+                Ok(Sent {
+                    ms_id: row.get("ms_id"),
+                    seq: row.get("seq"),
+                    server_time: row.get("server_time"),
+                    // A repeat of ours, after an unclear commit, is the caller's first.
+                    repeated: !sends[index].client_id.starts_with(INNER_ID_MARK),
+                })
+            } else {
+                Err(Error::new(
+                    Kind::ClientIdReused,
+                    "this client id was used with another body",
+                ))
+            }));
+        }
+        Ok(())
+    }
+}
+
+struct Wakes {
+    deferred: bool,
+    queued: bool,
+}
+
+fn refused(outcome: &str) -> Error {
+    match outcome {
+        "unknown_user" => Error::new(Kind::UnknownUser, ""),
+        "dissolved" => Error::new(Kind::ChannelDissolved, ""),
+        _ => Error::not_found("no such channel"),
+    }
+}
+
+/// A row that no partition takes is a check violation without a constraint's name.
+fn is_missing_partition(e: &Error) -> bool {
+    e.database()
+        .is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
+}

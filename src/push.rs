@@ -1,0 +1,511 @@
+//! Out: claim a batch under a lease, POST it with no connection held, settle the answer.
+//!
+//! Queue rows of a channel go one after another; a batch that failed whole holds only the
+//! channels in it. The batch is frozen: its retry has the same id and the same members.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Transaction;
+use postgres_types::Json;
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::callback::{Answer, Callback, Gate};
+use crate::config::Config;
+use crate::delivery::{Verdict, Verdicts};
+use crate::error::{Error, Result};
+use crate::schedule::Tick;
+use crate::sql;
+use crate::store::{Store, retrying};
+
+/// The callback whose answer decides `received`.
+pub const GATEWAY: &str = "gateway";
+/// A lease outlives the callback's timeout by this much: time to settle.
+const LEASE_MARGIN: Duration = Duration::from_secs(20);
+/// Jitter added to waits, as a share of them.
+const JITTER: f64 = 0.25;
+
+/// The push stage of one replica.
+pub struct Push {
+    store: Store,
+    callback: Arc<Callback>,
+    limits: Limits,
+    wake: Arc<Notify>,
+}
+
+struct Limits {
+    batch_rows: i32,
+    batch_pairs: i32,
+    lease: Duration,
+    retry_base: Duration,
+    retry_max: Duration,
+    give_up: Duration,
+}
+
+struct Batch {
+    batch_id: Uuid,
+    epoch: i32,
+    attempts: i32,
+    created_at: OffsetDateTime,
+}
+
+/// What is POSTed. The contract is `openapi/push-callback.yaml`.
+#[derive(Serialize)]
+struct Body<'a> {
+    batch_id: String,
+    messages: Vec<Pushed<'a>>,
+    deliveries: Vec<Delivery<'a>>,
+}
+
+#[derive(Serialize)]
+struct Pushed<'a> {
+    ms_id: String,
+    channel_id: String,
+    channel_type: &'a str,
+    seq: i64,
+    sender: &'a str,
+    server_time: String,
+    #[serde(rename = "type")]
+    ms_type: &'a str,
+    content: Value,
+}
+
+/// Receivers who get the same messages share an entry.
+#[derive(Serialize)]
+struct Delivery<'a> {
+    receivers: Vec<&'a str>,
+    ms_ids: Vec<String>,
+}
+
+/// A batch on the wire: the body, and how many messages each receiver gets by it.
+struct Load {
+    body: Vec<u8>,
+    receivers: HashMap<String, u32>,
+}
+
+/// How many (message, receiver) pairs ended how.
+#[derive(Default)]
+struct Tally {
+    pairs: u32,
+    received: u32,
+    offline: u32,
+    rejected: u32,
+    retried: u32,
+}
+
+impl Push {
+    pub fn new(store: Store, callback: Arc<Callback>, config: &Config, wake: Arc<Notify>) -> Self {
+        let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        let limits = Limits {
+            batch_rows: whole(config.callback_batch_rows),
+            batch_pairs: whole(config.callback_batch_pairs),
+            lease: config.callback_timeout + LEASE_MARGIN,
+            retry_base: config.callback_retry_base,
+            retry_max: config.callback_retry_max,
+            give_up: config.callback_give_up,
+        };
+        Self {
+            store,
+            callback,
+            limits,
+            wake,
+        }
+    }
+
+    /// Sends one batch, if one is due and the breaker lets it through.
+    pub async fn tick(&self) -> Result<Tick> {
+        if let Gate::Open(_) = self.callback.gate() {
+            return Ok(Tick::Idle);
+        }
+        let now = self.store.now().await?;
+        let Some(batch) = retrying(|| self.claim(now)).await? else {
+            return Ok(Tick::Idle);
+        };
+        // Where one batch was, another may be: one more worker looks.
+        self.wake.notify_one();
+        let load = self.load(&batch).await?;
+        let started = Instant::now();
+        let answer = self
+            .callback
+            .post(&batch.batch_id.to_string(), load.body, now, |r| {
+                load.receivers.contains_key(r)
+            })
+            .await;
+        let took = started.elapsed();
+        metrics::histogram!("impg_callback_seconds").record(took);
+        self.callback.note(matches!(answer, Answer::Judged(_)));
+        let after = self.store.now().await?;
+        let attempt = Attempt {
+            batch: &batch,
+            at: now,
+            took,
+            receivers: &load.receivers,
+        };
+        retrying(|| self.settle(&attempt, &answer, after)).await?;
+        Ok(Tick::More)
+    }
+
+    /// A due batch again, or a new one; frozen and leased in one short transaction.
+    async fn claim(&self, now: OffsetDateTime) -> Result<Option<Batch>> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let until = now + self.limits.lease;
+        let due = tx.prepare_cached(sql!("push/claim_due")).await?;
+        let mut row = tx.query_opt(&due, &[&GATEWAY, &now, &until]).await?;
+        if row.is_none() {
+            let lock = tx.prepare_cached(sql!("push/lock_callback")).await?;
+            tx.query(&lock, &[&GATEWAY]).await?;
+            let new = tx.prepare_cached(sql!("push/claim_new")).await?;
+            let id = Uuid::now_v7();
+            let Limits {
+                batch_rows,
+                batch_pairs,
+                ..
+            } = &self.limits;
+            row = tx
+                .query_opt(&new, &[&GATEWAY, &id, &now, &until, batch_rows, batch_pairs])
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(row.map(|row| Batch {
+            batch_id: row.get("batch_id"),
+            epoch: row.get("epoch"),
+            attempts: row.get("attempts"),
+            created_at: row.get("created_at"),
+        }))
+    }
+
+    /// Reads a batch's messages and receivers and writes its body. The same each time.
+    async fn load(&self, batch: &Batch) -> Result<Load> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("push/messages")).await?;
+        let messages = client.query(&statement, &[&batch.batch_id]).await?;
+        let statement = client.prepare_cached(sql!("push/receivers")).await?;
+        let rows = client.query(&statement, &[&batch.batch_id]).await?;
+        drop(client);
+        let mut receivers_of: HashMap<i64, Vec<&str>> = rows
+            .iter()
+            .map(|row| (row.get("ms_id"), row.get("receivers")))
+            .collect();
+        let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
+        let mut pushed = Vec::with_capacity(messages.len());
+        for row in &messages {
+            let ms_id: i64 = row.get("ms_id");
+            for receiver in receivers_of.remove(&ms_id).unwrap_or_default() {
+                ms_ids_of.entry(receiver).or_default().push(ms_id);
+            }
+            pushed.push(pushed_message(row)?);
+        }
+        let receivers = ms_ids_of
+            .iter()
+            .map(|(r, ids)| ((*r).to_owned(), ids.len() as u32))
+            .collect();
+        let body = Body {
+            batch_id: batch.batch_id.to_string(),
+            messages: pushed,
+            deliveries: share(ms_ids_of),
+        };
+        Ok(Load {
+            body: serde_json::to_vec(&body).map_err(Error::internal)?,
+            receivers,
+        })
+    }
+
+    async fn settle(&self, attempt: &Attempt<'_>, answer: &Answer, now: OffsetDateTime) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        // Rows are locked in the order a nested loop meets them.
+        tx.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+            .await?;
+        let lock = tx.prepare_cached(sql!("push/lock_batch")).await?;
+        let batch = attempt.batch;
+        let ours = tx
+            .query_opt(&lock, &[&batch.batch_id, &batch.epoch])
+            .await?
+            .is_some();
+        if !ours {
+            metrics::counter!("impg_push_stale_total").increment(1);
+        }
+        match answer {
+            Answer::Judged(verdicts) => {
+                let tally = Tally::of(attempt.receivers, verdicts);
+                self.write(&tx, batch, verdicts, now).await?;
+                if ours {
+                    if tally.retried > 0 {
+                        self.requeue(&tx, batch, verdicts, now).await?;
+                    }
+                    let finish = tx.prepare_cached(sql!("push/finish")).await?;
+                    tx.execute(&finish, &[&batch.batch_id]).await?;
+                }
+                tally.count();
+                attempt
+                    .record(&tx, Some(200), None, (&tally, verdicts.unknown))
+                    .await?;
+            }
+            Answer::Failed {
+                status,
+                error,
+                retry_after,
+            } => {
+                if ours {
+                    self.postpone(&tx, batch, (error, *retry_after), now).await?;
+                }
+                let tally = Tally {
+                    pairs: attempt.pairs(),
+                    ..Tally::default()
+                };
+                metrics::counter!("impg_callback_failures_total", "error" => *error).increment(1);
+                attempt.record(&tx, *status, Some(error), (&tally, 0)).await?;
+            }
+        }
+        Ok(tx.commit().await?)
+    }
+
+    async fn write(
+        &self,
+        tx: &Transaction<'_>,
+        batch: &Batch,
+        verdicts: &Verdicts,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let statement = tx.prepare_cached(sql!("push/settle")).await?;
+        let named = Json(verdicts.to_json());
+        tx.execute(
+            &statement,
+            &[&batch.batch_id, &named, &verdicts.rest.as_str(), &now],
+        )
+        .await?;
+        Ok(())
+    }
+
+    async fn requeue(
+        &self,
+        tx: &Transaction<'_>,
+        batch: &Batch,
+        verdicts: &Verdicts,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let base_ms = self.limits.retry_base.as_secs_f64() * 1e3;
+        let max_ms = self.limits.retry_max.as_secs_f64() * 1e3;
+        let named = Json(verdicts.to_json());
+        let rest = verdicts.rest.as_str();
+        let given_up_before = now - self.patience();
+        let statement = tx.prepare_cached(sql!("push/retry")).await?;
+        let jitter = random_share()? * JITTER;
+        tx.execute(
+            &statement,
+            &[
+                &batch.batch_id,
+                &named,
+                &rest,
+                &now,
+                &base_ms,
+                &max_ms,
+                &jitter,
+                &given_up_before,
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// A batch that failed whole waits, or is buried when it has failed for too long while
+    /// the endpoint was answering others.
+    async fn postpone(
+        &self,
+        tx: &Transaction<'_>,
+        batch: &Batch,
+        (error, retry_after): (&'static str, Option<Duration>),
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        if self.callback.closed_for().is_some() && batch.created_at < now - self.patience() {
+            tracing::error!(batch_id = %batch.batch_id, attempts = batch.attempts, error, "batch given up: dead letter");
+            metrics::counter!("impg_push_dead_batches_total").increment(1);
+            let bury = tx.prepare_cached(sql!("push/bury")).await?;
+            tx.execute(&bury, &[&batch.batch_id, &error, &now]).await?;
+            return Ok(());
+        }
+        let doubled = self
+            .limits
+            .retry_base
+            .saturating_mul(1 << batch.attempts.clamp(0, 20));
+        let wait = doubled
+            .min(self.limits.retry_max)
+            .mul_f64(1.0 + random_share()? * JITTER);
+        let due = now + wait.max(retry_after.unwrap_or_default());
+        let statement = tx.prepare_cached(sql!("push/postpone")).await?;
+        tx.execute(&statement, &[&batch.batch_id, &batch.epoch, &due])
+            .await?;
+        Ok(())
+    }
+
+    /// How old a failing batch must be to be given up: time with the breaker open does not count.
+    fn patience(&self) -> Duration {
+        match self.callback.closed_for() {
+            Some(closed) if closed >= self.limits.give_up => self.limits.give_up,
+            _ => Duration::from_secs(u32::MAX.into()),
+        }
+    }
+}
+
+struct Attempt<'a> {
+    batch: &'a Batch,
+    at: OffsetDateTime,
+    took: Duration,
+    receivers: &'a HashMap<String, u32>,
+}
+
+impl Attempt<'_> {
+    fn pairs(&self) -> u32 {
+        self.receivers.values().sum()
+    }
+
+    async fn record(
+        &self,
+        tx: &Transaction<'_>,
+        status: Option<u16>,
+        error: Option<&str>,
+        (tally, unknown): (&Tally, usize),
+    ) -> Result<()> {
+        let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        let took = i32::try_from(self.took.as_millis()).unwrap_or(i32::MAX);
+        let counts = [
+            tally.pairs,
+            tally.received,
+            tally.offline,
+            tally.rejected,
+            tally.retried,
+            unknown as u32,
+        ];
+        let counts = counts.map(whole).to_vec();
+        let statement = tx.prepare_cached(sql!("push/record_attempt")).await?;
+        let (batch_id, status) = (self.batch.batch_id, status.map(i32::from));
+        tx.execute(
+            &statement,
+            &[&GATEWAY, &batch_id, &self.at, &took, &status, &error, &counts],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Tally {
+    fn of(receivers: &HashMap<String, u32>, verdicts: &Verdicts) -> Self {
+        let mut tally = Self::default();
+        for (receiver, &messages) in receivers {
+            tally.pairs += messages;
+            match verdicts.of(receiver) {
+                Verdict::Received => tally.received += messages,
+                Verdict::Offline => tally.offline += messages,
+                Verdict::Rejected => tally.rejected += messages,
+                Verdict::Retry => tally.retried += messages,
+            }
+        }
+        tally
+    }
+
+    fn count(&self) {
+        let each = [
+            ("received", self.received),
+            ("offline", self.offline),
+            ("rejected", self.rejected),
+            ("retry", self.retried),
+        ];
+        for (verdict, pairs) in each {
+            metrics::counter!("impg_push_pairs_total", "verdict" => verdict).increment(pairs.into());
+        }
+    }
+}
+
+fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {
+    let server_time: OffsetDateTime = row.get("server_time");
+    Ok(Pushed {
+        ms_id: row.get::<_, i64>("ms_id").to_string(),
+        channel_id: row.get::<_, i64>("channel_id").to_string(),
+        channel_type: row.get("channel_type"),
+        seq: row.get("seq"),
+        sender: row.get("sender"),
+        server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
+        ms_type: row.get("ms_type"),
+        content: row.get("content"),
+    })
+}
+
+fn share(ms_ids_of: BTreeMap<&str, Vec<i64>>) -> Vec<Delivery<'_>> {
+    let mut sharing: BTreeMap<Vec<i64>, Vec<&str>> = BTreeMap::new();
+    for (receiver, ms_ids) in ms_ids_of {
+        sharing.entry(ms_ids).or_default().push(receiver);
+    }
+    let delivery = |(ms_ids, receivers): (Vec<i64>, Vec<_>)| Delivery {
+        receivers,
+        ms_ids: ms_ids.iter().map(i64::to_string).collect(),
+    };
+    sharing.into_iter().map(delivery).collect()
+}
+
+/// Uniform in 0..1.
+fn random_share() -> Result<f64> {
+    let mut random = [0u8; 4];
+    getrandom::fill(&mut random).map_err(Error::internal)?;
+    Ok(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
+}
+
+/// Puts dead letters back into the queue; all of them, or those named. Returns how many.
+pub async fn replay(store: &Store, dead_ids: Option<Vec<i64>>, now: OffsetDateTime) -> Result<u64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/replay")).await?;
+    Ok(client.execute(&statement, &[&GATEWAY, &dead_ids, &now]).await?)
+}
+
+/// What waits for the callback.
+#[derive(Debug)]
+pub struct Backlog {
+    pub rows: i64,
+    pub pairs: i64,
+    pub oldest: Option<OffsetDateTime>,
+    pub batches: i64,
+    pub dead: i64,
+}
+
+pub async fn backlog(store: &Store) -> Result<Backlog> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/backlog")).await?;
+    let row = client.query_one(&statement, &[&GATEWAY]).await?;
+    Ok(Backlog {
+        rows: row.get("rows"),
+        pairs: row.get("pairs"),
+        oldest: row.get("oldest"),
+        batches: row.get("batches"),
+        dead: row.get("dead"),
+    })
+}
+
+/// One page of attempts below `before`, newest first.
+pub async fn attempts(store: &Store, before: i64, limit: i64) -> Result<Vec<tokio_postgres::Row>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/attempts")).await?;
+    Ok(client.query(&statement, &[&GATEWAY, &before, &limit]).await?)
+}
+
+/// One page of dead letters below `before`, newest first.
+pub async fn dead_letters(store: &Store, before: i64, limit: i64) -> Result<Vec<tokio_postgres::Row>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/dead_letters")).await?;
+    Ok(client.query(&statement, &[&GATEWAY, &before, &limit]).await?)
+}
+
+/// Forgets attempts and dead letters from before `before`, some at a time.
+pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/prune")).await?;
+    Ok(client
+        .query_one(&statement, &[&before, &most])
+        .await?
+        .get("pruned"))
+}

@@ -1,0 +1,73 @@
+//! `im-push-gateway token …`: bearer tokens of our own.
+
+use clap::Subcommand;
+use time::{Duration, OffsetDateTime};
+
+use crate::identity::token::{self, NewToken};
+use crate::identity::{Role, Roles};
+use crate::store::Store;
+
+#[derive(Subcommand)]
+pub enum TokenCommand {
+    /// Create a token and print it once; only its hash is kept.
+    Create {
+        /// Whose it is, for whoever lists tokens: "hr-sync".
+        #[arg(long)]
+        name: String,
+        /// The user the bearer acts as: an application of the directory, or a machine's id.
+        #[arg(long)]
+        user_id: String,
+        /// Roles, separated by commas: user, gateway, directory, support, admin.
+        #[arg(long, value_delimiter = ',', default_value = "user")]
+        roles: Vec<String>,
+        /// Days until it expires.
+        #[arg(long, default_value_t = 365)]
+        days: u16,
+    },
+    /// List tokens: name, user, roles, expiry.
+    List,
+    /// Revoke a token, by the id that `list` shows.
+    Revoke { token_id: String },
+}
+
+/// Runs one of the commands and prints its result.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the command line is a door that time comes in by"
+)]
+pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        TokenCommand::Create {
+            name,
+            user_id,
+            roles,
+            days,
+        } => {
+            if let Some(unknown) = roles.iter().find(|role| Role::named(role).is_none()) {
+                return Err(format!("there is no role {unknown}").into());
+            }
+            let now = OffsetDateTime::now_utc();
+            let new = NewToken {
+                name: &name,
+                user_id: &user_id,
+                roles: Roles::named(roles.iter().map(String::as_str)),
+                expires_at: now + Duration::days(days.into()),
+            };
+            println!("{}", token::create(store, &new, now).await?.expose());
+        }
+        TokenCommand::List => {
+            for t in token::list(store).await? {
+                let roles = t.roles.names().join(",");
+                println!(
+                    "{}\t{}\t{}\t{roles}\texpires {}",
+                    t.token_id,
+                    t.name,
+                    t.user_id,
+                    t.expires_at.date()
+                );
+            }
+        }
+        TokenCommand::Revoke { token_id } => token::revoke(store, &token_id).await?,
+    }
+    Ok(())
+}

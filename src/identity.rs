@@ -1,1 +1,162 @@
-//! Who is calling.
+//! Who is calling: proven by a token, a signature or a trusted peer, never by a bare claim.
+//!
+//! Identity says who calls and with what roles. It knows nothing of the directory: whether that
+//! user exists and is active is decided where it matters, in the statement that does the work.
+
+mod headers;
+mod hmac;
+mod jwt;
+mod keys;
+mod peer;
+mod role;
+pub mod token;
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+
+use http::{HeaderMap, Method};
+use time::OffsetDateTime;
+
+use crate::config::{Config, IdentityMode};
+use crate::error::{Error, Kind, Result};
+use crate::store::Store;
+
+pub use hmac::prune_replays;
+pub use role::{Role, Roles};
+
+/// Longest user id, in characters.
+const USER_ID_MAX_CHARS: usize = 128;
+
+/// Somebody whose identity was proven, and what they may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub user_id: String,
+    pub roles: Roles,
+}
+
+impl Caller {
+    /// Refuses a caller without `role` (`Kind::Forbidden`).
+    pub fn require(&self, role: Role) -> Result<()> {
+        if self.roles.has(role) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Forbidden,
+            format!("this needs the role {}", role.name()),
+        ))
+    }
+}
+
+/// A request as far as identity cares: nothing in it is believed yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Claimed<'a> {
+    /// The socket's own peer, not what any header says of it.
+    pub peer: SocketAddr,
+    pub method: &'a Method,
+    /// Path and query as they stood in the request line.
+    pub path_and_query: &'a str,
+    pub headers: &'a HeaderMap,
+    /// The whole body, if [`Identity::needs_body`].
+    pub body: Option<&'a [u8]>,
+}
+
+/// How callers prove themselves; made once at the start.
+pub struct Identity {
+    watch: headers::Watch,
+    proof: Proof,
+}
+
+enum Proof {
+    Jwt(jwt::Tokens),
+    Hmac(hmac::Signatures),
+    Headers(peer::Trust),
+}
+
+impl Identity {
+    /// Reads the settings of the chosen mode.
+    ///
+    /// # Errors
+    /// `Kind::Internal` naming the setting, for every one that would leave a hole: an open or
+    /// empty trust list, a peer off loopback without a secret, a symmetric JWT algorithm, a
+    /// short HMAC secret, headers that cannot be told apart.
+    pub fn new(config: &Config) -> Result<Self> {
+        let proof = match config.identity_mode {
+            IdentityMode::Jwt => Proof::Jwt(jwt::Tokens::new(config)?),
+            IdentityMode::Hmac => Proof::Hmac(hmac::Signatures::new(config)?),
+            IdentityMode::Headers => Proof::Headers(peer::Trust::new(config)?),
+        };
+        Ok(Self {
+            watch: headers::Watch::new(config)?,
+            proof,
+        })
+    }
+
+    /// Whether [`Claimed::body`] must be there: the proof covers it.
+    pub fn needs_body(&self) -> bool {
+        matches!(self.proof, Proof::Hmac(_))
+    }
+
+    /// Proves who is calling. A bearer token of ours is a proof in every mode and from every
+    /// peer; anything else in `Authorization` that the mode cannot check is refused, and so is
+    /// a header that names somebody else than the proof.
+    ///
+    /// # Errors
+    /// `Kind::InvalidParameter` with the header's name for headers no honest gateway sends,
+    /// `Kind::Unauthenticated` when the proof is missing or fails, `Kind::Unavailable` when it
+    /// cannot be checked now.
+    pub async fn caller(&self, store: &Store, claimed: Claimed<'_>, now: OffsetDateTime) -> Result<Caller> {
+        let said = self.watch.read(claimed.headers)?;
+        let caller = match (&self.proof, said.bearer) {
+            (_, Some(bearer)) if bearer.starts_with(token::PREFIX) => token::find(store, bearer, now).await?,
+            (Proof::Jwt(tokens), Some(bearer)) => tokens.caller(bearer, now).await?,
+            (Proof::Jwt(_), None) => return Err(refused("a bearer token is needed")),
+            (_, Some(_)) => {
+                return Err(refused(
+                    "Authorization carries a token that this mode cannot check; the gateway must not pass it on",
+                ));
+            }
+            (Proof::Hmac(signatures), None) => {
+                let proven = signatures.verify(&claimed, said.first(), now)?;
+                hmac::claim(store, &proven).await?;
+                proven.caller
+            }
+            (Proof::Headers(trust), None) => {
+                trust.check(claimed.peer.ip(), claimed.headers)?;
+                said.first().caller()?
+            }
+        };
+        said.agree_with(&caller)?;
+        Ok(caller)
+    }
+}
+
+/// The caller is not proven, and why. Nothing of what they sent is repeated.
+fn refused(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(Kind::Unauthenticated, detail)
+}
+
+/// A setting that will not do: the service does not start.
+fn setting(detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::new(Kind::Internal, detail)
+}
+
+/// What is wrong with a user id, if anything. Commas are how gateways join duplicates.
+fn user_id_problem(user_id: &str) -> Option<&'static str> {
+    let checks = [
+        (user_id.is_empty(), "it is empty"),
+        (
+            user_id.chars().count() > USER_ID_MAX_CHARS,
+            "it is longer than 128 characters",
+        ),
+        (user_id.chars().any(char::is_control), "it has control characters"),
+        (user_id.contains(','), "it is a list, not one user"),
+        (user_id.trim() != user_id, "it has white space at its ends"),
+    ];
+    checks
+        .into_iter()
+        .find(|(broken, _)| *broken)
+        .map(|(_, problem)| problem)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,6 @@
+-- Every token, expired ones too, under an id that opens nothing.
+-- $1 most rows
+SELECT encode(substring(token_hash FOR 8), 'hex') AS token_id, name, user_id, roles, created_at, expires_at
+FROM t_im_token
+ORDER BY created_at, token_hash
+LIMIT $1::bigint

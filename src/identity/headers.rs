@@ -1,0 +1,286 @@
+//! Headers that speak of identity: which they are, and the tricks played with them.
+//!
+//! Every refusal here was a published hole somewhere: underscore twins of a header the proxy
+//! cleans (CVE-2025-64484, oauth2-proxy), a `Connection` header that makes a proxy drop one
+//! (CVE-2025-48865, Fabio), duplicates of which proxy and backend read different ones.
+
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName};
+
+use super::{Caller, Role, Roles, hmac, refused, setting, user_id_problem};
+use crate::config::{Config, IdentityMode};
+use crate::error::{Error, Result};
+
+/// Carries the secret shared with the gateway.
+pub const GATEWAY_SECRET: HeaderName = HeaderName::from_static("x-gateway-secret");
+/// Kong's mark of a caller who did not authenticate (`kong/constants.lua`).
+const ANONYMOUS: HeaderName = HeaderName::from_static("x-anonymous-consumer");
+
+/// Which headers name a person and their roles.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Names {
+    user: HeaderName,
+    roles: Option<HeaderName>,
+}
+
+impl Names {
+    /// The names of the preset, or of the settings.
+    ///
+    /// | preset | person | roles | as written by |
+    /// | --- | --- | --- | --- |
+    /// | `oauth2-proxy` | `X-Auth-Request-User` | `X-Auth-Request-Groups` | `--set-xauthrequest`, handed on by nginx's `auth_request_set`; oauth2-proxy `pkg/apis/options/legacy_options.go` |
+    /// | `kong` | `X-Consumer-Custom-ID` | none | every authentication plugin, cleared when absent; `kong/constants.lua` |
+    /// | `apisix` | `X-Consumer-Username` | none | every authentication plugin; `apisix/consumer.lua` |
+    /// | `envoy` | `x-jwt-claim-sub` | `x-jwt-claim-roles` | `jwt_authn`'s `claim_to_headers` for both, which also removes what the client sent; `extractor.cc` |
+    /// | `authelia` | `Remote-User` | `Remote-Groups` | trusted header SSO; `internal/handlers/const.go` |
+    ///
+    /// Kong writes `X-Consumer-Groups` only where the ACL plugin runs and APISIX a label only
+    /// where `attach-consumer-label` does; anywhere else the client's own would arrive here.
+    /// Whoever runs them on every route leaves the preset empty and names both headers. Kong's
+    /// `X-Consumer-Username` is no second choice: a user name of one consumer could be the
+    /// custom id of another.
+    fn new(config: &Config) -> Result<Self> {
+        let (user, roles) = match config.identity_preset.as_str() {
+            "" => (
+                config.identity_user_header.as_str(),
+                config.identity_roles_header.as_str(),
+            ),
+            "oauth2-proxy" => ("x-auth-request-user", "x-auth-request-groups"),
+            "kong" => ("x-consumer-custom-id", ""),
+            "apisix" => ("x-consumer-username", ""),
+            "envoy" => ("x-jwt-claim-sub", "x-jwt-claim-roles"),
+            "authelia" => ("remote-user", "remote-groups"),
+            _ => {
+                return Err(setting(
+                    "identity_preset is none of oauth2-proxy, kong, apisix, envoy, authelia",
+                ));
+            }
+        };
+        let name = |key: &str, text: &str| {
+            HeaderName::from_bytes(text.as_bytes())
+                .map_err(|_| setting(format!("{key} is not a header's name")))
+        };
+        let roles = if roles.is_empty() {
+            None
+        } else {
+            Some(name("identity_roles_header", roles)?)
+        };
+        Ok(Self {
+            user: name("identity_user_header", user)?,
+            roles,
+        })
+    }
+
+    fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Person<'a>> {
+        let user = match headers.get(&self.user) {
+            None => None,
+            Some(value) => Some(
+                value
+                    .to_str()
+                    .map_err(|_| parameter(&self.user, "it is not plain ASCII"))?,
+            ),
+        };
+        if let Some(problem) = user.and_then(user_id_problem) {
+            return Err(parameter(&self.user, problem));
+        }
+        let roles = self.roles.as_ref().and_then(|name| headers.get(name));
+        Ok(Person {
+            names: self,
+            user,
+            roles: roles.map(|value| value.as_bytes()),
+        })
+    }
+}
+
+/// The person one pair of headers names: a claim, not a proof.
+#[derive(Debug, Clone, Copy)]
+pub struct Person<'a> {
+    names: &'a Names,
+    pub user: Option<&'a str>,
+    /// As sent: groups of other systems may be in any script.
+    pub roles: Option<&'a [u8]>,
+}
+
+impl Person<'_> {
+    /// Believes the headers; whoever calls this has the proof. Everybody is a `user`.
+    pub fn caller(&self) -> Result<Caller> {
+        let user = self
+            .user
+            .ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
+        Ok(Caller {
+            user_id: user.to_owned(),
+            roles: self.known_roles(),
+        })
+    }
+
+    /// Separated by commas only: a group called `IT admin` is not `admin`.
+    fn known_roles(&self) -> Roles {
+        let names = self.roles.unwrap_or_default().split(|byte| *byte == b',');
+        Roles::named(
+            names
+                .filter_map(|name| std::str::from_utf8(name).ok())
+                .map(str::trim),
+        )
+        .with(Role::User)
+    }
+
+    fn agrees_with(&self, caller: &Caller) -> Result<()> {
+        let blamed = if self.user.is_some_and(|user| user != caller.user_id) {
+            &self.names.user
+        } else if let (Some(_), Some(name)) = (self.roles, &self.names.roles)
+            && self.known_roles() != caller.roles.with(Role::User)
+        {
+            name
+        } else {
+            return Ok(());
+        };
+        let mut disagree = refused("a header and the proof disagree on who is calling");
+        disagree.pointer = Some(blamed.to_string());
+        Err(disagree)
+    }
+}
+
+/// All that a request says of its caller.
+#[derive(Debug)]
+pub struct Said<'a> {
+    pub bearer: Option<&'a str>,
+    people: Vec<Person<'a>>,
+}
+
+impl<'a> Said<'a> {
+    /// The headers the mode itself reads.
+    pub fn first(&self) -> Person<'a> {
+        self.people[0]
+    }
+
+    /// Refuses a proven caller whom some header contradicts.
+    pub fn agree_with(&self, caller: &Caller) -> Result<()> {
+        self.people
+            .iter()
+            .try_for_each(|person| person.agrees_with(caller))
+    }
+}
+
+/// The headers that speak of identity, and nothing that merely looks like them.
+pub struct Watch {
+    /// Those the mode reads come first; never empty.
+    names: Vec<Names>,
+    watched: Vec<HeaderName>,
+    refuse_anonymous: bool,
+}
+
+impl Watch {
+    /// Refuses settings in which two headers could be taken for each other.
+    pub fn new(config: &Config) -> Result<Self> {
+        let mut names = vec![Names::new(config)?];
+        let mut watched = vec![AUTHORIZATION, GATEWAY_SECRET];
+        let refuse_anonymous = config.identity_preset == "kong";
+        watched.extend(refuse_anonymous.then_some(ANONYMOUS));
+        if config.identity_mode == IdentityMode::Hmac {
+            watched.extend([hmac::TIMESTAMP, hmac::SIGNATURE]);
+            let signed = Names {
+                user: hmac::USER,
+                roles: Some(hmac::ROLES),
+            };
+            names.retain(|other| *other != signed);
+            names.insert(0, signed);
+        }
+        for header in names
+            .iter()
+            .flat_map(|n| std::iter::once(&n.user).chain(&n.roles))
+        {
+            let taken = |other: &HeaderName| other == header || look_alike(other.as_str(), header.as_str());
+            if watched.iter().any(taken) {
+                return Err(setting(format!(
+                    "the header {header} has two meanings: identity_user_header, identity_roles_header"
+                )));
+            }
+            watched.push(header.clone());
+        }
+        Ok(Self {
+            names,
+            watched,
+            refuse_anonymous,
+        })
+    }
+
+    /// What `headers` say, or the trick they play.
+    pub fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Said<'a>> {
+        self.refuse_tricks(headers)?;
+        let people = self
+            .names
+            .iter()
+            .map(|names| names.read(headers))
+            .collect::<Result<_>>()?;
+        Ok(Said {
+            bearer: bearer(headers)?,
+            people,
+        })
+    }
+
+    fn refuse_tricks(&self, headers: &HeaderMap) -> Result<()> {
+        if let Some(name) = self
+            .watched
+            .iter()
+            .find(|name| headers.get_all(*name).iter().nth(1).is_some())
+        {
+            return Err(parameter(name, "it was sent more than once"));
+        }
+        let twin = |name: &str| {
+            self.watched
+                .iter()
+                .any(|watched| look_alike(name, watched.as_str()))
+        };
+        if let Some(name) = headers.keys().find(|name| twin(name.as_str())) {
+            return Err(parameter(name, "it looks like an identity header, but is none"));
+        }
+        // RFC 9110 §7.6.1: what Connection lists is for one hop; an identity never is.
+        let hops = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok());
+        let mut hops = hops
+            .flat_map(|value| value.split(','))
+            .map(|name| name.trim().to_ascii_lowercase());
+        if hops.any(|name| twin(&name) || self.watched.iter().any(|watched| watched.as_str() == name)) {
+            return Err(parameter(&CONNECTION, "it lists an identity header"));
+        }
+        if self.refuse_anonymous && headers.contains_key(ANONYMOUS) {
+            return Err(refused("the gateway says that the caller is anonymous"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether some server in between would take one name for the other: CGI and its heirs turn
+/// every `-` into `_`, others every character that is no letter or digit.
+fn look_alike(name: &str, other: &str) -> bool {
+    let same = |(a, b): (u8, u8)| a == b || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric());
+    name != other && name.len() == other.len() && name.bytes().zip(other.bytes()).all(same)
+}
+
+/// The bearer token (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1), if there is an
+/// `Authorization` at all. Other schemes are refused: nothing here could check them.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .map_err(|_| parameter(&AUTHORIZATION, "it is not plain ASCII"))?;
+    let token = match text.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_matches(' '),
+        _ => return Err(refused("Authorization is not a bearer token")),
+    };
+    let token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if token.is_empty() || !token.bytes().all(token68) {
+        return Err(parameter(&AUTHORIZATION, "it is not one bearer token"));
+    }
+    Ok(Some(token))
+}
+
+fn parameter(name: &HeaderName, problem: &'static str) -> Error {
+    Error::parameter(name.as_str(), format!("the header {name} is refused: {problem}"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,180 @@
+//! Identity headers with a signature over the request (RFC 2104, FIPS 180-4).
+//!
+//! Signed is `v1\n{METHOD}\n{path and query}\n{SHA-256 of the body, hex}\n{user}\n{roles}\n{time}`
+//! with the request as we receive it and an absent header as nothing. A signature is believed
+//! once: whoever repeats a request signs it anew. Two equal requests within one second differ
+//! by the fraction of their time.
+
+use ::hmac::{Hmac, Mac};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
+use sha2::{Digest, Sha256};
+use time::{Duration, OffsetDateTime};
+
+use super::headers::Person;
+use super::{Caller, Claimed, refused, setting};
+use crate::config::{Config, Secret};
+use crate::error::{Error, Result};
+use crate::sql;
+use crate::store::Store;
+
+pub const USER: HeaderName = HeaderName::from_static("x-user-id");
+pub const ROLES: HeaderName = HeaderName::from_static("x-user-roles");
+pub const TIMESTAMP: HeaderName = HeaderName::from_static("x-signature-timestamp");
+pub const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
+
+/// RFC 2104 §3: a key shorter than the hash weakens it.
+const SECRET_MIN_BYTES: usize = 32;
+/// A wider window only keeps more signatures for longer.
+const SKEW_MAX: Duration = Duration::minutes(15);
+/// `18446744073709551615.999999999` and not more.
+const TIMESTAMP_MAX_BYTES: usize = 30;
+/// Signatures forgotten in one statement.
+const PRUNE_BATCH: i64 = 10_000;
+
+/// The secrets requests are signed with, and how far clocks may differ.
+pub struct Signatures {
+    secrets: Vec<Secret>,
+    skew: Duration,
+}
+
+/// A signature that holds, and may not have been used before.
+#[derive(Debug)]
+pub struct Proven {
+    pub caller: Caller,
+    signature: [u8; 32],
+    expires_at: OffsetDateTime,
+}
+
+impl Signatures {
+    /// Refuses no or short secrets, and a skew that is no window.
+    pub fn new(config: &Config) -> Result<Self> {
+        if config.hmac_secrets.is_empty() {
+            return Err(setting("hmac_secrets is empty"));
+        }
+        if config
+            .hmac_secrets
+            .iter()
+            .any(|secret| secret.expose().len() < SECRET_MIN_BYTES)
+        {
+            return Err(setting("hmac_secrets: every secret must have at least 32 bytes"));
+        }
+        let skew = Duration::try_from(config.hmac_skew).unwrap_or(Duration::MAX);
+        if skew < Duration::SECOND || skew > SKEW_MAX {
+            return Err(setting("hmac_skew_ms must be from 1000 to 900000"));
+        }
+        Ok(Self {
+            secrets: config.hmac_secrets.clone(),
+            skew,
+        })
+    }
+
+    /// Checks time and signature. The caller is proven once [`claim`] has taken the signature.
+    pub fn verify(&self, claimed: &Claimed<'_>, person: Person<'_>, now: OffsetDateTime) -> Result<Proven> {
+        let caller = person.caller()?;
+        let stamp = claimed
+            .headers
+            .get(TIMESTAMP)
+            .and_then(|value| value.to_str().ok());
+        let stamp = stamp.ok_or_else(|| refused("the header x-signature-timestamp is missing"))?;
+        let at = moment(stamp).ok_or_else(|| {
+            Error::parameter(
+                TIMESTAMP.as_str(),
+                "x-signature-timestamp is not a number of seconds",
+            )
+        })?;
+        if (now - at).abs() > self.skew {
+            return Err(refused("the signature is from another time"));
+        }
+        let signature = claimed
+            .headers
+            .get(SIGNATURE)
+            .ok_or_else(|| refused("the header x-signature is missing"))?;
+        let signature: [u8; 32] = STANDARD
+            .decode(signature)
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok())
+            .ok_or_else(|| Error::parameter(SIGNATURE.as_str(), "x-signature is not 32 bytes of base64"))?;
+        let text = signed_text(claimed, person, stamp)?;
+        // Every secret is tried, so that time does not tell which one it was.
+        let tried = self
+            .secrets
+            .iter()
+            .filter(|secret| mac(secret, &text).verify(&signature.into()).is_ok());
+        if tried.count() == 0 {
+            return Err(refused("the signature does not fit the request"));
+        }
+        // Twice, for a replica whose clock is behind the one that prunes.
+        Ok(Proven {
+            caller,
+            signature,
+            expires_at: at + self.skew * 2,
+        })
+    }
+}
+
+/// Takes the signature out of use, on every replica.
+///
+/// # Errors
+/// `Kind::Unauthenticated` for a replay, `Kind::Unavailable` when the database is away: then
+/// nobody is believed.
+pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("identity/claim_signature")).await?;
+    match client
+        .execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at])
+        .await?
+    {
+        0 => Err(refused("the signature was used before")),
+        _ => Ok(()),
+    }
+}
+
+/// Forgets signatures that are too old to be believed anyway; for the maintenance job, which
+/// comes again while the number returned is not 0.
+pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("identity/prune_replays")).await?;
+    Ok(client.execute(&statement, &[&now, &PRUNE_BATCH]).await?)
+}
+
+fn signed_text(claimed: &Claimed<'_>, person: Person<'_>, stamp: &str) -> Result<Vec<u8>> {
+    let body = claimed
+        .body
+        .ok_or_else(|| Error::internal("a signed request was checked without its body"))?;
+    let digest: String = Sha256::digest(body)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let parts = [
+        b"v1".as_slice(),
+        claimed.method.as_str().as_bytes(),
+        claimed.path_and_query.as_bytes(),
+        digest.as_bytes(),
+        person.user.unwrap_or_default().as_bytes(),
+        person.roles.unwrap_or_default(),
+        stamp.as_bytes(),
+    ];
+    Ok(parts.join(b"\n".as_slice()))
+}
+
+fn mac(secret: &Secret, text: &[u8]) -> Hmac<Sha256> {
+    let mac = Hmac::<Sha256>::new_from_slice(secret.expose().as_bytes());
+    mac.expect("HMAC takes a key of any length").chain_update(text)
+}
+
+/// Unix seconds, with up to nine decimals; nothing but digits, so that it has one reading.
+fn moment(stamp: &str) -> Option<OffsetDateTime> {
+    let (seconds, fraction) = stamp.split_once('.').unwrap_or((stamp, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if stamp.len() > TIMESTAMP_MAX_BYTES || fraction.len() > 9 || !digits(seconds) || !digits(fraction) {
+        return None;
+    }
+    let nanos: i64 = format!("{fraction:0<9}").parse().ok()?;
+    let start = OffsetDateTime::from_unix_timestamp(seconds.parse().ok()?).ok()?;
+    start.checked_add(Duration::nanoseconds(nanos))
+}
+
+#[cfg(test)]
+pub(super) mod tests;

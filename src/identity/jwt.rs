@@ -1,0 +1,206 @@
+//! A short-lived token signed by the gateway (RFC 7519), checked as RFC 8725 asks.
+
+use std::sync::Arc;
+
+use jsonwebtoken::{Algorithm, AlgorithmFamily, Header, Validation, decode, decode_header};
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+
+use super::keys::{Key, Keys};
+use super::{Caller, Role, Roles, refused, setting, user_id_problem};
+use crate::config::Config;
+use crate::error::{Error, Result};
+
+/// How far the gateway's clock may be off.
+const LEEWAY_SECONDS: f64 = 30.0;
+/// Longest token anybody needs; the rest is an attack on the parser.
+const TOKEN_MAX_BYTES: usize = 8 * 1024;
+/// Types of token that are for us. Others of the same issuer, say a logout token, carry the
+/// same claims for another purpose (RFC 8725 §3.11, RFC 9068 §2.1).
+const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
+
+type Claims = Map<String, Value>;
+
+/// Which tokens are believed.
+pub struct Tokens {
+    issuer: String,
+    audience: String,
+    algorithms: Vec<Algorithm>,
+    user_claim: String,
+    roles_claim: String,
+    keys: Arc<Keys>,
+}
+
+impl Tokens {
+    /// Refuses settings under which a token proves nothing: no issuer or audience, no or
+    /// symmetric algorithms (a public key would be the secret), no address of keys.
+    pub fn new(config: &Config) -> Result<Self> {
+        let needed = [
+            ("jwt_issuer", &config.jwt_issuer),
+            ("jwt_audience", &config.jwt_audience),
+            ("jwt_user_claim", &config.jwt_user_claim),
+        ];
+        if let Some((key, _)) = needed.iter().find(|(_, value)| value.is_empty()) {
+            return Err(setting(format!("{key} is not set")));
+        }
+        let algorithms = config
+            .jwt_algorithms
+            .iter()
+            .map(|name| algorithm(name))
+            .collect::<Result<Vec<_>>>()?;
+        if algorithms.is_empty() {
+            return Err(setting("jwt_algorithms is empty"));
+        }
+        Ok(Self {
+            issuer: config.jwt_issuer.clone(),
+            audience: config.jwt_audience.clone(),
+            algorithms,
+            user_claim: config.jwt_user_claim.clone(),
+            roles_claim: config.jwt_roles_claim.clone(),
+            keys: Arc::new(Keys::new(config)?),
+        })
+    }
+
+    /// Whom `token` names.
+    ///
+    /// # Errors
+    /// `Kind::Unauthenticated` for a token that is not believed, `Kind::Unavailable` while no
+    /// key could be fetched at all.
+    pub async fn caller(&self, token: &str, now: OffsetDateTime) -> Result<Caller> {
+        if token.len() > TOKEN_MAX_BYTES {
+            return Err(refused("the token is longer than 8192 bytes"));
+        }
+        let header = decode_header(token).map_err(|_| refused("the bearer token is not a signed JWT"))?;
+        self.check_header(&header)?;
+        let claims = self.verified(token, &header, now).await?;
+        self.check_claims(&claims, now)?;
+        let user_id = claim(&claims, &self.user_claim)
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        if let Some(problem) = user_id_problem(user_id) {
+            return Err(refused(format!(
+                "the token's {} names nobody: {problem}",
+                self.user_claim
+            )));
+        }
+        let roles = claim(&claims, &self.roles_claim).map(roles).unwrap_or_default();
+        Ok(Caller {
+            user_id: user_id.to_owned(),
+            roles: roles.with(Role::User),
+        })
+    }
+
+    fn check_header(&self, header: &Header) -> Result<()> {
+        if !self.algorithms.contains(&header.alg) {
+            return Err(refused("the token's algorithm is not allowed"));
+        }
+        // RFC 7515 §4.1.11: what must be understood and is not makes the token invalid.
+        if header.crit.is_some() {
+            return Err(refused("the token has critical extensions"));
+        }
+        match &header.typ {
+            Some(typ) if !TYPES.contains(&typ.to_ascii_lowercase().as_str()) => {
+                Err(refused("the token is of a type that is not for us"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The claims of a token that one of the gateway's keys has signed. Keys are fetched anew
+    /// when none has: it may be one we do not know yet.
+    async fn verified(&self, token: &str, header: &Header, now: OffsetDateTime) -> Result<Claims> {
+        let keys = self.keys.current(now);
+        if let Some(claims) = open(&keys, token, header) {
+            return Ok(claims);
+        }
+        let newer = self.keys.newer(now).await;
+        if newer.is_empty() {
+            return Err(Error::unavailable("the gateway's keys cannot be fetched"));
+        }
+        let claims = if Arc::ptr_eq(&keys, &newer) {
+            None
+        } else {
+            open(&newer, token, header)
+        };
+        claims.ok_or_else(|| refused("the token is not signed by a key of the gateway"))
+    }
+
+    /// RFC 7519 §4.1. The library would read the clock itself and take any of several issuers.
+    fn check_claims(&self, claims: &Claims, now: OffsetDateTime) -> Result<()> {
+        if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
+            return Err(refused("the token is from another issuer"));
+        }
+        let for_us = match claims.get("aud") {
+            Some(Value::String(audience)) => *audience == self.audience,
+            Some(Value::Array(several)) => several.iter().any(|audience| *audience == self.audience.as_str()),
+            _ => false,
+        };
+        if !for_us {
+            return Err(refused("the token is for another audience"));
+        }
+        let now = now.unix_timestamp() as f64;
+        match claims.get("exp").and_then(Value::as_f64) {
+            None => return Err(refused("the token does not expire")),
+            Some(exp) if exp + LEEWAY_SECONDS <= now => return Err(refused("the token has expired")),
+            Some(_) => {}
+        }
+        match claims.get("nbf").map(Value::as_f64) {
+            Some(None) => Err(refused("the token's nbf is not a time")),
+            Some(Some(nbf)) if nbf > now + LEEWAY_SECONDS => Err(refused("the token is not valid yet")),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn algorithm(name: &str) -> Result<Algorithm> {
+    let known = name
+        .parse::<Algorithm>()
+        .ok()
+        .filter(|known| known.family() != AlgorithmFamily::Hmac);
+    known.ok_or_else(|| {
+        setting("jwt_algorithms takes RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: signatures whose key is public")
+    })
+}
+
+/// The claims, if exactly one key fits the header and has signed. Of two that fit, none is
+/// guessed.
+fn open(keys: &[Key], token: &str, header: &Header) -> Option<Claims> {
+    let mut fitting = keys
+        .iter()
+        .filter(|key| key.fits(header.alg, header.kid.as_deref()));
+    let (Some(key), None) = (fitting.next(), fitting.next()) else {
+        return None;
+    };
+    let mut validation = Validation::new(header.alg);
+    validation.required_spec_claims.clear();
+    (
+        validation.validate_exp,
+        validation.validate_nbf,
+        validation.validate_aud,
+    ) = (false, false, false);
+    decode(token, &key.decoding, &validation)
+        .ok()
+        .map(|token| token.claims)
+}
+
+/// The claim of this name, or the one at this path of names: `realm_access.roles` is where
+/// Keycloak keeps roles, `https://example.com/roles` is one name.
+fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
+    claims.get(name).or_else(|| {
+        let (first, rest) = name.split_once('.')?;
+        claim(claims.get(first)?.as_object()?, rest)
+    })
+}
+
+/// Roles in an array, or in a string separated by commas or else by spaces (RFC 8693 §4.2).
+fn roles(value: &Value) -> Roles {
+    match value {
+        Value::Array(names) => Roles::named(names.iter().filter_map(Value::as_str)),
+        Value::String(text) if text.contains(',') => Roles::named(text.split(',').map(str::trim)),
+        Value::String(text) => Roles::named(text.split_ascii_whitespace()),
+        _ => Roles::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

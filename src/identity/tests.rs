@@ -1,0 +1,165 @@
+use super::*;
+use crate::config::Secret;
+
+const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+/// Settings over a database that is not there: whoever asks it gets `Kind::Unavailable`.
+fn config(overrides: &str) -> Config {
+    let database = r#"database_url = "postgresql://nobody@127.0.0.1:1/none""#;
+    Config::from_toml(&format!("{database}\n{overrides}")).unwrap()
+}
+
+fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs {
+        let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+        headers.append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+    }
+    headers
+}
+
+async fn ask(config: &Config, peer: &str, sent: &[(&str, &str)]) -> Result<Caller> {
+    let headers = headers(sent);
+    let claimed = Claimed {
+        peer: peer.parse().unwrap(),
+        method: &Method::GET,
+        path_and_query: "/api/v1/conversations",
+        headers: &headers,
+        body: Some(b""),
+    };
+    Identity::new(config)
+        .unwrap()
+        .caller(&Store::new(config).unwrap(), claimed, NOW)
+        .await
+}
+
+#[tokio::test]
+async fn a_trusted_peer_names_the_caller_and_their_roles() {
+    let config = config(r#"trusted_peers = ["127.0.0.1"]"#);
+    let sent = [("X-User-Id", "alice"), ("X-User-Roles", "support, staff")];
+    let caller = ask(&config, "127.0.0.1:5000", &sent).await.unwrap();
+    assert_eq!(caller.user_id, "alice");
+    assert!(caller.require(Role::Support).is_ok() && caller.require(Role::User).is_ok());
+    assert_eq!(caller.require(Role::Gateway).unwrap_err().kind, Kind::Forbidden);
+}
+
+#[tokio::test]
+async fn nobody_is_nobody() {
+    let config = config(r#"trusted_peers = ["127.0.0.1"]"#);
+    for sent in [&[][..], &[("x-user-roles", "admin")]] {
+        let refused = ask(&config, "127.0.0.1:5000", sent).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unauthenticated);
+    }
+}
+
+#[tokio::test]
+async fn x_forwarded_for_makes_nobody_trusted() {
+    let config = config(r#"trusted_peers = ["127.0.0.1"]"#);
+    for name in ["x-forwarded-for", "forwarded", "x-real-ip"] {
+        let sent = [("x-user-id", "alice"), (name, "127.0.0.1")];
+        let refused = ask(&config, "192.0.2.7:5000", &sent).await.unwrap_err();
+        assert_eq!(refused.kind, Kind::Unauthenticated);
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_ours_is_looked_up_from_any_peer() {
+    let config = config(r#"trusted_peers = ["127.0.0.1"]"#);
+    let token = format!("Bearer impg_{}", "a".repeat(43));
+    let answer = ask(&config, "192.0.2.7:5000", &[("authorization", &token)])
+        .await
+        .unwrap_err();
+    assert_eq!(answer.kind, Kind::Unavailable, "it went as far as the database");
+    let answer = ask(
+        &config,
+        "127.0.0.1:5000",
+        &[("authorization", "Bearer impg_short")],
+    )
+    .await
+    .unwrap_err();
+    assert_eq!(answer.kind, Kind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_token_that_cannot_be_checked_is_refused_and_not_ignored() {
+    let hmac = format!(
+        "identity_mode = \"hmac\"\nhmac_secrets = [\"{}\"]",
+        "s".repeat(32)
+    );
+    for overrides in [r#"trusted_peers = ["127.0.0.1"]"#, &hmac] {
+        for sent in [
+            "Bearer eyJhbGciOiJub25lIn0.e30.",
+            "Basic YWxpY2U6cHc=",
+            "alice",
+            "",
+        ] {
+            let sent = [("x-user-id", "alice"), ("authorization", sent)];
+            let refused = ask(&config(overrides), "127.0.0.1:5000", &sent)
+                .await
+                .unwrap_err();
+            assert_eq!(refused.kind, Kind::Unauthenticated);
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_jwt_mode_headers_alone_prove_nothing() {
+    let config = config(
+        r#"
+        identity_mode = "jwt"
+        trusted_peers = ["127.0.0.1"]
+        jwt_issuer = "https://gateway"
+        jwt_audience = "im"
+        jwt_jwks_url = "https://127.0.0.1:1/jwks"
+        "#,
+    );
+    let refused = ask(&config, "127.0.0.1:5000", &[("x-user-id", "alice")])
+        .await
+        .unwrap_err();
+    assert_eq!(refused.kind, Kind::Unauthenticated);
+    assert!(!Identity::new(&config).unwrap().needs_body());
+}
+
+#[tokio::test]
+async fn in_hmac_mode_a_replay_that_cannot_be_ruled_out_is_refused() {
+    let secret = "s".repeat(32);
+    let config = config(&format!(
+        "identity_mode = \"hmac\"\nhmac_secrets = [\"{secret}\"]"
+    ));
+    let text = format!(
+        "v1\nGET\n/api/v1/conversations\n{}\nalice\n\n0",
+        "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    );
+    let signature = hmac::tests::sign(&Secret::from(secret), &text);
+    let sent = [
+        ("x-user-id", "alice"),
+        ("x-signature-timestamp", "0"),
+        ("x-signature", signature.as_str()),
+    ];
+    let answer = ask(&config, "192.0.2.7:5000", &sent).await.unwrap_err();
+    assert_eq!(
+        answer.kind,
+        Kind::Unavailable,
+        "the signature holds, but its first use cannot be noted"
+    );
+    assert!(Identity::new(&config).unwrap().needs_body());
+}
+
+#[test]
+fn user_ids_are_one_visible_name() {
+    for good in ["alice", "li.si@example.com", "张三", "a", &"x".repeat(128)] {
+        assert_eq!(user_id_problem(good), None, "{good}");
+    }
+    for bad in [
+        "",
+        "a,b",
+        " a",
+        "a ",
+        "a\nb",
+        "a\u{7f}",
+        "a\u{85}b",
+        &"x".repeat(129),
+    ] {
+        assert!(user_id_problem(bad).is_some(), "{bad:?}");
+    }
+}

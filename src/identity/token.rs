@@ -1,0 +1,220 @@
+//! Our own bearer tokens, for machines: portals that send as an application, HR, the gateway.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::{Caller, Roles, refused, user_id_problem};
+use crate::config::Secret;
+use crate::error::{Error, Result};
+use crate::sql;
+use crate::store::Store;
+
+/// What tells our tokens from JWTs, and lets secret scanners find a leaked one.
+pub const PREFIX: &str = "impg_";
+/// 256 random bits in base64url (RFC 4648 §5).
+const SECRET_CHARS: usize = 43;
+const NAME_MAX_CHARS: usize = 128;
+/// Most tokens one listing shows.
+const LIST_MAX: i64 = 1_000;
+
+/// A token to be made.
+#[derive(Debug, Clone, Copy)]
+pub struct NewToken<'a> {
+    /// What it is for, for people to read.
+    pub name: &'a str,
+    pub user_id: &'a str,
+    /// Exactly these: unlike people, a machine is not a `user` unless it is given the role.
+    pub roles: Roles,
+    pub expires_at: OffsetDateTime,
+}
+
+impl NewToken<'_> {
+    fn check(&self, now: OffsetDateTime) -> Result<()> {
+        if let Some(problem) = user_id_problem(self.user_id) {
+            return Err(Error::field("/user_id", problem));
+        }
+        let named = (1..=NAME_MAX_CHARS).contains(&self.name.chars().count());
+        if !named || self.name.chars().any(char::is_control) {
+            return Err(Error::field(
+                "/name",
+                "a name has 1 to 128 characters and none of control",
+            ));
+        }
+        if self.roles.is_empty() {
+            return Err(Error::field(
+                "/roles",
+                "a token without roles is good for nothing",
+            ));
+        }
+        if self.expires_at <= now {
+            return Err(Error::field("/expires_at", "it lies in the past"));
+        }
+        Ok(())
+    }
+}
+
+/// A token as listed: nothing in it opens anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub token_id: String,
+    pub name: String,
+    pub user_id: String,
+    pub roles: Roles,
+    pub created_at: OffsetDateTime,
+    pub expires_at: OffsetDateTime,
+}
+
+/// Makes a token. It is shown this once: only its SHA-256 is kept, which is enough for 256
+/// random bits (no dictionary holds them) and cannot be turned back.
+///
+/// # Errors
+/// `Kind::InvalidField` for a token that could never be used.
+pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> Result<Secret> {
+    new.check(now)?;
+    let token = random()?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("identity/create_token")).await?;
+    let roles = new.roles.names();
+    client
+        .execute(
+            &statement,
+            &[
+                &hash(&token),
+                &new.name,
+                &new.user_id,
+                &roles,
+                &now,
+                &new.expires_at,
+            ],
+        )
+        .await?;
+    Ok(token.into())
+}
+
+/// Whom `token` stands for.
+///
+/// # Errors
+/// `Kind::Unauthenticated` when it is unknown, revoked or expired, all alike.
+pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Caller> {
+    let unknown = || refused("the token is unknown, revoked or expired");
+    if token.len() != PREFIX.len() + SECRET_CHARS {
+        return Err(unknown());
+    }
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("identity/find_token")).await?;
+    let row = client
+        .query_opt(&statement, &[&hash(token), &now])
+        .await?
+        .ok_or_else(unknown)?;
+    Ok(Caller {
+        user_id: row.get("user_id"),
+        roles: Roles::named(row.get::<_, Vec<&str>>("roles")),
+    })
+}
+
+/// All tokens, oldest first, expired ones too; at most a thousand.
+pub async fn list(store: &Store) -> Result<Vec<Listed>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("identity/list_tokens")).await?;
+    let rows = client.query(&statement, &[&LIST_MAX]).await?;
+    let listed = |row: &tokio_postgres::Row| Listed {
+        token_id: row.get("token_id"),
+        name: row.get("name"),
+        user_id: row.get("user_id"),
+        roles: Roles::named(row.get::<_, Vec<&str>>("roles")),
+        created_at: row.get("created_at"),
+        expires_at: row.get("expires_at"),
+    };
+    Ok(rows.iter().map(listed).collect())
+}
+
+/// Ends a token at once, on every replica: none of them remembers one.
+///
+/// # Errors
+/// `Kind::NotFound` when no token has this id.
+pub async fn revoke(store: &Store, token_id: &str) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("identity/revoke_token")).await?;
+    match client.execute(&statement, &[&token_id]).await? {
+        0 => Err(Error::not_found("there is no such token")),
+        _ => Ok(()),
+    }
+}
+
+fn random() -> Result<String> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits).map_err(|e| Error::internal(e.to_string()))?;
+    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits)))
+}
+
+fn hash(token: &str) -> Vec<u8> {
+    Sha256::digest(token).to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Kind;
+    use crate::identity::Role;
+    use time::Duration;
+
+    const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn new() -> NewToken<'static> {
+        let roles = Roles::default().with(Role::Gateway);
+        NewToken {
+            name: "gateway",
+            user_id: "gw",
+            roles,
+            expires_at: NOW + Duration::HOUR,
+        }
+    }
+
+    #[test]
+    fn a_token_is_256_random_bits_and_shows_its_origin() {
+        let (one, other) = (random().unwrap(), random().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(one.len(), PREFIX.len() + SECRET_CHARS);
+        assert_eq!(
+            URL_SAFE_NO_PAD
+                .decode(one.strip_prefix(PREFIX).unwrap())
+                .unwrap()
+                .len(),
+            32
+        );
+        assert_eq!(hash(&one).len(), 32);
+    }
+
+    #[test]
+    fn a_token_that_could_never_be_used_is_not_made() {
+        assert!(new().check(NOW).is_ok());
+        let broken = [
+            NewToken { name: "", ..new() },
+            NewToken {
+                name: "two\nlines",
+                ..new()
+            },
+            NewToken {
+                user_id: "a,b",
+                ..new()
+            },
+            NewToken {
+                roles: Roles::default(),
+                ..new()
+            },
+            NewToken {
+                expires_at: NOW,
+                ..new()
+            },
+        ];
+        for token in broken {
+            assert_eq!(
+                token.check(NOW).unwrap_err().kind,
+                Kind::InvalidField,
+                "{token:?}"
+            );
+        }
+    }
+}

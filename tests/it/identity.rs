@@ -1,0 +1,217 @@
+//! What identity keeps in the database: our own tokens, and signatures that were used.
+
+use im_push_gateway::config::Config;
+use im_push_gateway::error::Kind;
+use im_push_gateway::identity::token::{self, NewToken};
+use im_push_gateway::identity::{Caller, Claimed, Identity, Role, Roles, prune_replays};
+use im_push_gateway::store::Store;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use http::{HeaderMap, HeaderValue, Method};
+use sha2::Sha256;
+use time::{Duration, OffsetDateTime};
+
+const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+const SECRET: &str = "a-secret-of-at-least-32-bytes-here";
+const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn identity(overrides: &str) -> Identity {
+    Identity::new(&Config::from_toml(&format!("database_url = \"postgresql://\"\n{overrides}")).unwrap())
+        .unwrap()
+}
+
+fn trusting_loopback() -> Identity {
+    identity("trusted_peers = [\"127.0.0.1\"]")
+}
+
+async fn ask(
+    store: &Store,
+    identity: &Identity,
+    sent: &[(&'static str, &str)],
+    now: OffsetDateTime,
+) -> Result<Caller, Kind> {
+    let pairs = sent
+        .iter()
+        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
+    let headers = HeaderMap::from_iter(pairs);
+    let peer = "192.0.2.7:5000".parse().unwrap();
+    let claimed = Claimed {
+        peer,
+        method: &Method::GET,
+        path_and_query: "/x",
+        headers: &headers,
+        body: Some(b""),
+    };
+    identity.caller(store, claimed, now).await.map_err(|e| e.kind)
+}
+
+fn new_token(name: &str) -> NewToken<'_> {
+    let roles = Roles::default().with(Role::Gateway).with(Role::Directory);
+    NewToken {
+        name,
+        user_id: "portal",
+        roles,
+        expires_at: NOW + Duration::HOUR,
+    }
+}
+
+pub async fn a_token_proves_a_machine_until_it_expires(store: &Store) {
+    let identity = trusting_loopback();
+    let token = token::create(store, &new_token("hr"), NOW).await.unwrap();
+    let bearer = format!("Bearer {}", token.expose());
+    let caller = ask(store, &identity, &[("authorization", &bearer)], NOW)
+        .await
+        .unwrap();
+    assert_eq!(
+        (caller.user_id.as_str(), caller.roles.names()),
+        ("portal", vec!["gateway", "directory"])
+    );
+    assert!(
+        caller.require(Role::User).is_err(),
+        "a machine has the roles it was given and no other"
+    );
+
+    let last = NOW + Duration::HOUR;
+    let just = ask(
+        store,
+        &identity,
+        &[("authorization", &bearer)],
+        last - Duration::SECOND,
+    )
+    .await;
+    assert!(just.is_ok());
+    assert_eq!(
+        ask(store, &identity, &[("authorization", &bearer)], last).await,
+        Err(Kind::Unauthenticated)
+    );
+}
+
+pub async fn a_token_and_headers_that_disagree_are_refused(store: &Store) {
+    let identity = trusting_loopback();
+    let token = token::create(store, &new_token("hr"), NOW).await.unwrap();
+    let bearer = format!("Bearer {}", token.expose());
+    for (name, value, believed) in [
+        ("x-user-id", "portal", true),
+        ("x-user-id", "alice", false),
+        ("x-user-roles", "gateway, directory", true),
+        ("x-user-roles", "gateway, admin", false),
+    ] {
+        let answer = ask(
+            store,
+            &identity,
+            &[("authorization", &bearer), (name, value)],
+            NOW,
+        )
+        .await;
+        assert_eq!(answer.is_ok(), believed, "{name}: {value}");
+    }
+}
+
+pub async fn a_stranger_token_is_refused(store: &Store) {
+    let stranger = format!("Bearer impg_{}", "A".repeat(43));
+    let answer = ask(store, &trusting_loopback(), &[("authorization", &stranger)], NOW).await;
+    assert_eq!(answer, Err(Kind::Unauthenticated));
+}
+
+pub async fn the_database_does_not_hold_the_token(store: &Store) {
+    let token = token::create(store, &new_token("secret"), NOW).await.unwrap();
+    let client = store.client().await.unwrap();
+    let rows = client
+        .query("SELECT t::text FROM t_im_token t", &[])
+        .await
+        .unwrap();
+    let random = token.expose().strip_prefix("impg_").unwrap();
+    assert!(!rows.is_empty() && rows.iter().all(|row| !row.get::<_, &str>(0).contains(random)));
+}
+
+pub async fn a_revoked_token_ends_at_once(store: &Store) {
+    let identity = trusting_loopback();
+    let token = token::create(store, &new_token("leaked"), NOW).await.unwrap();
+    let kept = token::create(store, &new_token("kept"), NOW).await.unwrap();
+    let listed = token::list(store).await.unwrap();
+    let leaked = listed.iter().find(|listed| listed.name == "leaked").unwrap();
+    assert_eq!(leaked.roles.names(), ["gateway", "directory"]);
+    token::revoke(store, &leaked.token_id).await.unwrap();
+    assert_eq!(
+        token::revoke(store, &leaked.token_id).await.unwrap_err().kind,
+        Kind::NotFound
+    );
+    let bearer = |token: &str| format!("Bearer {token}");
+    let gone = ask(
+        store,
+        &identity,
+        &[("authorization", &bearer(token.expose()))],
+        NOW,
+    )
+    .await;
+    assert_eq!(gone, Err(Kind::Unauthenticated));
+    assert!(
+        ask(
+            store,
+            &identity,
+            &[("authorization", &bearer(kept.expose()))],
+            NOW
+        )
+        .await
+        .is_ok()
+    );
+}
+
+/// A signed GET of `/x` as `alice`, at this many seconds.
+fn signed(stamp: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(format!("v1\nGET\n/x\n{EMPTY_SHA256}\nalice\n\n{stamp}").as_bytes());
+    STANDARD.encode(mac.finalize().into_bytes())
+}
+
+pub async fn a_signature_is_believed_once_on_any_replica(store: &Store) {
+    let settings = format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]");
+    let replicas = [identity(&settings), identity(&settings)];
+    let signature = signed("100");
+    let sent = [
+        ("x-user-id", "alice"),
+        ("x-signature-timestamp", "100"),
+        ("x-signature", signature.as_str()),
+    ];
+    let now = NOW + Duration::seconds(100);
+    let asked = replicas
+        .iter()
+        .cycle()
+        .take(8)
+        .map(|replica| ask(store, replica, &sent, now));
+    let answers = futures_util::future::join_all(asked).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert!(
+        answers
+            .iter()
+            .all(|answer| answer.is_ok() || *answer == Err(Kind::Unauthenticated))
+    );
+}
+
+pub async fn used_signatures_are_kept_until_nobody_could_believe_them(store: &Store) {
+    let identity = identity(&format!(
+        "identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]"
+    ));
+    let signature = signed("5000");
+    let sent = [
+        ("x-user-id", "alice"),
+        ("x-signature-timestamp", "5000"),
+        ("x-signature", signature.as_str()),
+    ];
+    let at = |seconds| NOW + Duration::seconds(seconds);
+    assert!(ask(store, &identity, &sent, at(5_000)).await.is_ok());
+    while prune_replays(store, at(5_060)).await.unwrap() > 0 {}
+    assert_eq!(
+        ask(store, &identity, &sent, at(5_060)).await,
+        Err(Kind::Unauthenticated)
+    );
+    assert_eq!(prune_replays(store, at(5_121)).await.unwrap(), 1);
+    assert_eq!(prune_replays(store, at(5_121)).await.unwrap(), 0);
+    assert_eq!(
+        ask(store, &identity, &sent, at(5_121)).await,
+        Err(Kind::Unauthenticated),
+        "too old by now"
+    );
+}

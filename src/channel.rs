@@ -55,6 +55,14 @@ pub struct Change {
     pub newcomers_see: Option<String>,
 }
 
+/// Who joins, how many a group may have in all, and when.
+#[derive(Debug, Clone, Copy)]
+pub struct Joiners<'a> {
+    pub users: &'a [String],
+    pub most_members: u32,
+    pub now: OffsetDateTime,
+}
+
 #[derive(Debug)]
 pub struct Member {
     pub user_id: String,
@@ -217,34 +225,30 @@ pub async fn dissolve(store: &Store, channel_id: i64, caller: &str, now: OffsetD
 
 /// Adds members, in steps that keep the channel locked only shortly; returns how many were
 /// new. A direct channel becomes a group owned by the adder. Repeating it is harmless.
-pub async fn add_members(
-    store: &Store,
-    channel_id: i64,
-    caller: &str,
-    users: &[String],
-    most_members: u32,
-    now: OffsetDateTime,
-) -> Result<u64> {
+pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
+    let Joiners { users, .. } = joiners;
     get(store, channel_id, caller).await?;
     check_users(store, users, "/user_ids").await?;
-    let mut sorted: Vec<&str> = users.iter().map(String::as_str).collect();
+    let mut sorted = users.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
     let mut added = 0;
     for step in sorted.chunks(JOIN_STEP) {
-        added += retrying(|| join(store, channel_id, caller, step, most_members, now)).await?;
+        let step = Joiners {
+            users: step,
+            ..joiners
+        };
+        added += retrying(|| join(store, channel_id, caller, step)).await?;
     }
     Ok(added)
 }
 
-async fn join(
-    store: &Store,
-    channel_id: i64,
-    caller: &str,
-    users: &[&str],
-    most_members: u32,
-    now: OffsetDateTime,
-) -> Result<u64> {
+async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
+    let Joiners {
+        users,
+        most_members,
+        now,
+    } = joiners;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, rfc3339};
 use super::{Api, Now, Person};
-use crate::channel::{self, Change, Channel, NewGroup};
+use crate::channel::{self, Change, Channel, Joiners, NewGroup};
 use crate::error::{Error, Result};
 
 /// Most members of a page.
@@ -287,8 +287,12 @@ async fn add_members(
     PathId(id): PathId,
     Json(users): Json<Users>,
 ) -> Result<Reply<Added>> {
-    let most = api.config.group_max_members;
-    let added = channel::add_members(&api.store, id, &caller.user_id, &users.user_ids, most, now).await?;
+    let joiners = Joiners {
+        users: &users.user_ids,
+        most_members: api.config.group_max_members,
+        now,
+    };
+    let added = channel::add_members(&api.store, id, &caller.user_id, joiners).await?;
     let channel = channel::get(&api.store, id, &caller.user_id).await?.into();
     Ok(Reply(Added { channel, added }))
 }

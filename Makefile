@@ -24,7 +24,7 @@ lint: ## Checks format, clippy, licences and sources of dependencies, and the ch
 
 torture: ## Kills, cuts and slows things down for 15 minutes and counts what was lost
 	tests/tools ensure postgresql
-	IMPG_TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
+	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
 
 bench: ## Measures the ledger: rows and sends a second
 	tests/tools ensure postgresql

@@ -68,6 +68,8 @@ pub struct Config {
     pub callback_secrets: Vec<Secret>,
     #[serde(rename = "callback_timeout_ms", deserialize_with = "millis")]
     pub callback_timeout: Duration,
+    #[serde(rename = "callback_lease_margin_ms", deserialize_with = "millis")]
+    pub callback_lease_margin: Duration,
     pub callback_answer_max_bytes: usize,
     pub callback_concurrency: usize,
     pub callback_batch_pairs: u32,

@@ -26,8 +26,6 @@ use crate::store::{Store, retrying};
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
-/// A lease outlives the callback's timeout by this much: time to settle.
-const LEASE_MARGIN: Duration = Duration::from_secs(20);
 /// Jitter added to waits, as a share of them.
 const JITTER: f64 = 0.25;
 
@@ -105,7 +103,7 @@ impl Push {
         let limits = Limits {
             batch_rows: whole(config.callback_batch_rows),
             batch_pairs: whole(config.callback_batch_pairs),
-            lease: config.callback_timeout + LEASE_MARGIN,
+            lease: config.callback_timeout + config.callback_lease_margin,
             retry_base: config.callback_retry_base,
             retry_max: config.callback_retry_max,
             give_up: config.callback_give_up,

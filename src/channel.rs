@@ -8,6 +8,7 @@ use std::collections::HashSet;
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 
+use crate::directory::check_user_id;
 use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::{Store, retrying};
@@ -452,6 +453,9 @@ async fn end(tx: &Transaction<'_>, channel_id: i64, now: OffsetDateTime) -> Resu
 }
 
 async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
+    for (position, user) in users.iter().enumerate() {
+        check_user_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
+    }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("channel/unknown_users")).await?;
     match client.query_opt(&statement, &[&users]).await? {

@@ -6,6 +6,8 @@ use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Caller, Claimed, Identity, Role, Roles, prune_replays};
 use im_push_gateway::store::Store;
 
+use crate::app;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
@@ -57,7 +59,9 @@ fn new_token(name: &str) -> NewToken<'_> {
     }
 }
 
-pub async fn a_token_proves_a_machine_until_it_expires(store: &Store) {
+#[tokio::test]
+async fn a_token_proves_a_machine_until_it_expires() {
+    let store = &app::store().await;
     let identity = trusting_loopback();
     let token = token::create(store, &new_token("hr"), NOW).await.unwrap();
     let bearer = format!("Bearer {}", token.expose());
@@ -88,7 +92,9 @@ pub async fn a_token_proves_a_machine_until_it_expires(store: &Store) {
     );
 }
 
-pub async fn a_token_and_headers_that_disagree_are_refused(store: &Store) {
+#[tokio::test]
+async fn a_token_and_headers_that_disagree_are_refused() {
+    let store = &app::store().await;
     let identity = trusting_loopback();
     let token = token::create(store, &new_token("hr"), NOW).await.unwrap();
     let bearer = format!("Bearer {}", token.expose());
@@ -109,13 +115,17 @@ pub async fn a_token_and_headers_that_disagree_are_refused(store: &Store) {
     }
 }
 
-pub async fn a_stranger_token_is_refused(store: &Store) {
+#[tokio::test]
+async fn a_stranger_token_is_refused() {
+    let store = &app::store().await;
     let stranger = format!("Bearer impg_{}", "A".repeat(43));
     let answer = ask(store, &trusting_loopback(), &[("authorization", &stranger)], NOW).await;
     assert_eq!(answer, Err(Kind::Unauthenticated));
 }
 
-pub async fn the_database_does_not_hold_the_token(store: &Store) {
+#[tokio::test]
+async fn the_database_does_not_hold_the_token() {
+    let store = &app::store().await;
     let token = token::create(store, &new_token("secret"), NOW).await.unwrap();
     let client = store.client().await.unwrap();
     let rows = client
@@ -126,7 +136,9 @@ pub async fn the_database_does_not_hold_the_token(store: &Store) {
     assert!(!rows.is_empty() && rows.iter().all(|row| !row.get::<_, &str>(0).contains(random)));
 }
 
-pub async fn a_revoked_token_ends_at_once(store: &Store) {
+#[tokio::test]
+async fn a_revoked_token_ends_at_once() {
+    let store = &app::store().await;
     let identity = trusting_loopback();
     let token = token::create(store, &new_token("leaked"), NOW).await.unwrap();
     let kept = token::create(store, &new_token("kept"), NOW).await.unwrap();
@@ -166,7 +178,9 @@ fn signed(stamp: &str) -> String {
     STANDARD.encode(mac.finalize().into_bytes())
 }
 
-pub async fn a_signature_is_believed_once_on_any_replica(store: &Store) {
+#[tokio::test]
+async fn a_signature_is_believed_once_on_any_replica() {
+    let store = &app::store().await;
     let settings = format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]");
     let replicas = [identity(&settings), identity(&settings)];
     let signature = signed("100");
@@ -190,7 +204,9 @@ pub async fn a_signature_is_believed_once_on_any_replica(store: &Store) {
     );
 }
 
-pub async fn used_signatures_are_kept_until_nobody_could_believe_them(store: &Store) {
+#[tokio::test]
+async fn used_signatures_are_kept_until_nobody_could_believe_them() {
+    let store = &app::store().await;
     let identity = identity(&format!(
         "identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]"
     ));

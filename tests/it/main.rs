@@ -3,4 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod app;
+mod channels;
+mod contract;
+mod directory;
 mod harness;
+mod identity;
+mod messages;
+mod push;
+mod reading;
+mod receipts;

@@ -1,0 +1,284 @@
+//! One service in this process on a database of its own, with a gateway behind it.
+
+use std::time::{Duration, Instant};
+
+use im_push_gateway::app::App;
+use im_push_gateway::config::Config;
+use im_push_gateway::store::Store;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_postgres::types::ToSql;
+use tokio_util::sync::CancellationToken;
+
+use crate::support::gateway::SECRET;
+use crate::support::{Client, Gateway, shared};
+
+/// Far more than anything takes; only a failing test waits for it.
+pub const LONG: Duration = Duration::from_secs(30);
+/// Between two looks at something that tells nobody when it changes.
+const LOOK: Duration = Duration::from_millis(10);
+const TEMPLATE: &str = "migrated";
+/// Everything that must be empty once all work is done.
+const LEFT_OVER: &str = "SELECT (SELECT count(*) FROM t_im_fanout) + (SELECT count(*) FROM t_im_push_queue) \
+     + (SELECT count(*) FROM t_im_push_batch) + (SELECT count(*) FROM t_im_receipt_pending) \
+     + (SELECT count(*) FROM t_im_read)";
+
+/// A running service and what a test needs of it.
+pub struct TestApp {
+    pub gateway: Gateway,
+    pub store: Store,
+    pub database: String,
+    pub base: String,
+    overrides: String,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+/// The settings of a test on `database`, with `overrides` (TOML) on top.
+pub fn config(database: &str, overrides: &str) -> Config {
+    let url = shared().url(database);
+    let settings = [
+        ("database_url", format!("\"{url}\"")),
+        ("database_pool_size", "8".into()),
+        ("trusted_peers", "[\"127.0.0.1\"]".into()),
+        ("poll_ms", "50".into()),
+        ("callback_retry_base_ms", "20".into()),
+        ("callback_retry_max_ms", "200".into()),
+        ("callback_breaker_probe_ms", "100".into()),
+    ];
+    let mut toml = overrides.to_owned();
+    for (key, value) in settings {
+        if !overrides
+            .lines()
+            .any(|line| line.split('=').next().is_some_and(|k| k.trim() == key))
+        {
+            toml.push_str(&format!("\n{key} = {value}"));
+        }
+    }
+    Config::from_toml(&toml).expect("settings of a test")
+}
+
+/// A migrated database that nobody else uses.
+pub async fn database() -> String {
+    let migrate = |url: String| async move {
+        let config = config(url.rsplit('/').next().expect("a database in the URL"), "");
+        Store::new(&config)
+            .expect("a store")
+            .migrate(&config)
+            .await
+            .expect("the schema migrates");
+    };
+    shared().template(TEMPLATE, migrate).await;
+    shared().fresh_database(Some(TEMPLATE)).await
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// With settings (TOML) over those of every test.
+    pub async fn start_with(overrides: &str) -> Self {
+        Self::start_on(database().await, overrides).await
+    }
+
+    /// On a database that another replica may serve too.
+    pub async fn start_on(database: String, overrides: &str) -> Self {
+        crate::contract::watch();
+        let gateway = Gateway::start();
+        let callback = format!(
+            "callback_url = \"{}\"\ncallback_secrets = [\"{SECRET}\"]\n",
+            gateway.url()
+        );
+        let overrides = if overrides.contains("callback_url") {
+            overrides.into()
+        } else {
+            callback + overrides
+        };
+        let mut app = Self {
+            gateway,
+            store: Store::new(&config(&database, "")).expect("a store"),
+            database,
+            base: String::new(),
+            overrides,
+            stop: CancellationToken::new(),
+            running: None,
+        };
+        app.run().await;
+        app
+    }
+
+    /// Starts the service (again), on another port.
+    pub async fn run(&mut self) {
+        let app = App::build(config(&self.database, &self.overrides))
+            .await
+            .expect("the service starts");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        self.base = format!("http://{}", listener.local_addr().expect("an address"));
+        self.stop = CancellationToken::new();
+        let stop = self.stop.clone();
+        self.running = Some(tokio::spawn(async move {
+            app.run(listener, None, stop).await.expect("the service runs");
+        }));
+    }
+
+    /// Stops the service as SIGTERM does.
+    pub async fn halt(&mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.expect("the service ends in order");
+        }
+    }
+
+    /// A person, or a machine with roles.
+    pub fn client(&self, user_id: &str, roles: &[&str]) -> Client {
+        Client::new(&format!("{}/api/v1", self.base), user_id, roles)
+    }
+
+    pub fn person(&self, user_id: &str) -> Client {
+        self.client(user_id, &[])
+    }
+
+    /// Puts people into the directory; their names are their ids in capitals.
+    pub async fn people(&self, ids: &[&str]) {
+        let users: Vec<Value> = ids
+            .iter()
+            .map(|id| json!({"user_id": id, "name": id.to_uppercase()}))
+            .collect();
+        let reply = self
+            .client("hr", &["directory"])
+            .post("/directory/changes", json!({"users": users}))
+            .await;
+        assert_eq!(reply.expect(200)["users"]["applied"], ids.len());
+    }
+
+    /// People `u00001`… in bulk, straight into the table.
+    pub async fn crowd(&self, count: i64) -> Vec<String> {
+        let sql = "INSERT INTO t_im_user (user_id, name, updated_at) \
+                   SELECT 'u' || to_char(i, 'FM00000'), 'n' || i, now() FROM generate_series(1, $1::bigint) i \
+                   ON CONFLICT DO NOTHING";
+        self.sql().await.execute(sql, &[&count]).await.expect("a crowd");
+        (1..=count).map(|i| format!("u{i:05}")).collect()
+    }
+
+    /// A direct channel of two people, by its id.
+    pub async fn direct(&self, one: &str, other: &str) -> String {
+        let reply = self
+            .person(one)
+            .post("/channels", json!({"type": "direct", "members": [other]}))
+            .await;
+        assert!(reply.status == 201 || reply.status == 200, "{reply:?}");
+        text(&reply.body["channel_id"])
+    }
+
+    /// A group with its owner first.
+    pub async fn group(&self, members: &[&str]) -> String {
+        let body = json!({"name": "a group", "members": members[1..]});
+        text(&self.person(members[0]).post("/groups", body).await.expect(201)["channel_id"])
+    }
+
+    /// Sends a text and returns the acknowledgement.
+    pub async fn say(&self, sender: &str, channel: &str, words: &str) -> Value {
+        let body = json!({"type": "text", "content": {"text": words}});
+        self.person(sender)
+            .post(&format!("/channels/{channel}/messages"), body)
+            .await
+            .expect(201)
+    }
+
+    /// The conversation of a person in a channel, as the list shows it.
+    pub async fn conversation(&self, person: &str, channel: &str) -> Value {
+        let list = self
+            .person(person)
+            .get("/conversations?limit=200")
+            .await
+            .expect(200);
+        let items = list["items"].as_array().expect("items").clone();
+        items
+            .into_iter()
+            .find(|item| item["channel_id"] == channel)
+            .unwrap_or(Value::Null)
+    }
+
+    pub async fn unread(&self, person: &str, channel: &str) -> i64 {
+        self.conversation(person, channel).await["unread_count"]
+            .as_i64()
+            .expect("a conversation")
+    }
+
+    /// Seqs of a page of history, in the order given.
+    pub async fn seqs(&self, person: &str, channel: &str, query: &str) -> Vec<i64> {
+        let page = self
+            .person(person)
+            .get(&format!("/channels/{channel}/messages{query}"))
+            .await
+            .expect(200);
+        page["items"]
+            .as_array()
+            .expect("items")
+            .iter()
+            .map(|m| m["seq"].as_i64().expect("seq"))
+            .collect()
+    }
+
+    /// Status and verdict of each receiver of a message.
+    pub async fn ledger(&self, ms_id: &Value) -> Vec<(String, String, Value)> {
+        let path = format!("/messages/{}/receipts?limit=200", text(ms_id));
+        let page = self.client("desk", &["support"]).get(&path).await.expect(200);
+        let items = page["items"].as_array().expect("items");
+        items
+            .iter()
+            .map(|i| (text(&i["receiver"]), text(&i["status"]), i["verdict"].clone()))
+            .collect()
+    }
+
+    pub async fn sql(&self) -> tokio_postgres::Client {
+        shared().connect(&self.database).await
+    }
+
+    /// A number that a query of one row and column gives.
+    pub async fn count(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
+        self.sql()
+            .await
+            .query_one(sql, params)
+            .await
+            .expect("a count")
+            .get(0)
+    }
+
+    /// Waits until a query gives this number; too late is a panic.
+    pub async fn until(&self, sql: &str, wanted: i64) {
+        let client = self.sql().await;
+        let started = Instant::now();
+        loop {
+            let now: i64 = client.query_one(sql, &[]).await.expect("a count").get(0);
+            if now == wanted {
+                return;
+            }
+            assert!(started.elapsed() < LONG, "still {now}, not {wanted}: {sql}");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until nothing is queued, leased or pending.
+    pub async fn settled(&self) {
+        self.until(LEFT_OVER, 0).await;
+    }
+}
+
+impl Drop for TestApp {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// A JSON string, as text.
+pub fn text(value: &Value) -> String {
+    value.as_str().expect("a string").to_owned()
+}
+
+/// The store of a database of one's own, without a service.
+pub async fn store() -> Store {
+    Store::new(&config(&database().await, "")).expect("a store")
+}

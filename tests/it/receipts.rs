@@ -1,0 +1,176 @@
+//! Back: receipts only advance, in whatever order they come; cursors are reads.
+
+use serde_json::{Value, json};
+
+use crate::app::{TestApp, text};
+use crate::support::Answer;
+
+fn receipt(ms_id: &Value, receiver: &str, status: &str) -> Value {
+    json!({"ms_id": ms_id, "receiver": receiver, "status": status})
+}
+
+fn outcomes(reply: &Value) -> Vec<String> {
+    reply["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| text(&r["status"]))
+        .collect()
+}
+
+#[tokio::test]
+async fn receipts_come_in_bulk_and_never_take_a_status_back() {
+    let app = TestApp::start().await;
+    app.gateway.answer(|_| Answer::all_except(&["b", "c"], &[]));
+    app.people(&["a", "b", "c", "stranger"]).await;
+    let channel = app.group(&["a", "b", "c"]).await;
+    let sent = app.say("a", &channel, "hello").await;
+    app.settled().await;
+    let id = &sent["ms_id"];
+    let gateway = app.client("gw", &["gateway"]);
+    let bulk = json!([
+        receipt(id, "b", "received"),
+        receipt(id, "b", "received"),
+        receipt(id, "c", "read"),
+        receipt(id, "a", "received"),
+        receipt(id, "stranger", "read"),
+        receipt(&json!("1"), "b", "received"),
+    ]);
+    let reply = gateway.post("/receipts", bulk.clone()).await.expect(200);
+    assert_eq!(
+        outcomes(&reply)[2..],
+        ["advanced", "unknown", "unknown", "unknown"]
+    );
+    assert!(outcomes(&reply)[..2].contains(&"advanced".to_owned()));
+    app.settled().await;
+    gateway
+        .post("/receipts", json!([receipt(id, "c", "received")]))
+        .await
+        .expect(200);
+    gateway
+        .post("/receipts", json!([receipt(id, "b", "read")]))
+        .await
+        .expect(200);
+    gateway.post("/receipts", bulk).await.expect(200);
+    app.settled().await;
+    let all_read = "SELECT count(*) FROM t_im_message_push WHERE status = 2";
+    assert_eq!(
+        app.count(all_read, &[]).await,
+        2,
+        "written into the ledger itself"
+    );
+    app.person("b")
+        .post("/receipts", json!([receipt(id, "b", "read")]))
+        .await
+        .expect_problem(403, "forbidden");
+    let unread = json!([receipt(id, "b", "unreceived")]);
+    assert_eq!(
+        gateway
+            .post("/receipts", unread)
+            .await
+            .expect_problem(422, "invalid-field")["pointer"],
+        "/0/status"
+    );
+}
+
+#[tokio::test]
+async fn a_read_receipt_moves_the_cursor_to_its_message() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    let mut sent = Vec::new();
+    for i in 0..4 {
+        sent.push(app.say("a", &channel, &i.to_string()).await["ms_id"].clone());
+    }
+    let gateway = app.client("gw", &["gateway"]);
+    gateway
+        .post(
+            "/receipts",
+            json!([receipt(&sent[2], "b", "read"), receipt(&sent[0], "b", "read")]),
+        )
+        .await
+        .expect(200);
+    assert_eq!(app.conversation("b", &channel).await["read_seq"], 3);
+    assert_eq!(app.unread("b", &channel).await, 1);
+    // Derived at once, written later, the same either way.
+    for settled in [false, true] {
+        if settled {
+            app.settled().await;
+        }
+        let statuses: Vec<String> = {
+            let mut all = Vec::new();
+            for id in &sent {
+                all.push(app.ledger(id).await[0].1.clone());
+            }
+            all
+        };
+        assert_eq!(statuses[..3], ["read", "read", "read"]);
+        assert_ne!(statuses[3], "read");
+    }
+}
+
+#[tokio::test]
+async fn the_read_cursor_goes_forward_only_and_not_past_the_end() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let channel = app.direct("a", "b").await;
+    for i in 0..3 {
+        app.say("a", &channel, &i.to_string()).await;
+    }
+    app.say("b", &channel, "own").await;
+    let path = format!("/channels/{channel}/read");
+    let b = app.person("b");
+    assert_eq!(
+        b.post(&path, json!({"seq": 2})).await.expect(200),
+        json!({"read_seq": 2, "unread_count": 1})
+    );
+    assert_eq!(
+        b.post(&path, json!({"seq": 1})).await.expect(200),
+        json!({"read_seq": 2, "unread_count": 1})
+    );
+    assert_eq!(
+        b.post(&path, json!({"seq": 5}))
+            .await
+            .expect_problem(422, "invalid-field")["pointer"],
+        "/seq"
+    );
+    assert_eq!(
+        b.post(&path, json!({"seq": -1}))
+            .await
+            .expect_problem(422, "invalid-field")["pointer"],
+        "/seq"
+    );
+    app.person("c")
+        .post(&path, json!({"seq": 1}))
+        .await
+        .expect_problem(404, "not-found");
+    assert_eq!(
+        b.post(&path, json!({"seq": 4})).await.expect(200),
+        json!({"read_seq": 4, "unread_count": 0})
+    );
+    assert_eq!(app.unread("a", &channel).await, 1);
+}
+
+#[tokio::test]
+async fn a_message_s_receipts_are_for_its_members_and_support() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let channel = app.direct("a", "b").await;
+    let sent = app.say("a", &channel, "private").await;
+    let path = format!("/messages/{}/receipts", text(&sent["ms_id"]));
+    app.person("b").get(&path).await.expect(200);
+    app.person("c").get(&path).await.expect_problem(404, "not-found");
+    app.client("desk", &["support"]).get(&path).await.expect(200);
+    app.person("b")
+        .get("/messages/12345/receipts")
+        .await
+        .expect_problem(404, "not-found");
+    app.person("b")
+        .get("/messages/x/receipts")
+        .await
+        .expect_problem(404, "not-found");
+    app.person("b")
+        .get(&format!("{path}?status=lost"))
+        .await
+        .expect_problem(400, "invalid-parameter");
+}

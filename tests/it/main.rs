@@ -13,3 +13,4 @@ mod messages;
 mod push;
 mod reading;
 mod receipts;
+mod torture;

@@ -18,7 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use dice::Dice;
-use history::{Evidence, SendAnswer};
+use history::{Attempt, Evidence, SendAnswer};
 use killer::{CUT_BATCHES, CUT_FANOUTS, CUT_SENDS, Kill, Killer, Victim, cut_sends};
 use world::World;
 
@@ -49,6 +49,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     found::collect(&world, &mut evidence, &mut dice).await;
     let violations = checker::check(&evidence);
     report(&evidence, &kills, drained);
+    if setting::<u8>("TORTURE_DUMP").is_some() { dump(&evidence, &kills); for s in &services { std::fs::write(format!("/tmp/torture-svc-{}.log", s.url().rsplit(":").next().unwrap()), s.log()).unwrap(); } }
     println!("verified after {:?}", ended.elapsed());
 
     let logs: String = services.iter().map(|service| service.log_tail() + "\n").collect();
@@ -76,7 +77,7 @@ fn cut_batches(evidence: &Evidence, kills: &[Kill]) -> usize {
             .filter(|a| a.batch_id == *batch_id)
             .count()
     };
-    let held = kills.iter().filter_map(|kill| kill.batch_id.as_ref());
+    let held = kills.iter().filter_map(Kill::cut_batch);
     held.filter(|batch_id| came(batch_id) > 1).count()
 }
 
@@ -85,9 +86,12 @@ fn report(evidence: &Evidence, kills: &[Kill], drained: Duration) {
     let answers = |is: fn(&SendAnswer) -> bool| attempts().filter(|a| is(&a.answer)).count();
     let mut slowest: Vec<u64> = attempts().map(|a| (a.to - a.from) / 1000).collect();
     slowest.sort_unstable();
+    let quiet = |a: &&Attempt| kills.iter().all(|kill| a.to < kill.from || a.from > kill.up);
+    let undisturbed = attempts().filter(quiet).map(|a| (a.to - a.from) / 1000).max();
+    let down: u64 = kills.iter().map(|kill| kill.up - kill.from).sum();
     let killed = |is: fn(&Victim) -> bool| kills.iter().filter(|kill| is(&kill.victim)).count();
     println!(
-        "{} sends, {} attempts ({} unclear, {} refused; median {} ms, slowest {:?} ms)",
+        "{} sends, {} attempts ({} unclear, {} refused; median {} ms, slowest {:?} ms, with all up {undisturbed:?} ms)",
         evidence.sends.len(),
         slowest.len(),
         answers(|a| *a == SendAnswer::Unclear),
@@ -109,11 +113,13 @@ fn report(evidence: &Evidence, kills: &[Kill], drained: Duration) {
         evidence.arrivals.iter().filter(|a| a.answer.is_none()).count()
     );
     println!(
-        "{} kills: {} of one replica, {} of both, {} of PostgreSQL; {} cut sends, {} batches, {} fan-outs",
+        "{} kills, {} s of something down: {} of one replica, {} of both, {} of PostgreSQL, {} pauses; {} cut sends, {} batches, {} fan-outs",
         kills.len(),
+        down / 1_000_000,
         killed(|v| matches!(v, Victim::Replica(_))),
         killed(|v| *v == Victim::Replicas),
         killed(|v| *v == Victim::Postgres),
+        killed(|v| matches!(v, Victim::Paused(_))),
         cut_sends(evidence, kills),
         cut_batches(evidence, kills),
         kills.iter().filter(|kill| kill.mid_fanout).count()
@@ -122,4 +128,17 @@ fn report(evidence: &Evidence, kills: &[Kill], drained: Duration) {
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
+}
+fn dump(evidence: &Evidence, kills: &[Kill]) {
+    for k in kills {
+        println!("{:>9} {:>6} {:>6} {:?} {:?} {}", k.from / 1000, (k.to - k.from) / 1000, (k.up - k.to) / 1000, k.victim, k.batch_id, k.mid_fanout);
+    }
+    for s in &evidence.sends {
+        for a in &s.attempts {
+            let quiet = kills.iter().all(|k| a.to < k.from || a.from > k.up);
+            if quiet && a.to - a.from > 500_000 {
+                println!("slow {:>9} {:>6} ms replica {} channel {} {:?}", a.from / 1000, (a.to - a.from) / 1000, a.replica, s.channel_id, a.answer);
+            }
+        }
+    }
 }

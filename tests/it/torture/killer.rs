@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::dice::Dice;
 use super::history::{Attempt, Evidence, Moment, SendAnswer};
 use super::world::{REPLICAS, World};
+use crate::support::sandbox::signal;
 use crate::support::{Gate, Service};
 
 /// The run fails unless at least this many kills cut a send, a batch in flight, and a fan-out
@@ -20,25 +21,41 @@ const OVERTIME: Duration = Duration::from_secs(60);
 /// How long a chosen moment is waited for.
 const MOMENT: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_millis(1);
+/// Longer than a lease.
+const PAUSE: Duration = Duration::from_millis(3_000);
+/// How far the database's clock may be off when it comes back.
+const CLOCK_STEP_MS: usize = 1_500;
 
-/// Who is killed.
+/// Who is killed, or worse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Victim {
     Replica(usize),
     Replicas,
+    /// Comes back with its clock somewhere else.
     Postgres,
+    /// Not killed but stopped, until after its leases have run out.
+    Paused(usize),
 }
 
 #[derive(Debug, Clone)]
 pub struct Kill {
     pub victim: Victim,
-    /// Everything was up until `from`, the victim was gone at `to`.
+    /// Everything ran until `from`, the victim was gone at `to`.
     pub from: Moment,
     pub to: Moment,
+    /// When all was up again.
+    pub up: Moment,
     /// The batch that was in flight at the gateway.
     pub batch_id: Option<String>,
     /// A fan-out was seen cut between two chunks, in the database, with nobody left to go on.
     pub mid_fanout: bool,
+}
+
+impl Kill {
+    /// The batch in flight that it cut, if it was to.
+    pub fn cut_batch(&self) -> Option<&String> {
+        self.batch_id.as_ref().filter(|_| !matches!(self.victim, Victim::Paused(_)))
+    }
 }
 
 /// What a kill waits for.
@@ -58,11 +75,13 @@ const ROUND: &[(Aim, Victim)] = &[
     (Aim::Fanout, Victim::Replicas),
     (Aim::Batch, Victim::Replica(0)),
     (Aim::Anytime, Victim::Replica(1)),
+    (Aim::Batch, Victim::Paused(1)),
     (Aim::Fanout, Victim::Postgres),
     (Aim::Batch, Victim::Postgres),
     (Aim::Send, Victim::Replica(1)),
     (Aim::Anytime, Victim::Postgres),
     (Aim::Send, Victim::Replicas),
+    (Aim::Anytime, Victim::Paused(0)),
 ];
 
 pub struct Killer {
@@ -103,7 +122,7 @@ impl Killer {
             .world
             .recorder
             .read(|evidence| cut_sends(evidence, &self.kills));
-        let batches = self.kills.iter().filter(|kill| kill.batch_id.is_some()).count();
+        let batches = self.kills.iter().filter(|kill| kill.cut_batch().is_some()).count();
         let fanouts = self.kills.iter().filter(|kill| kill.mid_fanout).count();
         sends >= CUT_SENDS && batches >= CUT_BATCHES && fanouts >= CUT_FANOUTS
     }
@@ -118,6 +137,10 @@ impl Killer {
             Aim::Batch => batch_id = Some(self.a_batch(victim, &gate).await?),
             Aim::Fanout => self.a_fanout().await?,
         }
+        if victim == Victim::Postgres {
+            let offset_ms = self.dice.below(2 * CLOCK_STEP_MS) as i64 - CLOCK_STEP_MS as i64;
+            self.world.move_clock(offset_ms).await;
+        }
         let from = self.world.recorder.now();
         tokio::task::block_in_place(|| self.kill(victim));
         let to = self.world.recorder.now();
@@ -130,6 +153,7 @@ impl Killer {
             victim,
             from,
             to,
+            up: self.world.recorder.now(),
             batch_id,
             mid_fanout,
         })
@@ -140,6 +164,7 @@ impl Killer {
             Victim::Replica(replica) => self.services[replica].kill9(),
             Victim::Replicas => self.services.iter_mut().for_each(Service::kill9),
             Victim::Postgres => self.world.cluster.kill9(),
+            Victim::Paused(replica) => self.signal("STOP", replica),
         }
     }
 
@@ -152,14 +177,22 @@ impl Killer {
                 }
             }
             Victim::Postgres => self.world.cluster.restart().await,
+            Victim::Paused(replica) => {
+                tokio::time::sleep(PAUSE).await;
+                self.signal("CONT", replica);
+            }
         }
+    }
+
+    fn signal(&self, name: &str, replica: usize) {
+        signal(name, &[self.services[replica].pid().expect("a service that runs")]);
     }
 
     async fn a_send(&self, victim: Victim) -> Option<()> {
         let under_way = || {
             let of = |replica: usize| self.world.in_flight[replica].load(Ordering::Relaxed) > 0;
             match victim {
-                Victim::Replica(replica) => of(replica),
+                Victim::Replica(replica) | Victim::Paused(replica) => of(replica),
                 Victim::Replicas | Victim::Postgres => (0..REPLICAS).any(of),
             }
         };
@@ -168,7 +201,7 @@ impl Killer {
 
     async fn a_batch(&mut self, victim: Victim, gate: &Gate) -> Option<String> {
         let replica = match victim {
-            Victim::Replica(replica) => replica,
+            Victim::Replica(replica) | Victim::Paused(replica) => replica,
             Victim::Replicas | Victim::Postgres => self.dice.below(REPLICAS),
         };
         self.world.moods.hold(replica, gate);
@@ -236,6 +269,7 @@ pub fn cut_sends(evidence: &Evidence, kills: &[Kill]) -> usize {
                 Victim::Replica(replica) => spans && unclear && attempt.replica == replica,
                 Victim::Replicas => spans && unclear,
                 Victim::Postgres => attempt.from < kill.from && attempt.to > kill.to,
+                Victim::Paused(_) => false,
             }
         })
     };

@@ -45,6 +45,9 @@ fn ledger(case: &Case, findings: &mut Findings) {
 /// What the gateway was told agrees with what is stored.
 fn pushes(case: &Case, findings: &mut Findings) {
     for arrival in &case.evidence.arrivals {
+        findings.check(!arrival.messages.is_empty(), Fault::WronglyPushed, || {
+            format!("batch {} brought nothing", arrival.batch_id)
+        });
         for pushed in &arrival.messages {
             let stored = case.by_id.get(&pushed.0);
             let same = stored.is_some_and(|m| (m.ms_id, m.channel_id, m.seq) == *pushed);

@@ -14,8 +14,6 @@ judged AS MATERIALIZED (
                 WHEN u.user_id IS NULL THEN 'unknown_user'
                 WHEN m.user_id IS NULL THEN 'unknown_channel'
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
-                WHEN lag(item.ord) OVER (PARTITION BY item.sender, item.client_id ORDER BY item.ord) IS NOT NULL
-                    THEN 'repeated'
                 ELSE 'admitted' END AS outcome
     FROM item
     LEFT JOIN t_im_client_id known ON known.sender = item.sender AND known.client_id = item.client_id
@@ -24,13 +22,22 @@ judged AS MATERIALIZED (
     LEFT JOIN t_im_channel_user m
            ON m.channel_id = item.channel_id AND m.user_id = item.sender AND m.to_seq IS NULL
 ),
+decided AS MATERIALIZED (
+    -- The first send of a client id that nothing speaks against takes it; a refused one took
+    -- nothing. The others of the batch repeat it.
+    SELECT ord, channel_id, sender, client_id, digest, last_ms_id,
+           CASE WHEN outcome = 'admitted'
+                 AND row_number() OVER (PARTITION BY sender, client_id, outcome ORDER BY ord) > 1 THEN 'repeated'
+                ELSE outcome END AS outcome
+    FROM judged
+),
 moment AS MATERIALIZED (
     SELECT greatest((extract(epoch FROM im_clock()) * 1000)::bigint, (ms_id >> 22) + 1) AS ms
     FROM t_im_horizon
 ),
 drawn AS MATERIALIZED (
     SELECT ordered.*, nextval('im_ms_sequence') AS draw
-    FROM (SELECT * FROM judged WHERE outcome = 'admitted' ORDER BY ord) AS ordered
+    FROM (SELECT * FROM decided WHERE outcome = 'admitted' ORDER BY ord) AS ordered
 ),
 based AS (
     SELECT drawn.*, moment.ms, min(draw) OVER (PARTITION BY channel_id) AS first_draw
@@ -52,10 +59,10 @@ claimed AS (
     ON CONFLICT (sender, client_id) DO NOTHING
     RETURNING ms_id
 )
-SELECT judged.ord,
+SELECT decided.ord,
        CASE WHEN minted.ord IS NOT NULL AND minted.ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated'
-            ELSE judged.outcome END AS outcome,
+            ELSE decided.outcome END AS outcome,
        minted.ms_id
-FROM judged
+FROM decided
 LEFT JOIN minted USING (ord)
-ORDER BY judged.ord
+ORDER BY decided.ord

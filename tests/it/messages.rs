@@ -250,3 +250,23 @@ async fn many_senders_at_once_leave_one_gapless_order() {
         "own messages are not unread"
     );
 }
+
+#[tokio::test]
+async fn a_client_id_is_taken_by_the_first_send_that_is_accepted() {
+    // One lane: the three share a commit.
+    let app = TestApp::start_with("send_lanes = 1").await;
+    app.people(&["a", "b", "c"]).await;
+    let (theirs, ours) = (app.direct("b", "c").await, app.direct("a", "b").await);
+    let to = |channel: &str| json!({"channel_id": channel, "client_id": "x", "type": "text", "content": {"text": "hi"}});
+    // The first is refused and takes nothing from its neighbours.
+    let reply = app
+        .person("a")
+        .post("/messages", json!([to(&theirs), to(&ours), to(&ours)]))
+        .await
+        .expect(200);
+    let results = reply["results"].as_array().unwrap();
+    let statuses: Vec<&Value> = results.iter().map(|result| &result["status"]).collect();
+    assert_eq!(statuses, [404, 201, 200], "{reply}");
+    assert_eq!(results[1]["ms_id"], results[2]["ms_id"]);
+    app.settled().await;
+}

@@ -1,10 +1,12 @@
 -- Freezes and leases a new batch from the oldest queue rows, leaving out in-turn rows of
--- channels that have one under way. The callback is locked by an earlier statement.
+-- channels that have one under way. What is in turn waits for nothing else: its time is the
+-- message's, and where the clock has stepped back that may lie ahead, by different amounts.
+-- The callback is locked by an earlier statement.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs
 WITH candidate AS MATERIALIZED (
     SELECT q.queue_id, q.pairs
     FROM t_im_push_queue q
-    WHERE q.callback_id = $1 AND q.batch_id IS NULL AND q.due_at <= $3
+    WHERE q.callback_id = $1 AND q.batch_id IS NULL AND (q.in_turn OR q.due_at <= $3)
       AND NOT (q.in_turn AND EXISTS (
           SELECT FROM t_im_push_queue held
           WHERE held.callback_id = $1 AND held.channel_id = q.channel_id

@@ -334,3 +334,38 @@ async fn without_a_callback_statuses_advance_by_receipts_alone() {
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn a_clock_that_steps_back_neither_holds_nor_reorders_pushes() {
+    let mut app = TestApp::start_with("inline_members = 3").await;
+    app.people(&["a", "b", "c", "d"]).await;
+    let channel = app.group(&["a", "b", "c"]).await;
+    app.say("a", &channel, "one").await;
+    app.settled().await;
+    app.halt().await;
+    let step = format!(
+        "ALTER DATABASE {} SET impg.clock_offset = '-2 minutes'",
+        app.database
+    );
+    app.sql().await.batch_execute(&step).await.unwrap();
+    app.run().await;
+    // Times go on from where the channel is. The second message's ledger rows are written with
+    // it; the third's follow in chunks, and are stamped by the clock.
+    app.say("a", &channel, "two").await;
+    app.person("a")
+        .post(
+            &format!("/channels/{channel}/members"),
+            json!({"user_ids": ["d"]}),
+        )
+        .await
+        .expect(200);
+    app.say("a", &channel, "three").await;
+    app.settled().await;
+    let seqs: Vec<i64> = app
+        .gateway
+        .read(|record| record.first_sightings(&channel))
+        .into_iter()
+        .map(|(seq, ..)| seq)
+        .collect();
+    assert_eq!(seqs, [1, 1, 2, 2, 3, 3, 3]);
+}

@@ -10,6 +10,7 @@ mod directory;
 mod harness;
 mod identity;
 mod messages;
+mod properties;
 mod push;
 mod reading;
 mod receipts;

@@ -49,7 +49,6 @@ async fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     found::collect(&world, &mut evidence, &mut dice).await;
     let violations = checker::check(&evidence);
     report(&evidence, &kills, drained);
-    if setting::<u8>("TORTURE_DUMP").is_some() { dump(&evidence, &kills); for s in &services { std::fs::write(format!("/tmp/torture-svc-{}.log", s.url().rsplit(":").next().unwrap()), s.log()).unwrap(); } }
     println!("verified after {:?}", ended.elapsed());
 
     let logs: String = services.iter().map(|service| service.log_tail() + "\n").collect();
@@ -128,17 +127,4 @@ fn report(evidence: &Evidence, kills: &[Kill], drained: Duration) {
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {
     std::env::var(name).ok()?.parse().ok()
-}
-fn dump(evidence: &Evidence, kills: &[Kill]) {
-    for k in kills {
-        println!("{:>9} {:>6} {:>6} {:?} {:?} {}", k.from / 1000, (k.to - k.from) / 1000, (k.up - k.to) / 1000, k.victim, k.batch_id, k.mid_fanout);
-    }
-    for s in &evidence.sends {
-        for a in &s.attempts {
-            let quiet = kills.iter().all(|k| a.to < k.from || a.from > k.up);
-            if quiet && a.to - a.from > 500_000 {
-                println!("slow {:>9} {:>6} ms replica {} channel {} {:?}", a.from / 1000, (a.to - a.from) / 1000, a.replica, s.channel_id, a.answer);
-            }
-        }
-    }
 }

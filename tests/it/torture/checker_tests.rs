@@ -245,7 +245,9 @@ fn one_pushed_wrongly() {
         e.arrivals
             .push(arrival("four", &[(13, 3)], stranger, answer(&[])));
     });
-    finds(&[Fault::WronglyPushed], |e| e.arrivals.push(arrival("four", &[], &[], answer(&[]))));
+    finds(&[Fault::WronglyPushed], |e| {
+        e.arrivals.push(arrival("four", &[], &[], answer(&[])))
+    });
     finds(&[Fault::WronglyPushed], |e| {
         e.arrivals[1].messages[0].2 = 5;
     });

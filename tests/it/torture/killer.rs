@@ -54,7 +54,9 @@ pub struct Kill {
 impl Kill {
     /// The batch in flight that it cut, if it was to.
     pub fn cut_batch(&self) -> Option<&String> {
-        self.batch_id.as_ref().filter(|_| !matches!(self.victim, Victim::Paused(_)))
+        self.batch_id
+            .as_ref()
+            .filter(|_| !matches!(self.victim, Victim::Paused(_)))
     }
 }
 
@@ -122,7 +124,11 @@ impl Killer {
             .world
             .recorder
             .read(|evidence| cut_sends(evidence, &self.kills));
-        let batches = self.kills.iter().filter(|kill| kill.cut_batch().is_some()).count();
+        let batches = self
+            .kills
+            .iter()
+            .filter(|kill| kill.cut_batch().is_some())
+            .count();
         let fanouts = self.kills.iter().filter(|kill| kill.mid_fanout).count();
         sends >= CUT_SENDS && batches >= CUT_BATCHES && fanouts >= CUT_FANOUTS
     }
@@ -185,7 +191,10 @@ impl Killer {
     }
 
     fn signal(&self, name: &str, replica: usize) {
-        signal(name, &[self.services[replica].pid().expect("a service that runs")]);
+        signal(
+            name,
+            &[self.services[replica].pid().expect("a service that runs")],
+        );
     }
 
     async fn a_send(&self, victim: Victim) -> Option<()> {

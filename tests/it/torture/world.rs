@@ -129,7 +129,11 @@ impl World {
     /// Moves the clock that messages are stamped by, for connections opened from now on.
     pub async fn move_clock(&self, offset_ms: i64) {
         let alter = format!("ALTER DATABASE {DATABASE} SET impg.clock_offset = '{offset_ms} ms'");
-        self.sql().await.batch_execute(&alter).await.expect("PostgreSQL runs");
+        self.sql()
+            .await
+            .batch_execute(&alter)
+            .await
+            .expect("PostgreSQL runs");
     }
 
     pub fn stopping(&self) -> bool {

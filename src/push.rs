@@ -128,6 +128,11 @@ impl Push {
         // Where one batch was, another may be: one more worker looks.
         self.wake.notify_one();
         let load = self.load(&batch).await?;
+        if load.receivers.is_empty() {
+            // Mostly the lease ran out on the way here, and the next owner is done with the batch.
+            retrying(|| self.discard(&batch)).await?;
+            return Ok(Tick::More);
+        }
         let started = Instant::now();
         let answer = self
             .callback
@@ -215,21 +220,24 @@ impl Push {
         })
     }
 
+    /// Ends a batch that is for nobody; one that another owner has is left alone.
+    async fn discard(&self, batch: &Batch) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        if lock(&tx, batch).await? {
+            finish(&tx, batch).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
     async fn settle(&self, attempt: &Attempt<'_>, answer: &Answer, now: OffsetDateTime) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         // Rows are locked in the order a nested loop meets them.
         tx.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
             .await?;
-        let lock = tx.prepare_cached(sql!("push/lock_batch")).await?;
         let batch = attempt.batch;
-        let ours = tx
-            .query_opt(&lock, &[&batch.batch_id, &batch.epoch])
-            .await?
-            .is_some();
-        if !ours {
-            metrics::counter!("impg_push_stale_total").increment(1);
-        }
+        let ours = lock(&tx, batch).await?;
         match answer {
             Answer::Judged(verdicts) => {
                 let tally = Tally::of(attempt.receivers, verdicts);
@@ -238,8 +246,7 @@ impl Push {
                     if tally.retried > 0 {
                         self.requeue(&tx, batch, verdicts, now).await?;
                     }
-                    let finish = tx.prepare_cached(sql!("push/finish")).await?;
-                    tx.execute(&finish, &[&batch.batch_id]).await?;
+                    finish(&tx, batch).await?;
                 }
                 tally.count();
                 attempt
@@ -419,6 +426,22 @@ impl Tally {
             metrics::counter!("impg_push_pairs_total", "verdict" => verdict).increment(pairs.into());
         }
     }
+}
+
+/// Locks a batch, if it is still its owner's.
+async fn lock(tx: &Transaction<'_>, batch: &Batch) -> Result<bool> {
+    let statement = tx.prepare_cached(sql!("push/lock_batch")).await?;
+    let row = tx.query_opt(&statement, &[&batch.batch_id, &batch.epoch]).await?;
+    if row.is_none() {
+        metrics::counter!("impg_push_stale_total").increment(1);
+    }
+    Ok(row.is_some())
+}
+
+async fn finish(tx: &Transaction<'_>, batch: &Batch) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("push/finish")).await?;
+    tx.execute(&statement, &[&batch.batch_id]).await?;
+    Ok(())
 }
 
 fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {

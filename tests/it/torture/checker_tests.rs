@@ -292,6 +292,15 @@ fn one_status_too_low() {
     finds(&[Fault::StatusTooLow], |e| e.ledger[3].status = 0);
     finds(&[Fault::StatusTooLow], |e| e.ledger[1].status = 0);
     finds(&[Fault::StatusTooLow], |e| e.ledger[5].status = 1);
+    // Somebody came back, had nothing to read, and left: that tells nothing of the time before.
+    finds(&[], |e| {
+        e.reads.push(Read {
+            channel_id: CHANNEL,
+            user: "e".into(),
+            seq: 1,
+            read_seq: Some(1),
+        });
+    });
     // A read that was not acknowledged binds nobody.
     finds(&[], |e| {
         e.reads[0].read_seq = None;

@@ -1,6 +1,6 @@
 //! Statuses agree with what was said: never lower than acknowledged, never higher than asked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::delivery::pairs;
 use super::{Case, Fault, Findings};
@@ -41,7 +41,12 @@ pub fn check(case: &Case, findings: &mut Findings) {
         if message.seq <= asked {
             bounds.most = READ;
         }
-        let says = || format!("{pair:?} has status {}, verdict {:?}", row.status, row.verdict);
+        let says = || {
+            format!(
+                "{pair:?} has status {}, verdict {:?}, in {interval:?}",
+                row.status, row.verdict
+            )
+        };
         findings.check(row.status >= bounds.least, Fault::StatusTooLow, || {
             format!("{}, at least {} was acknowledged", says(), bounds.least)
         });
@@ -130,16 +135,15 @@ impl<'a> Reads<'a> {
     }
 
     /// A read moves the cursor of the interval that was open then. Which one that was shows in
-    /// the answer, except where one interval ends and the next begins.
+    /// the answer, except at the end of an interval: there the next one begins, and if it was
+    /// left before anything was said it has left no trace.
     fn by_cursor(&mut self, case: &Case<'a>, read: &'a Read) {
-        let all = case.intervals_of(read.channel_id, &read.user);
-        let begins: HashSet<i64> = all.iter().skip(1).map(|i| i.from_seq - 1).collect();
-        let Some(interval) = all.iter().find(|i| i.holds(read.seq)) else {
+        let Some(interval) = case.interval(read.channel_id, &read.user, read.seq) else {
             return;
         };
         let certain = read
             .read_seq
-            .is_some_and(|at| at >= read.seq && interval.holds(at) && !begins.contains(&at));
+            .is_some_and(|at| at >= read.seq && interval.holds(at) && interval.to_seq != Some(at));
         self.reaches(interval, read.seq, certain);
     }
 

@@ -219,7 +219,7 @@ async fn upgrades(world: Arc<World>, mut dice: Dice) {
     let mut pair = 100;
     while !world.stopping() {
         pair = 100 + (pair - 100 + 1) % 20;
-        let members = vec![stable(pair), stable(pair + 30), stable(pair + 60)];
+        let members = [stable(pair), stable(pair + 30), stable(pair + 60)];
         let from = world.recorder.now();
         let id = world.open(&mut dice, &members[..2], "direct").await;
         let known = world.channels.read().expect("no panic while held").len();

@@ -149,18 +149,14 @@ async fn create(
 ) -> Result<impl IntoResponse> {
     let (channel_id, is_new) = match new.channel_type.as_str() {
         "direct" => {
-            let [other] = new.members.as_slice() else {
+            // The caller may be named among the two; a direct channel takes nothing else.
+            let mut others = new.members.iter().filter(|member| **member != caller.user_id);
+            let (Some(other), None) = (others.next(), others.next()) else {
                 return Err(Error::field(
                     "/members",
                     "a direct channel has exactly one other member",
                 ));
             };
-            if new.name.is_some() || new.picture.is_some() || new.newcomers_see.is_some() {
-                return Err(Error::field(
-                    "/type",
-                    "a direct channel takes nothing but its other member",
-                ));
-            }
             channel::open_direct(&api.store, &caller.user_id, other, now).await?
         }
         "group" => {

@@ -154,16 +154,18 @@ fn no_nul(field: &'static str, text: &str) -> Checked {
     }
 }
 
-/// An http(s) address, or a path of the portal that put the bytes there.
+/// An http(s) address, or a path or key of the portal that put the bytes there: nothing that
+/// a browser would run.
 fn check_url(url: &str) -> Checked {
-    let shaped = url.starts_with('/') || url.starts_with("http://") || url.starts_with("https://");
+    let head = url.split(['/', '?', '#']).next().unwrap_or_default();
+    let shaped = url.starts_with("http://") || url.starts_with("https://") || !head.contains(':');
     let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
-    if shaped && clean && url.chars().count() <= URL_MAX_CHARS {
+    if shaped && clean && (1..=URL_MAX_CHARS).contains(&url.chars().count()) {
         Ok(())
     } else {
         Err((
             "url",
-            "must be an http or https URL or an absolute path of at most 2,048 characters",
+            "must be an http or https URL or a path, of 1 to 2,048 characters without blanks",
         ))
     }
 }

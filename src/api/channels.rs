@@ -283,6 +283,9 @@ async fn add_members(
     PathId(id): PathId,
     Json(users): Json<Users>,
 ) -> Result<Reply<Added>> {
+    if users.user_ids.is_empty() {
+        return Err(Error::field("/user_ids", "must name at least one user"));
+    }
     let joiners = Joiners {
         users: &users.user_ids,
         most_members: api.config.group_max_members,

@@ -339,3 +339,27 @@ async fn the_docs_page_needs_nothing_from_elsewhere() {
     }
     assert_eq!(outside.get("/openapi.json").await.expect(200)["openapi"], "3.1.0");
 }
+
+/// schemathesis, against a live service; `tests/contract` says what it looks for.
+#[tokio::test]
+async fn an_outside_judge_finds_nothing() {
+    let app = TestApp::start().await;
+    app.people(&["zhangsan"]).await;
+    let judge = tokio::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract"))
+        .arg(&app.base)
+        .args([
+            "x-user-id: zhangsan",
+            "x-user-roles: admin,gateway,directory,support",
+        ])
+        .env("CONTRACT_EXAMPLES", std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("15"))
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("tests/contract runs");
+    assert!(
+        judge.status.success(),
+        "{}{}",
+        String::from_utf8_lossy(&judge.stdout),
+        String::from_utf8_lossy(&judge.stderr)
+    );
+}

@@ -351,7 +351,10 @@ async fn an_outside_judge_finds_nothing() {
             "x-user-id: zhangsan",
             "x-user-roles: admin,gateway,directory,support",
         ])
-        .env("CONTRACT_EXAMPLES", std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("15"))
+        .env(
+            "CONTRACT_EXAMPLES",
+            std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("15"),
+        )
         .kill_on_drop(true)
         .output()
         .await

@@ -184,3 +184,66 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     );
     assert!(!shown.contains("hunter2"));
 }
+
+#[tokio::test]
+async fn an_encrypted_connection_to_the_database_is_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    let request = folder.path().join("request.cnf");
+    let leaf = "[req]\ndistinguished_name = dn\n[dn]\n[v3]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
+    std::fs::write(&request, leaf).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=db",
+            "-extensions",
+            "v3",
+        ])
+        .arg("-config")
+        .arg(&request)
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let cluster = Cluster::start();
+    let pem = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    for (name, text) in [("server.crt", pem(&certificate)), ("server.key", pem(&key))] {
+        cluster.put_data_file(name, &text);
+    }
+    cluster
+        .connect("postgres")
+        .await
+        .batch_execute("ALTER SYSTEM SET ssl = on")
+        .await
+        .unwrap();
+    cluster.restart().await;
+    let start = async |ca_file: &str, mode: &str| {
+        let url = format!("{}?sslmode={mode}", cluster.url("postgres"));
+        let toml = format!(
+            "database_url = \"{url}\"\ndatabase_ca_file = \"{ca_file}\"\ntrusted_peers = [\"127.0.0.1\"]"
+        );
+        let store = im_push_gateway::store::Store::new(&Config::from_toml(&toml).unwrap())?;
+        let client = store.client().await?;
+        let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        im_push_gateway::error::Result::Ok(client.query_one(encrypted, &[]).await?.get::<_, bool>(0))
+    };
+    let ca = certificate.to_str().unwrap();
+    assert!(start(ca, "require").await.expect("the authority is known"));
+    assert!(!start(ca, "disable").await.expect("plain"));
+    start("", "require")
+        .await
+        .expect_err("an unknown authority is refused");
+    start(key.to_str().unwrap(), "require")
+        .await
+        .expect_err("a key is no authority");
+}

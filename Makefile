@@ -13,7 +13,7 @@ demo: ## Shows the main job on this machine; DEMO=keep leaves it running
 	cargo run --release --example demo
 
 test: lint ## Runs everything: lint, then every test against real servers
-	tests/tools ensure postgresql
+	tests/tools ensure postgresql schemathesis
 	cargo test
 
 lint: ## Checks format, clippy, licences and sources of dependencies, and the chart
@@ -22,7 +22,7 @@ lint: ## Checks format, clippy, licences and sources of dependencies, and the ch
 	cargo clippy --all-targets -- -D warnings
 	tests/chart
 
-torture: ## Kills, cuts and slows things down for 15 minutes and counts what was lost
+torture: ## Kills and stops replicas and the database for 15 minutes and judges what is left
 	tests/tools ensure postgresql
 	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
 
@@ -30,9 +30,9 @@ bench: ## Measures the ledger: rows and sends a second
 	tests/tools ensure postgresql
 	cargo bench --bench ledger
 
-contract: ## Lets schemathesis look for answers that break the OpenAPI contract
+contract: ## Lets schemathesis look for answers that break the OpenAPI contract, longer than the tests do
 	tests/tools ensure postgresql schemathesis
-	tests/contract
+	CONTRACT_EXAMPLES=200 cargo test --test it an_outside_judge -- --nocapture
 
 clean: ## Removes what was built, and the tools
 	cargo clean

@@ -112,9 +112,6 @@ pub async fn open_direct(
     other: &str,
     now: OffsetDateTime,
 ) -> Result<(i64, bool)> {
-    if other == caller {
-        return Err(Error::field("/members/0", "a direct channel needs somebody else"));
-    }
     check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
     let (low, high) = if caller < other {
         (caller, other)
@@ -188,7 +185,7 @@ pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change
         change.picture.as_ref().and_then(Option::as_deref),
         PICTURE_MAX_CHARS,
     )?;
-    check_label(
+    check_length(
         "/announcement",
         change.announcement.as_ref().and_then(Option::as_deref),
         ANNOUNCEMENT_MAX_CHARS,
@@ -470,14 +467,20 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
     }
 }
 
+/// A line of text: no control characters.
 fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
+    if text.is_some_and(|text| text.chars().any(char::is_control)) {
+        return Err(Error::field(pointer, "must not contain control characters"));
+    }
+    check_length(pointer, text, most_chars)
+}
+
+fn check_length(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
     let Some(text) = text else { return Ok(()) };
     let chars = text.chars().count();
     if chars == 0 || chars > most_chars || text.contains('\0') {
-        return Err(Error::field(
-            pointer,
-            format!("must have 1 to {most_chars} characters, none of them U+0000"),
-        ));
+        let bounds = format!("must have 1 to {most_chars} characters, none of them U+0000");
+        return Err(Error::field(pointer, bounds));
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 #[serde(deny_unknown_fields)]
 pub struct Config {
     pub database_url: Secret,
+    pub database_ca_file: String,
     pub database_pool_size: usize,
     #[serde(rename = "database_wait_ms", deserialize_with = "millis")]
     pub database_wait: Duration,

@@ -104,37 +104,51 @@ impl Verdicts {
     }
 }
 
+/// The two forms of an answer, told apart by their fields: a misspelt or misplaced field
+/// must not turn somebody into a receiver.
 #[derive(Deserialize)]
-struct Answer {
-    received: Received,
+#[serde(untagged)]
+enum Answer {
+    All(All),
+    Lists(Lists),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct All {
+    received: Everybody,
+    #[serde(default)]
+    except: Others,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Everybody {
+    All,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lists {
+    received: Vec<String>,
     #[serde(default)]
     offline: Vec<String>,
     #[serde(default)]
     retry: Vec<String>,
     #[serde(default)]
     rejected: Vec<Rejected>,
-    #[serde(default)]
-    except: Except,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Received {
-    Word(String),
-    List(Vec<String>),
 }
 
 #[derive(Deserialize, Default)]
-struct Except {
-    #[serde(default)]
+#[serde(deny_unknown_fields, default)]
+struct Others {
     offline: Vec<String>,
-    #[serde(default)]
     retry: Vec<String>,
-    #[serde(default)]
     rejected: Vec<Rejected>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Rejected {
     receiver: String,
     #[serde(default)]
@@ -145,11 +159,25 @@ struct Rejected {
 /// one that does, whoever is not said to have received anything is retried. A receiver named
 /// twice gets the more cautious verdict.
 pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
-    let answer: Answer = serde_json::from_slice(body).ok()?;
-    let (received, rest) = match answer.received {
-        Received::Word(word) if word == "all" => (Vec::new(), Verdict::Received),
-        Received::Word(_) => return None,
-        Received::List(list) => (list, Verdict::Retry),
+    let (received, rest, others) = match serde_json::from_slice(body).ok()? {
+        Answer::All(All {
+            received: Everybody::All,
+            except,
+        }) => (Vec::new(), Verdict::Received, except),
+        Answer::Lists(Lists {
+            received,
+            offline,
+            retry,
+            rejected,
+        }) => (
+            received,
+            Verdict::Retry,
+            Others {
+                offline,
+                retry,
+                rejected,
+            },
+        ),
     };
     let plain = |verdict| move |receiver: String| (receiver, verdict, None);
     let rejected = |r: Rejected| {
@@ -169,27 +197,9 @@ pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts
     let said = received
         .into_iter()
         .map(plain(Verdict::Received))
-        .chain(
-            answer
-                .rejected
-                .into_iter()
-                .chain(answer.except.rejected)
-                .map(rejected),
-        )
-        .chain(
-            answer
-                .offline
-                .into_iter()
-                .chain(answer.except.offline)
-                .map(plain(Verdict::Offline)),
-        )
-        .chain(
-            answer
-                .retry
-                .into_iter()
-                .chain(answer.except.retry)
-                .map(plain(Verdict::Retry)),
-        );
+        .chain(others.rejected.into_iter().map(rejected))
+        .chain(others.offline.into_iter().map(plain(Verdict::Offline)))
+        .chain(others.retry.into_iter().map(plain(Verdict::Retry)));
     let mut verdicts = Verdicts {
         named: HashMap::new(),
         rest,
@@ -263,6 +273,10 @@ mod tests {
             r#"{"received": "most"}"#,
             r#"{"received": 7}"#,
             r#"{"ok": true}"#,
+            r#"{"received": "all", "excpet": {"retry": ["u1"]}}"#,
+            r#"{"received": "all", "offline": ["u1"]}"#,
+            r#"{"received": ["u1"], "except": {"retry": ["u1"]}}"#,
+            r#"{"received": ["u1"], "rejected": ["u2"]}"#,
         ] {
             assert_eq!(judged(body), None, "{body}");
         }

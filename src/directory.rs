@@ -10,7 +10,7 @@ use crate::store::{Store, retrying};
 
 /// Records of one transaction.
 const STEP: usize = 1_000;
-const ID_MAX_BYTES: usize = 128;
+const ID_MAX_CHARS: usize = 128;
 const NAME_MAX_CHARS: usize = 255;
 const ICON_MAX_CHARS: usize = 2_048;
 
@@ -193,8 +193,8 @@ fn lies_below(start: Option<&str>, ancestor: &str, parents: &HashMap<String, Opt
 /// A user id names a person in headers and lists: no control characters, commas or outer blanks.
 pub fn check_user_id(id: &str) -> std::result::Result<(), &'static str> {
     let clean = !id.chars().any(|c| c.is_control() || c == ',') && id.trim() == id;
-    if id.is_empty() || id.len() > ID_MAX_BYTES || !clean {
-        return Err("an id has 1 to 128 bytes, no control character, no comma, no blank at its ends");
+    if id.is_empty() || id.chars().count() > ID_MAX_CHARS || !clean {
+        return Err("an id has 1 to 128 characters, no control character, no comma, no blank at its ends");
     }
     Ok(())
 }

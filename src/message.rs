@@ -3,5 +3,5 @@
 mod content;
 mod send;
 
-pub use content::{Content, check_client_id};
+pub use content::{Content, check_client_id, whole};
 pub use send::{Lanes, Outgoing, Sender, Sent};

@@ -1,11 +1,17 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. No other module opens a connection.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
+use tokio_postgres::config::SslMode;
+use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -43,18 +49,7 @@ pub struct Store {
 impl Store {
     /// A pool on `config.database_url`. Connects on first use.
     pub fn new(config: &Config) -> Result<Self> {
-        let pg: tokio_postgres::Config = config
-            .database_url
-            .expose()
-            .parse()
-            .map_err(|_| Error::new(Kind::Internal, "database_url is not a PostgreSQL address"))?;
-        let manager = Manager::from_config(
-            pg,
-            NoTls,
-            ManagerConfig {
-                recycling_method: RecyclingMethod::Fast,
-            },
-        );
+        let manager = manager(config)?;
         let pool = Pool::builder(manager)
             .max_size(config.database_pool_size)
             .wait_timeout(Some(config.database_wait))
@@ -130,6 +125,46 @@ impl Store {
     pub fn pool_status(&self) -> deadpool_postgres::Status {
         self.pool.status()
     }
+}
+
+/// Encrypted and verified when the address asks for it, plain otherwise; nothing in between.
+fn manager(config: &Config) -> Result<Manager> {
+    let refuse = |why: &'static str| Error::new(Kind::Internal, why);
+    let mut pg: tokio_postgres::Config = config
+        .database_url
+        .expose()
+        .parse()
+        .map_err(|_| refuse("database_url is not a PostgreSQL address"))?;
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Fast,
+    };
+    if pg.get_ssl_mode() != SslMode::Require {
+        pg.ssl_mode(SslMode::Disable);
+        return Ok(Manager::from_config(pg, NoTls, recycling));
+    }
+    let mut roots = RootCertStore::empty();
+    if config.database_ca_file.is_empty() {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    } else {
+        let pem = CertificateDer::pem_file_iter(&config.database_ca_file)
+            .map_err(|_| refuse("database_ca_file cannot be read"))?;
+        for certificate in pem {
+            let certificate = certificate.map_err(|_| refuse("database_ca_file is not PEM"))?;
+            roots.add(certificate).map_err(Error::internal)?;
+        }
+    }
+    if roots.is_empty() {
+        return Err(refuse(
+            "there is no authority to verify the database by: set database_ca_file",
+        ));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::internal)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Manager::from_config(pg, MakeRustlsConnect::new(tls), recycling))
 }
 
 /// Does `work` again while it dies of a deadlock or a serialisation failure.

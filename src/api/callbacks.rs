@@ -1,12 +1,12 @@
 //! `/callbacks`: what was pushed, what waits, what was given up.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::wire::{Id, Json, Page, PageQuery, Query, rfc3339};
+use super::wire::{Id, Json, Page, PageQuery, PathWord, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::error::{Error, Result};
 use crate::identity::Role;
@@ -100,7 +100,7 @@ async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>
 async fn deliveries(
     State(api): State<Api>,
     caller: Proven,
-    Path(callback_id): Path<String>,
+    PathWord(callback_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<AttemptView>>> {
     caller.must_be(Role::Support)?;
@@ -131,7 +131,7 @@ async fn deliveries(
 async fn dead_letters(
     State(api): State<Api>,
     caller: Proven,
-    Path(callback_id): Path<String>,
+    PathWord(callback_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<DeadLetterView>>> {
     caller.must_be(Role::Support)?;
@@ -158,11 +158,17 @@ async fn replay(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    Path(callback_id): Path<String>,
+    PathWord(callback_id): PathWord,
     Json(which): Json<Replay>,
 ) -> Result<Reply<Replayed>> {
     caller.must_be(Role::Admin)?;
     check_known(&callback_id)?;
+    if which.dead_ids.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Error::field(
+            "/dead_ids",
+            "must name at least one; without it all are replayed",
+        ));
+    }
     let dead_ids = which.dead_ids.map(|ids| ids.into_iter().map(|id| id.0).collect());
     let replayed = push::replay(&api.store, dead_ids, now).await?;
     api.push.notify_one();

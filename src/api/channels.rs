@@ -12,6 +12,7 @@ use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, rfc3339}
 use super::{Api, Now, Person};
 use crate::channel::{self, Change, Channel, Joiners, NewGroup};
 use crate::error::{Error, Result};
+use crate::identity::Caller;
 
 /// Most members of a page.
 const MEMBERS_LIMIT_MAX: i64 = 1_000;
@@ -147,21 +148,18 @@ async fn create(
     Now(now): Now,
     Json(new): Json<NewChannel>,
 ) -> Result<impl IntoResponse> {
-    let (channel_id, is_new) = match new.channel_type.as_str() {
+    match new.channel_type.as_str() {
         "direct" => {
-            let [other] = new.members.as_slice() else {
+            // The caller may be named among the two.
+            let mut others = new.members.iter().filter(|member| **member != caller.user_id);
+            let (Some(other), None) = (others.next(), others.next()) else {
                 return Err(Error::field(
                     "/members",
                     "a direct channel has exactly one other member",
                 ));
             };
-            if new.name.is_some() || new.picture.is_some() || new.newcomers_see.is_some() {
-                return Err(Error::field(
-                    "/type",
-                    "a direct channel takes nothing but its other member",
-                ));
-            }
-            channel::open_direct(&api.store, &caller.user_id, other, now).await?
+            let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
+            opened(&api, &caller, id, is_new).await
         }
         "group" => {
             let NewChannel {
@@ -171,29 +169,21 @@ async fn create(
                 members,
                 ..
             } = new;
-            let group = NewGroup {
-                name,
-                picture,
-                newcomers_see,
-                members,
-            };
-            let most = api.config.group_max_members;
-            (
-                channel::create_group(&api.store, &caller.user_id, group, most, now).await?,
-                true,
+            open_group(
+                &api,
+                &caller,
+                NewGroup {
+                    name,
+                    picture,
+                    newcomers_see,
+                    members,
+                },
+                now,
             )
+            .await
         }
-        _ => return Err(Error::field("/type", "must be direct or group")),
-    };
-    let view = ChannelView::from(channel::get(&api.store, channel_id, &caller.user_id).await?);
-    Ok((
-        if is_new {
-            StatusCode::CREATED
-        } else {
-            StatusCode::OK
-        },
-        Reply(view),
-    ))
+        _ => Err(Error::field("/type", "must be direct or group")),
+    }
 }
 
 async fn create_group(
@@ -208,16 +198,46 @@ async fn create_group(
         newcomers_see,
         members,
     } = new;
-    let group = NewGroup {
-        name,
-        picture,
-        newcomers_see,
-        members,
-    };
+    open_group(
+        &api,
+        &caller,
+        NewGroup {
+            name,
+            picture,
+            newcomers_see,
+            members,
+        },
+        now,
+    )
+    .await
+}
+
+async fn open_group(
+    api: &Api,
+    caller: &Caller,
+    group: NewGroup,
+    now: OffsetDateTime,
+) -> Result<(StatusCode, Reply<ChannelView>)> {
     let most = api.config.group_max_members;
-    let channel_id = channel::create_group(&api.store, &caller.user_id, group, most, now).await?;
-    let view = ChannelView::from(channel::get(&api.store, channel_id, &caller.user_id).await?);
-    Ok((StatusCode::CREATED, Reply(view)))
+    let id = channel::create_group(&api.store, &caller.user_id, group, most, now).await?;
+    opened(api, caller, id, true).await
+}
+
+async fn opened(
+    api: &Api,
+    caller: &Caller,
+    id: i64,
+    is_new: bool,
+) -> Result<(StatusCode, Reply<ChannelView>)> {
+    let status = if is_new {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    Ok((
+        status,
+        Reply(channel::get(&api.store, id, &caller.user_id).await?.into()),
+    ))
 }
 
 async fn show(
@@ -287,6 +307,9 @@ async fn add_members(
     PathId(id): PathId,
     Json(users): Json<Users>,
 ) -> Result<Reply<Added>> {
+    if users.user_ids.is_empty() {
+        return Err(Error::field("/user_ids", "must name at least one user"));
+    }
     let joiners = Joiners {
         users: &users.user_ids,
         most_members: api.config.group_max_members,

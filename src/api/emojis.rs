@@ -1,12 +1,12 @@
 //! `/emojis`: the pictures that text may name.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, put};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 
-use super::wire::Json;
+use super::wire::{Json, PathWord};
 use super::{Api, Person, Proven};
 use crate::emoji::{self, Emoji};
 use crate::error::Result;
@@ -48,7 +48,7 @@ async fn list(State(api): State<Api>, _: Person) -> Result<Reply<Emojis>> {
 async fn add(
     State(api): State<Api>,
     caller: Proven,
-    Path(emoji_id): Path<String>,
+    PathWord(emoji_id): PathWord,
     Json(new): Json<NewEmoji>,
 ) -> Result<Reply<EmojiView>> {
     caller.must_be(Role::Admin)?;
@@ -63,7 +63,7 @@ async fn add(
     }))
 }
 
-async fn remove(State(api): State<Api>, caller: Proven, Path(emoji_id): Path<String>) -> Result<StatusCode> {
+async fn remove(State(api): State<Api>, caller: Proven, PathWord(emoji_id): PathWord) -> Result<StatusCode> {
     caller.must_be(Role::Admin)?;
     emoji::remove(&api.store, &emoji_id).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -20,6 +20,8 @@ use crate::message::{Content, Outgoing, Sent, check_client_id};
 /// Most sends of one bulk call.
 const BULK_MAX: usize = 1_000;
 const LIMIT_DEFAULT: i64 = 50;
+/// Largest seq that JavaScript can count.
+const SEQ_MAX: i64 = (1 << 53) - 1;
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -131,7 +133,7 @@ impl From<Message> for MessageView {
     }
 }
 
-/// The statement that admits a send checks its sender, so these two ask for no [`Person`].
+/// The statement that admits a send checks its sender, so this asks for no [`Person`].
 async fn send(
     State(api): State<Api>,
     Proven(caller): Proven,
@@ -155,7 +157,7 @@ async fn send(
 
 async fn send_many(
     State(api): State<Api>,
-    Proven(caller): Proven,
+    Person(caller): Person,
     Json(items): Json<Vec<Value>>,
 ) -> Result<Reply<Results>> {
     if items.is_empty() || items.len() > BULK_MAX {
@@ -275,8 +277,8 @@ async fn list(
 }
 
 fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
-    if query.after_seq.is_some_and(|seq| seq < 0) {
-        return Err(Error::parameter("after_seq", "must not be negative"));
+    if query.after_seq.is_some_and(|seq| !(0..=SEQ_MAX).contains(&seq)) {
+        return Err(Error::parameter("after_seq", "must be 0 to 2^53 - 1"));
     }
     let Place { seq, ms_id } = Place::END;
     let start = match (&query.cursor, query.after_seq, query.newest) {

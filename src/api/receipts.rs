@@ -12,6 +12,7 @@ use crate::delivery::Status;
 use crate::directory::check_user_id;
 use crate::error::{Error, Result};
 use crate::identity::Role;
+use crate::message::whole;
 use crate::receipt::{self, Receipt, ReceiptsPage, ReceiverStatus};
 
 /// Most receipts of one call.
@@ -46,7 +47,8 @@ struct OutcomeView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReadTo {
-    seq: i64,
+    #[serde(deserialize_with = "whole")]
+    seq: u64,
 }
 
 #[derive(Serialize)]
@@ -149,10 +151,8 @@ async fn read(
     PathId(channel_id): PathId,
     Json(to): Json<ReadTo>,
 ) -> Result<Reply<CursorView>> {
-    if to.seq < 0 {
-        return Err(Error::field("/seq", "must not be negative"));
-    }
-    let cursor = receipt::read(&api.store, channel_id, &caller.user_id, to.seq, now).await?;
+    let seq = i64::try_from(to.seq).unwrap_or(i64::MAX);
+    let cursor = receipt::read(&api.store, channel_id, &caller.user_id, seq, now).await?;
     api.receipts.notify_one();
     Ok(Reply(CursorView {
         read_seq: cursor.read_seq,

@@ -59,6 +59,18 @@ impl FromRequestParts<Api> for PathId {
     }
 }
 
+/// The word of a path; what cannot be read names nothing.
+pub struct PathWord(pub String);
+
+impl FromRequestParts<Api> for PathWord {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let word = Path::<String>::from_request_parts(parts, api).await;
+        word.map(|Path(word)| Self(word))
+            .map_err(|_| Error::not_found("no such thing").into_response())
+    }
+}
+
 /// The channel and the member of a path.
 pub struct PathMember(pub i64, pub String);
 

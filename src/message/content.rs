@@ -1,6 +1,6 @@
 //! The content of a message, by type, within its bounds.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
@@ -12,7 +12,7 @@ const PREVIEW_CHARS: usize = 120;
 const URL_MAX_CHARS: usize = 2_048;
 const NAME_MAX_CHARS: usize = 255;
 const MEDIA_TYPE_MAX_CHARS: usize = 127;
-const PIXELS_MAX: u32 = 100_000;
+const PIXELS_MAX: u64 = 100_000;
 /// Largest size in bytes that JavaScript can count.
 const SIZE_MAX_BYTES: u64 = (1 << 53) - 1;
 const CLIENT_ID_MAX_CHARS: usize = 128;
@@ -35,11 +35,11 @@ pub struct Text {
 #[serde(deny_unknown_fields)]
 pub struct Picture {
     url: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    width: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    height: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "wholes", skip_serializing_if = "Option::is_none")]
+    width: Option<u64>,
+    #[serde(default, deserialize_with = "wholes", skip_serializing_if = "Option::is_none")]
+    height: Option<u64>,
+    #[serde(default, deserialize_with = "wholes", skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -50,6 +50,7 @@ pub struct Picture {
 pub struct File {
     url: String,
     name: String,
+    #[serde(deserialize_with = "whole")]
     size: u64,
     media_type: String,
 }
@@ -144,6 +145,23 @@ impl Content {
     }
 }
 
+/// A whole number from 0 to 2^53 - 1, however JSON writes it: 7 and 7.0 are one number (RFC 8259, 6).
+pub fn whole<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(de)?;
+    let whole = |f: &f64| f.fract() == 0.0 && (0.0..=SIZE_MAX_BYTES as f64).contains(f);
+    let read = number
+        .as_u64()
+        .or_else(|| number.as_f64().filter(whole).map(|f| f as u64));
+    read.filter(|n| *n <= SIZE_MAX_BYTES)
+        .ok_or_else(|| serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1"))
+}
+
+fn wholes<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<u64>, D::Error> {
+    #[derive(Deserialize)]
+    struct Whole(#[serde(deserialize_with = "whole")] u64);
+    Ok(Option::<Whole>::deserialize(de)?.map(|Whole(n)| n))
+}
+
 type Checked = std::result::Result<(), (&'static str, &'static str)>;
 
 fn no_nul(field: &'static str, text: &str) -> Checked {
@@ -154,16 +172,18 @@ fn no_nul(field: &'static str, text: &str) -> Checked {
     }
 }
 
-/// An http(s) address, or a path of the portal that put the bytes there.
+/// An http(s) address, or a path or key of the portal that put the bytes there: nothing that
+/// a browser would run.
 fn check_url(url: &str) -> Checked {
-    let shaped = url.starts_with('/') || url.starts_with("http://") || url.starts_with("https://");
+    let head = url.split(['/', '?', '#']).next().unwrap_or_default();
+    let shaped = url.starts_with("http://") || url.starts_with("https://") || !head.contains(':');
     let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
-    if shaped && clean && url.chars().count() <= URL_MAX_CHARS {
+    if shaped && clean && (1..=URL_MAX_CHARS).contains(&url.chars().count()) {
         Ok(())
     } else {
         Err((
             "url",
-            "must be an http or https URL or an absolute path of at most 2,048 characters",
+            "must be an http or https URL or a path, of 1 to 2,048 characters without blanks",
         ))
     }
 }

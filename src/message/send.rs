@@ -226,17 +226,18 @@ impl Lane {
     async fn commit_all(&self, sends: &[&Outgoing], deadline: Instant) -> Vec<Outcome> {
         let mut parts = vec![sends];
         let mut outcomes = Vec::with_capacity(sends.len());
+        // A channel found held stays so for this batch: its later sends must not overtake.
+        let mut held = HashSet::new();
         while let Some(part) = parts.pop() {
-            match self.commit(part).await {
+            match self.commit(part, &mut held).await {
                 Ok(done) => outcomes.extend(done),
                 Err(e) if Instant::now() > deadline => {
                     tracing::warn!(error = %e, sends = part.len(), "sends not committed in time");
-                    let late =
-                        || Outcome::Done(Err(Error::unavailable("the database did not commit in time")));
-                    outcomes.extend(part.iter().map(|_| late()));
+                    let late = || Error::unavailable("the database did not commit in time");
+                    outcomes.extend(part.iter().map(|_| Outcome::Done(Err(late()))));
                 }
                 Err(e) if is_missing_partition(&e) => {
-                    if let Err(e) = self.store.make_partitions(1).await {
+                    if let Err(e) = self.make_missing_partitions(part).await {
                         tracing::warn!(error = %e, "a missing partition could not be made");
                         tokio::time::sleep(PAUSE).await;
                     }
@@ -257,16 +258,57 @@ impl Lane {
         outcomes
     }
 
-    /// One transaction, several statements: lock, decide on a fresh snapshot, store, commit.
-    async fn commit(&self, sends: &[&Outgoing]) -> Result<Vec<Outcome>> {
+    /// On a connection of its own: the days of now and of the channels' own clocks.
+    async fn make_missing_partitions(&self, sends: &[&Outgoing]) -> Result<()> {
+        let client = self.store.client().await?;
+        let channels: Vec<i64> = sends.iter().map(|s| s.channel_id).collect();
+        let statement = client
+            .prepare_cached(sql!("message/make_missing_partitions"))
+            .await?;
+        client.execute(&statement, &[&channels]).await?;
+        Ok(())
+    }
+
+    /// One transaction; if it fails, its locks are gone before anybody tries again.
+    async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<Outcome>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let channels: Vec<i64> = sends
+        match self.place(&tx, sends, held).await {
+            Ok((outcomes, wakes)) => {
+                tx.commit().await?;
+                if wakes.deferred {
+                    self.fanout.notify_one();
+                }
+                if wakes.queued && self.callback.is_some() {
+                    self.push.notify_one();
+                }
+                let forgotten = || Outcome::Done(Err(Error::internal("a send was forgotten")));
+                Ok(outcomes
+                    .into_iter()
+                    .map(|o| o.unwrap_or_else(forgotten))
+                    .collect())
+            }
+            Err(e) => {
+                // Its own failure says nothing that `e` does not.
+                let _ = tx.rollback().await;
+                Err(e)
+            }
+        }
+    }
+
+    /// Several statements: lock, decide on a fresh snapshot, store.
+    async fn place(
+        &self,
+        tx: &deadpool_postgres::Transaction<'_>,
+        sends: &[&Outgoing],
+        held: &mut HashSet<i64>,
+    ) -> Result<(Vec<Option<Outcome>>, Wakes)> {
+        let channels: HashSet<i64> = sends
             .iter()
             .map(|s| s.channel_id)
-            .collect::<HashSet<_>>()
-            .into_iter()
+            .filter(|c| !held.contains(c))
             .collect();
+        let channels: Vec<i64> = channels.into_iter().collect();
         let statement = tx.prepare_cached(sql!("message/lock_channels")).await?;
         let locked: HashSet<i64> = tx
             .query(&statement, &[&channels])
@@ -274,35 +316,24 @@ impl Lane {
             .into_iter()
             .map(|row| row.get(0))
             .collect();
-        // An unknown channel locks nothing, so only the admission can tell it from a held one.
-        let held = if locked.len() == channels.len() {
-            HashSet::new()
-        } else {
+        // An unknown channel locks nothing, so only a look without a lock tells it from a held one.
+        if locked.len() < channels.len() {
             let statement = tx.prepare_cached(sql!("message/existing_channels")).await?;
-            tx.query(&statement, &[&channels])
-                .await?
-                .iter()
-                .map(|r| r.get(0))
-                .filter(|c| !locked.contains(c))
-                .collect()
-        };
+            let existing = tx.query(&statement, &[&channels]).await?;
+            held.extend(
+                existing
+                    .iter()
+                    .map(|row| row.get::<_, i64>(0))
+                    .filter(|c| !locked.contains(c)),
+            );
+        }
         let mut outcomes: Vec<Option<Outcome>> = sends
             .iter()
             .map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked))
             .collect();
-        let admitted = self.admit(&tx, sends, &mut outcomes).await?;
-        let wakes = self.keep(&tx, sends, &admitted, &mut outcomes).await?;
-        tx.commit().await?;
-        if wakes.deferred {
-            self.fanout.notify_one();
-        }
-        if wakes.queued && self.callback.is_some() {
-            self.push.notify_one();
-        }
-        Ok(outcomes
-            .into_iter()
-            .map(|o| o.unwrap_or(Outcome::Done(Err(Error::internal("a send was forgotten")))))
-            .collect())
+        let admitted = self.admit(tx, sends, &mut outcomes).await?;
+        let wakes = self.keep(tx, sends, &admitted, &mut outcomes).await?;
+        Ok((outcomes, wakes))
     }
 
     /// Decides every send that is not locked out. Returns the admitted ones, `(index, ms_id)`.

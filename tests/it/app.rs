@@ -85,7 +85,6 @@ impl TestApp {
 
     /// On a database that another replica may serve too.
     pub async fn start_on(database: String, overrides: &str) -> Self {
-        crate::contract::watch();
         let gateway = Gateway::start();
         let callback = format!(
             "callback_url = \"{}\"\ncallback_secrets = [\"{SECRET}\"]\n",
@@ -116,6 +115,7 @@ impl TestApp {
             .expect("the service starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         self.base = format!("http://{}", listener.local_addr().expect("an address"));
+        crate::contract::watch(&self.base);
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         self.running = Some(tokio::spawn(async move {

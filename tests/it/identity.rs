@@ -12,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderValue, Method};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
@@ -230,4 +230,181 @@ async fn used_signatures_are_kept_until_nobody_could_believe_them() {
         Err(Kind::Unauthenticated),
         "too old by now"
     );
+}
+
+/// The headers of a request signed now.
+fn signature_of(
+    method: &str,
+    path: &str,
+    body: &str,
+    user: &str,
+    roles: &str,
+) -> Vec<(&'static str, String)> {
+    static DRAW: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap();
+    let draw = DRAW.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let stamp = format!("{}.{draw:06}", now.as_secs());
+    let digest: String = Sha256::digest(body)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
+    mac.update(format!("v1\n{method}\n{path}\n{digest}\n{user}\n{roles}\n{stamp}").as_bytes());
+    vec![
+        ("x-user-id", user.to_owned()),
+        ("x-user-roles", roles.to_owned()),
+        ("x-signature-timestamp", stamp),
+        ("x-signature", STANDARD.encode(mac.finalize().into_bytes())),
+    ]
+}
+
+#[tokio::test]
+async fn a_signature_covers_path_query_body_and_roles_of_a_real_request() {
+    let settings = format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]");
+    let app = app::TestApp::start_with(&settings).await;
+    let http = reqwest::Client::new();
+    let send = |method: reqwest::Method,
+                path: &'static str,
+                body: &'static str,
+                headers: Vec<(&'static str, String)>| {
+        let request = http.request(method, format!("{}{path}", app.base)).body(body);
+        let request = request.header("content-type", "application/json");
+        headers
+            .into_iter()
+            .fold(request, |r, (name, value)| r.header(name, value))
+            .send()
+    };
+    let (post, get) = (reqwest::Method::POST, reqwest::Method::GET);
+    let changes = "/api/v1/directory/changes";
+    let body = r#"{"users": [{"user_id": "a", "name": "A"}]}"#;
+    let signed = || signature_of("POST", changes, body, "hr", "directory");
+    let replayed = signed();
+    assert_eq!(
+        send(post.clone(), changes, body, replayed.clone())
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+    assert_eq!(
+        send(post.clone(), changes, body, replayed)
+            .await
+            .unwrap()
+            .status(),
+        401,
+        "once"
+    );
+    let other = r#"{"users": [{"user_id": "a", "name": "B"}]}"#;
+    assert_eq!(
+        send(post.clone(), changes, other, signed())
+            .await
+            .unwrap()
+            .status(),
+        401,
+        "another body"
+    );
+    let mut promoted = signed();
+    promoted[1].1 = "admin".to_owned();
+    assert_eq!(
+        send(post, changes, body, promoted).await.unwrap().status(),
+        401,
+        "other roles"
+    );
+    let list = "/api/v1/conversations?limit=5";
+    let signed = |path| signature_of("GET", path, "", "a", "");
+    assert_eq!(
+        send(get.clone(), list, "", signed(list)).await.unwrap().status(),
+        200
+    );
+    assert_eq!(
+        send(get.clone(), list, "", signed("/api/v1/conversations"))
+            .await
+            .unwrap()
+            .status(),
+        401,
+        "another query"
+    );
+    assert_eq!(
+        send(get, list, "", signed("/conversations?limit=5"))
+            .await
+            .unwrap()
+            .status(),
+        401,
+        "not the whole path"
+    );
+}
+
+#[tokio::test]
+async fn an_application_sends_as_itself_by_a_token_of_ours() {
+    let app = app::TestApp::start().await;
+    let people = serde_json::json!({"users": [
+        {"user_id": "oa", "name": "OA", "kind": "application"}, {"user_id": "a", "name": "A"},
+    ]});
+    app.client("hr", &["directory"])
+        .post("/directory/changes", people)
+        .await
+        .expect(200);
+    let new = NewToken {
+        name: "oa-approvals",
+        user_id: "oa",
+        roles: Roles::default().with(Role::User),
+        expires_at: OffsetDateTime::UNIX_EPOCH + Duration::days(36_500),
+    };
+    let secret = token::create(&app.store, &new, NOW).await.unwrap();
+    let bearer = format!("Bearer {}", secret.expose());
+    let oa = crate::support::Client::anonymous(&format!("{}/api/v1", app.base))
+        .with_header("authorization", &bearer);
+    let direct = oa
+        .post(
+            "/channels",
+            serde_json::json!({"type": "direct", "members": ["a"]}),
+        )
+        .await
+        .expect(201);
+    let channel = app::text(&direct["channel_id"]);
+    let approved = serde_json::json!({"type": "text", "content": {"text": "审批通过"}});
+    oa.post(&format!("/channels/{channel}/messages"), approved)
+        .await
+        .expect(201);
+    assert_eq!(
+        app.conversation("a", &channel).await["last_message"]["sender"],
+        "oa"
+    );
+    oa.clone()
+        .with_header("x-user-id", "a")
+        .get("/conversations")
+        .await
+        .expect_problem(401, "unauthenticated");
+    oa.post("/receipts", serde_json::json!([]))
+        .await
+        .expect_problem(403, "forbidden");
+}
+
+#[tokio::test]
+async fn what_no_honest_gateway_sends_is_refused() {
+    let app = app::TestApp::start().await;
+    app.people(&["a"]).await;
+    let http = reqwest::Client::new();
+    for (headers, status) in [
+        (vec![("x-user-id", "a")], 200),
+        (vec![("x-user-id", "a"), ("x-user-id", "b")], 400),
+        (vec![("x-user-id", "a"), ("x_user_id", "root")], 400),
+        (vec![("x-user-id", "a,root")], 400),
+        (vec![("x-user-id", "")], 400),
+        (
+            vec![
+                ("x-user-id", "a"),
+                ("authorization", "Bearer eyJhbGciOiJub25lIn0.e30."),
+            ],
+            401,
+        ),
+        (vec![("x-forwarded-for", "127.0.0.1")], 401),
+    ] {
+        let request = http.get(format!("{}/api/v1/conversations", app.base));
+        let request = headers
+            .iter()
+            .fold(request, |r, (name, value)| r.header(*name, *value));
+        let answered = request.send().await.unwrap();
+        assert_eq!(answered.status().as_u16(), status, "{headers:?}");
+    }
 }

@@ -217,7 +217,7 @@ async fn one_bad_item_does_not_fail_its_neighbours() {
     app.person("unknown")
         .post("/messages", json!([good("3")]))
         .await
-        .expect(200);
+        .expect_problem(403, "unknown-user");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -122,6 +122,16 @@ impl Cluster {
 
     pub fn path(&self) -> &Path {
         self.sandbox.path()
+    }
+
+    /// A file beside the data, as only the server may read it: a key, a certificate.
+    pub fn put_data_file(&self, name: &str, text: &str) {
+        let path = self.data().join(name);
+        fs::write(&path, text).expect("a file beside the data");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its owner's alone");
+        if let Some(Account { uid, gid }) = self.account {
+            chown(&path, Some(uid), Some(gid)).expect("root may give its file away");
+        }
     }
 
     /// Pids of the server's processes.

@@ -1,0 +1,14 @@
+-- The days a batch of sends may need: today and tomorrow, and the same of each channel whose
+-- last id runs ahead of the clock.
+-- $1 channel ids
+SELECT im_make_partitions(day)
+FROM (
+    SELECT (moment AT TIME ZONE 'UTC')::date + ahead AS day
+    FROM (SELECT im_clock() AS moment
+          UNION SELECT im_minted_at(last_ms_id) FROM t_im_channel
+          WHERE channel_id = ANY ($1::bigint[]) AND last_ms_id > im_first_ms_id(im_clock())) AS moments,
+         generate_series(0, 1) AS ahead
+    UNION SELECT (im_minted_at(ms_id) AT TIME ZONE 'UTC')::date FROM t_im_horizon WHERE ms_id > im_first_ms_id(im_clock())
+) AS days
+GROUP BY day
+ORDER BY day

@@ -1,0 +1,516 @@
+//! Large groups, and the traps that were found before building: each test forces the race
+//! that its rule closes.
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::app::{LONG, TestApp, text};
+use crate::support::Answer;
+
+/// Every group is large, and chunks are small.
+const CHUNKY: &str = "inline_members = 1\nfanout_chunk_rows = 10";
+/// Nobody who is not locked out waits this long.
+const PROMPT: Duration = Duration::from_secs(5);
+
+fn words(text: &str) -> Value {
+    json!({"type": "text", "content": {"text": text}})
+}
+
+fn id(channel: &str) -> i64 {
+    channel.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_group_of_100_000_is_made_in_bulk_and_everybody_gets_one_row_and_one_push() {
+    let app = TestApp::start().await;
+    app.people(&["boss"]).await;
+    let crowd = app.crowd(99_999).await;
+    let made = app
+        .person("boss")
+        .post("/groups", json!({"name": "all", "members": crowd}))
+        .await
+        .expect(201);
+    assert_eq!(made["member_count"], 100_000);
+    let channel = text(&made["channel_id"]);
+    let started = Instant::now();
+    let sent = app.say("boss", &channel, "大家好").await;
+    assert!(
+        started.elapsed() < PROMPT,
+        "acknowledged before its rows are written"
+    );
+    app.gateway
+        .wait_for(
+            |r| r.receivers_of(sent["ms_id"].as_str().unwrap()) == 99_999,
+            LONG * 2,
+        )
+        .await;
+    app.settled().await;
+    let exact = "SELECT count(*) FROM t_im_message_push WHERE status = 1";
+    assert_eq!(app.count(exact, &[]).await, 99_999);
+    let page = app
+        .person("boss")
+        .get(&format!("/messages/{}/receipts?limit=1", text(&sent["ms_id"])))
+        .await
+        .expect(200);
+    assert_eq!(
+        page["counts"],
+        json!({"unreceived": 0, "received": 99_999, "read": 0})
+    );
+}
+
+#[tokio::test]
+async fn a_bulk_join_comes_in_steps_and_repeating_it_is_harmless() {
+    let app = TestApp::start_with("group_max_members = 2600").await;
+    app.people(&["a", "b"]).await;
+    let crowd = app.crowd(2_700).await;
+    let channel = app.group(&["a", "b"]).await;
+    app.say("a", &channel, "before").await;
+    let path = format!("/channels/{channel}/members");
+    let a = app.person("a");
+    for added in [2_500, 0] {
+        assert_eq!(
+            a.post(&path, json!({"user_ids": crowd[..2_500]}))
+                .await
+                .expect(200)["added"],
+            added
+        );
+    }
+    a.post(&path, json!({"user_ids": crowd[2_500..]}))
+        .await
+        .expect_problem(422, "invalid-field");
+    let members = "SELECT count(*) FROM t_im_channel_user WHERE to_seq IS NULL AND channel_id = $1";
+    assert_eq!(app.count(members, &[&id(&channel)]).await, 2_502);
+    assert_eq!(app.unread("u02500", &channel).await, 0);
+}
+
+#[tokio::test]
+async fn a_member_who_joins_while_a_send_waits_gets_its_row() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let channel = app.group(&["a", "b"]).await;
+    let mut other = app.sql().await;
+    let joining = other.transaction().await.unwrap();
+    let join = include_str!("../../sql/channel/join.sql");
+    joining
+        .execute(
+            "SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE",
+            &[&id(&channel)],
+        )
+        .await
+        .unwrap();
+    joining
+        .query_one(
+            join,
+            &[&id(&channel), &vec!["c"], &time::OffsetDateTime::UNIX_EPOCH],
+        )
+        .await
+        .unwrap();
+    let sender = app.person("a");
+    let path = format!("/channels/{channel}/messages");
+    let send = sender.post(&path, words("hello"));
+    let late = async {
+        // The send is under way and finds the channel held; only then does the join commit.
+        let waits =
+            "SELECT count(*) FROM pg_stat_database WHERE datname = current_database() AND xact_commit > 0";
+        app.until(waits, 1).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        joining.commit().await.unwrap();
+    };
+    let (reply, ()) = tokio::join!(send, late);
+    assert_eq!(app.ledger(&reply.expect(201)["ms_id"]).await.len(), 2, "b and c");
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push", &[]).await, 2);
+}
+
+#[tokio::test]
+async fn a_channel_that_is_held_stalls_nobody_else() {
+    let app = TestApp::start_with("send_lanes = 1").await;
+    app.people(&["a", "b", "c"]).await;
+    let (held, free) = (app.direct("a", "b").await, app.direct("a", "c").await);
+    let mut other = app.sql().await;
+    let holding = other.transaction().await.unwrap();
+    holding
+        .execute(
+            "SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE",
+            &[&id(&held)],
+        )
+        .await
+        .unwrap();
+    let sender = app.person("a");
+    let held_path = format!("/channels/{held}/messages");
+    let waiting = tokio::spawn({
+        let (sender, path) = (sender.clone(), held_path.clone());
+        async move { join_all((0..5).map(|i| sender.post(&path, words(&i.to_string())))).await }
+    });
+    for i in 0..20 {
+        let started = Instant::now();
+        app.say("a", &free, &i.to_string()).await;
+        assert!(started.elapsed() < PROMPT);
+    }
+    assert!(!waiting.is_finished());
+    holding.commit().await.unwrap();
+    for reply in waiting.await.unwrap() {
+        reply.expect(201);
+    }
+}
+
+#[tokio::test]
+async fn time_going_back_takes_neither_order_nor_ids_back() {
+    let mut app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    let mut sent = vec![app.say("a", &channel, "now").await];
+    app.halt().await;
+    let back = format!(
+        "ALTER DATABASE {} SET impg.clock_offset = '-2 hours'",
+        app.database
+    );
+    app.sql().await.batch_execute(&back).await.unwrap();
+    app.run().await;
+    for i in 0..3 {
+        sent.push(app.say("a", &channel, &format!("earlier {i}")).await);
+    }
+    // Ids never go below the horizon either, also in a channel without a word.
+    let horizon: i64 = sent[3]["ms_id"].as_str().unwrap().parse::<i64>().unwrap() + (1 << 32);
+    app.sql()
+        .await
+        .execute("UPDATE t_im_horizon SET ms_id = $1", &[&horizon])
+        .await
+        .unwrap();
+    sent.push(app.say("a", &channel, "above the horizon").await);
+    let ids: Vec<i64> = sent
+        .iter()
+        .map(|s| s["ms_id"].as_str().unwrap().parse().unwrap())
+        .collect();
+    let seqs: Vec<i64> = sent.iter().map(|s| s["seq"].as_i64().unwrap()).collect();
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+    assert_eq!(seqs, [1, 2, 3, 4, 5]);
+    assert!(ids[4] > horizon);
+    let rising = "SELECT count(*) FROM (SELECT server_time > lag(server_time) OVER (ORDER BY seq) AS ok FROM t_im_message) t WHERE ok";
+    assert_eq!(app.count(rising, &[]).await, 4);
+}
+
+#[tokio::test]
+async fn who_leaves_and_rejoins_during_a_fan_out_still_gets_what_was_theirs() {
+    let app = TestApp::start_with(CHUNKY).await;
+    app.people(&["a", "b", "c"]).await;
+    let channel = app.group(&["a", "b", "c"]).await;
+    let first = app.say("a", &channel, "everybody").await;
+    app.settled().await;
+    // Rows of the second message are still to be written when b leaves and comes back.
+    let (second, held) = app.hold_after_send("a", &channel, "second").await;
+    app.person("b")
+        .post(&format!("/channels/{channel}/leave"), json!({}))
+        .await
+        .expect(204);
+    app.person("a")
+        .post(
+            &format!("/channels/{channel}/members"),
+            json!({"user_ids": ["b"]}),
+        )
+        .await
+        .expect(200);
+    held.release().await;
+    app.settled().await;
+    let third = app.say("a", &channel, "third").await;
+    app.settled().await;
+    for (sent, receivers) in [(first, 2), (second, 2), (third, 2)] {
+        let rows = "SELECT count(*) FROM t_im_message_push WHERE ms_id = $1";
+        let ms_id: i64 = sent["ms_id"].as_str().unwrap().parse().unwrap();
+        assert_eq!(app.count(rows, &[&ms_id]).await, receivers);
+    }
+}
+
+#[tokio::test]
+async fn reads_and_receipts_that_come_before_their_rows_count() {
+    let app = TestApp::start_with(CHUNKY).await;
+    app.gateway.answer(|_| Answer::all_except(&["b", "c", "d"], &[]));
+    app.people(&["a", "b", "c", "d"]).await;
+    let channel = app.group(&["a", "b", "c", "d"]).await;
+    let (sent, held) = app.hold_after_send("a", &channel, "early").await;
+    app.person("b")
+        .post(&format!("/channels/{channel}/read"), json!({"seq": 1}))
+        .await
+        .expect(200);
+    let receipts = json!([
+        {"ms_id": sent["ms_id"], "receiver": "c", "status": "received"},
+        {"ms_id": sent["ms_id"], "receiver": "a", "status": "received"},
+    ]);
+    let reply = app
+        .client("gw", &["gateway"])
+        .post("/receipts", receipts)
+        .await
+        .expect(200);
+    assert_eq!(
+        reply["results"],
+        json!([{"status": "waiting"}, {"status": "unknown"}])
+    );
+    let expected: Vec<(String, String)> = [("b", "read"), ("c", "received"), ("d", "unreceived")]
+        .map(|(r, s)| (r.into(), s.into()))
+        .into();
+    let now = |rows: Vec<(String, String, Value)>| rows.into_iter().map(|r| (r.0, r.1)).collect::<Vec<_>>();
+    assert_eq!(
+        now(app.ledger(&sent["ms_id"]).await),
+        expected,
+        "before any row is written"
+    );
+    held.release().await;
+    app.settled().await;
+    assert_eq!(now(app.ledger(&sent["ms_id"]).await), expected, "and after");
+    for (status, count) in [(2, 1), (1, 1), (0, 1)] {
+        let stored = format!("SELECT count(*) FROM t_im_message_push WHERE status = {status}");
+        assert_eq!(app.count(&stored, &[]).await, count, "in the rows themselves");
+    }
+}
+
+#[tokio::test]
+async fn nothing_overtakes_a_pending_fan_out() {
+    let app = TestApp::start_with("inline_members = 3\nfanout_chunk_rows = 2").await;
+    app.people(&["a", "b", "c", "d"]).await;
+    let channel = app.group(&["a", "b", "c", "d"]).await;
+    let (_, held) = app.hold_after_send("a", &channel, "large").await;
+    // The group is small from now on, and would be written at once.
+    app.person("d")
+        .post(&format!("/channels/{channel}/leave"), json!({}))
+        .await
+        .expect(204);
+    app.say("a", &channel, "small").await;
+    assert_eq!(
+        app.count("SELECT count(*) FROM t_im_message_push", &[]).await,
+        0,
+        "it waits its turn"
+    );
+    held.release().await;
+    app.settled().await;
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push", &[]).await, 5);
+    for receiver in ["b", "c"] {
+        let seqs: Vec<i64> = app.gateway.read(|r| {
+            r.first_sightings(&channel)
+                .into_iter()
+                .filter(|s| s.2 == receiver)
+                .map(|s| s.0)
+                .collect()
+        });
+        assert_eq!(seqs, [1, 2]);
+    }
+}
+
+#[tokio::test]
+async fn a_fan_out_resumes_where_it_was_cut_on_any_replica() {
+    let mut one =
+        TestApp::start_with("inline_members = 1\nfanout_chunk_rows = 7\ncallback_batch_pairs = 50").await;
+    one.people(&["a"]).await;
+    let crowd = one.crowd(300).await;
+    let made = one
+        .person("a")
+        .post("/groups", json!({"name": "g", "members": crowd}))
+        .await
+        .expect(201);
+    let channel = text(&made["channel_id"]);
+    for i in 0..5 {
+        one.say("a", &channel, &i.to_string()).await;
+    }
+    one.until("SELECT (count(*) > 0)::int::bigint FROM t_im_message_push", 1)
+        .await;
+    one.halt().await;
+    let two = TestApp::start_on(one.database.clone(), "inline_members = 1").await;
+    two.settled().await;
+    let once = "SELECT count(*) FROM t_im_message_push WHERE status = 1";
+    assert_eq!(two.count(once, &[]).await, 1_500);
+}
+
+#[tokio::test]
+async fn opposite_orders_of_the_same_rows_never_deadlock() {
+    let app = TestApp::start().await;
+    app.gateway.answer(|_| Answer::all_except(&["b", "c", "d"], &[]));
+    app.people(&["a", "b", "c", "d"]).await;
+    let channel = app.group(&["a", "b", "c", "d"]).await;
+    let mut ids = Vec::new();
+    for i in 0..30 {
+        ids.push(app.say("a", &channel, &i.to_string()).await["ms_id"].clone());
+    }
+    app.settled().await;
+    let receipts = |status: &str, reverse: bool| {
+        let mut all: Vec<Value> = ids
+            .iter()
+            .flat_map(|id| ["b", "c", "d"].map(|r| json!({"ms_id": id, "receiver": r, "status": status})))
+            .collect();
+        if reverse {
+            all.reverse();
+        }
+        json!(all)
+    };
+    let gateway = app.client("gw", &["gateway"]);
+    let calls = (0..16).map(|i| {
+        gateway.post(
+            "/receipts",
+            receipts(if i % 3 == 0 { "read" } else { "received" }, i % 2 == 0),
+        )
+    });
+    for reply in join_all(calls).await {
+        reply.expect(200);
+    }
+    app.settled().await;
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(app.count(deadlocks, &[]).await, 0);
+    assert_eq!(
+        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 2", &[])
+            .await,
+        90
+    );
+}
+
+#[tokio::test]
+async fn an_item_that_fails_for_itself_is_taken_out_and_its_neighbours_commit() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    let trap = "ALTER TABLE t_im_message ADD CONSTRAINT trap CHECK (content ->> 'text' <> 'poison')";
+    app.sql().await.batch_execute(trap).await.unwrap();
+    let items: Vec<Value> = ["1", "2", "poison", "3", "4"]
+        .iter()
+        .map(|t| json!({"channel_id": channel, "type": "text", "content": {"text": t}}))
+        .collect();
+    let reply = app.person("a").post("/messages", json!(items)).await.expect(200);
+    let statuses: Vec<i64> = reply["results"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| r["status"].as_i64().unwrap())
+        .collect();
+    assert_eq!(statuses, [201, 201, 500, 201, 201]);
+    let seqs: Vec<&Value> = [0, 1, 3, 4]
+        .into_iter()
+        .map(|i: usize| &reply["results"][i]["seq"])
+        .collect();
+    assert_eq!(seqs, [1, 2, 3, 4], "and in the order in which they came");
+    assert_eq!(
+        app.seqs("b", &channel, "?after_seq=0").await,
+        [1, 2, 3, 4],
+        "without a gap"
+    );
+}
+
+#[tokio::test]
+async fn partitions_are_made_ahead_without_locking_anybody_and_by_the_send_that_misses_one() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    // Somebody writes and somebody reads while a day is made.
+    let mut other = app.sql().await;
+    let busy = other.transaction().await.unwrap();
+    busy.batch_execute("LOCK TABLE t_im_message, t_im_message_push IN ROW EXCLUSIVE MODE")
+        .await
+        .unwrap();
+    let maker = app.sql().await;
+    maker
+        .batch_execute("SET lock_timeout = '2 s'; SELECT im_make_partitions('2031-05-05')")
+        .await
+        .unwrap();
+    busy.rollback().await.unwrap();
+    let roomy = "SELECT count(*) FROM pg_class WHERE relname = 't_im_message_push_p20310505' AND 'fillfactor=50' = ANY (reloptions)";
+    assert_eq!(app.count(roomy, &[]).await, 1);
+    assert_eq!(
+        app.count(
+            "SELECT count(*) FROM pg_class WHERE relname LIKE 't\\_im\\_%default%'",
+            &[]
+        )
+        .await,
+        0
+    );
+
+    let drop_all = "DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname ~ '^t_im_message(_push)?_p\\d+$' \
+                    LOOP EXECUTE 'DROP TABLE ' || t; END LOOP; END $$";
+    maker.batch_execute(drop_all).await.unwrap();
+    app.say("a", &channel, "no partition").await;
+    app.settled().await;
+    assert_eq!(app.seqs("b", &channel, "").await, [1]);
+}
+
+#[tokio::test]
+async fn history_by_seq_touches_only_the_partitions_its_bounds_allow() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    app.say("a", &channel, "1").await;
+    let sql = app.sql().await;
+    sql.batch_execute("SELECT im_make_partitions('2026-01-01'::date + i) FROM generate_series(0, 30) i")
+        .await
+        .unwrap();
+    sql.batch_execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
+        .await
+        .unwrap();
+    let prepare = format!("PREPARE page AS {}", include_str!("../../sql/history/after.sql"));
+    sql.batch_execute(&prepare).await.unwrap();
+    let ms_id = app.message_id(&channel, 1).await;
+    let plan = sql
+        .query(
+            &format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE page ({channel}, 'b', 0, {ms_id}, 10)"),
+            &[],
+        )
+        .await
+        .unwrap();
+    let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+    let touched = plan
+        .iter()
+        .filter(|l| l.contains("t_im_message_p") && !l.contains("never executed"))
+        .count();
+    assert!((1..=8).contains(&touched), "of 31 days before it none: {plan:#?}");
+}
+
+#[tokio::test]
+async fn client_ids_are_forgotten_after_their_days_and_not_before() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    app.say("a", &channel, "young").await;
+    let old = "INSERT INTO t_im_client_id SELECT 'a', 'old' || i, im_first_ms_id(now() - interval '9 days') + i, '\\x00' FROM generate_series(1, 5000) i";
+    let week =
+        "INSERT INTO t_im_client_id SELECT 'a', 'week', im_first_ms_id(now() - interval '7 days'), '\\x00'";
+    app.sql().await.batch_execute(old).await.unwrap();
+    app.sql().await.batch_execute(week).await.unwrap();
+    let config = crate::app::config(&app.database, "");
+    let maintenance = im_push_gateway::maintenance::Maintenance {
+        store: app.store.clone(),
+        config,
+        callback: None,
+    };
+    while maintenance.tick().await.unwrap() == im_push_gateway::schedule::Tick::More {}
+    assert_eq!(app.count("SELECT count(*) FROM t_im_client_id", &[]).await, 2);
+}
+
+impl TestApp {
+    /// Sends into a group whose fan-out is held: a locked job stands before the message's own,
+    /// and no worker passes it. `release` lets them go on.
+    async fn hold_after_send(&self, sender: &str, channel: &str, text: &str) -> (Value, Held) {
+        let client = self.sql().await;
+        let put =
+            format!("INSERT INTO t_im_fanout (channel_id, seq, ms_id, sender) VALUES ({channel}, 0, 0, '')");
+        let lock = format!("SELECT FROM t_im_fanout WHERE channel_id = {channel} AND seq = 0 FOR UPDATE");
+        loop {
+            // A worker that polls in between may take the job away: then once more.
+            client
+                .batch_execute(&format!("{put} ON CONFLICT DO NOTHING"))
+                .await
+                .unwrap();
+            client.batch_execute("BEGIN").await.unwrap();
+            if !client.query(&lock, &[]).await.unwrap().is_empty() {
+                break;
+            }
+            client.batch_execute("ROLLBACK").await.unwrap();
+        }
+        (self.say(sender, channel, text).await, Held(client))
+    }
+}
+
+struct Held(tokio_postgres::Client);
+
+impl Held {
+    async fn release(self) {
+        self.0
+            .batch_execute("DELETE FROM t_im_fanout WHERE seq = 0; COMMIT")
+            .await
+            .unwrap();
+    }
+}

@@ -1,0 +1,249 @@
+//! Starting, refusing, stopping; and every answer that is an error.
+
+use im_push_gateway::app::App;
+use im_push_gateway::config::Config;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::app::{TestApp, config};
+use crate::support::{Client, Cluster, shared};
+
+#[tokio::test]
+async fn two_replicas_that_start_at_once_migrate_once() {
+    let empty = shared().fresh_database(None).await;
+    let start = || App::build(config(&empty, ""));
+    let (one, two, three) = tokio::join!(start(), start(), start());
+    for app in [one, two, three] {
+        app.expect("each of them starts");
+    }
+    let client = shared().connect(&empty).await;
+    let versions: i64 = client
+        .query_one("SELECT count(*) FROM refinery_schema_history", &[])
+        .await
+        .unwrap()
+        .get(0);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/schema"))
+        .unwrap()
+        .count();
+    assert_eq!(versions, i64::try_from(files).unwrap());
+}
+
+#[tokio::test]
+async fn a_server_that_may_forget_is_refused() {
+    for setting in ["fsync", "full_page_writes"] {
+        let careless = Cluster::start_with(&[(setting, "off")]);
+        let toml = format!(
+            "database_url = \"{}\"\ntrusted_peers = [\"127.0.0.1\"]",
+            careless.url("postgres")
+        );
+        let refused = App::build(Config::from_toml(&toml).unwrap())
+            .await
+            .err()
+            .expect("refused");
+        assert!(refused.to_string().contains(setting), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn readiness_follows_the_database() {
+    let cluster = Cluster::start();
+    cluster.create_database("life", None).await;
+    let settings = format!(
+        "database_url = \"{}\"\ndatabase_wait_ms = 1000",
+        cluster.url("life")
+    );
+    let app = TestApp::start_on("life".into(), &settings).await;
+    let probe = Client::anonymous(&app.base);
+    assert_eq!(probe.get("/readyz").await.expect(200)["status"], "ready");
+    cluster.kill9();
+    assert_eq!(probe.get("/readyz").await.expect(503)["database"], "away");
+    assert_eq!(probe.get("/healthz").await.expect(200)["status"], "alive");
+    app.person("a")
+        .get("/conversations")
+        .await
+        .expect_problem(503, "unavailable");
+    cluster.restart().await;
+    assert_eq!(probe.get("/readyz").await.expect(200)["status"], "ready");
+}
+
+#[tokio::test]
+async fn stopping_lets_what_is_under_way_end() {
+    let mut app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    let sender = app.person("a");
+    let path = format!("/channels/{channel}/messages");
+    let body = |i: usize| json!({"type": "text", "content": {"text": i.to_string()}});
+    let sends: Vec<_> = (0..20)
+        .map(|i| {
+            let (sender, path, body) = (sender.clone(), path.clone(), body(i));
+            tokio::spawn(async move { sender.try_call(Method::POST, &path, Some(body)).await })
+        })
+        .collect();
+    app.until("SELECT (last_seq > 0)::int::bigint FROM t_im_channel", 1)
+        .await;
+    app.halt().await;
+    let mut acknowledged = 0;
+    for send in sends {
+        if let Ok(reply) = send.await.unwrap() {
+            assert!(reply.status == 201 || reply.status == 503, "{reply:?}");
+            acknowledged += i64::from(reply.status == 201);
+        }
+    }
+    let stored = app.count("SELECT count(*) FROM t_im_message", &[]).await;
+    assert!(acknowledged > 0 && acknowledged <= stored);
+    sender
+        .try_call(Method::GET, "/conversations", None)
+        .await
+        .expect_err("nobody listens any more");
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_of_a_stable_type() {
+    let app = TestApp::start_with("request_body_max_bytes = 2000").await;
+    app.people(&["a", "b"]).await;
+    let a = app.person("a");
+    Client::anonymous(&app.base)
+        .get("/nowhere")
+        .await
+        .expect_problem(404, "not-found");
+    a.get("/channels/0").await.expect_problem(404, "not-found");
+    a.get("/channels/99999999999999999999")
+        .await
+        .expect_problem(404, "not-found");
+    a.delete("/conversations")
+        .await
+        .expect_problem(405, "method-not-allowed");
+    a.post("/groups", json!({"name": "x".repeat(3_000)}))
+        .await
+        .expect_problem(413, "too-large");
+    Client::anonymous(&format!("{}/api/v1", app.base))
+        .get("/conversations")
+        .await
+        .expect_problem(401, "unauthenticated");
+    let field = |body: serde_json::Value| {
+        let a = a.clone();
+        async move { a.post("/groups", body).await.expect_problem(422, "invalid-field")["pointer"].clone() }
+    };
+    assert_eq!(field(json!({"name": "g", "colour": "red"})).await, "/colour");
+    assert_eq!(field(json!({"name": 7})).await, "/name");
+    assert_eq!(field(json!({"members": ["b", 7]})).await, "/members/1");
+    assert_eq!(field(json!({"name": "a\u{0}b"})).await, "/name");
+
+    let raw = |media_type: &'static str, body: &'static str| {
+        let request = reqwest::Client::new().post(format!("{}/api/v1/groups", app.base));
+        let request = request
+            .header("x-user-id", "a")
+            .header("content-type", media_type)
+            .body(body);
+        async move { request.send().await.unwrap() }
+    };
+    for (media_type, body, status) in [
+        ("text/plain", "{}", 415),
+        ("application/json", "{\"name\":", 400),
+        ("application/json", "{} {}", 400),
+        ("application/json", "\u{feff}{}", 400),
+        ("application/json; charset=utf-8", "{}", 201),
+    ] {
+        let reply = raw(media_type, body).await;
+        assert_eq!(reply.status().as_u16(), status, "{media_type} {body}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work_are_refused_by_name() {
+    for (broken, named) in [
+        ("", "database_url"),
+        ("database_url = \"x\"\ncolour = 1", "colour"),
+        (
+            "database_url = \"x\"\nclient_id_keep_days = 3",
+            "client_id_keep_days",
+        ),
+        (
+            "database_url = \"x\"\ncallback_url = \"http://x\"",
+            "callback_secrets",
+        ),
+        (
+            "database_url = \"x\"\nfanout_chunk_rows = 20000",
+            "fanout_chunk_rows",
+        ),
+        ("database_url = \"x\"\nlisten = \"nowhere\"", "listen"),
+    ] {
+        let refused = Config::from_toml(broken).expect_err(broken);
+        assert!(refused.to_string().contains(named), "{refused}");
+    }
+    let open = Config::from_toml("database_url = \"postgresql://x\"").unwrap();
+    let refused = App::build(open)
+        .await
+        .err()
+        .expect("an open trust list is refused");
+    assert!(refused.to_string().contains("trusted_peers"), "{refused}");
+    let shown = format!(
+        "{:?}",
+        Config::from_toml("database_url = \"postgresql://u:hunter2@h/d\"").unwrap()
+    );
+    assert!(!shown.contains("hunter2"));
+}
+
+#[tokio::test]
+async fn an_encrypted_connection_to_the_database_is_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+    let request = folder.path().join("request.cnf");
+    let leaf = "[req]\ndistinguished_name = dn\n[dn]\n[v3]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
+    std::fs::write(&request, leaf).unwrap();
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=db",
+            "-extensions",
+            "v3",
+        ])
+        .arg("-config")
+        .arg(&request)
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&certificate)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let cluster = Cluster::start();
+    let pem = |path: &std::path::Path| std::fs::read_to_string(path).unwrap();
+    for (name, text) in [("server.crt", pem(&certificate)), ("server.key", pem(&key))] {
+        cluster.put_data_file(name, &text);
+    }
+    cluster
+        .connect("postgres")
+        .await
+        .batch_execute("ALTER SYSTEM SET ssl = on")
+        .await
+        .unwrap();
+    cluster.restart().await;
+    let start = async |ca_file: &str, mode: &str| {
+        let url = format!("{}?sslmode={mode}", cluster.url("postgres"));
+        let toml = format!(
+            "database_url = \"{url}\"\ndatabase_ca_file = \"{ca_file}\"\ntrusted_peers = [\"127.0.0.1\"]"
+        );
+        let store = im_push_gateway::store::Store::new(&Config::from_toml(&toml).unwrap())?;
+        let client = store.client().await?;
+        let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        im_push_gateway::error::Result::Ok(client.query_one(encrypted, &[]).await?.get::<_, bool>(0))
+    };
+    let ca = certificate.to_str().unwrap();
+    assert!(start(ca, "require").await.expect("the authority is known"));
+    assert!(!start(ca, "disable").await.expect("plain"));
+    start("", "require")
+        .await
+        .expect_err("an unknown authority is refused");
+    start(key.to_str().unwrap(), "require")
+        .await
+        .expect_err("a key is no authority");
+}

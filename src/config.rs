@@ -14,6 +14,10 @@ pub const DEFAULTS: &str = include_str!("config.default.toml");
 
 /// The replay window we promise; shorter memories of client ids are refused.
 const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
+/// Longest of all times, and longest that anything is kept.
+const TIME_MAX: Duration = Duration::from_secs(86_400);
+const DAYS_MAX: u32 = 3_650;
+const PARTITIONS_AHEAD_MAX: u32 = 60;
 
 /// Everything that can be set. `config.default.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -112,9 +116,31 @@ pub enum LogFormat {
 }
 
 /// A value that never shows itself in logs or errors.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
+
+/// The environment makes numbers of digits, so any scalar is taken; no error quotes the value.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Scalar {
+            Text(String),
+            Whole(u64),
+            Signed(i64),
+            Flag(bool),
+        }
+        match Scalar::deserialize(de) {
+            Ok(Scalar::Text(text)) => Ok(Self(text)),
+            Ok(Scalar::Whole(n)) => Ok(Self(n.to_string())),
+            Ok(Scalar::Signed(n)) => Ok(Self(n.to_string())),
+            Ok(Scalar::Flag(flag)) => Ok(Self(flag.to_string())),
+            Err(_) => Err(serde::de::Error::custom(
+                "a secret must be text; put it in quotes",
+            )),
+        }
+    }
+}
 
 impl Secret {
     /// The value itself, for the one place that uses it.
@@ -173,6 +199,7 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
+        self.check_times()?;
         let rules = [
             (
                 self.database_url.expose().is_empty(),
@@ -216,10 +243,68 @@ impl Config {
                 "callback_url is not a URL",
             ),
         ];
-        match rules.into_iter().find(|(broken, _)| *broken) {
-            Some((_, reason)) => Err(ConfigError(reason.to_owned())),
-            None => Ok(()),
-        }
+        refuse_broken(&rules)
+    }
+
+    /// Times that are neither nothing nor beyond what a calendar holds.
+    fn check_times(&self) -> Result<(), ConfigError> {
+        let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
+        let days = |days: u32| days > DAYS_MAX;
+        refuse_broken(&[
+            (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
+            (
+                zero(self.request_timeout),
+                "request_timeout_ms must be 1 ms to a day",
+            ),
+            (zero(self.poll), "poll_ms must be 1 ms to a day"),
+            (
+                zero(self.callback_timeout),
+                "callback_timeout_ms must be 1 ms to a day",
+            ),
+            (
+                zero(self.callback_lease_margin),
+                "callback_lease_margin_ms must be 1 ms to a day",
+            ),
+            (
+                zero(self.callback_retry_base),
+                "callback_retry_base_ms must be 1 ms to a day",
+            ),
+            (
+                zero(self.callback_retry_max),
+                "callback_retry_max_ms must be 1 ms to a day",
+            ),
+            (
+                zero(self.callback_breaker_probe),
+                "callback_breaker_probe_ms must be 1 ms to a day",
+            ),
+            (
+                self.callback_retry_max < self.callback_retry_base,
+                "callback_retry_max_ms is below callback_retry_base_ms",
+            ),
+            (
+                days(self.callback_keep_days),
+                "callback_keep_days must be at most 3650",
+            ),
+            (
+                days(self.client_id_keep_days),
+                "client_id_keep_days must be at most 3650",
+            ),
+            (
+                self.partitions_ahead_days > PARTITIONS_AHEAD_MAX,
+                "partitions_ahead_days must be at most 60",
+            ),
+            (
+                self.inline_members > self.callback_batch_pairs,
+                "inline_members must not exceed callback_batch_pairs: a batch takes whole messages",
+            ),
+        ])
+    }
+}
+
+fn refuse_broken(rules: &[(bool, &str)]) -> Result<(), ConfigError> {
+    match rules.iter().find(|(broken, _)| *broken) {
+        Some((_, reason)) => Err(ConfigError((*reason).to_owned())),
+        None => Ok(()),
     }
 }
 

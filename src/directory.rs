@@ -1,7 +1,8 @@
 //! Who can be talked to: people and departments as the company's directory tells them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
+use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Kind, Result};
@@ -90,10 +91,12 @@ pub async fn apply(
 }
 
 async fn upsert_users(store: &Store, users: &[(usize, User)], now: OffsetDateTime) -> Result<Vec<usize>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("directory/upsert_users")).await?;
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    lock(&tx).await?;
+    let statement = tx.prepare_cached(sql!("directory/upsert_users")).await?;
     let text = |of: fn(&User) -> Option<&str>| users.iter().map(|(_, u)| of(u)).collect::<Vec<_>>();
-    let rows = client
+    let rows = tx
         .query(
             &statement,
             &[
@@ -107,21 +110,49 @@ async fn upsert_users(store: &Store, users: &[(usize, User)], now: OffsetDateTim
             ],
         )
         .await?;
+    tx.commit().await?;
     Ok(rows.iter().map(|row| row.get::<_, i64>(0) as usize).collect())
 }
 
-/// Parents come before children whatever order they are told in; a department whose parent
-/// is unknown, or that would lie below itself, is skipped.
+/// Changes of the directory come one after another: what is not told is read, then written back.
+async fn lock(tx: &Transaction<'_>) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("directory/lock")).await?;
+    tx.query(&statement, &[]).await?;
+    Ok(())
+}
+
+/// Judges the departments that are told, then writes the good ones in one transaction.
 async fn apply_departments(
     store: &Store,
     told: Vec<(usize, Department)>,
     applied: &mut Applied,
 ) -> Result<()> {
-    if told.is_empty() {
+    let mut good = Vec::with_capacity(told.len());
+    for (position, department) in told {
+        match check_department(&department) {
+            Ok(()) => good.push((position, department)),
+            Err(reason) => applied
+                .problems
+                .push((format!("/departments/{position}"), reason)),
+        }
+    }
+    if good.is_empty() {
         return Ok(());
     }
+    let orphans = retrying(|| upsert_departments(store, &good)).await?;
+    applied.departments = good.len() - orphans.len();
+    let reason = "its parent is unknown, or lies below it";
+    let problem = |position| (format!("/departments/{position}/parent_id"), reason.to_owned());
+    applied.problems.extend(orphans.into_iter().map(problem));
+    Ok(())
+}
+
+/// Parents come before children whatever order they are told in. Returns the positions of
+/// departments whose parent is unknown, or that would lie below themselves; they are skipped.
+async fn upsert_departments(store: &Store, told: &[(usize, Department)]) -> Result<Vec<usize>> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
+    lock(&tx).await?;
     let statement = tx.prepare_cached(sql!("directory/departments")).await?;
     let mut parents: HashMap<String, Option<String>> = tx
         .query(&statement, &[])
@@ -129,70 +160,57 @@ async fn apply_departments(
         .into_iter()
         .map(|row| (row.get(0), row.get(1)))
         .collect();
-    let mut waiting = Vec::with_capacity(told.len());
-    for (position, department) in told {
-        match check_department(&department) {
-            Ok(()) => waiting.push((position, department)),
-            Err(reason) => applied
-                .problems
-                .push((format!("/departments/{position}"), reason)),
+    let mut children: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut ready = VecDeque::new();
+    for (index, (_, department)) in told.iter().enumerate() {
+        match &department.parent_id {
+            Some(parent) if !parents.contains_key(parent) => children.entry(parent).or_default().push(index),
+            _ => ready.push_back(index),
         }
     }
-    let mut ordered = Vec::with_capacity(waiting.len());
-    loop {
-        let before = waiting.len();
-        waiting.retain(|(_, department)| {
-            let Department {
-                department_id,
-                parent_id,
-                ..
-            } = department;
-            let parent_known = parent_id.as_ref().is_none_or(|p| parents.contains_key(p));
-            if !parent_known || lies_below(parent_id.as_deref(), department_id, &parents) {
-                return true;
-            }
-            parents.insert(department_id.clone(), parent_id.clone());
-            ordered.push(department.clone());
-            false
-        });
-        if waiting.len() == before {
-            break;
-        }
-    }
-    for (position, _) in waiting {
-        let reason = "its parent is unknown, or lies below it".to_owned();
-        applied
-            .problems
-            .push((format!("/departments/{position}/parent_id"), reason));
-    }
-    applied.departments = ordered.len();
+    let (mut placed, mut skipped) = (HashSet::new(), Vec::new());
     let statement = tx.prepare_cached(sql!("directory/upsert_department")).await?;
-    for department in &ordered {
-        let Department {
-            department_id,
-            name,
-            parent_id,
-        } = department;
-        tx.execute(&statement, &[department_id, name, parent_id]).await?;
-    }
-    Ok(tx.commit().await?)
-}
-
-/// Whether `start` is `ancestor` or lies below it.
-fn lies_below(start: Option<&str>, ancestor: &str, parents: &HashMap<String, Option<String>>) -> bool {
-    let mut at = start;
-    while let Some(department) = at {
-        if department == ancestor {
-            return true;
+    while let Some(index) = ready.pop_front() {
+        placed.insert(index);
+        let (
+            position,
+            Department {
+                department_id,
+                name,
+                parent_id,
+            },
+        ) = &told[index];
+        if lies_below(parent_id.as_deref(), department_id, &parents) {
+            skipped.push(*position);
+            continue;
         }
-        at = parents.get(department).and_then(Option::as_deref);
+        parents.insert(department_id.clone(), parent_id.clone());
+        tx.execute(&statement, &[department_id, name, parent_id]).await?;
+        ready.extend(children.remove(department_id.as_str()).unwrap_or_default());
     }
-    false
+    tx.commit().await?;
+    skipped.extend(
+        told.iter()
+            .enumerate()
+            .filter(|(i, _)| !placed.contains(i))
+            .map(|(_, (position, _))| *position),
+    );
+    skipped.sort_unstable();
+    Ok(skipped)
 }
 
-/// A user id names a person in headers and lists: no control characters, commas or outer blanks.
+/// Whether `start` is `ancestor` or lies below it. A tree is never deeper than it has members.
+fn lies_below(start: Option<&str>, ancestor: &str, parents: &HashMap<String, Option<String>>) -> bool {
+    let up = |at: &&str| parents.get(*at).and_then(Option::as_deref);
+    std::iter::successors(start, up)
+        .take(parents.len() + 1)
+        .any(|department| department == ancestor)
+}
+
+/// A user id names a person in headers and lists: no control characters, commas or outer blanks,
+/// and not the greatest character, which closes open ranges of ids.
 pub fn check_user_id(id: &str) -> std::result::Result<(), &'static str> {
-    let clean = !id.chars().any(|c| c.is_control() || c == ',') && id.trim() == id;
+    let clean = !id.chars().any(|c| c.is_control() || c == ',' || c == char::MAX) && id.trim() == id;
     if id.is_empty() || id.chars().count() > ID_MAX_CHARS || !clean {
         return Err("an id has 1 to 128 characters, no control character, no comma, no blank at its ends");
     }
@@ -209,6 +227,9 @@ fn check_user(user: &User) -> std::result::Result<(), String> {
     {
         return Err("head_icon has at most 2,048 characters, none of them U+0000".to_owned());
     }
+    if let Some(department_id) = &user.department_id {
+        check_user_id(department_id)?;
+    }
     match user.kind.as_deref() {
         None | Some("internal" | "external" | "application") => Ok(()),
         Some(_) => Err("kind is internal, external or application".to_owned()),
@@ -217,6 +238,9 @@ fn check_user(user: &User) -> std::result::Result<(), String> {
 
 fn check_department(department: &Department) -> std::result::Result<(), String> {
     check_user_id(&department.department_id)?;
+    if let Some(parent_id) = &department.parent_id {
+        check_user_id(parent_id)?;
+    }
     check_name(&department.name)
 }
 

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::wire::{Id, Page, PageQuery, Query, rfc3339, write_cursor};
 use super::{Api, Person};
 use crate::conversation::{self, Conversation, LastMessage, Place};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/conversations", get(list))
@@ -45,15 +45,44 @@ struct LastMessageView {
     server_time: OffsetDateTime,
 }
 
+/// Times as microseconds: what the database keeps, and nothing that it cannot.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
     unread: bool,
-    #[serde(with = "time::serde::rfc3339")]
-    sorted_at: OffsetDateTime,
+    sorted_at_us: i64,
     channel_id: i64,
-    #[serde(with = "time::serde::rfc3339")]
-    read_at: OffsetDateTime,
+    read_at_us: i64,
+}
+
+impl Cursor {
+    fn place(&self) -> Result<Place> {
+        let moment = |us: i64| {
+            let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000);
+            let known = moment.ok().filter(|m| (1970..3000).contains(&m.year()));
+            known.ok_or_else(|| Error::parameter("cursor", "is not one of ours"))
+        };
+        let (sorted_at, read_at) = (moment(self.sorted_at_us)?, moment(self.read_at_us)?);
+        Ok(Place {
+            unread: self.unread,
+            sorted_at,
+            channel_id: self.channel_id,
+            read_at,
+        })
+    }
+}
+
+impl From<Place> for Cursor {
+    fn from(place: Place) -> Self {
+        let us = |moment: OffsetDateTime| (moment.unix_timestamp_nanos() / 1_000) as i64;
+        let (sorted_at_us, read_at_us) = (us(place.sorted_at), us(place.read_at));
+        Self {
+            unread: place.unread,
+            sorted_at_us,
+            channel_id: place.channel_id,
+            read_at_us,
+        }
+    }
 }
 
 impl From<LastMessage> for LastMessageView {
@@ -93,21 +122,9 @@ async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<ConversationView>>> {
     let limit = page.limit()?;
-    let place = page.cursor::<Cursor>()?.map(|c| Place {
-        unread: c.unread,
-        sorted_at: c.sorted_at,
-        channel_id: c.channel_id,
-        read_at: c.read_at,
-    });
+    let place = page.cursor::<Cursor>()?.as_ref().map(Cursor::place).transpose()?;
     let (conversations, next) = conversation::list(&api.store, &caller.user_id, place, limit).await?;
-    let next_cursor = next.map(|p| {
-        write_cursor(&Cursor {
-            unread: p.unread,
-            sorted_at: p.sorted_at,
-            channel_id: p.channel_id,
-            read_at: p.read_at,
-        })
-    });
+    let next_cursor = next.map(|place| write_cursor(&Cursor::from(place)));
     Ok(Reply(Page {
         items: conversations.into_iter().map(Into::into).collect(),
         next_cursor,

@@ -15,6 +15,7 @@ use super::wire::{
 use super::{Api, Person, Proven, problem::problem};
 use crate::error::{Error, Result};
 use crate::history::{self, Message, Place};
+use crate::identity::Role;
 use crate::message::{Content, Outgoing, Sent, check_client_id};
 
 /// Most sends of one bulk call.
@@ -140,6 +141,7 @@ async fn send(
     PathId(channel_id): PathId,
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
+    caller.require(Role::User)?;
     let outgoing = outgoing(
         &caller.user_id,
         channel_id,

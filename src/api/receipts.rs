@@ -168,6 +168,7 @@ async fn of_message(
 ) -> Result<Reply<ReceiptsView>> {
     let sees_all = caller.must_be(Role::Support).is_ok();
     if !sees_all {
+        caller.must_be(Role::User)?;
         crate::directory::check_active(&api.store, &caller.0.user_id).await?;
     }
     let status = match query.status.as_deref() {

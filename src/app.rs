@@ -1,11 +1,13 @@
 //! The service put together: stages, workers, listeners, and an orderly end.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -33,6 +35,26 @@ pub struct App {
     store: Store,
     identity: Identity,
     callback: Option<Arc<Callback>>,
+}
+
+/// The tasks of a replica. One that panics ends the replica: half a service is worse than none,
+/// and whatever it left undone is in the database.
+#[derive(Clone, Default)]
+pub struct Watched {
+    tracker: TaskTracker,
+    broken: CancellationToken,
+}
+
+impl Watched {
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let broken = self.broken.clone();
+        self.tracker.spawn(async move {
+            if std::panic::AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                tracing::error!("a worker panicked");
+                broken.cancel();
+            }
+        });
+    }
 }
 
 /// Where Prometheus scrapes.
@@ -73,7 +95,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<()> {
         let grace = self.config.shutdown_grace;
-        let (tasks, wakes) = (TaskTracker::new(), Wakes::default());
+        let (tasks, wakes) = (Watched::default(), Wakes::default());
         // Workers outlive the listener: what the last requests leave behind is theirs.
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
@@ -85,8 +107,8 @@ impl App {
             fanout: wakes.fanout,
             push: wakes.push.clone(),
         };
-        let sender = Sender::open(&self.config, lanes, &tasks);
-        tasks.close();
+        let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
+        tasks.tracker.close();
         let api = Api::new(Stages {
             config: self.config,
             store: self.store,
@@ -102,18 +124,21 @@ impl App {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
         };
+        let broken = tasks.broken.clone();
         let served = tokio::select! {
             served = std::future::IntoFuture::into_future(server) => served.map_err(Error::internal),
+            () = broken.cancelled() => Err(Error::internal("a worker panicked; another start resumes its work")),
             () = late => Ok(()),
         };
         stop_workers.cancel();
-        if tokio::time::timeout(grace, tasks.wait()).await.is_err() {
+        // Kubernetes and its like count both graces: see terminationGracePeriodSeconds of the chart.
+        if tokio::time::timeout(grace, tasks.tracker.wait()).await.is_err() {
             tracing::warn!("stopped before all work under way had ended; it resumes on the next start");
         }
         served
     }
 
-    fn spawn_workers(&self, tasks: &TaskTracker, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         let fanout = Arc::new(Fanout::new(
             self.store.clone(),

@@ -38,6 +38,19 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// Whether the endpoint itself works: one that refuses a batch (4xx) would take another, and
+    /// one poisoned batch must not stop all.
+    pub fn endpoint_is_there(&self) -> bool {
+        match self {
+            Self::Judged(_) => true,
+            Self::Failed { status, .. } => {
+                status.is_some_and(|s| (400..500).contains(&s) && ![401, 408, 429].contains(&s))
+            }
+        }
+    }
+}
+
 /// The gateway's endpoint with the state of its breaker.
 pub struct Callback {
     url: Url,
@@ -53,7 +66,6 @@ struct Breaker {
     failures: u32,
     /// While open: when the next probe may go.
     probe_at: Option<Instant>,
-    closed_since: Instant,
 }
 
 /// Whether batches go out now.
@@ -99,7 +111,6 @@ impl Callback {
             breaker: Mutex::new(Breaker {
                 failures: 0,
                 probe_at: None,
-                closed_since: Instant::now(),
             }),
             breaker_failures: config.callback_breaker_failures.max(1),
             breaker_probe: config.callback_breaker_probe,
@@ -184,7 +195,6 @@ impl Callback {
         let mut breaker = self.lock();
         if succeeded {
             if breaker.probe_at.take().is_some() {
-                breaker.closed_since = Instant::now();
                 tracing::info!("callback answers again");
             }
             breaker.failures = 0;
@@ -203,10 +213,9 @@ impl Callback {
         }
     }
 
-    /// How long the breaker has been closed; giving up counts from then. `None` while open.
-    pub fn closed_for(&self) -> Option<Duration> {
-        let breaker = self.lock();
-        breaker.probe_at.is_none().then(|| breaker.closed_since.elapsed())
+    /// Whether batches go out; while they do not, nothing is given up.
+    pub fn is_closed(&self) -> bool {
+        self.lock().probe_at.is_none()
     }
 
     /// `closed`, `half-open` (a probe is due or under way) or `open`.

@@ -4,6 +4,7 @@
 //! between two messages and never inside one.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
@@ -15,6 +16,8 @@ use crate::store::{Store, retrying};
 
 /// Members who join an existing channel in one transaction: senders wait no longer than this takes.
 const JOIN_STEP: usize = 1_000;
+/// Between two such transactions.
+const JOIN_PAUSE: Duration = Duration::from_millis(10);
 const NAME_MAX_CHARS: usize = 255;
 const ANNOUNCEMENT_MAX_CHARS: usize = 4_000;
 const PICTURE_MAX_CHARS: usize = 2_048;
@@ -105,31 +108,40 @@ pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel
     })
 }
 
-/// The direct channel of the caller and `other`, and whether it is new. Both may create it at once.
+/// The direct channel of the caller and `other`, and whether it is new. Both may create it at once;
+/// one that exists is found also when the other has left.
 pub async fn open_direct(
     store: &Store,
     caller: &str,
     other: &str,
     now: OffsetDateTime,
 ) -> Result<(i64, bool)> {
-    check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
     let (low, high) = if caller < other {
         (caller, other)
     } else {
         (other, caller)
     };
-    let client = store.client().await?;
-    let create = client.prepare_cached(sql!("channel/create_direct")).await?;
-    let find = client.prepare_cached(sql!("channel/find_direct")).await?;
-    // An upgrade between the two statements frees the pair: then it is created after all.
+    // An upgrade in between frees the pair: then it is created after all.
     loop {
+        if let Some(found) = find_direct(store, low, high).await? {
+            return Ok((found, false));
+        }
+        check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
+        let client = store.client().await?;
+        let create = client.prepare_cached(sql!("channel/create_direct")).await?;
         if let Some(row) = client.query_opt(&create, &[&caller, &low, &high, &now]).await? {
             return Ok((row.get(0), true));
         }
-        if let Some(row) = client.query_opt(&find, &[&low, &high]).await? {
-            return Ok((row.get(0), false));
-        }
     }
+}
+
+async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>> {
+    let client = store.client().await?;
+    let find = client.prepare_cached(sql!("channel/find_direct")).await?;
+    Ok(client
+        .query_opt(&find, &[&low, &high])
+        .await?
+        .map(|row| row.get(0)))
 }
 
 /// A new group owned by `caller`. All its members are there when it is.
@@ -191,6 +203,10 @@ pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change
         ANNOUNCEMENT_MAX_CHARS,
     )?;
     check_newcomers_see(change.newcomers_see.as_deref())?;
+    retrying(|| update_once(store, channel_id, caller, &change)).await
+}
+
+async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Change) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_manage()?;
@@ -200,11 +216,11 @@ pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change
         &[
             &channel_id,
             &change.name.is_some(),
-            &change.name.flatten(),
+            &change.name.as_ref().and_then(Option::as_ref),
             &change.picture.is_some(),
-            &change.picture.flatten(),
+            &change.picture.as_ref().and_then(Option::as_ref),
             &change.announcement.is_some(),
-            &change.announcement.flatten(),
+            &change.announcement.as_ref().and_then(Option::as_ref),
             &change.newcomers_see,
         ],
     )
@@ -214,6 +230,10 @@ pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change
 
 /// Dissolves a group: its history stays readable to its members. The owner only.
 pub async fn dissolve(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+    retrying(|| dissolve_once(store, channel_id, caller, now)).await
+}
+
+async fn dissolve_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
@@ -230,15 +250,27 @@ pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: 
     let mut sorted = users.to_vec();
     sorted.sort_unstable();
     sorted.dedup();
+    let joining = count_newcomers(store, channel_id, &sorted).await?;
+    if joining > i64::from(joiners.most_members) {
+        return Err(too_many(joiners.most_members, "/user_ids"));
+    }
     let mut added = 0;
-    for step in sorted.chunks(JOIN_STEP) {
-        let step = Joiners {
-            users: step,
-            ..joiners
-        };
+    for (step, users) in sorted.chunks(JOIN_STEP).enumerate() {
+        if step > 0 {
+            // Senders who found the channel held get their turn.
+            tokio::time::sleep(JOIN_PAUSE).await;
+        }
+        let step = Joiners { users, ..joiners };
         added += retrying(|| join(store, channel_id, caller, step)).await?;
     }
     Ok(added)
+}
+
+/// How many members the channel would have, so that a join that is too large changes nothing.
+async fn count_newcomers(store: &Store, channel_id: i64, users: &[String]) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("channel/count_joined")).await?;
+    Ok(client.query_one(&statement, &[&channel_id, &users]).await?.get(0))
 }
 
 async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
@@ -269,6 +301,10 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
 
 /// Takes a member out of a group. Owner and admins only; the owner cannot be taken out.
 pub async fn remove_member(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+    retrying(|| remove_member_once(store, channel_id, caller, user)).await
+}
+
+async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
@@ -287,6 +323,10 @@ pub async fn remove_member(store: &Store, channel_id: i64, caller: &str, user: &
 
 /// Leaves a group. Its owner hands over first, or is its last member and dissolves it.
 pub async fn leave(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+    retrying(|| leave_once(store, channel_id, caller, now)).await
+}
+
+async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
@@ -306,6 +346,10 @@ pub async fn leave(store: &Store, channel_id: i64, caller: &str, now: OffsetDate
 
 /// Makes another member the owner. The owner only.
 pub async fn hand_over(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+    retrying(|| hand_over_once(store, channel_id, caller, user)).await
+}
+
+async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
@@ -325,6 +369,10 @@ pub async fn set_role(store: &Store, channel_id: i64, caller: &str, user: &str, 
     if !matches!(role, "admin" | "member") {
         return Err(Error::field("/role", "must be admin or member"));
     }
+    retrying(|| set_role_once(store, channel_id, caller, user, role)).await
+}
+
+async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str, role: &str) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;

@@ -79,6 +79,7 @@ pub struct Config {
     pub callback_concurrency: usize,
     pub callback_batch_pairs: u32,
     pub callback_batch_rows: u32,
+    pub callback_batch_bytes: u32,
     #[serde(rename = "callback_retry_base_ms", deserialize_with = "millis")]
     pub callback_retry_base: Duration,
     #[serde(rename = "callback_retry_max_ms", deserialize_with = "millis")]
@@ -223,8 +224,10 @@ impl Config {
                 "callback_concurrency must be at least 1",
             ),
             (
-                self.callback_batch_pairs == 0 || self.callback_batch_rows == 0,
-                "callback_batch_pairs and callback_batch_rows must be at least 1",
+                self.callback_batch_pairs == 0
+                    || self.callback_batch_rows == 0
+                    || self.callback_batch_bytes == 0,
+                "callback_batch_pairs, callback_batch_rows and callback_batch_bytes must be at least 1",
             ),
             (
                 self.fanout_chunk_rows > self.callback_batch_pairs,

@@ -94,6 +94,21 @@ impl Error {
         }
     }
 
+    /// A value that is not of its type: where below `at`, and why, without serde's line and column.
+    pub fn of_data(at: &str, e: &serde_path_to_error::Error<serde_json::Error>) -> Self {
+        use serde_path_to_error::Segment;
+        let segment = |s: &Segment| match s {
+            Segment::Seq { index } => format!("/{index}"),
+            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
+            Segment::Enum { variant } => format!("/{variant}"),
+            Segment::Unknown => String::new(),
+        };
+        let below: String = e.path().iter().map(segment).collect();
+        let text = e.inner().to_string();
+        let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
+        Self::field(format!("{at}{below}"), reason)
+    }
+
     /// A path or query parameter that cannot be accepted.
     pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -175,7 +190,10 @@ impl From<tokio_postgres::Error> for Error {
         let away = match e.as_db_error() {
             Some(db) => {
                 let code = db.code().code();
-                code.starts_with("57P") || code.starts_with("08") || code.starts_with("53")
+                // Going down, connection lost, out of resources; or stopped for its time.
+                ["57P", "08", "53", "57014", "25P03"]
+                    .iter()
+                    .any(|class| code.starts_with(class))
             }
             None => e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>()),
         };

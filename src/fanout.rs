@@ -20,6 +20,7 @@ const MESSAGES_MAX: i32 = 256;
 pub struct Fanout {
     store: Store,
     chunk_rows: i32,
+    batch_bytes: i32,
     callback: Option<&'static str>,
     push: Arc<Notify>,
     receipts: Arc<Notify>,
@@ -30,6 +31,7 @@ impl Fanout {
         Self {
             store,
             chunk_rows: i32::try_from(config.fanout_chunk_rows).unwrap_or(i32::MAX),
+            batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
             callback: (!config.callback_url.is_empty()).then_some("gateway"),
             push,
             receipts,
@@ -51,7 +53,13 @@ impl Fanout {
         let row = tx
             .query_one(
                 &chunk,
-                &[&channel_id, &messages, &self.chunk_rows, &self.callback],
+                &[
+                    &channel_id,
+                    &messages,
+                    &self.chunk_rows,
+                    &self.callback,
+                    &self.batch_bytes,
+                ],
             )
             .await?;
         let rows: i64 = row.get("rows");

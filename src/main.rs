@@ -84,7 +84,10 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(config.listen)
         .await
         .map_err(|e| format!("listen {}: {e}", config.listen))?;
-    let app = App::build(config).await?;
+    let app = tokio::select! {
+        app = App::build(config) => app?,
+        () = stop.cancelled() => return Ok(()),
+    };
     tracing::info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
     app.run(listener, metrics, stop).await?;
     tracing::info!("stopped");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
-use postgres_types::Json;
+use postgres_types::{Json, ToSql};
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -40,6 +40,7 @@ pub struct Push {
 struct Limits {
     batch_rows: i32,
     batch_pairs: i32,
+    batch_bytes: i32,
     lease: Duration,
     retry_base: Duration,
     retry_max: Duration,
@@ -50,7 +51,7 @@ struct Batch {
     batch_id: Uuid,
     epoch: i32,
     attempts: i32,
-    created_at: OffsetDateTime,
+    waited_ms: i64,
 }
 
 /// What is POSTed. The contract is `openapi/push-callback.yaml`.
@@ -103,6 +104,7 @@ impl Push {
         let limits = Limits {
             batch_rows: whole(config.callback_batch_rows),
             batch_pairs: whole(config.callback_batch_pairs),
+            batch_bytes: whole(config.callback_batch_bytes),
             lease: config.callback_timeout + config.callback_lease_margin,
             retry_base: config.callback_retry_base,
             retry_max: config.callback_retry_max,
@@ -142,7 +144,7 @@ impl Push {
             .await;
         let took = started.elapsed();
         metrics::histogram!("impg_callback_seconds").record(took);
-        self.callback.note(matches!(answer, Answer::Judged(_)));
+        self.callback.note(answer.endpoint_is_there());
         let after = self.store.now().await?;
         let attempt = Attempt {
             batch: &batch,
@@ -169,18 +171,19 @@ impl Push {
             let Limits {
                 batch_rows,
                 batch_pairs,
+                batch_bytes,
                 ..
             } = &self.limits;
-            row = tx
-                .query_opt(&new, &[&GATEWAY, &id, &now, &until, batch_rows, batch_pairs])
-                .await?;
+            let bounds: [&(dyn ToSql + Sync); 7] =
+                [&GATEWAY, &id, &now, &until, batch_rows, batch_pairs, batch_bytes];
+            row = tx.query_opt(&new, &bounds).await?;
         }
         tx.commit().await?;
         Ok(row.map(|row| Batch {
             batch_id: row.get("batch_id"),
             epoch: row.get("epoch"),
             attempts: row.get("attempts"),
-            created_at: row.get("created_at"),
+            waited_ms: row.get("waited_ms"),
         }))
     }
 
@@ -300,9 +303,8 @@ impl Push {
         let max_ms = self.limits.retry_max.as_secs_f64() * 1e3;
         let named = Json(verdicts.to_json());
         let rest = verdicts.rest.as_str();
-        let given_up_before = now - self.patience();
         let statement = tx.prepare_cached(sql!("push/retry")).await?;
-        let jitter = random_share()? * JITTER;
+        let (jitter, give_up_ms) = (random_share()? * JITTER, self.limits.give_up_ms());
         tx.execute(
             &statement,
             &[
@@ -313,14 +315,14 @@ impl Push {
                 &base_ms,
                 &max_ms,
                 &jitter,
-                &given_up_before,
+                &give_up_ms,
             ],
         )
         .await?;
         Ok(())
     }
 
-    /// A batch that failed whole waits, or is buried when it has failed for too long while
+    /// A batch that failed whole waits, or is buried when it has been waited for too long while
     /// the endpoint was answering others.
     async fn postpone(
         &self,
@@ -329,7 +331,8 @@ impl Push {
         (error, retry_after): (&'static str, Option<Duration>),
         now: OffsetDateTime,
     ) -> Result<()> {
-        if self.callback.closed_for().is_some() && batch.created_at < now - self.patience() {
+        let breaker_closed = self.callback.is_closed();
+        if breaker_closed && batch.waited_ms >= self.limits.give_up_ms() {
             tracing::error!(batch_id = %batch.batch_id, attempts = batch.attempts, error, "batch given up: dead letter");
             metrics::counter!("impg_push_dead_batches_total").increment(1);
             let bury = tx.prepare_cached(sql!("push/bury")).await?;
@@ -343,19 +346,26 @@ impl Push {
         let wait = doubled
             .min(self.limits.retry_max)
             .mul_f64(1.0 + random_share()? * JITTER);
-        let due = now + wait.max(retry_after.unwrap_or_default());
+        let wait = wait.max(retry_after.unwrap_or_default());
+        // While the breaker is open nothing tells whether the batch or the endpoint is to blame.
+        let counted_ms = if breaker_closed {
+            i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+        } else {
+            0
+        };
         let statement = tx.prepare_cached(sql!("push/postpone")).await?;
-        tx.execute(&statement, &[&batch.batch_id, &batch.epoch, &due])
-            .await?;
+        tx.execute(
+            &statement,
+            &[&batch.batch_id, &batch.epoch, &(now + wait), &counted_ms],
+        )
+        .await?;
         Ok(())
     }
+}
 
-    /// How old a failing batch must be to be given up: time with the breaker open does not count.
-    fn patience(&self) -> Duration {
-        match self.callback.closed_for() {
-            Some(closed) if closed >= self.limits.give_up => self.limits.give_up,
-            _ => Duration::from_secs(u32::MAX.into()),
-        }
+impl Limits {
+    fn give_up_ms(&self) -> i64 {
+        i64::try_from(self.give_up.as_millis()).unwrap_or(i64::MAX)
     }
 }
 

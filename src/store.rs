@@ -38,7 +38,12 @@ const CONTENTION_WAIT: Duration = Duration::from_millis(5);
 /// Every plan is generic (statements are prepared once and run for ever) and uses indexes
 /// (a plan made while a table was small must not scan it once it has grown).
 const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
-     SET synchronous_commit = on; SET timezone = 'UTC'; SET application_name = 'im-push-gateway'";
+     SET synchronous_commit = on; SET timezone = 'UTC'; SET application_name = 'im-push-gateway'; \
+     SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '10s'; SET statement_timeout = '60s'";
+/// Migrations may wait for each other and take their time.
+const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
+/// A server that is gone is noticed after this long, not when TCP gives up.
+const GONE: Duration = Duration::from_secs(10);
 
 /// The database as the rest of the service sees it. Cheap to clone.
 #[derive(Clone)]
@@ -71,6 +76,7 @@ impl Store {
     /// Brings the schema up to date, one replica at a time, and makes today's partitions.
     pub async fn migrate(&self, config: &Config) -> Result<()> {
         let mut client = self.client().await?;
+        client.batch_execute(UNHURRIED).await?;
         client
             .execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK])
             .await?;
@@ -78,6 +84,7 @@ impl Store {
         client
             .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
             .await?;
+        client.batch_execute(SESSION).await?;
         ran.map_err(Error::internal)?;
         drop(client);
         self.make_partitions(config.partitions_ahead_days).await
@@ -135,6 +142,7 @@ fn manager(config: &Config) -> Result<Manager> {
         .expose()
         .parse()
         .map_err(|_| refuse("database_url is not a PostgreSQL address"))?;
+    pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
     let recycling = ManagerConfig {
         recycling_method: RecyclingMethod::Fast,
     };

@@ -1,4 +1,5 @@
--- A member's interval ends at the channel's last message; an empty one leaves no trace.
+-- A member's interval ends at the channel's last message; an empty one leaves no trace, and so
+-- does what a newcomer was shown of earlier messages.
 -- The channel is locked by an earlier statement.
 -- $1 channel id, $2 user id
 WITH channel AS (
@@ -10,7 +11,7 @@ removed AS (
     RETURNING m.user_id
 ),
 closed AS (
-    UPDATE t_im_channel_user m SET to_seq = c.last_seq, role = 'member'
+    UPDATE t_im_channel_user m SET to_seq = c.last_seq, sees_from_seq = m.from_seq, role = 'member'
     FROM channel c
     WHERE m.channel_id = $1 AND m.user_id = $2 AND m.to_seq IS NULL AND m.from_seq <= c.last_seq
     RETURNING m.user_id

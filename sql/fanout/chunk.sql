@@ -1,9 +1,12 @@
 -- Writes the next chunk of a channel's ledger rows, in order of seq and receiver, and queues
 -- their push in the same transaction. A receiver of seq n is whoever's interval holds n.
 -- $1 channel id, $2 most messages, $3 most rows, $4 the callback pushes are queued for, or null
+-- $5 most bytes of the messages of one queue row
 WITH job AS MATERIALIZED (
-    SELECT seq, ms_id, sender, after_receiver
-    FROM t_im_fanout WHERE channel_id = $1 ORDER BY seq LIMIT $2::integer
+    SELECT first.*, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
+    FROM (SELECT f.seq, f.ms_id, f.sender, f.after_receiver, pg_column_size(m.content) AS bytes
+          FROM t_im_fanout f JOIN t_im_message m ON m.ms_id = f.ms_id
+          WHERE f.channel_id = $1 ORDER BY f.seq LIMIT $2::integer) AS first
 ),
 receiver AS MATERIALIZED (
     SELECT job.seq, job.ms_id, job.sender, job.after_receiver, m.user_id
@@ -33,16 +36,18 @@ part AS MATERIALIZED (
     SELECT min(r.ms_id) AS from_ms_id, max(r.ms_id) AS to_ms_id, min(r.seq) AS from_seq, max(r.seq) AS to_seq,
            nullif(r.after_receiver, '') AS after_receiver,
            CASE WHEN r.seq = cut.seq THEN max(r.user_id) END AS to_receiver,
-           count(*) FILTER (WHERE r.user_id <> r.sender) AS pairs
-    FROM receiver r CROSS JOIN cut
-    GROUP BY r.after_receiver, CASE WHEN r.seq = cut.seq THEN r.seq END, cut.seq, r.seq = cut.seq
+           count(*) FILTER (WHERE r.user_id <> r.sender) AS pairs,
+           (SELECT sum(job.bytes) FROM job WHERE job.seq BETWEEN min(r.seq) AND max(r.seq)) AS bytes
+    FROM receiver r JOIN job USING (seq) CROSS JOIN cut
+    GROUP BY r.after_receiver, CASE WHEN r.seq = cut.seq THEN r.seq END, cut.seq, r.seq = cut.seq,
+             job.bytes_before / $5::integer
 ),
 queued AS (
     INSERT INTO t_im_push_queue
         (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
-         pairs, queued_at, due_at)
+         pairs, bytes, queued_at, due_at)
     SELECT $4::text, $1, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
-           pairs, moment.now, moment.now
+           pairs, bytes, moment.now, moment.now
     FROM part CROSS JOIN moment WHERE $4::text IS NOT NULL AND pairs > 0
     ORDER BY from_seq
 ),

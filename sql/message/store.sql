@@ -5,6 +5,7 @@
 -- $8 most ledger rows written here, all channels together
 -- $9 most (message, receiver) pairs of one queue row
 -- $10 the callback that pushes are queued for, or null
+-- $11 most bytes of the messages of one queue row
 WITH item AS MATERIALIZED (
     SELECT i.*
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[])
@@ -61,16 +62,22 @@ deferred AS (
     INSERT INTO t_im_fanout (channel_id, seq, ms_id, sender)
     SELECT channel_id, seq, ms_id, sender FROM placed WHERE placed.deferred
 ),
+sized AS (
+    SELECT channel_id, seq, ms_id, server_time, member_count - 1 AS pairs, pg_column_size(content) AS bytes,
+           row_number() OVER in_channel - 1 AS before,
+           sum(pg_column_size(content)) OVER in_channel - pg_column_size(content) AS bytes_before
+    FROM placed WHERE NOT placed.deferred AND member_count > 1
+    WINDOW in_channel AS (PARTITION BY channel_id ORDER BY seq)
+),
 queued AS (
-    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, queued_at, due_at)
+    -- Cut where either bound is reached; a message alone is never cut.
+    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
+                                 pairs, bytes, queued_at, due_at)
     SELECT $10::text, channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
-           sum(member_count - 1), min(server_time), min(server_time)
-    FROM (SELECT placed.*,
-                 (row_number() OVER (PARTITION BY channel_id ORDER BY seq) - 1)
-                     * greatest(member_count - 1, 1) / $9::integer AS part
-          FROM placed WHERE NOT placed.deferred AND member_count > 1) AS ready
+           sum(pairs), sum(bytes), min(server_time), min(server_time)
+    FROM sized
     WHERE $10::text IS NOT NULL
-    GROUP BY channel_id, part
-    ORDER BY channel_id, part
+    GROUP BY channel_id, before / greatest($9::integer / pairs, 1), bytes_before / $11::integer
+    ORDER BY channel_id, min(seq)
 )
 SELECT ms_id, seq, server_time, deferred FROM placed

@@ -2,9 +2,9 @@
 -- channels that have one under way. What is in turn waits for nothing else: its time is the
 -- message's, and where the clock has stepped back that may lie ahead, by different amounts.
 -- The callback is locked by an earlier statement.
--- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs
+-- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs, $7 most bytes
 WITH candidate AS MATERIALIZED (
-    SELECT q.queue_id, q.pairs
+    SELECT q.queue_id, q.pairs, q.bytes
     FROM t_im_push_queue q
     WHERE q.callback_id = $1 AND q.batch_id IS NULL AND (q.in_turn OR q.due_at <= $3)
       AND NOT (q.in_turn AND EXISTS (
@@ -15,10 +15,12 @@ WITH candidate AS MATERIALIZED (
     LIMIT $5::integer
 ),
 picked AS (
-    -- The first row always goes, whatever its size; then as many as fit.
+    -- The first row always goes, whatever its size; then those after it, until a bound is reached.
     SELECT queue_id
-    FROM (SELECT queue_id, pairs, sum(pairs) OVER (ORDER BY queue_id) AS total FROM candidate) AS summed
-    WHERE total = pairs OR total <= $6::integer
+    FROM (SELECT queue_id, row_number() OVER in_order AS place,
+                 sum(pairs) OVER in_order AS pairs, sum(bytes) OVER in_order AS bytes
+          FROM candidate WINDOW in_order AS (ORDER BY queue_id)) AS summed
+    WHERE place = 1 OR pairs <= $6::integer AND bytes <= $7::integer
 ),
 taken AS (
     UPDATE t_im_push_queue q SET batch_id = $2
@@ -27,4 +29,4 @@ taken AS (
 )
 INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at)
 SELECT $2, $1, $3, $4, $3 WHERE EXISTS (SELECT FROM taken)
-RETURNING batch_id, epoch, attempts, created_at
+RETURNING batch_id, epoch, attempts, waited_ms

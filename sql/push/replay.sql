@@ -6,8 +6,8 @@ WITH raised AS (
     RETURNING *
 )
 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                             after_receiver, to_receiver, receivers, pairs, in_turn, queued_at, due_at)
+                             after_receiver, to_receiver, receivers, pairs, bytes, in_turn, queued_at, due_at)
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       after_receiver, to_receiver, receivers, pairs, false, $3, $3
+       after_receiver, to_receiver, receivers, pairs, bytes, false, $3, $3
 FROM raised
 ORDER BY from_ms_id

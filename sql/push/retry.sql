@@ -1,7 +1,7 @@
 -- Receivers answered `retry` are queued again, out of turn: for each row of the batch those of
 -- them it held. Rows that have been tried long enough become dead letters.
 -- $1 batch id, $2 verdict by receiver, $3 the verdict of whoever is not named, $4 now
--- $5 first wait in ms, $6 longest wait in ms, $7 jitter added, as a share, $8 give up on rows queued before
+-- $5 first wait in ms, $6 longest wait in ms, $7 jitter added, as a share, $8 give up after this many ms
 WITH again AS MATERIALIZED (
     SELECT q.queue_id, array_agg(DISTINCT p.receiver) AS receivers, count(*) AS pairs
     FROM t_im_push_queue q
@@ -9,18 +9,21 @@ WITH again AS MATERIALIZED (
     WHERE q.batch_id = $1 AND coalesce($2::jsonb -> p.receiver ->> 0, $3::text) = 'retry'
     GROUP BY q.queue_id
 ),
+timed AS (
+    SELECT again.receivers AS again_receivers, again.pairs AS held, q.*,
+           least($5::float8 * 2 ^ least(q.retries, 30), $6::float8) * (1 + $7::float8) AS wait_ms
+    FROM again JOIN t_im_push_queue q USING (queue_id)
+),
 dead AS (
     INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                                receivers, pairs, reason, dead_at)
-    SELECT q.callback_id, q.channel_id, q.from_seq, q.to_seq, q.from_ms_id, q.to_ms_id,
-           again.receivers, again.pairs, 'answered retry for too long', $4
-    FROM again JOIN t_im_push_queue q USING (queue_id)
-    WHERE q.queued_at < $8
+                                receivers, pairs, bytes, reason, dead_at)
+    SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
+           again_receivers, held, bytes, 'answered retry for too long', $4
+    FROM timed WHERE waited_ms >= $8::bigint
 )
 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                             receivers, pairs, in_turn, retries, queued_at, due_at)
-SELECT q.callback_id, q.channel_id, q.from_seq, q.to_seq, q.from_ms_id, q.to_ms_id,
-       again.receivers, again.pairs, false, q.retries + 1, q.queued_at,
-       $4 + least($5::float8 * 2 ^ least(q.retries, 30), $6::float8) * (1 + $7::float8) * interval '1 millisecond'
-FROM again JOIN t_im_push_queue q USING (queue_id)
-WHERE q.queued_at >= $8
+                             receivers, pairs, bytes, waited_ms, in_turn, retries, queued_at, due_at)
+SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
+       again_receivers, held, bytes, waited_ms + wait_ms::bigint, false, retries + 1, queued_at,
+       $4 + wait_ms * interval '1 millisecond'
+FROM timed WHERE waited_ms < $8::bigint

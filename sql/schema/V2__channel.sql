@@ -41,7 +41,8 @@ CREATE TABLE t_im_channel_user (
     from_seq        bigint NOT NULL,
     from_ms_id      bigint NOT NULL,
     to_seq          bigint,
-    -- The first message the member may see: from_seq, or 1 if newcomers saw everything on joining.
+    -- The first message the member may see: from_seq, or 1 while a member if newcomers saw
+    -- everything on joining.
     sees_from_seq   bigint NOT NULL,
     role            text NOT NULL DEFAULT 'member',
     joined_at       timestamptz NOT NULL,

@@ -20,7 +20,7 @@ CREATE TABLE t_im_message (
     PRIMARY KEY (ms_id),
     CONSTRAINT message_type_known CHECK (ms_type IN ('text', 'picture', 'file'))
 ) PARTITION BY RANGE (ms_id);
--- A channel's page, either way; and the last word on seq being there once.
+-- A channel's page, either way. (ms_id is in it because it decides the partition.)
 CREATE UNIQUE INDEX t_im_message_channel ON t_im_message (channel_id, seq, ms_id);
 
 -- The ledger: the push status of every message for every receiver. The primary key is its
@@ -69,8 +69,7 @@ BEGIN
 END $$;
 
 -- A send is known by its sender and client id, so that a repeat stores nothing new. Not
--- partitioned by day (ids unique per day are not unique); pruned in small batches, found
--- by a BRIN index because rows arrive in order of ms_id.
+-- partitioned by day (ids unique per day are not unique); pruned in small batches by age.
 CREATE TABLE t_im_client_id (
     sender    text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
@@ -78,7 +77,7 @@ CREATE TABLE t_im_client_id (
     digest    bytea NOT NULL,
     PRIMARY KEY (sender, client_id)
 );
-CREATE INDEX t_im_client_id_age ON t_im_client_id USING brin (ms_id) WITH (pages_per_range = 16);
+CREATE INDEX t_im_client_id_age ON t_im_client_id (ms_id);
 
 -- A message whose ledger rows are still to be written, in chunks of receivers in id order.
 -- While a channel has one, its later messages queue behind it.
@@ -90,6 +89,9 @@ CREATE TABLE t_im_fanout (
     after_receiver text COLLATE "C" NOT NULL DEFAULT '',
     PRIMARY KEY (channel_id, seq)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- The oldest of them first, without sorting all.
+CREATE INDEX t_im_fanout_age ON t_im_fanout (ms_id);
 
 -- A read as a range of seq with its time, until the background pass has written it into
 -- the ledger rows. Meanwhile status `read` is derived from the reader's cursor.

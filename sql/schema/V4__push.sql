@@ -12,6 +12,8 @@ CREATE TABLE t_im_push_batch (
     callback_id     text COLLATE "C" NOT NULL,
     epoch           integer NOT NULL DEFAULT 1,
     attempts        integer NOT NULL DEFAULT 0,
+    -- How long it has been waited for while the endpoint answered others: what giving up counts.
+    waited_ms       bigint NOT NULL DEFAULT 0,
     created_at      timestamptz NOT NULL,
     lease_until     timestamptz,
     due_at          timestamptz NOT NULL
@@ -34,6 +36,10 @@ CREATE TABLE t_im_push_queue (
     receivers      text[] COLLATE "C",
     -- How many (message, receiver) pairs it holds: what the size of a batch is measured in.
     pairs          integer NOT NULL,
+    -- About how many bytes its messages have, and so its part of a batch's body.
+    bytes          integer NOT NULL,
+    -- How long its receivers have been waited for after they were answered `retry`.
+    waited_ms      bigint NOT NULL DEFAULT 0,
     in_turn        boolean NOT NULL DEFAULT true,
     retries        integer NOT NULL DEFAULT 0,
     queued_at      timestamptz NOT NULL,
@@ -93,6 +99,7 @@ CREATE TABLE t_im_push_dead (
     to_receiver    text COLLATE "C",
     receivers      text[] COLLATE "C",
     pairs          integer NOT NULL,
+    bytes          integer NOT NULL,
     reason         text NOT NULL,
     dead_at        timestamptz NOT NULL
 );

@@ -6,7 +6,7 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::Json;
+use super::wire::{AtMost, Json};
 use super::{Api, Now, Proven};
 use crate::directory::{self, Department, User};
 use crate::error::{Error, Result};
@@ -24,9 +24,9 @@ pub fn routes() -> Router<Api> {
 #[serde(deny_unknown_fields)]
 struct Changes {
     #[serde(default)]
-    users: Vec<Value>,
+    users: AtMost<RECORDS_MAX, Value>,
     #[serde(default)]
-    departments: Vec<Value>,
+    departments: AtMost<RECORDS_MAX, Value>,
 }
 
 #[derive(Deserialize)]
@@ -67,15 +67,9 @@ async fn apply(
     Json(changes): Json<Changes>,
 ) -> Result<Reply<AppliedView>> {
     caller.must_be(Role::Directory)?;
-    if changes.users.len() > RECORDS_MAX || changes.departments.len() > RECORDS_MAX {
-        return Err(Error::field(
-            "",
-            "takes at most 10,000 users and 10,000 departments",
-        ));
-    }
     let mut problems = Vec::new();
     let departments = read(
-        changes.departments,
+        changes.departments.0,
         "/departments",
         &mut problems,
         |d: NewDepartment| Department {
@@ -84,7 +78,7 @@ async fn apply(
             parent_id: d.parent_id,
         },
     );
-    let users = read(changes.users, "/users", &mut problems, |u: NewUser| User {
+    let users = read(changes.users.0, "/users", &mut problems, |u: NewUser| User {
         user_id: u.user_id,
         name: u.name,
         head_icon: u.head_icon,
@@ -120,13 +114,8 @@ fn read<T: for<'de> Deserialize<'de>, R>(
         match serde_path_to_error::deserialize::<_, T>(value) {
             Ok(record) => records.push((position, into(record))),
             Err(e) => {
-                let path = e.path().to_string();
-                let below = if path == "." {
-                    String::new()
-                } else {
-                    format!("/{path}")
-                };
-                problems.push((format!("{at}/{position}{below}"), e.into_inner().to_string()));
+                let error = Error::of_data(&format!("{at}/{position}"), &e);
+                problems.push((error.pointer.unwrap_or_default(), error.detail.into_owned()));
             }
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::wire::{
-    Id, Json, LIMIT_MAX, Page, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
+    AtMost, Id, Json, LIMIT_MAX, Page, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
 };
 use super::{Api, Person, Proven, problem::problem};
 use crate::error::{Error, Result};
@@ -160,10 +160,10 @@ async fn send(
 async fn send_many(
     State(api): State<Api>,
     Person(caller): Person,
-    Json(items): Json<Vec<Value>>,
+    Json(AtMost(items)): Json<AtMost<BULK_MAX, Value>>,
 ) -> Result<Reply<Results>> {
-    if items.is_empty() || items.len() > BULK_MAX {
-        return Err(Error::field("", "must have 1 to 1,000 items"));
+    if items.is_empty() {
+        return Err(Error::field("", "must have at least one item"));
     }
     let sends = items
         .into_iter()
@@ -182,15 +182,8 @@ async fn send_many(
 
 /// A bad item fails alone, so each is read by itself.
 fn bulk_item(sender: &str, index: usize, item: Value) -> Result<Outgoing> {
-    let item: NewMessageIn = serde_path_to_error::deserialize(item).map_err(|e| {
-        let path = e.path().to_string();
-        let below = if path == "." {
-            String::new()
-        } else {
-            format!("/{}", path.replace('.', "/"))
-        };
-        Error::field(format!("/{index}{below}"), e.into_inner().to_string())
-    })?;
+    let item: NewMessageIn =
+        serde_path_to_error::deserialize(item).map_err(|e| Error::of_data(&format!("/{index}"), &e))?;
     let said = (item.client_id, item.ms_type.as_str(), item.content);
     outgoing(sender, item.channel_id.0, said, &format!("/{index}"))
 }

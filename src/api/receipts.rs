@@ -6,7 +6,9 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::wire::{Id, Json, LIMIT_MAX, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor};
+use super::wire::{
+    AtMost, Id, Json, LIMIT_MAX, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
+};
 use super::{Api, Now, Person, Proven};
 use crate::delivery::Status;
 use crate::directory::check_user_id;
@@ -110,11 +112,11 @@ async fn accept(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    Json(given): Json<Vec<NewReceipt>>,
+    Json(AtMost(given)): Json<AtMost<RECEIPTS_MAX, NewReceipt>>,
 ) -> Result<Reply<Results>> {
     caller.must_be(Role::Gateway)?;
-    if given.is_empty() || given.len() > RECEIPTS_MAX {
-        return Err(Error::field("", "must have 1 to 10,000 items"));
+    if given.is_empty() {
+        return Err(Error::field("", "must have at least one item"));
     }
     let receipts: Vec<Receipt> = given.into_iter().enumerate().map(parse).collect::<Result<_>>()?;
     let outcomes = receipt::accept(&api.store, &receipts, now).await?;

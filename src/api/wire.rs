@@ -1,5 +1,8 @@
 //! What all nouns share on the wire: ids as decimal strings, JSON bodies, parameters, pages.
 
+use std::fmt;
+use std::marker::PhantomData;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -8,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Api;
@@ -41,7 +44,7 @@ impl Serialize for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(de: D) -> std::result::Result<Self, D::Error> {
         let text = String::deserialize(de)?;
-        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("must be an id: a decimal string"))
+        Self::parse(&text).ok_or_else(|| D::Error::custom("must be an id: a decimal string"))
     }
 }
 
@@ -112,35 +115,16 @@ async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Resu
     let bytes = read_body(request.into_body(), most_bytes).await?;
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
-        let path = e.path().clone();
-        let inner = e.into_inner();
-        if inner.is_data() {
-            Error::field(pointer(&path), data_error(&inner))
+        if e.inner().is_data() {
+            Error::of_data("", &e)
         } else {
-            Error::new(Kind::MalformedBody, inner.to_string())
+            Error::new(Kind::MalformedBody, e.into_inner().to_string())
         }
     })?;
     reader
         .end()
         .map_err(|e| Error::new(Kind::MalformedBody, e.to_string()))?;
     Ok(value)
-}
-
-/// Without the line and column that serde adds: the pointer says where.
-fn data_error(e: &serde_json::Error) -> String {
-    let text = e.to_string();
-    text.split(" at line ").next().unwrap_or(&text).to_owned()
-}
-
-fn pointer(path: &serde_path_to_error::Path) -> String {
-    use serde_path_to_error::Segment;
-    let segment = |s: &Segment| match s {
-        Segment::Seq { index } => format!("/{index}"),
-        Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-        Segment::Enum { variant } => format!("/{variant}"),
-        Segment::Unknown => String::new(),
-    };
-    path.iter().map(segment).collect()
 }
 
 /// The whole body, if it is not too large.
@@ -152,6 +136,38 @@ pub async fn read_body(body: Body, most_bytes: usize) -> Result<Bytes> {
             format!("a body has at most {most_bytes} bytes"),
         )),
         Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
+    }
+}
+
+/// A list of at most `MOST` items; one that is longer is refused before it is held.
+pub struct AtMost<const MOST: usize, T>(pub Vec<T>);
+
+impl<const MOST: usize, T> Default for AtMost<MOST, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, const MOST: usize, T: Deserialize<'de>> Deserialize<'de> for AtMost<MOST, T> {
+    fn deserialize<D: Deserializer<'de>>(de: D) -> std::result::Result<Self, D::Error> {
+        struct Items<const MOST: usize, T>(PhantomData<T>);
+        impl<'de, const MOST: usize, T: Deserialize<'de>> Visitor<'de> for Items<MOST, T> {
+            type Value = Vec<T>;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                write!(f, "a list of at most {MOST} items")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<Vec<T>, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = seq.next_element()? {
+                    if items.len() == MOST {
+                        return Err(A::Error::invalid_length(MOST + 1, &self));
+                    }
+                    items.push(item);
+                }
+                Ok(items)
+            }
+        }
+        de.deserialize_seq(Items::<MOST, T>(PhantomData)).map(Self)
     }
 }
 

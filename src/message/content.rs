@@ -60,15 +60,8 @@ impl Content {
     /// the item that holds both.
     pub fn parse(ms_type: &str, content: Value, at: &str) -> Result<Self> {
         fn read<T: for<'de> Deserialize<'de>>(content: Value, at: &str) -> Result<T> {
-            serde_path_to_error::deserialize(content).map_err(|e| {
-                let path = e.path().to_string();
-                let below = if path == "." {
-                    String::new()
-                } else {
-                    format!("/{}", path.replace('.', "/"))
-                };
-                Error::field(format!("{at}/content{below}"), e.into_inner().to_string())
-            })
+            serde_path_to_error::deserialize(content)
+                .map_err(|e| Error::of_data(&format!("{at}/content"), &e))
         }
         let parsed = match ms_type {
             "text" => Self::Text(read(content, at)?),

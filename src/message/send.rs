@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use deadpool_postgres::Object;
+use futures_util::future::BoxFuture;
 use postgres_types::Json;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -22,6 +24,10 @@ use crate::store::Store;
 
 /// Wait before a batch that met contention, an absent database or only locked channels.
 const PAUSE: Duration = Duration::from_millis(5);
+/// Longest wait for a transaction that sends share, locks included.
+const COMMIT_MAX: Duration = Duration::from_secs(10);
+/// No channel has this id.
+const NO_CHANNEL: i64 = 0;
 /// Begins the client ids we give to sends that bring none; callers cannot write it.
 const INNER_ID_MARK: char = '\u{1f}';
 
@@ -77,6 +83,7 @@ impl Outgoing {
 
 struct Waiting {
     send: Outgoing,
+    since: Instant,
     reply: oneshot::Sender<Result<Sent>>,
 }
 
@@ -95,8 +102,9 @@ pub struct Lanes {
 }
 
 impl Sender {
-    /// Opens the lanes. Each runs until every `Sender` is gone and its queue is empty.
-    pub fn open(config: &Config, lanes: Lanes, tasks: &tokio_util::task::TaskTracker) -> Self {
+    /// Opens the lanes, each a task for `spawn`. It runs until every `Sender` is gone and its queue
+    /// is empty.
+    pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
         let Lanes { store, fanout, push } = lanes;
         let open_lane = |_| {
             let (entry, queue) = mpsc::channel(config.send_queue);
@@ -105,13 +113,15 @@ impl Sender {
                 fanout: fanout.clone(),
                 push: push.clone(),
                 batch: config.send_batch,
+                queue: config.send_queue,
                 inline_members: i32::try_from(config.inline_members).unwrap_or(i32::MAX),
                 inline_rows: i32::try_from(config.inline_rows).unwrap_or(i32::MAX),
                 batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
+                batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
                 callback: (!config.callback_url.is_empty()).then_some("gateway"),
                 patience: config.request_timeout,
             };
-            tasks.spawn(lane.run(queue));
+            spawn(Box::pin(lane.run(queue)));
             entry
         };
         Self {
@@ -147,8 +157,12 @@ impl Sender {
     fn enter(&self, send: Outgoing) -> Result<oneshot::Receiver<Result<Sent>>> {
         let (reply, answer) = oneshot::channel();
         let lane = &self.lanes[send.channel_id.unsigned_abs() as usize % self.lanes.len()];
-        lane.try_send(Waiting { send, reply })
-            .map_err(|_| Error::unavailable("too many sends are waiting"))?;
+        lane.try_send(Waiting {
+            send,
+            since: Instant::now(),
+            reply,
+        })
+        .map_err(|_| Error::unavailable("too many sends are waiting"))?;
         Ok(answer)
     }
 }
@@ -158,9 +172,11 @@ struct Lane {
     fanout: Arc<Notify>,
     push: Arc<Notify>,
     batch: usize,
+    queue: usize,
     inline_members: i32,
     inline_rows: i32,
     batch_pairs: i32,
+    batch_bytes: i32,
     callback: Option<&'static str>,
     patience: Duration,
 }
@@ -175,6 +191,8 @@ enum Outcome {
 impl Lane {
     async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
         let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        // Channels that somebody else held a moment ago.
+        let mut held: HashSet<i64> = HashSet::new();
         loop {
             if waiting.is_empty() {
                 match queue.recv().await {
@@ -182,20 +200,45 @@ impl Lane {
                     None => return,
                 }
             }
-            while waiting.len() < self.batch {
+            while waiting.len() < self.queue {
                 let Ok(next) = queue.try_recv() else { break };
                 waiting.push_back(next);
             }
-            let batch: Vec<Waiting> = waiting.drain(..waiting.len().min(self.batch)).collect();
+            let (batch, rest) = self.pick(waiting, &held);
             let size = batch.len();
             let left = self.settle(batch).await;
             if left.len() == size {
                 tokio::time::sleep(PAUSE).await;
             }
-            for item in left.into_iter().rev() {
-                waiting.push_front(item);
+            held = left.iter().map(|item| item.send.channel_id).collect();
+            // What is left came before what was not picked.
+            waiting = left.into_iter().chain(rest).collect();
+        }
+    }
+
+    /// The next batch, in order. Of a channel that was held only the first send tries again, and
+    /// such sends take half a batch at most: a held channel stalls nobody else. A send that waited
+    /// for too long, or for nobody, has not been tried and is dropped.
+    fn pick(&self, waiting: VecDeque<Waiting>, held: &HashSet<i64>) -> (Vec<Waiting>, Vec<Waiting>) {
+        let (mut batch, mut rest) = (Vec::new(), Vec::new());
+        let mut tried = HashSet::new();
+        for item in waiting {
+            let channel = item.send.channel_id;
+            let waits = batch.len() >= self.batch
+                || held.contains(&channel) && (tried.len() > self.batch / 2 || !tried.insert(channel));
+            if item.reply.is_closed() {
+                continue;
+            } else if item.since.elapsed() > self.patience {
+                let _ = item
+                    .reply
+                    .send(Err(Error::unavailable("the channel is held by others")));
+            } else if waits {
+                rest.push(item);
+            } else {
+                batch.push(item);
             }
         }
+        (batch, rest)
     }
 
     /// Commits a batch and answers its callers. Returns those whose channel was locked.
@@ -269,9 +312,24 @@ impl Lane {
         Ok(())
     }
 
-    /// One transaction; if it fails, its locks are gone before anybody tries again.
+    /// One transaction, within a time. A connection that does not answer is thrown away: what
+    /// became of its commit is unclear, and the client ids will tell.
     async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<Outcome>> {
         let mut client = self.store.client().await?;
+        let committed = tokio::time::timeout(COMMIT_MAX, self.transact(&mut client, sends, held)).await;
+        committed.unwrap_or_else(|_| {
+            drop(Object::take(client));
+            Err(Error::unavailable("the database does not answer"))
+        })
+    }
+
+    /// If it fails, its locks are gone before anybody tries again.
+    async fn transact(
+        &self,
+        client: &mut Object,
+        sends: &[&Outgoing],
+        held: &mut HashSet<i64>,
+    ) -> Result<Vec<Outcome>> {
         let tx = client.transaction().await?;
         match self.place(&tx, sends, held).await {
             Ok((outcomes, wakes)) => {
@@ -331,7 +389,7 @@ impl Lane {
             .iter()
             .map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked))
             .collect();
-        let admitted = self.admit(tx, sends, &mut outcomes).await?;
+        let admitted = self.admit(tx, sends, &locked, &mut outcomes).await?;
         let wakes = self.keep(tx, sends, &admitted, &mut outcomes).await?;
         Ok((outcomes, wakes))
     }
@@ -341,10 +399,17 @@ impl Lane {
         &self,
         tx: &deadpool_postgres::Transaction<'_>,
         sends: &[&Outgoing],
+        locked: &HashSet<i64>,
         outcomes: &mut [Option<Outcome>],
     ) -> Result<Vec<(usize, i64)>> {
         let open: Vec<usize> = (0..sends.len()).filter(|&i| outcomes[i].is_none()).collect();
-        let channels: Vec<i64> = open.iter().map(|&i| sends[i].channel_id).collect();
+        // A channel that is not locked is none, also one that has come about since.
+        let channel = |i: &usize| {
+            Some(sends[*i].channel_id)
+                .filter(|c| locked.contains(c))
+                .unwrap_or(NO_CHANNEL)
+        };
+        let channels: Vec<i64> = open.iter().map(channel).collect();
         let senders: Vec<&str> = open.iter().map(|&i| sends[i].sender.as_str()).collect();
         let client_ids: Vec<&str> = open.iter().map(|&i| sends[i].client_id.as_str()).collect();
         let digests: Vec<&[u8]> = open.iter().map(|&i| sends[i].digest.as_slice()).collect();
@@ -401,6 +466,7 @@ impl Lane {
                         &self.inline_rows,
                         &self.batch_pairs,
                         &self.callback,
+                        &self.batch_bytes,
                     ],
                 )
                 .await?;

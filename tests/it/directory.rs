@@ -91,3 +91,62 @@ async fn whoever_has_left_cannot_act_but_keeps_a_name() {
         .expect(200);
     assert_eq!(page["items"][0]["sender_name"], "B");
 }
+
+#[tokio::test]
+async fn departments_moved_below_each_other_at_once_make_no_circle() {
+    let app = TestApp::start().await;
+    let hr = app.client("hr", &["directory"]);
+    let told = |id: &str, parent: Option<&str>| json!({"departments": [{"department_id": id, "name": id, "parent_id": parent}]});
+    for round in 0..10 {
+        let (a, b) = (format!("a{round}"), format!("b{round}"));
+        for id in [&a, &b] {
+            hr.post("/directory/changes", told(id, None)).await.expect(200);
+        }
+        let (below_b, below_a) = (told(&a, Some(&b)), told(&b, Some(&a)));
+        let (one, other) = tokio::join!(
+            hr.post("/directory/changes", below_b),
+            hr.post("/directory/changes", below_a)
+        );
+        let applied = one.expect(200)["departments"]["applied"].as_i64().unwrap()
+            + other.expect(200)["departments"]["applied"].as_i64().unwrap();
+        assert_eq!(applied, 1, "whoever comes second is refused");
+    }
+    // Ten thousand told children first, each below the next.
+    let chain: Vec<_> = (0..3_000)
+        .map(|i| json!({"department_id": format!("c{i}"), "name": "c", "parent_id": if i == 2_999 { None } else { Some(format!("c{}", i + 1)) }}))
+        .collect();
+    let reply = hr
+        .post("/directory/changes", json!({"departments": chain}))
+        .await
+        .expect(200);
+    assert_eq!(reply["departments"]["applied"], 3_000);
+}
+
+#[tokio::test]
+async fn a_leaver_does_not_come_back_by_a_change_that_says_nothing_of_it() {
+    let app = TestApp::start().await;
+    app.people(&["a"]).await;
+    let hr = app.client("hr", &["directory"]);
+    for _ in 0..10 {
+        let back = json!({"users": [{"user_id": "a", "name": "A", "active": true}]});
+        hr.post("/directory/changes", back).await.expect(200);
+        let leaves = json!({"users": [{"user_id": "a", "name": "A", "active": false}]});
+        let renamed = json!({"users": [{"user_id": "a", "name": "Anna"}]});
+        let (one, other) = tokio::join!(
+            hr.post("/directory/changes", leaves),
+            hr.post("/directory/changes", renamed)
+        );
+        one.expect(200);
+        other.expect(200);
+        assert_eq!(
+            app.count("SELECT count(*) FROM t_im_user WHERE active", &[])
+                .await,
+            0
+        );
+    }
+    let bad = json!({"users": [{"user_id": "b", "name": "B", "department_id": "x\u{0}"}, {"user_id": "c", "name": "C"}]});
+    assert_eq!(
+        hr.post("/directory/changes", bad).await.expect(200)["users"]["applied"],
+        1
+    );
+}

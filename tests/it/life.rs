@@ -168,6 +168,12 @@ async fn settings_that_cannot_work_are_refused_by_name() {
             "fanout_chunk_rows",
         ),
         ("database_url = \"x\"\nlisten = \"nowhere\"", "listen"),
+        ("database_url = \"x\"\npoll_ms = 0", "poll_ms"),
+        (
+            "database_url = \"x\"\ncallback_keep_days = 5000000",
+            "callback_keep_days",
+        ),
+        ("database_url = \"x\"\ninline_members = 20000", "inline_members"),
     ] {
         let refused = Config::from_toml(broken).expect_err(broken);
         assert!(refused.to_string().contains(named), "{refused}");
@@ -183,6 +189,11 @@ async fn settings_that_cannot_work_are_refused_by_name() {
         Config::from_toml("database_url = \"postgresql://u:hunter2@h/d\"").unwrap()
     );
     assert!(!shown.contains("hunter2"));
+    // The environment makes a number of digits; a secret of digits is a secret all the same.
+    let digits = Config::from_toml("database_url = \"x\"\nidentity_secret = 8374928374928374").unwrap();
+    assert_eq!(digits.identity_secret.expose(), "8374928374928374");
+    let float = Config::from_toml("database_url = \"x\"\nidentity_secret = 8374.5").unwrap_err();
+    assert!(!float.to_string().contains("8374.5"), "{float}");
 }
 
 #[tokio::test]

@@ -21,7 +21,6 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestCaseResult, TestRunner};
 use serde_json::json;
 use time::OffsetDateTime;
-use tokio_util::task::TaskTracker;
 
 use crate::app;
 use crate::support::gateway::SECRET;
@@ -450,6 +449,8 @@ fn at(message: &Message) -> Place {
 async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
     let (mut last, mut open, mut inside) = (0, false, false);
     let mut visible = std::collections::BTreeSet::new();
+    // What was said before the latest joining and shown to the newcomer: until they leave.
+    let mut earlier = std::collections::BTreeSet::new();
     for scene in scenes.iter().chain(&[Scene::Join]) {
         match *scene {
             Scene::Say => {
@@ -461,7 +462,7 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
             Scene::Join => {
                 stage.join(channel, 1).await;
                 if !inside && open {
-                    visible.extend(1..=last);
+                    earlier.extend(1..=last);
                 }
                 inside = true;
             }
@@ -470,6 +471,7 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
                     .await
                     .unwrap();
                 inside = false;
+                earlier.clear();
             }
             Scene::Open(everything) => {
                 let newcomers_see = Some(if everything { "everything" } else { "nothing" }.to_owned());
@@ -490,7 +492,7 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
             Scene::Leave | Scene::Read(_) => {}
         }
     }
-    visible.into_iter().collect()
+    visible.union(&earlier).copied().collect()
 }
 
 // ── The stage ────────────────────────────────────────────────────────────────────────────────
@@ -538,7 +540,7 @@ impl Stage {
         let sender = Sender::open(
             &Self::pushing(&database, overrides, "http://127.0.0.1:9/"),
             lanes,
-            &TaskTracker::new(),
+            |lane| drop(tokio::spawn(lane)),
         );
         let sql = "INSERT INTO t_im_user (user_id, name, updated_at) \
                    SELECT 'p' || i, 'p' || i, now() FROM generate_series(0, 9) i";
@@ -559,7 +561,7 @@ impl Stage {
     fn pushing(database: &str, overrides: &str, url: &str) -> Config {
         let callback = format!(
             "\ncallback_url = \"{url}\"\ncallback_secrets = [\"{SECRET}\"]\ncallback_breaker_failures = 100000\n\
-             callback_retry_base_ms = 0\ncallback_batch_rows = 3\n"
+             callback_retry_base_ms = 1\ncallback_batch_rows = 3\n"
         );
         app::config(database, &format!("{overrides}{callback}"))
     }

@@ -369,3 +369,63 @@ async fn a_clock_that_steps_back_neither_holds_nor_reorders_pushes() {
         .collect();
     assert_eq!(seqs, [1, 1, 2, 2, 3, 3, 3]);
 }
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_bytes_as_in_pairs() {
+    let app = TestApp::start_with(
+        "callback_batch_bytes = 5000\ncallback_batch_pairs = 10\nfanout_chunk_rows = 10\ninline_members = 4",
+    )
+    .await;
+    app.people(&["a", "b", "c", "d", "e"]).await;
+    let (small, large) = (
+        app.group(&["a", "b", "c", "d"]).await,
+        app.group(&["a", "b", "c", "d", "e"]).await,
+    );
+    app.gateway.down();
+    let said: Vec<Value> = (0..40)
+        .map(|i| {
+            let text = format!("{i}{}", "字".repeat(if i % 4 == 0 { 1_000 } else { 1 }));
+            let channel = if i % 2 == 0 { &small } else { &large };
+            json!({"channel_id": channel, "type": "text", "content": {"text": text}})
+        })
+        .collect();
+    app.person("a").post("/messages", json!(said)).await.expect(200);
+    app.gateway.up();
+    app.settled().await;
+    let batches: Vec<(usize, usize)> = app
+        .gateway
+        .read(|r| r.batches().map(|b| (b.pairs().len(), b.messages.len())).collect());
+    assert!(batches.iter().all(|(pairs, _)| *pairs <= 10), "{batches:?}");
+    let sizes: Vec<usize> = app.gateway.read(|r| {
+        let texts = |b: &crate::support::Batch| b.messages.iter().map(|m| m.content.to_string().len()).sum();
+        r.batches().map(texts).collect()
+    });
+    // A bound is passed by one message at most.
+    assert!(sizes.iter().all(|bytes| *bytes <= 5_000 + 3_100), "{sizes:?}");
+    assert_eq!(
+        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[])
+            .await,
+        20 * 3 + 20 * 4
+    );
+}
+
+#[tokio::test]
+async fn an_endpoint_that_refuses_one_batch_is_not_taken_for_gone() {
+    let app = TestApp::start_with("callback_breaker_failures = 2\ncallback_breaker_probe_ms = 60000").await;
+    app.people(&["a", "b", "c"]).await;
+    let (bad, good) = (app.direct("a", "b").await, app.direct("a", "c").await);
+    let poisoned = bad.clone();
+    app.gateway.answer(move |b| {
+        if b.channels().contains(poisoned.as_str()) {
+            Answer::status(400)
+        } else {
+            Answer::All
+        }
+    });
+    app.say("a", &bad, "poison").await;
+    app.gateway.wait_for(|r| r.arrivals.len() >= 4, LONG).await;
+    app.say("a", &good, "fine").await;
+    app.gateway
+        .wait_for(|r| !r.first_sightings(&good).is_empty(), LONG)
+        .await;
+}

@@ -220,3 +220,26 @@ async fn a_conversation_is_named_for_its_reader() {
     assert_eq!(app.conversation("a", &group).await["name"], "B, C");
     assert_eq!(app.conversation("c", &group).await["last_message"], Value::Null);
 }
+
+#[tokio::test]
+async fn a_cursor_that_is_not_ours_is_refused() {
+    use base64::Engine;
+    let app = TestApp::start().await;
+    app.people(&["a"]).await;
+    let cursors = [
+        r#"{"unread":true,"sorted_at_us":9223372036854775807,"channel_id":1,"read_at_us":0}"#,
+        r#"{"unread":true,"sorted_at_us":-9223372036854775808,"channel_id":1,"read_at_us":0}"#,
+        r#"{"unread":1}"#,
+        "[]",
+        "\u{0}",
+    ];
+    for cursor in cursors {
+        let cursor = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(cursor);
+        let path = format!("/conversations?cursor={cursor}");
+        app.person("a")
+            .get(&path)
+            .await
+            .expect_problem(400, "invalid-parameter");
+    }
+    app.person("a").get("/conversations").await.expect(200);
+}

@@ -1,0 +1,8 @@
+-- How many members a channel would have if these joined.
+-- $1 channel id, $2 user ids
+SELECT c.member_count + (
+    SELECT count(*) FROM unnest($2::text[]) AS given (user_id)
+    WHERE NOT EXISTS (SELECT FROM t_im_channel_user m
+                      WHERE m.channel_id = $1 AND m.user_id = given.user_id AND m.to_seq IS NULL))
+FROM t_im_channel c
+WHERE c.channel_id = $1

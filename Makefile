@@ -10,6 +10,7 @@ help: ## Lists the targets
 
 demo: ## Shows the main job on this machine; DEMO=keep leaves it running
 	tests/tools ensure postgresql
+	cargo build --release --bin im-push-gateway --example demo
 	cargo run --release --example demo
 
 test: lint ## Runs everything: lint, then every test against real servers

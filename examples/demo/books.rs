@@ -1,0 +1,119 @@
+//! What the demo has been promised: kept apart from the service, and compared with it at the end.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use serde_json::Value;
+
+/// A message that was acknowledged.
+#[derive(Debug)]
+pub struct Said {
+    pub channel_id: String,
+    pub ms_id: String,
+    pub seq: i64,
+    pub sender: String,
+    pub receivers: BTreeSet<String>,
+    /// Of the receivers, those who were offline.
+    pub missed: BTreeSet<String>,
+}
+
+/// Of one message: how many receivers have which status.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub unreceived: usize,
+    pub received: usize,
+    pub read: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct Books {
+    pub said: Vec<Said>,
+    pub offline: BTreeSet<String>,
+    /// Sends that were made again, and how many of them gave the message of the first time.
+    pub repeats: usize,
+    pub repeats_alike: usize,
+    members: BTreeMap<String, BTreeSet<String>>,
+    /// Somebody who has been in the channel from the start.
+    founders: BTreeMap<String, String>,
+    cursors: HashMap<(String, String), i64>,
+}
+
+impl Books {
+    pub fn founded(&mut self, channel_id: &str, founder: &str, others: &[String]) {
+        self.founders.insert(channel_id.to_owned(), founder.to_owned());
+        let everybody = others.iter().cloned().chain([founder.to_owned()]);
+        self.members.insert(channel_id.to_owned(), everybody.collect());
+    }
+
+    pub fn joined(&mut self, channel_id: &str, user_id: &str) {
+        let members = self.members.entry(channel_id.to_owned()).or_default();
+        members.insert(user_id.to_owned());
+    }
+
+    /// Takes the answer to a send.
+    pub fn said(&mut self, channel_id: &str, sender: &str, answer: &Value) {
+        let mut receivers = self.members[channel_id].clone();
+        receivers.remove(sender);
+        self.said.push(Said {
+            channel_id: channel_id.to_owned(),
+            ms_id: answer["ms_id"].as_str().expect("an id").to_owned(),
+            seq: answer["seq"].as_i64().expect("a number"),
+            sender: sender.to_owned(),
+            missed: receivers.intersection(&self.offline).cloned().collect(),
+            receivers,
+        });
+    }
+
+    pub fn repeated(&mut self, alike: bool) {
+        self.repeats += 1;
+        self.repeats_alike += usize::from(alike);
+    }
+
+    pub fn read(&mut self, channel_id: &str, reader: &str, seq: i64) {
+        let key = (channel_id.to_owned(), reader.to_owned());
+        let cursor = self.cursors.entry(key).or_default();
+        *cursor = seq.max(*cursor);
+    }
+
+    /// Channels, each with somebody who can see all of it.
+    pub fn channels(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.founders.iter().map(|(id, who)| (id.as_str(), who.as_str()))
+    }
+
+    pub fn channels_of(&self, user_id: &str) -> impl Iterator<Item = &str> {
+        let theirs = self.members.iter().filter(move |(_, m)| m.contains(user_id));
+        theirs.map(|(channel_id, _)| channel_id.as_str())
+    }
+
+    pub fn said_in<'a>(&'a self, channel_id: &'a str) -> impl Iterator<Item = &'a Said> {
+        self.said.iter().filter(move |said| said.channel_id == channel_id)
+    }
+
+    /// Messages times receivers: rows of the ledger, and pairs to push.
+    pub fn pairs(&self) -> usize {
+        self.said.iter().map(|said| said.receivers.len()).sum()
+    }
+
+    pub fn unread(&self, channel_id: &str, reader: &str) -> usize {
+        let unread = |said: &&Said| said.receivers.contains(reader) && !self.has_read(said, reader);
+        self.said_in(channel_id).filter(unread).count()
+    }
+
+    pub fn counts(&self, said: &Said) -> Counts {
+        let mut counts = Counts::default();
+        for receiver in &said.receivers {
+            if self.has_read(said, receiver) {
+                counts.read += 1;
+            } else if said.missed.contains(receiver) {
+                counts.unreceived += 1;
+            } else {
+                counts.received += 1;
+            }
+        }
+        counts
+    }
+
+    fn has_read(&self, said: &Said, reader: &str) -> bool {
+        let cursor = self.cursors.get(&(said.channel_id.clone(), reader.to_owned()));
+        cursor.is_some_and(|cursor| *cursor >= said.seq)
+    }
+}

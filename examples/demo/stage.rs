@@ -1,0 +1,298 @@
+//! The servers the story plays on, who calls them, and the books that are kept meanwhile.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::books::{Books, Counts};
+use crate::company::{self, Person};
+use crate::gateway::Process;
+use crate::support::gateway::SECRET;
+use crate::support::sandbox::POLL;
+use crate::support::{Client, Cluster, Reply, Service};
+use crate::tell;
+
+pub const DATABASE: &str = "demo";
+/// What is waited for has come by then, or the demo fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Dropped in this order.
+pub struct Stage {
+    pub service: Service,
+    pub gateway: Process,
+    pub cluster: Cluster,
+    pub people: Vec<Person>,
+    pub books: Books,
+    http: Client,
+}
+
+/// Somebody who calls.
+#[derive(Clone)]
+pub struct Caller {
+    pub user_id: String,
+    pub name: String,
+    pub client: Client,
+}
+
+impl Stage {
+    pub async fn open() -> Self {
+        tell::chapter("The parts, each a process of its own");
+        let binary = Service::binary_beside_us();
+        let cluster = Cluster::start();
+        cluster.create_database(DATABASE, None).await;
+        tell::note(&format!(
+            "PostgreSQL  port {}, its data in {}",
+            cluster.port(),
+            cluster.path().display()
+        ));
+        let gateway = Process::start();
+        tell::note(&format!(
+            "gateway     {}  pid {}",
+            gateway.push_url,
+            gateway.pid()
+        ));
+        let settings = [
+            ("database_url", cluster.url(DATABASE)),
+            ("callback_url", gateway.push_url.clone()),
+            ("callback_secrets", SECRET.to_owned()),
+            // Livelier than the defaults, so that nobody has to watch an outage for long. What a
+            // killed service had on the wire is leased for the callback's timeout and 20 s more.
+            ("callback_timeout_ms", "2000".to_owned()),
+            ("callback_retry_max_ms", "2000".to_owned()),
+            ("callback_breaker_probe_ms", "1000".to_owned()),
+        ];
+        let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let service = Service::start(&binary, &settings).await;
+        let pid = service.pid().expect("it runs");
+        tell::note(&format!(
+            "service     {}  pid {pid}, docs at {}/docs",
+            service.url(),
+            service.url()
+        ));
+        Self {
+            http: Client::anonymous(&service.api()),
+            service,
+            gateway,
+            cluster,
+            people: company::people(),
+            books: Books::default(),
+        }
+    }
+
+    /// The `n`th of the company, as the API gateway names them to us.
+    pub fn person(&self, n: usize) -> Caller {
+        let Person { user_id, name, .. } = self.people[n].clone();
+        let client = self.http.person(&user_id);
+        Caller {
+            user_id,
+            name,
+            client,
+        }
+    }
+
+    /// Anybody, just to look.
+    pub fn reader(&self, user_id: &str) -> Client {
+        self.http.person(user_id)
+    }
+
+    pub fn find(&self, user_id: &str) -> Caller {
+        let at = self.people.iter().position(|person| person.user_id == user_id);
+        self.person(at.expect("somebody of the company"))
+    }
+
+    /// A machine, by its role.
+    pub fn machine(&self, name: &str, role: &str) -> Caller {
+        let user_id = name.to_lowercase();
+        let client = self.http.person(&user_id).with_roles(&[role]);
+        Caller {
+            user_id,
+            name: format!("{name} ({role})"),
+            client,
+        }
+    }
+
+    /// Whoever holds this token.
+    pub fn bearer(&self, user_id: &str, name: &str, token: &str) -> Caller {
+        let client = self
+            .http
+            .clone()
+            .with_header("authorization", &format!("Bearer {token}"));
+        Caller {
+            user_id: user_id.to_owned(),
+            name: name.to_owned(),
+            client,
+        }
+    }
+
+    /// A text, told as a line of the chat.
+    pub async fn say(&mut self, who: &Caller, channel_id: &str, text: &str) -> Value {
+        let body = json!({"type": "text", "content": {"text": text}});
+        let path = format!("/channels/{channel_id}/messages");
+        let sent = who.client.post(&path, body).await.expect(201);
+        self.books.said(channel_id, &who.user_id, &sent);
+        tell::quote(&who.name, sent["seq"].as_i64().expect("a number"), text);
+        sent
+    }
+
+    /// Any message, told as the call that it is.
+    pub async fn send(&mut self, who: &Caller, channel_id: &str, message: Value) -> Value {
+        let call = format!("POST /channels/{channel_id}/messages");
+        let sent = who.call(&call, message, &["seq", "ms_id"]).await.expect(201);
+        self.books.said(channel_id, &who.user_id, &sent);
+        sent
+    }
+
+    /// Many texts by one bulk call; returns its reply.
+    pub async fn send_many(&mut self, who: &Caller, texts: &[(&str, String)]) -> Reply {
+        let message = |(channel_id, text): &(&str, String)| json!({"channel_id": channel_id, "type": "text", "content": {"text": text}});
+        let messages: Vec<Value> = texts.iter().map(message).collect();
+        let reply = who.client.post("/messages", json!(messages)).await;
+        let results = reply.clone().expect(200)["results"].take();
+        for ((channel_id, _), result) in texts.iter().zip(results.as_array().expect("results")) {
+            assert_eq!(result["status"], 201, "{result}");
+            self.books.said(channel_id, &who.user_id, result);
+        }
+        tell::call(
+            &who.name,
+            ("POST", "/messages"),
+            &json!(messages),
+            (&reply, &["results"]),
+        );
+        reply
+    }
+
+    /// A group of everybody in a team, founded by its first member. Returns both.
+    pub async fn team(&mut self, team: usize) -> (String, Caller) {
+        let mates: Vec<usize> = (0..self.people.len())
+            .filter(|n| self.people[*n].team == team)
+            .collect();
+        let founder = self.person(mates[0]);
+        let others: Vec<String> = mates[1..]
+            .iter()
+            .map(|n| self.people[*n].user_id.clone())
+            .collect();
+        let body = json!({"name": company::TEAMS[team].1, "members": others});
+        let group = founder.client.post("/groups", body).await.expect(201);
+        let channel_id = id(&group, "channel_id");
+        self.books.founded(&channel_id, &founder.user_id, &others);
+        (channel_id, founder)
+    }
+
+    /// Returns when the gateway has taken all that was said.
+    pub async fn all_pushed(&self) {
+        self.gateway.wait_for_pairs(self.books.pairs()).await;
+    }
+
+    /// What the service says of the ledger of one message.
+    pub async fn ledger(&self, who: &Caller, ms_id: &str) -> Counts {
+        let path = format!("/messages/{ms_id}/receipts?limit=1");
+        let ledger = who.client.get(&path).await.expect(200);
+        let count =
+            |name: &str| usize::try_from(ledger["counts"][name].as_u64().expect("a count")).expect("small");
+        Counts {
+            unreceived: count("unreceived"),
+            received: count("received"),
+            read: count("read"),
+        }
+    }
+
+    /// Returns when the ledger of one message is as the books say, and shows it.
+    pub async fn ledger_as_booked(&self, who: &Caller, ms_id: &str) {
+        let said = self
+            .books
+            .said
+            .iter()
+            .find(|said| said.ms_id == ms_id)
+            .expect("said before");
+        let expected = self.books.counts(said);
+        until("the ledger is as it should be", async || {
+            self.ledger(who, ms_id).await == expected
+        })
+        .await;
+        tell::bar(&expected);
+    }
+
+    /// The gateway's callback, as operators see it.
+    pub async fn callback(&self) -> Value {
+        let operator = self.machine("Ops", "admin");
+        operator.client.get("/callbacks").await.expect(200)["items"][0].take()
+    }
+
+    /// `im-push-gateway token create`: prints the call and returns the token.
+    pub fn create_token(&self, name: &str, user_id: &str) -> String {
+        let arguments = [
+            "token",
+            "create",
+            "--name",
+            name,
+            "--user-id",
+            user_id,
+            "--days",
+            "30",
+        ];
+        let binary: PathBuf = Service::binary_beside_us();
+        let output = Command::new(binary)
+            .args(arguments)
+            .env("IMPG_DATABASE_URL", self.cluster.url(DATABASE))
+            .output()
+            .expect("the service's binary runs");
+        let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let shown: String = said.chars().take(14).collect();
+        tell::note(&format!("$ im-push-gateway {}   → {shown}…", arguments.join(" ")));
+        said
+    }
+}
+
+impl Drop for Stage {
+    /// After a panic, what the service and the gateway had to say of it.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("\nthe end of the service's log:\n{}", self.service.log_tail());
+            eprintln!("\nthe end of the gateway's log:\n{}", self.gateway.log_tail());
+        }
+    }
+}
+
+impl Caller {
+    /// `METHOD /path`, shown with those fields of its answer.
+    pub async fn call(&self, call: &str, body: Value, shown: &[&str]) -> Reply {
+        let (method, path) = call.split_once(' ').expect("METHOD /path");
+        let known = Method::from_bytes(method.as_bytes()).expect("a method");
+        let sent = Some(body.clone()).filter(|body| !body.is_null());
+        let reply = self.client.try_call(known, path, sent).await;
+        let reply = reply.unwrap_or_else(|e| panic!("{call}: {e:?}"));
+        tell::call(&self.name, (method, path), &body, (&reply, shown));
+        reply
+    }
+
+    pub async fn get(&self, path: &str, shown: &[&str]) -> Value {
+        self.call(&format!("GET {path}"), Value::Null, shown)
+            .await
+            .expect(200)
+    }
+}
+
+/// A string of an answer.
+pub fn id(answer: &Value, name: &str) -> String {
+    answer[name]
+        .as_str()
+        .unwrap_or_else(|| panic!("no {name} in {answer}"))
+        .to_owned()
+}
+
+/// Looks until it is so.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}

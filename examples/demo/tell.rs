@@ -1,0 +1,316 @@
+//! How the story is told: aligned lines, in colours where a terminal shows them.
+
+use std::io::IsTerminal;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use crate::books::Counts;
+use crate::company;
+use crate::proof::Row;
+use crate::stage::Stage;
+use crate::support::Reply;
+
+/// Columns of a line, of whoever is calling, of a string inside JSON, and of a bar.
+const LINE: usize = 116;
+const CALLER: usize = 18;
+const STRING: usize = 34;
+/// What has no room beside a call stands below it, this far in.
+const INDENT: usize = 3 + CALLER + 1;
+/// Keys that come first in JSON, as one would write it.
+const FIRST: [&str; 6] = [
+    "client_id",
+    "channel_id",
+    "user_id",
+    "department_id",
+    "type",
+    "name",
+];
+const BAR: usize = 40;
+
+const BOLD: &str = "1";
+const DIM: &str = "2";
+const RED: &str = "31";
+const GREEN: &str = "32";
+const YELLOW: &str = "33";
+const CYAN: &str = "36";
+
+static COLOURS: LazyLock<bool> =
+    LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
+static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// Columns on a terminal: what East Asians write takes two.
+pub fn width(text: &str) -> usize {
+    let wide = |c: char| {
+        matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}' | '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}')
+    };
+    text.chars().map(|c| 1 + usize::from(wide(c))).sum()
+}
+
+pub fn pad(text: &str, columns: usize) -> String {
+    format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
+}
+
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut short = String::new();
+    for c in text.chars() {
+        if width(&short) + 3 > columns {
+            break;
+        }
+        short.push(c);
+    }
+    short + "…"
+}
+
+fn paint(colour: &str, text: &str) -> String {
+    if *COLOURS {
+        format!("\x1b[{colour}m{text}\x1b[0m")
+    } else {
+        text.to_owned()
+    }
+}
+
+pub fn seconds() -> f64 {
+    BEGAN.elapsed().as_secs_f64()
+}
+
+pub fn chapter(title: &str) {
+    let time = format!("{:.1} s", seconds());
+    let rule = "─".repeat(LINE.saturating_sub(width(title) + width(&time) + 6));
+    println!(
+        "\n{} {} {}",
+        paint(BOLD, &format!("── {title}")),
+        paint(DIM, &rule),
+        paint(DIM, &time)
+    );
+}
+
+pub fn note(text: &str) {
+    println!("   {text}");
+}
+
+/// A line of a chat.
+pub fn quote(speaker: &str, seq: i64, text: &str) {
+    let speaker = pad(&cut(speaker, CALLER), CALLER);
+    println!(
+        "   {} {} {text}",
+        paint(DIM, &format!("#{seq:<4}")),
+        paint(BOLD, &speaker)
+    );
+}
+
+/// A call and its answer, of which `shown` is shown.
+pub fn call(caller: &str, (method, path): (&str, &str), body: &Value, answer: (&Reply, &[&str])) {
+    let (reply, shown) = answer;
+    let mut line = format!(
+        "   {} {} {path}",
+        paint(BOLD, &pad(&cut(caller, CALLER), CALLER)),
+        paint(CYAN, method)
+    );
+    let mut used = INDENT + width(method) + 1 + width(path);
+    // What the line has no room for goes below.
+    let mut append = |text: &str, columns: usize| {
+        if used + 1 + columns > LINE {
+            line.push('\n');
+            line.push_str(&" ".repeat(INDENT));
+            used = INDENT + columns;
+        } else {
+            line.push(' ');
+            used += 1 + columns;
+        }
+        line.push_str(text);
+    };
+    if !body.is_null() {
+        let body = cut(&brief(body), LINE - INDENT);
+        append(&paint(DIM, &body), width(&body));
+    }
+    let fields: Vec<(String, String)> = shown.iter().map(|pointer| field(reply, pointer)).collect();
+    let columns = 5 + fields
+        .iter()
+        .map(|(name, value)| width(name) + width(value) + 3)
+        .sum::<usize>();
+    let fields: String = fields
+        .iter()
+        .map(|(name, value)| format!("  {} {value}", paint(DIM, name)))
+        .collect();
+    let colour = if reply.status < 300 { GREEN } else { YELLOW };
+    let status = paint(colour, &reply.status.to_string());
+    append(&format!("→ {status}{fields}"), columns);
+    println!("{line}");
+}
+
+/// The last word of a pointer into the answer, and what is there; of a list, how long it is.
+fn field(reply: &Reply, pointer: &str) -> (String, String) {
+    let name = pointer.rsplit('/').next().unwrap_or_default().to_owned();
+    let value = match reply.body.pointer(&format!("/{pointer}")) {
+        Some(Value::Array(items)) => format!("[{}]", items.len()),
+        Some(Value::String(text)) => text.clone(),
+        Some(value) => value.to_string(),
+        None => "none".to_owned(),
+    };
+    (name, value)
+}
+
+/// JSON for reading: long strings and lists are cut, and it says by how much.
+pub fn brief(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{}\"", cut(text, STRING)),
+        Value::Array(items) if items.len() > 3 => {
+            format!("[{}, …{} in all]", brief(&items[0]), items.len())
+        }
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(brief).collect();
+            format!("[{}]", items.join(","))
+        }
+        Value::Object(fields) => {
+            let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
+            let place = |key: &str| FIRST.iter().position(|first| *first == key);
+            fields.sort_by_key(|(key, _)| place(key).unwrap_or(FIRST.len()));
+            let fields = fields
+                .iter()
+                .map(|(key, value)| format!("\"{key}\":{}", brief(value)));
+            format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// The ledger of one message, as a bar.
+pub fn bar(counts: &Counts) {
+    let Counts {
+        unreceived,
+        received,
+        read,
+    } = *counts;
+    let all = (unreceived + received + read).max(1);
+    let part = |n: usize| (n * BAR).div_ceil(all);
+    // Few are still seen: the middle gives way.
+    let left = part(read);
+    let right = part(unreceived).min(BAR - left);
+    let drawn = [
+        "█".repeat(left),
+        "▓".repeat(BAR - left - right),
+        "░".repeat(right),
+    ]
+    .concat();
+    println!(
+        "   {} {}  ░ unreceived {unreceived:<4} ▓ received {received:<4} █ read {read}",
+        pad("the ledger", CALLER),
+        paint(CYAN, &drawn)
+    );
+}
+
+/// A page of `GET /conversations`.
+pub fn conversations(page: &Value) {
+    let heads = [
+        ("unread", 7),
+        ("conversation", 26),
+        ("last message", 58),
+        ("at (UTC)", 8),
+    ];
+    let line: Vec<String> = heads.iter().map(|(head, columns)| pad(head, *columns)).collect();
+    println!("   {}", paint(DIM, &line.join("  ")));
+    for entry in page["items"].as_array().expect("items") {
+        let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let last = format!(
+            "{}: {}",
+            text("/last_message/sender_name"),
+            preview(&entry["last_message"])
+        );
+        let unread = entry["unread_count"].as_i64().unwrap_or_default();
+        let unread = if unread > 0 {
+            format!("({unread})")
+        } else {
+            String::new()
+        };
+        let at = text("/last_message/server_time").get(11..19).unwrap_or_default();
+        println!(
+            "   {}  {}  {}  {at}",
+            paint(YELLOW, &pad(&unread, 7)),
+            pad(&cut(text("/name"), 26), 26),
+            pad(&cut(&last, 58), 58)
+        );
+    }
+}
+
+/// What a message says, in a line.
+pub fn preview(message: &Value) -> String {
+    let content = message.get("preview").unwrap_or(&message["content"]);
+    let text = |key: &str| content[key].as_str().unwrap_or_default();
+    match message["type"].as_str() {
+        Some("picture") => format!("[图片] {}", text("name")),
+        Some("file") => format!("[文件] {}", text("name")),
+        _ => text("text").to_owned(),
+    }
+}
+
+/// What was promised, and what is there.
+pub fn table(rows: &[Row]) {
+    let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| width(of(row))).max().unwrap_or_default();
+    let (promised, seen) = (widest(|row| row.promised), widest(|row| &row.seen));
+    let rule = "─".repeat(promised + seen + 12);
+    println!("   {}  {}  ok", pad("promised", promised), pad("seen", seen));
+    println!("   {}", paint(DIM, &rule));
+    for Row {
+        promised: promise,
+        seen: found,
+        ok,
+    } in rows
+    {
+        let verdict = if *ok {
+            paint(GREEN, "yes")
+        } else {
+            paint(RED, "NO")
+        };
+        println!("   {}  {}  {verdict}", pad(promise, promised), pad(found, seen));
+    }
+    println!("   {}", paint(DIM, &rule));
+}
+
+/// Where to look, now or with `DEMO=keep`.
+pub fn look_at(stage: &Stage, keep: bool) {
+    let (api, docs) = (stage.service.api(), format!("{}/docs", stage.service.url()));
+    let reader = &stage.people[0].user_id;
+    println!();
+    if keep {
+        note("Everything is left running; Ctrl-C stops it.");
+        note(&format!(
+            "what is served   {docs}   (the contract: {}/openapi.json)",
+            stage.service.url()
+        ));
+        note(&format!("metrics          {}", stage.service.metrics_url()));
+        note(&format!(
+            "the gateway      {}   PUT /mode '\"fails\"', PUT /offline '[\"{reader}\"]'",
+            stage.gateway.control_url
+        ));
+        note(&format!(
+            "the database     {}",
+            stage.cluster.url(crate::stage::DATABASE)
+        ));
+    } else {
+        note("All of it is being stopped. DEMO=keep make demo leaves it running, with the interface");
+        note(&format!(
+            "written up at /docs (here it was {docs}), to be called like this:"
+        ));
+    }
+    println!();
+    note(&format!("curl -H 'x-user-id: {reader}' {api}/conversations"));
+    note(&format!(
+        "curl -H 'x-user-id: {reader}' -H 'content-type: application/json' \\\n        -d '{{\"type\":\"direct\",\"members\":[\"{}\"]}}' {api}/channels",
+        stage.people[4].user_id
+    ));
+    note(&format!(
+        "curl -H 'x-user-id: ops' -H 'x-user-roles: admin' {api}/callbacks"
+    ));
+    println!();
+    note(&format!(
+        "x-user-id is what the API gateway in front sets: believed only from it (here: from 127.0.0.1). {} speaks by a token.",
+        company::OA_NAME
+    ));
+}

@@ -2,7 +2,8 @@
 //!
 //! One run, one server, one after the other, so that what else this machine does falls on both.
 //! `cargo bench --bench ledger -- a d` runs only those sections. Each has a database and a service
-//! process of its own. All timing is done before anything is asserted.
+//! process of its own. `BENCH_POSTGRES='key=value;…'` sets more of the server, to see why a figure is
+//! as it is (`session_preload_libraries=auto_explain;…`). All timing is done before anything is asserted.
 
 mod acks;
 mod conversations;
@@ -46,7 +47,10 @@ async fn run() {
     let begun = Instant::now();
     let sections: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     let wanted = |section: &str| sections.is_empty() || sections.iter().any(|s| s == section);
-    let cluster = Cluster::start_with(SERVER);
+    let profiling = std::env::var("BENCH_POSTGRES").unwrap_or_default();
+    let mut server = SERVER.to_vec();
+    server.extend(profiling.split(';').filter_map(|setting| setting.split_once('=')));
+    let cluster = Cluster::start_with(&server);
     let receiver = Receiver::start().await;
     let mut report = Report::default();
     let mut peak = PEAK_UNKNOWN;

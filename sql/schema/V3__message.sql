@@ -70,7 +70,7 @@ END $$;
 
 -- A send is known by its sender and client id, so that a repeat stores nothing new. Not
 -- partitioned by day (ids unique per day are not unique); pruned in small batches, found
--- by a BRIN index because rows arrive in order of ms_id.
+-- by a BRIN index because rows arrive in order of ms_id (what it has not summed up yet is read whole).
 CREATE TABLE t_im_client_id (
     sender    text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
@@ -78,7 +78,7 @@ CREATE TABLE t_im_client_id (
     digest    bytea NOT NULL,
     PRIMARY KEY (sender, client_id)
 );
-CREATE INDEX t_im_client_id_age ON t_im_client_id USING brin (ms_id) WITH (pages_per_range = 16);
+CREATE INDEX t_im_client_id_age ON t_im_client_id USING brin (ms_id) WITH (pages_per_range = 16, autosummarize = on);
 
 -- A message whose ledger rows are still to be written, in chunks of receivers in id order.
 -- While a channel has one, its later messages queue behind it.

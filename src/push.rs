@@ -224,6 +224,8 @@ impl Push {
     async fn settle(&self, attempt: &Attempt<'_>, answer: &Answer, now: OffsetDateTime) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
+        // Rows are locked in the order a nested loop meets them.
+        tx.batch_execute("SET LOCAL enable_hashjoin = off").await?;
         let lock = tx.prepare_cached(sql!("push/lock_batch")).await?;
         let batch = attempt.batch;
         let ours = tx

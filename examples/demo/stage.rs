@@ -61,6 +61,7 @@ impl Stage {
             // Livelier than the defaults, so that nobody has to watch an outage for long. What a
             // killed service had on the wire is leased for the callback's timeout and 20 s more.
             ("callback_timeout_ms", "2000".to_owned()),
+            ("callback_lease_margin_ms", "3000".to_owned()),
             ("callback_retry_max_ms", "2000".to_owned()),
             ("callback_breaker_probe_ms", "1000".to_owned()),
         ];

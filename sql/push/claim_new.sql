@@ -23,9 +23,10 @@ picked AS (
     WHERE place = 1 OR pairs <= $6::integer AND bytes <= $7::integer
 ),
 taken AS (
-    UPDATE t_im_push_queue q SET batch_id = $2
-    FROM picked WHERE q.queue_id = picked.queue_id
-    RETURNING q.queue_id
+    -- Not a join: planned while the queue is empty, it would read all of it for each row.
+    UPDATE t_im_push_queue SET batch_id = $2
+    WHERE queue_id = ANY (ARRAY(SELECT queue_id FROM picked))
+    RETURNING queue_id
 )
 INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at)
 SELECT $2, $1, $3, $4, $3 WHERE EXISTS (SELECT FROM taken)

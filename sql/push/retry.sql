@@ -3,11 +3,11 @@
 -- $1 batch id, $2 verdict by receiver, $3 the verdict of whoever is not named, $4 now
 -- $5 first wait in ms, $6 longest wait in ms, $7 jitter added, as a share, $8 give up after this many ms
 WITH again AS MATERIALIZED (
-    SELECT q.queue_id, array_agg(DISTINCT p.receiver) AS receivers, count(*) AS pairs
-    FROM t_im_push_queue q
-    JOIN v_im_push_pair p ON p.batch_id = q.batch_id AND p.queue_id = q.queue_id
-    WHERE q.batch_id = $1 AND coalesce($2::jsonb -> p.receiver ->> 0, $3::text) = 'retry'
-    GROUP BY q.queue_id
+    SELECT span.queue_id, array_agg(DISTINCT l.receiver) AS receivers, count(*) AS pairs
+    FROM v_im_push_span span
+    JOIN t_im_message_push l ON l.ms_id = span.ms_id AND l.receiver BETWEEN span.low AND span.high
+    WHERE span.batch_id = $1 AND coalesce($2::jsonb -> l.receiver ->> 0, $3::text) = 'retry'
+    GROUP BY span.queue_id
 ),
 timed AS (
     SELECT again.receivers AS again_receivers, again.pairs AS held, q.*,

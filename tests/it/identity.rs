@@ -258,80 +258,66 @@ fn signature_of(
     ]
 }
 
+/// What a request with these headers is answered with.
+async fn answered(
+    base: &str,
+    (method, path, body): (&str, &str, &'static str),
+    headers: Vec<(&'static str, String)>,
+) -> u16 {
+    let method = method.parse().unwrap();
+    let request = reqwest::Client::new()
+        .request(method, format!("{base}{path}"))
+        .body(body);
+    let request = request.header("content-type", "application/json");
+    let request = headers
+        .into_iter()
+        .fold(request, |r, (name, value)| r.header(name, value));
+    request.send().await.unwrap().status().as_u16()
+}
+
 #[tokio::test]
 async fn a_signature_covers_path_query_body_and_roles_of_a_real_request() {
     let settings = format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]");
     let app = app::TestApp::start_with(&settings).await;
-    let http = reqwest::Client::new();
-    let send = |method: reqwest::Method,
-                path: &'static str,
-                body: &'static str,
-                headers: Vec<(&'static str, String)>| {
-        let request = http.request(method, format!("{}{path}", app.base)).body(body);
-        let request = request.header("content-type", "application/json");
-        headers
-            .into_iter()
-            .fold(request, |r, (name, value)| r.header(name, value))
-            .send()
-    };
-    let (post, get) = (reqwest::Method::POST, reqwest::Method::GET);
     let changes = "/api/v1/directory/changes";
     let body = r#"{"users": [{"user_id": "a", "name": "A"}]}"#;
     let signed = || signature_of("POST", changes, body, "hr", "directory");
     let replayed = signed();
     assert_eq!(
-        send(post.clone(), changes, body, replayed.clone())
-            .await
-            .unwrap()
-            .status(),
+        answered(&app.base, ("POST", changes, body), replayed.clone()).await,
         200
     );
     assert_eq!(
-        send(post.clone(), changes, body, replayed)
-            .await
-            .unwrap()
-            .status(),
+        answered(&app.base, ("POST", changes, body), replayed).await,
         401,
-        "once"
+        "counts once"
     );
     let other = r#"{"users": [{"user_id": "a", "name": "B"}]}"#;
     assert_eq!(
-        send(post.clone(), changes, other, signed())
-            .await
-            .unwrap()
-            .status(),
+        answered(&app.base, ("POST", changes, other), signed()).await,
         401,
         "another body"
     );
     let mut promoted = signed();
     promoted[1].1 = "admin".to_owned();
     assert_eq!(
-        send(post, changes, body, promoted).await.unwrap().status(),
+        answered(&app.base, ("POST", changes, body), promoted).await,
         401,
         "other roles"
     );
     let list = "/api/v1/conversations?limit=5";
-    let signed = |path| signature_of("GET", path, "", "a", "");
-    assert_eq!(
-        send(get.clone(), list, "", signed(list)).await.unwrap().status(),
-        200
-    );
-    assert_eq!(
-        send(get.clone(), list, "", signed("/api/v1/conversations"))
-            .await
-            .unwrap()
-            .status(),
-        401,
-        "another query"
-    );
-    assert_eq!(
-        send(get, list, "", signed("/conversations?limit=5"))
-            .await
-            .unwrap()
-            .status(),
-        401,
-        "not the whole path"
-    );
+    for (path, status) in [
+        (list, 200),
+        ("/api/v1/conversations", 401),
+        ("/conversations?limit=5", 401),
+    ] {
+        let signed = signature_of("GET", path, "", "a", "");
+        assert_eq!(
+            answered(&app.base, ("GET", list, ""), signed).await,
+            status,
+            "signed as {path}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -58,6 +58,16 @@ impl Maintenance {
             metrics::gauge!("impg_push_backlog_age_seconds").set(age);
             metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);
         }
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("store/backlog")).await?;
+        let backlog = client.query_one(&statement, &[]).await?;
+        for (gauge, column) in [
+            ("impg_fanout_pending_messages", "fanouts"),
+            ("impg_receipts_pending", "receipts"),
+            ("impg_reads_pending", "reads"),
+        ] {
+            metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
+        }
         let pool = self.store.pool_status();
         metrics::gauge!("impg_database_connections", "state" => "open").set(pool.size as f64);
         metrics::gauge!("impg_database_connections", "state" => "idle").set(pool.available as f64);

@@ -82,6 +82,18 @@ fn describe() {
     );
     describe_counter!("impg_push_dead_batches_total", "Batches given up.");
     describe_gauge!(
+        "impg_fanout_pending_messages",
+        "Messages whose ledger rows are still to be written."
+    );
+    describe_gauge!(
+        "impg_receipts_pending",
+        "Receipts that wait for their ledger rows."
+    );
+    describe_gauge!(
+        "impg_reads_pending",
+        "Reads that are still to be written into the ledger."
+    );
+    describe_gauge!(
         "impg_push_backlog_pairs",
         "(message, receiver) pairs waiting to be pushed."
     );

@@ -53,6 +53,8 @@ struct Batch {
     epoch: i32,
     attempts: i32,
     created_at: OffsetDateTime,
+    /// Whether another batch may be waiting.
+    more: bool,
 }
 
 /// What is POSTed. The contract is `openapi/push-callback.yaml`.
@@ -127,8 +129,9 @@ impl Push {
         let Some(batch) = retrying(|| self.claim(now)).await? else {
             return Ok(Tick::Idle);
         };
-        // Where one batch was, another may be: one more worker looks.
-        self.wake.notify_one();
+        if batch.more {
+            self.wake.notify_one();
+        }
         let load = self.load(&batch).await?;
         let started = Instant::now();
         let answer = self
@@ -178,6 +181,7 @@ impl Push {
             epoch: row.get("epoch"),
             attempts: row.get("attempts"),
             created_at: row.get("created_at"),
+            more: row.get("more"),
         }))
     }
 

@@ -107,7 +107,10 @@ impl<'a> World<'a> {
     /// What autovacuum would have done by the time these tables had grown so. The others are as a
     /// new day's are: empty, and nobody has looked at them.
     pub async fn settle_down(&self) {
-        for statement in ["VACUUM ANALYZE t_im_user, t_im_channel, t_im_channel_user", "CHECKPOINT"] {
+        for statement in [
+            "VACUUM ANALYZE t_im_user, t_im_channel, t_im_channel_user",
+            "CHECKPOINT",
+        ] {
             self.sql.batch_execute(statement).await.expect(statement);
         }
     }

@@ -1,6 +1,7 @@
 -- Freezes and leases a new batch from the oldest queue rows, leaving out in-turn rows of
 -- channels that have one under way. The callback is locked by an earlier statement.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs
+-- more: whether it is full, so that another batch may be waiting
 WITH candidate AS MATERIALIZED (
     SELECT q.queue_id, q.pairs
     FROM t_im_push_queue q
@@ -12,7 +13,7 @@ WITH candidate AS MATERIALIZED (
     ORDER BY q.queue_id
     LIMIT $5::integer
 ),
-picked AS (
+picked AS MATERIALIZED (
     -- The first row always goes, whatever its size; then as many as fit.
     SELECT queue_id
     FROM (SELECT queue_id, pairs, sum(pairs) OVER (ORDER BY queue_id) AS total FROM candidate) AS summed
@@ -26,4 +27,6 @@ taken AS (
 )
 INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at)
 SELECT $2, $1, $3, $4, $3 WHERE EXISTS (SELECT FROM taken)
-RETURNING batch_id, epoch, attempts, created_at
+RETURNING batch_id, epoch, attempts, created_at,
+          (SELECT count(*) FROM candidate) > (SELECT count(*) FROM picked)
+          OR (SELECT count(*) FROM candidate) = $5::integer AS more

@@ -193,10 +193,11 @@ impl Push {
         let statement = client.prepare_cached(sql!("push/receivers")).await?;
         let rows = client.query(&statement, &[&batch.batch_id]).await?;
         drop(client);
-        let mut receivers_of: HashMap<i64, Vec<&str>> = rows
-            .iter()
-            .map(|row| (row.get("ms_id"), row.get("receivers")))
-            .collect();
+        let mut receivers_of: HashMap<i64, Vec<&str>> = HashMap::new();
+        for row in &rows {
+            let receivers: Vec<&str> = row.get("receivers");
+            receivers_of.entry(row.get("ms_id")).or_default().extend(receivers);
+        }
         let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         let mut pushed = Vec::with_capacity(messages.len());
         for row in &messages {

@@ -52,6 +52,8 @@ struct Batch {
     epoch: i32,
     attempts: i32,
     waited_ms: i64,
+    /// Whether another batch may be waiting.
+    more: bool,
 }
 
 /// What is POSTed. The contract is `openapi/push-callback.yaml`.
@@ -127,8 +129,9 @@ impl Push {
         let Some(batch) = retrying(|| self.claim(now)).await? else {
             return Ok(Tick::Idle);
         };
-        // Where one batch was, another may be: one more worker looks.
-        self.wake.notify_one();
+        if batch.more {
+            self.wake.notify_one();
+        }
         let load = self.load(&batch).await?;
         if load.receivers.is_empty() {
             // Mostly the lease ran out on the way here, and the next owner is done with the batch.
@@ -184,6 +187,7 @@ impl Push {
             epoch: row.get("epoch"),
             attempts: row.get("attempts"),
             waited_ms: row.get("waited_ms"),
+            more: row.get("more"),
         }))
     }
 
@@ -195,10 +199,14 @@ impl Push {
         let statement = client.prepare_cached(sql!("push/receivers")).await?;
         let rows = client.query(&statement, &[&batch.batch_id]).await?;
         drop(client);
-        let mut receivers_of: HashMap<i64, Vec<&str>> = rows
-            .iter()
-            .map(|row| (row.get("ms_id"), row.get("receivers")))
-            .collect();
+        let mut receivers_of: HashMap<i64, Vec<&str>> = HashMap::new();
+        for row in &rows {
+            let receivers: Vec<&str> = row.get("receivers");
+            receivers_of
+                .entry(row.get("ms_id"))
+                .or_default()
+                .extend(receivers);
+        }
         let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         let mut pushed = Vec::with_capacity(messages.len());
         for row in &messages {

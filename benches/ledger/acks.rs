@@ -15,7 +15,7 @@ use super::world::World;
 /// Members of the groups, the first to compare with and the last to be as fast.
 const MEMBERS: [i32; 3] = [2, 1_000, 100_000];
 /// Direct senders of the load behind, a tenth of the peak together.
-const BEHIND: usize = 16;
+const BEHIND: usize = 64;
 const SHARE_OF_PEAK: f64 = 0.1;
 /// Sends into the group that are timed, a second.
 const PROBES: f64 = 10.0;

@@ -74,7 +74,7 @@ async fn seed(world: &World<'_>) {
                UNION SELECT channel_id, 'u' || lpad((2 + (n * 7 + m * 13) % {CHANNELS})::text, 7, '0') \
                FROM made, generate_series(1, 18) AS m WHERE channel_type = 'group') AS member; \
          INSERT INTO t_im_message (ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content) \
-         SELECT im_first_ms_id(moment) + n % 4194304, channel_id, seq, moment, last_sender, seq, 'text', '{content}' \
+         SELECT im_first_ms_id(moment) + said.n % 4194304, channel_id, seq, moment, last_sender, seq, 'text', '{content}' \
          FROM (SELECT n, n / {CHANNELS} + 1 AS seq, n % {CHANNELS} + 1 AS place, \
                       date_trunc('day', now()) - interval '{DAYS} days' + interval '1 day' \
                           + n * (interval '{DAYS} days' - interval '1 day') / {MESSAGES} AS moment \

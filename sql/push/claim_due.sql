@@ -8,4 +8,4 @@ WHERE batch_id = (
     ORDER BY due_at
     LIMIT 1
     FOR UPDATE SKIP LOCKED)
-RETURNING batch_id, epoch, attempts, waited_ms
+RETURNING batch_id, epoch, attempts, waited_ms, true AS more

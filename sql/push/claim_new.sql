@@ -3,6 +3,7 @@
 -- message's, and where the clock has stepped back that may lie ahead, by different amounts.
 -- The callback is locked by an earlier statement.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs, $7 most bytes
+-- more: whether it is full, so that another batch may be waiting
 WITH candidate AS MATERIALIZED (
     SELECT q.queue_id, q.pairs, q.bytes
     FROM t_im_push_queue q
@@ -14,7 +15,7 @@ WITH candidate AS MATERIALIZED (
     ORDER BY q.queue_id
     LIMIT $5::integer
 ),
-picked AS (
+picked AS MATERIALIZED (
     -- The first row always goes, whatever its size; then those after it, until a bound is reached.
     SELECT queue_id
     FROM (SELECT queue_id, row_number() OVER in_order AS place,
@@ -30,4 +31,6 @@ taken AS (
 )
 INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at)
 SELECT $2, $1, $3, $4, $3 WHERE EXISTS (SELECT FROM taken)
-RETURNING batch_id, epoch, attempts, waited_ms
+RETURNING batch_id, epoch, attempts, waited_ms,
+          (SELECT count(*) FROM candidate) > (SELECT count(*) FROM picked)
+          OR (SELECT count(*) FROM candidate) = $5::integer AS more

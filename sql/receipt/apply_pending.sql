@@ -3,7 +3,9 @@
 WITH due AS MATERIALIZED (
     SELECT p.ms_id, p.receiver, p.received_at
     FROM t_im_receipt_pending p
-    JOIN t_im_message_push l ON l.ms_id = p.ms_id AND l.receiver = p.receiver
+    -- OFFSET 0: each waiting receipt looks for its row, not every row for a receipt.
+    CROSS JOIN LATERAL (
+        SELECT FROM t_im_message_push WHERE ms_id = p.ms_id AND receiver = p.receiver OFFSET 0) AS written
     ORDER BY p.ms_id, p.receiver
     LIMIT $1::integer
     FOR UPDATE OF p SKIP LOCKED

@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use deadpool_postgres::Object;
-use futures_util::future::BoxFuture;
-use postgres_types::Json;
+use deadpool_postgres::Client;
+use futures_util::future::{BoxFuture, try_join, try_join3};
+use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::error::SqlState;
+use tokio_postgres::{Row, Statement};
 
 use super::Content;
 use crate::config::Config;
@@ -315,25 +316,25 @@ impl Lane {
     /// One transaction, within a time. A connection that does not answer is thrown away: what
     /// became of its commit is unclear, and the client ids will tell.
     async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<Outcome>> {
-        let mut client = self.store.client().await?;
-        let committed = tokio::time::timeout(COMMIT_MAX, self.transact(&mut client, sends, held)).await;
-        committed.unwrap_or_else(|_| {
-            drop(Object::take(client));
-            Err(Error::unavailable("the database does not answer"))
-        })
+        let client = self.store.client().await?;
+        match tokio::time::timeout(COMMIT_MAX, self.transact(&client, sends, held)).await {
+            Ok(done) => done,
+            Err(_) => {
+                drop(Client::take(client));
+                Err(Error::unavailable("the database does not answer"))
+            }
+        }
     }
 
     /// If it fails, its locks are gone before anybody tries again.
     async fn transact(
         &self,
-        client: &mut Object,
+        client: &Client,
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
     ) -> Result<Vec<Outcome>> {
-        let tx = client.transaction().await?;
-        match self.place(&tx, sends, held).await {
+        match self.place(client, sends, held).await {
             Ok((outcomes, wakes)) => {
-                tx.commit().await?;
                 if wakes.deferred {
                     self.fanout.notify_one();
                 }
@@ -347,17 +348,18 @@ impl Lane {
                     .collect())
             }
             Err(e) => {
-                // Its own failure says nothing that `e` does not.
-                let _ = tx.rollback().await;
+                // Its own failure says nothing that `e` does not: then the connection is lost.
+                let _ = client.batch_execute("ROLLBACK").await;
                 Err(e)
             }
         }
     }
 
-    /// Several statements: lock, decide on a fresh snapshot, store.
+    /// Several statements: lock, decide on a fresh snapshot, store. Three round trips, as BEGIN
+    /// and COMMIT wait for nobody: on a busy machine each costs a turn of everybody's.
     async fn place(
         &self,
-        tx: &deadpool_postgres::Transaction<'_>,
+        client: &Client,
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
     ) -> Result<(Vec<Option<Outcome>>, Wakes)> {
@@ -367,17 +369,15 @@ impl Lane {
             .filter(|c| !held.contains(c))
             .collect();
         let channels: Vec<i64> = channels.into_iter().collect();
-        let statement = tx.prepare_cached(sql!("message/lock_channels")).await?;
-        let locked: HashSet<i64> = tx
-            .query(&statement, &[&channels])
-            .await?
-            .into_iter()
-            .map(|row| row.get(0))
-            .collect();
+        let statement = client.prepare_cached(sql!("message/lock_channels")).await?;
+        let lock: [&(dyn ToSql + Sync); 1] = [&channels];
+        let (begin, lock) = (client.batch_execute("BEGIN"), client.query(&statement, &lock));
+        let ((), locked) = try_join(begin, lock).await?;
+        let locked: HashSet<i64> = locked.into_iter().map(|row| row.get(0)).collect();
         // An unknown channel locks nothing, so only a look without a lock tells it from a held one.
         if locked.len() < channels.len() {
-            let statement = tx.prepare_cached(sql!("message/existing_channels")).await?;
-            let existing = tx.query(&statement, &[&channels]).await?;
+            let statement = client.prepare_cached(sql!("message/existing_channels")).await?;
+            let existing = client.query(&statement, &[&channels]).await?;
             held.extend(
                 existing
                     .iter()
@@ -389,15 +389,39 @@ impl Lane {
             .iter()
             .map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked))
             .collect();
-        let admitted = self.admit(tx, sends, &locked, &mut outcomes).await?;
-        let wakes = self.keep(tx, sends, &admitted, &mut outcomes).await?;
+        let admitted = self.admit(client, sends, &locked, &mut outcomes).await?;
+        let admitted_ones: HashSet<usize> = admitted.iter().map(|&(index, _)| index).collect();
+        let repeated: Vec<usize> = (0..sends.len())
+            .filter(|i| outcomes[*i].is_none() && !admitted_ones.contains(i))
+            .collect();
+        let statements = (
+            client.prepare_cached(sql!("message/store")).await?,
+            client.prepare_cached(sql!("message/repeated")).await?,
+        );
+        // Sent one behind the other: what is repeated may be stored by this very batch.
+        let (stored, repeats, ()) = try_join3(
+            self.keep(client, &statements.0, sends, &admitted),
+            repeats(client, &statements.1, sends, &repeated),
+            async { Ok(client.batch_execute("COMMIT").await?) },
+        )
+        .await?;
+        let wakes = Wakes {
+            deferred: stored.iter().any(|(_, _, deferred)| *deferred),
+            queued: stored.iter().any(|(_, _, deferred)| !deferred),
+        };
+        for (index, sent, _) in stored {
+            outcomes[index] = Some(Outcome::Done(Ok(sent)));
+        }
+        for (index, result) in repeats {
+            outcomes[index] = Some(Outcome::Done(result));
+        }
         Ok((outcomes, wakes))
     }
 
     /// Decides every send that is not locked out. Returns the admitted ones, `(index, ms_id)`.
     async fn admit(
         &self,
-        tx: &deadpool_postgres::Transaction<'_>,
+        client: &Client,
         sends: &[&Outgoing],
         locked: &HashSet<i64>,
         outcomes: &mut [Option<Outcome>],
@@ -413,8 +437,8 @@ impl Lane {
         let senders: Vec<&str> = open.iter().map(|&i| sends[i].sender.as_str()).collect();
         let client_ids: Vec<&str> = open.iter().map(|&i| sends[i].client_id.as_str()).collect();
         let digests: Vec<&[u8]> = open.iter().map(|&i| sends[i].digest.as_slice()).collect();
-        let statement = tx.prepare_cached(sql!("message/admit")).await?;
-        let rows = tx
+        let statement = client.prepare_cached(sql!("message/admit")).await?;
+        let rows = client
             .query(&statement, &[&channels, &senders, &client_ids, &digests])
             .await?;
         let mut admitted = Vec::new();
@@ -430,102 +454,80 @@ impl Lane {
         Ok(admitted)
     }
 
-    /// Stores the admitted sends, then looks up what the repeated ones repeat.
+    /// Stores the admitted sends. Returns each with its index and whether its rows are deferred.
     async fn keep(
         &self,
-        tx: &deadpool_postgres::Transaction<'_>,
+        client: &Client,
+        statement: &Statement,
         sends: &[&Outgoing],
         admitted: &[(usize, i64)],
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<Wakes> {
-        let mut wakes = Wakes {
-            deferred: false,
-            queued: false,
+    ) -> Result<Vec<(usize, Sent, bool)>> {
+        if admitted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of = |i: usize| sends[admitted[i].0];
+        let all = 0..admitted.len();
+        let ms_ids: Vec<i64> = admitted.iter().map(|(_, ms_id)| *ms_id).collect();
+        let channels: Vec<i64> = all.clone().map(|i| of(i).channel_id).collect();
+        let senders: Vec<&str> = all.clone().map(|i| of(i).sender.as_str()).collect();
+        let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
+        let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
+        let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
+        let parameters: [&(dyn ToSql + Sync); 11] = [
+            &ms_ids,
+            &channels,
+            &senders,
+            &types,
+            &contents,
+            &previews,
+            &self.inline_members,
+            &self.inline_rows,
+            &self.batch_pairs,
+            &self.callback,
+            &self.batch_bytes,
+        ];
+        let rows = client.query(statement, &parameters).await?;
+        let index_of: HashMap<i64, usize> = admitted.iter().map(|&(index, ms_id)| (ms_id, index)).collect();
+        let stored = |row: &Row| {
+            let sent = Sent {
+                ms_id: row.get("ms_id"),
+                seq: row.get("seq"),
+                server_time: row.get("server_time"),
+                repeated: false,
+            };
+            (index_of[&sent.ms_id], sent, row.get("deferred"))
         };
-        if !admitted.is_empty() {
-            let of = |i: usize| sends[admitted[i].0];
-            let all = 0..admitted.len();
-            let ms_ids: Vec<i64> = admitted.iter().map(|(_, ms_id)| *ms_id).collect();
-            let channels: Vec<i64> = all.clone().map(|i| of(i).channel_id).collect();
-            let senders: Vec<&str> = all.clone().map(|i| of(i).sender.as_str()).collect();
-            let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
-            let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
-            let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
-            let statement = tx.prepare_cached(sql!("message/store")).await?;
-            let rows = tx
-                .query(
-                    &statement,
-                    &[
-                        &ms_ids,
-                        &channels,
-                        &senders,
-                        &types,
-                        &contents,
-                        &previews,
-                        &self.inline_members,
-                        &self.inline_rows,
-                        &self.batch_pairs,
-                        &self.callback,
-                        &self.batch_bytes,
-                    ],
-                )
-                .await?;
-            let index_of: HashMap<i64, usize> =
-                admitted.iter().map(|&(index, ms_id)| (ms_id, index)).collect();
-            for row in rows {
-                let ms_id: i64 = row.get("ms_id");
-                let sent = Sent {
-                    ms_id,
-                    seq: row.get("seq"),
-                    server_time: row.get("server_time"),
-                    repeated: false,
-                };
-                if row.get("deferred") {
-                    wakes.deferred = true;
-                } else {
-                    wakes.queued = true;
-                }
-                outcomes[index_of[&ms_id]] = Some(Outcome::Done(Ok(sent)));
-            }
-        }
-        let repeated: Vec<usize> = (0..sends.len()).filter(|&i| outcomes[i].is_none()).collect();
-        if !repeated.is_empty() {
-            self.repeats(tx, sends, &repeated, outcomes).await?;
-        }
-        Ok(wakes)
+        Ok(rows.iter().map(stored).collect())
     }
+}
 
-    /// Answers repeats with what the first send stored, or refuses another body.
-    async fn repeats(
-        &self,
-        tx: &deadpool_postgres::Transaction<'_>,
-        sends: &[&Outgoing],
-        repeated: &[usize],
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<()> {
-        let senders: Vec<&str> = repeated.iter().map(|&i| sends[i].sender.as_str()).collect();
-        let client_ids: Vec<&str> = repeated.iter().map(|&i| sends[i].client_id.as_str()).collect();
-        let statement = tx.prepare_cached(sql!("message/repeated")).await?;
-        for row in tx.query(&statement, &[&senders, &client_ids]).await? {
-            let index = repeated[row.get::<_, i64>("ord") as usize - 1];
-            let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
-            outcomes[index] = Some(Outcome::Done(if same {
-                Ok(Sent {
-                    ms_id: row.get("ms_id"),
-                    seq: row.get("seq"),
-                    server_time: row.get("server_time"),
-                    // A repeat of ours, after an unclear commit, is the caller's first.
-                    repeated: !sends[index].client_id.starts_with(INNER_ID_MARK),
-                })
-            } else {
-                Err(Error::new(
-                    Kind::ClientIdReused,
-                    "this client id was used with another body",
-                ))
-            }));
-        }
-        Ok(())
+/// Answers repeats with what the first send stored, or refuses another body.
+async fn repeats(
+    client: &Client,
+    statement: &Statement,
+    sends: &[&Outgoing],
+    repeated: &[usize],
+) -> Result<Vec<(usize, Result<Sent>)>> {
+    if repeated.is_empty() {
+        return Ok(Vec::new());
     }
+    let senders: Vec<&str> = repeated.iter().map(|&i| sends[i].sender.as_str()).collect();
+    let client_ids: Vec<&str> = repeated.iter().map(|&i| sends[i].client_id.as_str()).collect();
+    let answer = |row: &Row| {
+        let index = repeated[row.get::<_, i64>("ord") as usize - 1];
+        let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
+        let sent = Sent {
+            ms_id: row.get("ms_id"),
+            seq: row.get("seq"),
+            server_time: row.get("server_time"),
+            // A repeat of ours, after an unclear commit, is the caller's first.
+            repeated: !sends[index].client_id.starts_with(INNER_ID_MARK),
+        };
+        let other_body = || Error::new(Kind::ClientIdReused, "this client id was used with another body");
+        (index, if same { Ok(sent) } else { Err(other_body()) })
+    };
+    let rows = client.query(statement, &[&senders, &client_ids]).await?;
+    Ok(rows.iter().map(answer).collect())
 }
 
 struct Wakes {

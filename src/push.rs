@@ -196,7 +196,10 @@ impl Push {
         let mut receivers_of: HashMap<i64, Vec<&str>> = HashMap::new();
         for row in &rows {
             let receivers: Vec<&str> = row.get("receivers");
-            receivers_of.entry(row.get("ms_id")).or_default().extend(receivers);
+            receivers_of
+                .entry(row.get("ms_id"))
+                .or_default()
+                .extend(receivers);
         }
         let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
         let mut pushed = Vec::with_capacity(messages.len());

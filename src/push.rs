@@ -249,7 +249,8 @@ impl Push {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         // Rows are locked in the order a nested loop meets them.
-        tx.batch_execute("SET LOCAL enable_hashjoin = off").await?;
+        tx.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+            .await?;
         let batch = attempt.batch;
         let ours = lock(&tx, batch).await?;
         match answer {

@@ -13,8 +13,7 @@ use super::support::{Cluster, Service};
 /// What everybody says: 60 characters, as people write.
 pub const CONTENT: &str = r#"{"text":"The minutes of this morning are on the board, please check."}"#;
 /// Of one database connection of the service; hand-made SQL gets the same.
-pub const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
-     SET enable_indexonlyscan = off; SET enable_mergejoin = off";
+pub const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
 /// Connections of the service, by its default.
 pub const POOL: &str = "16";
 /// Nothing left to write or to push.

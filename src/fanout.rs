@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::error::Result;
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::Store;
+use crate::store::{REPEATABLE, Store};
 
 /// Most messages whose rows one chunk writes.
 const MESSAGES_MAX: i32 = 256;
@@ -42,6 +42,7 @@ impl Fanout {
     pub async fn tick(&self) -> Result<Tick> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
+        tx.batch_execute(REPEATABLE).await?;
         let claim = tx.prepare_cached(sql!("fanout/claim")).await?;
         let Some(head) = tx.query_opt(&claim, &[]).await? else {
             return Ok(Tick::Idle);

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
@@ -22,10 +23,13 @@ use crate::delivery::{Verdict, Verdicts};
 use crate::error::{Error, Result};
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::{Store, retrying};
+use crate::store::{REPEATABLE, Store, retrying};
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
+/// While a batch is under way, the next one waits this long to grow: a batch costs two commits,
+/// however small. Nobody who sends waits for it.
+const LINGER: Duration = Duration::from_millis(10);
 /// Jitter added to waits, as a share of them.
 const JITTER: f64 = 0.25;
 
@@ -35,6 +39,25 @@ pub struct Push {
     callback: Arc<Callback>,
     limits: Limits,
     wake: Arc<Notify>,
+    /// Batches under way from this replica, and whether the last one claimed was full.
+    under_way: AtomicUsize,
+    full: AtomicBool,
+}
+
+/// Counts a batch from its claim to its end.
+struct UnderWay<'a>(&'a AtomicUsize);
+
+impl<'a> UnderWay<'a> {
+    fn begin(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 struct Limits {
@@ -117,11 +140,16 @@ impl Push {
             callback,
             limits,
             wake,
+            under_way: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
         }
     }
 
     /// Sends one batch, if one is due and the breaker lets it through.
     pub async fn tick(&self) -> Result<Tick> {
+        if self.under_way.load(Ordering::Relaxed) > 0 && !self.full.load(Ordering::Relaxed) {
+            tokio::time::sleep(LINGER).await;
+        }
         if let Gate::Open(_) = self.callback.gate() {
             return Ok(Tick::Idle);
         }
@@ -129,6 +157,8 @@ impl Push {
         let Some(batch) = retrying(|| self.claim(now)).await? else {
             return Ok(Tick::Idle);
         };
+        let _under_way = UnderWay::begin(&self.under_way);
+        self.full.store(batch.more, Ordering::Relaxed);
         if batch.more {
             self.wake.notify_one();
         }
@@ -163,6 +193,7 @@ impl Push {
     async fn claim(&self, now: OffsetDateTime) -> Result<Option<Batch>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
+        tx.batch_execute(REPEATABLE).await?;
         let until = now + self.limits.lease;
         let due = tx.prepare_cached(sql!("push/claim_due")).await?;
         let mut row = tx.query_opt(&due, &[&GATEWAY, &now, &until]).await?;

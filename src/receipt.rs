@@ -6,7 +6,7 @@ use crate::delivery::{Status, Verdict};
 use crate::error::{Error, Result};
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::{Store, retrying};
+use crate::store::{REPEATABLE, Store, retrying};
 
 /// Ranges of reads, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
@@ -262,13 +262,16 @@ pub async fn of_message(store: &Store, ms_id: i64, page: ReceiptsPage<'_>) -> Re
 /// The background pass: waiting receipts and reads kept as ranges go into the ledger rows.
 pub async fn tick(store: &Store) -> Result<Tick> {
     retrying(|| async {
-        let client = store.client().await?;
-        let statement = client.prepare_cached(sql!("receipt/apply_pending")).await?;
-        let applied = client.execute(&statement, &[&PENDING_STEP]).await?;
-        let statement = client.prepare_cached(sql!("receipt/write_reads")).await?;
-        let written = client
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        tx.batch_execute(REPEATABLE).await?;
+        let statement = tx.prepare_cached(sql!("receipt/apply_pending")).await?;
+        let applied = tx.execute(&statement, &[&PENDING_STEP]).await?;
+        let statement = tx.prepare_cached(sql!("receipt/write_reads")).await?;
+        let written = tx
             .query_one(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP])
             .await?;
+        tx.commit().await?;
         let spans: i64 = written.get("spans");
         let more = applied >= PENDING_STEP.unsigned_abs().into() || spans > 0;
         Ok(if more { Tick::More } else { Tick::Idle })

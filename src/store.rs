@@ -40,6 +40,9 @@ const CONTENTION_WAIT: Duration = Duration::from_millis(5);
 const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET synchronous_commit = on; SET timezone = 'UTC'; SET application_name = 'im-push-gateway'; \
      SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '10s'; SET statement_timeout = '60s'";
+/// For work that a crash of the server may take back, because it is simply done again: the log is
+/// written in order, so whatever is acknowledged later carries it along.
+pub const REPEATABLE: &str = "SET LOCAL synchronous_commit = off";
 /// Migrations may wait for each other and take their time.
 const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// A server that is gone is noticed after this long, not when TCP gives up.

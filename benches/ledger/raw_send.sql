@@ -40,8 +40,9 @@ ledger AS (
     FROM item i
     JOIN t_im_channel_user m ON m.channel_id = i.channel_id AND m.to_seq IS NULL AND m.user_id <> i.sender
 )
-INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, queued_at, due_at)
+INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, bytes,
+                             queued_at, due_at)
 SELECT 'raw', channel_id, max(last_seq - messages + 1), max(last_seq), min(ms_id), max(ms_id),
-       max(messages * (member_count - 1)), clock_timestamp(), clock_timestamp()
+       max(messages * (member_count - 1)), sum(pg_column_size(content)), clock_timestamp(), clock_timestamp()
 FROM item JOIN headed USING (channel_id)
 GROUP BY channel_id

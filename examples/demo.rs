@@ -64,11 +64,7 @@ async fn show() -> ExitCode {
     if keep {
         std::future::pending::<()>().await;
     }
-    if kept_all {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if kept_all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn interrupted() {

@@ -86,9 +86,7 @@ impl Api {
                     Err(_) => Error::new(Kind::Timeout, "").into_response(),
                 }
             }))
-            .layer(CatchPanicLayer::custom(|_| {
-                Error::internal("a handler panicked").into_response()
-            }))
+            .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
             .layer(from_fn(observe))
             .with_state(self)
     }
@@ -104,10 +102,7 @@ async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response
 
 async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
     let (mut parts, mut body) = request.into_parts();
-    let peer = parts
-        .extensions
-        .get::<ConnectInfo<SocketAddr>>()
-        .map(|info| info.0);
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let peer = peer.ok_or_else(|| Error::internal("the peer's address is missing"))?;
     let mut read = None;
     if api.identity.needs_body() {
@@ -115,10 +110,8 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
         read = Some(bytes.clone());
         body = Body::from(bytes);
     }
-    let target = parts
-        .extensions
-        .get::<axum::extract::OriginalUri>()
-        .map_or(&parts.uri, |original| &original.0);
+    let target =
+        parts.extensions.get::<axum::extract::OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let path_and_query = target.path_and_query().map_or("/", |p| p.as_str()).to_owned();
     let claimed = Claimed {
         peer,
@@ -136,11 +129,7 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
 async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = known_method(request.method());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", |m| m.as_str())
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
     let response = next.run(request).await;
     let status = response.status().as_u16();
     let took = started.elapsed();
@@ -148,30 +137,18 @@ async fn observe(request: Request, next: Next) -> Response {
     metrics::counter!("impg_http_requests_total", "route" => route.clone(), "method" => method,
         "status" => status.to_string())
     .increment(1);
-    tracing::debug!(
-        method,
-        route,
-        status,
-        took_ms = took.as_millis() as u64,
-        "answered"
-    );
+    tracing::debug!(method, route, status, took_ms = took.as_millis() as u64, "answered");
     response
 }
 
 /// A caller may invent methods; labels must not grow with them.
 fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    known
-        .into_iter()
-        .find(|name| *name == method.as_str())
-        .unwrap_or("other")
+    known.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
 /// The moment of a request. Domain functions are given it; this is the door it comes in by.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the one place where requests get their time"
-)]
+#[expect(clippy::disallowed_methods, reason = "the one place where requests get their time")]
 fn clock() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
@@ -193,9 +170,7 @@ impl FromRequestParts<Api> for Proven {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
         let caller = parts.extensions.get::<Caller>().cloned();
-        caller
-            .map(Self)
-            .ok_or_else(|| Error::new(Kind::Unauthenticated, "").into_response())
+        caller.map(Self).ok_or_else(|| Error::new(Kind::Unauthenticated, "").into_response())
     }
 }
 
@@ -214,9 +189,7 @@ impl FromRequestParts<Api> for Person {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Proven(caller) = Proven::from_request_parts(parts, api).await?;
         caller.require(Role::User).map_err(IntoResponse::into_response)?;
-        people::check_active(&api.store, &caller.user_id)
-            .await
-            .map_err(IntoResponse::into_response)?;
+        people::check_active(&api.store, &caller.user_id).await.map_err(IntoResponse::into_response)?;
         Ok(Self(caller))
     }
 }

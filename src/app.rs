@@ -79,12 +79,7 @@ impl App {
         let store = Store::new(&config)?;
         store.check_durable().await?;
         store.migrate(&config).await?;
-        Ok(Self {
-            config,
-            store,
-            identity,
-            callback,
-        })
+        Ok(Self { config, store, identity, callback })
     }
 
     /// Answers on `listener` until `stop`; then lets requests and batches under way end.
@@ -102,11 +97,7 @@ impl App {
         if let Some(endpoint) = metrics {
             tasks.spawn(serve_metrics(endpoint, stop_workers.clone()));
         }
-        let lanes = Lanes {
-            store: self.store.clone(),
-            fanout: wakes.fanout,
-            push: wakes.push.clone(),
-        };
+        let lanes = Lanes { store: self.store.clone(), fanout: wakes.fanout, push: wakes.push.clone() };
         let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
         tasks.tracker.close();
         let api = Api::new(Stages {
@@ -146,27 +137,15 @@ impl App {
             wakes.push.clone(),
             wakes.receipts.clone(),
         ));
-        tasks.spawn(schedule::run(
-            "fanout",
-            poll,
-            wakes.fanout.clone(),
-            stop.clone(),
-            move || {
-                let fanout = fanout.clone();
-                async move { fanout.tick().await }
-            },
-        ));
+        tasks.spawn(schedule::run("fanout", poll, wakes.fanout.clone(), stop.clone(), move || {
+            let fanout = fanout.clone();
+            async move { fanout.tick().await }
+        }));
         let store = self.store.clone();
-        tasks.spawn(schedule::run(
-            "receipts",
-            poll,
-            wakes.receipts.clone(),
-            stop.clone(),
-            move || {
-                let store = store.clone();
-                async move { receipt::tick(&store).await }
-            },
-        ));
+        tasks.spawn(schedule::run("receipts", poll, wakes.receipts.clone(), stop.clone(), move || {
+            let store = store.clone();
+            async move { receipt::tick(&store).await }
+        }));
         let maintenance = Arc::new(Maintenance {
             store: self.store.clone(),
             config: self.config.clone(),
@@ -186,25 +165,14 @@ impl App {
             tracing::warn!("callback_url is not set: nothing is pushed, statuses advance by receipts alone");
             return;
         };
-        let push = Push::new(
-            self.store.clone(),
-            callback.clone(),
-            &self.config,
-            wakes.push.clone(),
-        );
+        let push = Push::new(self.store.clone(), callback.clone(), &self.config, wakes.push.clone());
         let push = Arc::new(push);
         for _ in 0..self.config.callback_concurrency {
             let push = push.clone();
-            tasks.spawn(schedule::run(
-                "push",
-                poll,
-                wakes.push.clone(),
-                stop.clone(),
-                move || {
-                    let push = push.clone();
-                    async move { push.tick().await }
-                },
-            ));
+            tasks.spawn(schedule::run("push", poll, wakes.push.clone(), stop.clone(), move || {
+                let push = push.clone();
+                async move { push.tick().await }
+            }));
         }
     }
 }

@@ -31,11 +31,7 @@ pub enum Answer {
     /// A verdict for every receiver.
     Judged(Verdicts),
     /// Nobody got it: why, with the HTTP status if there was one, and how long to stay away.
-    Failed {
-        status: Option<u16>,
-        error: &'static str,
-        retry_after: Option<Duration>,
-    },
+    Failed { status: Option<u16>, error: &'static str, retry_after: Option<Duration> },
 }
 
 impl Answer {
@@ -101,17 +97,10 @@ impl Callback {
             .map_err(Error::internal)?;
         Ok(Some(Self {
             url,
-            secrets: config
-                .callback_secrets
-                .iter()
-                .map(decode_secret)
-                .collect::<Result<_>>()?,
+            secrets: config.callback_secrets.iter().map(decode_secret).collect::<Result<_>>()?,
             client,
             answer_max_bytes: config.callback_answer_max_bytes,
-            breaker: Mutex::new(Breaker {
-                failures: 0,
-                probe_at: None,
-            }),
+            breaker: Mutex::new(Breaker { failures: 0, probe_at: None }),
             breaker_failures: config.callback_breaker_failures.max(1),
             breaker_probe: config.callback_breaker_probe,
         }))
@@ -143,16 +132,8 @@ impl Callback {
         let status = response.status();
         if status != StatusCode::OK {
             let retry_after = retry_after(response.headers());
-            let error = if status.is_redirection() {
-                "redirect refused"
-            } else {
-                "not 200"
-            };
-            return Answer::Failed {
-                status: Some(status.as_u16()),
-                error,
-                retry_after,
-            };
+            let error = if status.is_redirection() { "redirect refused" } else { "not 200" };
+            return Answer::Failed { status: Some(status.as_u16()), error, retry_after };
         }
         match self.read_bounded(response).await {
             Ok(answer) => match judge(&answer, is_receiver) {
@@ -203,10 +184,7 @@ impl Callback {
         breaker.failures = breaker.failures.saturating_add(1);
         if breaker.failures >= self.breaker_failures {
             if breaker.probe_at.is_none() {
-                tracing::warn!(
-                    failures = breaker.failures,
-                    "callback does not answer, breaker opens"
-                );
+                tracing::warn!(failures = breaker.failures, "callback does not answer, breaker opens");
                 metrics::counter!("impg_callback_breaker_opened_total").increment(1);
             }
             breaker.probe_at = Some(Instant::now() + self.breaker_probe);
@@ -237,9 +215,7 @@ impl Callback {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.breaker.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
@@ -264,11 +240,7 @@ fn decode_secret(secret: &Secret) -> Result<Vec<u8>> {
     };
     let encoded = secret.expose().strip_prefix(SECRET_MARK).ok_or_else(refuse)?;
     let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| refuse())?;
-    if bytes.len() < SECRET_MIN_BYTES {
-        Err(refuse())
-    } else {
-        Ok(bytes)
-    }
+    if bytes.len() < SECRET_MIN_BYTES { Err(refuse()) } else { Ok(bytes) }
 }
 
 /// Only the form in seconds counts (RFC 9110, 10.2.3), and it can only delay.
@@ -278,11 +250,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn failed(status: Option<u16>, error: &'static str) -> Answer {
-    Answer::Failed {
-        status,
-        error,
-        retry_after: None,
-    }
+    Answer::Failed { status, error, retry_after: None }
 }
 
 /// Names the failure without what it may quote (addresses, bodies).

@@ -116,11 +116,7 @@ pub async fn open_direct(
     other: &str,
     now: OffsetDateTime,
 ) -> Result<(i64, bool)> {
-    let (low, high) = if caller < other {
-        (caller, other)
-    } else {
-        (other, caller)
-    };
+    let (low, high) = if caller < other { (caller, other) } else { (other, caller) };
     // An upgrade in between frees the pair: then it is created after all.
     loop {
         if let Some(found) = find_direct(store, low, high).await? {
@@ -138,10 +134,7 @@ pub async fn open_direct(
 async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>> {
     let client = store.client().await?;
     let find = client.prepare_cached(sql!("channel/find_direct")).await?;
-    Ok(client
-        .query_opt(&find, &[&low, &high])
-        .await?
-        .map(|row| row.get(0)))
+    Ok(client.query_opt(&find, &[&low, &high]).await?.map(|row| row.get(0)))
 }
 
 /// A new group owned by `caller`. All its members are there when it is.
@@ -157,12 +150,7 @@ pub async fn create_group(
     check_newcomers_see(group.newcomers_see.as_deref())?;
     check_users(store, &group.members, "/members").await?;
     let mut seen = HashSet::from([caller]);
-    let members: Vec<&str> = group
-        .members
-        .iter()
-        .map(String::as_str)
-        .filter(|m| seen.insert(m))
-        .collect();
+    let members: Vec<&str> = group.members.iter().map(String::as_str).filter(|m| seen.insert(m)).collect();
     if members.len() >= most_members as usize {
         return Err(too_many(most_members, "/members"));
     }
@@ -170,33 +158,15 @@ pub async fn create_group(
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("channel/create_group")).await?;
     let row = client
-        .query_one(
-            &statement,
-            &[
-                &caller,
-                &group.name,
-                &group.picture,
-                &newcomers_see,
-                &members,
-                &now,
-            ],
-        )
+        .query_one(&statement, &[&caller, &group.name, &group.picture, &newcomers_see, &members, &now])
         .await?;
     Ok(row.get(0))
 }
 
 /// Changes a group's name, picture, announcement or what newcomers see. Owner and admins only.
 pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change) -> Result<()> {
-    check_label(
-        "/name",
-        change.name.as_ref().and_then(Option::as_deref),
-        NAME_MAX_CHARS,
-    )?;
-    check_label(
-        "/picture",
-        change.picture.as_ref().and_then(Option::as_deref),
-        PICTURE_MAX_CHARS,
-    )?;
+    check_label("/name", change.name.as_ref().and_then(Option::as_deref), NAME_MAX_CHARS)?;
+    check_label("/picture", change.picture.as_ref().and_then(Option::as_deref), PICTURE_MAX_CHARS)?;
     check_length(
         "/announcement",
         change.announcement.as_ref().and_then(Option::as_deref),
@@ -274,20 +244,13 @@ async fn count_newcomers(store: &Store, channel_id: i64, users: &[String]) -> Re
 }
 
 async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
-    let Joiners {
-        users,
-        most_members,
-        now,
-    } = joiners;
+    let Joiners { users, most_members, now } = joiners;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_open()?;
     let statement = tx.prepare_cached(sql!("channel/join")).await?;
-    let joined: i64 = tx
-        .query_one(&statement, &[&channel_id, &users, &now])
-        .await?
-        .get("joined");
+    let joined: i64 = tx.query_one(&statement, &[&channel_id, &users, &now]).await?.get("joined");
     if joined > 0 && !place.is_group {
         let statement = tx.prepare_cached(sql!("channel/upgrade")).await?;
         tx.execute(&statement, &[&channel_id, &caller]).await?;
@@ -332,10 +295,7 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_group()?;
     if place.role == "owner" && place.member_count > 1 && !place.dissolved {
-        return Err(Error::new(
-            Kind::Conflict,
-            "the owner must hand the group over before leaving",
-        ));
+        return Err(Error::new(Kind::Conflict, "the owner must hand the group over before leaving"));
     }
     if place.member_count == 1 && !place.dissolved {
         end(&tx, channel_id, now).await?;
@@ -379,10 +339,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
     match member_role(&tx, channel_id, user).await?.as_deref() {
         None => return Err(Error::not_found("no such member")),
         Some("owner") => {
-            return Err(Error::new(
-                Kind::Conflict,
-                "the owner's role goes by handing over",
-            ));
+            return Err(Error::new(Kind::Conflict, "the owner's role goes by handing over"));
         }
         Some(_) => {}
     }
@@ -425,11 +382,7 @@ impl Place {
     }
 
     fn must_be_open(&self) -> Result<()> {
-        if self.dissolved {
-            Err(Error::new(Kind::ChannelDissolved, ""))
-        } else {
-            Ok(())
-        }
+        if self.dissolved { Err(Error::new(Kind::ChannelDissolved, "")) } else { Ok(()) }
     }
 
     fn must_manage(&self) -> Result<()> {
@@ -437,10 +390,7 @@ impl Place {
         self.must_be_open()?;
         match self.role.as_str() {
             "owner" | "admin" => Ok(()),
-            _ => Err(Error::new(
-                Kind::Forbidden,
-                "only the owner and admins of the group may do this",
-            )),
+            _ => Err(Error::new(Kind::Forbidden, "only the owner and admins of the group may do this")),
         }
     }
 
@@ -449,10 +399,7 @@ impl Place {
         self.must_be_open()?;
         match self.role.as_str() {
             "owner" => Ok(()),
-            _ => Err(Error::new(
-                Kind::Forbidden,
-                "only the owner of the group may do this",
-            )),
+            _ => Err(Error::new(Kind::Forbidden, "only the owner of the group may do this")),
         }
     }
 }
@@ -461,13 +408,8 @@ async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Pla
     let statement = tx.prepare_cached(sql!("channel/lock")).await?;
     // A caller who joins or leaves meanwhile is judged by the rows before the wait, so the
     // place is read again once the lock is held.
-    tx.query_opt(&statement, &[&channel_id, &caller])
-        .await?
-        .ok_or_else(no_channel)?;
-    let row = tx
-        .query_opt(&statement, &[&channel_id, &caller])
-        .await?
-        .ok_or_else(no_channel)?;
+    tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
+    let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     Ok(Place {
         is_group: row.get::<_, &str>("channel_type") == "group",
         owner: row.get("owner"),
@@ -479,10 +421,7 @@ async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Pla
 
 async fn member_role(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<Option<String>> {
     let statement = tx.prepare_cached(sql!("channel/member_role")).await?;
-    Ok(tx
-        .query_opt(&statement, &[&channel_id, &user])
-        .await?
-        .map(|row| row.get(0)))
+    Ok(tx.query_opt(&statement, &[&channel_id, &user]).await?.map(|row| row.get(0)))
 }
 
 async fn part(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> {
@@ -507,10 +446,7 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
         None => Ok(()),
         Some(row) => {
             let position: i64 = row.get(0);
-            Err(Error::field(
-                format!("{at}/{position}"),
-                "the directory does not know this user as active",
-            ))
+            Err(Error::field(format!("{at}/{position}"), "the directory does not know this user as active"))
         }
     }
 }

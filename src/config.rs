@@ -136,9 +136,7 @@ impl<'de> Deserialize<'de> for Secret {
             Ok(Scalar::Whole(n)) => Ok(Self(n.to_string())),
             Ok(Scalar::Signed(n)) => Ok(Self(n.to_string())),
             Ok(Scalar::Flag(flag)) => Ok(Self(flag.to_string())),
-            Err(_) => Err(serde::de::Error::custom(
-                "a secret must be text; put it in quotes",
-            )),
+            Err(_) => Err(serde::de::Error::custom("a secret must be text; put it in quotes")),
         }
     }
 }
@@ -202,27 +200,15 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
         let rules = [
-            (
-                self.database_url.expose().is_empty(),
-                "database_url is not set (IMPG_DATABASE_URL)",
-            ),
+            (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
             (
                 self.database_pool_size < self.send_lanes + 2,
                 "database_pool_size must be at least send_lanes + 2",
             ),
             (self.send_lanes == 0, "send_lanes must be at least 1"),
-            (
-                self.send_batch == 0 || self.send_queue == 0,
-                "send_batch and send_queue must be at least 1",
-            ),
-            (
-                self.fanout_chunk_rows == 0,
-                "fanout_chunk_rows must be at least 1",
-            ),
-            (
-                self.callback_concurrency == 0,
-                "callback_concurrency must be at least 1",
-            ),
+            (self.send_batch == 0 || self.send_queue == 0, "send_batch and send_queue must be at least 1"),
+            (self.fanout_chunk_rows == 0, "fanout_chunk_rows must be at least 1"),
+            (self.callback_concurrency == 0, "callback_concurrency must be at least 1"),
             (
                 self.callback_batch_pairs == 0
                     || self.callback_batch_rows == 0
@@ -255,47 +241,20 @@ impl Config {
         let days = |days: u32| days > DAYS_MAX;
         refuse_broken(&[
             (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
-            (
-                zero(self.request_timeout),
-                "request_timeout_ms must be 1 ms to a day",
-            ),
+            (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
             (zero(self.poll), "poll_ms must be 1 ms to a day"),
-            (
-                zero(self.callback_timeout),
-                "callback_timeout_ms must be 1 ms to a day",
-            ),
-            (
-                zero(self.callback_lease_margin),
-                "callback_lease_margin_ms must be 1 ms to a day",
-            ),
-            (
-                zero(self.callback_retry_base),
-                "callback_retry_base_ms must be 1 ms to a day",
-            ),
-            (
-                zero(self.callback_retry_max),
-                "callback_retry_max_ms must be 1 ms to a day",
-            ),
-            (
-                zero(self.callback_breaker_probe),
-                "callback_breaker_probe_ms must be 1 ms to a day",
-            ),
+            (zero(self.callback_timeout), "callback_timeout_ms must be 1 ms to a day"),
+            (zero(self.callback_lease_margin), "callback_lease_margin_ms must be 1 ms to a day"),
+            (zero(self.callback_retry_base), "callback_retry_base_ms must be 1 ms to a day"),
+            (zero(self.callback_retry_max), "callback_retry_max_ms must be 1 ms to a day"),
+            (zero(self.callback_breaker_probe), "callback_breaker_probe_ms must be 1 ms to a day"),
             (
                 self.callback_retry_max < self.callback_retry_base,
                 "callback_retry_max_ms is below callback_retry_base_ms",
             ),
-            (
-                days(self.callback_keep_days),
-                "callback_keep_days must be at most 3650",
-            ),
-            (
-                days(self.client_id_keep_days),
-                "client_id_keep_days must be at most 3650",
-            ),
-            (
-                self.partitions_ahead_days > PARTITIONS_AHEAD_MAX,
-                "partitions_ahead_days must be at most 60",
-            ),
+            (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
+            (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
+            (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),
             (
                 self.inline_members > self.callback_batch_pairs,
                 "inline_members must not exceed callback_batch_pairs: a batch takes whole messages",
@@ -333,11 +292,8 @@ fn list<'de, D: Deserializer<'de>, T: From<String> + Deserialize<'de>>(de: D) ->
     }
     Ok(match Either::deserialize(de)? {
         Either::Many(values) => values,
-        Either::One(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|s| !s.is_empty())
-            .map(|s| T::from(s.to_owned()))
-            .collect(),
+        Either::One(text) => {
+            text.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| T::from(s.to_owned())).collect()
+        }
     })
 }

@@ -60,22 +60,16 @@ pub async fn list(
     let channel_id = place.as_ref().map(|p| p.channel_id);
     let changed_after = place.as_ref().map(|p| p.read_at - COMMIT_LAG);
     let rows = client
-        .query(
-            &statement,
-            &[&caller, &unread, &sorted_at, &channel_id, &changed_after, &limit],
-        )
+        .query(&statement, &[&caller, &unread, &sorted_at, &channel_id, &changed_after, &limit])
         .await?;
     // Entries that changed come on top of the page; the page itself is what lies below the place.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();
-    let next = below
-        .last()
-        .filter(|_| below.len() as i64 == limit)
-        .map(|row| Place {
-            unread: row.get::<_, i64>("unread_count") > 0,
-            sorted_at: row.get("sorted_at"),
-            channel_id: row.get("channel_id"),
-            read_at: row.get("now"),
-        });
+    let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| Place {
+        unread: row.get::<_, i64>("unread_count") > 0,
+        sorted_at: row.get("sorted_at"),
+        channel_id: row.get("channel_id"),
+        read_at: row.get("now"),
+    });
     Ok((rows.iter().map(conversation).collect(), next))
 }
 

@@ -23,9 +23,7 @@ impl Status {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Unreceived, Self::Received, Self::Read]
-            .into_iter()
-            .find(|s| s.as_str() == text)
+        [Self::Unreceived, Self::Received, Self::Read].into_iter().find(|s| s.as_str() == text)
     }
 
     /// As the ledger stores it.
@@ -86,9 +84,7 @@ pub struct Verdicts {
 
 impl Verdicts {
     pub fn of(&self, receiver: &str) -> Verdict {
-        self.named
-            .get(receiver)
-            .map_or(self.rest, |(verdict, _)| *verdict)
+        self.named.get(receiver).map_or(self.rest, |(verdict, _)| *verdict)
     }
 
     /// `{"u1": ["received"], "u2": ["rejected", "reason"]}`, as the settling statements take it.
@@ -160,38 +156,15 @@ struct Rejected {
 /// twice gets the more cautious verdict.
 pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
     let (received, rest, others) = match serde_json::from_slice(body).ok()? {
-        Answer::All(All {
-            received: Everybody::All,
-            except,
-        }) => (Vec::new(), Verdict::Received, except),
-        Answer::Lists(Lists {
-            received,
-            offline,
-            retry,
-            rejected,
-        }) => (
-            received,
-            Verdict::Retry,
-            Others {
-                offline,
-                retry,
-                rejected,
-            },
-        ),
+        Answer::All(All { received: Everybody::All, except }) => (Vec::new(), Verdict::Received, except),
+        Answer::Lists(Lists { received, offline, retry, rejected }) => {
+            (received, Verdict::Retry, Others { offline, retry, rejected })
+        }
     };
     let plain = |verdict| move |receiver: String| (receiver, verdict, None);
     let rejected = |r: Rejected| {
-        let reason: String = r
-            .reason
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(REASON_MAX_CHARS)
-            .collect();
-        (
-            r.receiver,
-            Verdict::Rejected,
-            Some(reason).filter(|reason| !reason.is_empty()),
-        )
+        let reason: String = r.reason.chars().filter(|c| !c.is_control()).take(REASON_MAX_CHARS).collect();
+        (r.receiver, Verdict::Rejected, Some(reason).filter(|reason| !reason.is_empty()))
     };
     // Later entries win: from the most hopeful verdict to the most cautious.
     let said = received
@@ -200,11 +173,7 @@ pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts
         .chain(others.rejected.into_iter().map(rejected))
         .chain(others.offline.into_iter().map(plain(Verdict::Offline)))
         .chain(others.retry.into_iter().map(plain(Verdict::Retry)));
-    let mut verdicts = Verdicts {
-        named: HashMap::new(),
-        rest,
-        unknown: 0,
-    };
+    let mut verdicts = Verdicts { named: HashMap::new(), rest, unknown: 0 };
     for (receiver, verdict, reason) in said {
         if is_receiver(&receiver) {
             verdicts.named.insert(receiver, (verdict, reason));
@@ -220,9 +189,7 @@ mod tests {
     use super::*;
 
     fn judged(body: &str) -> Option<Verdicts> {
-        judge(body.as_bytes(), |receiver| {
-            ["u1", "u2", "u3", "u4"].contains(&receiver)
-        })
+        judge(body.as_bytes(), |receiver| ["u1", "u2", "u3", "u4"].contains(&receiver))
     }
 
     #[test]

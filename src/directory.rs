@@ -69,10 +69,9 @@ pub async fn apply(
         match check_user(&user) {
             Err(reason) => applied.problems.push((format!("/users/{position}"), reason)),
             Ok(()) if !seen.insert(user.user_id.clone()) => {
-                applied.problems.push((
-                    format!("/users/{position}"),
-                    "the same user_id came before".to_owned(),
-                ));
+                applied
+                    .problems
+                    .push((format!("/users/{position}"), "the same user_id came before".to_owned()));
             }
             Ok(()) => good.push((position, user)),
         }
@@ -82,9 +81,7 @@ pub async fn apply(
         applied.users += step.len() - misplaced.len();
         for position in misplaced {
             let pointer = format!("/users/{}/department_id", step[position].0);
-            applied
-                .problems
-                .push((pointer, "there is no such department".to_owned()));
+            applied.problems.push((pointer, "there is no such department".to_owned()));
         }
     }
     Ok(applied)
@@ -131,9 +128,7 @@ async fn apply_departments(
     for (position, department) in told {
         match check_department(&department) {
             Ok(()) => good.push((position, department)),
-            Err(reason) => applied
-                .problems
-                .push((format!("/departments/{position}"), reason)),
+            Err(reason) => applied.problems.push((format!("/departments/{position}"), reason)),
         }
     }
     if good.is_empty() {
@@ -154,12 +149,8 @@ async fn upsert_departments(store: &Store, told: &[(usize, Department)]) -> Resu
     let tx = client.transaction().await?;
     lock(&tx).await?;
     let statement = tx.prepare_cached(sql!("directory/departments")).await?;
-    let mut parents: HashMap<String, Option<String>> = tx
-        .query(&statement, &[])
-        .await?
-        .into_iter()
-        .map(|row| (row.get(0), row.get(1)))
-        .collect();
+    let mut parents: HashMap<String, Option<String>> =
+        tx.query(&statement, &[]).await?.into_iter().map(|row| (row.get(0), row.get(1))).collect();
     let mut children: HashMap<&str, Vec<usize>> = HashMap::new();
     let mut ready = VecDeque::new();
     for (index, (_, department)) in told.iter().enumerate() {
@@ -172,14 +163,7 @@ async fn upsert_departments(store: &Store, told: &[(usize, Department)]) -> Resu
     let statement = tx.prepare_cached(sql!("directory/upsert_department")).await?;
     while let Some(index) = ready.pop_front() {
         placed.insert(index);
-        let (
-            position,
-            Department {
-                department_id,
-                name,
-                parent_id,
-            },
-        ) = &told[index];
+        let (position, Department { department_id, name, parent_id }) = &told[index];
         if lies_below(parent_id.as_deref(), department_id, &parents) {
             skipped.push(*position);
             continue;
@@ -190,10 +174,7 @@ async fn upsert_departments(store: &Store, told: &[(usize, Department)]) -> Resu
     }
     tx.commit().await?;
     skipped.extend(
-        told.iter()
-            .enumerate()
-            .filter(|(i, _)| !placed.contains(i))
-            .map(|(_, (position, _))| *position),
+        told.iter().enumerate().filter(|(i, _)| !placed.contains(i)).map(|(_, (position, _))| *position),
     );
     skipped.sort_unstable();
     Ok(skipped)
@@ -202,9 +183,7 @@ async fn upsert_departments(store: &Store, told: &[(usize, Department)]) -> Resu
 /// Whether `start` is `ancestor` or lies below it. A tree is never deeper than it has members.
 fn lies_below(start: Option<&str>, ancestor: &str, parents: &HashMap<String, Option<String>>) -> bool {
     let up = |at: &&str| parents.get(*at).and_then(Option::as_deref);
-    std::iter::successors(start, up)
-        .take(parents.len() + 1)
-        .any(|department| department == ancestor)
+    std::iter::successors(start, up).take(parents.len() + 1).any(|department| department == ancestor)
 }
 
 /// A user id names a person in headers and lists: no control characters, commas or outer blanks,

@@ -19,23 +19,14 @@ pub async fn list(store: &Store) -> Result<Vec<Emoji>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("emoji/list")).await?;
     let rows = client.query(&statement, &[]).await?;
-    Ok(rows
-        .iter()
-        .map(|row| Emoji {
-            emoji_id: row.get(0),
-            address: row.get(1),
-        })
-        .collect())
+    Ok(rows.iter().map(|row| Emoji { emoji_id: row.get(0), address: row.get(1) }).collect())
 }
 
 /// Adds an emoji, or gives it another address.
 pub async fn put(store: &Store, emoji: &Emoji) -> Result<()> {
     let shaped = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !(1..=ID_MAX_CHARS).contains(&emoji.emoji_id.len()) || !emoji.emoji_id.chars().all(shaped) {
-        return Err(Error::parameter(
-            "emoji_id",
-            "must have 1 to 64 of A–Z a–z 0–9 _ -",
-        ));
+        return Err(Error::parameter("emoji_id", "must have 1 to 64 of A–Z a–z 0–9 _ -"));
     }
     let chars = emoji.address.chars().count();
     if chars == 0 || chars > ADDRESS_MAX_CHARS || emoji.address.chars().any(char::is_control) {
@@ -46,9 +37,7 @@ pub async fn put(store: &Store, emoji: &Emoji) -> Result<()> {
     }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("emoji/put")).await?;
-    client
-        .execute(&statement, &[&emoji.emoji_id, &emoji.address])
-        .await?;
+    client.execute(&statement, &[&emoji.emoji_id, &emoji.address]).await?;
     Ok(())
 }
 

@@ -36,31 +36,21 @@ impl Kind {
             Self::InvalidField => (422, "invalid-field", "A field of the body cannot be accepted"),
             Self::InvalidParameter => (400, "invalid-parameter", "A parameter cannot be accepted"),
             Self::Unauthenticated => (401, "unauthenticated", "The caller is not proven"),
-            Self::UnknownUser => (
-                403,
-                "unknown-user",
-                "The directory does not know the caller, or they have left",
-            ),
+            Self::UnknownUser => {
+                (403, "unknown-user", "The directory does not know the caller, or they have left")
+            }
             Self::Forbidden => (403, "forbidden", "The caller may not do this"),
             Self::NotFound => (404, "not-found", "There is no such thing, or not for this caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
             Self::Conflict => (409, "conflict", "The present state does not allow this"),
-            Self::ClientIdReused => (
-                409,
-                "client-id-reused",
-                "The client id belongs to another message",
-            ),
+            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another message"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body must be application/json")
             }
             Self::Timeout => (503, "timeout", "The request took too long; it may be repeated"),
-            Self::Unavailable => (
-                503,
-                "unavailable",
-                "The service cannot answer now; it may be repeated",
-            ),
+            Self::Unavailable => (503, "unavailable", "The service cannot answer now; it may be repeated"),
             Self::Internal => (500, "internal", "The service failed"),
         }
     }
@@ -78,20 +68,12 @@ pub struct Error {
 
 impl Error {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind,
-            detail: detail.into(),
-            pointer: None,
-            source: None,
-        }
+        Self { kind, detail: detail.into(), pointer: None, source: None }
     }
 
     /// A field of the body, by JSON pointer, that cannot be accepted.
     pub fn field(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            pointer: Some(pointer.into()),
-            ..Self::new(Kind::InvalidField, detail)
-        }
+        Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, detail) }
     }
 
     /// A value that is not of its type: where below `at`, and why, without serde's line and column.
@@ -111,10 +93,7 @@ impl Error {
 
     /// A path or query parameter that cannot be accepted.
     pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            pointer: Some(name.into()),
-            ..Self::new(Kind::InvalidParameter, detail)
-        }
+        Self { pointer: Some(name.into()), ..Self::new(Kind::InvalidParameter, detail) }
     }
 
     pub fn not_found(what: &'static str) -> Self {
@@ -127,10 +106,7 @@ impl Error {
 
     /// A failure of ours: the cause is logged, the caller learns only that it happened.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            source: Some(source.into()),
-            ..Self::new(Kind::Internal, "")
-        }
+        Self { source: Some(source.into()), ..Self::new(Kind::Internal, "") }
     }
 
     /// What the log may know, and the caller not.
@@ -140,10 +116,7 @@ impl Error {
 
     /// The database's own words, if it was the database that failed.
     pub fn database(&self) -> Option<&DbError> {
-        self.source
-            .as_deref()?
-            .downcast_ref::<tokio_postgres::Error>()?
-            .as_db_error()
+        self.source.as_deref()?.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
     }
 
     /// Whether the same work may succeed if simply done again: deadlock or serialisation.
@@ -191,32 +164,23 @@ impl From<tokio_postgres::Error> for Error {
             Some(db) => {
                 let code = db.code().code();
                 // Going down, connection lost, out of resources; or stopped for its time.
-                ["57P", "08", "53", "57014", "25P03"]
-                    .iter()
-                    .any(|class| code.starts_with(class))
+                ["57P", "08", "53", "57014", "25P03"].iter().any(|class| code.starts_with(class))
             }
             None => e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>()),
         };
         let kind = if away { Kind::Unavailable } else { Kind::Internal };
         let detail = if away { "the database is away" } else { "" };
-        Self {
-            source: Some(Box::new(e)),
-            ..Self::new(kind, detail)
-        }
+        Self { source: Some(Box::new(e)), ..Self::new(kind, detail) }
     }
 }
 
 impl From<deadpool_postgres::PoolError> for Error {
     fn from(e: deadpool_postgres::PoolError) -> Self {
         match e {
-            deadpool_postgres::PoolError::Backend(e) => Self {
-                source: Some(Box::new(e)),
-                ..Self::unavailable("the database is away")
-            },
-            e => Self {
-                source: Some(Box::new(e)),
-                ..Self::unavailable("no database connection is free")
-            },
+            deadpool_postgres::PoolError::Backend(e) => {
+                Self { source: Some(Box::new(e)), ..Self::unavailable("the database is away") }
+            }
+            e => Self { source: Some(Box::new(e)), ..Self::unavailable("no database connection is free") },
         }
     }
 }

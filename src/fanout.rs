@@ -52,16 +52,7 @@ impl Fanout {
         let messages = (self.chunk_rows / members.max(1)).clamp(1, MESSAGES_MAX);
         let chunk = tx.prepare_cached(sql!("fanout/chunk")).await?;
         let row = tx
-            .query_one(
-                &chunk,
-                &[
-                    &channel_id,
-                    &messages,
-                    &self.chunk_rows,
-                    &self.callback,
-                    &self.batch_bytes,
-                ],
-            )
+            .query_one(&chunk, &[&channel_id, &messages, &self.chunk_rows, &self.callback, &self.batch_bytes])
             .await?;
         let rows: i64 = row.get("rows");
         let finished: Vec<i64> = row.get("finished");

@@ -30,10 +30,7 @@ pub struct Place {
 impl Place {
     /// Before every message, and after every one.
     pub const START: Self = Self { seq: 0, ms_id: 0 };
-    pub const END: Self = Self {
-        seq: i64::MAX,
-        ms_id: i64::MAX,
-    };
+    pub const END: Self = Self { seq: i64::MAX, ms_id: i64::MAX };
 }
 
 /// Up to `limit` messages below `before` and above `after_seq`, newest first.
@@ -48,17 +45,7 @@ pub async fn before(
     check_member(&client, channel_id, reader).await?;
     let statement = client.prepare_cached(sql!("history/before")).await?;
     let rows = client
-        .query(
-            &statement,
-            &[
-                &channel_id,
-                &reader,
-                &before.seq,
-                &before.ms_id,
-                &after_seq,
-                &limit,
-            ],
-        )
+        .query(&statement, &[&channel_id, &reader, &before.seq, &before.ms_id, &after_seq, &limit])
         .await?;
     Ok(rows.into_iter().map(message).collect())
 }
@@ -74,22 +61,13 @@ pub async fn after(
     let client = store.client().await?;
     check_member(&client, channel_id, reader).await?;
     let statement = client.prepare_cached(sql!("history/after")).await?;
-    let rows = client
-        .query(
-            &statement,
-            &[&channel_id, &reader, &after.seq, &after.ms_id, &limit],
-        )
-        .await?;
+    let rows = client.query(&statement, &[&channel_id, &reader, &after.seq, &after.ms_id, &limit]).await?;
     Ok(rows.into_iter().map(message).collect())
 }
 
 async fn check_member(client: &deadpool_postgres::Object, channel_id: i64, reader: &str) -> Result<()> {
     let statement = client.prepare_cached(sql!("history/is_member")).await?;
-    if client
-        .query_one(&statement, &[&channel_id, &reader])
-        .await?
-        .get(0)
-    {
+    if client.query_one(&statement, &[&channel_id, &reader]).await?.get(0) {
         Ok(())
     } else {
         Err(Error::not_found("no such channel"))

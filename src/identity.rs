@@ -40,10 +40,7 @@ impl Caller {
         if self.roles.has(role) {
             return Ok(());
         }
-        Err(Error::new(
-            Kind::Forbidden,
-            format!("this needs the role {}", role.name()),
-        ))
+        Err(Error::new(Kind::Forbidden, format!("this needs the role {}", role.name())))
     }
 }
 
@@ -85,10 +82,7 @@ impl Identity {
             IdentityMode::Hmac => Proof::Hmac(hmac::Signatures::new(config)?),
             IdentityMode::Headers => Proof::Headers(peer::Trust::new(config)?),
         };
-        Ok(Self {
-            watch: headers::Watch::new(config)?,
-            proof,
-        })
+        Ok(Self { watch: headers::Watch::new(config)?, proof })
     }
 
     /// Whether [`Claimed::body`] must be there: the proof covers it.
@@ -144,18 +138,12 @@ fn setting(detail: impl Into<Cow<'static, str>>) -> Error {
 fn user_id_problem(user_id: &str) -> Option<&'static str> {
     let checks = [
         (user_id.is_empty(), "it is empty"),
-        (
-            user_id.chars().count() > USER_ID_MAX_CHARS,
-            "it is longer than 128 characters",
-        ),
+        (user_id.chars().count() > USER_ID_MAX_CHARS, "it is longer than 128 characters"),
         (user_id.chars().any(char::is_control), "it has control characters"),
         (user_id.contains(','), "it is a list, not one user"),
         (user_id.trim() != user_id, "it has white space at its ends"),
     ];
-    checks
-        .into_iter()
-        .find(|(broken, _)| *broken)
-        .map(|(_, problem)| problem)
+    checks.into_iter().find(|(broken, _)| *broken).map(|(_, problem)| problem)
 }
 
 #[cfg(test)]

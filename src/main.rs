@@ -70,20 +70,15 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     tokio::spawn(stop_on_signal(stop.clone()));
     let metrics = match config.metrics_listen {
         Some(address) => {
-            let listener = TcpListener::bind(address)
-                .await
-                .map_err(|e| format!("metrics_listen {address}: {e}"))?;
+            let listener =
+                TcpListener::bind(address).await.map_err(|e| format!("metrics_listen {address}: {e}"))?;
             tracing::info!(metrics_listen = %listener.local_addr()?, "metrics");
-            Some(MetricsEndpoint {
-                listener,
-                handle: telemetry::init_metrics()?,
-            })
+            Some(MetricsEndpoint { listener, handle: telemetry::init_metrics()? })
         }
         None => None,
     };
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|e| format!("listen {}: {e}", config.listen))?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|e| format!("listen {}: {e}", config.listen))?;
     let app = tokio::select! {
         app = App::build(config) => app?,
         () = stop.cancelled() => return Ok(()),

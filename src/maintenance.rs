@@ -27,17 +27,14 @@ impl Maintenance {
     /// Makes partitions, prunes one step of everything that ages, and reads the gauges.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
-        self.store
-            .make_partitions(self.config.partitions_ahead_days)
-            .await?;
+        self.store.make_partitions(self.config.partitions_ahead_days).await?;
         let client_ids = self.prune_client_ids(now).await?;
         let keep = Duration::days(self.config.callback_keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full = [client_ids, attempts.unsigned_abs(), replays]
-            .iter()
-            .any(|n| *n >= PRUNE_STEP.unsigned_abs());
+        let full =
+            [client_ids, attempts.unsigned_abs(), replays].iter().any(|n| *n >= PRUNE_STEP.unsigned_abs());
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 
@@ -51,9 +48,7 @@ impl Maintenance {
     async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {
         if self.callback.is_some() {
             let backlog = push::backlog(&self.store).await?;
-            let age = backlog
-                .oldest
-                .map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+            let age = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
             metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
             metrics::gauge!("impg_push_backlog_age_seconds").set(age);
             metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);

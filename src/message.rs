@@ -1,7 +1,9 @@
 //! What is said: content is parsed and bounded, sends are committed in groups.
 
 mod content;
+mod outgoing;
 mod send;
 
 pub use content::{Content, check_client_id, whole};
-pub use send::{Lanes, Outgoing, Sender, Sent};
+pub use outgoing::{Outgoing, Sent};
+pub use send::{Lanes, Sender};

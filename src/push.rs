@@ -3,17 +3,16 @@
 //! Queue rows of a channel go one after another; a batch that failed whole holds only the
 //! channels in it. The batch is frozen: its retry has the same id and the same members.
 
-use std::collections::{BTreeMap, HashMap};
+mod load;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
 use postgres_types::{Json, ToSql};
-use serde::Serialize;
-use serde_json::Value;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -24,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{REPEATABLE, Store, retrying};
+use load::load;
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
@@ -79,40 +79,6 @@ struct Batch {
     more: bool,
 }
 
-/// What is POSTed. The contract is `openapi/push-callback.yaml`.
-#[derive(Serialize)]
-struct Body<'a> {
-    batch_id: String,
-    messages: Vec<Pushed<'a>>,
-    deliveries: Vec<Delivery<'a>>,
-}
-
-#[derive(Serialize)]
-struct Pushed<'a> {
-    ms_id: String,
-    channel_id: String,
-    channel_type: &'a str,
-    seq: i64,
-    sender: &'a str,
-    server_time: String,
-    #[serde(rename = "type")]
-    ms_type: &'a str,
-    content: Value,
-}
-
-/// Receivers who get the same messages share an entry.
-#[derive(Serialize)]
-struct Delivery<'a> {
-    receivers: Vec<&'a str>,
-    ms_ids: Vec<String>,
-}
-
-/// A batch on the wire: the body, and how many messages each receiver gets by it.
-struct Load {
-    body: Vec<u8>,
-    receivers: HashMap<String, u32>,
-}
-
 /// How many (message, receiver) pairs ended how.
 #[derive(Default)]
 struct Tally {
@@ -135,14 +101,7 @@ impl Push {
             retry_max: config.callback_retry_max,
             give_up: config.callback_give_up,
         };
-        Self {
-            store,
-            callback,
-            limits,
-            wake,
-            under_way: AtomicUsize::new(0),
-            full: AtomicBool::new(false),
-        }
+        Self { store, callback, limits, wake, under_way: AtomicUsize::new(0), full: AtomicBool::new(false) }
     }
 
     /// Sends one batch, if one is due and the breaker lets it through.
@@ -162,7 +121,7 @@ impl Push {
         if batch.more {
             self.wake.notify_one();
         }
-        let load = self.load(&batch).await?;
+        let load = load(&self.store, batch.batch_id).await?;
         if load.receivers.is_empty() {
             // Mostly the lease ran out on the way here, and the next owner is done with the batch.
             retrying(|| self.discard(&batch)).await?;
@@ -171,20 +130,13 @@ impl Push {
         let started = Instant::now();
         let answer = self
             .callback
-            .post(&batch.batch_id.to_string(), load.body, now, |r| {
-                load.receivers.contains_key(r)
-            })
+            .post(&batch.batch_id.to_string(), load.body, now, |r| load.receivers.contains_key(r))
             .await;
         let took = started.elapsed();
         metrics::histogram!("impg_callback_seconds").record(took);
         self.callback.note(answer.endpoint_is_there());
         let after = self.store.now().await?;
-        let attempt = Attempt {
-            batch: &batch,
-            at: now,
-            took,
-            receivers: &load.receivers,
-        };
+        let attempt = Attempt { batch: &batch, at: now, took, receivers: &load.receivers };
         retrying(|| self.settle(&attempt, &answer, after)).await?;
         Ok(Tick::More)
     }
@@ -202,12 +154,7 @@ impl Push {
             tx.query(&lock, &[&GATEWAY]).await?;
             let new = tx.prepare_cached(sql!("push/claim_new")).await?;
             let id = Uuid::now_v7();
-            let Limits {
-                batch_rows,
-                batch_pairs,
-                batch_bytes,
-                ..
-            } = &self.limits;
+            let Limits { batch_rows, batch_pairs, batch_bytes, .. } = &self.limits;
             let bounds: [&(dyn ToSql + Sync); 7] =
                 [&GATEWAY, &id, &now, &until, batch_rows, batch_pairs, batch_bytes];
             row = tx.query_opt(&new, &bounds).await?;
@@ -220,50 +167,6 @@ impl Push {
             waited_ms: row.get("waited_ms"),
             more: row.get("more"),
         }))
-    }
-
-    /// Reads a batch's messages and receivers and writes its body. The same each time.
-    async fn load(&self, batch: &Batch) -> Result<Load> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("push/messages")).await?;
-        let messages = client.query(&statement, &[&batch.batch_id]).await?;
-        let statement = client.prepare_cached(sql!("push/receivers")).await?;
-        let rows = client.query(&statement, &[&batch.batch_id]).await?;
-        drop(client);
-        let mut receivers_of: HashMap<i64, Vec<&str>> = HashMap::new();
-        for row in &rows {
-            let receivers: Vec<&str> = row.get("receivers");
-            receivers_of
-                .entry(row.get("ms_id"))
-                .or_default()
-                .extend(receivers);
-        }
-        let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-        let mut pushed = Vec::with_capacity(messages.len());
-        for row in &messages {
-            let ms_id: i64 = row.get("ms_id");
-            for receiver in receivers_of.remove(&ms_id).unwrap_or_default() {
-                let ms_ids = ms_ids_of.entry(receiver).or_default();
-                // Two rows of the queue may name a pair: a dead letter replayed twice.
-                if ms_ids.last() != Some(&ms_id) {
-                    ms_ids.push(ms_id);
-                }
-            }
-            pushed.push(pushed_message(row)?);
-        }
-        let receivers = ms_ids_of
-            .iter()
-            .map(|(r, ids)| ((*r).to_owned(), ids.len() as u32))
-            .collect();
-        let body = Body {
-            batch_id: batch.batch_id.to_string(),
-            messages: pushed,
-            deliveries: share(ms_ids_of),
-        };
-        Ok(Load {
-            body: serde_json::to_vec(&body).map_err(Error::internal)?,
-            receivers,
-        })
     }
 
     /// Ends a batch that is for nobody; one that another owner has is left alone.
@@ -280,8 +183,7 @@ impl Push {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         // Rows are locked in the order a nested loop meets them.
-        tx.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
-            .await?;
+        tx.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off").await?;
         let batch = attempt.batch;
         let ours = lock(&tx, batch).await?;
         match answer {
@@ -295,22 +197,13 @@ impl Push {
                     finish(&tx, batch).await?;
                 }
                 tally.count();
-                attempt
-                    .record(&tx, Some(200), None, (&tally, verdicts.unknown))
-                    .await?;
+                attempt.record(&tx, Some(200), None, (&tally, verdicts.unknown)).await?;
             }
-            Answer::Failed {
-                status,
-                error,
-                retry_after,
-            } => {
+            Answer::Failed { status, error, retry_after } => {
                 if ours {
                     self.postpone(&tx, batch, (error, *retry_after), now).await?;
                 }
-                let tally = Tally {
-                    pairs: attempt.pairs(),
-                    ..Tally::default()
-                };
+                let tally = Tally { pairs: attempt.pairs(), ..Tally::default() };
                 metrics::counter!("impg_callback_failures_total", "error" => *error).increment(1);
                 attempt.record(&tx, *status, Some(error), (&tally, 0)).await?;
             }
@@ -327,11 +220,7 @@ impl Push {
     ) -> Result<()> {
         let statement = tx.prepare_cached(sql!("push/settle")).await?;
         let named = Json(verdicts.to_json());
-        tx.execute(
-            &statement,
-            &[&batch.batch_id, &named, &verdicts.rest.as_str(), &now],
-        )
-        .await?;
+        tx.execute(&statement, &[&batch.batch_id, &named, &verdicts.rest.as_str(), &now]).await?;
         Ok(())
     }
 
@@ -350,16 +239,7 @@ impl Push {
         let (jitter, give_up_ms) = (random_share()? * JITTER, self.limits.give_up_ms());
         tx.execute(
             &statement,
-            &[
-                &batch.batch_id,
-                &named,
-                &rest,
-                &now,
-                &base_ms,
-                &max_ms,
-                &jitter,
-                &give_up_ms,
-            ],
+            &[&batch.batch_id, &named, &rest, &now, &base_ms, &max_ms, &jitter, &give_up_ms],
         )
         .await?;
         Ok(())
@@ -382,26 +262,13 @@ impl Push {
             tx.execute(&bury, &[&batch.batch_id, &error, &now]).await?;
             return Ok(());
         }
-        let doubled = self
-            .limits
-            .retry_base
-            .saturating_mul(1 << batch.attempts.clamp(0, 20));
-        let wait = doubled
-            .min(self.limits.retry_max)
-            .mul_f64(1.0 + random_share()? * JITTER);
+        let doubled = self.limits.retry_base.saturating_mul(1 << batch.attempts.clamp(0, 20));
+        let wait = doubled.min(self.limits.retry_max).mul_f64(1.0 + random_share()? * JITTER);
         let wait = wait.max(retry_after.unwrap_or_default());
         // While the breaker is open nothing tells whether the batch or the endpoint is to blame.
-        let counted_ms = if breaker_closed {
-            i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
-        } else {
-            0
-        };
+        let counted_ms = if breaker_closed { i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) } else { 0 };
         let statement = tx.prepare_cached(sql!("push/postpone")).await?;
-        tx.execute(
-            &statement,
-            &[&batch.batch_id, &batch.epoch, &(now + wait), &counted_ms],
-        )
-        .await?;
+        tx.execute(&statement, &[&batch.batch_id, &batch.epoch, &(now + wait), &counted_ms]).await?;
         Ok(())
     }
 }
@@ -433,22 +300,12 @@ impl Attempt<'_> {
     ) -> Result<()> {
         let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
         let took = i32::try_from(self.took.as_millis()).unwrap_or(i32::MAX);
-        let counts = [
-            tally.pairs,
-            tally.received,
-            tally.offline,
-            tally.rejected,
-            tally.retried,
-            unknown as u32,
-        ];
+        let counts =
+            [tally.pairs, tally.received, tally.offline, tally.rejected, tally.retried, unknown as u32];
         let counts = counts.map(whole).to_vec();
         let statement = tx.prepare_cached(sql!("push/record_attempt")).await?;
         let (batch_id, status) = (self.batch.batch_id, status.map(i32::from));
-        tx.execute(
-            &statement,
-            &[&GATEWAY, &batch_id, &self.at, &took, &status, &error, &counts],
-        )
-        .await?;
+        tx.execute(&statement, &[&GATEWAY, &batch_id, &self.at, &took, &status, &error, &counts]).await?;
         Ok(())
     }
 }
@@ -495,32 +352,6 @@ async fn finish(tx: &Transaction<'_>, batch: &Batch) -> Result<()> {
     let statement = tx.prepare_cached(sql!("push/finish")).await?;
     tx.execute(&statement, &[&batch.batch_id]).await?;
     Ok(())
-}
-
-fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {
-    let server_time: OffsetDateTime = row.get("server_time");
-    Ok(Pushed {
-        ms_id: row.get::<_, i64>("ms_id").to_string(),
-        channel_id: row.get::<_, i64>("channel_id").to_string(),
-        channel_type: row.get("channel_type"),
-        seq: row.get("seq"),
-        sender: row.get("sender"),
-        server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
-        ms_type: row.get("ms_type"),
-        content: row.get("content"),
-    })
-}
-
-fn share(ms_ids_of: BTreeMap<&str, Vec<i64>>) -> Vec<Delivery<'_>> {
-    let mut sharing: BTreeMap<Vec<i64>, Vec<&str>> = BTreeMap::new();
-    for (receiver, ms_ids) in ms_ids_of {
-        sharing.entry(ms_ids).or_default().push(receiver);
-    }
-    let delivery = |(ms_ids, receivers): (Vec<i64>, Vec<_>)| Delivery {
-        receivers,
-        ms_ids: ms_ids.iter().map(i64::to_string).collect(),
-    };
-    sharing.into_iter().map(delivery).collect()
 }
 
 /// Uniform in 0..1.
@@ -578,8 +409,5 @@ pub async fn dead_letters(store: &Store, before: i64, limit: i64) -> Result<Vec<
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<i64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("push/prune")).await?;
-    Ok(client
-        .query_one(&statement, &[&before, &most])
-        .await?
-        .get("pruned"))
+    Ok(client.query_one(&statement, &[&before, &most]).await?.get("pruned"))
 }

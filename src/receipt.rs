@@ -89,17 +89,10 @@ pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) ->
 
 async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![Outcome::Unknown; receipts.len()];
-    let of = |status| {
-        (0..receipts.len())
-            .filter(move |&i| receipts[i].status == status)
-            .collect::<Vec<_>>()
-    };
+    let of = |status| (0..receipts.len()).filter(move |&i| receipts[i].status == status).collect::<Vec<_>>();
     let (received, read) = (of(Status::Received), of(Status::Read));
     let keys = |indices: &[usize]| -> (Vec<i64>, Vec<String>) {
-        indices
-            .iter()
-            .map(|&i| (receipts[i].ms_id, receipts[i].receiver.clone()))
-            .unzip()
+        indices.iter().map(|&i| (receipts[i].ms_id, receipts[i].receiver.clone())).unzip()
     };
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
@@ -121,17 +114,9 @@ async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -
         let mut points = Vec::new();
         for row in tx.query(&statement, &[&ms_ids, &receivers]).await? {
             let moves = row.get::<_, i64>("seq") > row.get::<_, i64>("read_seq");
-            outcomes[read[row.get::<_, i64>("ord") as usize - 1]] = if moves {
-                Outcome::Advanced
-            } else {
-                Outcome::Unchanged
-            };
-            points.push((
-                row.get("channel_id"),
-                row.get("user_id"),
-                row.get("seq"),
-                row.get("ms_id"),
-            ));
+            outcomes[read[row.get::<_, i64>("ord") as usize - 1]] =
+                if moves { Outcome::Advanced } else { Outcome::Unchanged };
+            points.push((row.get("channel_id"), row.get("user_id"), row.get("seq"), row.get("ms_id")));
         }
         advance(&tx, points, now).await?;
     }
@@ -174,10 +159,7 @@ async fn read_once(
     let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such channel"))?;
     tx.commit().await?;
-    Ok(Cursor {
-        read_seq: row.get("read_seq"),
-        unread_count: row.get("unread_count"),
-    })
+    Ok(Cursor { read_seq: row.get("read_seq"), unread_count: row.get("unread_count") })
 }
 
 /// Moves cursors, each to the furthest of its points.
@@ -197,8 +179,7 @@ async fn advance(
     let statement = tx.prepare_cached(sql!("receipt/lock_cursors")).await?;
     tx.query(&statement, &[&channels, &users, &seqs]).await?;
     let statement = tx.prepare_cached(sql!("receipt/advance_cursors")).await?;
-    tx.execute(&statement, &[&channels, &users, &seqs, &ms_ids, &now])
-        .await?;
+    tx.execute(&statement, &[&channels, &users, &seqs, &ms_ids, &now]).await?;
     Ok(())
 }
 
@@ -206,45 +187,26 @@ async fn advance(
 pub async fn of_message(store: &Store, ms_id: i64, page: ReceiptsPage<'_>) -> Result<Receipts> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("receipt/message")).await?;
-    let message = client
-        .query_opt(&statement, &[&ms_id, &page.caller, &page.sees_all])
-        .await?;
+    let message = client.query_opt(&statement, &[&ms_id, &page.caller, &page.sees_all]).await?;
     let message = message.ok_or_else(|| Error::not_found("no such message"))?;
     let (channel_id, seq): (i64, i64) = (message.get("channel_id"), message.get("seq"));
     let sender: &str = message.get("sender");
     let statement = client.prepare_cached(sql!("receipt/counts")).await?;
-    let counts = client
-        .query_one(&statement, &[&ms_id, &channel_id, &seq, &sender])
-        .await?;
+    let counts = client.query_one(&statement, &[&ms_id, &channel_id, &seq, &sender]).await?;
     let statement = client.prepare_cached(sql!("receipt/list")).await?;
     let status = page.status.map(Status::code);
     let rows = client
-        .query(
-            &statement,
-            &[
-                &ms_id,
-                &channel_id,
-                &seq,
-                &sender,
-                &status,
-                &page.after,
-                &page.limit,
-            ],
-        )
+        .query(&statement, &[&ms_id, &channel_id, &seq, &sender, &status, &page.after, &page.limit])
         .await?;
     let item = |row: tokio_postgres::Row| {
         let status = Status::from_code(row.get("status"));
-        let verdict = row
-            .get::<_, Option<i16>>("verdict")
-            .filter(|_| status == Status::Unreceived);
+        let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
         ReceiverStatus {
             receiver: row.get("receiver"),
             name: row.get("name"),
             status,
             verdict: verdict.map(Verdict::from_code),
-            verdict_reason: row
-                .get::<_, Option<String>>("verdict_reason")
-                .filter(|_| verdict.is_some()),
+            verdict_reason: row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some()),
             last_modified_time: row.get("last_modified_time"),
         }
     };
@@ -268,9 +230,7 @@ pub async fn tick(store: &Store) -> Result<Tick> {
         let statement = tx.prepare_cached(sql!("receipt/apply_pending")).await?;
         let applied = tx.execute(&statement, &[&PENDING_STEP]).await?;
         let statement = tx.prepare_cached(sql!("receipt/write_reads")).await?;
-        let written = tx
-            .query_one(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP])
-            .await?;
+        let written = tx.query_one(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP]).await?;
         tx.commit().await?;
         let spans: i64 = written.get("spans");
         let more = applied >= PENDING_STEP.unsigned_abs().into() || spans > 0;

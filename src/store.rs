@@ -80,13 +80,9 @@ impl Store {
     pub async fn migrate(&self, config: &Config) -> Result<()> {
         let mut client = self.client().await?;
         client.batch_execute(UNHURRIED).await?;
-        client
-            .execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK])
-            .await?;
+        client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
         let ran = migrations::migrations::runner().run_async(&mut **client).await;
-        client
-            .execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK])
-            .await?;
+        client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
         client.batch_execute(SESSION).await?;
         ran.map_err(Error::internal)?;
         drop(client);
@@ -111,9 +107,7 @@ impl Store {
     pub async fn make_partitions(&self, days_ahead: u32) -> Result<()> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/make_partitions")).await?;
-        client
-            .execute(&statement, &[&i32::try_from(days_ahead).unwrap_or(i32::MAX)])
-            .await?;
+        client.execute(&statement, &[&i32::try_from(days_ahead).unwrap_or(i32::MAX)]).await?;
         Ok(())
     }
 
@@ -146,9 +140,7 @@ fn manager(config: &Config) -> Result<Manager> {
         .parse()
         .map_err(|_| refuse("database_url is not a PostgreSQL address"))?;
     pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
-    let recycling = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     if pg.get_ssl_mode() != SslMode::Require {
         pg.ssl_mode(SslMode::Disable);
         return Ok(Manager::from_config(pg, NoTls, recycling));
@@ -165,9 +157,7 @@ fn manager(config: &Config) -> Result<Manager> {
         }
     }
     if roots.is_empty() {
-        return Err(refuse(
-            "there is no authority to verify the database by: set database_ca_file",
-        ));
+        return Err(refuse("there is no authority to verify the database by: set database_ca_file"));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)

@@ -9,9 +9,7 @@ use crate::config::{Config, LogFormat};
 use crate::error::{Error, Kind, Result};
 
 /// Bounds of every duration histogram, in seconds.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
+const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// Bounds of batch sizes.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 /// How often histograms are folded, so that they do not grow between scrapes.
@@ -19,21 +17,11 @@ pub const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Starts the log. Bodies, secrets and people's data are never given to it.
 pub fn init_log(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|_| {
-        Error::new(
-            Kind::Internal,
-            "settings: log is no level and no EnvFilter directive",
-        )
-    })?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|_| Error::new(Kind::Internal, "settings: log is no level and no EnvFilter directive"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.log_format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
         LogFormat::Text => builder.with_ansi(false).try_init(),
     }
     .map_err(Error::internal)
@@ -53,63 +41,30 @@ pub fn init_metrics() -> Result<PrometheusHandle> {
 
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!(
-        "impg_http_requests_total",
-        "Requests answered, by route, method and status."
-    );
+    describe_counter!("impg_http_requests_total", "Requests answered, by route, method and status.");
     describe_histogram!("impg_http_request_seconds", "Time to answer a request, by route.");
     describe_counter!("impg_sends_total", "Sends, by whether they were accepted.");
     describe_histogram!("impg_send_commit_seconds", "Time to commit a group of sends.");
     describe_histogram!("impg_send_batch_size", "Sends that shared a commit.");
     describe_counter!("impg_fanout_rows_total", "Ledger rows written in chunks.");
     describe_counter!("impg_fanout_messages_total", "Messages whose fan-out ended.");
-    describe_histogram!(
-        "impg_callback_seconds",
-        "Time from the POST of a batch to its answer."
-    );
-    describe_counter!(
-        "impg_callback_failures_total",
-        "Batches that failed whole, by reason."
-    );
+    describe_histogram!("impg_callback_seconds", "Time from the POST of a batch to its answer.");
+    describe_counter!("impg_callback_failures_total", "Batches that failed whole, by reason.");
     describe_counter!("impg_callback_breaker_opened_total", "Times the breaker opened.");
-    describe_counter!(
-        "impg_push_pairs_total",
-        "(message, receiver) pairs answered, by verdict."
-    );
+    describe_counter!("impg_push_pairs_total", "(message, receiver) pairs answered, by verdict.");
     describe_counter!(
         "impg_push_stale_total",
         "Answers that came after their lease had gone to another worker."
     );
     describe_counter!("impg_push_dead_batches_total", "Batches given up.");
-    describe_gauge!(
-        "impg_fanout_pending_messages",
-        "Messages whose ledger rows are still to be written."
-    );
-    describe_gauge!(
-        "impg_receipts_pending",
-        "Receipts that wait for their ledger rows."
-    );
-    describe_gauge!(
-        "impg_reads_pending",
-        "Reads that are still to be written into the ledger."
-    );
-    describe_gauge!(
-        "impg_push_backlog_pairs",
-        "(message, receiver) pairs waiting to be pushed."
-    );
-    describe_gauge!(
-        "impg_push_backlog_age_seconds",
-        "Age of the oldest push that waits."
-    );
+    describe_gauge!("impg_fanout_pending_messages", "Messages whose ledger rows are still to be written.");
+    describe_gauge!("impg_receipts_pending", "Receipts that wait for their ledger rows.");
+    describe_gauge!("impg_reads_pending", "Reads that are still to be written into the ledger.");
+    describe_gauge!("impg_push_backlog_pairs", "(message, receiver) pairs waiting to be pushed.");
+    describe_gauge!("impg_push_backlog_age_seconds", "Age of the oldest push that waits.");
     describe_gauge!("impg_push_dead_letters", "Dead letters kept.");
     describe_counter!("impg_receipts_total", "Receipts taken.");
-    describe_counter!(
-        "impg_receipts_advanced_total",
-        "Receipts that advanced a status or a cursor."
-    );
-    describe_counter!(
-        "impg_worker_failures_total",
-        "Background steps that failed, by worker."
-    );
+    describe_counter!("impg_receipts_advanced_total", "Receipts that advanced a status or a cursor.");
+    describe_counter!("impg_worker_failures_total", "Background steps that failed, by worker.");
     describe_gauge!("impg_database_connections", "Pooled connections, by state.");
 }

@@ -31,18 +31,10 @@ pub enum TokenCommand {
 }
 
 /// Runs one of the commands and prints its result.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the command line is a door that time comes in by"
-)]
+#[expect(clippy::disallowed_methods, reason = "the command line is a door that time comes in by")]
 pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        TokenCommand::Create {
-            name,
-            user_id,
-            roles,
-            days,
-        } => {
+        TokenCommand::Create { name, user_id, roles, days } => {
             if let Some(unknown) = roles.iter().find(|role| Role::named(role).is_none()) {
                 return Err(format!("there is no role {unknown}").into());
             }

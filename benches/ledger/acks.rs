@@ -30,11 +30,7 @@ pub async fn measure(world: &World<'_>, peak: f64, report: &mut Report) {
     let more = "INSERT INTO t_im_user (user_id, name, updated_at) \
                 SELECT 'u' || lpad(n::text, 7, '0'), 'Person ' || n, now() FROM generate_series($1::integer, $2::integer) AS n";
     let most = MEMBERS[MEMBERS.len() - 1];
-    world
-        .sql
-        .execute(more, &[&(have + 1), &most])
-        .await
-        .expect("people");
+    world.sql.execute(more, &[&(have + 1), &most]).await.expect("people");
     world.watch_memory();
     let mut groups = Vec::new();
     for members in MEMBERS {
@@ -48,39 +44,14 @@ pub async fn measure(world: &World<'_>, peak: f64, report: &mut Report) {
     let mut first: Option<Load> = None;
     for (members, group) in MEMBERS.into_iter().zip(groups) {
         let (mut probes, mut direct) = tokio::join!(
-            paced(
-                world.address(),
-                vec![vec![Request::send(group, "u0000001")]],
-                LENGTH,
-                PROBES
-            ),
+            paced(world.address(), vec![vec![Request::send(group, "u0000001")]], LENGTH, PROBES),
             paced(world.address(), work(&senders), LENGTH, rate),
         );
-        assert_eq!(
-            probes.failed + direct.failed,
-            0,
-            "(c): all sends are acknowledged"
-        );
+        assert_eq!(probes.failed + direct.failed, 0, "(c): all sends are acknowledged");
         let large = members == most;
-        add(
-            report,
-            &format!("(c) ack into {members} members"),
-            &mut probes,
-            first.as_mut(),
-            large,
-        );
-        let fanning = if large {
-            "while 100,000s fan out"
-        } else {
-            "beside that"
-        };
-        add(
-            report,
-            &format!("(c) ack of direct sends {fanning}"),
-            &mut direct,
-            None,
-            false,
-        );
+        add(report, &format!("(c) ack into {members} members"), &mut probes, first.as_mut(), large);
+        let fanning = if large { "while 100,000s fan out" } else { "beside that" };
+        add(report, &format!("(c) ack of direct sends {fanning}"), &mut direct, None, false);
         let (_, pairs, messages) = world.backlog().await;
         let left = super::direct::drain_time(world).await;
         report.note(format!(
@@ -88,25 +59,15 @@ pub async fn measure(world: &World<'_>, peak: f64, report: &mut Report) {
         ));
         first.get_or_insert(probes);
     }
-    report.add(memory(
-        "(e) memory, most with a 100,000-member group",
-        world.memory_peak(),
-        MEMORY_TARGET,
-    ));
+    report.add(memory("(e) memory, most with a 100,000-member group", world.memory_peak(), MEMORY_TARGET));
 }
 
 /// Through the interface, for what it costs in memory.
 async fn create(world: &World<'_>, members: i32) -> i64 {
     let members: Vec<String> = (2..=members).map(|n| format!("u{n:07}")).collect();
     let body = json!({ "type": "group", "name": "All", "members": members });
-    let reply = Client::new(&world.service.api(), "u0000001", &[])
-        .post("/channels", body)
-        .await
-        .expect(201);
-    reply["channel_id"]
-        .as_str()
-        .and_then(|id| id.parse().ok())
-        .expect("an id")
+    let reply = Client::new(&world.service.api(), "u0000001", &[]).post("/channels", body).await.expect(201);
+    reply["channel_id"].as_str().and_then(|id| id.parse().ok()).expect("an id")
 }
 
 fn add(report: &mut Report, name: &str, load: &mut Load, first: Option<&mut Load>, judged: bool) {

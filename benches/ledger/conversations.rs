@@ -26,18 +26,13 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
     seed(world).await;
     let me = "u0000001";
     let work = vec![vec![Request::get(&format!("/conversations?limit={LIMIT}"), me)]];
-    let mut load = closed(world.address(), work, FOREVER, CALLS)
-        .await
-        .or_panic("conversation lists");
+    let mut load = closed(world.address(), work, FOREVER, CALLS).await.or_panic("conversation lists");
     let client = world.raw().await;
     let statement = client.prepare(PAGE).await.expect("hand-made SQL");
     let mut raw = Load::default();
     for _ in 0..CALLS {
         let begun = Instant::now();
-        client
-            .query(&statement, &[&me, &LIMIT])
-            .await
-            .expect("hand-made SQL");
+        client.query(&statement, &[&me, &LIMIT]).await.expect("hand-made SQL");
         raw.latencies.push(begun.elapsed());
     }
     let (p99, raw_p99) = (load.percentile(0.99), raw.percentile(0.99));

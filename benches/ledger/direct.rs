@@ -43,9 +43,8 @@ pub async fn measure(world: &World<'_>, report: &mut Report) -> f64 {
     let mut peak = 0.0;
     for number in SENDERS {
         let senders = &senders[..number];
-        let mut load = closed(world.address(), work(senders), LENGTH, usize::MAX)
-            .await
-            .or_panic("direct sends");
+        let mut load =
+            closed(world.address(), work(senders), LENGTH, usize::MAX).await.or_panic("direct sends");
         let (_, pairs, _) = world.backlog().await;
         let drain = drain_time(world).await;
         let mut raw = raw::sends(world, senders, LANES.min(number), LENGTH).await;
@@ -54,19 +53,14 @@ pub async fn measure(world: &World<'_>, report: &mut Report) -> f64 {
             format!("(a) direct sends, {number} senders"),
             format!("{}/s, {}", count(load.per_second()), spread(&mut load)),
         )
-        .beside(
-            format!("{}/s, {}", count(raw.per_second()), spread(&mut raw)),
-            ratio,
-        );
+        .beside(format!("{}/s, {}", count(raw.per_second()), spread(&mut raw)), ratio);
         report.add(if number == 256 {
             peak = load.per_second();
             figure.target(format!("≥ {TARGET:.2} of raw"), ratio >= TARGET)
         } else {
             figure
         });
-        report.note(format!(
-            "(a) {number} senders: backlog at the end {pairs} pairs, drained in {drain}"
-        ));
+        report.note(format!("(a) {number} senders: backlog at the end {pairs} pairs, drained in {drain}"));
     }
     bulk(world, &senders, report).await;
     peak
@@ -80,22 +74,14 @@ async fn bulk(world: &World<'_>, senders: &[(String, Vec<i64>)], report: &mut Re
         .take(BULK_CALLERS)
         .map(|(name, channels)| vec![Request::send_many(channels, name, BULK)])
         .collect();
-    let mut load: Load = closed(world.address(), work, LENGTH, usize::MAX)
-        .await
-        .or_panic("bulk sends");
+    let mut load: Load = closed(world.address(), work, LENGTH, usize::MAX).await.or_panic("bulk sends");
     let (_, pairs, _) = world.backlog().await;
     let drain = drain_time(world).await;
     report.add(Figure::new(
         format!("(a) bulk sends, {BULK_CALLERS} callers × {BULK}"),
-        format!(
-            "{}/s, {} a call",
-            count(load.per_second() * BULK as f64),
-            spread(&mut load)
-        ),
+        format!("{}/s, {} a call", count(load.per_second() * BULK as f64), spread(&mut load)),
     ));
-    report.note(format!(
-        "(a) bulk: backlog at the end {pairs} pairs, drained in {drain}"
-    ));
+    report.note(format!("(a) bulk: backlog at the end {pairs} pairs, drained in {drain}"));
 }
 
 pub async fn drain_time(world: &World<'_>) -> String {

@@ -40,28 +40,19 @@ pub async fn large(world: &World<'_>, report: &mut Report) {
     let peak = world.memory_peak();
     let rows = LARGE_MESSAGES as f64 * f64::from(LARGE - 1);
     let received = world.number(RECEIVED).await as f64;
-    assert_eq!(
-        received,
-        rows + f64::from(LARGE - 1),
-        "(b): every receiver has every message"
-    );
+    assert_eq!(received, rows + f64::from(LARGE - 1), "(b): every receiver has every message");
 
     let one = raw::ledger(world, group, LARGE_MESSAGES as i64, false).await;
     let two = raw::ledger(world, group, LARGE_MESSAGES as i64, true).await;
     let ratio = one / took;
     report.add(
-        Figure::new(
-            "(b) 10,000-member group, rows sent → received",
-            format!("{}/s", count(rows / took)),
-        )
-        .beside(format!("{}/s, one connection", count(rows / one)), ratio)
-        .target(format!("≥ {LARGE_TARGET:.2} of raw"), ratio >= LARGE_TARGET),
+        Figure::new("(b) 10,000-member group, rows sent → received", format!("{}/s", count(rows / took)))
+            .beside(format!("{}/s, one connection", count(rows / one)), ratio)
+            .target(format!("≥ {LARGE_TARGET:.2} of raw"), ratio >= LARGE_TARGET),
     );
     report.add(
-        Figure::new("(b) the same", format!("{}/s", count(rows / took))).beside(
-            format!("{}/s, rows beside updates", count(rows / two)),
-            two / took,
-        ),
+        Figure::new("(b) the same", format!("{}/s", count(rows / took)))
+            .beside(format!("{}/s, rows beside updates", count(rows / two)), two / took),
     );
     report.add(memory("(e) memory, most during (b)", peak, MEMORY_TARGET));
     report.note(format!(
@@ -72,9 +63,7 @@ pub async fn large(world: &World<'_>, report: &mut Report) {
 
 async fn send(world: &World<'_>, group: i64, messages: usize) {
     let work = vec![vec![Request::send(group, "u0000001")]];
-    closed(world.address(), work, FOREVER, messages)
-        .await
-        .or_panic("sends into a large group");
+    closed(world.address(), work, FOREVER, messages).await.or_panic("sends into a large group");
 }
 
 pub fn memory(name: &str, megabytes: f64, target: f64) -> Figure {
@@ -88,27 +77,19 @@ pub async fn busy(world: &World<'_>, report: &mut Report) {
     world.settle_down().await;
     for number in [1, 16] {
         let names: Vec<String> = (1..=number).map(|n| format!("u{n:07}")).collect();
-        let work = names
-            .iter()
-            .map(|name| vec![Request::send(group, name)])
-            .collect();
+        let work = names.iter().map(|name| vec![Request::send(group, name)]).collect();
         let pushed = world.number(PUSHED).await;
         let rows = world.number(LEDGER).await;
         let started = Instant::now();
-        let mut load = closed(world.address(), work, BUSY_LENGTH, usize::MAX)
-            .await
-            .or_panic("sends into a busy group");
+        let mut load =
+            closed(world.address(), work, BUSY_LENGTH, usize::MAX).await.or_panic("sends into a busy group");
         let answered = (world.number(PUSHED).await - pushed) as f64 / started.elapsed().as_secs_f64();
         let (_, pairs, messages) = world.backlog().await;
         let drain = drain_time(world).await;
         let whole = started.elapsed().as_secs_f64();
         let answered_all = (world.number(PUSHED).await - pushed) as f64 / whole;
         let expected = load.latencies.len() as i64 * i64::from(BUSY - 1);
-        assert_eq!(
-            world.number(LEDGER).await - rows,
-            expected,
-            "(f): every message has its rows"
-        );
+        assert_eq!(world.number(LEDGER).await - rows, expected, "(f): every message has its rows");
 
         let senders: Vec<_> = names.into_iter().map(|name| (name, vec![group])).collect();
         let mut raw = raw::sends(world, &senders, 1, BUSY_LENGTH).await;
@@ -117,10 +98,7 @@ pub async fn busy(world: &World<'_>, report: &mut Report) {
             format!("(f) one group of 200, {number} senders"),
             format!("{}/s, {}", count(load.per_second()), spread(&mut load)),
         )
-        .beside(
-            format!("{}/s, {}", count(raw.per_second()), spread(&mut raw)),
-            ratio,
-        );
+        .beside(format!("{}/s, {}", count(raw.per_second()), spread(&mut raw)), ratio);
         report.add(if number == 1 {
             figure
         } else {
@@ -129,16 +107,9 @@ pub async fn busy(world: &World<'_>, report: &mut Report) {
         report.add(
             Figure::new(
                 format!("(f) receivers answered, {number} senders"),
-                format!(
-                    "{}/s while sending, {}/s to the end",
-                    count(answered),
-                    count(answered_all)
-                ),
+                format!("{}/s while sending, {}/s to the end", count(answered), count(answered_all)),
             )
-            .target(
-                format!("≥ {}/s", count(BUSY_RECEIVERS)),
-                answered_all >= BUSY_RECEIVERS,
-            ),
+            .target(format!("≥ {}/s", count(BUSY_RECEIVERS)), answered_all >= BUSY_RECEIVERS),
         );
         report.note(format!(
             "(f) {number} senders: backlog at the end {pairs} pairs and the rows of {messages} messages, drained in {drain}"

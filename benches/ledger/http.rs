@@ -22,10 +22,7 @@ pub struct Request {
 impl Request {
     pub fn get(path: &str, user: &str) -> Self {
         let head = format!("GET /api/v1{path} HTTP/1.1\r\nhost: bench\r\nx-user-id: {user}\r\n\r\n");
-        Self {
-            bytes: head.into_bytes(),
-            ids_at: Vec::new(),
-        }
+        Self { bytes: head.into_bytes(), ids_at: Vec::new() }
     }
 
     pub fn post(path: &str, user: &str, body: &str) -> Self {
@@ -50,11 +47,7 @@ impl Request {
         Self::post(
             &format!("/channels/{channel}/messages"),
             user,
-            &format!(
-                r#"{{"client_id":"{}","type":"text","content":{}}}"#,
-                id(0),
-                super::world::CONTENT
-            ),
+            &format!(r#"{{"client_id":"{}","type":"text","content":{}}}"#, id(0), super::world::CONTENT),
         )
     }
 
@@ -96,11 +89,7 @@ impl Connection {
     pub async fn open(address: SocketAddr, number: usize) -> Self {
         let stream = TcpStream::connect(address).await.expect("the service listens");
         stream.set_nodelay(true).expect("a TCP socket");
-        Self {
-            stream,
-            buffer: Vec::with_capacity(1 << 16),
-            used: ((number as u64) << 40) + 1,
-        }
+        Self { stream, buffer: Vec::with_capacity(1 << 16), used: ((number as u64) << 40) + 1 }
     }
 
     /// The status of the answer; 0 when the connection broke.
@@ -112,9 +101,7 @@ impl Connection {
         }
         match read_message(&mut self.stream, &mut self.buffer).await {
             Some(length) => {
-                let status = std::str::from_utf8(&self.buffer[9..12])
-                    .ok()
-                    .and_then(|s| s.parse().ok());
+                let status = std::str::from_utf8(&self.buffer[9..12]).ok().and_then(|s| s.parse().ok());
                 self.buffer.drain(..length);
                 status.unwrap_or(0)
             }
@@ -143,9 +130,7 @@ async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<us
 fn message_length(buffer: &[u8]) -> Option<usize> {
     let head = buffer.windows(4).position(|w| w == b"\r\n\r\n")? + 4;
     let name = b"content-length:";
-    let at = buffer[..head]
-        .windows(name.len())
-        .position(|w| w.eq_ignore_ascii_case(name))?;
+    let at = buffer[..head].windows(name.len()).position(|w| w.eq_ignore_ascii_case(name))?;
     let value = &buffer[at + name.len()..head];
     let end = value.iter().position(|b| *b == b'\r')?;
     let body: usize = std::str::from_utf8(&value[..end]).ok()?.trim().parse().ok()?;
@@ -159,9 +144,7 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .expect("a free port");
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let address = listener.local_addr().expect("a bound socket");
         tokio::spawn(async move {
             while let Ok((mut stream, _)) = listener.accept().await {

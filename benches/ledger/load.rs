@@ -27,17 +27,12 @@ impl Load {
     pub fn percentile(&mut self, share: f64) -> f64 {
         self.latencies.sort_unstable();
         let at = (self.latencies.len() as f64 * share).ceil() as usize;
-        self.latencies
-            .get(at.saturating_sub(1))
-            .map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
+        self.latencies.get(at.saturating_sub(1)).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1e3)
     }
 
     /// Looked at after the clock was stopped.
     pub fn or_panic(self, what: &str) -> Self {
-        assert_eq!(
-            self.failed, 0,
-            "{what}: requests were not answered as they should"
-        );
+        assert_eq!(self.failed, 0, "{what}: requests were not answered as they should");
         self
     }
 

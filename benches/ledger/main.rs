@@ -87,16 +87,9 @@ async fn run() {
 
 async fn conditions(cluster: &Cluster, report: &mut Report, begun: Instant) {
     let sql = cluster.connect("postgres").await;
-    let version: String = sql
-        .query_one("SHOW server_version", &[])
-        .await
-        .expect("a version")
-        .get(0);
+    let version: String = sql.query_one("SHOW server_version", &[]).await.expect("a version").get(0);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let settings: Vec<String> = SERVER
-        .iter()
-        .map(|(key, value)| format!("{key} {value}"))
-        .collect();
+    let settings: Vec<String> = SERVER.iter().map(|(key, value)| format!("{key} {value}")).collect();
     report.note(format!(
         "Conditions: {cores} cores shared by load, service, receiver and PostgreSQL {version} (fsync on, {}); \
          identity mode headers, pool of {POOL} connections, every other setting at its default; a live callback \

@@ -47,15 +47,13 @@ pub async fn sends(
                     break;
                 }
                 let channels: Vec<i64> = senders.iter().map(|(_, c)| c[turn % c.len()]).collect();
-                let ids: Vec<String> = (0..senders.len())
-                    .map(|n| format!("{run:04x}{turn:08x}{n:04x}"))
-                    .collect();
+                let ids: Vec<String> =
+                    (0..senders.len()).map(|n| format!("{run:04x}{turn:08x}{n:04x}")).collect();
                 client
                     .execute(&statement, &[&channels, &names, &ids, &contents])
                     .await
                     .expect("hand-made SQL");
-                load.latencies
-                    .extend(std::iter::repeat_n(begun.elapsed(), senders.len()));
+                load.latencies.extend(std::iter::repeat_n(begun.elapsed(), senders.len()));
             }
             load
         });
@@ -67,9 +65,7 @@ pub async fn sends(
 /// statement and a commit. On one connection, or, as the service does it, with one connection
 /// that writes rows while another advances those written before. Seconds.
 pub async fn ledger(world: &World<'_>, group: i64, messages: i64, together: bool) -> f64 {
-    let first = world
-        .number("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 22")
-        .await;
+    let first = world.number("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint << 22").await;
     let (writer, advancer) = (world.raw().await, world.raw().await);
     let write = writer.prepare(ROWS).await.expect("hand-made SQL");
     let advance = advancer.prepare(RECEIVED).await.expect("hand-made SQL");
@@ -78,10 +74,7 @@ pub async fn ledger(world: &World<'_>, group: i64, messages: i64, together: bool
     let (again, mut advanced) = tokio::sync::mpsc::channel(1);
     let writing = async move {
         for ms_id in first..first + messages {
-            writer
-                .execute(&write, &[&ms_id, &group])
-                .await
-                .expect("hand-made SQL");
+            writer.execute(&write, &[&ms_id, &group]).await.expect("hand-made SQL");
             let _ = written.send(ms_id);
             if !together {
                 advanced.recv().await;
@@ -91,10 +84,7 @@ pub async fn ledger(world: &World<'_>, group: i64, messages: i64, together: bool
     };
     let advancing = async move {
         while let Some(ms_id) = to_advance.recv().await {
-            advancer
-                .execute(&advance, &[&ms_id])
-                .await
-                .expect("hand-made SQL");
+            advancer.execute(&advance, &[&ms_id]).await.expect("hand-made SQL");
             if !together {
                 let _ = again.send(()).await;
             }

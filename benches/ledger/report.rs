@@ -45,10 +45,7 @@ impl Figure {
 impl Report {
     /// Shows the line at once, as a run takes minutes, and keeps it for the table.
     pub fn add(&mut self, figure: Figure) {
-        eprintln!(
-            "  {}: {} | raw {} | {}",
-            figure.name, figure.measured, figure.raw, figure.ratio
-        );
+        eprintln!("  {}: {} | raw {} | {}", figure.name, figure.measured, figure.raw, figure.ratio);
         self.figures.push(figure);
     }
 
@@ -104,9 +101,5 @@ pub fn count(n: f64) -> String {
 
 /// The median and the 99th percentile of a load.
 pub fn spread(load: &mut super::load::Load) -> String {
-    format!(
-        "p50 {:.1} p99 {:.1} ms",
-        load.percentile(0.5),
-        load.percentile(0.99)
-    )
+    format!("p50 {:.1} p99 {:.1} ms", load.percentile(0.5), load.percentile(0.99))
 }

@@ -41,12 +41,7 @@ impl<'a> World<'a> {
         ];
         let service = Service::start(env!("CARGO_BIN_EXE_im-push-gateway"), &settings).await;
         let sql = cluster.connect(&database).await;
-        Self {
-            cluster,
-            database,
-            sql,
-            service,
-        }
+        Self { cluster, database, sql, service }
     }
 
     /// One more connection with the service's own session settings, for hand-made SQL.
@@ -106,10 +101,7 @@ impl<'a> World<'a> {
     /// What autovacuum would have done by the time these tables had grown so. The others are as a
     /// new day's are: empty, and nobody has looked at them.
     pub async fn settle_down(&self) {
-        for statement in [
-            "VACUUM ANALYZE t_im_user, t_im_channel, t_im_channel_user",
-            "CHECKPOINT",
-        ] {
+        for statement in ["VACUUM ANALYZE t_im_user, t_im_channel, t_im_channel_user", "CHECKPOINT"] {
             self.sql.batch_execute(statement).await.expect(statement);
         }
     }

@@ -121,24 +121,14 @@ pub fn people() -> Vec<Person> {
 fn person(n: usize) -> Person {
     let (name, user_id) = if n % 4 == 3 {
         let (first, last) = (FIRST[n / 4 % 10], LAST[(n / 40 + n / 4) % 8]);
-        (
-            format!("{} {}", first.0, last.0),
-            format!("{}.{}", first.1, last.1),
-        )
+        (format!("{} {}", first.0, last.0), format!("{}.{}", first.1, last.1))
     } else {
         let at = n - n / 4;
         // 5 and 24 have no common divisor: every pair comes once.
         let (family, given) = (SURNAMES[at % 20], GIVEN[(at / 20 * 5 + at % 20 * 7) % 24]);
-        (
-            format!("{}{}", family.0, given.0),
-            format!("{}.{}", family.1, given.1),
-        )
+        (format!("{}{}", family.0, given.0), format!("{}.{}", family.1, given.1))
     };
-    Person {
-        user_id,
-        name,
-        team: n % TEAMS.len(),
-    }
+    Person { user_id, name, team: n % TEAMS.len() }
 }
 
 /// All of it as `POST /directory/changes` takes it.

@@ -26,30 +26,16 @@ pub async fn outage(stage: &mut Stage) {
     stage.gateway.set_mode("fails").await;
     tell::note("the gateway answers 500 from now on");
     for (channel_id, founder) in &teams {
-        let text = |n| {
-            (
-                channel_id.as_str(),
-                format!("进度 {n}/{EACH_SAYS} status report {n}"),
-            )
-        };
+        let text = |n| (channel_id.as_str(), format!("进度 {n}/{EACH_SAYS} status report {n}"));
         let texts: Vec<_> = (1..=EACH_SAYS).map(text).collect();
         stage.send_many(founder, &texts).await;
     }
     stage.gateway.wait_for_failures(1).await;
-    until("the breaker opens", async || {
-        stage.callback().await["breaker"] != "closed"
-    })
-    .await;
+    until("the breaker opens", async || stage.callback().await["breaker"] != "closed").await;
     stage.gateway.set_mode("down").await;
     tell::note("the gateway's port is closed: not even a 500");
     for (channel_id, founder) in &teams {
-        stage
-            .say(
-                founder,
-                channel_id,
-                "网关断了也能发 sent while the gateway is gone",
-            )
-            .await;
+        stage.say(founder, channel_id, "网关断了也能发 sent while the gateway is gone").await;
     }
     let ops = stage.machine("Ops", "admin");
     let deliveries = "/callbacks/gateway/deliveries?limit=1";
@@ -57,32 +43,15 @@ pub async fn outage(stage: &mut Stage) {
         ops.client.get(deliveries).await.expect(200)["items"][0]["error"] == "no connection"
     })
     .await;
-    ops.get(
-        deliveries,
-        &["items/0/http_status", "items/0/error", "items/0/pairs"],
-    )
-    .await;
-    ops.get(
-        "/callbacks",
-        &["items/0/breaker", "items/0/waiting_pairs", "items/0/dead_letters"],
-    )
-    .await;
+    ops.get(deliveries, &["items/0/http_status", "items/0/error", "items/0/pairs"]).await;
+    ops.get("/callbacks", &["items/0/breaker", "items/0/waiting_pairs", "items/0/dead_letters"]).await;
     tell::note("the gateway comes back");
     let back = Instant::now();
     stage.gateway.set_mode("works").await;
     stage.all_pushed().await;
-    tell::note(&format!(
-        "all that waited has arrived after {:.1} s",
-        back.elapsed().as_secs_f64()
-    ));
+    tell::note(&format!("all that waited has arrived after {:.1} s", back.elapsed().as_secs_f64()));
     for (channel_id, _) in &teams {
-        let seqs: Vec<i64> = stage
-            .gateway
-            .taken(channel_id)
-            .await
-            .iter()
-            .map(|taken| taken.0)
-            .collect();
+        let seqs: Vec<i64> = stage.gateway.taken(channel_id).await.iter().map(|taken| taken.0).collect();
         assert!(seqs.is_sorted(), "out of order in channel {channel_id}: {seqs:?}");
     }
     tell::note("… in the order it was said, in every channel");
@@ -113,15 +82,9 @@ pub async fn kill(stage: &mut Stage) {
         };
         talking.push(tokio::spawn(talk.all()));
     }
-    tell::note(&format!(
-        "{} people send {SENDS_EACH} messages each, one after another",
-        talking.len()
-    ));
+    tell::note(&format!("{} people send {SENDS_EACH} messages each, one after another", talking.len()));
     let mut enough = acknowledged.subscribe();
-    enough
-        .wait_for(|n| *n >= KILL_AFTER)
-        .await
-        .expect("senders are there");
+    enough.wait_for(|n| *n >= KILL_AFTER).await.expect("senders are there");
     let pid = stage.service.pid().expect("it runs");
     stage.service.kill9();
     let before = *acknowledged.borrow();
@@ -130,10 +93,7 @@ pub async fn kill(stage: &mut Stage) {
     stage.service.restart().await;
     restarted.send_replace(true);
     let pid = stage.service.pid().expect("it runs");
-    tell::note(&format!(
-        "ready again as pid {pid} after {:.1} s",
-        gone.elapsed().as_secs_f64()
-    ));
+    tell::note(&format!("ready again as pid {pid} after {:.1} s", gone.elapsed().as_secs_f64()));
     let mut sent = Vec::new();
     for talk in talking {
         sent.extend(talk.await.expect("every send ends acknowledged"));
@@ -144,11 +104,7 @@ pub async fn kill(stage: &mut Stage) {
     ));
     repeat_all(stage, &sent).await;
     let ops = stage.machine("Ops", "admin");
-    let shown = [
-        "items/0/breaker",
-        "items/0/batches_in_flight",
-        "items/0/waiting_pairs",
-    ];
+    let shown = ["items/0/breaker", "items/0/batches_in_flight", "items/0/waiting_pairs"];
     ops.get("/callbacks", &shown).await;
     tell::note("what the killed process had on the wire goes again when its lease has run out: some 20 s");
     stage.all_pushed().await;
@@ -161,24 +117,11 @@ pub async fn kill(stage: &mut Stage) {
 /// Enters what was sent into the books, in the order it was stored. Returns how many sends were
 /// cut off, and how many of those had been stored before.
 fn enter(stage: &mut Stage, sent: &mut [Sent]) -> (usize, usize) {
-    sent.sort_by_key(|sent| {
-        sent.answer["ms_id"]
-            .as_str()
-            .and_then(|id| id.parse::<i64>().ok())
-    });
+    sent.sort_by_key(|sent| sent.answer["ms_id"].as_str().and_then(|id| id.parse::<i64>().ok()));
     let cut_off = sent.iter().filter(|sent| sent.cut_off > 0);
-    let stored = cut_off
-        .clone()
-        .filter(|sent| sent.answer["repeated"] == true)
-        .count();
+    let stored = cut_off.clone().filter(|sent| sent.answer["repeated"] == true).count();
     let cut_off = cut_off.count();
-    for Sent {
-        channel_id,
-        sender,
-        answer,
-        ..
-    } in sent.iter()
-    {
+    for Sent { channel_id, sender, answer, .. } in sent.iter() {
         stage.books.said(channel_id, sender, answer);
     }
     (cut_off, stored)
@@ -187,24 +130,14 @@ fn enter(stage: &mut Stage, sent: &mut [Sent]) -> (usize, usize) {
 /// Every send once more, as by a portal that is not sure.
 async fn repeat_all(stage: &mut Stage, sent: &[Sent]) {
     let mut alike = 0;
-    for Sent {
-        n,
-        channel_id,
-        sender,
-        answer,
-        ..
-    } in sent
-    {
+    for Sent { n, channel_id, sender, answer, .. } in sent {
         let path = format!("/channels/{channel_id}/messages");
         let again = stage.reader(sender).post(&path, message(*n)).await.expect(200);
         let same = again["ms_id"] == answer["ms_id"] && again["repeated"] == true;
         stage.books.repeated(same);
         alike += usize::from(same);
     }
-    tell::note(&format!(
-        "all {} are sent once more: {alike} get the ms_id they had",
-        sent.len()
-    ));
+    tell::note(&format!("all {} are sent once more: {alike} get the ms_id they had", sent.len()));
 }
 
 fn message(n: usize) -> Value {
@@ -235,11 +168,7 @@ impl Talk {
         let path = format!("/channels/{}/messages", self.channel_id);
         let body = message(n);
         for cut_off in 0..TRIES {
-            let reply = self
-                .who
-                .client
-                .try_call(Method::POST, &path, Some(body.clone()))
-                .await;
+            let reply = self.who.client.try_call(Method::POST, &path, Some(body.clone())).await;
             match reply {
                 Ok(reply) if reply.status < 300 => {
                     return Sent {
@@ -253,10 +182,7 @@ impl Talk {
                 Ok(reply) => assert!(reply.status >= 500, "{} {}", reply.status, reply.body),
                 Err(_) => {}
             }
-            self.restarted
-                .wait_for(|yes| *yes)
-                .await
-                .expect("the demo goes on");
+            self.restarted.wait_for(|yes| *yes).await.expect("the demo goes on");
         }
         panic!("{} got no answer {TRIES} times", self.who.name)
     }

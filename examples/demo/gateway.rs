@@ -141,14 +141,9 @@ pub async fn serve() -> ExitCode {
         takes.send_modify(|desk| answer = Some(desk.take(batch)));
         answer.expect("send_modify runs its closure")
     });
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0))
-        .await
-        .expect("a free port");
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.expect("a free port");
     let address = listener.local_addr().expect("it listens");
-    println!(
-        "{}",
-        json!({"push": gateway.url(), "control": format!("http://{address}")})
-    );
+    println!("{}", json!({"push": gateway.url(), "control": format!("http://{address}")}));
     let app = Router::new()
         .route("/", get(async |State(control): State<Control>| control.summary()))
         .route("/offline", put(set_offline))
@@ -187,15 +182,7 @@ async fn taken(
     State(control): State<Control>,
     Query(Channel { channel_id }): Query<Channel>,
 ) -> Json<Vec<(i64, String, String)>> {
-    Json(
-        control
-            .desk
-            .borrow()
-            .taken
-            .get(&channel_id)
-            .cloned()
-            .unwrap_or_default(),
-    )
+    Json(control.desk.borrow().taken.get(&channel_id).cloned().unwrap_or_default())
 }
 
 async fn wait(
@@ -263,10 +250,7 @@ impl Process {
 
     /// Returns when this many different message-and-receiver pairs have been taken.
     pub async fn wait_for_pairs(&self, pairs: usize) {
-        self.control
-            .get(&format!("/wait?pairs={pairs}"))
-            .await
-            .expect(200);
+        self.control.get(&format!("/wait?pairs={pairs}")).await.expect(200);
     }
 
     /// Returns when this many batches have been answered 500.

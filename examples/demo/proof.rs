@@ -72,11 +72,7 @@ async fn history(reader: &Client, channel_id: &str) -> Vec<Value> {
 }
 
 fn stored(stage: &Stage, histories: &Histories) -> Row {
-    let there: Vec<String> = histories
-        .values()
-        .flatten()
-        .map(|message| id(message, "ms_id"))
-        .collect();
+    let there: Vec<String> = histories.values().flatten().map(|message| id(message, "ms_id")).collect();
     let acknowledged: BTreeSet<&String> = stage.books.said.iter().map(|said| &said.ms_id).collect();
     let distinct: BTreeSet<&String> = there.iter().collect();
     let found = acknowledged.intersection(&distinct).count();
@@ -90,14 +86,8 @@ fn stored(stage: &Stage, histories: &Histories) -> Row {
 
 fn ordered(histories: &Histories) -> Row {
     let whole = |messages: &&Vec<Value>| {
-        let gapless = messages
-            .iter()
-            .zip(1..)
-            .all(|(message, seq)| message["seq"] == seq);
-        let ids: Vec<i64> = messages
-            .iter()
-            .map(|m| id(m, "ms_id").parse().expect("a number"))
-            .collect();
+        let gapless = messages.iter().zip(1..).all(|(message, seq)| message["seq"] == seq);
+        let ids: Vec<i64> = messages.iter().map(|m| id(m, "ms_id").parse().expect("a number")).collect();
         let times: Vec<OffsetDateTime> = messages.iter().map(server_time).collect();
         gapless && ids.is_sorted_by(|a, b| a < b) && times.is_sorted()
     };
@@ -133,10 +123,7 @@ async fn newcomer(stage: &Stage, histories: &Histories) -> Row {
             .map(|said| said.ms_id.as_str())
             .collect();
         let sees = history(&newcomer.client, channel_id).await;
-        earlier += sees
-            .iter()
-            .filter(|message| !allowed.contains(id(message, "ms_id").as_str()))
-            .count();
+        earlier += sees.iter().filter(|message| !allowed.contains(id(message, "ms_id").as_str())).count();
         all += histories[channel_id].len() - allowed.len();
     }
     Row {
@@ -154,9 +141,8 @@ async fn ledger_rows(stage: &Stage) -> Row {
         .expect("the ledger can be read");
     let there: BTreeSet<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let said = stage.books.said.iter();
-    let due: BTreeSet<(&str, &str)> = said
-        .flat_map(|said| said.receivers.iter().map(|r| (said.ms_id.as_str(), r.as_str())))
-        .collect();
+    let due: BTreeSet<(&str, &str)> =
+        said.flat_map(|said| said.receivers.iter().map(|r| (said.ms_id.as_str(), r.as_str()))).collect();
     Row {
         promised: "the ledger has one row for every message and receiver",
         seen: format!("{} of {}", there.intersection(&due).count(), due.len()),
@@ -190,11 +176,7 @@ async fn ledger_counts(stage: &Stage) -> Row {
 async fn unread(stage: &Stage) -> Row {
     let (mut right, mut all) = (0, 0);
     for person in &stage.people {
-        let list = stage
-            .reader(&person.user_id)
-            .get("/conversations?limit=200")
-            .await
-            .expect(200);
+        let list = stage.reader(&person.user_id).get("/conversations?limit=200").await.expect(200);
         let items = list["items"].as_array().expect("items");
         for channel_id in stage.books.channels_of(&person.user_id) {
             let entry = items.iter().find(|entry| entry["channel_id"] == channel_id);

@@ -43,17 +43,9 @@ impl Stage {
         let binary = Service::binary_beside_us();
         let cluster = Cluster::start();
         cluster.create_database(DATABASE, None).await;
-        tell::note(&format!(
-            "PostgreSQL  port {}, its data in {}",
-            cluster.port(),
-            cluster.path().display()
-        ));
+        tell::note(&format!("PostgreSQL  port {}, its data in {}", cluster.port(), cluster.path().display()));
         let gateway = Process::start();
-        tell::note(&format!(
-            "gateway     {}  pid {}",
-            gateway.push_url,
-            gateway.pid()
-        ));
+        tell::note(&format!("gateway     {}  pid {}", gateway.push_url, gateway.pid()));
         let settings = [
             ("database_url", cluster.url(DATABASE)),
             ("callback_url", gateway.push_url.clone()),
@@ -68,11 +60,7 @@ impl Stage {
         let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
         let service = Service::start(&binary, &settings).await;
         let pid = service.pid().expect("it runs");
-        tell::note(&format!(
-            "service     {}  pid {pid}, docs at {}/docs",
-            service.url(),
-            service.url()
-        ));
+        tell::note(&format!("service     {}  pid {pid}, docs at {}/docs", service.url(), service.url()));
         Self {
             http: Client::anonymous(&service.api()),
             service,
@@ -87,11 +75,7 @@ impl Stage {
     pub fn person(&self, n: usize) -> Caller {
         let Person { user_id, name, .. } = self.people[n].clone();
         let client = self.http.person(&user_id);
-        Caller {
-            user_id,
-            name,
-            client,
-        }
+        Caller { user_id, name, client }
     }
 
     /// Anybody, just to look.
@@ -108,24 +92,13 @@ impl Stage {
     pub fn machine(&self, name: &str, role: &str) -> Caller {
         let user_id = name.to_lowercase();
         let client = self.http.person(&user_id).with_roles(&[role]);
-        Caller {
-            user_id,
-            name: format!("{name} ({role})"),
-            client,
-        }
+        Caller { user_id, name: format!("{name} ({role})"), client }
     }
 
     /// Whoever holds this token.
     pub fn bearer(&self, user_id: &str, name: &str, token: &str) -> Caller {
-        let client = self
-            .http
-            .clone()
-            .with_header("authorization", &format!("Bearer {token}"));
-        Caller {
-            user_id: user_id.to_owned(),
-            name: name.to_owned(),
-            client,
-        }
+        let client = self.http.clone().with_header("authorization", &format!("Bearer {token}"));
+        Caller { user_id: user_id.to_owned(), name: name.to_owned(), client }
     }
 
     /// A text, told as a line of the chat.
@@ -156,25 +129,15 @@ impl Stage {
             assert_eq!(result["status"], 201, "{result}");
             self.books.said(channel_id, &who.user_id, result);
         }
-        tell::call(
-            &who.name,
-            ("POST", "/messages"),
-            &json!(messages),
-            (&reply, &["results"]),
-        );
+        tell::call(&who.name, ("POST", "/messages"), &json!(messages), (&reply, &["results"]));
         reply
     }
 
     /// A group of everybody in a team, founded by its first member. Returns both.
     pub async fn team(&mut self, team: usize) -> (String, Caller) {
-        let mates: Vec<usize> = (0..self.people.len())
-            .filter(|n| self.people[*n].team == team)
-            .collect();
+        let mates: Vec<usize> = (0..self.people.len()).filter(|n| self.people[*n].team == team).collect();
         let founder = self.person(mates[0]);
-        let others: Vec<String> = mates[1..]
-            .iter()
-            .map(|n| self.people[*n].user_id.clone())
-            .collect();
+        let others: Vec<String> = mates[1..].iter().map(|n| self.people[*n].user_id.clone()).collect();
         let body = json!({"name": company::TEAMS[team].1, "members": others});
         let group = founder.client.post("/groups", body).await.expect(201);
         let channel_id = id(&group, "channel_id");
@@ -193,26 +156,14 @@ impl Stage {
         let ledger = who.client.get(&path).await.expect(200);
         let count =
             |name: &str| usize::try_from(ledger["counts"][name].as_u64().expect("a count")).expect("small");
-        Counts {
-            unreceived: count("unreceived"),
-            received: count("received"),
-            read: count("read"),
-        }
+        Counts { unreceived: count("unreceived"), received: count("received"), read: count("read") }
     }
 
     /// Returns when the ledger of one message is as the books say, and shows it.
     pub async fn ledger_as_booked(&self, who: &Caller, ms_id: &str) {
-        let said = self
-            .books
-            .said
-            .iter()
-            .find(|said| said.ms_id == ms_id)
-            .expect("said before");
+        let said = self.books.said.iter().find(|said| said.ms_id == ms_id).expect("said before");
         let expected = self.books.counts(said);
-        until("the ledger is as it should be", async || {
-            self.ledger(who, ms_id).await == expected
-        })
-        .await;
+        until("the ledger is as it should be", async || self.ledger(who, ms_id).await == expected).await;
         tell::bar(&expected);
     }
 
@@ -224,16 +175,7 @@ impl Stage {
 
     /// `im-push-gateway token create`: prints the call and returns the token.
     pub fn create_token(&self, name: &str, user_id: &str) -> String {
-        let arguments = [
-            "token",
-            "create",
-            "--name",
-            name,
-            "--user-id",
-            user_id,
-            "--days",
-            "30",
-        ];
+        let arguments = ["token", "create", "--name", name, "--user-id", user_id, "--days", "30"];
         let binary: PathBuf = Service::binary_beside_us();
         let output = Command::new(binary)
             .args(arguments)
@@ -241,11 +183,7 @@ impl Stage {
             .output()
             .expect("the service's binary runs");
         let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let shown: String = said.chars().take(14).collect();
         tell::note(&format!("$ im-push-gateway {}   → {shown}…", arguments.join(" ")));
         said
@@ -275,18 +213,13 @@ impl Caller {
     }
 
     pub async fn get(&self, path: &str, shown: &[&str]) -> Value {
-        self.call(&format!("GET {path}"), Value::Null, shown)
-            .await
-            .expect(200)
+        self.call(&format!("GET {path}"), Value::Null, shown).await.expect(200)
     }
 }
 
 /// A string of an answer.
 pub fn id(answer: &Value, name: &str) -> String {
-    answer[name]
-        .as_str()
-        .unwrap_or_else(|| panic!("no {name} in {answer}"))
-        .to_owned()
+    answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
 /// Looks until it is so.

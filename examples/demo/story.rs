@@ -46,31 +46,19 @@ pub async fn direct_chat(stage: &mut Stage) -> String {
     tell::chapter("A direct chat: text, a picture, a file, and a send that is repeated");
     let (wang, li) = (stage.person(WANG), stage.person(LI));
     let pair = json!({"type": "direct", "members": [li.user_id]});
-    let channel = wang
-        .call("POST /channels", pair.clone(), &["channel_id", "type"])
-        .await
-        .expect(201);
+    let channel = wang.call("POST /channels", pair.clone(), &["channel_id", "type"]).await.expect(201);
     let channel_id = id(&channel, "channel_id");
-    stage
-        .books
-        .founded(&channel_id, &wang.user_id, std::slice::from_ref(&li.user_id));
-    let again = wang
-        .call("POST /channels", pair, &["channel_id"])
-        .await
-        .expect(200);
+    stage.books.founded(&channel_id, &wang.user_id, std::slice::from_ref(&li.user_id));
+    let again = wang.call("POST /channels", pair, &["channel_id"]).await.expect(200);
     assert_eq!(again["channel_id"], channel["channel_id"]);
 
     let hello = json!({"client_id": "w-1", "type": "text", "content": {"text": "早！评审稿发你了 [:ok:]"}});
     let sent = stage.send(&wang, &channel_id, hello.clone()).await;
     let path = format!("POST /channels/{channel_id}/messages");
     let repeat = wang.call(&path, hello, &["repeated", "ms_id"]).await.expect(200);
-    stage
-        .books
-        .repeated(repeat["ms_id"] == sent["ms_id"] && repeat["repeated"] == true);
+    stage.books.repeated(repeat["ms_id"] == sent["ms_id"] && repeat["repeated"] == true);
     let other = json!({"client_id": "w-1", "type": "text", "content": {"text": "别的内容"}});
-    wang.call(&path, other, &["title"])
-        .await
-        .expect_problem(409, "client-id-reused");
+    wang.call(&path, other, &["title"]).await.expect_problem(409, "client-id-reused");
 
     let picture = json!({"type": "picture", "content":
         {"url": "https://files.example/7/cover.png", "width": 1280, "height": 720, "name": "封面.png"}});
@@ -79,9 +67,7 @@ pub async fn direct_chat(stage: &mut Stage) -> String {
         {"url": "https://files.example/8", "name": "评审稿 v3.pdf", "size": 482_113, "media_type": "application/pdf"}});
     stage.send(&wang, &channel_id, file).await;
     stage.say(&li, &channel_id, "收到，下午三点前给你意见").await;
-    let page = li
-        .get(&format!("/channels/{channel_id}/messages?limit=10"), &["items"])
-        .await;
+    let page = li.get(&format!("/channels/{channel_id}/messages?limit=10"), &["items"]).await;
     show_page(&page, usize::MAX);
     channel_id
 }
@@ -90,22 +76,12 @@ pub async fn becomes_a_group(stage: &mut Stage, channel_id: &str) {
     tell::chapter("Somebody joins: the direct chat becomes a group, with its id and its history");
     let (wang, li, newcomer) = (stage.person(WANG), stage.person(LI), stage.person(NEWCOMER));
     let call = format!("POST /channels/{channel_id}/members");
-    let shown = [
-        "added",
-        "channel/channel_id",
-        "channel/type",
-        "channel/member_count",
-    ];
-    let joined = wang
-        .call(&call, json!({"user_ids": [newcomer.user_id]}), &shown)
-        .await
-        .expect(200);
+    let shown = ["added", "channel/channel_id", "channel/type", "channel/member_count"];
+    let joined = wang.call(&call, json!({"user_ids": [newcomer.user_id]}), &shown).await.expect(200);
     assert_eq!(joined["channel"]["channel_id"], channel_id);
     stage.books.joined(channel_id, &newcomer.user_id);
     let name = json!({"name": "评审 Review"});
-    wang.call(&format!("PATCH /channels/{channel_id}"), name, &["name", "owner"])
-        .await
-        .expect(200);
+    wang.call(&format!("PATCH /channels/{channel_id}"), name, &["name", "owner"]).await.expect(200);
     let history = format!("/channels/{channel_id}/messages?limit=10");
     let page = newcomer.get(&history, &["items"]).await;
     assert_eq!(page["items"], json!([]), "a newcomer sees nothing earlier");
@@ -120,44 +96,28 @@ pub async fn becomes_a_group(stage: &mut Stage, channel_id: &str) {
 pub async fn all_hands(stage: &mut Stage) -> String {
     tell::chapter("One message to all 300: the ledger has a row for each of 299 receivers");
     let director = stage.person(DIRECTOR);
-    let away: BTreeSet<String> = ALSO_AWAY
-        .iter()
-        .chain([&AWAY])
-        .map(|n| stage.people[*n].user_id.clone())
-        .collect();
+    let away: BTreeSet<String> =
+        ALSO_AWAY.iter().chain([&AWAY]).map(|n| stage.people[*n].user_id.clone()).collect();
     stage.gateway.set_offline(&away).await;
-    tell::note(&format!(
-        "the gateway knows: {} people are offline, all others online",
-        away.len()
-    ));
+    tell::note(&format!("the gateway knows: {} people are offline, all others online", away.len()));
     stage.books.offline = away;
 
     let everybody = stage.people.iter().map(|person| person.user_id.clone());
     let others: Vec<String> = everybody.filter(|user_id| *user_id != director.user_id).collect();
     let group = json!({"name": "星桥全员 All hands", "members": others});
-    let group = director
-        .call("POST /groups", group, &["channel_id", "member_count"])
-        .await
-        .expect(201);
+    let group = director.call("POST /groups", group, &["channel_id", "member_count"]).await.expect(201);
     let channel_id = id(&group, "channel_id");
     stage.books.founded(&channel_id, &director.user_id, &others);
     let announcement = json!({"announcement": "国庆放假安排见群文件"});
     let call = format!("PATCH /channels/{channel_id}");
-    director
-        .call(&call, announcement, &["announcement"])
-        .await
-        .expect(200);
+    director.call(&call, announcement, &["announcement"]).await.expect(200);
 
     stage.gateway.set_mode("holds").await;
     let notice = json!({"type": "text", "content": {"text": "各位同事：10 月 1 日至 8 日放假。Office closed, see you on the 9th!"}});
     let sent = stage.send(&director, &channel_id, notice).await;
     let ms_id = id(&sent, "ms_id");
     let before = stage.ledger(&director, &ms_id).await;
-    assert_eq!(
-        before.unreceived,
-        others.len(),
-        "nobody has it before the gateway says so"
-    );
+    assert_eq!(before.unreceived, others.len(), "nobody has it before the gateway says so");
     tell::bar(&before);
     tell::note("the gateway answers: {\"received\": \"all\", \"except\": {\"offline\": [6 people]}}");
     stage.gateway.set_mode("works").await;
@@ -177,27 +137,18 @@ async fn read_by_many(stage: &mut Stage, channel_id: &str, (ms_id, director): (&
     let receipt = |receiver: &String| json!({"ms_id": ms_id, "receiver": receiver, "status": "read"});
     let receipts: Vec<Value> = by_receipt.iter().map(receipt).collect();
     let gateway = stage.machine("Gateway", "gateway");
-    gateway
-        .call("POST /receipts", json!(receipts), &["results"])
-        .await
-        .expect(200);
+    gateway.call("POST /receipts", json!(receipts), &["results"]).await.expect(200);
     for (n, reader) in by_cursor.iter().enumerate() {
         let reader = stage.find(reader);
         if n == 0 {
             let call = format!("POST /channels/{channel_id}/read");
-            reader
-                .call(&call, json!({"seq": 1}), &["read_seq", "unread_count"])
-                .await
-                .expect(200);
+            reader.call(&call, json!({"seq": 1}), &["read_seq", "unread_count"]).await.expect(200);
         } else {
             let path = format!("/channels/{channel_id}/read");
             reader.client.post(&path, json!({"seq": 1})).await.expect(200);
         }
     }
-    tell::note(&format!(
-        "… and {} more people open the group",
-        by_cursor.len() - 1
-    ));
+    tell::note(&format!("… and {} more people open the group", by_cursor.len() - 1));
     for reader in &readers {
         stage.books.read(channel_id, reader, 1);
     }
@@ -211,12 +162,8 @@ pub async fn application(stage: &mut Stage) {
         let pair = json!({"type": "direct", "members": [receiver.user_id]});
         let channel = oa.call("POST /channels", pair, &["channel_id"]).await.expect(201);
         let channel_id = id(&channel, "channel_id");
-        stage
-            .books
-            .founded(&channel_id, company::OA, std::slice::from_ref(&receiver.user_id));
-        stage
-            .say(&oa, &channel_id, "审批通过：采购申请 PR-2041 [:ok:]")
-            .await;
+        stage.books.founded(&channel_id, company::OA, std::slice::from_ref(&receiver.user_id));
+        stage.say(&oa, &channel_id, "审批通过：采购申请 PR-2041 [:ok:]").await;
     }
     stage.all_pushed().await;
     let wang = stage.person(WANG);
@@ -228,16 +175,14 @@ pub async fn signing_in(stage: &mut Stage) {
     tell::chapter("Somebody was away: her messages stay unreceived until she signs in and pulls");
     let (wang, away) = (stage.person(WANG), stage.person(AWAY));
     let (channel_id, _) = stage.team(stage.people[WANG].team).await;
-    let texts: Vec<(&str, String)> = (1..=MISSED)
-        .map(|n| (channel_id.as_str(), format!("构建 #{n} 通过 build #{n} is green")))
-        .collect();
+    let texts: Vec<(&str, String)> =
+        (1..=MISSED).map(|n| (channel_id.as_str(), format!("构建 #{n} 通过 build #{n} is green"))).collect();
     stage.send_many(&wang, &texts).await;
     stage.all_pushed().await;
     let last = stage.books.said.last().expect("something was said").ms_id.clone();
     stage.ledger_as_booked(&wang, &last).await;
     let path = format!("/messages/{last}/receipts?status=unreceived");
-    wang.get(&path, &["items/0/name", "items/0/status", "items/0/verdict"])
-        .await;
+    wang.get(&path, &["items/0/name", "items/0/status", "items/0/verdict"]).await;
 
     tell::note(&format!("{} signs in", away.name));
     stage.books.offline.remove(&away.user_id);
@@ -249,10 +194,7 @@ pub async fn signing_in(stage: &mut Stage) {
     assert_eq!(page["items"].as_array().map(Vec::len), Some(PULLED));
     show_page(&page, 2);
     let call = format!("POST /channels/{channel_id}/read");
-    let read = away
-        .call(&call, json!({"seq": MISSED}), &["read_seq", "unread_count"])
-        .await
-        .expect(200);
+    let read = away.call(&call, json!({"seq": MISSED}), &["read_seq", "unread_count"]).await.expect(200);
     assert_eq!(read["unread_count"], 0);
     stage.books.read(&channel_id, &away.user_id, MISSED as i64);
     stage.ledger_as_booked(&wang, &last).await;
@@ -260,10 +202,7 @@ pub async fn signing_in(stage: &mut Stage) {
 
 pub async fn afterwards(stage: &Stage, announcement: &str) {
     tell::chapter("Afterwards: what support and operators see");
-    let (support, ops) = (
-        stage.machine("Helpdesk", "support"),
-        stage.machine("Ops", "admin"),
-    );
+    let (support, ops) = (stage.machine("Helpdesk", "support"), stage.machine("Ops", "admin"));
     stage.ledger_as_booked(&support, announcement).await;
     for status in ["unreceived", "received", "read"] {
         let path = format!("/messages/{announcement}/receipts?status={status}&limit=1");

@@ -19,14 +19,7 @@ const STRING: usize = 34;
 /// What has no room beside a call stands below it, this far in.
 const INDENT: usize = 3 + CALLER + 1;
 /// Keys that come first in JSON, as one would write it.
-const FIRST: [&str; 6] = [
-    "client_id",
-    "channel_id",
-    "user_id",
-    "department_id",
-    "type",
-    "name",
-];
+const FIRST: [&str; 6] = ["client_id", "channel_id", "user_id", "department_id", "type", "name"];
 const BAR: usize = 40;
 
 const BOLD: &str = "1";
@@ -69,11 +62,7 @@ pub fn cut(text: &str, columns: usize) -> String {
 }
 
 fn paint(colour: &str, text: &str) -> String {
-    if *COLOURS {
-        format!("\x1b[{colour}m{text}\x1b[0m")
-    } else {
-        text.to_owned()
-    }
+    if *COLOURS { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 pub fn seconds() -> f64 {
@@ -83,12 +72,7 @@ pub fn seconds() -> f64 {
 pub fn chapter(title: &str) {
     let time = format!("{:.1} s", seconds());
     let rule = "─".repeat(LINE.saturating_sub(width(title) + width(&time) + 6));
-    println!(
-        "\n{} {} {}",
-        paint(BOLD, &format!("── {title}")),
-        paint(DIM, &rule),
-        paint(DIM, &time)
-    );
+    println!("\n{} {} {}", paint(BOLD, &format!("── {title}")), paint(DIM, &rule), paint(DIM, &time));
 }
 
 pub fn note(text: &str) {
@@ -98,21 +82,14 @@ pub fn note(text: &str) {
 /// A line of a chat.
 pub fn quote(speaker: &str, seq: i64, text: &str) {
     let speaker = pad(&cut(speaker, CALLER), CALLER);
-    println!(
-        "   {} {} {text}",
-        paint(DIM, &format!("#{seq:<4}")),
-        paint(BOLD, &speaker)
-    );
+    println!("   {} {} {text}", paint(DIM, &format!("#{seq:<4}")), paint(BOLD, &speaker));
 }
 
 /// A call and its answer, of which `shown` is shown.
 pub fn call(caller: &str, (method, path): (&str, &str), body: &Value, answer: (&Reply, &[&str])) {
     let (reply, shown) = answer;
-    let mut line = format!(
-        "   {} {} {path}",
-        paint(BOLD, &pad(&cut(caller, CALLER), CALLER)),
-        paint(CYAN, method)
-    );
+    let mut line =
+        format!("   {} {} {path}", paint(BOLD, &pad(&cut(caller, CALLER), CALLER)), paint(CYAN, method));
     let mut used = INDENT + width(method) + 1 + width(path);
     // What the line has no room for goes below.
     let mut append = |text: &str, columns: usize| {
@@ -131,14 +108,9 @@ pub fn call(caller: &str, (method, path): (&str, &str), body: &Value, answer: (&
         append(&paint(DIM, &body), width(&body));
     }
     let fields: Vec<(String, String)> = shown.iter().map(|pointer| field(reply, pointer)).collect();
-    let columns = 5 + fields
-        .iter()
-        .map(|(name, value)| width(name) + width(value) + 3)
-        .sum::<usize>();
-    let fields: String = fields
-        .iter()
-        .map(|(name, value)| format!("  {} {value}", paint(DIM, name)))
-        .collect();
+    let columns = 5 + fields.iter().map(|(name, value)| width(name) + width(value) + 3).sum::<usize>();
+    let fields: String =
+        fields.iter().map(|(name, value)| format!("  {} {value}", paint(DIM, name))).collect();
     let colour = if reply.status < 300 { GREEN } else { YELLOW };
     let status = paint(colour, &reply.status.to_string());
     append(&format!("→ {status}{fields}"), columns);
@@ -172,9 +144,7 @@ pub fn brief(value: &Value) -> String {
             let mut fields: Vec<(&String, &Value)> = fields.iter().collect();
             let place = |key: &str| FIRST.iter().position(|first| *first == key);
             fields.sort_by_key(|(key, _)| place(key).unwrap_or(FIRST.len()));
-            let fields = fields
-                .iter()
-                .map(|(key, value)| format!("\"{key}\":{}", brief(value)));
+            let fields = fields.iter().map(|(key, value)| format!("\"{key}\":{}", brief(value)));
             format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
         }
         other => other.to_string(),
@@ -183,22 +153,13 @@ pub fn brief(value: &Value) -> String {
 
 /// The ledger of one message, as a bar.
 pub fn bar(counts: &Counts) {
-    let Counts {
-        unreceived,
-        received,
-        read,
-    } = *counts;
+    let Counts { unreceived, received, read } = *counts;
     let all = (unreceived + received + read).max(1);
     let part = |n: usize| (n * BAR).div_ceil(all);
     // Few are still seen: the middle gives way.
     let left = part(read);
     let right = part(unreceived).min(BAR - left);
-    let drawn = [
-        "█".repeat(left),
-        "▓".repeat(BAR - left - right),
-        "░".repeat(right),
-    ]
-    .concat();
+    let drawn = ["█".repeat(left), "▓".repeat(BAR - left - right), "░".repeat(right)].concat();
     println!(
         "   {} {}  ░ unreceived {unreceived:<4} ▓ received {received:<4} █ read {read}",
         pad("the ledger", CALLER),
@@ -208,27 +169,14 @@ pub fn bar(counts: &Counts) {
 
 /// A page of `GET /conversations`.
 pub fn conversations(page: &Value) {
-    let heads = [
-        ("unread", 7),
-        ("conversation", 26),
-        ("last message", 58),
-        ("at (UTC)", 8),
-    ];
+    let heads = [("unread", 7), ("conversation", 26), ("last message", 58), ("at (UTC)", 8)];
     let line: Vec<String> = heads.iter().map(|(head, columns)| pad(head, *columns)).collect();
     println!("   {}", paint(DIM, &line.join("  ")));
     for entry in page["items"].as_array().expect("items") {
         let text = |pointer: &str| entry.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let last = format!(
-            "{}: {}",
-            text("/last_message/sender_name"),
-            preview(&entry["last_message"])
-        );
+        let last = format!("{}: {}", text("/last_message/sender_name"), preview(&entry["last_message"]));
         let unread = entry["unread_count"].as_i64().unwrap_or_default();
-        let unread = if unread > 0 {
-            format!("({unread})")
-        } else {
-            String::new()
-        };
+        let unread = if unread > 0 { format!("({unread})") } else { String::new() };
         let at = text("/last_message/server_time").get(11..19).unwrap_or_default();
         println!(
             "   {}  {}  {}  {at}",
@@ -257,17 +205,8 @@ pub fn table(rows: &[Row]) {
     let rule = "─".repeat(promised + seen + 12);
     println!("   {}  {}  ok", pad("promised", promised), pad("seen", seen));
     println!("   {}", paint(DIM, &rule));
-    for Row {
-        promised: promise,
-        seen: found,
-        ok,
-    } in rows
-    {
-        let verdict = if *ok {
-            paint(GREEN, "yes")
-        } else {
-            paint(RED, "NO")
-        };
+    for Row { promised: promise, seen: found, ok } in rows {
+        let verdict = if *ok { paint(GREEN, "yes") } else { paint(RED, "NO") };
         println!("   {}  {}  {verdict}", pad(promise, promised), pad(found, seen));
     }
     println!("   {}", paint(DIM, &rule));
@@ -280,24 +219,16 @@ pub fn look_at(stage: &Stage, keep: bool) {
     println!();
     if keep {
         note("Everything is left running; Ctrl-C stops it.");
-        note(&format!(
-            "what is served   {docs}   (the contract: {}/openapi.json)",
-            stage.service.url()
-        ));
+        note(&format!("what is served   {docs}   (the contract: {}/openapi.json)", stage.service.url()));
         note(&format!("metrics          {}", stage.service.metrics_url()));
         note(&format!(
             "the gateway      {}   PUT /mode '\"fails\"', PUT /offline '[\"{reader}\"]'",
             stage.gateway.control_url
         ));
-        note(&format!(
-            "the database     {}",
-            stage.cluster.url(crate::stage::DATABASE)
-        ));
+        note(&format!("the database     {}", stage.cluster.url(crate::stage::DATABASE)));
     } else {
         note("All of it is being stopped. DEMO=keep make demo leaves it running, with the interface");
-        note(&format!(
-            "written up at /docs (here it was {docs}), to be called like this:"
-        ));
+        note(&format!("written up at /docs (here it was {docs}), to be called like this:"));
     }
     println!();
     note(&format!("curl -H 'x-user-id: {reader}' {api}/conversations"));
@@ -305,9 +236,7 @@ pub fn look_at(stage: &Stage, keep: bool) {
         "curl -H 'x-user-id: {reader}' -H 'content-type: application/json' \\\n        -d '{{\"type\":\"direct\",\"members\":[\"{}\"]}}' {api}/channels",
         stage.people[4].user_id
     ));
-    note(&format!(
-        "curl -H 'x-user-id: ops' -H 'x-user-roles: admin' {api}/callbacks"
-    ));
+    note(&format!("curl -H 'x-user-id: ops' -H 'x-user-roles: admin' {api}/callbacks"));
     println!();
     note(&format!(
         "x-user-id is what the API gateway in front sets: believed only from it (here: from 127.0.0.1). {} speaks by a token.",

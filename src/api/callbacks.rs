@@ -121,11 +121,7 @@ async fn deliveries(
         retried: row.get("retried"),
         unknown: row.get("unknown"),
     };
-    Ok(Reply(Page::new(
-        rows.iter().map(view).collect(),
-        limit,
-        |a: &AttemptView| a.attempt_id.0,
-    )))
+    Ok(Reply(Page::new(rows.iter().map(view).collect(), limit, |a: &AttemptView| a.attempt_id.0)))
 }
 
 async fn dead_letters(
@@ -147,11 +143,7 @@ async fn dead_letters(
         reason: row.get("reason"),
         dead_at: row.get("dead_at"),
     };
-    Ok(Reply(Page::new(
-        rows.iter().map(view).collect(),
-        limit,
-        |d: &DeadLetterView| d.dead_id.0,
-    )))
+    Ok(Reply(Page::new(rows.iter().map(view).collect(), limit, |d: &DeadLetterView| d.dead_id.0)))
 }
 
 async fn replay(
@@ -164,10 +156,7 @@ async fn replay(
     caller.must_be(Role::Admin)?;
     check_known(&callback_id)?;
     if which.dead_ids.as_ref().is_some_and(Vec::is_empty) {
-        return Err(Error::field(
-            "/dead_ids",
-            "must name at least one; without it all are replayed",
-        ));
+        return Err(Error::field("/dead_ids", "must name at least one; without it all are replayed"));
     }
     let dead_ids = which.dead_ids.map(|ids| ids.into_iter().map(|id| id.0).collect());
     let replayed = push::replay(&api.store, dead_ids, now).await?;
@@ -176,9 +165,5 @@ async fn replay(
 }
 
 fn check_known(callback_id: &str) -> Result<()> {
-    if callback_id == push::GATEWAY {
-        Ok(())
-    } else {
-        Err(Error::not_found("no such callback"))
-    }
+    if callback_id == push::GATEWAY { Ok(()) } else { Err(Error::not_found("no such callback")) }
 }

@@ -153,34 +153,14 @@ async fn create(
             // The caller may be named among the two.
             let mut others = new.members.iter().filter(|member| **member != caller.user_id);
             let (Some(other), None) = (others.next(), others.next()) else {
-                return Err(Error::field(
-                    "/members",
-                    "a direct channel has exactly one other member",
-                ));
+                return Err(Error::field("/members", "a direct channel has exactly one other member"));
             };
             let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
             opened(&api, &caller, id, is_new).await
         }
         "group" => {
-            let NewChannel {
-                name,
-                picture,
-                newcomers_see,
-                members,
-                ..
-            } = new;
-            open_group(
-                &api,
-                &caller,
-                NewGroup {
-                    name,
-                    picture,
-                    newcomers_see,
-                    members,
-                },
-                now,
-            )
-            .await
+            let NewChannel { name, picture, newcomers_see, members, .. } = new;
+            open_group(&api, &caller, NewGroup { name, picture, newcomers_see, members }, now).await
         }
         _ => Err(Error::field("/type", "must be direct or group")),
     }
@@ -192,24 +172,8 @@ async fn create_group(
     Now(now): Now,
     Json(new): Json<Group>,
 ) -> Result<impl IntoResponse> {
-    let Group {
-        name,
-        picture,
-        newcomers_see,
-        members,
-    } = new;
-    open_group(
-        &api,
-        &caller,
-        NewGroup {
-            name,
-            picture,
-            newcomers_see,
-            members,
-        },
-        now,
-    )
-    .await
+    let Group { name, picture, newcomers_see, members } = new;
+    open_group(&api, &caller, NewGroup { name, picture, newcomers_see, members }, now).await
 }
 
 async fn open_group(
@@ -229,15 +193,8 @@ async fn opened(
     id: i64,
     is_new: bool,
 ) -> Result<(StatusCode, Reply<ChannelView>)> {
-    let status = if is_new {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
-    };
-    Ok((
-        status,
-        Reply(channel::get(&api.store, id, &caller.user_id).await?.into()),
-    ))
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Reply(channel::get(&api.store, id, &caller.user_id).await?.into())))
 }
 
 async fn show(
@@ -254,18 +211,8 @@ async fn update(
     PathId(id): PathId,
     Json(change): Json<ChannelChange>,
 ) -> Result<Reply<ChannelView>> {
-    let ChannelChange {
-        name,
-        picture,
-        announcement,
-        newcomers_see,
-    } = change;
-    let change = Change {
-        name,
-        picture,
-        announcement,
-        newcomers_see,
-    };
+    let ChannelChange { name, picture, announcement, newcomers_see } = change;
+    let change = Change { name, picture, announcement, newcomers_see };
     channel::update(&api.store, id, &caller.user_id, change).await?;
     Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
 }
@@ -310,11 +257,7 @@ async fn add_members(
     if users.user_ids.is_empty() {
         return Err(Error::field("/user_ids", "must name at least one user"));
     }
-    let joiners = Joiners {
-        users: &users.user_ids,
-        most_members: api.config.group_max_members,
-        now,
-    };
+    let joiners = Joiners { users: &users.user_ids, most_members: api.config.group_max_members, now };
     let added = channel::add_members(&api.store, id, &caller.user_id, joiners).await?;
     let channel = channel::get(&api.store, id, &caller.user_id).await?.into();
     Ok(Reply(Added { channel, added }))

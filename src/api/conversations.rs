@@ -63,12 +63,7 @@ impl Cursor {
             known.ok_or_else(|| Error::parameter("cursor", "is not one of ours"))
         };
         let (sorted_at, read_at) = (moment(self.sorted_at_us)?, moment(self.read_at_us)?);
-        Ok(Place {
-            unread: self.unread,
-            sorted_at,
-            channel_id: self.channel_id,
-            read_at,
-        })
+        Ok(Place { unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })
     }
 }
 
@@ -76,12 +71,7 @@ impl From<Place> for Cursor {
     fn from(place: Place) -> Self {
         let us = |moment: OffsetDateTime| (moment.unix_timestamp_nanos() / 1_000) as i64;
         let (sorted_at_us, read_at_us) = (us(place.sorted_at), us(place.read_at));
-        Self {
-            unread: place.unread,
-            sorted_at_us,
-            channel_id: place.channel_id,
-            read_at_us,
-        }
+        Self { unread: place.unread, sorted_at_us, channel_id: place.channel_id, read_at_us }
     }
 }
 
@@ -125,8 +115,5 @@ async fn list(
     let place = page.cursor::<Cursor>()?.as_ref().map(Cursor::place).transpose()?;
     let (conversations, next) = conversation::list(&api.store, &caller.user_id, place, limit).await?;
     let next_cursor = next.map(|place| write_cursor(&Cursor::from(place)));
-    Ok(Reply(Page {
-        items: conversations.into_iter().map(Into::into).collect(),
-        next_cursor,
-    }))
+    Ok(Reply(Page { items: conversations.into_iter().map(Into::into).collect(), next_cursor }))
 }

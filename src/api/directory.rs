@@ -68,16 +68,9 @@ async fn apply(
 ) -> Result<Reply<AppliedView>> {
     caller.must_be(Role::Directory)?;
     let mut problems = Vec::new();
-    let departments = read(
-        changes.departments.0,
-        "/departments",
-        &mut problems,
-        |d: NewDepartment| Department {
-            department_id: d.department_id,
-            name: d.name,
-            parent_id: d.parent_id,
-        },
-    );
+    let departments = read(changes.departments.0, "/departments", &mut problems, |d: NewDepartment| {
+        Department { department_id: d.department_id, name: d.name, parent_id: d.parent_id }
+    });
     let users = read(changes.users.0, "/users", &mut problems, |u: NewUser| User {
         user_id: u.user_id,
         name: u.name,
@@ -89,12 +82,8 @@ async fn apply(
     let applied = directory::apply(&api.store, departments, users, now).await?;
     problems.extend(applied.problems);
     Ok(Reply(AppliedView {
-        users: Count {
-            applied: applied.users,
-        },
-        departments: Count {
-            applied: applied.departments,
-        },
+        users: Count { applied: applied.users },
+        departments: Count { applied: applied.departments },
         problems: problems
             .into_iter()
             .map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail}))

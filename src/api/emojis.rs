@@ -13,9 +13,7 @@ use crate::error::Result;
 use crate::identity::Role;
 
 pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/emojis", get(list))
-        .route("/emojis/{emoji_id}", put(add).delete(remove))
+    Router::new().route("/emojis", get(list)).route("/emojis/{emoji_id}", put(add).delete(remove))
 }
 
 #[derive(Deserialize)]
@@ -36,13 +34,8 @@ struct Emojis {
 }
 
 async fn list(State(api): State<Api>, _: Person) -> Result<Reply<Emojis>> {
-    let view = |e: Emoji| EmojiView {
-        emoji_id: e.emoji_id,
-        address: e.address,
-    };
-    Ok(Reply(Emojis {
-        items: emoji::list(&api.store).await?.into_iter().map(view).collect(),
-    }))
+    let view = |e: Emoji| EmojiView { emoji_id: e.emoji_id, address: e.address };
+    Ok(Reply(Emojis { items: emoji::list(&api.store).await?.into_iter().map(view).collect() }))
 }
 
 async fn add(
@@ -52,15 +45,9 @@ async fn add(
     Json(new): Json<NewEmoji>,
 ) -> Result<Reply<EmojiView>> {
     caller.must_be(Role::Admin)?;
-    let emoji = Emoji {
-        emoji_id,
-        address: new.address,
-    };
+    let emoji = Emoji { emoji_id, address: new.address };
     emoji::put(&api.store, &emoji).await?;
-    Ok(Reply(EmojiView {
-        emoji_id: emoji.emoji_id,
-        address: emoji.address,
-    }))
+    Ok(Reply(EmojiView { emoji_id: emoji.emoji_id, address: emoji.address }))
 }
 
 async fn remove(State(api): State<Api>, caller: Proven, PathWord(emoji_id): PathWord) -> Result<StatusCode> {

@@ -25,9 +25,7 @@ const LIMIT_DEFAULT: i64 = 50;
 const SEQ_MAX: i64 = (1 << 53) - 1;
 
 pub fn routes() -> Router<Api> {
-    Router::new()
-        .route("/messages", post(send_many))
-        .route("/channels/{id}/messages", get(list).post(send))
+    Router::new().route("/messages", post(send_many)).route("/channels/{id}/messages", get(list).post(send))
 }
 
 #[derive(Deserialize)]
@@ -110,12 +108,7 @@ enum Cursor {
 
 impl From<Sent> for SentView {
     fn from(s: Sent) -> Self {
-        Self {
-            ms_id: Id(s.ms_id),
-            seq: s.seq,
-            server_time: s.server_time,
-            repeated: s.repeated,
-        }
+        Self { ms_id: Id(s.ms_id), seq: s.seq, server_time: s.server_time, repeated: s.repeated }
     }
 }
 
@@ -142,18 +135,9 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
-    let outgoing = outgoing(
-        &caller.user_id,
-        channel_id,
-        (new.client_id, &new.ms_type, new.content),
-        "",
-    )?;
+    let outgoing = outgoing(&caller.user_id, channel_id, (new.client_id, &new.ms_type, new.content), "")?;
     let sent = api.sender.send(outgoing).await?;
-    let status = if sent.repeated {
-        StatusCode::OK
-    } else {
-        StatusCode::CREATED
-    };
+    let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Reply(SentView::from(sent))))
 }
 
@@ -165,18 +149,8 @@ async fn send_many(
     if items.is_empty() {
         return Err(Error::field("", "must have at least one item"));
     }
-    let sends = items
-        .into_iter()
-        .enumerate()
-        .map(|(i, item)| bulk_item(&caller.user_id, i, item))
-        .collect();
-    let results = api
-        .sender
-        .send_all(sends)
-        .await
-        .into_iter()
-        .map(item_result)
-        .collect();
+    let sends = items.into_iter().enumerate().map(|(i, item)| bulk_item(&caller.user_id, i, item)).collect();
+    let results = api.sender.send_all(sends).await.into_iter().map(item_result).collect();
     Ok(Reply(Results { results }))
 }
 
@@ -203,18 +177,12 @@ fn outgoing(
 
 fn item_result(result: Result<Sent>) -> ItemResult {
     match result {
-        Ok(sent) => ItemResult::Sent {
-            status: if sent.repeated { 200 } else { 201 },
-            sent: sent.into(),
-        },
+        Ok(sent) => ItemResult::Sent { status: if sent.repeated { 200 } else { 201 }, sent: sent.into() },
         Err(e) => {
             if e.cause().is_some() {
                 tracing::error!(error = %e, "send failed");
             }
-            ItemResult::Refused {
-                status: e.kind.row().0,
-                problem: problem(&e),
-            }
+            ItemResult::Refused { status: e.kind.row().0, problem: problem(&e) }
         }
     }
 }
@@ -228,47 +196,20 @@ async fn list(
     let (way, limit) = way(&query)?;
     let reader = &caller.user_id;
     let (messages, next): (_, fn(&Message, i64) -> Cursor) = match way {
-        Cursor::Before {
-            seq,
-            ms_id,
-            after_seq,
-        } => (
-            history::before(
-                &api.store,
-                channel_id,
-                reader,
-                (Place { seq, ms_id }, after_seq),
-                limit,
-            )
-            .await?,
-            |m, after_seq| Cursor::Before {
-                seq: m.seq,
-                ms_id: m.ms_id,
-                after_seq,
-            },
+        Cursor::Before { seq, ms_id, after_seq } => (
+            history::before(&api.store, channel_id, reader, (Place { seq, ms_id }, after_seq), limit).await?,
+            |m, after_seq| Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq },
         ),
-        Cursor::After { seq, ms_id } => (
-            history::after(&api.store, channel_id, reader, Place { seq, ms_id }, limit).await?,
-            |m, _| Cursor::After {
-                seq: m.seq,
-                ms_id: m.ms_id,
-            },
-        ),
+        Cursor::After { seq, ms_id } => {
+            (history::after(&api.store, channel_id, reader, Place { seq, ms_id }, limit).await?, |m, _| {
+                Cursor::After { seq: m.seq, ms_id: m.ms_id }
+            })
+        }
     };
-    let after_seq = if let Cursor::Before { after_seq, .. } = way {
-        after_seq
-    } else {
-        0
-    };
+    let after_seq = if let Cursor::Before { after_seq, .. } = way { after_seq } else { 0 };
     let full = messages.len() as i64 >= limit && query.newest.is_none();
-    let next_cursor = messages
-        .last()
-        .filter(|_| full)
-        .map(|last| write_cursor(&next(last, after_seq)));
-    Ok(Reply(Page {
-        items: messages.into_iter().map(Into::into).collect(),
-        next_cursor,
-    }))
+    let next_cursor = messages.last().filter(|_| full).map(|last| write_cursor(&next(last, after_seq)));
+    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
 fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
@@ -278,10 +219,7 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
     let Place { seq, ms_id } = Place::END;
     let start = match (&query.cursor, query.after_seq, query.newest) {
         (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
-            return Err(Error::parameter(
-                "cursor",
-                "goes with limit alone: it knows its way",
-            ));
+            return Err(Error::parameter("cursor", "goes with limit alone: it knows its way"));
         }
         (None, None, Some(_)) => return Err(Error::parameter("newest", "goes with after_seq")),
         (None, Some(_), Some(_)) if query.limit.is_some() => {
@@ -292,24 +230,10 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
             if !(1..=LIMIT_MAX).contains(&newest) {
                 return Err(Error::parameter("newest", format!("must be 1 to {LIMIT_MAX}")));
             }
-            return Ok((
-                Cursor::Before {
-                    seq,
-                    ms_id,
-                    after_seq,
-                },
-                newest,
-            ));
+            return Ok((Cursor::Before { seq, ms_id, after_seq }, newest));
         }
-        (None, Some(after_seq), None) => Cursor::After {
-            seq: after_seq,
-            ms_id: Place::START.ms_id,
-        },
-        (None, None, None) => Cursor::Before {
-            seq,
-            ms_id,
-            after_seq: 0,
-        },
+        (None, Some(after_seq), None) => Cursor::After { seq: after_seq, ms_id: Place::START.ms_id },
+        (None, None, None) => Cursor::Before { seq, ms_id, after_seq: 0 },
     };
     Ok((start, check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?))
 }

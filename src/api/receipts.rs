@@ -121,10 +121,7 @@ async fn accept(
     let receipts: Vec<Receipt> = given.into_iter().enumerate().map(parse).collect::<Result<_>>()?;
     let outcomes = receipt::accept(&api.store, &receipts, now).await?;
     api.receipts.notify_one();
-    let results = outcomes
-        .iter()
-        .map(|o| OutcomeView { status: o.as_str() })
-        .collect();
+    let results = outcomes.iter().map(|o| OutcomeView { status: o.as_str() }).collect();
     Ok(Reply(Results { results }))
 }
 
@@ -132,18 +129,11 @@ fn parse((index, given): (usize, NewReceipt)) -> Result<Receipt> {
     let status = match Status::parse(&given.status) {
         Some(status @ (Status::Received | Status::Read)) => status,
         _ => {
-            return Err(Error::field(
-                format!("/{index}/status"),
-                "must be received or read",
-            ));
+            return Err(Error::field(format!("/{index}/status"), "must be received or read"));
         }
     };
     check_user_id(&given.receiver).map_err(|reason| Error::field(format!("/{index}/receiver"), reason))?;
-    Ok(Receipt {
-        ms_id: given.ms_id.0,
-        receiver: given.receiver,
-        status,
-    })
+    Ok(Receipt { ms_id: given.ms_id.0, receiver: given.receiver, status })
 }
 
 async fn read(
@@ -156,10 +146,7 @@ async fn read(
     let seq = i64::try_from(to.seq).unwrap_or(i64::MAX);
     let cursor = receipt::read(&api.store, channel_id, &caller.user_id, seq, now).await?;
     api.receipts.notify_one();
-    Ok(Reply(CursorView {
-        read_seq: cursor.read_seq,
-        unread_count: cursor.unread_count,
-    }))
+    Ok(Reply(CursorView { read_seq: cursor.read_seq, unread_count: cursor.unread_count }))
 }
 
 async fn of_message(
@@ -181,35 +168,16 @@ async fn of_message(
         ),
     };
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    let after: String = query
-        .cursor
-        .as_deref()
-        .map(read_cursor)
-        .transpose()?
-        .unwrap_or_default();
-    let page = ReceiptsPage {
-        caller: &caller.0.user_id,
-        sees_all,
-        status,
-        after: &after,
-        limit,
-    };
+    let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let page = ReceiptsPage { caller: &caller.0.user_id, sees_all, status, after: &after, limit };
     let receipts = receipt::of_message(&api.store, ms_id, page).await?;
     let full = receipts.items.len() as i64 >= limit;
     Ok(Reply(ReceiptsView {
         ms_id: Id(receipts.ms_id),
         channel_id: Id(receipts.channel_id),
         seq: receipts.seq,
-        counts: Counts {
-            unreceived: receipts.unreceived,
-            received: receipts.received,
-            read: receipts.read,
-        },
-        next_cursor: receipts
-            .items
-            .last()
-            .filter(|_| full)
-            .map(|last| write_cursor(&last.receiver)),
+        counts: Counts { unreceived: receipts.unreceived, received: receipts.received, read: receipts.read },
+        next_cursor: receipts.items.last().filter(|_| full).map(|last| write_cursor(&last.receiver)),
         items: receipts.items.into_iter().map(Into::into).collect(),
     }))
 }

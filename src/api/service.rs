@@ -29,14 +29,8 @@ pub fn routes() -> Router<Api> {
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(contract))
         .route("/docs", get(docs))
-        .route(
-            "/docs.js",
-            get(async || asset("text/javascript", include_str!("docs.js"))),
-        )
-        .route(
-            "/docs.css",
-            get(async || asset("text/css", include_str!("docs.css"))),
-        )
+        .route("/docs.js", get(async || asset("text/javascript", include_str!("docs.js"))))
+        .route("/docs.css", get(async || asset("text/css", include_str!("docs.css"))))
 }
 
 #[derive(Serialize)]
@@ -72,11 +66,7 @@ async fn readyz(State(api): State<Api>) -> Response {
         partitions,
         callback: api.callback.as_deref().map_or("none", Callback::state),
     };
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Reply(readiness)).into_response()
 }
 
@@ -85,18 +75,9 @@ async fn contract() -> Reply<&'static Value> {
 }
 
 async fn docs() -> impl IntoResponse {
-    (
-        [(header::CONTENT_SECURITY_POLICY, DOCS_POLICY)],
-        Html(include_str!("docs.html")),
-    )
+    ([(header::CONTENT_SECURITY_POLICY, DOCS_POLICY)], Html(include_str!("docs.html")))
 }
 
 fn asset(media_type: &'static str, text: &'static str) -> impl IntoResponse {
-    (
-        [
-            (header::CONTENT_TYPE, media_type),
-            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        ],
-        text,
-    )
+    ([(header::CONTENT_TYPE, media_type), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")], text)
 }

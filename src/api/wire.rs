@@ -55,9 +55,7 @@ impl FromRequestParts<Api> for PathId {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
         let missing = || Error::not_found("no such thing").into_response();
-        let Path(text) = Path::<String>::from_request_parts(parts, api)
-            .await
-            .map_err(|_| missing())?;
+        let Path(text) = Path::<String>::from_request_parts(parts, api).await.map_err(|_| missing())?;
         Id::parse(&text).map(|id| Self(id.0)).ok_or_else(missing)
     }
 }
@@ -69,8 +67,7 @@ impl FromRequestParts<Api> for PathWord {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
         let word = Path::<String>::from_request_parts(parts, api).await;
-        word.map(|Path(word)| Self(word))
-            .map_err(|_| Error::not_found("no such thing").into_response())
+        word.map(|Path(word)| Self(word)).map_err(|_| Error::not_found("no such thing").into_response())
     }
 }
 
@@ -81,9 +78,8 @@ impl FromRequestParts<Api> for PathMember {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
         let missing = || Error::not_found("no such member").into_response();
-        let Path((channel, user)) = Path::<(String, String)>::from_request_parts(parts, api)
-            .await
-            .map_err(|_| missing())?;
+        let Path((channel, user)) =
+            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
         match (Id::parse(&channel), check_user_id(&user)) {
             (Some(id), Ok(())) => Ok(Self(id.0, user)),
             _ => Err(missing()),
@@ -103,11 +99,7 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
 }
 
 async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Result<T> {
-    let media_type = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok())
-        .unwrap_or_default();
+    let media_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Error::new(Kind::UnsupportedMediaType, ""));
@@ -121,9 +113,7 @@ async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Resu
             Error::new(Kind::MalformedBody, e.into_inner().to_string())
         }
     })?;
-    reader
-        .end()
-        .map_err(|e| Error::new(Kind::MalformedBody, e.to_string()))?;
+    reader.end().map_err(|e| Error::new(Kind::MalformedBody, e.to_string()))?;
     Ok(value)
 }
 
@@ -131,10 +121,9 @@ async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Resu
 pub async fn read_body(body: Body, most_bytes: usize) -> Result<Bytes> {
     match Limited::new(body, most_bytes).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(e) if e.is::<LengthLimitError>() => Err(Error::new(
-            Kind::TooLarge,
-            format!("a body has at most {most_bytes} bytes"),
-        )),
+        Err(e) if e.is::<LengthLimitError>() => {
+            Err(Error::new(Kind::TooLarge, format!("a body has at most {most_bytes} bytes")))
+        }
         Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
     }
 }
@@ -177,12 +166,12 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> std::result::Result<Self, Response> {
-        axum::extract::Query::try_from_uri(&parts.uri)
-            .map(|axum::extract::Query(value)| Self(value))
-            .map_err(|e| {
+        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
+            |e| {
                 let text = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
                 Error::new(Kind::InvalidParameter, text).into_response()
-            })
+            },
+        )
     }
 }
 
@@ -227,10 +216,8 @@ pub struct Page<T> {
 impl<T> Page<T> {
     /// A page that may go on: `place` of its last item, if it is full.
     pub fn new<C: Serialize>(items: Vec<T>, limit: i64, place: impl Fn(&T) -> C) -> Self {
-        let next_cursor = items
-            .last()
-            .filter(|_| items.len() as i64 >= limit)
-            .map(|last| write_cursor(&place(last)));
+        let next_cursor =
+            items.last().filter(|_| items.len() as i64 >= limit).map(|last| write_cursor(&place(last)));
         Self { items, next_cursor }
     }
 }

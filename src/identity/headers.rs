@@ -40,10 +40,7 @@ impl Names {
     /// custom id of another.
     fn new(config: &Config) -> Result<Self> {
         let (user, roles) = match config.identity_preset.as_str() {
-            "" => (
-                config.identity_user_header.as_str(),
-                config.identity_roles_header.as_str(),
-            ),
+            "" => (config.identity_user_header.as_str(), config.identity_roles_header.as_str()),
             "oauth2-proxy" => ("x-auth-request-user", "x-auth-request-groups"),
             "kong" => ("x-consumer-custom-id", ""),
             "apisix" => ("x-consumer-username", ""),
@@ -59,35 +56,20 @@ impl Names {
             HeaderName::from_bytes(text.as_bytes())
                 .map_err(|_| setting(format!("{key} is not a header's name")))
         };
-        let roles = if roles.is_empty() {
-            None
-        } else {
-            Some(name("identity_roles_header", roles)?)
-        };
-        Ok(Self {
-            user: name("identity_user_header", user)?,
-            roles,
-        })
+        let roles = if roles.is_empty() { None } else { Some(name("identity_roles_header", roles)?) };
+        Ok(Self { user: name("identity_user_header", user)?, roles })
     }
 
     fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Person<'a>> {
         let user = match headers.get(&self.user) {
             None => None,
-            Some(value) => Some(
-                value
-                    .to_str()
-                    .map_err(|_| parameter(&self.user, "it is not plain ASCII"))?,
-            ),
+            Some(value) => Some(value.to_str().map_err(|_| parameter(&self.user, "it is not plain ASCII"))?),
         };
         if let Some(problem) = user.and_then(user_id_problem) {
             return Err(parameter(&self.user, problem));
         }
         let roles = self.roles.as_ref().and_then(|name| headers.get(name));
-        Ok(Person {
-            names: self,
-            user,
-            roles: roles.map(|value| value.as_bytes()),
-        })
+        Ok(Person { names: self, user, roles: roles.map(|value| value.as_bytes()) })
     }
 }
 
@@ -103,24 +85,14 @@ pub struct Person<'a> {
 impl Person<'_> {
     /// Believes the headers; whoever calls this has the proof. Everybody is a `user`.
     pub fn caller(&self) -> Result<Caller> {
-        let user = self
-            .user
-            .ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
-        Ok(Caller {
-            user_id: user.to_owned(),
-            roles: self.known_roles(),
-        })
+        let user = self.user.ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
+        Ok(Caller { user_id: user.to_owned(), roles: self.known_roles() })
     }
 
     /// Separated by commas only: a group called `IT admin` is not `admin`.
     fn known_roles(&self) -> Roles {
         let names = self.roles.unwrap_or_default().split(|byte| *byte == b',');
-        Roles::named(
-            names
-                .filter_map(|name| std::str::from_utf8(name).ok())
-                .map(str::trim),
-        )
-        .with(Role::User)
+        Roles::named(names.filter_map(|name| std::str::from_utf8(name).ok()).map(str::trim)).with(Role::User)
     }
 
     fn agrees_with(&self, caller: &Caller) -> Result<()> {
@@ -154,9 +126,7 @@ impl<'a> Said<'a> {
 
     /// Refuses a proven caller whom some header contradicts.
     pub fn agree_with(&self, caller: &Caller) -> Result<()> {
-        self.people
-            .iter()
-            .try_for_each(|person| person.agrees_with(caller))
+        self.people.iter().try_for_each(|person| person.agrees_with(caller))
     }
 }
 
@@ -177,17 +147,11 @@ impl Watch {
         watched.extend(refuse_anonymous.then_some(ANONYMOUS));
         if config.identity_mode == IdentityMode::Hmac {
             watched.extend([hmac::TIMESTAMP, hmac::SIGNATURE]);
-            let signed = Names {
-                user: hmac::USER,
-                roles: Some(hmac::ROLES),
-            };
+            let signed = Names { user: hmac::USER, roles: Some(hmac::ROLES) };
             names.retain(|other| *other != signed);
             names.insert(0, signed);
         }
-        for header in names
-            .iter()
-            .flat_map(|n| std::iter::once(&n.user).chain(&n.roles))
-        {
+        for header in names.iter().flat_map(|n| std::iter::once(&n.user).chain(&n.roles)) {
             let taken = |other: &HeaderName| other == header || look_alike(other.as_str(), header.as_str());
             if watched.iter().any(taken) {
                 return Err(setting(format!(
@@ -196,51 +160,27 @@ impl Watch {
             }
             watched.push(header.clone());
         }
-        Ok(Self {
-            names,
-            watched,
-            refuse_anonymous,
-        })
+        Ok(Self { names, watched, refuse_anonymous })
     }
 
     /// What `headers` say, or the trick they play.
     pub fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Said<'a>> {
         self.refuse_tricks(headers)?;
-        let people = self
-            .names
-            .iter()
-            .map(|names| names.read(headers))
-            .collect::<Result<_>>()?;
-        Ok(Said {
-            bearer: bearer(headers)?,
-            people,
-        })
+        let people = self.names.iter().map(|names| names.read(headers)).collect::<Result<_>>()?;
+        Ok(Said { bearer: bearer(headers)?, people })
     }
 
     fn refuse_tricks(&self, headers: &HeaderMap) -> Result<()> {
-        if let Some(name) = self
-            .watched
-            .iter()
-            .find(|name| headers.get_all(*name).iter().nth(1).is_some())
-        {
+        if let Some(name) = self.watched.iter().find(|name| headers.get_all(*name).iter().nth(1).is_some()) {
             return Err(parameter(name, "it was sent more than once"));
         }
-        let twin = |name: &str| {
-            self.watched
-                .iter()
-                .any(|watched| look_alike(name, watched.as_str()))
-        };
+        let twin = |name: &str| self.watched.iter().any(|watched| look_alike(name, watched.as_str()));
         if let Some(name) = headers.keys().find(|name| twin(name.as_str())) {
             return Err(parameter(name, "it looks like an identity header, but is none"));
         }
         // RFC 9110 §7.6.1: what Connection lists is for one hop; an identity never is.
-        let hops = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        let mut hops = hops
-            .flat_map(|value| value.split(','))
-            .map(|name| name.trim().to_ascii_lowercase());
+        let hops = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+        let mut hops = hops.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
         if hops.any(|name| twin(&name) || self.watched.iter().any(|watched| watched.as_str() == name)) {
             return Err(parameter(&CONNECTION, "it lists an identity header"));
         }
@@ -264,9 +204,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
     };
-    let text = value
-        .to_str()
-        .map_err(|_| parameter(&AUTHORIZATION, "it is not plain ASCII"))?;
+    let text = value.to_str().map_err(|_| parameter(&AUTHORIZATION, "it is not plain ASCII"))?;
     let token = match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_matches(' '),
         _ => return Err(refused("Authorization is not a bearer token")),

@@ -53,64 +53,41 @@ impl Signatures {
         if config.hmac_secrets.is_empty() {
             return Err(setting("hmac_secrets is empty"));
         }
-        if config
-            .hmac_secrets
-            .iter()
-            .any(|secret| secret.expose().len() < SECRET_MIN_BYTES)
-        {
+        if config.hmac_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN_BYTES) {
             return Err(setting("hmac_secrets: every secret must have at least 32 bytes"));
         }
         let skew = Duration::try_from(config.hmac_skew).unwrap_or(Duration::MAX);
         if skew < Duration::SECOND || skew > SKEW_MAX {
             return Err(setting("hmac_skew_ms must be from 1000 to 900000"));
         }
-        Ok(Self {
-            secrets: config.hmac_secrets.clone(),
-            skew,
-        })
+        Ok(Self { secrets: config.hmac_secrets.clone(), skew })
     }
 
     /// Checks time and signature. The caller is proven once [`claim`] has taken the signature.
     pub fn verify(&self, claimed: &Claimed<'_>, person: Person<'_>, now: OffsetDateTime) -> Result<Proven> {
         let caller = person.caller()?;
-        let stamp = claimed
-            .headers
-            .get(TIMESTAMP)
-            .and_then(|value| value.to_str().ok());
+        let stamp = claimed.headers.get(TIMESTAMP).and_then(|value| value.to_str().ok());
         let stamp = stamp.ok_or_else(|| refused("the header x-signature-timestamp is missing"))?;
         let at = moment(stamp).ok_or_else(|| {
-            Error::parameter(
-                TIMESTAMP.as_str(),
-                "x-signature-timestamp is not a number of seconds",
-            )
+            Error::parameter(TIMESTAMP.as_str(), "x-signature-timestamp is not a number of seconds")
         })?;
         if (now - at).abs() > self.skew {
             return Err(refused("the signature is from another time"));
         }
-        let signature = claimed
-            .headers
-            .get(SIGNATURE)
-            .ok_or_else(|| refused("the header x-signature is missing"))?;
-        let signature: [u8; 32] = STANDARD
-            .decode(signature)
-            .ok()
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| Error::parameter(SIGNATURE.as_str(), "x-signature is not 32 bytes of base64"))?;
+        let signature =
+            claimed.headers.get(SIGNATURE).ok_or_else(|| refused("the header x-signature is missing"))?;
+        let signature: [u8; 32] =
+            STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
+                Error::parameter(SIGNATURE.as_str(), "x-signature is not 32 bytes of base64")
+            })?;
         let text = signed_text(claimed, person, stamp)?;
         // Every secret is tried, so that time does not tell which one it was.
-        let tried = self
-            .secrets
-            .iter()
-            .filter(|secret| mac(secret, &text).verify(&signature.into()).is_ok());
+        let tried = self.secrets.iter().filter(|secret| mac(secret, &text).verify(&signature.into()).is_ok());
         if tried.count() == 0 {
             return Err(refused("the signature does not fit the request"));
         }
         // Twice, for a replica whose clock is behind the one that prunes.
-        Ok(Proven {
-            caller,
-            signature,
-            expires_at: at + self.skew * 2,
-        })
+        Ok(Proven { caller, signature, expires_at: at + self.skew * 2 })
     }
 }
 
@@ -122,10 +99,7 @@ impl Signatures {
 pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/claim_signature")).await?;
-    match client
-        .execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at])
-        .await?
-    {
+    match client.execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at]).await? {
         0 => Err(refused("the signature was used before")),
         _ => Ok(()),
     }
@@ -140,13 +114,9 @@ pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
 }
 
 fn signed_text(claimed: &Claimed<'_>, person: Person<'_>, stamp: &str) -> Result<Vec<u8>> {
-    let body = claimed
-        .body
-        .ok_or_else(|| Error::internal("a signed request was checked without its body"))?;
-    let digest: String = Sha256::digest(body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let body =
+        claimed.body.ok_or_else(|| Error::internal("a signed request was checked without its body"))?;
+    let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let parts = [
         b"v1".as_slice(),
         claimed.method.as_str().as_bytes(),

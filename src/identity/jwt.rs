@@ -43,11 +43,8 @@ impl Tokens {
         if let Some((key, _)) = needed.iter().find(|(_, value)| value.is_empty()) {
             return Err(setting(format!("{key} is not set")));
         }
-        let algorithms = config
-            .jwt_algorithms
-            .iter()
-            .map(|name| algorithm(name))
-            .collect::<Result<Vec<_>>>()?;
+        let algorithms =
+            config.jwt_algorithms.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>>>()?;
         if algorithms.is_empty() {
             return Err(setting("jwt_algorithms is empty"));
         }
@@ -74,20 +71,12 @@ impl Tokens {
         self.check_header(&header)?;
         let claims = self.verified(token, &header, now).await?;
         self.check_claims(&claims, now)?;
-        let user_id = claim(&claims, &self.user_claim)
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let user_id = claim(&claims, &self.user_claim).and_then(Value::as_str).unwrap_or_default();
         if let Some(problem) = user_id_problem(user_id) {
-            return Err(refused(format!(
-                "the token's {} names nobody: {problem}",
-                self.user_claim
-            )));
+            return Err(refused(format!("the token's {} names nobody: {problem}", self.user_claim)));
         }
         let roles = claim(&claims, &self.roles_claim).map(roles).unwrap_or_default();
-        Ok(Caller {
-            user_id: user_id.to_owned(),
-            roles: roles.with(Role::User),
-        })
+        Ok(Caller { user_id: user_id.to_owned(), roles: roles.with(Role::User) })
     }
 
     fn check_header(&self, header: &Header) -> Result<()> {
@@ -117,11 +106,7 @@ impl Tokens {
         if newer.is_empty() {
             return Err(Error::unavailable("the gateway's keys cannot be fetched"));
         }
-        let claims = if Arc::ptr_eq(&keys, &newer) {
-            None
-        } else {
-            open(&newer, token, header)
-        };
+        let claims = if Arc::ptr_eq(&keys, &newer) { None } else { open(&newer, token, header) };
         claims.ok_or_else(|| refused("the token is not signed by a key of the gateway"))
     }
 
@@ -153,10 +138,7 @@ impl Tokens {
 }
 
 fn algorithm(name: &str) -> Result<Algorithm> {
-    let known = name
-        .parse::<Algorithm>()
-        .ok()
-        .filter(|known| known.family() != AlgorithmFamily::Hmac);
+    let known = name.parse::<Algorithm>().ok().filter(|known| known.family() != AlgorithmFamily::Hmac);
     known.ok_or_else(|| {
         setting("jwt_algorithms takes RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: signatures whose key is public")
     })
@@ -165,22 +147,14 @@ fn algorithm(name: &str) -> Result<Algorithm> {
 /// The claims, if exactly one key fits the header and has signed. Of two that fit, none is
 /// guessed.
 fn open(keys: &[Key], token: &str, header: &Header) -> Option<Claims> {
-    let mut fitting = keys
-        .iter()
-        .filter(|key| key.fits(header.alg, header.kid.as_deref()));
+    let mut fitting = keys.iter().filter(|key| key.fits(header.alg, header.kid.as_deref()));
     let (Some(key), None) = (fitting.next(), fitting.next()) else {
         return None;
     };
     let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
-    (
-        validation.validate_exp,
-        validation.validate_nbf,
-        validation.validate_aud,
-    ) = (false, false, false);
-    decode(token, &key.decoding, &validation)
-        .ok()
-        .map(|token| token.claims)
+    (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
+    decode(token, &key.decoding, &validation).ok().map(|token| token.claims)
 }
 
 /// The claim of this name, or the one at this path of names: `realm_access.roles` is where

@@ -36,11 +36,8 @@ impl Key {
     /// encryption, those of a curve or algorithm nobody here knows.
     fn new(jwk: &Jwk) -> Option<Self> {
         let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
-        let verifies = jwk
-            .common
-            .key_operations
-            .as_ref()
-            .is_none_or(|ops| ops.contains(&KeyOperations::Verify));
+        let verifies =
+            jwk.common.key_operations.as_ref().is_none_or(|ops| ops.contains(&KeyOperations::Verify));
         if !for_signatures || !verifies {
             return None;
         }
@@ -61,11 +58,7 @@ impl Key {
             algorithms.retain(|algorithm| *algorithm == declared);
         }
         let decoding = DecodingKey::from_jwk(jwk).ok()?;
-        (!algorithms.is_empty()).then(|| Self {
-            id: jwk.common.key_id.clone(),
-            algorithms,
-            decoding,
-        })
+        (!algorithms.is_empty()).then(|| Self { id: jwk.common.key_id.clone(), algorithms, decoding })
     }
 
     /// Whether a token with this header may be checked with this key. Type, curve and declared
@@ -97,21 +90,17 @@ struct State {
 impl Keys {
     /// Refuses an address that is none. Nothing is fetched yet.
     pub fn new(config: &Config) -> Result<Self> {
-        let url = Url::parse(&config.jwt_jwks_url)
-            .ok()
-            .filter(|url| ["http", "https"].contains(&url.scheme()));
+        let url =
+            Url::parse(&config.jwt_jwks_url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
         let url = url.ok_or_else(|| setting("jwt_jwks_url is not an http or https address"))?;
         if config.jwt_refresh < Duration::from_secs(1) {
-            return Err(setting(
-                "jwt_refresh_ms must be at least 1000: anybody can make us ask",
-            ));
+            return Err(setting("jwt_refresh_ms must be at least 1000: anybody can make us ask"));
         }
         if url.scheme() == "http" {
             tracing::warn!("jwt_jwks_url is not https: whoever is on the way can hand us their keys");
         }
-        let http = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(FETCH_TIMEOUT);
+        let http =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(FETCH_TIMEOUT);
         let http = http.build().map_err(Error::internal)?;
         Ok(Self {
             url,
@@ -156,10 +145,7 @@ impl Keys {
                 self.change(|state| (state.keys, state.fetched_at) = (Arc::new(keys), Some(now)));
             }
             Err(reason) => {
-                tracing::warn!(
-                    reason,
-                    "keys of the gateway could not be fetched; the old ones stay"
-                );
+                tracing::warn!(reason, "keys of the gateway could not be fetched; the old ones stay");
                 metrics::counter!("impg_jwks_failures_total").increment(1);
             }
         }
@@ -182,11 +168,7 @@ impl Keys {
     }
 
     fn may_ask(&self, state: &State, now: OffsetDateTime) -> bool {
-        let pause = if state.keys.is_empty() {
-            self.pause.min(EMPTY_PAUSE)
-        } else {
-            self.pause
-        };
+        let pause = if state.keys.is_empty() { self.pause.min(EMPTY_PAUSE) } else { self.pause };
         state.asked_at.is_none_or(|at| passed(at, now, pause))
     }
 
@@ -212,14 +194,7 @@ fn usable(body: &[u8]) -> std::result::Result<Vec<Key>, String> {
         keys: Vec<serde_json::Value>,
     }
     let set: Set = serde_json::from_slice(body).map_err(|_| "the answer is not a JWK set".to_owned())?;
-    let jwks = set
-        .keys
-        .into_iter()
-        .filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
+    let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
     let keys: Vec<Key> = jwks.filter_map(|jwk| Key::new(&jwk)).collect();
-    if keys.is_empty() {
-        Err("the answer has no key that can verify".to_owned())
-    } else {
-        Ok(keys)
-    }
+    if keys.is_empty() { Err("the answer has no key that can verify".to_owned()) } else { Ok(keys) }
 }

@@ -24,18 +24,10 @@ impl Trust {
     /// Refuses a trust list that is empty or adds up to everybody, and peers off loopback
     /// without a secret, unless `unsafe_trust_every_peer` says that nothing is to be checked.
     pub fn new(config: &Config) -> Result<Self> {
-        let networks = config
-            .trusted_peers
-            .iter()
-            .map(|peer| network(peer))
-            .collect::<Result<Vec<_>>>()?;
+        let networks = config.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<Vec<_>>>()?;
         let secret = config.identity_secret.expose();
         let secret = (!secret.is_empty()).then(|| Sha256::digest(secret).into());
-        let trust = Self {
-            every_peer: config.unsafe_trust_every_peer,
-            networks,
-            secret,
-        };
+        let trust = Self { every_peer: config.unsafe_trust_every_peer, networks, secret };
         if trust.every_peer {
             tracing::warn!("unsafe_trust_every_peer is on: anybody who reaches the port is anybody");
             return Ok(trust);
@@ -45,18 +37,13 @@ impl Trust {
                 "trusted_peers is empty: name the gateway's own addresses (IMPG_TRUSTED_PEERS)",
             ));
         }
-        if IpNet::aggregate(&trust.networks)
-            .iter()
-            .any(|net| net.prefix_len() == 0)
-        {
+        if IpNet::aggregate(&trust.networks).iter().any(|net| net.prefix_len() == 0) {
             return Err(setting(
                 "trusted_peers adds up to every address; if that is meant, set unsafe_trust_every_peer",
             ));
         }
         if secret_missing(&trust) {
-            return Err(setting(
-                "identity_secret is not set, and trusted_peers has addresses off loopback",
-            ));
+            return Err(setting("identity_secret is not set, and trusted_peers has addresses off loopback"));
         }
         Ok(trust)
     }
@@ -73,11 +60,7 @@ impl Trust {
             (Some(_), None) => peer.is_loopback(),
             (None, _) => peer.is_loopback() || self.every_peer,
         };
-        if proven {
-            Ok(())
-        } else {
-            Err(refused("the gateway's secret is missing or wrong"))
-        }
+        if proven { Ok(()) } else { Err(refused("the gateway's secret is missing or wrong")) }
     }
 }
 
@@ -89,11 +72,8 @@ fn secret_missing(trust: &Trust) -> bool {
 /// An address or a network; IPv4 inside IPv6 (RFC 4291 §2.5.5.2) is IPv4, as peers are.
 fn network(text: &str) -> Result<IpNet> {
     let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
-    let net: IpNet = parsed.map_err(|_| {
-        setting(format!(
-            "trusted_peers: {text} is neither an address nor a network"
-        ))
-    })?;
+    let net: IpNet =
+        parsed.map_err(|_| setting(format!("trusted_peers: {text} is neither an address nor a network")))?;
     if net.trunc() != net {
         return Err(setting(format!(
             "trusted_peers: {text} has bits beyond its prefix; {} is meant?",
@@ -123,36 +103,23 @@ mod tests {
 
     #[test]
     fn an_open_trust_list_does_not_start() {
-        for open in [
-            "",
-            "0.0.0.0/0",
-            "::/0",
-            "0.0.0.0/1,128.0.0.0/1",
-            "::ffff:0.0.0.0/96",
-            "10.0.0.1,::/1,8000::/1",
-        ] {
+        for open in
+            ["", "0.0.0.0/0", "::/0", "0.0.0.0/1,128.0.0.0/1", "::ffff:0.0.0.0/96", "10.0.0.1,::/1,8000::/1"]
+        {
             let text = format!("trusted_peers = \"{open}\"\nidentity_secret = \"s\"");
             assert!(peer_settings(&text).is_err(), "{open}");
-            assert!(
-                peer_settings(&format!("{text}\nunsafe_trust_every_peer = true")).is_ok(),
-                "{open}"
-            );
+            assert!(peer_settings(&format!("{text}\nunsafe_trust_every_peer = true")).is_ok(), "{open}");
         }
         for broken in ["gateway.local", "10.0.0.1/33", "10.0.0.5/24", "*", "127.0.0.1:80"] {
             let problem =
                 peer_settings(&format!("trusted_peers = \"{broken}\"\nidentity_secret = \"s\"")).err();
-            assert!(
-                problem.is_some_and(|problem| problem.contains(broken)),
-                "{broken}"
-            );
+            assert!(problem.is_some_and(|problem| problem.contains(broken)), "{broken}");
         }
     }
 
     #[test]
     fn peers_off_loopback_need_the_secret() {
-        let problem = peer_settings("trusted_peers = \"127.0.0.1,10.0.0.0/24\"")
-            .err()
-            .unwrap();
+        let problem = peer_settings("trusted_peers = \"127.0.0.1,10.0.0.0/24\"").err().unwrap();
         assert!(problem.contains("identity_secret"));
         assert!(peer_settings("trusted_peers = \"127.0.0.0/8,::1\"").is_ok());
 
@@ -163,25 +130,14 @@ mod tests {
             trust.check(peer.parse().unwrap(), &headers).is_ok()
         };
         assert!(check("10.0.0.9", Some(b"hush")));
-        for wrong in [
-            None,
-            Some(b"".as_slice()),
-            Some(b"hus"),
-            Some(b"hushh"),
-            Some(b"HUSH"),
-            Some(b"hush\xff"),
-        ] {
+        for wrong in
+            [None, Some(b"".as_slice()), Some(b"hus"), Some(b"hushh"), Some(b"HUSH"), Some(b"hush\xff")]
+        {
             assert!(!check("10.0.0.9", wrong), "{wrong:?}");
         }
         assert!(check("127.0.0.1", None));
-        assert!(
-            !check("127.0.0.1", Some(b"wrong")),
-            "a wrong secret is not ignored"
-        );
-        assert!(
-            !check("10.0.1.9", Some(b"hush")),
-            "the secret does not replace the list"
-        );
+        assert!(!check("127.0.0.1", Some(b"wrong")), "a wrong secret is not ignored");
+        assert!(!check("10.0.1.9", Some(b"hush")), "the secret does not replace the list");
     }
 
     #[test]
@@ -190,17 +146,10 @@ mod tests {
             peer_settings("trusted_peers = \"10.0.0.0/24,::ffff:10.9.0.0/112\"\nidentity_secret = \"s\"")
                 .unwrap();
         let headers = sent(b"s");
-        for (peer, trusted) in [
-            ("::ffff:10.0.0.9", true),
-            ("10.9.3.4", true),
-            ("::ffff:10.0.1.9", false),
-            ("::1", false),
-        ] {
-            assert_eq!(
-                trust.check(peer.parse().unwrap(), &headers).is_ok(),
-                trusted,
-                "{peer}"
-            );
+        for (peer, trusted) in
+            [("::ffff:10.0.0.9", true), ("10.9.3.4", true), ("::ffff:10.0.1.9", false), ("::1", false)]
+        {
+            assert_eq!(trust.check(peer.parse().unwrap(), &headers).is_ok(), trusted, "{peer}");
         }
     }
 

@@ -17,13 +17,7 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Self; 5] = [
-        Self::User,
-        Self::Gateway,
-        Self::Directory,
-        Self::Support,
-        Self::Admin,
-    ];
+    pub const ALL: [Self; 5] = [Self::User, Self::Gateway, Self::Directory, Self::Support, Self::Admin];
 
     /// As claims, headers and tokens write it.
     pub fn name(self) -> &'static str {
@@ -67,11 +61,7 @@ impl Roles {
 
     /// The names of the roles given, without the implied ones.
     pub fn names(self) -> Vec<&'static str> {
-        Role::ALL
-            .into_iter()
-            .filter(|role| self.given(*role))
-            .map(Role::name)
-            .collect()
+        Role::ALL.into_iter().filter(|role| self.given(*role)).map(Role::name).collect()
     }
 
     /// The roles among `names`; names that are no role of ours are passed over.
@@ -105,9 +95,6 @@ mod tests {
     #[test]
     fn only_exact_names_are_roles() {
         assert!(Roles::named(["Admin", "administrators", "it admin", "admin ", ""]).is_empty());
-        assert_eq!(
-            Roles::named(["staff", "support", "user"]).names(),
-            ["user", "support"]
-        );
+        assert_eq!(Roles::named(["staff", "support", "user"]).names(), ["user", "support"]);
     }
 }

@@ -27,10 +27,7 @@ async fn ask(config: &Config, peer: &str, sent: &[(&str, &str)]) -> Result<Calle
         headers: &headers,
         body: Some(b""),
     };
-    Identity::new(config)
-        .unwrap()
-        .caller(&Store::new(config).unwrap(), claimed, NOW)
-        .await
+    Identity::new(config).unwrap().caller(&Store::new(config).unwrap(), claimed, NOW).await
 }
 
 #[tokio::test]
@@ -66,37 +63,19 @@ async fn x_forwarded_for_makes_nobody_trusted() {
 async fn a_token_of_ours_is_looked_up_from_any_peer() {
     let config = config(r#"trusted_peers = ["127.0.0.1"]"#);
     let token = format!("Bearer impg_{}", "a".repeat(43));
-    let answer = ask(&config, "192.0.2.7:5000", &[("authorization", &token)])
-        .await
-        .unwrap_err();
+    let answer = ask(&config, "192.0.2.7:5000", &[("authorization", &token)]).await.unwrap_err();
     assert_eq!(answer.kind, Kind::Unavailable, "it went as far as the database");
-    let answer = ask(
-        &config,
-        "127.0.0.1:5000",
-        &[("authorization", "Bearer impg_short")],
-    )
-    .await
-    .unwrap_err();
+    let answer = ask(&config, "127.0.0.1:5000", &[("authorization", "Bearer impg_short")]).await.unwrap_err();
     assert_eq!(answer.kind, Kind::Unauthenticated);
 }
 
 #[tokio::test]
 async fn a_token_that_cannot_be_checked_is_refused_and_not_ignored() {
-    let hmac = format!(
-        "identity_mode = \"hmac\"\nhmac_secrets = [\"{}\"]",
-        "s".repeat(32)
-    );
+    let hmac = format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{}\"]", "s".repeat(32));
     for overrides in [r#"trusted_peers = ["127.0.0.1"]"#, &hmac] {
-        for sent in [
-            "Bearer eyJhbGciOiJub25lIn0.e30.",
-            "Basic YWxpY2U6cHc=",
-            "alice",
-            "",
-        ] {
+        for sent in ["Bearer eyJhbGciOiJub25lIn0.e30.", "Basic YWxpY2U6cHc=", "alice", ""] {
             let sent = [("x-user-id", "alice"), ("authorization", sent)];
-            let refused = ask(&config(overrides), "127.0.0.1:5000", &sent)
-                .await
-                .unwrap_err();
+            let refused = ask(&config(overrides), "127.0.0.1:5000", &sent).await.unwrap_err();
             assert_eq!(refused.kind, Kind::Unauthenticated);
         }
     }
@@ -113,9 +92,7 @@ async fn in_jwt_mode_headers_alone_prove_nothing() {
         jwt_jwks_url = "https://127.0.0.1:1/jwks"
         "#,
     );
-    let refused = ask(&config, "127.0.0.1:5000", &[("x-user-id", "alice")])
-        .await
-        .unwrap_err();
+    let refused = ask(&config, "127.0.0.1:5000", &[("x-user-id", "alice")]).await.unwrap_err();
     assert_eq!(refused.kind, Kind::Unauthenticated);
     assert!(!Identity::new(&config).unwrap().needs_body());
 }
@@ -123,25 +100,15 @@ async fn in_jwt_mode_headers_alone_prove_nothing() {
 #[tokio::test]
 async fn in_hmac_mode_a_replay_that_cannot_be_ruled_out_is_refused() {
     let secret = "s".repeat(32);
-    let config = config(&format!(
-        "identity_mode = \"hmac\"\nhmac_secrets = [\"{secret}\"]"
-    ));
+    let config = config(&format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{secret}\"]"));
     let text = format!(
         "v1\nGET\n/api/v1/conversations\n{}\nalice\n\n0",
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     );
     let signature = hmac::tests::sign(&Secret::from(secret), &text);
-    let sent = [
-        ("x-user-id", "alice"),
-        ("x-signature-timestamp", "0"),
-        ("x-signature", signature.as_str()),
-    ];
+    let sent = [("x-user-id", "alice"), ("x-signature-timestamp", "0"), ("x-signature", signature.as_str())];
     let answer = ask(&config, "192.0.2.7:5000", &sent).await.unwrap_err();
-    assert_eq!(
-        answer.kind,
-        Kind::Unavailable,
-        "the signature holds, but its first use cannot be noted"
-    );
+    assert_eq!(answer.kind, Kind::Unavailable, "the signature holds, but its first use cannot be noted");
     assert!(Identity::new(&config).unwrap().needs_body());
 }
 
@@ -150,16 +117,7 @@ fn user_ids_are_one_visible_name() {
     for good in ["alice", "li.si@example.com", "张三", "a", &"x".repeat(128)] {
         assert_eq!(user_id_problem(good), None, "{good}");
     }
-    for bad in [
-        "",
-        "a,b",
-        " a",
-        "a ",
-        "a\nb",
-        "a\u{7f}",
-        "a\u{85}b",
-        &"x".repeat(129),
-    ] {
+    for bad in ["", "a,b", " a", "a ", "a\nb", "a\u{7f}", "a\u{85}b", &"x".repeat(129)] {
         assert!(user_id_problem(bad).is_some(), "{bad:?}");
     }
 }

@@ -37,16 +37,10 @@ impl NewToken<'_> {
         }
         let named = (1..=NAME_MAX_CHARS).contains(&self.name.chars().count());
         if !named || self.name.chars().any(char::is_control) {
-            return Err(Error::field(
-                "/name",
-                "a name has 1 to 128 characters and none of control",
-            ));
+            return Err(Error::field("/name", "a name has 1 to 128 characters and none of control"));
         }
         if self.roles.is_empty() {
-            return Err(Error::field(
-                "/roles",
-                "a token without roles is good for nothing",
-            ));
+            return Err(Error::field("/roles", "a token without roles is good for nothing"));
         }
         if self.expires_at <= now {
             return Err(Error::field("/expires_at", "it lies in the past"));
@@ -78,17 +72,7 @@ pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> R
     let statement = client.prepare_cached(sql!("identity/create_token")).await?;
     let roles = new.roles.names();
     client
-        .execute(
-            &statement,
-            &[
-                &hash(&token),
-                &new.name,
-                &new.user_id,
-                &roles,
-                &now,
-                &new.expires_at,
-            ],
-        )
+        .execute(&statement, &[&hash(&token), &new.name, &new.user_id, &roles, &now, &new.expires_at])
         .await?;
     Ok(token.into())
 }
@@ -104,14 +88,8 @@ pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Cal
     }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/find_token")).await?;
-    let row = client
-        .query_opt(&statement, &[&hash(token), &now])
-        .await?
-        .ok_or_else(unknown)?;
-    Ok(Caller {
-        user_id: row.get("user_id"),
-        roles: Roles::named(row.get::<_, Vec<&str>>("roles")),
-    })
+    let row = client.query_opt(&statement, &[&hash(token), &now]).await?.ok_or_else(unknown)?;
+    Ok(Caller { user_id: row.get("user_id"), roles: Roles::named(row.get::<_, Vec<&str>>("roles")) })
 }
 
 /// All tokens, oldest first, expired ones too; at most a thousand.
@@ -164,12 +142,7 @@ mod tests {
 
     fn new() -> NewToken<'static> {
         let roles = Roles::default().with(Role::Gateway);
-        NewToken {
-            name: "gateway",
-            user_id: "gw",
-            roles,
-            expires_at: NOW + Duration::HOUR,
-        }
+        NewToken { name: "gateway", user_id: "gw", roles, expires_at: NOW + Duration::HOUR }
     }
 
     #[test]
@@ -177,13 +150,7 @@ mod tests {
         let (one, other) = (random().unwrap(), random().unwrap());
         assert_ne!(one, other);
         assert_eq!(one.len(), PREFIX.len() + SECRET_CHARS);
-        assert_eq!(
-            URL_SAFE_NO_PAD
-                .decode(one.strip_prefix(PREFIX).unwrap())
-                .unwrap()
-                .len(),
-            32
-        );
+        assert_eq!(URL_SAFE_NO_PAD.decode(one.strip_prefix(PREFIX).unwrap()).unwrap().len(), 32);
         assert_eq!(hash(&one).len(), 32);
     }
 
@@ -192,29 +159,13 @@ mod tests {
         assert!(new().check(NOW).is_ok());
         let broken = [
             NewToken { name: "", ..new() },
-            NewToken {
-                name: "two\nlines",
-                ..new()
-            },
-            NewToken {
-                user_id: "a,b",
-                ..new()
-            },
-            NewToken {
-                roles: Roles::default(),
-                ..new()
-            },
-            NewToken {
-                expires_at: NOW,
-                ..new()
-            },
+            NewToken { name: "two\nlines", ..new() },
+            NewToken { user_id: "a,b", ..new() },
+            NewToken { roles: Roles::default(), ..new() },
+            NewToken { expires_at: NOW, ..new() },
         ];
         for token in broken {
-            assert_eq!(
-                token.check(NOW).unwrap_err().kind,
-                Kind::InvalidField,
-                "{token:?}"
-            );
+            assert_eq!(token.check(NOW).unwrap_err().kind, Kind::InvalidField, "{token:?}");
         }
     }
 }

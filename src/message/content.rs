@@ -68,15 +68,10 @@ impl Content {
             "picture" => Self::Picture(read(content, at)?),
             "file" => Self::File(read(content, at)?),
             _ => {
-                return Err(Error::field(
-                    format!("{at}/type"),
-                    "must be text, picture or file",
-                ));
+                return Err(Error::field(format!("{at}/type"), "must be text, picture or file"));
             }
         };
-        parsed
-            .check()
-            .map_err(|(field, reason)| Error::field(format!("{at}/content/{field}"), reason))?;
+        parsed.check().map_err(|(field, reason)| Error::field(format!("{at}/content/{field}"), reason))?;
         Ok(parsed)
     }
 
@@ -118,11 +113,7 @@ impl Content {
             }
             Self::Picture(p) => {
                 check_url(&p.url)?;
-                if [p.width, p.height]
-                    .into_iter()
-                    .flatten()
-                    .any(|px| px == 0 || px > PIXELS_MAX)
-                {
+                if [p.width, p.height].into_iter().flatten().any(|px| px == 0 || px > PIXELS_MAX) {
                     return Err(("width", "width and height must be 1 to 100,000 pixels"));
                 }
                 check_size(p.size.unwrap_or(0))?;
@@ -142,9 +133,7 @@ impl Content {
 pub fn whole<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
     let number = serde_json::Number::deserialize(de)?;
     let whole = |f: &f64| f.fract() == 0.0 && (0.0..=SIZE_MAX_BYTES as f64).contains(f);
-    let read = number
-        .as_u64()
-        .or_else(|| number.as_f64().filter(whole).map(|f| f as u64));
+    let read = number.as_u64().or_else(|| number.as_f64().filter(whole).map(|f| f as u64));
     read.filter(|n| *n <= SIZE_MAX_BYTES)
         .ok_or_else(|| serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1"))
 }
@@ -158,11 +147,7 @@ fn wholes<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<u64>, 
 type Checked = std::result::Result<(), (&'static str, &'static str)>;
 
 fn no_nul(field: &'static str, text: &str) -> Checked {
-    if text.contains('\0') {
-        Err((field, "must not contain U+0000"))
-    } else {
-        Ok(())
-    }
+    if text.contains('\0') { Err((field, "must not contain U+0000")) } else { Ok(()) }
 }
 
 /// An http(s) address, or a path or key of the portal that put the bytes there: nothing that
@@ -174,49 +159,31 @@ fn check_url(url: &str) -> Checked {
     if shaped && clean && (1..=URL_MAX_CHARS).contains(&url.chars().count()) {
         Ok(())
     } else {
-        Err((
-            "url",
-            "must be an http or https URL or a path, of 1 to 2,048 characters without blanks",
-        ))
+        Err(("url", "must be an http or https URL or a path, of 1 to 2,048 characters without blanks"))
     }
 }
 
 fn check_name(name: &str) -> Checked {
     let chars = name.chars().count();
     if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
-        return Err((
-            "name",
-            "must have 1 to 255 characters, none of them a control character",
-        ));
+        return Err(("name", "must have 1 to 255 characters, none of them a control character"));
     }
     Ok(())
 }
 
 fn check_size(size: u64) -> Checked {
-    if size > SIZE_MAX_BYTES {
-        Err(("size", "must be below 2^53 bytes"))
-    } else {
-        Ok(())
-    }
+    if size > SIZE_MAX_BYTES { Err(("size", "must be below 2^53 bytes")) } else { Ok(()) }
 }
 
 fn check_media_type(media_type: &str) -> Checked {
     let token = |part: &str| {
-        !part.is_empty()
-            && part
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
     };
-    let shaped = media_type
-        .split_once('/')
-        .is_some_and(|(kind, subtype)| token(kind) && token(subtype));
+    let shaped = media_type.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
     if shaped && media_type.len() <= MEDIA_TYPE_MAX_CHARS {
         Ok(())
     } else {
-        Err((
-            "media_type",
-            "must be type/subtype (RFC 6838) of at most 127 characters",
-        ))
+        Err(("media_type", "must be type/subtype (RFC 6838) of at most 127 characters"))
     }
 }
 

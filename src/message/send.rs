@@ -5,19 +5,15 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use deadpool_postgres::Client;
 use futures_util::future::{BoxFuture, try_join, try_join3};
 use postgres_types::{Json, ToSql};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
-use time::OffsetDateTime;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Row, Statement};
 
-use super::Content;
+use super::outgoing::{Outgoing, Sent};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::sql;
@@ -29,58 +25,6 @@ const PAUSE: Duration = Duration::from_millis(5);
 const COMMIT_MAX: Duration = Duration::from_secs(10);
 /// No channel has this id.
 const NO_CHANNEL: i64 = 0;
-/// Begins the client ids we give to sends that bring none; callers cannot write it.
-const INNER_ID_MARK: char = '\u{1f}';
-
-/// A message on its way into a channel.
-#[derive(Debug, Clone)]
-pub struct Outgoing {
-    channel_id: i64,
-    sender: String,
-    client_id: String,
-    digest: Vec<u8>,
-    ms_type: &'static str,
-    content: Value,
-    preview: Value,
-}
-
-/// An acknowledged message: it is committed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    pub ms_id: i64,
-    pub seq: i64,
-    pub server_time: OffsetDateTime,
-    /// Whether an earlier send with this client id had stored it already.
-    pub repeated: bool,
-}
-
-impl Outgoing {
-    /// A send without a client id gets one of ours, so that an unclear commit can be resolved.
-    pub fn new(channel_id: i64, sender: &str, client_id: Option<String>, content: &Content) -> Result<Self> {
-        let client_id = match client_id {
-            Some(given) => given,
-            None => {
-                let mut random = [0u8; 16];
-                getrandom::fill(&mut random).map_err(Error::internal)?;
-                format!("{INNER_ID_MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
-            }
-        };
-        let body = content.to_json();
-        let mut digest = Sha256::new();
-        digest.update(channel_id.to_be_bytes());
-        digest.update(content.ms_type());
-        digest.update(body.to_string());
-        Ok(Self {
-            channel_id,
-            sender: sender.to_owned(),
-            client_id,
-            digest: digest.finalize()[..16].to_vec(),
-            ms_type: content.ms_type(),
-            preview: content.preview(),
-            content: body,
-        })
-    }
-}
 
 struct Waiting {
     send: Outgoing,
@@ -125,30 +69,23 @@ impl Sender {
             spawn(Box::pin(lane.run(queue)));
             entry
         };
-        Self {
-            lanes: (0..config.send_lanes).map(open_lane).collect(),
-        }
+        Self { lanes: (0..config.send_lanes).map(open_lane).collect() }
     }
 
     /// Sends one message; returns once it is committed or refused.
     pub async fn send(&self, send: Outgoing) -> Result<Sent> {
-        self.enter(send)?
-            .await
-            .map_err(|_| Error::unavailable("the service is stopping"))?
+        self.enter(send)?.await.map_err(|_| Error::unavailable("the service is stopping"))?
     }
 
     /// Sends many; one result for each, in order. A bad one does not fail its neighbours.
     pub async fn send_all(&self, sends: Vec<Result<Outgoing>>) -> Vec<Result<Sent>> {
-        let entered: Vec<_> = sends
-            .into_iter()
-            .map(|send| send.and_then(|send| self.enter(send)))
-            .collect();
+        let entered: Vec<_> = sends.into_iter().map(|send| send.and_then(|send| self.enter(send))).collect();
         let mut results = Vec::with_capacity(entered.len());
         for reply in entered {
             results.push(match reply {
-                Ok(reply) => reply
-                    .await
-                    .unwrap_or_else(|_| Err(Error::unavailable("the service is stopping"))),
+                Ok(reply) => {
+                    reply.await.unwrap_or_else(|_| Err(Error::unavailable("the service is stopping")))
+                }
                 Err(refused) => Err(refused),
             });
         }
@@ -158,12 +95,8 @@ impl Sender {
     fn enter(&self, send: Outgoing) -> Result<oneshot::Receiver<Result<Sent>>> {
         let (reply, answer) = oneshot::channel();
         let lane = &self.lanes[send.channel_id.unsigned_abs() as usize % self.lanes.len()];
-        lane.try_send(Waiting {
-            send,
-            since: Instant::now(),
-            reply,
-        })
-        .map_err(|_| Error::unavailable("too many sends are waiting"))?;
+        lane.try_send(Waiting { send, since: Instant::now(), reply })
+            .map_err(|_| Error::unavailable("too many sends are waiting"))?;
         Ok(answer)
     }
 }
@@ -230,9 +163,7 @@ impl Lane {
             if item.reply.is_closed() {
                 continue;
             } else if item.since.elapsed() > self.patience {
-                let _ = item
-                    .reply
-                    .send(Err(Error::unavailable("the channel is held by others")));
+                let _ = item.reply.send(Err(Error::unavailable("the channel is held by others")));
             } else if waits {
                 rest.push(item);
             } else {
@@ -306,9 +237,7 @@ impl Lane {
     async fn make_missing_partitions(&self, sends: &[&Outgoing]) -> Result<()> {
         let client = self.store.client().await?;
         let channels: Vec<i64> = sends.iter().map(|s| s.channel_id).collect();
-        let statement = client
-            .prepare_cached(sql!("message/make_missing_partitions"))
-            .await?;
+        let statement = client.prepare_cached(sql!("message/make_missing_partitions")).await?;
         client.execute(&statement, &[&channels]).await?;
         Ok(())
     }
@@ -342,10 +271,7 @@ impl Lane {
                     self.push.notify_one();
                 }
                 let forgotten = || Outcome::Done(Err(Error::internal("a send was forgotten")));
-                Ok(outcomes
-                    .into_iter()
-                    .map(|o| o.unwrap_or_else(forgotten))
-                    .collect())
+                Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
             }
             Err(e) => {
                 // Its own failure says nothing that `e` does not: then the connection is lost.
@@ -363,11 +289,8 @@ impl Lane {
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
     ) -> Result<(Vec<Option<Outcome>>, Wakes)> {
-        let channels: HashSet<i64> = sends
-            .iter()
-            .map(|s| s.channel_id)
-            .filter(|c| !held.contains(c))
-            .collect();
+        let channels: HashSet<i64> =
+            sends.iter().map(|s| s.channel_id).filter(|c| !held.contains(c)).collect();
         let channels: Vec<i64> = channels.into_iter().collect();
         let statement = client.prepare_cached(sql!("message/lock_channels")).await?;
         let lock: [&(dyn ToSql + Sync); 1] = [&channels];
@@ -378,22 +301,14 @@ impl Lane {
         if locked.len() < channels.len() {
             let statement = client.prepare_cached(sql!("message/existing_channels")).await?;
             let existing = client.query(&statement, &[&channels]).await?;
-            held.extend(
-                existing
-                    .iter()
-                    .map(|row| row.get::<_, i64>(0))
-                    .filter(|c| !locked.contains(c)),
-            );
+            held.extend(existing.iter().map(|row| row.get::<_, i64>(0)).filter(|c| !locked.contains(c)));
         }
-        let mut outcomes: Vec<Option<Outcome>> = sends
-            .iter()
-            .map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked))
-            .collect();
+        let mut outcomes: Vec<Option<Outcome>> =
+            sends.iter().map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked)).collect();
         let admitted = self.admit(client, sends, &locked, &mut outcomes).await?;
         let admitted_ones: HashSet<usize> = admitted.iter().map(|&(index, _)| index).collect();
-        let repeated: Vec<usize> = (0..sends.len())
-            .filter(|i| outcomes[*i].is_none() && !admitted_ones.contains(i))
-            .collect();
+        let repeated: Vec<usize> =
+            (0..sends.len()).filter(|i| outcomes[*i].is_none() && !admitted_ones.contains(i)).collect();
         let statements = (
             client.prepare_cached(sql!("message/store")).await?,
             client.prepare_cached(sql!("message/repeated")).await?,
@@ -428,19 +343,14 @@ impl Lane {
     ) -> Result<Vec<(usize, i64)>> {
         let open: Vec<usize> = (0..sends.len()).filter(|&i| outcomes[i].is_none()).collect();
         // A channel that is not locked is none, also one that has come about since.
-        let channel = |i: &usize| {
-            Some(sends[*i].channel_id)
-                .filter(|c| locked.contains(c))
-                .unwrap_or(NO_CHANNEL)
-        };
+        let channel =
+            |i: &usize| Some(sends[*i].channel_id).filter(|c| locked.contains(c)).unwrap_or(NO_CHANNEL);
         let channels: Vec<i64> = open.iter().map(channel).collect();
         let senders: Vec<&str> = open.iter().map(|&i| sends[i].sender.as_str()).collect();
         let client_ids: Vec<&str> = open.iter().map(|&i| sends[i].client_id.as_str()).collect();
         let digests: Vec<&[u8]> = open.iter().map(|&i| sends[i].digest.as_slice()).collect();
         let statement = client.prepare_cached(sql!("message/admit")).await?;
-        let rows = client
-            .query(&statement, &[&channels, &senders, &client_ids, &digests])
-            .await?;
+        let rows = client.query(&statement, &[&channels, &senders, &client_ids, &digests]).await?;
         let mut admitted = Vec::new();
         for row in rows {
             let index = open[row.get::<_, i64>("ord") as usize - 1];
@@ -521,7 +431,7 @@ async fn repeats(
             seq: row.get("seq"),
             server_time: row.get("server_time"),
             // A repeat of ours, after an unclear commit, is the caller's first.
-            repeated: !sends[index].client_id.starts_with(INNER_ID_MARK),
+            repeated: !sends[index].has_inner_id(),
         };
         let other_body = || Error::new(Kind::ClientIdReused, "this client id was used with another body");
         (index, if same { Ok(sent) } else { Err(other_body()) })
@@ -545,6 +455,5 @@ fn refused(outcome: &str) -> Error {
 
 /// A row that no partition takes is a check violation without a constraint's name.
 fn is_missing_partition(e: &Error) -> bool {
-    e.database()
-        .is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
+    e.database().is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
 }

@@ -49,10 +49,7 @@ pub fn config(database: &str, overrides: &str) -> Config {
     ];
     let mut toml = overrides.to_owned();
     for (key, value) in settings {
-        if !overrides
-            .lines()
-            .any(|line| line.split('=').next().is_some_and(|k| k.trim() == key))
-        {
+        if !overrides.lines().any(|line| line.split('=').next().is_some_and(|k| k.trim() == key)) {
             toml.push_str(&format!("\n{key} = {value}"));
         }
     }
@@ -63,11 +60,7 @@ pub fn config(database: &str, overrides: &str) -> Config {
 pub async fn database() -> String {
     let migrate = |url: String| async move {
         let config = config(url.rsplit('/').next().expect("a database in the URL"), "");
-        Store::new(&config)
-            .expect("a store")
-            .migrate(&config)
-            .await
-            .expect("the schema migrates");
+        Store::new(&config).expect("a store").migrate(&config).await.expect("the schema migrates");
     };
     shared().template(TEMPLATE, migrate).await;
     shared().fresh_database(Some(TEMPLATE)).await
@@ -86,15 +79,9 @@ impl TestApp {
     /// On a database that another replica may serve too.
     pub async fn start_on(database: String, overrides: &str) -> Self {
         let gateway = Gateway::start();
-        let callback = format!(
-            "callback_url = \"{}\"\ncallback_secrets = [\"{SECRET}\"]\n",
-            gateway.url()
-        );
-        let overrides = if overrides.contains("callback_url") {
-            overrides.into()
-        } else {
-            callback + overrides
-        };
+        let callback = format!("callback_url = \"{}\"\ncallback_secrets = [\"{SECRET}\"]\n", gateway.url());
+        let overrides =
+            if overrides.contains("callback_url") { overrides.into() } else { callback + overrides };
         let mut app = Self {
             gateway,
             store: Store::new(&config(&database, "")).expect("a store"),
@@ -110,9 +97,7 @@ impl TestApp {
 
     /// Starts the service (again), on another port.
     pub async fn run(&mut self) {
-        let app = App::build(config(&self.database, &self.overrides))
-            .await
-            .expect("the service starts");
+        let app = App::build(config(&self.database, &self.overrides)).await.expect("the service starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         self.base = format!("http://{}", listener.local_addr().expect("an address"));
         crate::contract::watch(&self.base);
@@ -142,14 +127,10 @@ impl TestApp {
 
     /// Puts people into the directory; their names are their ids in capitals.
     pub async fn people(&self, ids: &[&str]) {
-        let users: Vec<Value> = ids
-            .iter()
-            .map(|id| json!({"user_id": id, "name": id.to_uppercase()}))
-            .collect();
-        let reply = self
-            .client("hr", &["directory"])
-            .post("/directory/changes", json!({"users": users}))
-            .await;
+        let users: Vec<Value> =
+            ids.iter().map(|id| json!({"user_id": id, "name": id.to_uppercase()})).collect();
+        let reply =
+            self.client("hr", &["directory"]).post("/directory/changes", json!({"users": users})).await;
         assert_eq!(reply.expect(200)["users"]["applied"], ids.len());
     }
 
@@ -164,10 +145,7 @@ impl TestApp {
 
     /// A direct channel of two people, by its id.
     pub async fn direct(&self, one: &str, other: &str) -> String {
-        let reply = self
-            .person(one)
-            .post("/channels", json!({"type": "direct", "members": [other]}))
-            .await;
+        let reply = self.person(one).post("/channels", json!({"type": "direct", "members": [other]})).await;
         assert!(reply.status == 201 || reply.status == 200, "{reply:?}");
         text(&reply.body["channel_id"])
     }
@@ -181,45 +159,24 @@ impl TestApp {
     /// Sends a text and returns the acknowledgement.
     pub async fn say(&self, sender: &str, channel: &str, words: &str) -> Value {
         let body = json!({"type": "text", "content": {"text": words}});
-        self.person(sender)
-            .post(&format!("/channels/{channel}/messages"), body)
-            .await
-            .expect(201)
+        self.person(sender).post(&format!("/channels/{channel}/messages"), body).await.expect(201)
     }
 
     /// The conversation of a person in a channel, as the list shows it.
     pub async fn conversation(&self, person: &str, channel: &str) -> Value {
-        let list = self
-            .person(person)
-            .get("/conversations?limit=200")
-            .await
-            .expect(200);
+        let list = self.person(person).get("/conversations?limit=200").await.expect(200);
         let items = list["items"].as_array().expect("items").clone();
-        items
-            .into_iter()
-            .find(|item| item["channel_id"] == channel)
-            .unwrap_or(Value::Null)
+        items.into_iter().find(|item| item["channel_id"] == channel).unwrap_or(Value::Null)
     }
 
     pub async fn unread(&self, person: &str, channel: &str) -> i64 {
-        self.conversation(person, channel).await["unread_count"]
-            .as_i64()
-            .expect("a conversation")
+        self.conversation(person, channel).await["unread_count"].as_i64().expect("a conversation")
     }
 
     /// Seqs of a page of history, in the order given.
     pub async fn seqs(&self, person: &str, channel: &str, query: &str) -> Vec<i64> {
-        let page = self
-            .person(person)
-            .get(&format!("/channels/{channel}/messages{query}"))
-            .await
-            .expect(200);
-        page["items"]
-            .as_array()
-            .expect("items")
-            .iter()
-            .map(|m| m["seq"].as_i64().expect("seq"))
-            .collect()
+        let page = self.person(person).get(&format!("/channels/{channel}/messages{query}")).await.expect(200);
+        page["items"].as_array().expect("items").iter().map(|m| m["seq"].as_i64().expect("seq")).collect()
     }
 
     /// Status and verdict of each receiver of a message.
@@ -227,10 +184,7 @@ impl TestApp {
         let path = format!("/messages/{}/receipts?limit=200", text(ms_id));
         let page = self.client("desk", &["support"]).get(&path).await.expect(200);
         let items = page["items"].as_array().expect("items");
-        items
-            .iter()
-            .map(|i| (text(&i["receiver"]), text(&i["status"]), i["verdict"].clone()))
-            .collect()
+        items.iter().map(|i| (text(&i["receiver"]), text(&i["status"]), i["verdict"].clone())).collect()
     }
 
     pub async fn sql(&self) -> tokio_postgres::Client {
@@ -239,12 +193,7 @@ impl TestApp {
 
     /// A number that a query of one row and column gives.
     pub async fn count(&self, sql: &str, params: &[&(dyn ToSql + Sync)]) -> i64 {
-        self.sql()
-            .await
-            .query_one(sql, params)
-            .await
-            .expect("a count")
-            .get(0)
+        self.sql().await.query_one(sql, params).await.expect("a count").get(0)
     }
 
     /// Waits until a query gives this number; too late is a panic.

@@ -37,10 +37,8 @@ impl Contract {
         for (path, item) in document["paths"].as_object().expect("paths") {
             for method in item.as_object().expect("a path").keys() {
                 if ["get", "post", "put", "patch", "delete"].contains(&method.as_str()) {
-                    let responses = format!(
-                        "/paths/{}/{method}/responses",
-                        path.replace('~', "~0").replace('/', "~1")
-                    );
+                    let responses =
+                        format!("/paths/{}/{method}/responses", path.replace('~', "~0").replace('/', "~1"));
                     operations.push(Operation {
                         path: path.clone(),
                         method: method.to_uppercase(),
@@ -49,11 +47,7 @@ impl Contract {
                 }
             }
         }
-        Self {
-            document,
-            operations,
-            validators: Mutex::default(),
-        }
+        Self { document, operations, validators: Mutex::default() }
     }
 
     fn operation(&self, method: &str, path: &str) -> Option<&Operation> {
@@ -61,14 +55,9 @@ impl Contract {
             let (template, path): (Vec<_>, Vec<_>) =
                 (template.split('/').collect(), path.split('/').collect());
             template.len() == path.len()
-                && template
-                    .iter()
-                    .zip(&path)
-                    .all(|(t, p)| t.starts_with('{') || t == p)
+                && template.iter().zip(&path).all(|(t, p)| t.starts_with('{') || t == p)
         };
-        self.operations
-            .iter()
-            .find(|o| o.method == method && fits(&o.path))
+        self.operations.iter().find(|o| o.method == method && fits(&o.path))
     }
 
     /// Follows `$ref` at `pointer` to where the thing itself stands.
@@ -85,9 +74,7 @@ impl Contract {
             let resource = Resource::from_contents(self.document.clone()).expect("a resource");
             let fragment = pointer.replace('{', "%7B").replace('}', "%7D");
             let schema = json!({"$ref": format!("{CONTRACT_URI}#{fragment}")});
-            let options = jsonschema::options()
-                .with_draft(Draft::Draft202012)
-                .should_validate_formats(true);
+            let options = jsonschema::options().with_draft(Draft::Draft202012).should_validate_formats(true);
             let built = options.with_resource(CONTRACT_URI, resource).build(&schema);
             Box::leak(Box::new(built.unwrap_or_else(|e| panic!("{pointer}: {e}"))))
         })
@@ -106,13 +93,8 @@ impl Contract {
             return Some("a status that is not documented".into());
         }
         let response = self.resolve(&response);
-        let media_type = exchange
-            .reply
-            .header("content-type")
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let media_type =
+            exchange.reply.header("content-type").split(';').next().unwrap_or_default().to_owned();
         let Some(content) = self.document.pointer(&format!("{response}/content")) else {
             return (!exchange.reply.body.is_null()).then(|| "a body where none is documented".into());
         };
@@ -140,26 +122,18 @@ fn exercised() -> &'static Mutex<BTreeSet<String>> {
 /// From now on every reply of the service at `base` is checked.
 pub fn watch(base: &str) {
     static WATCHED: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
-    WATCHED
-        .lock()
-        .expect("no panic while held")
-        .insert(format!(" {base}/"));
+    WATCHED.lock().expect("no panic while held").insert(format!(" {base}/"));
     observe(|exchange| {
         if NOT_IN_CONTRACT.contains(&exchange.path) {
             return;
         }
-        let watched = WATCHED
-            .lock()
-            .expect("no panic while held")
-            .iter()
-            .any(|b| exchange.reply.what.contains(b));
+        let watched =
+            WATCHED.lock().expect("no panic while held").iter().any(|b| exchange.reply.what.contains(b));
         if !watched {
             return;
         }
         if let Some(breach) = CONTRACT.breach(exchange) {
-            let Exchange {
-                method, path, reply, ..
-            } = exchange;
+            let Exchange { method, path, reply, .. } = exchange;
             panic!(
                 "{method} {path} answered {} against the contract: {breach}\n{}",
                 reply.status, reply.body
@@ -183,39 +157,22 @@ async fn every_operation_answers_as_documented() {
     let at = |rest: &str| format!("/channels/{group}{rest}");
     a.get(&at("")).await.expect(200);
     a.patch(&at(""), json!({"name": "新名字"})).await.expect(200);
-    a.post(&at("/members"), json!({"user_ids": ["c"]}))
-        .await
-        .expect(200);
-    a.post(&format!("/groups/{group}/members"), json!({"user_ids": ["d"]}))
-        .await
-        .expect(200);
+    a.post(&at("/members"), json!({"user_ids": ["c"]})).await.expect(200);
+    a.post(&format!("/groups/{group}/members"), json!({"user_ids": ["d"]})).await.expect(200);
     a.get(&at("/members")).await.expect(200);
-    a.put(&at("/members/c/role"), json!({"role": "admin"}))
-        .await
-        .expect(204);
+    a.put(&at("/members/c/role"), json!({"role": "admin"})).await.expect(204);
     a.delete(&at("/members/d")).await.expect(204);
     let sent = app.say("a", &group, "hello").await;
-    a.post(
-        "/messages",
-        json!([{"channel_id": direct, "type": "text", "content": {"text": "x"}}]),
-    )
-    .await
-    .expect(200);
+    a.post("/messages", json!([{"channel_id": direct, "type": "text", "content": {"text": "x"}}]))
+        .await
+        .expect(200);
     a.get(&at("/messages")).await.expect(200);
     app.settled().await;
-    app.person("b")
-        .post(&at("/read"), json!({"seq": 1}))
+    app.person("b").post(&at("/read"), json!({"seq": 1})).await.expect(200);
+    root.post("/receipts", json!([{"ms_id": sent["ms_id"], "receiver": "c", "status": "read"}]))
         .await
         .expect(200);
-    root.post(
-        "/receipts",
-        json!([{"ms_id": sent["ms_id"], "receiver": "c", "status": "read"}]),
-    )
-    .await
-    .expect(200);
-    a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"])))
-        .await
-        .expect(200);
+    a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"]))).await.expect(200);
     a.get("/conversations").await.expect(200);
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
@@ -223,9 +180,7 @@ async fn every_operation_answers_as_documented() {
     root.get("/callbacks").await.expect(200);
     root.get("/callbacks/gateway/deliveries").await.expect(200);
     root.get("/callbacks/gateway/dead-letters").await.expect(200);
-    root.post("/callbacks/gateway/replay", json!({}))
-        .await
-        .expect(200);
+    root.post("/callbacks/gateway/replay", json!({})).await.expect(200);
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
@@ -240,11 +195,7 @@ async fn every_operation_answers_as_documented() {
         .map(|o| format!("{} {}", o.method, o.path))
         .filter(|o| !seen.contains(o))
         .collect();
-    assert_eq!(
-        left,
-        [] as [String; 0],
-        "documented, and never answered with success"
-    );
+    assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
 }
 
 #[test]
@@ -254,11 +205,7 @@ fn every_route_is_documented_and_every_path_is_a_route() {
     for entry in std::fs::read_dir(folder).expect("src/api") {
         let path = entry.expect("a file").path();
         let source = std::fs::read_to_string(&path).unwrap_or_default();
-        let base = if path.ends_with("service.rs") {
-            ""
-        } else {
-            "/api/v1"
-        };
+        let base = if path.ends_with("service.rs") { "" } else { "/api/v1" };
         for call in source.split(".route(\"").skip(1) {
             routes.insert(format!("{base}{}", call.split('"').next().expect("a path")));
         }
@@ -269,11 +216,8 @@ fn every_route_is_documented_and_every_path_is_a_route() {
             .collect::<Vec<_>>()
             .join("/")
     };
-    let routes: BTreeSet<String> = routes
-        .iter()
-        .filter(|r| !NOT_IN_CONTRACT.contains(&r.as_str()))
-        .map(|r| shape(r))
-        .collect();
+    let routes: BTreeSet<String> =
+        routes.iter().filter(|r| !NOT_IN_CONTRACT.contains(&r.as_str())).map(|r| shape(r)).collect();
     let documented: BTreeSet<String> = CONTRACT.operations.iter().map(|o| shape(&o.path)).collect();
     assert_eq!(routes, documented);
 }
@@ -284,37 +228,17 @@ fn the_judge_itself_finds_a_breach() {
         what: String::new(),
         status,
         body,
-        headers: [(http::header::CONTENT_TYPE, "application/json".parse().unwrap())]
-            .into_iter()
-            .collect(),
+        headers: [(http::header::CONTENT_TYPE, "application/json".parse().unwrap())].into_iter().collect(),
     };
     let judged = |method: &str, path: &str, reply: crate::support::Reply| {
-        CONTRACT.breach(&Exchange {
-            method,
-            path,
-            query: None,
-            request: None,
-            reply: &reply,
-        })
+        CONTRACT.breach(&Exchange { method, path, query: None, request: None, reply: &reply })
     };
     let path = "/api/v1/channels/1/read";
     let good = json!({"read_seq": 1, "unread_count": 0});
     assert_eq!(judged("POST", path, reply(200, good.clone())), None);
+    assert!(judged("POST", path, reply(200, json!({"read_seq": "1", "unread_count": 0}))).is_some());
     assert!(
-        judged(
-            "POST",
-            path,
-            reply(200, json!({"read_seq": "1", "unread_count": 0}))
-        )
-        .is_some()
-    );
-    assert!(
-        judged(
-            "POST",
-            path,
-            reply(200, json!({"read_seq": 1, "unread_count": 0, "extra": 1}))
-        )
-        .is_some()
+        judged("POST", path, reply(200, json!({"read_seq": 1, "unread_count": 0, "extra": 1}))).is_some()
     );
     assert!(judged("POST", path, reply(207, good.clone())).is_some());
     assert!(judged("POST", "/api/v1/secret", reply(200, good)).is_some());
@@ -325,10 +249,7 @@ async fn the_docs_page_needs_nothing_from_elsewhere() {
     let app = TestApp::start().await;
     let outside = Client::anonymous(&app.base);
     let page = outside.get("/docs").await;
-    assert!(
-        page.header("content-security-policy")
-            .starts_with("default-src 'none'")
-    );
+    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
     for path in ["/docs", "/docs.js", "/docs.css"] {
         let body = outside.get(path).await.expect(200);
         let text = body.as_str().expect("text");
@@ -347,14 +268,8 @@ async fn an_outside_judge_finds_nothing() {
     app.people(&["zhangsan"]).await;
     let judge = tokio::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract"))
         .arg(&app.base)
-        .args([
-            "x-user-id: zhangsan",
-            "x-user-roles: admin,gateway,directory,support",
-        ])
-        .env(
-            "CONTRACT_EXAMPLES",
-            std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("15"),
-        )
+        .args(["x-user-id: zhangsan", "x-user-roles: admin,gateway,directory,support"])
+        .env("CONTRACT_EXAMPLES", std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("15"))
         .kill_on_drop(true)
         .output()
         .await

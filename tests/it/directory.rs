@@ -26,16 +26,9 @@ async fn a_bad_record_is_reported_and_skipped() {
         ],
     });
     let reply = hr.post("/directory/changes", changes).await.expect(200);
-    assert_eq!(
-        (&reply["users"]["applied"], &reply["departments"]["applied"]),
-        (&json!(3), &json!(2))
-    );
-    let mut at: Vec<&str> = reply["problems"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|p| p["pointer"].as_str().unwrap())
-        .collect();
+    assert_eq!((&reply["users"]["applied"], &reply["departments"]["applied"]), (&json!(3), &json!(2)));
+    let mut at: Vec<&str> =
+        reply["problems"].as_array().unwrap().iter().map(|p| p["pointer"].as_str().unwrap()).collect();
     at.sort_unstable();
     assert_eq!(
         at,
@@ -58,10 +51,7 @@ async fn a_bad_record_is_reported_and_skipped() {
     assert_eq!(reply["departments"]["applied"], 0);
     let kept = "SELECT count(*) FROM t_im_user WHERE name = '张三丰' AND head_icon = '/a.png' AND department_id = 'child' AND active";
     assert_eq!(app.count(kept, &[]).await, 1);
-    app.person("a")
-        .post("/directory/changes", json!({"users": []}))
-        .await
-        .expect_problem(403, "forbidden");
+    app.person("a").post("/directory/changes", json!({"users": []})).await.expect_problem(403, "forbidden");
 }
 
 #[tokio::test]
@@ -71,24 +61,14 @@ async fn whoever_has_left_cannot_act_but_keeps_a_name() {
     let channel = app.direct("a", "b").await;
     app.say("b", &channel, "bye").await;
     let gone = json!({"users": [{"user_id": "b", "name": "B", "active": false}]});
-    app.client("hr", &["directory"])
-        .post("/directory/changes", gone)
-        .await
-        .expect(200);
+    app.client("hr", &["directory"]).post("/directory/changes", gone).await.expect(200);
     let send = json!({"type": "text", "content": {"text": "x"}});
     app.person("b")
         .post(&format!("/channels/{channel}/messages"), send)
         .await
         .expect_problem(403, "unknown-user");
-    app.person("b")
-        .get("/conversations")
-        .await
-        .expect_problem(403, "unknown-user");
-    let page = app
-        .person("a")
-        .get(&format!("/channels/{channel}/messages"))
-        .await
-        .expect(200);
+    app.person("b").get("/conversations").await.expect_problem(403, "unknown-user");
+    let page = app.person("a").get(&format!("/channels/{channel}/messages")).await.expect(200);
     assert_eq!(page["items"][0]["sender_name"], "B");
 }
 
@@ -103,10 +83,8 @@ async fn departments_moved_below_each_other_at_once_make_no_circle() {
             hr.post("/directory/changes", told(id, None)).await.expect(200);
         }
         let (below_b, below_a) = (told(&a, Some(&b)), told(&b, Some(&a)));
-        let (one, other) = tokio::join!(
-            hr.post("/directory/changes", below_b),
-            hr.post("/directory/changes", below_a)
-        );
+        let (one, other) =
+            tokio::join!(hr.post("/directory/changes", below_b), hr.post("/directory/changes", below_a));
         let applied = one.expect(200)["departments"]["applied"].as_i64().unwrap()
             + other.expect(200)["departments"]["applied"].as_i64().unwrap();
         assert_eq!(applied, 1, "whoever comes second is refused");
@@ -115,10 +93,7 @@ async fn departments_moved_below_each_other_at_once_make_no_circle() {
     let chain: Vec<_> = (0..3_000)
         .map(|i| json!({"department_id": format!("c{i}"), "name": "c", "parent_id": if i == 2_999 { None } else { Some(format!("c{}", i + 1)) }}))
         .collect();
-    let reply = hr
-        .post("/directory/changes", json!({"departments": chain}))
-        .await
-        .expect(200);
+    let reply = hr.post("/directory/changes", json!({"departments": chain})).await.expect(200);
     assert_eq!(reply["departments"]["applied"], 3_000);
 }
 
@@ -132,21 +107,12 @@ async fn a_leaver_does_not_come_back_by_a_change_that_says_nothing_of_it() {
         hr.post("/directory/changes", back).await.expect(200);
         let leaves = json!({"users": [{"user_id": "a", "name": "A", "active": false}]});
         let renamed = json!({"users": [{"user_id": "a", "name": "Anna"}]});
-        let (one, other) = tokio::join!(
-            hr.post("/directory/changes", leaves),
-            hr.post("/directory/changes", renamed)
-        );
+        let (one, other) =
+            tokio::join!(hr.post("/directory/changes", leaves), hr.post("/directory/changes", renamed));
         one.expect(200);
         other.expect(200);
-        assert_eq!(
-            app.count("SELECT count(*) FROM t_im_user WHERE active", &[])
-                .await,
-            0
-        );
+        assert_eq!(app.count("SELECT count(*) FROM t_im_user WHERE active", &[]).await, 0);
     }
     let bad = json!({"users": [{"user_id": "b", "name": "B", "department_id": "x\u{0}"}, {"user_id": "c", "name": "C"}]});
-    assert_eq!(
-        hr.post("/directory/changes", bad).await.expect(200)["users"]["applied"],
-        1
-    );
+    assert_eq!(hr.post("/directory/changes", bad).await.expect(200)["users"]["applied"], 1);
 }

@@ -34,10 +34,7 @@ async fn a_template_is_built_once_and_its_copies_are_apart() {
                 async move {
                     // The connection stays open: a pool does not close in an instant either.
                     let client = cluster.connect(&database).await;
-                    client
-                        .batch_execute("CREATE TABLE t AS SELECT 1 AS n")
-                        .await
-                        .unwrap();
+                    client.batch_execute("CREATE TABLE t AS SELECT 1 AS n").await.unwrap();
                     std::mem::forget(client);
                 }
             })
@@ -45,16 +42,9 @@ async fn a_template_is_built_once_and_its_copies_are_apart() {
     }
     assert_eq!(builds.load(Ordering::Relaxed), 1);
 
-    let (one, other) = tokio::join!(
-        cluster.fresh_database(Some("harness")),
-        cluster.fresh_database(Some("harness"))
-    );
-    cluster
-        .connect(&one)
-        .await
-        .batch_execute("INSERT INTO t VALUES (2)")
-        .await
-        .unwrap();
+    let (one, other) =
+        tokio::join!(cluster.fresh_database(Some("harness")), cluster.fresh_database(Some("harness")));
+    cluster.connect(&one).await.batch_execute("INSERT INTO t VALUES (2)").await.unwrap();
     assert_eq!(rows(cluster, &one).await, 2);
     assert_eq!(rows(cluster, &other).await, 1);
 
@@ -70,11 +60,7 @@ async fn the_server_is_durable_unless_told_otherwise() {
     let careless = Cluster::start_with(&[("fsync", "off"), ("application_name", "it's")]);
     assert_eq!(setting(&careless, "fsync").await, "off");
     assert_eq!(setting(&careless, "application_name").await, "it's");
-    for (name, value) in [
-        ("fsync", "on"),
-        ("full_page_writes", "on"),
-        ("listen_addresses", "127.0.0.1"),
-    ] {
+    for (name, value) in [("fsync", "on"), ("full_page_writes", "on"), ("listen_addresses", "127.0.0.1")] {
         assert_eq!(setting(shared(), name).await, value);
     }
     let folder = careless.path().to_owned();
@@ -88,14 +74,8 @@ async fn committed_rows_survive_kill_9() {
     let cluster = Cluster::start();
     let address = cluster.url("postgres");
     let client = cluster.connect("postgres").await;
-    client
-        .batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2)")
-        .await
-        .unwrap();
-    client
-        .batch_execute("BEGIN; INSERT INTO t VALUES (3)")
-        .await
-        .unwrap();
+    client.batch_execute("CREATE TABLE t (n int); INSERT INTO t VALUES (1), (2)").await.unwrap();
+    client.batch_execute("BEGIN; INSERT INTO t VALUES (3)").await.unwrap();
     // A backend busy with a query outlives its postmaster if nobody sees to it.
     let busy = cluster.connect("postgres").await;
     let query = tokio::spawn(async move { busy.batch_execute("SELECT pg_sleep(600)").await });
@@ -117,24 +97,15 @@ async fn committed_rows_survive_kill_9() {
 #[test]
 fn nothing_outlives_an_owner_killed_by_kill_9() {
     let mut owner = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "harness::owner_to_be_killed",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "harness::owner_to_be_killed", "--ignored", "--nocapture"])
         .env(PLAY, "owner")
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
-    let lines = BufReader::new(owner.stdout.take().unwrap())
-        .lines()
-        .map(Result::unwrap);
+    let lines = BufReader::new(owner.stdout.take().unwrap()).lines().map(Result::unwrap);
     let folders = lines.filter_map(|line| line.strip_prefix("folder ").map(PathBuf::from));
     let folders: Vec<PathBuf> = folders.take(2).collect();
-    let [cluster, stubborn] = folders.as_slice() else {
-        panic!("the owner says where its folders are")
-    };
+    let [cluster, stubborn] = folders.as_slice() else { panic!("the owner says where its folders are") };
     assert!(residents(cluster).len() > 1, "a postmaster and its children");
     assert_eq!(residents(stubborn).len(), 1);
 
@@ -143,12 +114,7 @@ fn nothing_outlives_an_owner_killed_by_kill_9() {
     let deadline = Instant::now() + LONG;
     for folder in [cluster, stubborn] {
         while folder.exists() || !residents(folder).is_empty() {
-            assert!(
-                Instant::now() < deadline,
-                "{:?} are left in {}",
-                residents(folder),
-                folder.display()
-            );
+            assert!(Instant::now() < deadline, "{:?} are left in {}", residents(folder), folder.display());
             std::thread::sleep(POLL);
         }
     }
@@ -162,10 +128,7 @@ fn owner_to_be_killed() {
         println!("\nfolder {}", shared().path().display());
         // PostgreSQL would miss its folder by itself, sooner or later. This does not.
         let stubborn = Sandbox::new("stubborn", "");
-        let mut sleeper = stubborn
-            .enter(Command::new("sleep").arg("600"), "log")
-            .spawn()
-            .unwrap();
+        let mut sleeper = stubborn.enter(Command::new("sleep").arg("600"), "log").spawn().unwrap();
         println!("folder {}", stubborn.path().display());
         sleeper.wait().unwrap();
     }
@@ -180,10 +143,7 @@ async fn only_what_is_signed_and_well_formed_counts() {
     let other = "whsec_b25lIHNlY3JldCBpcyBub3QgYW5vdGhlciBzZWNyZXQ=";
 
     assert_eq!(pusher.push("m1", &batch(&[("1", &["li"])])).await.status(), 200);
-    let forged = pusher
-        .signed_by(other)
-        .push("m2", &batch(&[("2", &["li"])]))
-        .await;
+    let forged = pusher.signed_by(other).push("m2", &batch(&[("2", &["li"])])).await;
     assert_eq!(forged.status(), 401);
     let unsigned = pusher.http.post(gateway.url()).body("{}").send().await.unwrap();
     assert_eq!(unsigned.status(), 401);
@@ -195,23 +155,10 @@ async fn only_what_is_signed_and_well_formed_counts() {
 
     gateway.expect_secret(other);
     assert_eq!(pusher.push("m5", &batch(&[("6", &["li"])])).await.status(), 401);
-    assert_eq!(
-        pusher
-            .signed_by(other)
-            .push("m6", &batch(&[("6", &["li"])]))
-            .await
-            .status(),
-        200
-    );
+    assert_eq!(pusher.signed_by(other).push("m6", &batch(&[("6", &["li"])])).await.status(), 200);
 
     gateway.read(|record| {
-        assert_eq!(
-            record
-                .batches()
-                .map(|batch| batch.webhook_id.as_str())
-                .collect::<Vec<_>>(),
-            ["m1", "m6"]
-        );
+        assert_eq!(record.batches().map(|batch| batch.webhook_id.as_str()).collect::<Vec<_>>(), ["m1", "m6"]);
         assert_eq!(record.refusals.len(), 6);
         assert_eq!(record.seen("2", "li"), 0);
     });
@@ -239,29 +186,16 @@ async fn every_answer_is_given_as_told() {
         (Answer::status(503), (503, "", Value::Null)),
         (Answer::retry_after(429, 7), (429, "7", Value::Null)),
         (Answer::garbage(), ok(json!("{\"received\": \"al"))),
-        (
-            Answer::Redirect(elsewhere.clone()),
-            (307, &elsewhere, Value::Null),
-        ),
-        (
-            Answer::All.after(Duration::from_millis(1)),
-            ok(json!({"received": "all"})),
-        ),
+        (Answer::Redirect(elsewhere.clone()), (307, &elsewhere, Value::Null)),
+        (Answer::All.after(Duration::from_millis(1)), ok(json!({"received": "all"}))),
     ];
     for (answer, expected) in cases {
         let told = answer.clone();
         gateway.answer(move |_| told.clone());
         let reply = pusher.push("m", &batch(&[("1", &["li"])])).await;
         let status = reply.status().as_u16();
-        let header = |name| {
-            reply
-                .headers()
-                .get(name)
-                .map(|value| value.to_str().unwrap().to_owned())
-        };
-        let header = header("retry-after")
-            .or_else(|| header("location"))
-            .unwrap_or_default();
+        let header = |name| reply.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let header = header("retry-after").or_else(|| header("location")).unwrap_or_default();
         let text = reply.text().await.unwrap();
         let body = match text.as_str() {
             "" => Value::Null,
@@ -280,10 +214,7 @@ async fn silence_comes_in_three_ways() {
 
     gateway.answer(|_| Answer::Close);
     let error = pusher.try_push("m", &body).await.unwrap_err();
-    assert!(
-        error.is_request() && !error.is_connect() && !error.is_timeout(),
-        "{error:?}"
-    );
+    assert!(error.is_request() && !error.is_connect() && !error.is_timeout(), "{error:?}");
 
     gateway.answer(|_| Answer::Hang);
     let hanging = pusher.try_push("m", &body);
@@ -322,51 +253,21 @@ async fn a_gate_holds_answers_until_it_opens() {
 async fn the_record_tells_first_sightings_from_repeats() {
     let gateway = Gateway::start();
     let pusher = Pusher::new(&gateway);
-    gateway.answer(|batch| {
-        if batch.attempt == 1 {
-            Answer::status(500)
-        } else {
-            Answer::All
-        }
-    });
+    gateway.answer(|batch| if batch.attempt == 1 { Answer::status(500) } else { Answer::All });
 
     let first = batch(&[("1", &["li", "wang"]), ("2", &["li"])]);
     assert_eq!(pusher.push("m1", &first).await.status(), 500);
     assert_eq!(pusher.push("m1", &first).await.status(), 200);
-    assert_eq!(
-        pusher
-            .push("m2", &batch(&[("2", &["li", "wang"])]))
-            .await
-            .status(),
-        500
-    );
+    assert_eq!(pusher.push("m2", &batch(&[("2", &["li", "wang"])])).await.status(), 500);
 
     let sighting = |seq: i64, receiver: &str| (seq, seq.to_string(), receiver.to_owned());
     gateway.read(|record| {
-        let expected = [
-            sighting(1, "li"),
-            sighting(1, "wang"),
-            sighting(2, "li"),
-            sighting(2, "wang"),
-        ];
+        let expected = [sighting(1, "li"), sighting(1, "wang"), sighting(2, "li"), sighting(2, "wang")];
         assert_eq!(record.first_sightings("7"), expected);
         assert_eq!(record.first_sightings("8"), []);
-        assert_eq!(
-            (
-                record.seen("2", "li"),
-                record.seen("2", "wang"),
-                record.seen("3", "li")
-            ),
-            (3, 1, 0)
-        );
-        assert_eq!(
-            (record.pairs, record.distinct_pairs(), record.receivers_of("1")),
-            (8, 4, 2)
-        );
-        assert_eq!(
-            record.batches().map(|batch| batch.attempt).collect::<Vec<_>>(),
-            [1, 2, 1]
-        );
+        assert_eq!((record.seen("2", "li"), record.seen("2", "wang"), record.seen("3", "li")), (3, 1, 0));
+        assert_eq!((record.pairs, record.distinct_pairs(), record.receivers_of("1")), (8, 4, 2));
+        assert_eq!(record.batches().map(|batch| batch.attempt).collect::<Vec<_>>(), [1, 2, 1]);
         let [one, two] = record.attempts_of("m1").try_into().unwrap();
         assert_eq!((&one.messages, &one.deliveries), (&two.messages, &two.deliveries));
     });
@@ -403,21 +304,11 @@ async fn a_service_is_started_killed_restarted_and_stopped() {
     service.set("poll_ms", "18");
     service.restart().await;
     assert_eq!(service.url(), address);
-    assert!(
-        li.get("/echo")
-            .await
-            .expect(200)
-            .as_str()
-            .unwrap()
-            .contains("poll_ms=18")
-    );
+    assert!(li.get("/echo").await.expect(200).as_str().unwrap().contains("poll_ms=18"));
     assert!(!service.stop().await.success(), "the stand-in dies of SIGTERM");
     assert_eq!(service.log().matches("\"listening\"").count(), 2);
 
-    let refused = Service::try_start(&binary, &[("database_url", "nonsense")])
-        .await
-        .err()
-        .unwrap();
+    let refused = Service::try_start(&binary, &[("database_url", "nonsense")]).await.err().unwrap();
     assert!(refused.contains("not a PostgreSQL address"), "{refused}");
     drop(folder);
 }
@@ -429,10 +320,7 @@ fn stand_in_for_the_service() {
     if std::env::var_os(PLAY).is_none_or(|role| role != "service") {
         return;
     }
-    assert!(
-        std::env::var_os("IMPG_DATABASE_URL").is_none(),
-        "not a PostgreSQL address"
-    );
+    assert!(std::env::var_os("IMPG_DATABASE_URL").is_none(), "not a PostgreSQL address");
     let listener = TcpListener::bind(std::env::var("IMPG_LISTEN").unwrap()).unwrap();
     let listen = listener.local_addr().unwrap();
     assert_eq!(listen.ip(), Ipv4Addr::LOCALHOST);
@@ -469,20 +357,12 @@ fn stand_in_for_the_service() {
 
 async fn rows(cluster: &Cluster, database: &str) -> i64 {
     let client = cluster.connect(database).await;
-    client
-        .query_one("SELECT count(*) FROM t", &[])
-        .await
-        .unwrap()
-        .get(0)
+    client.query_one("SELECT count(*) FROM t", &[]).await.unwrap().get(0)
 }
 
 async fn setting(cluster: &Cluster, name: &str) -> String {
     let client = cluster.connect("postgres").await;
-    client
-        .query_one("SELECT reset_val FROM pg_settings WHERE name = $1", &[&name])
-        .await
-        .unwrap()
-        .get(0)
+    client.query_one("SELECT reset_val FROM pg_settings WHERE name = $1", &[&name]).await.unwrap().get(0)
 }
 
 /// A batch of channel 7: messages, whose seq is their ms_id, and their receivers.
@@ -519,45 +399,24 @@ impl Pusher {
             .tls_certs_only([])
             .build()
             .unwrap();
-        Self {
-            http,
-            url: gateway.url(),
-            secret: SECRET.to_owned(),
-        }
+        Self { http, url: gateway.url(), secret: SECRET.to_owned() }
     }
 
     fn signed_by(&self, secret: &str) -> Self {
-        Self {
-            secret: secret.to_owned(),
-            ..self.clone()
-        }
+        Self { secret: secret.to_owned(), ..self.clone() }
     }
 
     async fn push(&self, id: &str, body: &Value) -> reqwest::Response {
         self.try_push(id, body).await.unwrap()
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a signature is checked against the real clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "a signature is checked against the real clock")]
     async fn try_push(&self, id: &str, body: &Value) -> Result<reqwest::Response, reqwest::Error> {
         let now = time::OffsetDateTime::now_utc().unix_timestamp();
         let body = body.to_string();
-        let signature = Webhook::new(&self.secret)
-            .unwrap()
-            .sign(id, now, body.as_bytes())
-            .unwrap();
-        let request = self
-            .http
-            .post(&self.url)
-            .header("webhook-id", id)
-            .header("webhook-timestamp", now);
-        request
-            .header("webhook-signature", signature)
-            .body(body)
-            .send()
-            .await
+        let signature = Webhook::new(&self.secret).unwrap().sign(id, now, body.as_bytes()).unwrap();
+        let request = self.http.post(&self.url).header("webhook-id", id).header("webhook-timestamp", now);
+        request.header("webhook-signature", signature).body(body).send().await
     }
 }
 
@@ -582,9 +441,7 @@ fn whole(request: &[u8]) -> bool {
     let Some((head, body)) = request.split_once("\r\n\r\n") else {
         return false;
     };
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
     body.len() >= length.unwrap_or(0)
 }
 
@@ -592,8 +449,5 @@ fn whole(request: &[u8]) -> bool {
 #[test]
 fn the_binary_is_found_beside_us() {
     let found = Service::binary_beside_us();
-    assert_eq!(
-        found.file_name(),
-        Path::new(env!("CARGO_BIN_EXE_im-push-gateway")).file_name()
-    );
+    assert_eq!(found.file_name(), Path::new(env!("CARGO_BIN_EXE_im-push-gateway")).file_name());
 }

@@ -34,29 +34,18 @@ async fn ask(
     sent: &[(&'static str, &str)],
     now: OffsetDateTime,
 ) -> Result<Caller, Kind> {
-    let pairs = sent
-        .iter()
-        .map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
+    let pairs =
+        sent.iter().map(|(name, value)| (name.parse().unwrap(), HeaderValue::from_str(value).unwrap()));
     let headers = HeaderMap::from_iter(pairs);
     let peer = "192.0.2.7:5000".parse().unwrap();
-    let claimed = Claimed {
-        peer,
-        method: &Method::GET,
-        path_and_query: "/x",
-        headers: &headers,
-        body: Some(b""),
-    };
+    let claimed =
+        Claimed { peer, method: &Method::GET, path_and_query: "/x", headers: &headers, body: Some(b"") };
     identity.caller(store, claimed, now).await.map_err(|e| e.kind)
 }
 
 fn new_token(name: &str) -> NewToken<'_> {
     let roles = Roles::default().with(Role::Gateway).with(Role::Directory);
-    NewToken {
-        name,
-        user_id: "portal",
-        roles,
-        expires_at: NOW + Duration::HOUR,
-    }
+    NewToken { name, user_id: "portal", roles, expires_at: NOW + Duration::HOUR }
 }
 
 #[tokio::test]
@@ -65,31 +54,14 @@ async fn a_token_proves_a_machine_until_it_expires() {
     let identity = trusting_loopback();
     let token = token::create(store, &new_token("hr"), NOW).await.unwrap();
     let bearer = format!("Bearer {}", token.expose());
-    let caller = ask(store, &identity, &[("authorization", &bearer)], NOW)
-        .await
-        .unwrap();
-    assert_eq!(
-        (caller.user_id.as_str(), caller.roles.names()),
-        ("portal", vec!["gateway", "directory"])
-    );
-    assert!(
-        caller.require(Role::User).is_err(),
-        "a machine has the roles it was given and no other"
-    );
+    let caller = ask(store, &identity, &[("authorization", &bearer)], NOW).await.unwrap();
+    assert_eq!((caller.user_id.as_str(), caller.roles.names()), ("portal", vec!["gateway", "directory"]));
+    assert!(caller.require(Role::User).is_err(), "a machine has the roles it was given and no other");
 
     let last = NOW + Duration::HOUR;
-    let just = ask(
-        store,
-        &identity,
-        &[("authorization", &bearer)],
-        last - Duration::SECOND,
-    )
-    .await;
+    let just = ask(store, &identity, &[("authorization", &bearer)], last - Duration::SECOND).await;
     assert!(just.is_ok());
-    assert_eq!(
-        ask(store, &identity, &[("authorization", &bearer)], last).await,
-        Err(Kind::Unauthenticated)
-    );
+    assert_eq!(ask(store, &identity, &[("authorization", &bearer)], last).await, Err(Kind::Unauthenticated));
 }
 
 #[tokio::test]
@@ -104,13 +76,7 @@ async fn a_token_and_headers_that_disagree_are_refused() {
         ("x-user-roles", "gateway, directory", true),
         ("x-user-roles", "gateway, admin", false),
     ] {
-        let answer = ask(
-            store,
-            &identity,
-            &[("authorization", &bearer), (name, value)],
-            NOW,
-        )
-        .await;
+        let answer = ask(store, &identity, &[("authorization", &bearer), (name, value)], NOW).await;
         assert_eq!(answer.is_ok(), believed, "{name}: {value}");
     }
 }
@@ -128,10 +94,7 @@ async fn the_database_does_not_hold_the_token() {
     let store = &app::store().await;
     let token = token::create(store, &new_token("secret"), NOW).await.unwrap();
     let client = store.client().await.unwrap();
-    let rows = client
-        .query("SELECT t::text FROM t_im_token t", &[])
-        .await
-        .unwrap();
+    let rows = client.query("SELECT t::text FROM t_im_token t", &[]).await.unwrap();
     let random = token.expose().strip_prefix("impg_").unwrap();
     assert!(!rows.is_empty() && rows.iter().all(|row| !row.get::<_, &str>(0).contains(random)));
 }
@@ -146,29 +109,11 @@ async fn a_revoked_token_ends_at_once() {
     let leaked = listed.iter().find(|listed| listed.name == "leaked").unwrap();
     assert_eq!(leaked.roles.names(), ["gateway", "directory"]);
     token::revoke(store, &leaked.token_id).await.unwrap();
-    assert_eq!(
-        token::revoke(store, &leaked.token_id).await.unwrap_err().kind,
-        Kind::NotFound
-    );
+    assert_eq!(token::revoke(store, &leaked.token_id).await.unwrap_err().kind, Kind::NotFound);
     let bearer = |token: &str| format!("Bearer {token}");
-    let gone = ask(
-        store,
-        &identity,
-        &[("authorization", &bearer(token.expose()))],
-        NOW,
-    )
-    .await;
+    let gone = ask(store, &identity, &[("authorization", &bearer(token.expose()))], NOW).await;
     assert_eq!(gone, Err(Kind::Unauthenticated));
-    assert!(
-        ask(
-            store,
-            &identity,
-            &[("authorization", &bearer(kept.expose()))],
-            NOW
-        )
-        .await
-        .is_ok()
-    );
+    assert!(ask(store, &identity, &[("authorization", &bearer(kept.expose()))], NOW).await.is_ok());
 }
 
 /// A signed GET of `/x` as `alice`, at this many seconds.
@@ -184,52 +129,29 @@ async fn a_signature_is_believed_once_on_any_replica() {
     let settings = format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]");
     let replicas = [identity(&settings), identity(&settings)];
     let signature = signed("100");
-    let sent = [
-        ("x-user-id", "alice"),
-        ("x-signature-timestamp", "100"),
-        ("x-signature", signature.as_str()),
-    ];
+    let sent =
+        [("x-user-id", "alice"), ("x-signature-timestamp", "100"), ("x-signature", signature.as_str())];
     let now = NOW + Duration::seconds(100);
-    let asked = replicas
-        .iter()
-        .cycle()
-        .take(8)
-        .map(|replica| ask(store, replica, &sent, now));
+    let asked = replicas.iter().cycle().take(8).map(|replica| ask(store, replica, &sent, now));
     let answers = futures_util::future::join_all(asked).await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-    assert!(
-        answers
-            .iter()
-            .all(|answer| answer.is_ok() || *answer == Err(Kind::Unauthenticated))
-    );
+    assert!(answers.iter().all(|answer| answer.is_ok() || *answer == Err(Kind::Unauthenticated)));
 }
 
 #[tokio::test]
 async fn used_signatures_are_kept_until_nobody_could_believe_them() {
     let store = &app::store().await;
-    let identity = identity(&format!(
-        "identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]"
-    ));
+    let identity = identity(&format!("identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]"));
     let signature = signed("5000");
-    let sent = [
-        ("x-user-id", "alice"),
-        ("x-signature-timestamp", "5000"),
-        ("x-signature", signature.as_str()),
-    ];
+    let sent =
+        [("x-user-id", "alice"), ("x-signature-timestamp", "5000"), ("x-signature", signature.as_str())];
     let at = |seconds| NOW + Duration::seconds(seconds);
     assert!(ask(store, &identity, &sent, at(5_000)).await.is_ok());
     while prune_replays(store, at(5_060)).await.unwrap() > 0 {}
-    assert_eq!(
-        ask(store, &identity, &sent, at(5_060)).await,
-        Err(Kind::Unauthenticated)
-    );
+    assert_eq!(ask(store, &identity, &sent, at(5_060)).await, Err(Kind::Unauthenticated));
     assert_eq!(prune_replays(store, at(5_121)).await.unwrap(), 1);
     assert_eq!(prune_replays(store, at(5_121)).await.unwrap(), 0);
-    assert_eq!(
-        ask(store, &identity, &sent, at(5_121)).await,
-        Err(Kind::Unauthenticated),
-        "too old by now"
-    );
+    assert_eq!(ask(store, &identity, &sent, at(5_121)).await, Err(Kind::Unauthenticated), "too old by now");
 }
 
 /// The headers of a request signed now.
@@ -244,10 +166,7 @@ fn signature_of(
     let now = std::time::UNIX_EPOCH.elapsed().unwrap();
     let draw = DRAW.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let stamp = format!("{}.{draw:06}", now.as_secs());
-    let digest: String = Sha256::digest(body)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut mac = Hmac::<Sha256>::new_from_slice(SECRET.as_bytes()).unwrap();
     mac.update(format!("v1\n{method}\n{path}\n{digest}\n{user}\n{roles}\n{stamp}").as_bytes());
     vec![
@@ -265,13 +184,9 @@ async fn answered(
     headers: Vec<(&'static str, String)>,
 ) -> u16 {
     let method = method.parse().unwrap();
-    let request = reqwest::Client::new()
-        .request(method, format!("{base}{path}"))
-        .body(body);
+    let request = reqwest::Client::new().request(method, format!("{base}{path}")).body(body);
     let request = request.header("content-type", "application/json");
-    let request = headers
-        .into_iter()
-        .fold(request, |r, (name, value)| r.header(name, value));
+    let request = headers.into_iter().fold(request, |r, (name, value)| r.header(name, value));
     request.send().await.unwrap().status().as_u16()
 }
 
@@ -283,40 +198,17 @@ async fn a_signature_covers_path_query_body_and_roles_of_a_real_request() {
     let body = r#"{"users": [{"user_id": "a", "name": "A"}]}"#;
     let signed = || signature_of("POST", changes, body, "hr", "directory");
     let replayed = signed();
-    assert_eq!(
-        answered(&app.base, ("POST", changes, body), replayed.clone()).await,
-        200
-    );
-    assert_eq!(
-        answered(&app.base, ("POST", changes, body), replayed).await,
-        401,
-        "counts once"
-    );
+    assert_eq!(answered(&app.base, ("POST", changes, body), replayed.clone()).await, 200);
+    assert_eq!(answered(&app.base, ("POST", changes, body), replayed).await, 401, "counts once");
     let other = r#"{"users": [{"user_id": "a", "name": "B"}]}"#;
-    assert_eq!(
-        answered(&app.base, ("POST", changes, other), signed()).await,
-        401,
-        "another body"
-    );
+    assert_eq!(answered(&app.base, ("POST", changes, other), signed()).await, 401, "another body");
     let mut promoted = signed();
     promoted[1].1 = "admin".to_owned();
-    assert_eq!(
-        answered(&app.base, ("POST", changes, body), promoted).await,
-        401,
-        "other roles"
-    );
+    assert_eq!(answered(&app.base, ("POST", changes, body), promoted).await, 401, "other roles");
     let list = "/api/v1/conversations?limit=5";
-    for (path, status) in [
-        (list, 200),
-        ("/api/v1/conversations", 401),
-        ("/conversations?limit=5", 401),
-    ] {
+    for (path, status) in [(list, 200), ("/api/v1/conversations", 401), ("/conversations?limit=5", 401)] {
         let signed = signature_of("GET", path, "", "a", "");
-        assert_eq!(
-            answered(&app.base, ("GET", list, ""), signed).await,
-            status,
-            "signed as {path}"
-        );
+        assert_eq!(answered(&app.base, ("GET", list, ""), signed).await, status, "signed as {path}");
     }
 }
 
@@ -326,10 +218,7 @@ async fn an_application_sends_as_itself_by_a_token_of_ours() {
     let people = serde_json::json!({"users": [
         {"user_id": "oa", "name": "OA", "kind": "application"}, {"user_id": "a", "name": "A"},
     ]});
-    app.client("hr", &["directory"])
-        .post("/directory/changes", people)
-        .await
-        .expect(200);
+    app.client("hr", &["directory"]).post("/directory/changes", people).await.expect(200);
     let new = NewToken {
         name: "oa-approvals",
         user_id: "oa",
@@ -340,30 +229,18 @@ async fn an_application_sends_as_itself_by_a_token_of_ours() {
     let bearer = format!("Bearer {}", secret.expose());
     let oa = crate::support::Client::anonymous(&format!("{}/api/v1", app.base))
         .with_header("authorization", &bearer);
-    let direct = oa
-        .post(
-            "/channels",
-            serde_json::json!({"type": "direct", "members": ["a"]}),
-        )
-        .await
-        .expect(201);
+    let direct =
+        oa.post("/channels", serde_json::json!({"type": "direct", "members": ["a"]})).await.expect(201);
     let channel = app::text(&direct["channel_id"]);
     let approved = serde_json::json!({"type": "text", "content": {"text": "审批通过"}});
-    oa.post(&format!("/channels/{channel}/messages"), approved)
-        .await
-        .expect(201);
-    assert_eq!(
-        app.conversation("a", &channel).await["last_message"]["sender"],
-        "oa"
-    );
+    oa.post(&format!("/channels/{channel}/messages"), approved).await.expect(201);
+    assert_eq!(app.conversation("a", &channel).await["last_message"]["sender"], "oa");
     oa.clone()
         .with_header("x-user-id", "a")
         .get("/conversations")
         .await
         .expect_problem(401, "unauthenticated");
-    oa.post("/receipts", serde_json::json!([]))
-        .await
-        .expect_problem(403, "forbidden");
+    oa.post("/receipts", serde_json::json!([])).await.expect_problem(403, "forbidden");
 }
 
 #[tokio::test]
@@ -377,19 +254,11 @@ async fn what_no_honest_gateway_sends_is_refused() {
         (vec![("x-user-id", "a"), ("x_user_id", "root")], 400),
         (vec![("x-user-id", "a,root")], 400),
         (vec![("x-user-id", "")], 400),
-        (
-            vec![
-                ("x-user-id", "a"),
-                ("authorization", "Bearer eyJhbGciOiJub25lIn0.e30."),
-            ],
-            401,
-        ),
+        (vec![("x-user-id", "a"), ("authorization", "Bearer eyJhbGciOiJub25lIn0.e30.")], 401),
         (vec![("x-forwarded-for", "127.0.0.1")], 401),
     ] {
         let request = http.get(format!("{}/api/v1/conversations", app.base));
-        let request = headers
-            .iter()
-            .fold(request, |r, (name, value)| r.header(*name, *value));
+        let request = headers.iter().fold(request, |r, (name, value)| r.header(*name, *value));
         let answered = request.send().await.unwrap();
         assert_eq!(answered.status().as_u16(), status, "{headers:?}");
     }

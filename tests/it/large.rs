@@ -27,25 +27,13 @@ async fn a_group_of_100_000_is_made_in_bulk_and_everybody_gets_one_row_and_one_p
     let app = TestApp::start().await;
     app.people(&["boss"]).await;
     let crowd = app.crowd(99_999).await;
-    let made = app
-        .person("boss")
-        .post("/groups", json!({"name": "all", "members": crowd}))
-        .await
-        .expect(201);
+    let made = app.person("boss").post("/groups", json!({"name": "all", "members": crowd})).await.expect(201);
     assert_eq!(made["member_count"], 100_000);
     let channel = text(&made["channel_id"]);
     let started = Instant::now();
     let sent = app.say("boss", &channel, "大家好").await;
-    assert!(
-        started.elapsed() < PROMPT,
-        "acknowledged before its rows are written"
-    );
-    app.gateway
-        .wait_for(
-            |r| r.receivers_of(sent["ms_id"].as_str().unwrap()) == 99_999,
-            LONG * 2,
-        )
-        .await;
+    assert!(started.elapsed() < PROMPT, "acknowledged before its rows are written");
+    app.gateway.wait_for(|r| r.receivers_of(sent["ms_id"].as_str().unwrap()) == 99_999, LONG * 2).await;
     app.settled().await;
     let exact = "SELECT count(*) FROM t_im_message_push WHERE status = 1";
     assert_eq!(app.count(exact, &[]).await, 99_999);
@@ -54,10 +42,7 @@ async fn a_group_of_100_000_is_made_in_bulk_and_everybody_gets_one_row_and_one_p
         .get(&format!("/messages/{}/receipts?limit=1", text(&sent["ms_id"])))
         .await
         .expect(200);
-    assert_eq!(
-        page["counts"],
-        json!({"unreceived": 0, "received": 99_999, "read": 0})
-    );
+    assert_eq!(page["counts"], json!({"unreceived": 0, "received": 99_999, "read": 0}));
 }
 
 #[tokio::test]
@@ -70,19 +55,10 @@ async fn a_bulk_join_comes_in_steps_and_repeating_it_is_harmless() {
     let path = format!("/channels/{channel}/members");
     let a = app.person("a");
     for added in [2_500, 0] {
-        assert_eq!(
-            a.post(&path, json!({"user_ids": crowd[..2_500]}))
-                .await
-                .expect(200)["added"],
-            added
-        );
+        assert_eq!(a.post(&path, json!({"user_ids": crowd[..2_500]})).await.expect(200)["added"], added);
     }
-    a.post(&path, json!({"user_ids": crowd[2_500..]}))
-        .await
-        .expect_problem(422, "invalid-field");
-    a.post(&path, json!({"user_ids": crowd}))
-        .await
-        .expect_problem(422, "invalid-field");
+    a.post(&path, json!({"user_ids": crowd[2_500..]})).await.expect_problem(422, "invalid-field");
+    a.post(&path, json!({"user_ids": crowd})).await.expect_problem(422, "invalid-field");
     let members = "SELECT count(*) FROM t_im_channel_user WHERE to_seq IS NULL AND channel_id = $1";
     assert_eq!(app.count(members, &[&id(&channel)]).await, 2_502);
     assert_eq!(app.unread("u02500", &channel).await, 0);
@@ -97,19 +73,10 @@ async fn a_member_who_joins_while_a_send_waits_gets_its_row() {
     let joining = other.transaction().await.unwrap();
     let join = include_str!("../../sql/channel/join.sql");
     joining
-        .execute(
-            "SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE",
-            &[&id(&channel)],
-        )
+        .execute("SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE", &[&id(&channel)])
         .await
         .unwrap();
-    joining
-        .query_one(
-            join,
-            &[&id(&channel), &vec!["c"], &time::OffsetDateTime::UNIX_EPOCH],
-        )
-        .await
-        .unwrap();
+    joining.query_one(join, &[&id(&channel), &vec!["c"], &time::OffsetDateTime::UNIX_EPOCH]).await.unwrap();
     let sender = app.person("a");
     let path = format!("/channels/{channel}/messages");
     let send = sender.post(&path, words("hello"));
@@ -134,10 +101,7 @@ async fn a_channel_that_is_held_stalls_nobody_else() {
     let mut other = app.sql().await;
     let holding = other.transaction().await.unwrap();
     holding
-        .execute(
-            "SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE",
-            &[&id(&held)],
-        )
+        .execute("SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE", &[&id(&held)])
         .await
         .unwrap();
     let sender = app.person("a");
@@ -157,11 +121,7 @@ async fn a_channel_that_is_held_stalls_nobody_else() {
     assert!(!waiting.is_finished());
     holding.commit().await.unwrap();
     let reply = waiting.await.unwrap().expect(200);
-    let seqs = reply["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| r["seq"].as_i64().unwrap());
+    let seqs = reply["results"].as_array().unwrap().iter().map(|r| r["seq"].as_i64().unwrap());
     assert!(seqs.eq(1..=600), "in the order in which they came");
 }
 
@@ -172,10 +132,7 @@ async fn time_going_back_takes_neither_order_nor_ids_back() {
     let channel = app.direct("a", "b").await;
     let mut sent = vec![app.say("a", &channel, "now").await];
     app.halt().await;
-    let back = format!(
-        "ALTER DATABASE {} SET impg.clock_offset = '-2 hours'",
-        app.database
-    );
+    let back = format!("ALTER DATABASE {} SET impg.clock_offset = '-2 hours'", app.database);
     app.sql().await.batch_execute(&back).await.unwrap();
     app.run().await;
     for i in 0..3 {
@@ -183,16 +140,9 @@ async fn time_going_back_takes_neither_order_nor_ids_back() {
     }
     // Ids never go below the horizon either, also in a channel without a word.
     let horizon: i64 = sent[3]["ms_id"].as_str().unwrap().parse::<i64>().unwrap() + (1 << 32);
-    app.sql()
-        .await
-        .execute("UPDATE t_im_horizon SET ms_id = $1", &[&horizon])
-        .await
-        .unwrap();
+    app.sql().await.execute("UPDATE t_im_horizon SET ms_id = $1", &[&horizon]).await.unwrap();
     sent.push(app.say("a", &channel, "above the horizon").await);
-    let ids: Vec<i64> = sent
-        .iter()
-        .map(|s| s["ms_id"].as_str().unwrap().parse().unwrap())
-        .collect();
+    let ids: Vec<i64> = sent.iter().map(|s| s["ms_id"].as_str().unwrap().parse().unwrap()).collect();
     let seqs: Vec<i64> = sent.iter().map(|s| s["seq"].as_i64().unwrap()).collect();
     assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
     assert_eq!(seqs, [1, 2, 3, 4, 5]);
@@ -210,15 +160,9 @@ async fn who_leaves_and_rejoins_during_a_fan_out_still_gets_what_was_theirs() {
     app.settled().await;
     // Rows of the second message are still to be written when b leaves and comes back.
     let (second, held) = app.hold_after_send("a", &channel, "second").await;
-    app.person("b")
-        .post(&format!("/channels/{channel}/leave"), json!({}))
-        .await
-        .expect(204);
+    app.person("b").post(&format!("/channels/{channel}/leave"), json!({})).await.expect(204);
     app.person("a")
-        .post(
-            &format!("/channels/{channel}/members"),
-            json!({"user_ids": ["b"]}),
-        )
+        .post(&format!("/channels/{channel}/members"), json!({"user_ids": ["b"]}))
         .await
         .expect(200);
     held.release().await;
@@ -239,32 +183,17 @@ async fn reads_and_receipts_that_come_before_their_rows_count() {
     app.people(&["a", "b", "c", "d"]).await;
     let channel = app.group(&["a", "b", "c", "d"]).await;
     let (sent, held) = app.hold_after_send("a", &channel, "early").await;
-    app.person("b")
-        .post(&format!("/channels/{channel}/read"), json!({"seq": 1}))
-        .await
-        .expect(200);
+    app.person("b").post(&format!("/channels/{channel}/read"), json!({"seq": 1})).await.expect(200);
     let receipts = json!([
         {"ms_id": sent["ms_id"], "receiver": "c", "status": "received"},
         {"ms_id": sent["ms_id"], "receiver": "a", "status": "received"},
     ]);
-    let reply = app
-        .client("gw", &["gateway"])
-        .post("/receipts", receipts)
-        .await
-        .expect(200);
-    assert_eq!(
-        reply["results"],
-        json!([{"status": "waiting"}, {"status": "unknown"}])
-    );
-    let expected: Vec<(String, String)> = [("b", "read"), ("c", "received"), ("d", "unreceived")]
-        .map(|(r, s)| (r.into(), s.into()))
-        .into();
+    let reply = app.client("gw", &["gateway"]).post("/receipts", receipts).await.expect(200);
+    assert_eq!(reply["results"], json!([{"status": "waiting"}, {"status": "unknown"}]));
+    let expected: Vec<(String, String)> =
+        [("b", "read"), ("c", "received"), ("d", "unreceived")].map(|(r, s)| (r.into(), s.into())).into();
     let now = |rows: Vec<(String, String, Value)>| rows.into_iter().map(|r| (r.0, r.1)).collect::<Vec<_>>();
-    assert_eq!(
-        now(app.ledger(&sent["ms_id"]).await),
-        expected,
-        "before any row is written"
-    );
+    assert_eq!(now(app.ledger(&sent["ms_id"]).await), expected, "before any row is written");
     held.release().await;
     app.settled().await;
     assert_eq!(now(app.ledger(&sent["ms_id"]).await), expected, "and after");
@@ -281,26 +210,15 @@ async fn nothing_overtakes_a_pending_fan_out() {
     let channel = app.group(&["a", "b", "c", "d"]).await;
     let (_, held) = app.hold_after_send("a", &channel, "large").await;
     // The group is small from now on, and would be written at once.
-    app.person("d")
-        .post(&format!("/channels/{channel}/leave"), json!({}))
-        .await
-        .expect(204);
+    app.person("d").post(&format!("/channels/{channel}/leave"), json!({})).await.expect(204);
     app.say("a", &channel, "small").await;
-    assert_eq!(
-        app.count("SELECT count(*) FROM t_im_message_push", &[]).await,
-        0,
-        "it waits its turn"
-    );
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push", &[]).await, 0, "it waits its turn");
     held.release().await;
     app.settled().await;
     assert_eq!(app.count("SELECT count(*) FROM t_im_message_push", &[]).await, 5);
     for receiver in ["b", "c"] {
         let seqs: Vec<i64> = app.gateway.read(|r| {
-            r.first_sightings(&channel)
-                .into_iter()
-                .filter(|s| s.2 == receiver)
-                .map(|s| s.0)
-                .collect()
+            r.first_sightings(&channel).into_iter().filter(|s| s.2 == receiver).map(|s| s.0).collect()
         });
         assert_eq!(seqs, [1, 2]);
     }
@@ -312,17 +230,12 @@ async fn a_fan_out_resumes_where_it_was_cut_on_any_replica() {
         TestApp::start_with("inline_members = 1\nfanout_chunk_rows = 7\ncallback_batch_pairs = 50").await;
     one.people(&["a"]).await;
     let crowd = one.crowd(300).await;
-    let made = one
-        .person("a")
-        .post("/groups", json!({"name": "g", "members": crowd}))
-        .await
-        .expect(201);
+    let made = one.person("a").post("/groups", json!({"name": "g", "members": crowd})).await.expect(201);
     let channel = text(&made["channel_id"]);
     for i in 0..5 {
         one.say("a", &channel, &i.to_string()).await;
     }
-    one.until("SELECT (count(*) > 0)::int::bigint FROM t_im_message_push", 1)
-        .await;
+    one.until("SELECT (count(*) > 0)::int::bigint FROM t_im_message_push", 1).await;
     one.halt().await;
     let two = TestApp::start_on(one.database.clone(), "inline_members = 1").await;
     two.settled().await;
@@ -353,10 +266,7 @@ async fn opposite_orders_of_the_same_rows_never_deadlock() {
     };
     let gateway = app.client("gw", &["gateway"]);
     let calls = (0..16).map(|i| {
-        gateway.post(
-            "/receipts",
-            receipts(if i % 3 == 0 { "read" } else { "received" }, i % 2 == 0),
-        )
+        gateway.post("/receipts", receipts(if i % 3 == 0 { "read" } else { "received" }, i % 2 == 0))
     });
     for reply in join_all(calls).await {
         reply.expect(200);
@@ -364,11 +274,7 @@ async fn opposite_orders_of_the_same_rows_never_deadlock() {
     app.settled().await;
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(app.count(deadlocks, &[]).await, 0);
-    assert_eq!(
-        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 2", &[])
-            .await,
-        90
-    );
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push WHERE status = 2", &[]).await, 90);
 }
 
 #[tokio::test]
@@ -383,23 +289,12 @@ async fn an_item_that_fails_for_itself_is_taken_out_and_its_neighbours_commit() 
         .map(|t| json!({"channel_id": channel, "type": "text", "content": {"text": t}}))
         .collect();
     let reply = app.person("a").post("/messages", json!(items)).await.expect(200);
-    let statuses: Vec<i64> = reply["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| r["status"].as_i64().unwrap())
-        .collect();
+    let statuses: Vec<i64> =
+        reply["results"].as_array().unwrap().iter().map(|r| r["status"].as_i64().unwrap()).collect();
     assert_eq!(statuses, [201, 201, 500, 201, 201]);
-    let seqs: Vec<&Value> = [0, 1, 3, 4]
-        .into_iter()
-        .map(|i: usize| &reply["results"][i]["seq"])
-        .collect();
+    let seqs: Vec<&Value> = [0, 1, 3, 4].into_iter().map(|i: usize| &reply["results"][i]["seq"]).collect();
     assert_eq!(seqs, [1, 2, 3, 4], "and in the order in which they came");
-    assert_eq!(
-        app.seqs("b", &channel, "?after_seq=0").await,
-        [1, 2, 3, 4],
-        "without a gap"
-    );
+    assert_eq!(app.seqs("b", &channel, "?after_seq=0").await, [1, 2, 3, 4], "without a gap");
 }
 
 #[tokio::test]
@@ -410,23 +305,14 @@ async fn partitions_are_made_ahead_without_locking_anybody_and_by_the_send_that_
     // Somebody writes and somebody reads while a day is made.
     let mut other = app.sql().await;
     let busy = other.transaction().await.unwrap();
-    busy.batch_execute("LOCK TABLE t_im_message, t_im_message_push IN ROW EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    busy.batch_execute("LOCK TABLE t_im_message, t_im_message_push IN ROW EXCLUSIVE MODE").await.unwrap();
     let maker = app.sql().await;
-    maker
-        .batch_execute("SET lock_timeout = '2 s'; SELECT im_make_partitions('2031-05-05')")
-        .await
-        .unwrap();
+    maker.batch_execute("SET lock_timeout = '2 s'; SELECT im_make_partitions('2031-05-05')").await.unwrap();
     busy.rollback().await.unwrap();
     let roomy = "SELECT count(*) FROM pg_class WHERE relname = 't_im_message_push_p20310505' AND 'fillfactor=50' = ANY (reloptions)";
     assert_eq!(app.count(roomy, &[]).await, 1);
     assert_eq!(
-        app.count(
-            "SELECT count(*) FROM pg_class WHERE relname LIKE 't\\_im\\_%default%'",
-            &[]
-        )
-        .await,
+        app.count("SELECT count(*) FROM pg_class WHERE relname LIKE 't\\_im\\_%default%'", &[]).await,
         0
     );
 
@@ -448,24 +334,17 @@ async fn history_by_seq_touches_only_the_partitions_its_bounds_allow() {
     sql.batch_execute("SELECT im_make_partitions('2026-01-01'::date + i) FROM generate_series(0, 30) i")
         .await
         .unwrap();
-    sql.batch_execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off")
-        .await
-        .unwrap();
+    sql.batch_execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
     let prepare = format!("PREPARE page AS {}", include_str!("../../sql/history/after.sql"));
     sql.batch_execute(&prepare).await.unwrap();
     let ms_id = app.message_id(&channel, 1).await;
     let plan = sql
-        .query(
-            &format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE page ({channel}, 'b', 0, {ms_id}, 10)"),
-            &[],
-        )
+        .query(&format!("EXPLAIN (ANALYZE, TIMING OFF) EXECUTE page ({channel}, 'b', 0, {ms_id}, 10)"), &[])
         .await
         .unwrap();
     let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
-    let touched = plan
-        .iter()
-        .filter(|l| l.contains("t_im_message_p") && !l.contains("never executed"))
-        .count();
+    let touched =
+        plan.iter().filter(|l| l.contains("t_im_message_p") && !l.contains("never executed")).count();
     assert!((1..=8).contains(&touched), "of 31 days before it none: {plan:#?}");
 }
 
@@ -481,11 +360,8 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
     app.sql().await.batch_execute(old).await.unwrap();
     app.sql().await.batch_execute(week).await.unwrap();
     let config = crate::app::config(&app.database, "");
-    let maintenance = im_push_gateway::maintenance::Maintenance {
-        store: app.store.clone(),
-        config,
-        callback: None,
-    };
+    let maintenance =
+        im_push_gateway::maintenance::Maintenance { store: app.store.clone(), config, callback: None };
     while maintenance.tick().await.unwrap() == im_push_gateway::schedule::Tick::More {}
     assert_eq!(app.count("SELECT count(*) FROM t_im_client_id", &[]).await, 2);
 }
@@ -500,10 +376,7 @@ impl TestApp {
         let lock = format!("SELECT FROM t_im_fanout WHERE channel_id = {channel} AND seq = 0 FOR UPDATE");
         loop {
             // A worker that polls in between may take the job away: then once more.
-            client
-                .batch_execute(&format!("{put} ON CONFLICT DO NOTHING"))
-                .await
-                .unwrap();
+            client.batch_execute(&format!("{put} ON CONFLICT DO NOTHING")).await.unwrap();
             client.batch_execute("BEGIN").await.unwrap();
             if !client.query(&lock, &[]).await.unwrap().is_empty() {
                 break;
@@ -518,9 +391,6 @@ struct Held(tokio_postgres::Client);
 
 impl Held {
     async fn release(self) {
-        self.0
-            .batch_execute("DELETE FROM t_im_fanout WHERE seq = 0; COMMIT")
-            .await
-            .unwrap();
+        self.0.batch_execute("DELETE FROM t_im_fanout WHERE seq = 0; COMMIT").await.unwrap();
     }
 }

@@ -17,14 +17,9 @@ async fn two_replicas_that_start_at_once_migrate_once() {
         app.expect("each of them starts");
     }
     let client = shared().connect(&empty).await;
-    let versions: i64 = client
-        .query_one("SELECT count(*) FROM refinery_schema_history", &[])
-        .await
-        .unwrap()
-        .get(0);
-    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/schema"))
-        .unwrap()
-        .count();
+    let versions: i64 =
+        client.query_one("SELECT count(*) FROM refinery_schema_history", &[]).await.unwrap().get(0);
+    let files = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/schema")).unwrap().count();
     assert_eq!(versions, i64::try_from(files).unwrap());
 }
 
@@ -32,14 +27,9 @@ async fn two_replicas_that_start_at_once_migrate_once() {
 async fn a_server_that_may_forget_is_refused() {
     for setting in ["fsync", "full_page_writes"] {
         let careless = Cluster::start_with(&[(setting, "off")]);
-        let toml = format!(
-            "database_url = \"{}\"\ntrusted_peers = [\"127.0.0.1\"]",
-            careless.url("postgres")
-        );
-        let refused = App::build(Config::from_toml(&toml).unwrap())
-            .await
-            .err()
-            .expect("refused");
+        let toml =
+            format!("database_url = \"{}\"\ntrusted_peers = [\"127.0.0.1\"]", careless.url("postgres"));
+        let refused = App::build(Config::from_toml(&toml).unwrap()).await.err().expect("refused");
         assert!(refused.to_string().contains(setting), "{refused}");
     }
 }
@@ -48,20 +38,14 @@ async fn a_server_that_may_forget_is_refused() {
 async fn readiness_follows_the_database() {
     let cluster = Cluster::start();
     cluster.create_database("life", None).await;
-    let settings = format!(
-        "database_url = \"{}\"\ndatabase_wait_ms = 1000",
-        cluster.url("life")
-    );
+    let settings = format!("database_url = \"{}\"\ndatabase_wait_ms = 1000", cluster.url("life"));
     let app = TestApp::start_on("life".into(), &settings).await;
     let probe = Client::anonymous(&app.base);
     assert_eq!(probe.get("/readyz").await.expect(200)["status"], "ready");
     cluster.kill9();
     assert_eq!(probe.get("/readyz").await.expect(503)["database"], "away");
     assert_eq!(probe.get("/healthz").await.expect(200)["status"], "alive");
-    app.person("a")
-        .get("/conversations")
-        .await
-        .expect_problem(503, "unavailable");
+    app.person("a").get("/conversations").await.expect_problem(503, "unavailable");
     cluster.restart().await;
     assert_eq!(probe.get("/readyz").await.expect(200)["status"], "ready");
 }
@@ -80,8 +64,7 @@ async fn stopping_lets_what_is_under_way_end() {
             tokio::spawn(async move { sender.try_call(Method::POST, &path, Some(body)).await })
         })
         .collect();
-    app.until("SELECT (last_seq > 0)::int::bigint FROM t_im_channel", 1)
-        .await;
+    app.until("SELECT (last_seq > 0)::int::bigint FROM t_im_channel", 1).await;
     app.halt().await;
     let mut acknowledged = 0;
     for send in sends {
@@ -92,10 +75,7 @@ async fn stopping_lets_what_is_under_way_end() {
     }
     let stored = app.count("SELECT count(*) FROM t_im_message", &[]).await;
     assert!(acknowledged > 0 && acknowledged <= stored);
-    sender
-        .try_call(Method::GET, "/conversations", None)
-        .await
-        .expect_err("nobody listens any more");
+    sender.try_call(Method::GET, "/conversations", None).await.expect_err("nobody listens any more");
 }
 
 #[tokio::test]
@@ -103,20 +83,11 @@ async fn every_error_is_a_problem_of_a_stable_type() {
     let app = TestApp::start_with("request_body_max_bytes = 2000").await;
     app.people(&["a", "b"]).await;
     let a = app.person("a");
-    Client::anonymous(&app.base)
-        .get("/nowhere")
-        .await
-        .expect_problem(404, "not-found");
+    Client::anonymous(&app.base).get("/nowhere").await.expect_problem(404, "not-found");
     a.get("/channels/0").await.expect_problem(404, "not-found");
-    a.get("/channels/99999999999999999999")
-        .await
-        .expect_problem(404, "not-found");
-    a.delete("/conversations")
-        .await
-        .expect_problem(405, "method-not-allowed");
-    a.post("/groups", json!({"name": "x".repeat(3_000)}))
-        .await
-        .expect_problem(413, "too-large");
+    a.get("/channels/99999999999999999999").await.expect_problem(404, "not-found");
+    a.delete("/conversations").await.expect_problem(405, "method-not-allowed");
+    a.post("/groups", json!({"name": "x".repeat(3_000)})).await.expect_problem(413, "too-large");
     Client::anonymous(&format!("{}/api/v1", app.base))
         .get("/conversations")
         .await
@@ -132,10 +103,7 @@ async fn every_error_is_a_problem_of_a_stable_type() {
 
     let raw = |media_type: &'static str, body: &'static str| {
         let request = reqwest::Client::new().post(format!("{}/api/v1/groups", app.base));
-        let request = request
-            .header("x-user-id", "a")
-            .header("content-type", media_type)
-            .body(body);
+        let request = request.header("x-user-id", "a").header("content-type", media_type).body(body);
         async move { request.send().await.unwrap() }
     };
     for (media_type, body, status) in [
@@ -155,39 +123,21 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     for (broken, named) in [
         ("", "database_url"),
         ("database_url = \"x\"\ncolour = 1", "colour"),
-        (
-            "database_url = \"x\"\nclient_id_keep_days = 3",
-            "client_id_keep_days",
-        ),
-        (
-            "database_url = \"x\"\ncallback_url = \"http://x\"",
-            "callback_secrets",
-        ),
-        (
-            "database_url = \"x\"\nfanout_chunk_rows = 20000",
-            "fanout_chunk_rows",
-        ),
+        ("database_url = \"x\"\nclient_id_keep_days = 3", "client_id_keep_days"),
+        ("database_url = \"x\"\ncallback_url = \"http://x\"", "callback_secrets"),
+        ("database_url = \"x\"\nfanout_chunk_rows = 20000", "fanout_chunk_rows"),
         ("database_url = \"x\"\nlisten = \"nowhere\"", "listen"),
         ("database_url = \"x\"\npoll_ms = 0", "poll_ms"),
-        (
-            "database_url = \"x\"\ncallback_keep_days = 5000000",
-            "callback_keep_days",
-        ),
+        ("database_url = \"x\"\ncallback_keep_days = 5000000", "callback_keep_days"),
         ("database_url = \"x\"\ninline_members = 20000", "inline_members"),
     ] {
         let refused = Config::from_toml(broken).expect_err(broken);
         assert!(refused.to_string().contains(named), "{refused}");
     }
     let open = Config::from_toml("database_url = \"postgresql://x\"").unwrap();
-    let refused = App::build(open)
-        .await
-        .err()
-        .expect("an open trust list is refused");
+    let refused = App::build(open).await.err().expect("an open trust list is refused");
     assert!(refused.to_string().contains("trusted_peers"), "{refused}");
-    let shown = format!(
-        "{:?}",
-        Config::from_toml("database_url = \"postgresql://u:hunter2@h/d\"").unwrap()
-    );
+    let shown = format!("{:?}", Config::from_toml("database_url = \"postgresql://u:hunter2@h/d\"").unwrap());
     assert!(!shown.contains("hunter2"));
     // The environment makes a number of digits; a secret of digits is a secret all the same.
     let digits = Config::from_toml("database_url = \"x\"\nidentity_secret = 8374928374928374").unwrap();
@@ -231,12 +181,7 @@ async fn an_encrypted_connection_to_the_database_is_verified() {
     for (name, text) in [("server.crt", pem(&certificate)), ("server.key", pem(&key))] {
         cluster.put_data_file(name, &text);
     }
-    cluster
-        .connect("postgres")
-        .await
-        .batch_execute("ALTER SYSTEM SET ssl = on")
-        .await
-        .unwrap();
+    cluster.connect("postgres").await.batch_execute("ALTER SYSTEM SET ssl = on").await.unwrap();
     cluster.restart().await;
     let start = async |ca_file: &str, mode: &str| {
         let url = format!("{}?sslmode={mode}", cluster.url("postgres"));
@@ -251,10 +196,6 @@ async fn an_encrypted_connection_to_the_database_is_verified() {
     let ca = certificate.to_str().unwrap();
     assert!(start(ca, "require").await.expect("the authority is known"));
     assert!(!start(ca, "disable").await.expect("plain"));
-    start("", "require")
-        .await
-        .expect_err("an unknown authority is refused");
-    start(key.to_str().unwrap(), "require")
-        .await
-        .expect_err("a key is no authority");
+    start("", "require").await.expect_err("an unknown authority is refused");
+    start(key.to_str().unwrap(), "require").await.expect_err("a key is no authority");
 }

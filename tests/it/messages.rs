@@ -14,23 +14,11 @@ async fn text_emoji_picture_and_file_are_kept_as_they_are() {
     let app = TestApp::start().await;
     app.people(&["a", "b"]).await;
     let admin = app.client("root", &["admin"]);
-    admin
-        .put("/emojis/smile", json!({"address": "/e/smile.png"}))
-        .await
-        .expect(200);
-    admin
-        .put("/emojis/smile", json!({"address": "/e/smile2.png"}))
-        .await
-        .expect(200);
-    app.person("a")
-        .put("/emojis/x", json!({"address": "/x"}))
-        .await
-        .expect_problem(403, "forbidden");
+    admin.put("/emojis/smile", json!({"address": "/e/smile.png"})).await.expect(200);
+    admin.put("/emojis/smile", json!({"address": "/e/smile2.png"})).await.expect(200);
+    app.person("a").put("/emojis/x", json!({"address": "/x"})).await.expect_problem(403, "forbidden");
     let emojis = app.person("a").get("/emojis").await.expect(200);
-    assert_eq!(
-        emojis["items"],
-        json!([{"emoji_id": "smile", "address": "/e/smile2.png"}])
-    );
+    assert_eq!(emojis["items"], json!([{"emoji_id": "smile", "address": "/e/smile2.png"}]));
 
     let channel = app.direct("a", "b").await;
     let said = [
@@ -42,22 +30,12 @@ async fn text_emoji_picture_and_file_are_kept_as_they_are() {
     for message in &said {
         app.person("a").post(&path, message.clone()).await.expect(201);
     }
-    let page = app
-        .person("b")
-        .get(&format!("{path}?after_seq=0"))
-        .await
-        .expect(200);
+    let page = app.person("b").get(&format!("{path}?after_seq=0")).await.expect(200);
     for (message, kept) in said.iter().zip(page["items"].as_array().unwrap()) {
-        assert_eq!(
-            (&kept["type"], &kept["content"]),
-            (&message["type"], &message["content"])
-        );
+        assert_eq!((&kept["type"], &kept["content"]), (&message["type"], &message["content"]));
     }
     admin.delete("/emojis/smile").await.expect(204);
-    admin
-        .delete("/emojis/smile")
-        .await
-        .expect_problem(404, "not-found");
+    admin.delete("/emojis/smile").await.expect_problem(404, "not-found");
     app.settled().await;
 }
 
@@ -71,20 +49,11 @@ async fn content_out_of_bounds_is_refused_with_its_place() {
         (words(&"x".repeat(20_001)), "/content/text"),
         (words("nul \u{0}"), "/content/text"),
         (json!({"type": "text", "content": {"text": 7}}), "/content/text"),
-        (
-            json!({"type": "text", "content": {"text": "a", "bold": true}}),
-            "/content/bold",
-        ),
+        (json!({"type": "text", "content": {"text": "a", "bold": true}}), "/content/bold"),
         (json!({"type": "text", "content": {}}), "/content"),
         (json!({"type": "voice", "content": {}}), "/type"),
-        (
-            json!({"type": "picture", "content": {"url": "javascript:alert(1)"}}),
-            "/content/url",
-        ),
-        (
-            json!({"type": "picture", "content": {"url": "/p", "width": 0}}),
-            "/content/width",
-        ),
+        (json!({"type": "picture", "content": {"url": "javascript:alert(1)"}}), "/content/url"),
+        (json!({"type": "picture", "content": {"url": "/p", "width": 0}}), "/content/width"),
         (
             json!({"type": "file", "content": {"url": "/f", "name": "", "size": 1, "media_type": "a/b"}}),
             "/content/name",
@@ -97,25 +66,12 @@ async fn content_out_of_bounds_is_refused_with_its_place() {
             json!({"type": "file", "content": {"url": "/f", "name": "f", "size": 1, "media_type": "pdf"}}),
             "/content/media_type",
         ),
-        (
-            json!({"type": "text", "content": {"text": "a"}, "client_id": ""}),
-            "/client_id",
-        ),
-        (
-            json!({"type": "text", "content": {"text": "a"}, "client_id": "a\nb"}),
-            "/client_id",
-        ),
+        (json!({"type": "text", "content": {"text": "a"}, "client_id": ""}), "/client_id"),
+        (json!({"type": "text", "content": {"text": "a"}, "client_id": "a\nb"}), "/client_id"),
     ];
     for (message, at) in refused {
-        let reply = app
-            .person("a")
-            .post(&format!("/channels/{channel}/messages"), message.clone())
-            .await;
-        assert_eq!(
-            reply.expect_problem(422, "invalid-field")["pointer"],
-            at,
-            "{message}"
-        );
+        let reply = app.person("a").post(&format!("/channels/{channel}/messages"), message.clone()).await;
+        assert_eq!(reply.expect_problem(422, "invalid-field")["pointer"], at, "{message}");
     }
     assert_eq!(app.count("SELECT last_seq FROM t_im_channel", &[]).await, 0);
 }
@@ -137,9 +93,7 @@ async fn a_repeated_send_is_stored_once_and_another_body_is_refused() {
     for field in ["ms_id", "seq", "server_time"] {
         assert_eq!(first[field], again[field]);
     }
-    send(&channel, "twice")
-        .await
-        .expect_problem(409, "client-id-reused");
+    send(&channel, "twice").await.expect_problem(409, "client-id-reused");
     send(&other, "once").await.expect_problem(409, "client-id-reused");
     // Whoever has left may still ask what became of a send.
     app.person("b")
@@ -161,21 +115,10 @@ async fn a_send_repeated_at_once_on_two_replicas_is_stored_once() {
     for round in 0..10 {
         let body = json!({"type": "text", "content": {"text": "same"}, "client_id": format!("r{round}")});
         let path = format!("/channels/{channel}/messages");
-        let clients: Vec<_> = (0..8)
-            .map(|i| {
-                if i % 2 == 0 {
-                    one.person("a")
-                } else {
-                    two.person("a")
-                }
-            })
-            .collect();
+        let clients: Vec<_> =
+            (0..8).map(|i| if i % 2 == 0 { one.person("a") } else { two.person("a") }).collect();
         let replies = join_all(clients.iter().map(|c| c.post(&path, body.clone()))).await;
-        assert_eq!(
-            replies.iter().filter(|r| r.status == 201).count(),
-            1,
-            "one stores it"
-        );
+        assert_eq!(replies.iter().filter(|r| r.status == 201).count(), 1, "one stores it");
         let ids: std::collections::HashSet<String> = replies.iter().map(|r| text(&r.body["ms_id"])).collect();
         assert_eq!(ids.len(), 1, "all name it");
     }
@@ -200,24 +143,14 @@ async fn one_bad_item_does_not_fail_its_neighbours() {
         good("2"),
     ]);
     let reply = app.person("a").post("/messages", items).await.expect(200);
-    let statuses: Vec<i64> = reply["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| r["status"].as_i64().unwrap())
-        .collect();
+    let statuses: Vec<i64> =
+        reply["results"].as_array().unwrap().iter().map(|r| r["status"].as_i64().unwrap()).collect();
     assert_eq!(statuses, [201, 404, 422, 422, 200, 409, 201]);
     assert_eq!(reply["results"][2]["problem"]["pointer"], "/2/content/text");
     assert_eq!(reply["results"][3]["problem"]["pointer"], "/3/channel_id");
     assert_eq!(app.seqs("b", &channel, "").await, [2, 1]);
-    app.person("a")
-        .post("/messages", json!([]))
-        .await
-        .expect_problem(422, "invalid-field");
-    app.person("unknown")
-        .post("/messages", json!([good("3")]))
-        .await
-        .expect_problem(403, "unknown-user");
+    app.person("a").post("/messages", json!([])).await.expect_problem(422, "invalid-field");
+    app.person("unknown").post("/messages", json!([good("3")])).await.expect_problem(403, "unknown-user");
 }
 
 #[tokio::test]
@@ -235,20 +168,10 @@ async fn many_senders_at_once_leave_one_gapless_order() {
                   row_number() OVER w AS n FROM t_im_message WINDOW w AS (ORDER BY seq)) t WHERE seq = n AND ok IS NOT FALSE";
     assert_eq!(app.count(rising, &[]).await, 300);
     app.settled().await;
-    assert_eq!(
-        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[])
-            .await,
-        600
-    );
-    let seen: Vec<i64> = app
-        .gateway
-        .read(|r| r.first_sightings(&channel).into_iter().map(|s| s.0).collect());
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[]).await, 600);
+    let seen: Vec<i64> = app.gateway.read(|r| r.first_sightings(&channel).into_iter().map(|s| s.0).collect());
     assert!(seen.is_sorted(), "first deliveries are in order");
-    assert_eq!(
-        app.unread("a", &channel).await,
-        200,
-        "own messages are not unread"
-    );
+    assert_eq!(app.unread("a", &channel).await, 200, "own messages are not unread");
 }
 
 #[tokio::test]
@@ -259,11 +182,8 @@ async fn a_client_id_is_taken_by_the_first_send_that_is_accepted() {
     let (theirs, ours) = (app.direct("b", "c").await, app.direct("a", "b").await);
     let to = |channel: &str| json!({"channel_id": channel, "client_id": "x", "type": "text", "content": {"text": "hi"}});
     // The first is refused and takes nothing from its neighbours.
-    let reply = app
-        .person("a")
-        .post("/messages", json!([to(&theirs), to(&ours), to(&ours)]))
-        .await
-        .expect(200);
+    let reply =
+        app.person("a").post("/messages", json!([to(&theirs), to(&ours), to(&ours)])).await.expect(200);
     let results = reply["results"].as_array().unwrap();
     let statuses: Vec<&Value> = results.iter().map(|result| &result["status"]).collect();
     assert_eq!(statuses, [404, 201, 200], "{reply}");

@@ -67,17 +67,9 @@ struct Model {
 impl Model {
     fn new(is_group: bool, members: usize) -> Self {
         let interval = |person| {
-            if person < members {
-                vec![(1, None, 0)]
-            } else {
-                Vec::new()
-            }
+            if person < members { vec![(1, None, 0)] } else { Vec::new() }
         };
-        Self {
-            is_group,
-            messages: Vec::new(),
-            intervals: (0..PEOPLE).map(interval).collect(),
-        }
+        Self { is_group, messages: Vec::new(), intervals: (0..PEOPLE).map(interval).collect() }
     }
 
     fn last(&self) -> i64 {
@@ -136,9 +128,7 @@ fn unread_is_what_counting_from_scratch_gives() {
         for event in events {
             happen(&stage, channel, &mut model, &event).await?;
             for person in 0..PEOPLE {
-                let (shown, _) = conversation::list(&stage.store, &name(person), None, 200)
-                    .await
-                    .unwrap();
+                let (shown, _) = conversation::list(&stage.store, &name(person), None, 200).await.unwrap();
                 let shown = shown.first().map(|entry| (entry.unread_count, entry.read_seq));
                 prop_assert_eq!(shown, model.unread(person), "{} after {:?}", name(person), event);
             }
@@ -184,9 +174,7 @@ async fn happen(stage: &Stage, channel: i64, model: &mut Model, event: &Event) -
         Event::ReadReceipt(who, back) => {
             let seq = model.last() - back;
             if seq >= 1 {
-                let outcome = stage
-                    .receipt(model.messages[seq as usize - 1].1, who, Status::Read)
-                    .await;
+                let outcome = stage.receipt(model.messages[seq as usize - 1].1, who, Status::Read).await;
                 prop_assert_eq!(outcome != Outcome::Unknown, model.read_receipt(who, seq));
             }
         }
@@ -251,12 +239,8 @@ struct Workers {
 fn statuses_only_advance() {
     let stories = (any::<bool>(), prop::collection::vec(step(), 1..50));
     whatever_happens(stories, |(in_chunks, steps)| async move {
-        let stage = Stage::new(if in_chunks {
-            "inline_members = 1\nfanout_chunk_rows = 2"
-        } else {
-            ""
-        })
-        .await;
+        let stage =
+            Stage::new(if in_chunks { "inline_members = 1\nfanout_chunk_rows = 2" } else { "" }).await;
         let workers = stage.workers();
         let channel = stage.group(PEOPLE).await;
         let mut sent: Vec<(i64, usize)> = Vec::new();
@@ -267,10 +251,7 @@ fn statuses_only_advance() {
             prop_assert_eq!(after.len(), sent.len() * (PEOPLE - 1));
             for (pair, status) in &after {
                 let was = before.get(pair).copied().unwrap_or(Status::Unreceived);
-                prop_assert!(
-                    *status >= was,
-                    "{pair:?} was {was:?} and is {status:?} after {step:?}"
-                );
+                prop_assert!(*status >= was, "{pair:?} was {was:?} and is {status:?} after {step:?}");
             }
             for (pair, least) in least {
                 prop_assert!(after[&pair] >= least, "{pair:?} is not {least:?} after {step:?}");
@@ -311,11 +292,7 @@ async fn take(
             let Some((ms_id, sender)) = pick(back) else {
                 return Ok(Vec::new());
             };
-            let status = if matches!(step, Step::Receive(..)) {
-                Status::Received
-            } else {
-                Status::Read
-            };
+            let status = if matches!(step, Step::Receive(..)) { Status::Received } else { Status::Read };
             let outcome = stage.receipt(ms_id, who, status).await;
             prop_assert_eq!(outcome == Outcome::Unknown, sender == who);
             if sender != who {
@@ -324,16 +301,9 @@ async fn take(
         }
         Step::Read(who, back) => {
             let seq = (sent.len() as i64 - back).max(0);
-            receipt::read(&stage.store, channel, &name(who), seq, now())
-                .await
-                .unwrap();
-            let read = sent
-                .iter()
-                .take(seq as usize)
-                .filter(|(_, sender)| *sender != who);
-            return Ok(read
-                .map(|(ms_id, _)| ((*ms_id, name(who)), Status::Read))
-                .collect());
+            receipt::read(&stage.store, channel, &name(who), seq, now()).await.unwrap();
+            let read = sent.iter().take(seq as usize).filter(|(_, sender)| *sender != who);
+            return Ok(read.map(|(ms_id, _)| ((*ms_id, name(who)), Status::Read)).collect());
         }
     }
     Ok(Vec::new())
@@ -377,12 +347,7 @@ fn scene() -> impl Strategy<Value = Scene> {
 #[test]
 fn pages_show_everything_visible_once_and_in_order() {
     let limits = || prop::collection::vec(1..8i64, 1..6);
-    let stories = (
-        prop::collection::vec(scene(), 1..40),
-        limits(),
-        limits(),
-        0..40i64,
-    );
+    let stories = (prop::collection::vec(scene(), 1..40), limits(), limits(), 0..40i64);
     whatever_happens(stories, |(scenes, back, forth, from)| async move {
         let stage = Stage::new("").await;
         let channel = stage.group(1).await;
@@ -390,9 +355,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         let mut newest_first = Vec::new();
         let mut place = Place::END;
         for limit in back.iter().cycle() {
-            let page = history::before(&stage.store, channel, READER, (place, 0), *limit)
-                .await
-                .unwrap();
+            let page = history::before(&stage.store, channel, READER, (place, 0), *limit).await.unwrap();
             let Some(last) = page.last() else { break };
             place = at(last);
             newest_first.extend(page.iter().map(|m| m.seq));
@@ -404,17 +367,11 @@ fn pages_show_everything_visible_once_and_in_order() {
 
         let said = stage.last_seq(channel).await;
         let before: i64 = scenes.iter().filter(|scene| matches!(scene, Scene::Say)).count() as i64;
-        let all: Vec<i64> = visible
-            .into_iter()
-            .chain(before + 1..=said)
-            .filter(|seq| *seq > from)
-            .collect();
+        let all: Vec<i64> = visible.into_iter().chain(before + 1..=said).filter(|seq| *seq > from).collect();
         let mut oldest_first = Vec::new();
         let mut place = Place { seq: from, ms_id: 0 };
         for limit in forth.iter().cycle() {
-            let page = history::after(&stage.store, channel, READER, place, *limit)
-                .await
-                .unwrap();
+            let page = history::after(&stage.store, channel, READER, place, *limit).await.unwrap();
             prop_assert!(page.len() as i64 <= *limit);
             let Some(last) = page.last() else { break };
             place = at(last);
@@ -422,16 +379,9 @@ fn pages_show_everything_visible_once_and_in_order() {
         }
         prop_assert_eq!(&oldest_first, &all, "paging forth by {:?} from {}", forth, from);
 
-        let newest = history::before(&stage.store, channel, READER, (Place::END, from), 5)
-            .await
-            .unwrap();
+        let newest = history::before(&stage.store, channel, READER, (Place::END, from), 5).await.unwrap();
         let newest: Vec<i64> = newest.iter().rev().map(|m| m.seq).collect();
-        prop_assert_eq!(
-            &newest[..],
-            &all[all.len().saturating_sub(5)..],
-            "the newest past {}",
-            from
-        );
+        prop_assert_eq!(&newest[..], &all[all.len().saturating_sub(5)..], "the newest past {}", from);
         Ok(())
     });
 }
@@ -439,10 +389,7 @@ fn pages_show_everything_visible_once_and_in_order() {
 const READER: &str = "p1";
 
 fn at(message: &Message) -> Place {
-    Place {
-        seq: message.seq,
-        ms_id: message.ms_id,
-    }
+    Place { seq: message.seq, ms_id: message.ms_id }
 }
 
 /// Plays the scenes, with the reader in the channel at the end; says which seqs they see.
@@ -467,27 +414,18 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
                 inside = true;
             }
             Scene::Leave if inside => {
-                channel::leave(&stage.store, channel, READER, now())
-                    .await
-                    .unwrap();
+                channel::leave(&stage.store, channel, READER, now()).await.unwrap();
                 inside = false;
                 earlier.clear();
             }
             Scene::Open(everything) => {
                 let newcomers_see = Some(if everything { "everything" } else { "nothing" }.to_owned());
-                let change = Change {
-                    newcomers_see,
-                    ..Change::default()
-                };
-                channel::update(&stage.store, channel, &name(0), change)
-                    .await
-                    .unwrap();
+                let change = Change { newcomers_see, ..Change::default() };
+                channel::update(&stage.store, channel, &name(0), change).await.unwrap();
                 open = everything;
             }
             Scene::Read(back) if inside => {
-                receipt::read(&stage.store, channel, READER, (last - back).max(0), now())
-                    .await
-                    .unwrap();
+                receipt::read(&stage.store, channel, READER, (last - back).max(0), now()).await.unwrap();
             }
             Scene::Leave | Scene::Read(_) => {}
         }
@@ -510,16 +448,9 @@ fn whatever_happens<S: Strategy, F: Future<Output = TestCaseResult>>(
     stories: S,
     property: impl Fn(S::Value) -> F,
 ) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let cases = Cases {
-        cases: CASES,
-        max_shrink_iters: SHRINKS_MAX,
-        failure_persistence: None,
-        ..Cases::default()
-    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let cases =
+        Cases { cases: CASES, max_shrink_iters: SHRINKS_MAX, failure_persistence: None, ..Cases::default() };
     let outcome = TestRunner::new(cases).run(&stories, |story| runtime.block_on(property(story)));
     if let Err(broken) = outcome {
         panic!("{broken}");
@@ -531,31 +462,16 @@ impl Stage {
         let database = app::database().await;
         let config = app::config(&database, overrides);
         let store = Store::new(&config).expect("a store");
-        let lanes = Lanes {
-            store: store.clone(),
-            fanout: Arc::default(),
-            push: Arc::default(),
-        };
+        let lanes = Lanes { store: store.clone(), fanout: Arc::default(), push: Arc::default() };
         // Rows are queued for a callback; where it is does not matter to them.
-        let sender = Sender::open(
-            &Self::pushing(&database, overrides, "http://127.0.0.1:9/"),
-            lanes,
-            |lane| drop(tokio::spawn(lane)),
-        );
+        let sender =
+            Sender::open(&Self::pushing(&database, overrides, "http://127.0.0.1:9/"), lanes, |lane| {
+                drop(tokio::spawn(lane))
+            });
         let sql = "INSERT INTO t_im_user (user_id, name, updated_at) \
                    SELECT 'p' || i, 'p' || i, now() FROM generate_series(0, 9) i";
-        shared()
-            .connect(&database)
-            .await
-            .batch_execute(sql)
-            .await
-            .unwrap();
-        Self {
-            store,
-            sender,
-            database,
-            overrides: overrides.to_owned(),
-        }
+        shared().connect(&database).await.batch_execute(sql).await.unwrap();
+        Self { store, sender, database, overrides: overrides.to_owned() }
     }
 
     fn pushing(database: &str, overrides: &str, url: &str) -> Config {
@@ -579,9 +495,7 @@ impl Stage {
     }
 
     async fn direct(&self) -> i64 {
-        let (channel, _) = channel::open_direct(&self.store, &name(0), &name(1), now())
-            .await
-            .unwrap();
+        let (channel, _) = channel::open_direct(&self.store, &name(0), &name(1), now()).await.unwrap();
         channel
     }
 
@@ -593,36 +507,22 @@ impl Stage {
             newcomers_see: None,
             members: (1..members).map(name).collect(),
         };
-        channel::create_group(&self.store, &name(0), group, MOST_MEMBERS, now())
-            .await
-            .unwrap()
+        channel::create_group(&self.store, &name(0), group, MOST_MEMBERS, now()).await.unwrap()
     }
 
     async fn join(&self, channel: i64, who: usize) {
         let users = [name(who)];
-        let joiners = Joiners {
-            users: &users,
-            most_members: MOST_MEMBERS,
-            now: now(),
-        };
-        channel::add_members(&self.store, channel, &name(0), joiners)
-            .await
-            .unwrap();
+        let joiners = Joiners { users: &users, most_members: MOST_MEMBERS, now: now() };
+        channel::add_members(&self.store, channel, &name(0), joiners).await.unwrap();
     }
 
     async fn say(&self, channel: i64, who: &str) -> Result<Sent> {
         let content = Content::parse("text", json!({"text": "hello"}), "").unwrap();
-        self.sender
-            .send(Outgoing::new(channel, who, None, &content).unwrap())
-            .await
+        self.sender.send(Outgoing::new(channel, who, None, &content).unwrap()).await
     }
 
     async fn receipt(&self, ms_id: i64, who: usize, status: Status) -> Outcome {
-        let receipt = Receipt {
-            ms_id,
-            receiver: name(who),
-            status,
-        };
+        let receipt = Receipt { ms_id, receiver: name(who), status };
         receipt::accept(&self.store, &[receipt], now()).await.unwrap()[0]
     }
 
@@ -630,23 +530,12 @@ impl Stage {
     async fn statuses(&self, sent: &[(i64, usize)]) -> HashMap<(i64, String), Status> {
         let mut statuses = HashMap::new();
         for (ms_id, _) in sent {
-            let page = ReceiptsPage {
-                caller: "",
-                sees_all: true,
-                status: None,
-                after: "",
-                limit: 100,
-            };
+            let page = ReceiptsPage { caller: "", sees_all: true, status: None, after: "", limit: 100 };
             let shown = receipt::of_message(&self.store, *ms_id, page).await.unwrap();
             let count = |status| shown.items.iter().filter(|item| item.status == status).count() as i64;
             let counts = [Status::Unreceived, Status::Received, Status::Read].map(count);
             assert_eq!(counts, [shown.unreceived, shown.received, shown.read]);
-            statuses.extend(
-                shown
-                    .items
-                    .into_iter()
-                    .map(|item| ((*ms_id, item.receiver), item.status)),
-            );
+            statuses.extend(shown.items.into_iter().map(|item| ((*ms_id, item.receiver), item.status)));
         }
         statuses
     }
@@ -660,10 +549,7 @@ impl Stage {
     }
 
     async fn last_seq(&self, channel: i64) -> i64 {
-        channel::get(&self.store, channel, &name(0))
-            .await
-            .unwrap()
-            .last_seq
+        channel::get(&self.store, channel, &name(0)).await.unwrap().last_seq
     }
 }
 

@@ -11,9 +11,7 @@ use crate::support::{Answer, Gate};
 const IMPATIENT: &str = "callback_give_up_ms = 1\ncallback_breaker_failures = 1000";
 
 fn statuses(rows: Vec<(String, String, Value)>) -> BTreeMap<String, (String, Value)> {
-    rows.into_iter()
-        .map(|(receiver, status, verdict)| (receiver, (status, verdict)))
-        .collect()
+    rows.into_iter().map(|(receiver, status, verdict)| (receiver, (status, verdict))).collect()
 }
 
 #[tokio::test]
@@ -32,36 +30,22 @@ async fn the_answer_decides_for_each_receiver() {
     assert_eq!(of("b"), ("received", Value::Null));
     assert_eq!(of("c"), ("unreceived", json!("offline")));
     assert_eq!(of("d"), ("unreceived", json!("rejected")));
-    assert_eq!(
-        of("e"),
-        ("received", Value::Null),
-        "whoever is not named is retried"
-    );
-    let batches = app.gateway.read(|r| {
-        r.batches()
-            .map(|b| (b.webhook_id.clone(), b.receivers().len()))
-            .collect::<Vec<_>>()
-    });
+    assert_eq!(of("e"), ("received", Value::Null), "whoever is not named is retried");
+    let batches = app
+        .gateway
+        .read(|r| r.batches().map(|b| (b.webhook_id.clone(), b.receivers().len())).collect::<Vec<_>>());
     assert_eq!(batches.iter().map(|b| b.1).collect::<Vec<_>>(), [4, 1]);
     assert_ne!(batches[0].0, batches[1].0, "a retry of some is a new batch");
 
     let path = "/callbacks/gateway/deliveries";
     let attempts = app.client("desk", &["support"]).get(path).await.expect(200);
     let first = &attempts["items"][1];
-    for (field, count) in [
-        ("pairs", 4),
-        ("received", 1),
-        ("offline", 1),
-        ("rejected", 1),
-        ("retried", 1),
-        ("unknown", 1),
-    ] {
+    for (field, count) in
+        [("pairs", 4), ("received", 1), ("offline", 1), ("rejected", 1), ("retried", 1), ("unknown", 1)]
+    {
         assert_eq!(first[field], count, "{field}");
     }
-    let receipts = format!(
-        "/messages/{}/receipts?status=unreceived&limit=1",
-        text(&sent["ms_id"])
-    );
+    let receipts = format!("/messages/{}/receipts?status=unreceived&limit=1", text(&sent["ms_id"]));
     let page = app.person("b").get(&receipts).await.expect(200);
     assert_eq!(page["counts"], json!({"unreceived": 2, "received": 2, "read": 0}));
     let next = format!("{receipts}&cursor={}", text(&page["next_cursor"]));
@@ -89,20 +73,11 @@ async fn an_answer_that_says_nothing_is_no_delivery() {
     let sent = app.say("a", &channel, "hello").await;
     app.settled().await;
     assert_eq!(statuses(app.ledger(&sent["ms_id"]).await)["b"].0, "received");
-    let batches: Vec<_> = app.gateway.read(|r| {
-        r.batches()
-            .map(|b| (b.webhook_id.clone(), b.size_bytes))
-            .collect()
-    });
+    let batches: Vec<_> =
+        app.gateway.read(|r| r.batches().map(|b| (b.webhook_id.clone(), b.size_bytes)).collect());
     assert!(batches.len() >= 7, "{batches:?}");
-    assert!(
-        batches.windows(2).all(|w| w[0] == w[1]),
-        "a batch is frozen: the same id and members each time"
-    );
-    assert!(
-        app.gateway.read(|r| r.refusals.is_empty()),
-        "every signature is good"
-    );
+    assert!(batches.windows(2).all(|w| w[0] == w[1]), "a batch is frozen: the same id and members each time");
+    assert!(app.gateway.read(|r| r.refusals.is_empty()), "every signature is good");
 }
 
 #[tokio::test]
@@ -115,18 +90,13 @@ async fn messages_wait_for_a_gateway_that_is_away_and_arrive_in_order() {
         app.say("a", &one, &i.to_string()).await;
         app.say("a", &two, &i.to_string()).await;
     }
-    let callbacks = app
-        .client("desk", &["support"])
-        .get("/callbacks")
-        .await
-        .expect(200);
+    let callbacks = app.client("desk", &["support"]).get("/callbacks").await.expect(200);
     assert_eq!(callbacks["items"][0]["waiting_pairs"], 10);
     app.gateway.up();
     app.settled().await;
     for channel in [one, two] {
-        let seqs: Vec<i64> = app
-            .gateway
-            .read(|r| r.first_sightings(&channel).into_iter().map(|s| s.0).collect());
+        let seqs: Vec<i64> =
+            app.gateway.read(|r| r.first_sightings(&channel).into_iter().map(|s| s.0).collect());
         assert_eq!(seqs, [1, 2, 3, 4, 5]);
     }
     assert_eq!(app.count("SELECT count(*) FROM t_im_push_dead", &[]).await, 0);
@@ -140,24 +110,14 @@ async fn a_batch_under_way_holds_only_its_own_channels() {
     let gate = Gate::closed();
     let (held, held_channel) = (gate.clone(), slow.clone());
     app.gateway.answer(move |batch| {
-        if batch.channels().contains(held_channel.as_str()) {
-            Answer::All.behind(&held)
-        } else {
-            Answer::All
-        }
+        if batch.channels().contains(held_channel.as_str()) { Answer::All.behind(&held) } else { Answer::All }
     });
     app.say("a", &slow, "1").await;
     app.gateway.wait_for(|r| r.arrivals.len() == 1, LONG).await;
     app.say("a", &slow, "2").await;
     app.say("a", &quick, "1").await;
-    app.gateway
-        .wait_for(|r| !r.first_sightings(&quick).is_empty(), LONG)
-        .await;
-    assert_eq!(
-        app.gateway.read(|r| r.first_sightings(&slow).len()),
-        1,
-        "its next message waits its turn"
-    );
+    app.gateway.wait_for(|r| !r.first_sightings(&quick).is_empty(), LONG).await;
+    assert_eq!(app.gateway.read(|r| r.first_sightings(&slow).len()), 1, "its next message waits its turn");
     gate.open();
     app.settled().await;
     assert_eq!(app.gateway.read(|r| r.first_sightings(&slow).len()), 2);
@@ -170,11 +130,7 @@ async fn a_poisoned_batch_becomes_a_dead_letter_and_can_be_replayed() {
     let (bad, good) = (app.direct("a", "b").await, app.direct("a", "c").await);
     let poisoned = bad.clone();
     app.gateway.answer(move |b| {
-        if b.channels().contains(poisoned.as_str()) {
-            Answer::status(400)
-        } else {
-            Answer::All
-        }
+        if b.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
     });
     let lost = app.say("a", &bad, "poison").await;
     app.until("SELECT count(*) FROM t_im_push_dead", 1).await;
@@ -183,10 +139,7 @@ async fn a_poisoned_batch_becomes_a_dead_letter_and_can_be_replayed() {
     assert_eq!(statuses(app.ledger(&lost["ms_id"]).await)["b"].0, "unreceived");
     let admin = app.client("root", &["admin"]);
     let dead = admin.get("/callbacks/gateway/dead-letters").await.expect(200);
-    assert_eq!(
-        (&dead["items"][0]["channel_id"], &dead["items"][0]["pairs"]),
-        (&json!(bad), &json!(1))
-    );
+    assert_eq!((&dead["items"][0]["channel_id"], &dead["items"][0]["pairs"]), (&json!(bad), &json!(1)));
 
     app.gateway.answer(|_| Answer::All);
     let which = json!({"dead_ids": [dead["items"][0]["dead_id"]]});
@@ -194,17 +147,8 @@ async fn a_poisoned_batch_becomes_a_dead_letter_and_can_be_replayed() {
         .post("/callbacks/gateway/replay", which.clone())
         .await
         .expect_problem(403, "forbidden");
-    assert_eq!(
-        admin
-            .post("/callbacks/gateway/replay", which.clone())
-            .await
-            .expect(200)["replayed"],
-        1
-    );
-    assert_eq!(
-        admin.post("/callbacks/gateway/replay", which).await.expect(200)["replayed"],
-        0
-    );
+    assert_eq!(admin.post("/callbacks/gateway/replay", which.clone()).await.expect(200)["replayed"], 1);
+    assert_eq!(admin.post("/callbacks/gateway/replay", which).await.expect(200)["replayed"], 0);
     app.settled().await;
     assert_eq!(statuses(app.ledger(&lost["ms_id"]).await)["b"].0, "received");
 }
@@ -214,21 +158,11 @@ async fn nothing_is_given_up_while_the_breaker_is_open() {
     let app = TestApp::start_with("callback_give_up_ms = 1\ncallback_breaker_failures = 1").await;
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
-    app.gateway.answer(|batch| {
-        if batch.attempt < 4 {
-            Answer::status(503)
-        } else {
-            Answer::All
-        }
-    });
+    app.gateway.answer(|batch| if batch.attempt < 4 { Answer::status(503) } else { Answer::All });
     app.say("a", &channel, "patience").await;
     app.settled().await;
     assert_eq!(app.count("SELECT count(*) FROM t_im_push_dead", &[]).await, 0);
-    assert_eq!(
-        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[])
-            .await,
-        1
-    );
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[]).await, 1);
 }
 
 #[tokio::test]
@@ -253,10 +187,7 @@ async fn both_secrets_sign_during_a_rotation() {
     let fresh = "whsec_bmV3IHNlY3JldCBvZiBhIHJvdGF0aW9uLCAzMiBieXRlcw==";
     let probe = crate::support::Gateway::start_with(fresh);
     let old = crate::support::gateway::SECRET;
-    let settings = format!(
-        "callback_url = \"{}\"\ncallback_secrets = [\"{old}\", \"{fresh}\"]",
-        probe.url()
-    );
+    let settings = format!("callback_url = \"{}\"\ncallback_secrets = [\"{old}\", \"{fresh}\"]", probe.url());
     let app = TestApp::start_with(&settings).await;
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
@@ -265,10 +196,7 @@ async fn both_secrets_sign_during_a_rotation() {
     probe.expect_secret(old);
     app.say("a", &channel, "old").await;
     app.settled().await;
-    assert_eq!(
-        probe.read(|r| (r.first_sightings(&channel).len(), r.refusals.len())),
-        (2, 0)
-    );
+    assert_eq!(probe.read(|r| (r.first_sightings(&channel).len(), r.refusals.len())), (2, 0));
 }
 
 #[tokio::test]
@@ -278,28 +206,18 @@ async fn a_stale_owner_may_advance_statuses_but_never_the_queue() {
     let channel = app.direct("a", "b").await;
     let gate = Gate::closed();
     let held = gate.clone();
-    app.gateway.answer(move |b| {
-        if b.order == 0 {
-            Answer::All.behind(&held)
-        } else {
-            Answer::status(500)
-        }
-    });
+    app.gateway.answer(move |b| if b.order == 0 { Answer::All.behind(&held) } else { Answer::status(500) });
     let sent = app.say("a", &channel, "twice leased").await;
     app.gateway.wait_for(|r| r.arrivals.len() == 1, LONG).await;
     // The lease runs out under its owner: another worker takes the batch with a higher epoch.
     app.sql()
         .await
-        .execute(
-            "UPDATE t_im_push_batch SET lease_until = now() - interval '1 s'",
-            &[],
-        )
+        .execute("UPDATE t_im_push_batch SET lease_until = now() - interval '1 s'", &[])
         .await
         .unwrap();
     app.gateway.wait_for(|r| r.arrivals.len() >= 2, LONG).await;
     gate.open();
-    app.until("SELECT count(*) FROM t_im_message_push WHERE status = 1", 1)
-        .await;
+    app.until("SELECT count(*) FROM t_im_message_push WHERE status = 1", 1).await;
     assert_eq!(
         app.count("SELECT count(*) FROM t_im_push_batch", &[]).await,
         1,
@@ -319,16 +237,10 @@ async fn without_a_callback_statuses_advance_by_receipts_alone() {
     let sent = app.say("a", &channel, "quiet").await;
     assert_eq!(app.count("SELECT count(*) FROM t_im_push_queue", &[]).await, 0);
     let receipt = json!([{"ms_id": sent["ms_id"], "receiver": "b", "status": "received"}]);
-    app.client("gw", &["gateway"])
-        .post("/receipts", receipt)
-        .await
-        .expect(200);
+    app.client("gw", &["gateway"]).post("/receipts", receipt).await.expect(200);
     assert_eq!(statuses(app.ledger(&sent["ms_id"]).await)["b"].0, "received");
     assert!(
-        app.client("desk", &["support"])
-            .get("/callbacks")
-            .await
-            .expect(200)["items"]
+        app.client("desk", &["support"]).get("/callbacks").await.expect(200)["items"]
             .as_array()
             .unwrap()
             .is_empty()
@@ -343,20 +255,14 @@ async fn a_clock_that_steps_back_neither_holds_nor_reorders_pushes() {
     app.say("a", &channel, "one").await;
     app.settled().await;
     app.halt().await;
-    let step = format!(
-        "ALTER DATABASE {} SET impg.clock_offset = '-2 minutes'",
-        app.database
-    );
+    let step = format!("ALTER DATABASE {} SET impg.clock_offset = '-2 minutes'", app.database);
     app.sql().await.batch_execute(&step).await.unwrap();
     app.run().await;
     // Times go on from where the channel is. The second message's ledger rows are written with
     // it; the third's follow in chunks, and are stamped by the clock.
     app.say("a", &channel, "two").await;
     app.person("a")
-        .post(
-            &format!("/channels/{channel}/members"),
-            json!({"user_ids": ["d"]}),
-        )
+        .post(&format!("/channels/{channel}/members"), json!({"user_ids": ["d"]}))
         .await
         .expect(200);
     app.say("a", &channel, "three").await;
@@ -377,10 +283,8 @@ async fn a_batch_is_bounded_in_bytes_as_in_pairs() {
     )
     .await;
     app.people(&["a", "b", "c", "d", "e"]).await;
-    let (small, large) = (
-        app.group(&["a", "b", "c", "d"]).await,
-        app.group(&["a", "b", "c", "d", "e"]).await,
-    );
+    let (small, large) =
+        (app.group(&["a", "b", "c", "d"]).await, app.group(&["a", "b", "c", "d", "e"]).await);
     app.gateway.down();
     let said: Vec<Value> = (0..40)
         .map(|i| {
@@ -392,9 +296,8 @@ async fn a_batch_is_bounded_in_bytes_as_in_pairs() {
     app.person("a").post("/messages", json!(said)).await.expect(200);
     app.gateway.up();
     app.settled().await;
-    let batches: Vec<(usize, usize)> = app
-        .gateway
-        .read(|r| r.batches().map(|b| (b.pairs().len(), b.messages.len())).collect());
+    let batches: Vec<(usize, usize)> =
+        app.gateway.read(|r| r.batches().map(|b| (b.pairs().len(), b.messages.len())).collect());
     assert!(batches.iter().all(|(pairs, _)| *pairs <= 10), "{batches:?}");
     let sizes: Vec<usize> = app.gateway.read(|r| {
         let texts = |b: &crate::support::Batch| b.messages.iter().map(|m| m.content.to_string().len()).sum();
@@ -403,8 +306,7 @@ async fn a_batch_is_bounded_in_bytes_as_in_pairs() {
     // A bound is passed by one message at most.
     assert!(sizes.iter().all(|bytes| *bytes <= 5_000 + 3_100), "{sizes:?}");
     assert_eq!(
-        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[])
-            .await,
+        app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[]).await,
         20 * 3 + 20 * 4
     );
 }
@@ -416,16 +318,10 @@ async fn an_endpoint_that_refuses_one_batch_is_not_taken_for_gone() {
     let (bad, good) = (app.direct("a", "b").await, app.direct("a", "c").await);
     let poisoned = bad.clone();
     app.gateway.answer(move |b| {
-        if b.channels().contains(poisoned.as_str()) {
-            Answer::status(400)
-        } else {
-            Answer::All
-        }
+        if b.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
     });
     app.say("a", &bad, "poison").await;
     app.gateway.wait_for(|r| r.arrivals.len() >= 4, LONG).await;
     app.say("a", &good, "fine").await;
-    app.gateway
-        .wait_for(|r| !r.first_sightings(&good).is_empty(), LONG)
-        .await;
+    app.gateway.wait_for(|r| !r.first_sightings(&good).is_empty(), LONG).await;
 }

@@ -22,10 +22,7 @@ async fn the_offline_story() {
         last = app.say("c", &with_c, &format!("c{i}")).await;
     }
     app.settled().await;
-    assert_eq!(
-        app.ledger(&last["ms_id"]).await,
-        [("a".into(), "unreceived".into(), json!("offline"))]
-    );
+    assert_eq!(app.ledger(&last["ms_id"]).await, [("a".into(), "unreceived".into(), json!("offline"))]);
     let pushed_before = app.gateway.read(|r| r.distinct_pairs());
 
     let list = app.person("a").get("/conversations").await.expect(200);
@@ -45,33 +42,17 @@ async fn the_offline_story() {
         .collect();
     assert_eq!(
         rows,
-        [
-            (with_c.clone(), "C".into(), 5, 0, "c5".into()),
-            (with_b.clone(), "B".into(), 5, 0, "b5".into()),
-        ]
+        [(with_c.clone(), "C".into(), 5, 0, "c5".into()), (with_b.clone(), "B".into(), 5, 0, "b5".into()),]
     );
     assert_eq!(list["items"][0]["last_message"]["sender_name"], "C");
     for channel in [&with_b, &with_c] {
-        assert_eq!(
-            app.seqs("a", channel, "?after_seq=0&newest=99").await,
-            [5, 4, 3, 2, 1]
-        );
+        assert_eq!(app.seqs("a", channel, "?after_seq=0&newest=99").await, [5, 4, 3, 2, 1]);
     }
     app.settled().await;
-    assert_eq!(
-        app.gateway.read(|r| r.distinct_pairs()),
-        pushed_before,
-        "signing in pushes nothing again"
-    );
-    app.person("a")
-        .post(&format!("/channels/{with_c}/read"), json!({"seq": 5}))
-        .await
-        .expect(200);
+    assert_eq!(app.gateway.read(|r| r.distinct_pairs()), pushed_before, "signing in pushes nothing again");
+    app.person("a").post(&format!("/channels/{with_c}/read"), json!({"seq": 5})).await.expect(200);
     assert_eq!(app.ledger(&last["ms_id"]).await[0].1, "read");
-    assert_eq!(
-        (app.unread("a", &with_b).await, app.unread("a", &with_c).await),
-        (5, 0)
-    );
+    assert_eq!((app.unread("a", &with_b).await, app.unread("a", &with_c).await), (5, 0));
 }
 
 #[tokio::test]
@@ -83,10 +64,7 @@ async fn the_newest_99_past_the_cursor_are_the_newest() {
         .map(|i| json!({"channel_id": channel, "type": "text", "content": {"text": i.to_string()}}))
         .collect();
     app.person("a").post("/messages", json!(items)).await.expect(200);
-    app.person("b")
-        .post(&format!("/channels/{channel}/read"), json!({"seq": 20}))
-        .await
-        .expect(200);
+    app.person("b").post(&format!("/channels/{channel}/read"), json!({"seq": 20})).await.expect(200);
     let newest = app.seqs("b", &channel, "?after_seq=20&newest=99").await;
     assert_eq!(newest, (52..=150).rev().collect::<Vec<_>>());
     assert_eq!(
@@ -105,24 +83,13 @@ async fn history_pages_both_ways_without_a_gap_or_a_repeat() {
         .map(|i| json!({"channel_id": channel, "type": "text", "content": {"text": i.to_string()}}))
         .collect();
     app.person("a").post("/messages", json!(items)).await.expect(200);
-    for (start, expected) in [
-        ("?limit=5", (1..=23).rev().collect::<Vec<i64>>()),
-        ("?limit=5&after_seq=3", (4..=23).collect()),
-    ] {
+    for (start, expected) in
+        [("?limit=5", (1..=23).rev().collect::<Vec<i64>>()), ("?limit=5&after_seq=3", (4..=23).collect())]
+    {
         let (mut seen, mut query) = (Vec::new(), start.to_owned());
         loop {
-            let page = app
-                .person("b")
-                .get(&format!("/channels/{channel}/messages{query}"))
-                .await
-                .expect(200);
-            seen.extend(
-                page["items"]
-                    .as_array()
-                    .unwrap()
-                    .iter()
-                    .map(|m| m["seq"].as_i64().unwrap()),
-            );
+            let page = app.person("b").get(&format!("/channels/{channel}/messages{query}")).await.expect(200);
+            seen.extend(page["items"].as_array().unwrap().iter().map(|m| m["seq"].as_i64().unwrap()));
             let Some(cursor) = page["next_cursor"].as_str() else {
                 break;
             };
@@ -161,27 +128,13 @@ async fn conversations_are_unread_first_then_latest_and_page_without_omission() 
     }
     // The even ones are read; the odd ones are not.
     for channel in channels.iter().step_by(2) {
-        app.person("me")
-            .post(&format!("/channels/{channel}/read"), json!({"seq": 1}))
-            .await
-            .expect(200);
+        app.person("me").post(&format!("/channels/{channel}/read"), json!({"seq": 1})).await.expect(200);
     }
-    let expected: Vec<String> = channels
-        .iter()
-        .skip(1)
-        .step_by(2)
-        .rev()
-        .chain(channels.iter().step_by(2).rev())
-        .cloned()
-        .collect();
+    let expected: Vec<String> =
+        channels.iter().skip(1).step_by(2).rev().chain(channels.iter().step_by(2).rev()).cloned().collect();
     let first = app.person("me").get("/conversations?limit=12").await.expect(200);
     let ids = |page: &Value| {
-        page["items"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|c| text(&c["channel_id"]))
-            .collect::<Vec<_>>()
+        page["items"].as_array().unwrap().iter().map(|c| text(&c["channel_id"])).collect::<Vec<_>>()
     };
     assert_eq!(ids(&first), expected);
 
@@ -191,11 +144,7 @@ async fn conversations_are_unread_first_then_latest_and_page_without_omission() 
     app.say("p00", &channels[0], "moved").await;
     let mut cursor = page["next_cursor"].clone();
     while let Some(next) = cursor.as_str() {
-        let page = app
-            .person("me")
-            .get(&format!("/conversations?limit=5&cursor={next}"))
-            .await
-            .expect(200);
+        let page = app.person("me").get(&format!("/conversations?limit=5&cursor={next}")).await.expect(200);
         seen.extend(ids(&page));
         cursor = page["next_cursor"].clone();
     }
@@ -209,11 +158,8 @@ async fn a_conversation_is_named_for_its_reader() {
     let app = TestApp::start().await;
     app.people(&["a", "b", "c"]).await;
     let direct = app.direct("a", "b").await;
-    let unnamed = app
-        .person("a")
-        .post("/channels", json!({"type": "group", "members": ["b", "c"]}))
-        .await
-        .expect(201);
+    let unnamed =
+        app.person("a").post("/channels", json!({"type": "group", "members": ["b", "c"]})).await.expect(201);
     let group = text(&unnamed["channel_id"]);
     assert_eq!(app.conversation("a", &direct).await["name"], "B");
     assert_eq!(app.conversation("b", &direct).await["name"], "A");
@@ -236,10 +182,7 @@ async fn a_cursor_that_is_not_ours_is_refused() {
     for cursor in cursors {
         let cursor = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(cursor);
         let path = format!("/conversations?cursor={cursor}");
-        app.person("a")
-            .get(&path)
-            .await
-            .expect_problem(400, "invalid-parameter");
+        app.person("a").get(&path).await.expect_problem(400, "invalid-parameter");
     }
     app.person("a").get("/conversations").await.expect(200);
 }

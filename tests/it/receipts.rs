@@ -10,12 +10,7 @@ fn receipt(ms_id: &Value, receiver: &str, status: &str) -> Value {
 }
 
 fn outcomes(reply: &Value) -> Vec<String> {
-    reply["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|r| text(&r["status"]))
-        .collect()
+    reply["results"].as_array().unwrap().iter().map(|r| text(&r["status"])).collect()
 }
 
 #[tokio::test]
@@ -37,38 +32,22 @@ async fn receipts_come_in_bulk_and_never_take_a_status_back() {
         receipt(&json!("1"), "b", "received"),
     ]);
     let reply = gateway.post("/receipts", bulk.clone()).await.expect(200);
-    assert_eq!(
-        outcomes(&reply)[2..],
-        ["advanced", "unknown", "unknown", "unknown"]
-    );
+    assert_eq!(outcomes(&reply)[2..], ["advanced", "unknown", "unknown", "unknown"]);
     assert!(outcomes(&reply)[..2].contains(&"advanced".to_owned()));
     app.settled().await;
-    gateway
-        .post("/receipts", json!([receipt(id, "c", "received")]))
-        .await
-        .expect(200);
-    gateway
-        .post("/receipts", json!([receipt(id, "b", "read")]))
-        .await
-        .expect(200);
+    gateway.post("/receipts", json!([receipt(id, "c", "received")])).await.expect(200);
+    gateway.post("/receipts", json!([receipt(id, "b", "read")])).await.expect(200);
     gateway.post("/receipts", bulk).await.expect(200);
     app.settled().await;
     let all_read = "SELECT count(*) FROM t_im_message_push WHERE status = 2";
-    assert_eq!(
-        app.count(all_read, &[]).await,
-        2,
-        "written into the ledger itself"
-    );
+    assert_eq!(app.count(all_read, &[]).await, 2, "written into the ledger itself");
     app.person("b")
         .post("/receipts", json!([receipt(id, "b", "read")]))
         .await
         .expect_problem(403, "forbidden");
     let unread = json!([receipt(id, "b", "unreceived")]);
     assert_eq!(
-        gateway
-            .post("/receipts", unread)
-            .await
-            .expect_problem(422, "invalid-field")["pointer"],
+        gateway.post("/receipts", unread).await.expect_problem(422, "invalid-field")["pointer"],
         "/0/status"
     );
 }
@@ -84,10 +63,7 @@ async fn a_read_receipt_moves_the_cursor_to_its_message() {
     }
     let gateway = app.client("gw", &["gateway"]);
     gateway
-        .post(
-            "/receipts",
-            json!([receipt(&sent[2], "b", "read"), receipt(&sent[0], "b", "read")]),
-        )
+        .post("/receipts", json!([receipt(&sent[2], "b", "read"), receipt(&sent[0], "b", "read")]))
         .await
         .expect(200);
     assert_eq!(app.conversation("b", &channel).await["read_seq"], 3);
@@ -120,34 +96,18 @@ async fn the_read_cursor_goes_forward_only_and_not_past_the_end() {
     app.say("b", &channel, "own").await;
     let path = format!("/channels/{channel}/read");
     let b = app.person("b");
+    assert_eq!(b.post(&path, json!({"seq": 2})).await.expect(200), json!({"read_seq": 2, "unread_count": 1}));
+    assert_eq!(b.post(&path, json!({"seq": 1})).await.expect(200), json!({"read_seq": 2, "unread_count": 1}));
     assert_eq!(
-        b.post(&path, json!({"seq": 2})).await.expect(200),
-        json!({"read_seq": 2, "unread_count": 1})
-    );
-    assert_eq!(
-        b.post(&path, json!({"seq": 1})).await.expect(200),
-        json!({"read_seq": 2, "unread_count": 1})
-    );
-    assert_eq!(
-        b.post(&path, json!({"seq": 5}))
-            .await
-            .expect_problem(422, "invalid-field")["pointer"],
+        b.post(&path, json!({"seq": 5})).await.expect_problem(422, "invalid-field")["pointer"],
         "/seq"
     );
     assert_eq!(
-        b.post(&path, json!({"seq": -1}))
-            .await
-            .expect_problem(422, "invalid-field")["pointer"],
+        b.post(&path, json!({"seq": -1})).await.expect_problem(422, "invalid-field")["pointer"],
         "/seq"
     );
-    app.person("c")
-        .post(&path, json!({"seq": 1}))
-        .await
-        .expect_problem(404, "not-found");
-    assert_eq!(
-        b.post(&path, json!({"seq": 4})).await.expect(200),
-        json!({"read_seq": 4, "unread_count": 0})
-    );
+    app.person("c").post(&path, json!({"seq": 1})).await.expect_problem(404, "not-found");
+    assert_eq!(b.post(&path, json!({"seq": 4})).await.expect(200), json!({"read_seq": 4, "unread_count": 0}));
     assert_eq!(app.unread("a", &channel).await, 1);
 }
 
@@ -161,16 +121,7 @@ async fn a_message_s_receipts_are_for_its_members_and_support() {
     app.person("b").get(&path).await.expect(200);
     app.person("c").get(&path).await.expect_problem(404, "not-found");
     app.client("desk", &["support"]).get(&path).await.expect(200);
-    app.person("b")
-        .get("/messages/12345/receipts")
-        .await
-        .expect_problem(404, "not-found");
-    app.person("b")
-        .get("/messages/x/receipts")
-        .await
-        .expect_problem(404, "not-found");
-    app.person("b")
-        .get(&format!("{path}?status=lost"))
-        .await
-        .expect_problem(400, "invalid-parameter");
+    app.person("b").get("/messages/12345/receipts").await.expect_problem(404, "not-found");
+    app.person("b").get("/messages/x/receipts").await.expect_problem(404, "not-found");
+    app.person("b").get(&format!("{path}?status=lost")).await.expect_problem(400, "invalid-parameter");
 }

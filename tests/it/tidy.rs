@@ -10,15 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["error", "config"],
     &["store", "delivery", "schedule", "telemetry"],
     &["identity", "directory", "emoji", "callback"],
-    &[
-        "channel",
-        "message",
-        "fanout",
-        "push",
-        "receipt",
-        "conversation",
-        "history",
-    ],
+    &["channel", "message", "fanout", "push", "receipt", "conversation", "history"],
     &["maintenance", "api", "token_command"],
     &["app"],
 ];
@@ -42,36 +34,23 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 
 fn name(path: &Path, folder: &str) -> String {
     let base = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    path.strip_prefix(base)
-        .unwrap()
-        .with_extension("")
-        .to_str()
-        .unwrap()
-        .to_owned()
+    path.strip_prefix(base).unwrap().with_extension("").to_str().unwrap().to_owned()
 }
 
 #[test]
 fn modules_name_only_what_lies_below_them() {
-    let rank: BTreeMap<&str, usize> = LAYERS
-        .iter()
-        .enumerate()
-        .flat_map(|(rank, layer)| layer.iter().map(move |m| (*m, rank)))
-        .collect();
+    let rank: BTreeMap<&str, usize> =
+        LAYERS.iter().enumerate().flat_map(|(rank, layer)| layer.iter().map(move |m| (*m, rank))).collect();
     for path in files("src", "rs") {
         let name = name(&path, "src");
         let module = name.split('/').next().unwrap();
         if ["lib", "main"].contains(&module) {
             continue;
         }
-        let own = *rank
-            .get(module)
-            .unwrap_or_else(|| panic!("{module} has no layer"));
+        let own = *rank.get(module).unwrap_or_else(|| panic!("{module} has no layer"));
         let text = std::fs::read_to_string(&path).unwrap();
         for used in text.split("crate::").skip(1) {
-            let used: String = used
-                .chars()
-                .take_while(|c| c.is_alphanumeric() || *c == '_')
-                .collect();
+            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             let Some(&other) = rank.get(used.as_str()) else {
                 continue;
             };
@@ -95,11 +74,8 @@ fn every_sql_file_is_used_by_its_own_module() {
             used.insert(call.split('"').next().unwrap().to_owned());
         }
     }
-    let there: BTreeSet<String> = files("sql", "sql")
-        .iter()
-        .map(|p| name(p, "sql"))
-        .filter(|n| !n.starts_with("schema/"))
-        .collect();
+    let there: BTreeSet<String> =
+        files("sql", "sql").iter().map(|p| name(p, "sql")).filter(|n| !n.starts_with("schema/")).collect();
     assert_eq!(there, used);
 }
 
@@ -107,10 +83,7 @@ fn every_sql_file_is_used_by_its_own_module() {
 async fn every_statement_prepares_against_the_migrated_schema() {
     let database = app::database().await;
     let client = crate::support::shared().connect(&database).await;
-    for path in files("sql", "sql")
-        .into_iter()
-        .filter(|p| !name(p, "sql").starts_with("schema/"))
-    {
+    for path in files("sql", "sql").into_iter().filter(|p| !name(p, "sql").starts_with("schema/")) {
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with("-- "), "{} says what it does", path.display());
         assert!(
@@ -118,9 +91,6 @@ async fn every_statement_prepares_against_the_migrated_schema() {
             "{}: waking inside a transaction serialises commits",
             path.display()
         );
-        client
-            .prepare(&text)
-            .await
-            .unwrap_or_else(|e| panic!("{}: {e:?}", path.display()));
+        client.prepare(&text).await.unwrap_or_else(|e| panic!("{}: {e:?}", path.display()));
     }
 }

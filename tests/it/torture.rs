@@ -69,13 +69,7 @@ async fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
 
 /// How many kills cut a batch that was in flight: it had to come again.
 fn cut_batches(evidence: &Evidence, kills: &[Kill]) -> usize {
-    let came = |batch_id: &String| {
-        evidence
-            .arrivals
-            .iter()
-            .filter(|a| a.batch_id == *batch_id)
-            .count()
-    };
+    let came = |batch_id: &String| evidence.arrivals.iter().filter(|a| a.batch_id == *batch_id).count();
     let held = kills.iter().filter_map(Kill::cut_batch);
     held.filter(|batch_id| came(batch_id) > 1).count()
 }

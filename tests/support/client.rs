@@ -45,11 +45,7 @@ impl Reply {
     /// The body of a reply with this status; any other is a panic that shows it.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
-        assert_eq!(
-            self.status, status,
-            "{} answered {}: {}",
-            self.what, self.status, self.body
-        );
+        assert_eq!(self.status, status, "{} answered {}: {}", self.what, self.status, self.body);
         self.body
     }
 
@@ -66,10 +62,7 @@ impl Reply {
 
     /// A header, or nothing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
@@ -84,9 +77,7 @@ pub struct Client {
 impl Client {
     /// A caller whom the gateway names `user_id`. Paths are appended to `base`.
     pub fn new(base: &str, user_id: &str, roles: &[&str]) -> Self {
-        Self::anonymous(base)
-            .with_header("x-user-id", user_id)
-            .with_roles(roles)
+        Self::anonymous(base).with_header("x-user-id", user_id).with_roles(roles)
     }
 
     /// A caller without any proof.
@@ -100,11 +91,7 @@ impl Client {
             .tls_certs_only([])
             .build()
             .expect("an HTTP client");
-        Self {
-            http,
-            base: base.trim_end_matches('/').to_owned(),
-            headers: HeaderMap::new(),
-        }
+        Self { http, base: base.trim_end_matches('/').to_owned(), headers: HeaderMap::new() }
     }
 
     /// Somebody else, over the same connections.
@@ -115,11 +102,7 @@ impl Client {
     }
 
     pub fn with_roles(self, roles: &[&str]) -> Self {
-        if roles.is_empty() {
-            self
-        } else {
-            self.with_header("x-user-roles", &roles.join(","))
-        }
+        if roles.is_empty() { self } else { self.with_header("x-user-roles", &roles.join(",")) }
     }
 
     pub fn with_header(mut self, name: &str, value: &str) -> Self {
@@ -151,9 +134,7 @@ impl Client {
 
     async fn call(&self, method: Method, path: &str, json: Option<Value>) -> Reply {
         let what = format!("{method} {}{path}", self.base);
-        self.try_call(method, path, json)
-            .await
-            .unwrap_or_else(|e| panic!("{what}: {e:?}"))
+        self.try_call(method, path, json).await.unwrap_or_else(|e| panic!("{what}: {e:?}"))
     }
 
     /// The same for a service that may be gone: an error is a call without an answer.
@@ -164,33 +145,20 @@ impl Client {
         json: Option<Value>,
     ) -> Result<Reply, reqwest::Error> {
         let url = format!("{}{path}", self.base);
-        let mut request = self
-            .http
-            .request(method.clone(), &url)
-            .headers(self.headers.clone());
+        let mut request = self.http.request(method.clone(), &url).headers(self.headers.clone());
         if let Some(json) = &json {
-            request = request
-                .header(CONTENT_TYPE, "application/json")
-                .body(json.to_string());
+            request = request.header(CONTENT_TYPE, "application/json").body(json.to_string());
         }
         let response = request.send().await?;
-        let (status, headers, url) = (
-            response.status().as_u16(),
-            response.headers().clone(),
-            response.url().clone(),
-        );
+        let (status, headers, url) =
+            (response.status().as_u16(), response.headers().clone(), response.url().clone());
         let text = response.text().await?;
         let body = if text.is_empty() {
             Value::Null
         } else {
             serde_json::from_str(&text).unwrap_or(Value::String(text))
         };
-        let reply = Reply {
-            what: format!("{method} {url}"),
-            status,
-            body,
-            headers,
-        };
+        let reply = Reply { what: format!("{method} {url}"), status, body, headers };
         if let Some(observer) = OBSERVER.get() {
             observer(&Exchange {
                 method: method.as_str(),

@@ -88,21 +88,13 @@ impl Gateway {
     /// Too late is a panic that says what came.
     pub async fn wait_for(&self, condition: impl FnMut(&Record) -> bool, timeout: Duration) {
         let mut record = self.inner.record.subscribe();
-        let waited = tokio::time::timeout(timeout, record.wait_for(condition))
-            .await
-            .is_ok();
-        assert!(
-            waited,
-            "not seen within {timeout:?}: {}",
-            self.read(Record::summary)
-        );
+        let waited = tokio::time::timeout(timeout, record.wait_for(condition)).await.is_ok();
+        assert!(waited, "not seen within {timeout:?}: {}", self.read(Record::summary));
     }
 
     /// Forgets all that came: for benches, which would fill the memory with it.
     pub fn forget(&self) {
-        self.inner
-            .record
-            .send_modify(|record| *record = Record::default());
+        self.inner.record.send_modify(|record| *record = Record::default());
     }
 
     /// Stops listening and closes every connection: the next caller is refused.
@@ -124,13 +116,9 @@ impl Gateway {
             .build()
             .expect("a runtime for the gateway");
         let listener = TcpListener::bind(self.address).expect("the gateway's port is free");
-        listener
-            .set_nonblocking(true)
-            .expect("a socket can be non-blocking");
-        let app = Router::new()
-            .fallback(receive)
-            .layer(DefaultBodyLimit::disable())
-            .with_state(self.inner.clone());
+        listener.set_nonblocking(true).expect("a socket can be non-blocking");
+        let app =
+            Router::new().fallback(receive).layer(DefaultBodyLimit::disable()).with_state(self.inner.clone());
         runtime.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).expect("a listening socket");
             axum::serve(listener, app).await
@@ -157,17 +145,13 @@ async fn receive(
     let batch = match inner.accept(&method, uri.path(), &headers, &body) {
         Ok(batch) => batch,
         Err((status, reason)) => {
-            inner
-                .record
-                .send_modify(|record| record.refusals.push(Refusal { headers, reason }));
+            inner.record.send_modify(|record| record.refusals.push(Refusal { headers, reason }));
             return status.into_response();
         }
     };
     let mut batch = Some(batch);
     let mut arrived = None;
-    inner
-        .record
-        .send_modify(|record| arrived = batch.take().map(|batch| record.arrive(batch)));
+    inner.record.send_modify(|record| arrived = batch.take().map(|batch| record.arrive(batch)));
     let batch = arrived.expect("send_modify runs its closure");
     let policy = inner.policy.read().expect("no panic while held").clone();
     let answer = policy(&batch);
@@ -193,21 +177,13 @@ impl Inner {
             return Err((StatusCode::METHOD_NOT_ALLOWED, format!("{method} {path}")));
         }
         let webhook = self.webhook.read().expect("no panic while held");
-        webhook
-            .verify(body, headers)
-            .map_err(|e| (StatusCode::UNAUTHORIZED, e.to_string()))?;
+        webhook.verify(body, headers).map_err(|e| (StatusCode::UNAUTHORIZED, e.to_string()))?;
         let wrong = |reason: String| (StatusCode::BAD_REQUEST, reason);
         let parsed: record::Body = serde_json::from_slice(body).map_err(|e| wrong(e.to_string()))?;
-        let known: BTreeSet<&str> = parsed
-            .messages
-            .iter()
-            .map(|message| message.ms_id.as_str())
-            .collect();
+        let known: BTreeSet<&str> = parsed.messages.iter().map(|message| message.ms_id.as_str()).collect();
         let mut named = parsed.deliveries.iter().flat_map(|delivery| &delivery.ms_ids);
         if let Some(stranger) = named.find(|ms_id| !known.contains(ms_id.as_str())) {
-            return Err(wrong(format!(
-                "a delivery names {stranger}, which is not among the messages"
-            )));
+            return Err(wrong(format!("a delivery names {stranger}, which is not among the messages")));
         }
         Ok(Batch {
             order: 0,

@@ -156,11 +156,8 @@ impl Cluster {
     /// Makes a database: empty, or a copy of `template`, to which nobody may be connected.
     pub async fn create_database(&self, name: &str, template: Option<&str>) {
         let template = quoted(template.unwrap_or("template0"));
-        self.administer(&format!(
-            "CREATE DATABASE {} TEMPLATE {template} STRATEGY = wal_log",
-            quoted(name)
-        ))
-        .await;
+        self.administer(&format!("CREATE DATABASE {} TEMPLATE {template} STRATEGY = wal_log", quoted(name)))
+            .await;
     }
 
     /// A copy of `template`, or an empty database, under a name nobody has. Returns the name.
@@ -181,11 +178,7 @@ impl Cluster {
         self.drop_database(name).await;
         self.create_database(name, None).await;
         build(self.url(name)).await;
-        self.administer(&format!(
-            "ALTER DATABASE {} ALLOW_CONNECTIONS false",
-            quoted(name)
-        ))
-        .await;
+        self.administer(&format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", quoted(name))).await;
         self.connect("postgres")
             .await
             .query(
@@ -199,8 +192,7 @@ impl Cluster {
 
     /// Drops a database with whoever is connected to it; one that is not there is no error.
     pub async fn drop_database(&self, name: &str) {
-        self.administer(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name)))
-            .await;
+        self.administer(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", quoted(name))).await;
     }
 
     /// The end of the server's log.
@@ -239,22 +231,14 @@ impl Cluster {
             .expect("initdb wrote postgresql.conf");
         let sockets = self.sandbox.path().display().to_string();
         let port = self.port.to_string();
-        let own = [
-            ("unix_socket_directories", sockets.as_str()),
-            ("port", port.as_str()),
-        ];
+        let own = [("unix_socket_directories", sockets.as_str()), ("port", port.as_str())];
         for (key, value) in own.iter().chain(SETTINGS).chain(settings) {
             writeln!(conf, "{key} = '{}'", value.replace('\'', "''")).expect("postgresql.conf is writable");
         }
     }
 
     fn spawn(&self) {
-        let child = self
-            .command("postgres")
-            .arg("-D")
-            .arg(self.data())
-            .spawn()
-            .expect("postgres starts");
+        let child = self.command("postgres").arg("-D").arg(self.data()).spawn().expect("postgres starts");
         *self.server.lock().expect("no panic while held") = Some(child);
     }
 
@@ -266,11 +250,7 @@ impl Cluster {
         if let Some(status) = child.try_wait().expect("our child") {
             panic!("PostgreSQL ended with {status}:\n{}", self.log_tail());
         }
-        assert!(
-            Instant::now() < deadline,
-            "PostgreSQL is not up after {START:?}:\n{}",
-            self.log_tail()
-        );
+        assert!(Instant::now() < deadline, "PostgreSQL is not up after {START:?}:\n{}", self.log_tail());
         let file = fs::read_to_string(self.data().join("postmaster.pid")).unwrap_or_default();
         let lines: Vec<&str> = file.lines().map(str::trim).collect();
         // A killed server leaves its file behind, "ready" and all.
@@ -310,16 +290,10 @@ fn quoted(name: &str) -> String {
 
 /// The folder of the newest server on this machine: Debian's, or what the PATH leads to.
 fn binaries() -> PathBuf {
-    let debian = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
+    let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let newest = debian
         .filter_map(|entry| {
-            Some((
-                entry.file_name().to_str()?.parse::<u32>().ok()?,
-                entry.path().join("bin"),
-            ))
+            Some((entry.file_name().to_str()?.parse::<u32>().ok()?, entry.path().join("bin")))
         })
         .filter(|(major, bin)| *major >= OLDEST && is_server(bin))
         .max_by_key(|(major, _)| *major)
@@ -347,10 +321,7 @@ fn account() -> Option<Account> {
     let find = |name: &str| {
         let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
         let mut ids = line.split(':').skip(2);
-        Some(Account {
-            uid: ids.next()?.parse().ok()?,
-            gid: ids.next()?.parse().ok()?,
-        })
+        Some(Account { uid: ids.next()?.parse().ok()?, gid: ids.next()?.parse().ok()? })
     };
     let account = find("postgres").or_else(|| find("nobody"));
     Some(account.expect("PostgreSQL refuses root, and there is neither a user postgres nor nobody"))

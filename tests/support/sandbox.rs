@@ -74,12 +74,7 @@ impl Sandbox {
             .open(self.path.join(log))
             .expect("a log file in the sandbox");
         let twin = file.try_clone().expect("a second handle of the log file");
-        command
-            .current_dir(&self.path)
-            .process_group(0)
-            .stdin(Stdio::null())
-            .stdout(file)
-            .stderr(twin)
+        command.current_dir(&self.path).process_group(0).stdin(Stdio::null()).stdout(file).stderr(twin)
     }
 
     pub fn residents(&self) -> Vec<u32> {
@@ -94,11 +89,7 @@ impl Sandbox {
             if pids.is_empty() {
                 return;
             }
-            assert!(
-                Instant::now() < deadline,
-                "{pids:?} in {} survive SIGKILL",
-                self.path.display()
-            );
+            assert!(Instant::now() < deadline, "{pids:?} in {} survive SIGKILL", self.path.display());
             signal("KILL", &pids);
             std::thread::sleep(POLL);
         }
@@ -124,11 +115,7 @@ impl Drop for Sandbox {
 /// Pids of the processes whose working directory is in `folder`, or was: the kernel then appends
 /// " (deleted)" to its name. Zombies have none.
 pub fn residents(folder: &Path) -> Vec<u32> {
-    let within = |cwd: &Path| {
-        cwd.as_os_str()
-            .as_bytes()
-            .starts_with(folder.as_os_str().as_bytes())
-    };
+    let within = |cwd: &Path| cwd.as_os_str().as_bytes().starts_with(folder.as_os_str().as_bytes());
     let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
     processes
         .filter(|entry| fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| within(&cwd)))

@@ -60,11 +60,8 @@ impl Service {
     /// The binary beside a program of ours in `examples/` or `benches/`: `target/<profile>/`.
     pub fn binary_beside_us() -> PathBuf {
         let us = std::env::current_exe().expect("our own path");
-        let binary = us
-            .ancestors()
-            .skip(1)
-            .map(|folder| folder.join("im-push-gateway"))
-            .find(|p| p.is_file());
+        let binary =
+            us.ancestors().skip(1).map(|folder| folder.join("im-push-gateway")).find(|p| p.is_file());
         binary.unwrap_or_else(|| panic!("no im-push-gateway above {}: cargo build first", us.display()))
     }
 
@@ -142,10 +139,7 @@ impl Service {
                 command.env_remove(key);
             }
         }
-        command
-            .arg("serve")
-            .env("IMPG_LOG_FORMAT", "json")
-            .env("IMPG_LISTEN", &self.listen);
+        command.arg("serve").env("IMPG_LOG_FORMAT", "json").env("IMPG_LISTEN", &self.listen);
         for (key, value) in &self.settings {
             command.env(format!("IMPG_{}", key.to_uppercase()), value);
         }
@@ -170,10 +164,7 @@ impl Service {
 
     /// One turn of waiting for a start: fails with the log when there is nothing to wait for.
     async fn pause(&mut self, deadline: Instant) -> Result<(), String> {
-        let ended = self
-            .child
-            .as_mut()
-            .and_then(|child| child.try_wait().expect("our child"));
+        let ended = self.child.as_mut().and_then(|child| child.try_wait().expect("our child"));
         if let Some(status) = ended {
             return Err(format!("{}\n{status}", self.log_tail()));
         }

@@ -30,19 +30,11 @@ struct Request {
 }
 
 fn request(secret: &str, stamp: &str) -> Request {
-    let digest: String = Sha256::digest(BODY)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let digest: String = Sha256::digest(BODY).iter().map(|byte| format!("{byte:02x}")).collect();
     let text = format!("v1\nPOST\n/api/v1/channels/7/read?x=1\n{digest}\nalice\nsupport\n{stamp}");
     let signature = sign(&Secret::from(secret.to_owned()), &text);
     let mut headers = HeaderMap::new();
-    for (name, value) in [
-        (USER, "alice"),
-        (ROLES, "support"),
-        (TIMESTAMP, stamp),
-        (SIGNATURE, &signature),
-    ] {
+    for (name, value) in [(USER, "alice"), (ROLES, "support"), (TIMESTAMP, stamp), (SIGNATURE, &signature)] {
         headers.insert(name, HeaderValue::from_str(value).unwrap());
     }
     Request {
@@ -64,9 +56,7 @@ fn verify_at(request: &Request, now: OffsetDateTime) -> Result<Proven> {
         headers: &request.headers,
         body: Some(&request.body),
     };
-    Signatures::new(&config)
-        .unwrap()
-        .verify(&claimed, said.first(), now)
+    Signatures::new(&config).unwrap().verify(&claimed, said.first(), now)
 }
 
 fn verify(request: &Request) -> Result<Proven> {
@@ -83,11 +73,7 @@ fn any_of_the_secrets_proves_the_caller() {
         let proven = verify(&request(secret, "1700000000")).unwrap();
         assert_eq!(proven.caller.user_id, "alice");
         assert!(proven.caller.roles.has(Role::Support));
-        assert_eq!(
-            proven.expires_at,
-            at(120),
-            "kept as long as any replica could believe it"
-        );
+        assert_eq!(proven.expires_at, at(120), "kept as long as any replica could believe it");
     }
     let stranger = request("another-secret-of-at-least-32-bytes", "1700000000");
     assert_eq!(verify(&stranger).unwrap_err().kind, Kind::Unauthenticated);
@@ -103,21 +89,12 @@ fn everything_that_is_signed_is_covered() {
         |r| drop(r.headers.insert(USER, HeaderValue::from_static("bob"))),
         |r| drop(r.headers.insert(ROLES, HeaderValue::from_static("admin"))),
         |r| drop(r.headers.remove(ROLES)),
-        |r| {
-            drop(
-                r.headers
-                    .insert(TIMESTAMP, HeaderValue::from_static("1700000001")),
-            )
-        },
+        |r| drop(r.headers.insert(TIMESTAMP, HeaderValue::from_static("1700000001"))),
     ];
     for (number, change) in changes.iter().enumerate() {
         let mut request = request(NEW, "1700000000");
         change(&mut request);
-        assert_eq!(
-            verify(&request).unwrap_err().kind,
-            Kind::Unauthenticated,
-            "change {number}"
-        );
+        assert_eq!(verify(&request).unwrap_err().kind, Kind::Unauthenticated, "change {number}");
     }
 }
 
@@ -126,27 +103,16 @@ fn a_missing_part_is_refused() {
     for name in [USER, TIMESTAMP, SIGNATURE] {
         let mut request = request(NEW, "1700000000");
         request.headers.remove(&name);
-        assert_eq!(
-            verify(&request).unwrap_err().kind,
-            Kind::Unauthenticated,
-            "{name}"
-        );
+        assert_eq!(verify(&request).unwrap_err().kind, Kind::Unauthenticated, "{name}");
     }
 }
 
 #[test]
 fn a_duplicate_or_look_alike_of_a_signature_is_refused() {
-    for name in [
-        "x-signature",
-        "x-signature-timestamp",
-        "x_signature",
-        "x-signature_timestamp",
-    ] {
+    for name in ["x-signature", "x-signature-timestamp", "x_signature", "x-signature_timestamp"] {
         let mut request = request(NEW, "1700000000");
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        request
-            .headers
-            .append(name, HeaderValue::from_static("1700000000"));
+        request.headers.append(name, HeaderValue::from_static("1700000000"));
         assert_eq!(verify(&request).unwrap_err().kind, Kind::InvalidParameter);
     }
 }
@@ -156,19 +122,13 @@ fn a_signature_from_another_time_is_refused() {
     let request = request(NEW, "1700000000");
     assert!(verify_at(&request, at(60)).is_ok() && verify_at(&request, at(-60)).is_ok());
     for seconds in [-61, 61, 86_400] {
-        assert_eq!(
-            verify_at(&request, at(seconds)).unwrap_err().kind,
-            Kind::Unauthenticated
-        );
+        assert_eq!(verify_at(&request, at(seconds)).unwrap_err().kind, Kind::Unauthenticated);
     }
 }
 
 #[test]
 fn two_equal_requests_of_one_second_have_two_signatures() {
-    let (one, other) = (
-        request(NEW, "1700000000.25"),
-        request(NEW, "1700000000.250000001"),
-    );
+    let (one, other) = (request(NEW, "1700000000.25"), request(NEW, "1700000000.250000001"));
     assert_ne!(verify(&one).unwrap().signature, verify(&other).unwrap().signature);
 }
 
@@ -185,14 +145,8 @@ fn another_spelling_of_a_signature_is_the_same_one() {
     ];
     for spelling in spellings {
         let mut request = request(NEW, "1700000000");
-        request
-            .headers
-            .insert(SIGNATURE, HeaderValue::from_str(&spelling).unwrap());
-        assert_eq!(
-            verify(&request).unwrap_err().kind,
-            Kind::InvalidParameter,
-            "{spelling}"
-        );
+        request.headers.insert(SIGNATURE, HeaderValue::from_str(&spelling).unwrap());
+        assert_eq!(verify(&request).unwrap_err().kind, Kind::InvalidParameter, "{spelling}");
     }
 }
 
@@ -231,9 +185,6 @@ fn weak_settings_do_not_start() {
     for text in broken {
         let config = Config::from_toml(&format!("database_url = \"postgresql://\"\n{text}")).unwrap();
         let problem = Signatures::new(&config).err().unwrap().to_string();
-        assert!(
-            problem.contains("hmac_") && !problem.contains("0123456789"),
-            "{problem}"
-        );
+        assert!(problem.contains("hmac_") && !problem.contains("0123456789"), "{problem}");
     }
 }

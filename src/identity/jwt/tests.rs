@@ -22,15 +22,10 @@ async fn rsa_ec_and_ed25519_tokens_are_believed() {
     ];
     let (endpoint, tokens) = Endpoint::start(&keys).await;
     for (pair, kid) in [(&*RSA, "r"), (&*EC, "e"), (&*ED, "d")] {
-        let token = pair.sign(
-            json!({"kid": kid, "typ": "at+JWT"}),
-            &claims(json!({"roles": ["support", "staff"]})),
-        );
+        let token =
+            pair.sign(json!({"kid": kid, "typ": "at+JWT"}), &claims(json!({"roles": ["support", "staff"]})));
         let caller = tokens.caller(&token, at(0)).await.unwrap();
-        assert_eq!(
-            (caller.user_id.as_str(), caller.roles.names()),
-            ("alice", vec!["user", "support"])
-        );
+        assert_eq!((caller.user_id.as_str(), caller.roles.names()), ("alice", vec!["user", "support"]));
     }
     assert_eq!(endpoint.asked(), 1);
 }
@@ -61,11 +56,8 @@ async fn wrong_or_missing_claims_are_refused() {
         let token = EC.sign(json!({}), &claims(changes.clone()));
         assert_eq!(kind(&tokens, &token).await, Kind::Unauthenticated, "{changes}");
     }
-    for changes in [
-        json!({"aud": ["other", AUDIENCE]}),
-        json!({"exp": TIME - 29}),
-        json!({"nbf": TIME + 30}),
-    ] {
+    for changes in [json!({"aud": ["other", AUDIENCE]}), json!({"exp": TIME - 29}), json!({"nbf": TIME + 30})]
+    {
         let token = EC.sign(json!({}), &claims(changes.clone()));
         assert!(tokens.caller(&token, at(0)).await.is_ok(), "{changes}");
     }
@@ -78,10 +70,7 @@ async fn alg_none_and_symmetric_tokens_are_refused() {
     for alg in ["none", "None", "NONE", ""] {
         let header = URL_SAFE_NO_PAD.encode(json!({"alg": alg, "kid": "r"}).to_string());
         for signature in ["", "AAAA"] {
-            assert_eq!(
-                kind(&tokens, &format!("{header}.{body}.{signature}")).await,
-                Kind::Unauthenticated
-            );
+            assert_eq!(kind(&tokens, &format!("{header}.{body}.{signature}")).await, Kind::Unauthenticated);
         }
     }
     // The public key as HMAC secret: what every library once fell for (CVE-2015-9235).
@@ -91,21 +80,14 @@ async fn alg_none_and_symmetric_tokens_are_refused() {
         let token = encode(&header, &claims(json!({})), &EncodingKey::from_secret(secret)).unwrap();
         assert_eq!(kind(&tokens, &token).await, Kind::Unauthenticated);
     }
-    assert_eq!(
-        endpoint.asked(),
-        0,
-        "an algorithm that is not allowed costs nothing"
-    );
+    assert_eq!(endpoint.asked(), 0, "an algorithm that is not allowed costs nothing");
 }
 
 #[tokio::test]
 async fn the_algorithm_of_the_key_decides_not_the_tokens() {
     let oct = json!({"kty": "oct", "k": "AAAA", "kid": "k"});
-    let keys = [
-        RSA.jwk(json!({"kid": "k", "alg": "RS512"})),
-        EC.jwk(json!({"kid": "enc", "use": "enc"})),
-        oct,
-    ];
+    let keys =
+        [RSA.jwk(json!({"kid": "k", "alg": "RS512"})), EC.jwk(json!({"kid": "enc", "use": "enc"})), oct];
     let (_endpoint, tokens) = Endpoint::start(&keys).await;
     for (pair, kid) in [(&*RSA, "k"), (&*EC, "k"), (&*ED, "k"), (&*EC, "enc")] {
         let token = pair.sign(json!({"kid": kid}), &claims(json!({})));
@@ -117,18 +99,11 @@ async fn the_algorithm_of_the_key_decides_not_the_tokens() {
 async fn keys_and_types_named_by_the_token_itself_are_not_followed() {
     let (_endpoint, tokens) = Endpoint::start(&[RSA.jwk(json!({"kid": "r"}))]).await;
     let own = OTHER_RSA.jwk(json!({"kid": "r"}));
-    for header in [
-        json!({"kid": "r", "jwk": own}),
-        json!({"kid": "r", "jku": "http://127.0.0.1:1/keys"}),
-    ] {
+    for header in [json!({"kid": "r", "jwk": own}), json!({"kid": "r", "jku": "http://127.0.0.1:1/keys"})] {
         let token = OTHER_RSA.sign(header, &claims(json!({})));
         assert_eq!(kind(&tokens, &token).await, Kind::Unauthenticated);
     }
-    for header in [
-        json!({"crit": ["b64"]}),
-        json!({"typ": "logout+jwt"}),
-        json!({"typ": "dpop+jwt"}),
-    ] {
+    for header in [json!({"crit": ["b64"]}), json!({"typ": "logout+jwt"}), json!({"typ": "dpop+jwt"})] {
         let token = RSA.sign(merged(json!({"kid": "r"}), header), &claims(json!({})));
         assert_eq!(kind(&tokens, &token).await, Kind::Unauthenticated);
     }
@@ -141,14 +116,9 @@ async fn oversized_and_broken_tokens_are_refused() {
     let (rest, signature) = token.rsplit_once('.').unwrap();
     let padded = EC.sign(json!({}), &claims(json!({"pad": "x".repeat(9_000)})));
     let forged = format!("{rest}.{}", URL_SAFE_NO_PAD.encode([0; 64]));
-    for broken in [
-        padded,
-        forged,
-        rest.to_owned(),
-        format!("{rest}.{signature}A"),
-        format!("{token}.x"),
-        "..".into(),
-    ] {
+    for broken in
+        [padded, forged, rest.to_owned(), format!("{rest}.{signature}A"), format!("{token}.x"), "..".into()]
+    {
         assert_eq!(kind(&tokens, &broken).await, Kind::Unauthenticated);
     }
 }
@@ -161,14 +131,8 @@ async fn a_token_without_kid_needs_exactly_one_key_that_fits() {
     assert!(tokens.caller(&token, at(0)).await.is_ok());
     endpoint.serve_keys(&[RSA.jwk(json!({"kid": "r"})), OTHER_RSA.jwk(json!({"kid": "o"}))]);
     let other = OTHER_RSA.sign(json!({}), &claims(json!({})));
-    assert_eq!(
-        tokens.caller(&other, at(60)).await.unwrap_err().kind,
-        Kind::Unauthenticated
-    );
-    assert_eq!(
-        tokens.caller(&token, at(60)).await.unwrap_err().kind,
-        Kind::Unauthenticated
-    );
+    assert_eq!(tokens.caller(&other, at(60)).await.unwrap_err().kind, Kind::Unauthenticated);
+    assert_eq!(tokens.caller(&token, at(60)).await.unwrap_err().kind, Kind::Unauthenticated);
 }
 
 #[test]
@@ -193,16 +157,12 @@ fn settings_that_prove_nothing_do_not_start() {
     let url = "jwt_jwks_url = \"https://gateway.example/jwks\"\n";
     assert!(tokens(url).is_ok());
     for broken in ["HS256", "RS256,HS512", "none", "", "ES512", "rs256"] {
-        let problem = tokens(&format!("{url}jwt_algorithms = \"{broken}\""))
-            .err()
-            .unwrap();
+        let problem = tokens(&format!("{url}jwt_algorithms = \"{broken}\"")).err().unwrap();
         assert!(problem.to_string().contains("jwt_algorithms"), "{broken}");
     }
-    for broken in [
-        "jwt_jwks_url = \"\"",
-        "jwt_jwks_url = \"file:///etc/keys\"",
-        "jwt_jwks_url = \"gateway/jwks\"",
-    ] {
+    for broken in
+        ["jwt_jwks_url = \"\"", "jwt_jwks_url = \"file:///etc/keys\"", "jwt_jwks_url = \"gateway/jwks\""]
+    {
         assert!(tokens(broken).is_err(), "{broken}");
     }
     assert!(tokens(&format!("{url}jwt_refresh_ms = 0")).is_err());
@@ -225,10 +185,7 @@ async fn headers_that_disagree_with_the_token_are_refused() {
     let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
     let text = "database_url = \"postgresql://nobody@127.0.0.1:1/none\"\nidentity_mode = \"jwt\"";
     let config = Config::from_toml(text).unwrap();
-    let identity = Identity {
-        watch: Watch::new(&config).unwrap(),
-        proof: Proof::Jwt(tokens),
-    };
+    let identity = Identity { watch: Watch::new(&config).unwrap(), proof: Proof::Jwt(tokens) };
     let store = Store::new(&config).unwrap();
     let token = format!("Bearer {}", EC.sign(json!({}), &claims(json!({}))));
     for (name, value, believed) in [
@@ -242,13 +199,7 @@ async fn headers_that_disagree_with_the_token_are_refused() {
         let headers = http::HeaderMap::from_iter(headers);
         let peer = "192.0.2.7:1".parse().unwrap();
         let method = &http::Method::GET;
-        let claimed = Claimed {
-            peer,
-            method,
-            path_and_query: "/",
-            headers: &headers,
-            body: None,
-        };
+        let claimed = Claimed { peer, method, path_and_query: "/", headers: &headers, body: None };
         let answer = identity.caller(&store, claimed, at(0)).await.map_err(|e| e.kind);
         assert_eq!(answer.is_ok(), believed, "{name}: {value}");
         assert!(believed || answer == Err(Kind::Unauthenticated));

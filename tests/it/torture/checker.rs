@@ -65,10 +65,7 @@ struct Findings(Vec<Violation>);
 
 impl Findings {
     fn add(&mut self, fault: Fault, what: impl Into<String>) {
-        self.0.push(Violation {
-            fault,
-            what: what.into(),
-        });
+        self.0.push(Violation { fault, what: what.into() });
     }
 
     fn check(&mut self, holds: bool, fault: Fault, what: impl FnOnce() -> String) {
@@ -112,19 +109,13 @@ impl<'a> Case<'a> {
             intervals.sort_by_key(|i| i.from_seq);
         }
         for row in &evidence.ledger {
-            case.ledger
-                .entry(row.ms_id)
-                .or_default()
-                .insert(&row.receiver, row);
+            case.ledger.entry(row.ms_id).or_default().insert(&row.receiver, row);
         }
         case
     }
 
     fn intervals_of(&self, channel_id: i64, user: &str) -> &[&'a Interval] {
-        self.intervals
-            .get(&channel_id)
-            .and_then(|users| users.get(user))
-            .map_or(&[], Vec::as_slice)
+        self.intervals.get(&channel_id).and_then(|users| users.get(user)).map_or(&[], Vec::as_slice)
     }
 
     /// The interval of `user` that holds `seq`.
@@ -152,9 +143,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     status::check(&case, &mut findings);
     reading::check(&case, &mut findings);
     for (table, rows) in &evidence.left_over {
-        findings.check(*rows == 0, Fault::LeftOver, || {
-            format!("{table} still has {rows} rows")
-        });
+        findings.check(*rows == 0, Fault::LeftOver, || format!("{table} still has {rows} rows"));
     }
     findings.0
 }

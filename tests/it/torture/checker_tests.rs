@@ -24,18 +24,9 @@ fn story() -> Evidence {
             ),
             arrival("two", &[(11, 1)], &[(&["e"], &[11])], answer(&[])),
             arrival("three", &[(13, 3)], &[(&["b", "c", "d"], &[13])], None),
-            arrival(
-                "three",
-                &[(13, 3)],
-                &[(&["b", "c", "d"], &[13])],
-                answer(&[("d", Verdict::Rejected)]),
-            ),
+            arrival("three", &[(13, 3)], &[(&["b", "c", "d"], &[13])], answer(&[("d", Verdict::Rejected)])),
         ],
-        messages: vec![
-            message(11, 1, "a", "m1"),
-            message(12, 2, "b", "m2"),
-            message(13, 3, "a", "m3"),
-        ],
+        messages: vec![message(11, 1, "a", "m1"), message(12, 2, "b", "m2"), message(13, 3, "a", "m3")],
         intervals: vec![
             interval("a", 1, None, 0),
             interval("b", 1, None, 3),
@@ -72,11 +63,7 @@ fn asked() -> Evidence {
     Evidence {
         sends: vec![
             send("a", "m1", &[(10, 20, acknowledged(11, 1))]),
-            send(
-                "b",
-                "m2",
-                &[(30, 33, SendAnswer::Unclear), (34, 40, acknowledged(12, 2))],
-            ),
+            send("b", "m2", &[(30, 33, SendAnswer::Unclear), (34, 40, acknowledged(12, 2))]),
             send("a", "m3", &[(70, 80, acknowledged(13, 3))]),
             send("e", "m4", &[(75, 76, SendAnswer::Refused(404))]),
             send("e", "m5", &[(77, NEVER, SendAnswer::Unclear)]),
@@ -90,12 +77,7 @@ fn asked() -> Evidence {
             join("d", 50),
         ],
         receipts: vec![receipt(11, "c", false)],
-        reads: vec![Read {
-            channel_id: CHANNEL,
-            user: "b".into(),
-            seq: 3,
-            read_seq: Some(3),
-        }],
+        reads: vec![Read { channel_id: CHANNEL, user: "b".into(), seq: 3, read_seq: Some(3) }],
         ..Evidence::default()
     }
 }
@@ -186,10 +168,7 @@ fn one_gap() {
 #[test]
 fn a_repeat_answered_differently() {
     finds(&[Fault::OtherAnswer], |e| {
-        let again = Attempt {
-            answer: acknowledged(99, 9),
-            ..e.sends[0].attempts[0].clone()
-        };
+        let again = Attempt { answer: acknowledged(99, 9), ..e.sends[0].attempts[0].clone() };
         e.sends[0].attempts.push(again);
     });
 }
@@ -250,12 +229,9 @@ fn one_never_pushed() {
 fn one_pushed_wrongly() {
     let stranger: &[(&[&str], &[i64])] = &[(&["e"], &[13])];
     finds(&[Fault::WronglyPushed], |e| {
-        e.arrivals
-            .push(arrival("four", &[(13, 3)], stranger, answer(&[])));
+        e.arrivals.push(arrival("four", &[(13, 3)], stranger, answer(&[])));
     });
-    finds(&[Fault::WronglyPushed], |e| {
-        e.arrivals.push(arrival("four", &[], &[], answer(&[])))
-    });
+    finds(&[Fault::WronglyPushed], |e| e.arrivals.push(arrival("four", &[], &[], answer(&[]))));
     finds(&[Fault::WronglyPushed], |e| {
         e.arrivals[1].messages[0].2 = 5;
     });
@@ -275,12 +251,9 @@ fn one_not_tried_again() {
 
 #[test]
 fn one_done_without_an_answer() {
-    finds(
-        &[Fault::NeverAnswered, Fault::WrongVerdict, Fault::StatusTooHigh],
-        |e| {
-            e.arrivals.pop();
-        },
-    );
+    finds(&[Fault::NeverAnswered, Fault::WrongVerdict, Fault::StatusTooHigh], |e| {
+        e.arrivals.pop();
+    });
 }
 
 #[test]
@@ -302,12 +275,7 @@ fn one_status_too_low() {
     finds(&[Fault::StatusTooLow], |e| e.ledger[5].status = 1);
     // Somebody came back, had nothing to read, and left: that tells nothing of the time before.
     finds(&[], |e| {
-        e.reads.push(Read {
-            channel_id: CHANNEL,
-            user: "e".into(),
-            seq: 1,
-            read_seq: Some(1),
-        });
+        e.reads.push(Read { channel_id: CHANNEL, user: "e".into(), seq: 1, read_seq: Some(1) });
     });
     // A read that was not acknowledged binds nobody.
     finds(&[], |e| {
@@ -380,22 +348,11 @@ fn send(sender: &str, text: &str, attempts: &[(Moment, Moment, SendAnswer)]) -> 
 }
 
 fn change(user: &str, joins: bool, (from, to): (Moment, Moment)) -> Change {
-    Change {
-        channel_id: CHANNEL,
-        user: user.into(),
-        joins,
-        from,
-        to,
-    }
+    Change { channel_id: CHANNEL, user: user.into(), joins, from, to }
 }
 
 fn receipt(ms_id: i64, receiver: &str, read: bool) -> Receipt {
-    Receipt {
-        ms_id,
-        receiver: receiver.into(),
-        read,
-        taken: true,
-    }
+    Receipt { ms_id, receiver: receiver.into(), read, taken: true }
 }
 
 fn arrival(
@@ -407,10 +364,7 @@ fn arrival(
     let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
     Arrival {
         batch_id: batch_id.into(),
-        messages: messages
-            .iter()
-            .map(|(ms_id, seq)| (*ms_id, CHANNEL, *seq))
-            .collect(),
+        messages: messages.iter().map(|(ms_id, seq)| (*ms_id, CHANNEL, *seq)).collect(),
         deliveries: deliveries
             .iter()
             .map(|(receivers, ms_ids)| (names(receivers), ms_ids.to_vec()))
@@ -421,14 +375,9 @@ fn arrival(
 
 /// Everybody received it but these.
 fn answer(but: &[(&str, Verdict)]) -> Option<Verdicts> {
-    let named: HashMap<String, Verdict> = but
-        .iter()
-        .map(|(who, verdict)| ((*who).to_owned(), *verdict))
-        .collect();
-    Some(Verdicts {
-        named,
-        rest: Verdict::Received,
-    })
+    let named: HashMap<String, Verdict> =
+        but.iter().map(|(who, verdict)| ((*who).to_owned(), *verdict)).collect();
+    Some(Verdicts { named, rest: Verdict::Received })
 }
 
 fn message(ms_id: i64, seq: i64, sender: &str, text: &str) -> Message {
@@ -443,38 +392,17 @@ fn message(ms_id: i64, seq: i64, sender: &str, text: &str) -> Message {
 }
 
 fn interval(user: &str, from_seq: i64, to_seq: Option<i64>, read_seq: i64) -> Interval {
-    Interval {
-        channel_id: CHANNEL,
-        user: user.into(),
-        from_seq,
-        to_seq,
-        sees_from_seq: from_seq,
-        read_seq,
-    }
+    Interval { channel_id: CHANNEL, user: user.into(), from_seq, to_seq, sees_from_seq: from_seq, read_seq }
 }
 
 fn row(ms_id: i64, receiver: &str, status: i16, verdict: Option<i16>) -> LedgerRow {
-    LedgerRow {
-        ms_id,
-        receiver: receiver.into(),
-        status,
-        verdict,
-    }
+    LedgerRow { ms_id, receiver: receiver.into(), status, verdict }
 }
 
 fn conversation(user: &str, read_seq: i64, unread_count: i64) -> Conversation {
-    Conversation {
-        user: user.into(),
-        channel_id: CHANNEL,
-        unread_count,
-        read_seq,
-    }
+    Conversation { user: user.into(), channel_id: CHANNEL, unread_count, read_seq }
 }
 
 fn paged(reader: &str, ms_ids: &[i64]) -> Paged {
-    Paged {
-        channel_id: CHANNEL,
-        reader: reader.into(),
-        ms_ids: ms_ids.to_vec(),
-    }
+    Paged { channel_id: CHANNEL, reader: reader.into(), ms_ids: ms_ids.to_vec() }
 }

@@ -65,11 +65,7 @@ pub async fn collect(world: &World, evidence: &mut Evidence, dice: &mut Dice) {
         let readers: BTreeSet<String> = first.into_iter().chain(last).map(|r| (*r).to_owned()).collect();
         for reader in readers {
             let ms_ids = paged(world, channel_id, &reader, dice).await;
-            evidence.paged.push(Paged {
-                channel_id,
-                reader,
-                ms_ids,
-            });
+            evidence.paged.push(Paged { channel_id, reader, ms_ids });
         }
     }
 }
@@ -119,11 +115,7 @@ async fn rows(sql: &tokio_postgres::Client, evidence: &mut Evidence) {
 fn arrivals(world: &World) -> Vec<Arrival> {
     let number = |text: &String| text.parse::<i64>().expect("a decimal id");
     world.gateway.read(|record| {
-        assert!(
-            record.refusals.is_empty(),
-            "the gateway refused {:?}",
-            record.refusals
-        );
+        assert!(record.refusals.is_empty(), "the gateway refused {:?}", record.refusals);
         record
             .arrivals
             .iter()
@@ -157,14 +149,7 @@ async fn conversations(world: &World, evidence: &mut Evidence, dice: &mut Dice) 
     for user in &users {
         let (mut cursor, limit) = (None, 1 + dice.below(200));
         loop {
-            let page = page(
-                world,
-                dice,
-                user,
-                &format!("/conversations?limit={limit}"),
-                cursor,
-            )
-            .await;
+            let page = page(world, dice, user, &format!("/conversations?limit={limit}"), cursor).await;
             for item in page["items"].as_array().expect("items") {
                 let shown = Conversation {
                     user: user.clone(),
@@ -198,13 +183,7 @@ async fn paged(world: &World, channel_id: i64, reader: &str, dice: &mut Dice) ->
     loop {
         let path = if cursor.is_none() { &start } else { &next };
         let page = page(world, dice, reader, path, cursor).await;
-        ms_ids.extend(
-            page["items"]
-                .as_array()
-                .expect("items")
-                .iter()
-                .map(|item| id(&item["ms_id"])),
-        );
+        ms_ids.extend(page["items"].as_array().expect("items").iter().map(|item| id(&item["ms_id"])));
         cursor = page["next_cursor"].as_str().map(str::to_owned);
         if cursor.is_none() {
             break;
@@ -217,9 +196,7 @@ async fn paged(world: &World, channel_id: i64, reader: &str, dice: &mut Dice) ->
 }
 
 async fn page(world: &World, dice: &mut Dice, user: &str, path: &str, cursor: Option<String>) -> Value {
-    let cursor = cursor
-        .map(|cursor| format!("&cursor={cursor}"))
-        .unwrap_or_default();
+    let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
     let client = world.client(dice.below(REPLICAS), user);
     let reply: Reply = client.get(&format!("{path}{cursor}")).await;
     reply.expect(200)

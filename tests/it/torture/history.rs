@@ -188,10 +188,7 @@ pub struct Recorder {
 
 impl Recorder {
     pub fn new() -> Self {
-        Self {
-            began: Instant::now(),
-            evidence: Mutex::default(),
-        }
+        Self { began: Instant::now(), evidence: Mutex::default() }
     }
 
     pub fn now(&self) -> Moment {

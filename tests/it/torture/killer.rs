@@ -54,9 +54,7 @@ pub struct Kill {
 impl Kill {
     /// The batch in flight that it cut, if it was to.
     pub fn cut_batch(&self) -> Option<&String> {
-        self.batch_id
-            .as_ref()
-            .filter(|_| !matches!(self.victim, Victim::Paused(_)))
+        self.batch_id.as_ref().filter(|_| !matches!(self.victim, Victim::Paused(_)))
     }
 }
 
@@ -95,12 +93,7 @@ pub struct Killer {
 
 impl Killer {
     pub fn new(world: Arc<World>, services: Vec<Service>, dice: Dice) -> Self {
-        Self {
-            world,
-            services,
-            dice,
-            kills: Vec::new(),
-        }
+        Self { world, services, dice, kills: Vec::new() }
     }
 
     /// Kills for `time`, and longer if that was too short for the numbers that are asked for.
@@ -120,15 +113,8 @@ impl Killer {
     }
 
     fn is_enough(&self) -> bool {
-        let sends = self
-            .world
-            .recorder
-            .read(|evidence| cut_sends(evidence, &self.kills));
-        let batches = self
-            .kills
-            .iter()
-            .filter(|kill| kill.cut_batch().is_some())
-            .count();
+        let sends = self.world.recorder.read(|evidence| cut_sends(evidence, &self.kills));
+        let batches = self.kills.iter().filter(|kill| kill.cut_batch().is_some()).count();
         let fanouts = self.kills.iter().filter(|kill| kill.mid_fanout).count();
         sends >= CUT_SENDS && batches >= CUT_BATCHES && fanouts >= CUT_FANOUTS
     }
@@ -155,14 +141,7 @@ impl Killer {
         self.world.moods.release();
         tokio::time::sleep(self.dice.pause(0, 300)).await;
         self.revive(victim).await;
-        Some(Kill {
-            victim,
-            from,
-            to,
-            up: self.world.recorder.now(),
-            batch_id,
-            mid_fanout,
-        })
+        Some(Kill { victim, from, to, up: self.world.recorder.now(), batch_id, mid_fanout })
     }
 
     fn kill(&mut self, victim: Victim) {
@@ -191,10 +170,7 @@ impl Killer {
     }
 
     fn signal(&self, name: &str, replica: usize) {
-        signal(
-            name,
-            &[self.services[replica].pid().expect("a service that runs")],
-        );
+        signal(name, &[self.services[replica].pid().expect("a service that runs")]);
     }
 
     async fn a_send(&self, victim: Victim) -> Option<()> {

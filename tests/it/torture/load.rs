@@ -31,10 +31,7 @@ pub fn start(world: &Arc<World>, dice: &mut Dice) -> JoinSet<()> {
         tasks.spawn(receipts(world.clone(), dice.fork()));
     }
     let channels = world.channels.read().expect("no panic while held").clone();
-    for channel in channels
-        .into_iter()
-        .filter(|channel| !channel.churners.is_empty())
-    {
+    for channel in channels.into_iter().filter(|channel| !channel.churners.is_empty()) {
         tasks.spawn(churn(world.clone(), channel, dice.fork()));
     }
     tasks.spawn(upgrades(world.clone(), dice.fork()));
@@ -49,12 +46,7 @@ async fn sender(world: Arc<World>, mut dice: Dice) {
             bulk(&world, &mut dice).await;
         } else {
             let (channel, sender) = who_and_where(&world, &mut dice);
-            let send = Send {
-                channel_id: channel.id,
-                sender,
-                text: world.text(),
-                attempts: Vec::new(),
-            };
+            let send = Send { channel_id: channel.id, sender, text: world.text(), attempts: Vec::new() };
             say(&world, &mut dice, &channel, send).await;
         }
         tokio::time::sleep(dice.pause(0, 120)).await;
@@ -86,10 +78,7 @@ fn done(world: &World, channel: &Arc<Channel>, send: Send) {
     for attempt in &send.attempts {
         if let SendAnswer::Acknowledged { ms_id, seq } = attempt.answer {
             channel.last_seq.fetch_max(seq, Ordering::Relaxed);
-            world.remember(Recent {
-                ms_id,
-                receivers: channel.clone(),
-            });
+            world.remember(Recent { ms_id, receivers: channel.clone() });
         }
     }
     world.recorder.write(|evidence| evidence.sends.push(send));
@@ -103,15 +92,8 @@ async fn once(world: &World, replica: usize, send: &Send) -> Attempt {
     world.in_flight[replica].fetch_add(1, Ordering::Relaxed);
     let reply = world.call(client, Method::POST, &path, Some(body)).await;
     world.in_flight[replica].fetch_sub(1, Ordering::Relaxed);
-    let answer = reply.map_or(SendAnswer::Unclear, |reply: Reply| {
-        judge(reply.status, &reply.body)
-    });
-    Attempt {
-        replica,
-        from,
-        to: world.recorder.now(),
-        answer,
-    }
+    let answer = reply.map_or(SendAnswer::Unclear, |reply: Reply| judge(reply.status, &reply.body));
+    Attempt { replica, from, to: world.recorder.now(), answer }
 }
 
 /// Several sends in one call; those without a clear answer go on one by one.
@@ -120,9 +102,7 @@ async fn bulk(world: &World, dice: &mut Dice) {
     let mut sends = vec![(channel, world.text())];
     for _ in 0..1 + dice.below(BULK_MAX - 1) {
         // Mostly where the sender is a member; elsewhere it is refused and its neighbours are not.
-        let found = (0..20)
-            .map(|_| who_and_where(world, dice).0)
-            .find(|c| c.stable.contains(&sender));
+        let found = (0..20).map(|_| who_and_where(world, dice).0).find(|c| c.stable.contains(&sender));
         let channel = found.unwrap_or_else(|| who_and_where(world, dice).0);
         sends.push((channel, world.text()));
     }
@@ -137,9 +117,7 @@ async fn bulk(world: &World, dice: &mut Dice) {
     let from = world.recorder.now();
     world.in_flight[replica].fetch_add(1, Ordering::Relaxed);
     let client = world.client(replica, &sender);
-    let reply = world
-        .call(client, Method::POST, "/messages", Some(Value::Array(items)))
-        .await;
+    let reply = world.call(client, Method::POST, "/messages", Some(Value::Array(items))).await;
     world.in_flight[replica].fetch_sub(1, Ordering::Relaxed);
     let to = world.recorder.now();
     let body = reply.filter(|reply| reply.status == 200).map(|reply| reply.body);
@@ -149,18 +127,8 @@ async fn bulk(world: &World, dice: &mut Dice) {
             let status = result["status"].as_u64().expect("a status");
             judge(status as u16, result)
         });
-        let attempt = Attempt {
-            replica,
-            from,
-            to,
-            answer,
-        };
-        let send = Send {
-            channel_id: channel.id,
-            sender: sender.clone(),
-            text,
-            attempts: vec![attempt],
-        };
+        let attempt = Attempt { replica, from, to, answer };
+        let send = Send { channel_id: channel.id, sender: sender.clone(), text, attempts: vec![attempt] };
         if answer == SendAnswer::Unclear {
             say(world, dice, &channel, send).await;
         } else {
@@ -171,10 +139,9 @@ async fn bulk(world: &World, dice: &mut Dice) {
 
 fn judge(status: u16, body: &Value) -> SendAnswer {
     match status {
-        200 | 201 => SendAnswer::Acknowledged {
-            ms_id: id(&body["ms_id"]),
-            seq: body["seq"].as_i64().expect("a seq"),
-        },
+        200 | 201 => {
+            SendAnswer::Acknowledged { ms_id: id(&body["ms_id"]), seq: body["seq"].as_i64().expect("a seq") }
+        }
         400..500 => SendAnswer::Refused(status),
         _ => SendAnswer::Unclear,
     }
@@ -190,11 +157,7 @@ fn who_and_where(world: &World, dice: &mut Dice) -> (Arc<Channel>, String) {
         }
     };
     let guests = !channel.churners.is_empty() && dice.percent(10);
-    let sender = dice.pick(if guests {
-        &channel.churners
-    } else {
-        &channel.stable
-    });
+    let sender = dice.pick(if guests { &channel.churners } else { &channel.stable });
     let sender = sender.clone();
     (channel, sender)
 }
@@ -207,9 +170,7 @@ async fn churn(world: Arc<World>, channel: Arc<Channel>, mut dice: Dice) {
     while !world.stopping() {
         let guest = dice.below(inside.len());
         inside[guest] = !inside[guest];
-        world
-            .change(&mut dice, &channel, &channel.churners[guest], inside[guest])
-            .await;
+        world.change(&mut dice, &channel, &channel.churners[guest], inside[guest]).await;
         tokio::time::sleep(dice.pause(0, 150)).await;
     }
 }
@@ -252,11 +213,7 @@ async fn receipts(world: Arc<World>, mut dice: Dice) {
                 break;
             };
             let guests = !recent.receivers.churners.is_empty() && dice.percent(20);
-            let from = if guests {
-                &recent.receivers.churners
-            } else {
-                &recent.receivers.stable
-            };
+            let from = if guests { &recent.receivers.churners } else { &recent.receivers.stable };
             told.push((recent.ms_id, dice.pick(from).clone(), dice.percent(25)));
         }
         if told.is_empty() {
@@ -271,20 +228,11 @@ async fn receipts(world: Arc<World>, mut dice: Dice) {
             .collect();
         let replica = dice.below(REPLICAS);
         let client = world.client(replica, "gateway").with_roles(&["gateway"]);
-        let reply = world
-            .call(client, Method::POST, "/receipts", Some(Value::Array(items)))
-            .await;
+        let reply = world.call(client, Method::POST, "/receipts", Some(Value::Array(items))).await;
         let body = reply.filter(|reply| reply.status == 200).map(|reply| reply.body);
         for (i, (ms_id, receiver, read)) in told.into_iter().enumerate() {
-            let taken = body
-                .as_ref()
-                .is_some_and(|body| body["results"][i]["status"] != "unknown");
-            let receipt = Receipt {
-                ms_id,
-                receiver,
-                read,
-                taken,
-            };
+            let taken = body.as_ref().is_some_and(|body| body["results"][i]["status"] != "unknown");
+            let receipt = Receipt { ms_id, receiver, read, taken };
             world.recorder.write(|evidence| evidence.receipts.push(receipt));
         }
     }
@@ -299,9 +247,7 @@ async fn reader(world: Arc<World>, mut dice: Dice) {
         let seq = (last - dice.below(12) as i64).max(0);
         let path = format!("/channels/{}/read", channel.id);
         let client = world.client(dice.below(REPLICAS), &user);
-        let reply = world
-            .call(client, Method::POST, &path, Some(json!({"seq": seq})))
-            .await;
+        let reply = world.call(client, Method::POST, &path, Some(json!({"seq": seq}))).await;
         let ok = reply.filter(|reply| reply.status == 200);
         let read = Read {
             channel_id: channel.id,
@@ -319,11 +265,7 @@ fn recent(world: &World, dice: &mut Dice) -> Option<Recent> {
     if recent.is_empty() {
         return None;
     }
-    let back = if dice.percent(60) {
-        dice.below(recent.len().min(5))
-    } else {
-        dice.below(recent.len())
-    };
+    let back = if dice.percent(60) { dice.below(recent.len().min(5)) } else { dice.below(recent.len()) };
     recent.get(recent.len() - 1 - back).cloned()
 }
 

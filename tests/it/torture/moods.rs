@@ -21,12 +21,7 @@ pub struct Moods(Mutex<Mood>);
 impl Moods {
     pub fn new(dice: Dice) -> Self {
         let (wanted, held) = (None, None);
-        Self(Mutex::new(Mood {
-            dice,
-            calm: false,
-            wanted,
-            held,
-        }))
+        Self(Mutex::new(Mood { dice, calm: false, wanted, held }))
     }
 
     /// From now on everybody gets everything.
@@ -53,9 +48,7 @@ impl Moods {
 
     pub fn answer(&self, batch: &Batch) -> Answer {
         let mut mood = self.0.lock().expect("no panic while held");
-        let wanted = mood
-            .wanted
-            .take_if(|(replica, _)| batch.path.ends_with(&format!("/{replica}")));
+        let wanted = mood.wanted.take_if(|(replica, _)| batch.path.ends_with(&format!("/{replica}")));
         if let Some((_, gate)) = wanted {
             mood.held = Some(batch.webhook_id.clone());
             return Answer::All.behind(&gate);
@@ -78,12 +71,7 @@ fn answer(dice: &mut Dice, batch: &Batch) -> Answer {
             let [mut received, offline, retry, rejected] = deal(dice, batch);
             received.push("nobody".to_owned());
             let rejected = rejected.into_iter().map(|who| (who, "gone".to_owned())).collect();
-            Answer::Lists {
-                received,
-                offline,
-                retry,
-                rejected,
-            }
+            Answer::Lists { received, offline, retry, rejected }
         }
         80..84 => Answer::status(500),
         84..86 => Answer::retry_after(503, 0),
@@ -123,12 +111,7 @@ pub fn said(answer: &Answer) -> Option<Verdicts> {
             name(retry, Verdict::Retry);
             Verdict::Received
         }
-        Answer::Lists {
-            received,
-            offline,
-            retry,
-            rejected,
-        } => {
+        Answer::Lists { received, offline, retry, rejected } => {
             name(received, Verdict::Received);
             name(offline, Verdict::Offline);
             name(retry, Verdict::Retry);

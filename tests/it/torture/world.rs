@@ -107,10 +107,7 @@ impl World {
             gateway,
             moods,
             recorder: Recorder::new(),
-            replicas: services
-                .iter()
-                .map(|service| Client::anonymous(&service.api()))
-                .collect(),
+            replicas: services.iter().map(|service| Client::anonymous(&service.api())).collect(),
             channels: RwLock::default(),
             recent: Mutex::default(),
             in_flight: Default::default(),
@@ -129,11 +126,7 @@ impl World {
     /// Moves the clock that messages are stamped by, for connections opened from now on.
     pub async fn move_clock(&self, offset_ms: i64) {
         let alter = format!("ALTER DATABASE {DATABASE} SET impg.clock_offset = '{offset_ms} ms'");
-        self.sql()
-            .await
-            .batch_execute(&alter)
-            .await
-            .expect("PostgreSQL runs");
+        self.sql().await.batch_execute(&alter).await.expect("PostgreSQL runs");
     }
 
     pub fn stopping(&self) -> bool {
@@ -172,16 +165,13 @@ impl World {
                 let path = format!("/channels/{}/members", channel.id);
                 let member: &String = dice.pick(&channel.stable);
                 let client = self.client(replica, member);
-                self.call(client, Method::POST, &path, Some(json!({"user_ids": [user]})))
-                    .await
+                self.call(client, Method::POST, &path, Some(json!({"user_ids": [user]}))).await
             } else if dice.percent(50) {
                 let path = format!("/channels/{}/leave", channel.id);
-                self.call(self.client(replica, user), Method::POST, &path, Some(json!({})))
-                    .await
+                self.call(self.client(replica, user), Method::POST, &path, Some(json!({}))).await
             } else {
                 let path = format!("/channels/{}/members/{user}", channel.id);
-                self.call(self.client(replica, owner), Method::DELETE, &path, None)
-                    .await
+                self.call(self.client(replica, owner), Method::DELETE, &path, None).await
             };
             match reply.map(|reply| (reply.status, reply)) {
                 Some((200 | 204 | 404, _)) => break,
@@ -193,13 +183,7 @@ impl World {
     }
 
     pub fn note_change(&self, channel_id: i64, user: &str, joins: bool, (from, to): (Moment, Moment)) {
-        let change = Change {
-            channel_id,
-            user: user.to_owned(),
-            joins,
-            from,
-            to,
-        };
+        let change = Change { channel_id, user: user.to_owned(), joins, from, to };
         self.recorder.write(|evidence| evidence.changes.push(change));
     }
 
@@ -230,10 +214,7 @@ impl World {
 
     pub fn enter(&self, channel: Channel) -> Arc<Channel> {
         let channel = Arc::new(channel);
-        self.channels
-            .write()
-            .expect("no panic while held")
-            .push(channel.clone());
+        self.channels.write().expect("no panic while held").push(channel.clone());
         channel
     }
 
@@ -262,8 +243,7 @@ impl World {
         let guests = churners.by_ref().take(6).collect();
         self.channel(dice, (members, guests), "group", 2).await;
         let members = (0..STABLE).map(stable).collect();
-        self.channel(dice, (members, churners.take(20).collect()), "group", 4)
-            .await;
+        self.channel(dice, (members, churners.take(20).collect()), "group", 4).await;
     }
 
     async fn channel(
@@ -277,13 +257,7 @@ impl World {
         for user in &stable {
             self.note_change(id, user, true, (0, self.recorder.now()));
         }
-        self.enter(Channel {
-            id,
-            stable,
-            churners,
-            last_seq: AtomicI64::new(0),
-            weight,
-        });
+        self.enter(Channel { id, stable, churners, last_seq: AtomicI64::new(0), weight });
     }
 }
 

@@ -16,17 +16,9 @@ pub enum Answer {
     /// `{"received": "all"}`
     All,
     /// All but these.
-    AllExcept {
-        offline: Vec<String>,
-        retry: Vec<String>,
-    },
+    AllExcept { offline: Vec<String>, retry: Vec<String> },
     /// Everybody by name. `rejected`: receiver and reason.
-    Lists {
-        received: Vec<String>,
-        offline: Vec<String>,
-        retry: Vec<String>,
-        rejected: Vec<(String, String)>,
-    },
+    Lists { received: Vec<String>, offline: Vec<String>, retry: Vec<String>, rejected: Vec<(String, String)> },
     /// A bare status, with a `Retry-After` if given.
     Status(u16, Option<String>),
     /// 200 and exactly this, called JSON.
@@ -45,23 +37,12 @@ pub enum Answer {
 
 impl Answer {
     pub fn all_except(offline: &[&str], retry: &[&str]) -> Self {
-        Self::AllExcept {
-            offline: owned(offline),
-            retry: owned(retry),
-        }
+        Self::AllExcept { offline: owned(offline), retry: owned(retry) }
     }
 
     pub fn lists(received: &[&str], offline: &[&str], retry: &[&str], rejected: &[(&str, &str)]) -> Self {
-        let rejected = rejected
-            .iter()
-            .map(|(who, why)| ((*who).to_owned(), (*why).to_owned()))
-            .collect();
-        Self::Lists {
-            received: owned(received),
-            offline: owned(offline),
-            retry: owned(retry),
-            rejected,
-        }
+        let rejected = rejected.iter().map(|(who, why)| ((*who).to_owned(), (*why).to_owned())).collect();
+        Self::Lists { received: owned(received), offline: owned(offline), retry: owned(retry), rejected }
     }
 
     pub fn status(code: u16) -> Self {
@@ -127,16 +108,9 @@ async fn give_now(answer: Answer) -> Response {
         Answer::AllExcept { offline, retry } => {
             json_body(&json!({"received": "all", "except": {"offline": offline, "retry": retry}}))
         }
-        Answer::Lists {
-            received,
-            offline,
-            retry,
-            rejected,
-        } => {
-            let rejected: Vec<Value> = rejected
-                .iter()
-                .map(|(who, why)| json!({"receiver": who, "reason": why}))
-                .collect();
+        Answer::Lists { received, offline, retry, rejected } => {
+            let rejected: Vec<Value> =
+                rejected.iter().map(|(who, why)| json!({"receiver": who, "reason": why})).collect();
             json_body(&json!({
                 "received": received, "offline": offline, "retry": retry, "rejected": rejected
             }))

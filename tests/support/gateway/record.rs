@@ -71,18 +71,11 @@ impl Batch {
     }
 
     pub fn channels(&self) -> BTreeSet<&str> {
-        self.messages
-            .iter()
-            .map(|message| message.channel_id.as_str())
-            .collect()
+        self.messages.iter().map(|message| message.channel_id.as_str()).collect()
     }
 
     pub fn receivers(&self) -> BTreeSet<&str> {
-        self.deliveries
-            .iter()
-            .flat_map(|delivery| &delivery.receivers)
-            .map(String::as_str)
-            .collect()
+        self.deliveries.iter().flat_map(|delivery| &delivery.receivers).map(String::as_str).collect()
     }
 }
 
@@ -122,11 +115,7 @@ impl Record {
 
     /// How often this message came for this receiver.
     pub fn seen(&self, ms_id: &str, receiver: &str) -> usize {
-        self.seen
-            .get(ms_id)
-            .and_then(|receivers| receivers.get(receiver))
-            .copied()
-            .unwrap_or_default()
+        self.seen.get(ms_id).and_then(|receivers| receivers.get(receiver)).copied().unwrap_or_default()
     }
 
     /// How many receivers this message came for.
@@ -145,10 +134,7 @@ impl Record {
 
     /// Every attempt of one batch, first to last.
     pub fn attempts_of(&self, webhook_id: &str) -> Vec<Arc<Batch>> {
-        let all = self
-            .arrivals
-            .iter()
-            .filter(|arrival| arrival.batch.webhook_id == webhook_id);
+        let all = self.arrivals.iter().filter(|arrival| arrival.batch.webhook_id == webhook_id);
         all.map(|arrival| arrival.batch.clone()).collect()
     }
 
@@ -167,19 +153,12 @@ impl Record {
             }
         }
         let batch = Arc::new(batch);
-        self.arrivals.push(Arrival {
-            batch: batch.clone(),
-            answer: None,
-        });
+        self.arrivals.push(Arrival { batch: batch.clone(), answer: None });
         batch
     }
 
     pub(super) fn summary(&self) -> String {
-        let refused: Vec<&str> = self
-            .refusals
-            .iter()
-            .map(|refusal| refusal.reason.as_str())
-            .collect();
+        let refused: Vec<&str> = self.refusals.iter().map(|refusal| refusal.reason.as_str()).collect();
         let (batches, distinct) = (self.arrivals.len(), self.distinct_pairs());
         format!(
             "{batches} batches with {} pairs, {distinct} of them different; refused: {refused:?}",

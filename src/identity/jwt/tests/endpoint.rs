@@ -32,19 +32,13 @@ impl Pair {
     }
 
     pub fn sign(&self, header: Value, claims: &Value) -> String {
-        let header = merged(
-            json!({"alg": format!("{:?}", self.algorithm), "typ": "JWT"}),
-            header,
-        );
+        let header = merged(json!({"alg": format!("{:?}", self.algorithm), "typ": "JWT"}), header);
         encode(&serde_json::from_value(header).unwrap(), claims, &self.private).unwrap()
     }
 }
 
 pub fn openssl(arguments: &str) -> Vec<u8> {
-    let output = Command::new("openssl")
-        .args(arguments.split(' '))
-        .output()
-        .expect("openssl is installed");
+    let output = Command::new("openssl").args(arguments.split(' ')).output().expect("openssl is installed");
     let pem = String::from_utf8(output.stdout).unwrap();
     let body: String = pem.lines().filter(|line| !line.starts_with("-----")).collect();
     STANDARD.decode(body).unwrap()
@@ -52,34 +46,23 @@ pub fn openssl(arguments: &str) -> Vec<u8> {
 
 pub fn rsa() -> Pair {
     let private = EncodingKey::from_rsa_der(&openssl("genrsa -traditional 2048"));
-    Pair {
-        algorithm: Algorithm::RS256,
-        private,
-    }
+    Pair { algorithm: Algorithm::RS256, private }
 }
 
 pub static RSA: LazyLock<Pair> = LazyLock::new(rsa);
 pub static OTHER_RSA: LazyLock<Pair> = LazyLock::new(rsa);
 pub static EC: LazyLock<Pair> = LazyLock::new(|| {
     let der = openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256");
-    Pair {
-        algorithm: Algorithm::ES256,
-        private: EncodingKey::from_ec_der(&der),
-    }
+    Pair { algorithm: Algorithm::ES256, private: EncodingKey::from_ec_der(&der) }
 });
 pub static ED: LazyLock<Pair> = LazyLock::new(|| {
     let der = openssl("genpkey -algorithm ED25519");
-    Pair {
-        algorithm: Algorithm::EdDSA,
-        private: EncodingKey::from_ed_der(&der),
-    }
+    Pair { algorithm: Algorithm::EdDSA, private: EncodingKey::from_ed_der(&der) }
 });
 
 /// Puts `changes` over `value`; null takes a member away.
 pub fn merged(mut value: Value, changes: Value) -> Value {
-    let Value::Object(changes) = changes else {
-        panic!("changes are an object")
-    };
+    let Value::Object(changes) = changes else { panic!("changes are an object") };
     let members = value.as_object_mut().unwrap();
     members.extend(changes);
     members.retain(|_, member| !member.is_null());
@@ -103,10 +86,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     pub async fn start(keys: &[Value]) -> (Arc<Self>, Tokens) {
-        let endpoint = Arc::new(Self {
-            answer: Mutex::default(),
-            asked: AtomicUsize::new(0),
-        });
+        let endpoint = Arc::new(Self { answer: Mutex::default(), asked: AtomicUsize::new(0) });
         endpoint.serve_keys(keys);
         let shared = Arc::clone(&endpoint);
         let handler = move || {
@@ -122,10 +102,7 @@ impl Endpoint {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
-        (
-            endpoint,
-            tokens(&format!("jwt_jwks_url = \"http://{address}/jwks\"")).unwrap(),
-        )
+        (endpoint, tokens(&format!("jwt_jwks_url = \"http://{address}/jwks\"")).unwrap())
     }
 
     pub fn serve_keys(&self, keys: &[Value]) {
@@ -149,9 +126,5 @@ pub fn tokens(overrides: &str) -> Result<Tokens> {
 }
 
 pub async fn kind(tokens: &Tokens, token: &str) -> Kind {
-    tokens
-        .caller(token, at(0))
-        .await
-        .expect_err("it must not be believed")
-        .kind
+    tokens.caller(token, at(0)).await.expect_err("it must not be believed").kind
 }

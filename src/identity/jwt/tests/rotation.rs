@@ -47,10 +47,7 @@ async fn stale_keys_stay_while_the_endpoint_fails() {
     assert!(tokens.caller(&token, at(0)).await.is_ok());
     let evil = json!({"keys": [RSA.jwk(json!({"kid": "r"}))], "pad": "x".repeat(300_000)}).to_string();
     let failures = [
-        (
-            StatusCode::INTERNAL_SERVER_ERROR,
-            json!({"keys": [RSA.jwk(json!({"kid": "r"}))]}).to_string(),
-        ),
+        (StatusCode::INTERNAL_SERVER_ERROR, json!({"keys": [RSA.jwk(json!({"kid": "r"}))]}).to_string()),
         (StatusCode::FOUND, String::new()),
         (StatusCode::OK, "<html>".to_owned()),
         (StatusCode::OK, json!({"keys": []}).to_string()),
@@ -59,10 +56,7 @@ async fn stale_keys_stay_while_the_endpoint_fails() {
     for (number, (status, body)) in failures.into_iter().enumerate() {
         endpoint.serve(status, body);
         let now = at(1_000 * (i64::try_from(number).unwrap() + 1));
-        assert_eq!(
-            tokens.caller(&unknown, now).await.unwrap_err().kind,
-            Kind::Unauthenticated
-        );
+        assert_eq!(tokens.caller(&unknown, now).await.unwrap_err().kind, Kind::Unauthenticated);
         assert!(tokens.caller(&token, now).await.is_ok(), "{status}");
     }
     assert_eq!(endpoint.asked(), 6, "no redirect was followed");
@@ -75,10 +69,7 @@ async fn without_any_key_callers_are_told_to_come_again() {
     assert_eq!(kind(&tokens, &token).await, Kind::Unavailable);
     endpoint.serve_keys(&[EC.jwk(json!({"kid": "e"}))]);
     assert_eq!(kind(&tokens, &token).await, Kind::Unavailable);
-    assert!(
-        tokens.caller(&token, at(1)).await.is_ok(),
-        "with no key the pause is a second"
-    );
+    assert!(tokens.caller(&token, at(1)).await.is_ok(), "with no key the pause is a second");
 }
 
 #[tokio::test]
@@ -88,10 +79,7 @@ async fn a_key_taken_out_of_the_set_loses_its_power() {
     let stolen = EC.sign(json!({"kid": "e"}), &claims(json!({"exp": TIME + 100_000})));
     assert!(tokens.caller(&stolen, at(0)).await.is_ok());
     endpoint.serve_keys(&[RSA.jwk(json!({"kid": "r"}))]);
-    assert!(
-        tokens.caller(&stolen, at(600)).await.is_ok(),
-        "the one that noticed is not kept waiting"
-    );
+    assert!(tokens.caller(&stolen, at(600)).await.is_ok(), "the one that noticed is not kept waiting");
     while tokens.caller(&stolen, at(601)).await.is_ok() {
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }

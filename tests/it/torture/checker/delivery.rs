@@ -18,26 +18,19 @@ fn ledger(case: &Case, findings: &mut Findings) {
         let pair = (row.ms_id, row.receiver.as_str());
         let receives = case.by_id.get(&row.ms_id).is_some_and(|message| {
             row.receiver != message.sender
-                && case
-                    .interval(message.channel_id, &row.receiver, message.seq)
-                    .is_some()
+                && case.interval(message.channel_id, &row.receiver, message.seq).is_some()
         });
-        findings.check(receives && rows.insert(pair), Fault::RowTooMany, || {
-            format!("a ledger row for {pair:?}")
-        });
+        findings
+            .check(receives && rows.insert(pair), Fault::RowTooMany, || format!("a ledger row for {pair:?}"));
     }
     for message in &case.evidence.messages {
         for receiver in case.receivers(message) {
-            findings.check(
-                rows.contains(&(message.ms_id, receiver)),
-                Fault::MissingRow,
-                || {
-                    format!(
-                        "no ledger row for {receiver} of {} (channel {} seq {})",
-                        message.ms_id, message.channel_id, message.seq
-                    )
-                },
-            );
+            findings.check(rows.contains(&(message.ms_id, receiver)), Fault::MissingRow, || {
+                format!(
+                    "no ledger row for {receiver} of {} (channel {} seq {})",
+                    message.ms_id, message.channel_id, message.seq
+                )
+            });
         }
     }
 }
@@ -51,15 +44,11 @@ fn pushes(case: &Case, findings: &mut Findings) {
         for pushed in &arrival.messages {
             let stored = case.by_id.get(&pushed.0);
             let same = stored.is_some_and(|m| (m.ms_id, m.channel_id, m.seq) == *pushed);
-            findings.check(same, Fault::WronglyPushed, || {
-                format!("batch {} has {pushed:?}", arrival.batch_id)
-            });
+            findings
+                .check(same, Fault::WronglyPushed, || format!("batch {} has {pushed:?}", arrival.batch_id));
         }
         for (ms_id, receiver) in pairs(arrival) {
-            let known = case
-                .ledger
-                .get(&ms_id)
-                .is_some_and(|rows| rows.contains_key(receiver));
+            let known = case.ledger.get(&ms_id).is_some_and(|rows| rows.contains_key(receiver));
             findings.check(known, Fault::WronglyPushed, || {
                 format!("batch {} has {ms_id} for {receiver}", arrival.batch_id)
             });
@@ -75,9 +64,7 @@ fn sightings(case: &Case, findings: &mut Findings) {
         let of_message = by_message(arrival);
         for (ms_id, channel_id, seq) in &arrival.messages {
             let receivers = of_message.get(ms_id).into_iter().flatten();
-            let first = receivers
-                .filter(|receiver| seen.insert((*ms_id, receiver)))
-                .count();
+            let first = receivers.filter(|receiver| seen.insert((*ms_id, receiver))).count();
             if first == 0 {
                 continue;
             }
@@ -92,11 +79,9 @@ fn sightings(case: &Case, findings: &mut Findings) {
         }
     }
     for row in &case.evidence.ledger {
-        findings.check(
-            seen.contains(&(row.ms_id, row.receiver.as_str())),
-            Fault::NotPushed,
-            || format!("{} never came for {}", row.ms_id, row.receiver),
-        );
+        findings.check(seen.contains(&(row.ms_id, row.receiver.as_str())), Fault::NotPushed, || {
+            format!("{} never came for {}", row.ms_id, row.receiver)
+        });
     }
 }
 
@@ -121,11 +106,9 @@ fn answers(case: &Case, findings: &mut Findings) {
         for (ms_id, receiver) in pairs(&case.evidence.arrivals[last]) {
             let retry =
                 !judged.is_empty() && judged.iter().all(|answer| answer.of(receiver) == Verdict::Retry);
-            findings.check(
-                !retry || last_seen[&(ms_id, receiver)] > last,
-                Fault::NotRetried,
-                || format!("{ms_id} for {receiver}, after batch {batch_id}"),
-            );
+            findings.check(!retry || last_seen[&(ms_id, receiver)] > last, Fault::NotRetried, || {
+                format!("{ms_id} for {receiver}, after batch {batch_id}")
+            });
         }
     }
 }

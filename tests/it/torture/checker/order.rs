@@ -22,21 +22,15 @@ fn sends(case: &Case, findings: &mut Findings) {
         let stored = by_text.get(send.text.as_str()).map_or(&[][..], Vec::as_slice);
         let acknowledged = acknowledged(send);
         findings.check(stored.len() <= 1, Fault::Doubled, || {
-            format!(
-                "{} is stored as {:?}",
-                send.text,
-                stored.iter().map(|m| m.ms_id).collect::<Vec<_>>()
-            )
+            format!("{} is stored as {:?}", send.text, stored.iter().map(|m| m.ms_id).collect::<Vec<_>>())
         });
         match (acknowledged.as_slice(), stored) {
             ([], [_]) if !may_be_stored(send) => {
                 findings.add(Fault::Unasked, format!("{} was refused and is stored", send.text));
             }
             ([], _) => {}
-            (answers, []) => findings.add(
-                Fault::Lost,
-                format!("{} was acknowledged as {answers:?} and is not there", send.text),
-            ),
+            (answers, []) => findings
+                .add(Fault::Lost, format!("{} was acknowledged as {answers:?} and is not there", send.text)),
             (answers, [message, ..]) => {
                 let right = (message.ms_id, message.seq);
                 let same = answers.iter().all(|answer| *answer == right);
@@ -89,9 +83,7 @@ fn sequences(case: &Case, findings: &mut Findings) {
         let mut expected = 1;
         for message in messages {
             let at = || format!("channel {channel_id} seq {} ({})", message.seq, message.ms_id);
-            findings.check(message.seq >= expected, Fault::Doubled, || {
-                format!("{} is there twice", at())
-            });
+            findings.check(message.seq >= expected, Fault::Doubled, || format!("{} is there twice", at()));
             findings.check(message.seq <= expected, Fault::Gap, || {
                 format!("{} comes where {expected} is missing", at())
             });
@@ -124,20 +116,10 @@ fn members(case: &Case, findings: &mut Findings) {
         let Some(&(ms_id, seq)) = acknowledged(send).first() else {
             continue;
         };
-        let window = (
-            send.attempts.iter().map(|a| a.from).min().unwrap_or(0),
-            acknowledged_at(send),
-        );
+        let window = (send.attempts.iter().map(|a| a.from).min().unwrap_or(0), acknowledged_at(send));
         let asked = changes.get(&send.channel_id);
-        let known = case
-            .intervals
-            .get(&send.channel_id)
-            .into_iter()
-            .flat_map(HashMap::keys);
-        let users: HashSet<&str> = known
-            .chain(asked.into_iter().flat_map(HashMap::keys))
-            .copied()
-            .collect();
+        let known = case.intervals.get(&send.channel_id).into_iter().flat_map(HashMap::keys);
+        let users: HashSet<&str> = known.chain(asked.into_iter().flat_map(HashMap::keys)).copied().collect();
         for user in users {
             let of_user = asked.and_then(|all| all.get(user)).map_or(&[][..], Vec::as_slice);
             let Some(member) = surely(of_user, window) else {

@@ -11,20 +11,16 @@ pub fn check(case: &Case, findings: &mut Findings) {
     let mut shown: HashMap<&str, HashSet<i64>> = HashMap::new();
     for conversation in &case.evidence.conversations {
         let entries = shown.entry(&conversation.user).or_default();
-        findings.check(
-            entries.insert(conversation.channel_id),
-            Fault::WrongConversations,
-            || format!("{conversation:?} comes twice"),
-        );
+        findings.check(entries.insert(conversation.channel_id), Fault::WrongConversations, || {
+            format!("{conversation:?} comes twice")
+        });
         one(case, &reads, conversation, findings);
     }
     for user in &case.evidence.listed {
         for (channel_id, users) in &case.intervals {
             let mut intervals = users.get(user.as_str()).into_iter().flatten();
             let member = intervals.any(|i| i.to_seq.is_none());
-            let listed = shown
-                .get(user.as_str())
-                .is_some_and(|all| all.contains(channel_id));
+            let listed = shown.get(user.as_str()).is_some_and(|all| all.contains(channel_id));
             findings.check(member == listed, Fault::WrongConversations, || {
                 format!("{user} and channel {channel_id}: member {member}, listed {listed}")
             });
@@ -51,12 +47,7 @@ fn one<'a>(case: &Case<'a>, reads: &Reads<'a>, shown: &Conversation, findings: &
     findings.check(
         shown.read_seq == interval.read_seq && range.contains(&shown.read_seq),
         Fault::WrongCursor,
-        || {
-            format!(
-                "{shown:?}: stored is {}, the reads say {range:?}",
-                interval.read_seq
-            )
-        },
+        || format!("{shown:?}: stored is {}, the reads say {range:?}", interval.read_seq),
     );
 }
 
@@ -70,10 +61,7 @@ fn pages(case: &Case, findings: &mut Findings) {
         let messages = case.channels.get(&paged.channel_id).into_iter().flatten();
         let expected: Vec<i64> = messages.filter(|m| sees(m.seq)).map(|m| m.ms_id).collect();
         findings.check(expected == paged.ms_ids, Fault::WrongPage, || {
-            let at = expected
-                .iter()
-                .zip(&paged.ms_ids)
-                .position(|(one, other)| one != other);
+            let at = expected.iter().zip(&paged.ms_ids).position(|(one, other)| one != other);
             format!(
                 "channel {} for {}: {} messages instead of {}, the first other one is at {at:?}",
                 paged.channel_id,

@@ -41,12 +41,8 @@ pub fn check(case: &Case, findings: &mut Findings) {
         if message.seq <= asked {
             bounds.most = READ;
         }
-        let says = || {
-            format!(
-                "{pair:?} has status {}, verdict {:?}, in {interval:?}",
-                row.status, row.verdict
-            )
-        };
+        let says =
+            || format!("{pair:?} has status {}, verdict {:?}, in {interval:?}", row.status, row.verdict);
         findings.check(row.status >= bounds.least, Fault::StatusTooLow, || {
             format!("{}, at least {} was acknowledged", says(), bounds.least)
         });
@@ -107,9 +103,7 @@ pub struct Reads<'a> {
 
 impl<'a> Reads<'a> {
     pub fn new(case: &Case<'a>) -> Self {
-        let mut reads = Self {
-            reach: HashMap::new(),
-        };
+        let mut reads = Self { reach: HashMap::new() };
         for read in &case.evidence.reads {
             reads.by_cursor(case, read);
         }

@@ -81,11 +81,10 @@ async fn a_member_who_joins_while_a_send_waits_gets_its_row() {
     let path = format!("/channels/{channel}/messages");
     let send = sender.post(&path, words("hello"));
     let late = async {
-        // The send is under way and finds the channel held; only then does the join commit.
-        let waits =
-            "SELECT count(*) FROM pg_stat_database WHERE datname = current_database() AND xact_commit > 0";
-        app.until(waits, 1).await;
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        // Only a send that found the channel held asks this; only then does the join commit.
+        let found_held = "SELECT (count(*) > 0)::int::bigint FROM pg_stat_activity \
+                          WHERE datname = current_database() AND query LIKE '-- Which of these channels there are%'";
+        app.until(found_held, 1).await;
         joining.commit().await.unwrap();
     };
     let (reply, ()) = tokio::join!(send, late);

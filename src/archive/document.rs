@@ -1,0 +1,156 @@
+//! What the archive keeps of a message, and how two writings of it are compared.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::text;
+use crate::delivery::Status;
+
+/// A message as the archive keeps it. Serialized, it is the source of either archive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Document {
+    pub ms_id: i64,
+    /// 0, and upwards for the further receivers of a message that has very many.
+    pub part: u32,
+    /// A writing only replaces one of a lower version.
+    pub version: i64,
+    pub channel_id: i64,
+    pub seq: i64,
+    /// Microseconds since 1970.
+    #[serde(with = "micros")]
+    pub server_time: OffsetDateTime,
+    pub sender: String,
+    pub sender_count: i64,
+    pub ms_type: String,
+    /// Empty once recalled.
+    pub content: Value,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recalled: Option<Recalled>,
+    /// None until the message's day has moved: up to then PostgreSQL has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ledger: Option<Ledger>,
+}
+
+/// Who took a message back, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recalled {
+    pub by: String,
+    #[serde(with = "micros")]
+    pub at: OffsetDateTime,
+}
+
+/// A message's receivers by their last status. `offline` and `rejected` are unreceived, too: they
+/// are those of whom the gateway said why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Ledger {
+    #[serde(skip_serializing_if = "Group::is_empty")]
+    pub unreceived: Group,
+    #[serde(skip_serializing_if = "Group::is_empty")]
+    pub offline: Group,
+    #[serde(skip_serializing_if = "Group::is_empty")]
+    pub rejected: Group,
+    #[serde(skip_serializing_if = "Group::is_empty")]
+    pub received: Group,
+    #[serde(skip_serializing_if = "Group::is_empty")]
+    pub read: Group,
+}
+
+/// Receivers in id order; at the same place of `at` when their status came about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Group {
+    pub who: Vec<String>,
+    /// Microseconds after the message's server time.
+    pub at: Vec<i64>,
+    /// Why they rejected it; empty where no reasons were given.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub why: Vec<Option<String>>,
+}
+
+impl Group {
+    pub fn is_empty(&self) -> bool {
+        self.who.is_empty()
+    }
+}
+
+impl Ledger {
+    /// Names of the groups, as [`super::Find::receiver`] asks for them.
+    pub const UNRECEIVED: &[&str] = &["unreceived", "offline", "rejected"];
+    pub const RECEIVED: &[&str] = &["received"];
+    pub const READ: &[&str] = &["read"];
+    pub const ANY: &[&str] = &["unreceived", "offline", "rejected", "received", "read"];
+
+    /// The groups with their names.
+    pub fn groups(&self) -> [(&'static str, &Group); 5] {
+        [
+            ("unreceived", &self.unreceived),
+            ("offline", &self.offline),
+            ("rejected", &self.rejected),
+            ("received", &self.received),
+            ("read", &self.read),
+        ]
+    }
+
+    /// What a receiver has; none if they are no receiver of this part.
+    pub fn status(&self, receiver: &str) -> Option<Status> {
+        let holds = |group: &Group| group.who.binary_search_by(|who| who.as_str().cmp(receiver)).is_ok();
+        let (name, _) = self.groups().into_iter().find(|(_, group)| holds(group))?;
+        Some(match name {
+            "read" => Status::Read,
+            "received" => Status::Received,
+            _ => Status::Unreceived,
+        })
+    }
+
+    /// How many ledger rows these are.
+    pub fn len(&self) -> usize {
+        self.groups().iter().map(|(_, group)| group.who.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Document {
+    /// What people may search for in the content: a text, or the name of a file or picture.
+    pub fn searchable(&self) -> &str {
+        searchable(&self.content)
+    }
+
+    /// The words of it, as both archives index them: see [`text::index_form`].
+    pub fn words(&self) -> String {
+        text::index_form(self.searchable())
+    }
+
+    /// A number that any difference but the version changes. The sum over many documents tells
+    /// whether two sets of them are the same, in whatever order they come.
+    pub fn checksum(&self) -> u128 {
+        let unversioned = Self { version: 0, ..self.clone() };
+        let bytes = serde_json::to_vec(&unversioned).unwrap_or_default();
+        let digest = Sha256::digest(&bytes);
+        u128::from_be_bytes(digest[..16].try_into().expect("a SHA-256 has 32 bytes"))
+    }
+}
+
+/// What people may search for in a content.
+pub fn searchable(content: &Value) -> &str {
+    ["text", "name"].iter().find_map(|key| content.get(*key)?.as_str()).unwrap_or_default()
+}
+
+mod micros {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+    use time::OffsetDateTime;
+
+    pub fn serialize<S: Serializer>(time: &OffsetDateTime, ser: S) -> Result<S::Ok, S::Error> {
+        ser.serialize_i64((time.unix_timestamp_nanos() / 1000) as i64)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(de: D) -> Result<OffsetDateTime, D::Error> {
+        let micros = i64::deserialize(de)?;
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1000).map_err(D::Error::custom)
+    }
+}

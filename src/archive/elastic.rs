@@ -1,0 +1,482 @@
+//! The archive of a company: Elasticsearch through its official client.
+//!
+//! A month of messages is one index, and an alias over all of them is what is searched. Whatever can
+//! be answered in part by Elasticsearch is asked for whole or not at all: a hit that is missing here
+//! would be a record that is lost.
+
+mod mapping;
+mod query;
+
+use std::collections::{BTreeSet, HashSet};
+use std::fmt::Write;
+use std::sync::Mutex;
+
+use elasticsearch::auth::Credentials;
+use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::http::response::Response;
+use elasticsearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
+use elasticsearch::indices::{IndicesCreateParts, IndicesPutIndexTemplateParts, IndicesRefreshParts};
+use elasticsearch::params::OpType;
+use elasticsearch::{BulkParts, Elasticsearch, GetParts, IndexParts, SearchParts};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use url::Url;
+
+use super::{Archive, Document, Find};
+use crate::config::{ArchivePlace, Config};
+use crate::error::{Error, Kind, Result};
+
+/// About how large the body of one bulk request gets, and most documents in it.
+const BULK_BYTES: usize = 5 << 20;
+const BULK_DOCUMENTS: usize = 2_000;
+/// Most documents of one answer to a search; more than these are further requests. A document may
+/// have hundreds of kilobytes, and Elasticsearch holds an answer in memory as a whole.
+const PAGE: usize = 1_000;
+/// The only document of the identity's index.
+const IDENTITY: &str = "archive";
+
+/// A connection to a cluster and the months known to have an index.
+pub struct Elastic {
+    client: Elasticsearch,
+    index: String,
+    replicas: u32,
+    months: Mutex<HashSet<String>>,
+}
+
+impl Elastic {
+    /// The server of `archive_url`. Connects to nothing: an archive that is away stops no start.
+    pub fn new(config: &Config) -> Result<Self> {
+        let ArchivePlace::Server(url) = config.archive_place() else {
+            return Err(refuse("archive_url is not http or https"));
+        };
+        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
+            .timeout(config.archive_timeout)
+            .disable_proxy();
+        if let Some(authorities) = authorities(&url, &config.archive_ca_file)? {
+            builder = builder.cert_validation(CertificateValidation::Full(authorities));
+        }
+        if let Some(credentials) = credentials(config)? {
+            builder = builder.auth(credentials);
+        }
+        Ok(Self {
+            client: Elasticsearch::new(builder.build().map_err(Error::internal)?),
+            index: config.archive_index.clone(),
+            replicas: config.archive_replicas,
+            months: Mutex::default(),
+        })
+    }
+
+    async fn identify(&self) -> Result<String> {
+        if let Some(known) = self.known_identity().await? {
+            return Ok(known);
+        }
+        let index = self.identity_index();
+        self.create_index(&index, mapping::identity(self.replicas)).await?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(Error::internal)?;
+        let made = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
+        let sent = self
+            .client
+            .index(IndexParts::IndexId(&index, IDENTITY))
+            .op_type(OpType::Create)
+            .body(Identity { uuid: made })
+            .send()
+            .await;
+        match answer::<serde_json::Value>(sent).await? {
+            // Somebody else was first, and theirs counts.
+            Answer::Given(_) | Answer::Refused { status: 409, .. } => {}
+            refused => return Err(refused.into_error()),
+        }
+        self.known_identity().await?.ok_or_else(|| Error::unavailable("the archive lost its identity"))
+    }
+
+    async fn known_identity(&self) -> Result<Option<String>> {
+        let index = self.identity_index();
+        let sent = self.client.get(GetParts::IndexId(&index, IDENTITY)).send().await;
+        match answer::<Hit<Identity>>(sent).await? {
+            Answer::Given(found) => Ok(Some(found.source.uuid)),
+            Answer::Refused { status: 404, .. } => Ok(None),
+            refused => Err(refused.into_error()),
+        }
+    }
+
+    fn identity_index(&self) -> String {
+        format!("{}-identity", self.index)
+    }
+
+    async fn write_all(&self, documents: &[Document]) -> Result<()> {
+        for batch in batches(documents, &self.index)? {
+            self.ensure(&batch.months).await?;
+            if self.bulk(&batch).await? {
+                continue;
+            }
+            // The server lost an index that was there: it was deleted, or is another server.
+            self.months.lock().expect("no panic while held").clear();
+            self.ensure(&batch.months).await?;
+            if !self.bulk(&batch).await? {
+                return Err(Error::unavailable("the archive lost an index just made"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one bulk request; false if an index is missing. Documents that are stored in a later
+    /// version answer 409, and that is as it should be.
+    async fn bulk(&self, batch: &Batch) -> Result<bool> {
+        let sent = self
+            .client
+            .bulk(BulkParts::None)
+            // Otherwise a missing index would be made on the way, with types guessed from contents.
+            .require_alias(true)
+            .filter_path(&["items.*.status", "items.*.error.type"])
+            .body(vec![batch.lines.as_str()])
+            .send()
+            .await;
+        let outcomes = match answer::<Bulk>(sent).await? {
+            Answer::Given(bulk) => bulk.items,
+            refused => return Err(refused.into_error()),
+        };
+        if outcomes.len() != batch.documents {
+            return Err(Error::unavailable("the archive answered for other documents than were sent"));
+        }
+        let mut found = true;
+        for BulkItem { index: Outcome { status, error } } in outcomes {
+            match status {
+                200..=299 | 409 => {}
+                404 => found = false,
+                _ => return Err(refusal(status, &error.unwrap_or_default().kind)),
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes the indices of `months` that this process has not seen yet, all from one template.
+    async fn ensure(&self, months: &BTreeSet<String>) -> Result<()> {
+        let missing: Vec<&String> = {
+            let known = self.months.lock().expect("no panic while held");
+            months.iter().filter(|month| !known.contains(*month)).collect()
+        };
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let sent = self
+            .client
+            .indices()
+            .put_index_template(IndicesPutIndexTemplateParts::Name(&self.index))
+            .body(mapping::template(&self.index, self.replicas))
+            .send()
+            .await;
+        answer::<serde_json::Value>(sent).await?.given()?;
+        for month in missing {
+            let aliases = json!({ "aliases": { mapping::target(&self.index, month): {} } });
+            self.create_index(&format!("{}-{month}", self.index), aliases).await?;
+            self.months.lock().expect("no panic while held").insert(month.clone());
+        }
+        Ok(())
+    }
+
+    /// Creates an index; one that is there already is no error.
+    async fn create_index(&self, name: &str, body: serde_json::Value) -> Result<()> {
+        let sent = self.client.indices().create(IndicesCreateParts::Index(name)).body(body).send().await;
+        match answer::<serde_json::Value>(sent).await? {
+            Answer::Given(_) => Ok(()),
+            Answer::Refused { reason, .. } if reason == "resource_already_exists_exception" => Ok(()),
+            refused => Err(refused.into_error()),
+        }
+    }
+
+    async fn refresh_all(&self) -> Result<()> {
+        let sent = self
+            .client
+            .indices()
+            .refresh(IndicesRefreshParts::Index(&[&self.index]))
+            .ignore_unavailable(true)
+            .allow_no_indices(true)
+            .send()
+            .await;
+        let refreshed = answer::<Refreshed>(sent).await?.given()?;
+        refreshed.shards.whole()
+    }
+
+    async fn find_all(&self, find: &Find) -> Result<Vec<Document>> {
+        let mut found = Vec::new();
+        let mut after = find.after;
+        while found.len() < find.limit {
+            let size = PAGE.min(find.limit - found.len());
+            let page = self.page(query::body(find, after, size)).await?;
+            let ended = page.len() < size;
+            found.extend(page);
+            after = found.last().map(|last: &Document| (last.ms_id, last.part));
+            if ended {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    async fn page(&self, body: serde_json::Value) -> Result<Vec<Document>> {
+        let sent = self
+            .client
+            .search(SearchParts::Index(&[&self.index]))
+            // Before the first write there is nothing to search, and nothing to be found.
+            .ignore_unavailable(true)
+            .allow_no_indices(true)
+            .allow_partial_search_results(false)
+            .filter_path(&["timed_out", "_shards.failed", "hits.hits._source"])
+            .body(body)
+            .send()
+            .await;
+        let page = answer::<Page>(sent).await?.given()?;
+        page.shards.whole()?;
+        if page.timed_out {
+            return Err(Error::unavailable("the archive did not finish the search"));
+        }
+        Ok(page.hits.hits.into_iter().map(|hit| hit.source).collect())
+    }
+}
+
+impl Archive for Elastic {
+    fn identity(&self) -> BoxFuture<'_, Result<String>> {
+        self.identify().boxed()
+    }
+
+    fn write<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<()>> {
+        self.write_all(documents).boxed()
+    }
+
+    fn refresh(&self) -> BoxFuture<'_, Result<()>> {
+        self.refresh_all().boxed()
+    }
+
+    fn find<'a>(&'a self, find: &'a Find) -> BoxFuture<'a, Result<Vec<Document>>> {
+        self.find_all(find).boxed()
+    }
+}
+
+// ── Settings ─────────────────────────────────────────────────────────────────────────────────
+
+fn refuse(why: &'static str) -> Error {
+    Error::new(Kind::Internal, why)
+}
+
+fn credentials(config: &Config) -> Result<Option<Credentials>> {
+    let (key, user) = (config.archive_api_key.expose(), &config.archive_user);
+    if !key.is_empty() {
+        // The client panics where a key cannot be a header.
+        if !key.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(refuse("archive_api_key is not the base64 text that Elasticsearch gives"));
+        }
+        return Ok(Some(Credentials::EncodedApiKey(key.to_owned())));
+    }
+    let basic = || Credentials::Basic(user.clone(), config.archive_password.expose().to_owned());
+    Ok((!user.is_empty()).then(basic))
+}
+
+/// The client itself knows only the public authorities.
+fn authorities(url: &Url, ca_file: &str) -> Result<Option<Certificate>> {
+    if url.scheme() != "https" {
+        return Ok(None);
+    }
+    if !ca_file.is_empty() {
+        let pem = std::fs::read(ca_file).map_err(|_| refuse("archive_ca_file cannot be read"))?;
+        return Certificate::from_pem(&pem).map(Some).map_err(|_| refuse("archive_ca_file is not PEM"));
+    }
+    let mut all: Option<Certificate> = None;
+    for der in rustls_native_certs::load_native_certs().certs {
+        // One that is unreadable vouches for nobody.
+        let Ok(certificate) = Certificate::from_der(&der) else { continue };
+        match &mut all {
+            Some(all) => all.append(certificate),
+            None => all = Some(certificate),
+        }
+    }
+    Ok(all)
+}
+
+// ── What is sent ─────────────────────────────────────────────────────────────────────────────
+
+/// The lines of one bulk request.
+#[derive(Default)]
+struct Batch {
+    lines: String,
+    documents: usize,
+    months: BTreeSet<String>,
+}
+
+/// A document with what is indexed of it but not kept.
+#[derive(Serialize)]
+struct Indexed<'a> {
+    #[serde(flatten)]
+    document: &'a Document,
+    words: String,
+}
+
+fn batches(documents: &[Document], index: &str) -> Result<Vec<Batch>> {
+    let mut batches: Vec<Batch> = Vec::new();
+    for document in documents {
+        let full = |last: &Batch| last.lines.len() >= BULK_BYTES || last.documents >= BULK_DOCUMENTS;
+        if batches.last().is_none_or(full) {
+            batches.push(Batch::default());
+        }
+        let batch = batches.last_mut().expect("pushed if there was none");
+        let month = mapping::month(document.ms_id);
+        let action = json!({ "index": {
+            "_index": mapping::target(index, &month),
+            "_id": format!("{}.{}", document.ms_id, document.part),
+            "version": document.version,
+            "version_type": "external",
+        }});
+        let source = serde_json::to_string(&Indexed { document, words: document.words() });
+        writeln!(batch.lines, "{action}\n{}", source.map_err(Error::internal)?).map_err(Error::internal)?;
+        batch.documents += 1;
+        batch.months.insert(month);
+    }
+    Ok(batches)
+}
+
+// ── What comes back ──────────────────────────────────────────────────────────────────────────
+
+#[derive(Serialize, Deserialize)]
+struct Identity {
+    uuid: String,
+}
+
+#[derive(Deserialize)]
+struct Hit<T> {
+    #[serde(rename = "_source")]
+    source: T,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    timed_out: bool,
+    #[serde(rename = "_shards")]
+    shards: Shards,
+    #[serde(default)]
+    hits: Hits,
+}
+
+#[derive(Default, Deserialize)]
+struct Hits {
+    #[serde(default)]
+    hits: Vec<Hit<Document>>,
+}
+
+#[derive(Deserialize)]
+struct Refreshed {
+    #[serde(rename = "_shards")]
+    shards: Shards,
+}
+
+#[derive(Deserialize)]
+struct Shards {
+    failed: u32,
+}
+
+impl Shards {
+    fn whole(&self) -> Result<()> {
+        match self.failed {
+            0 => Ok(()),
+            _ => Err(Error::unavailable("a part of the archive is away")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Bulk {
+    items: Vec<BulkItem>,
+}
+
+#[derive(Deserialize)]
+struct BulkItem {
+    index: Outcome,
+}
+
+#[derive(Deserialize)]
+struct Outcome {
+    status: u16,
+    error: Option<Reason>,
+}
+
+/// Only ever the type: a reason in words may quote what it is about.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Reason {
+    #[serde(rename = "type")]
+    kind: String,
+    root_cause: Vec<Reason>,
+}
+
+#[derive(Deserialize)]
+struct Refused {
+    error: Reason,
+}
+
+/// What a request came to, when there was an answer at all.
+enum Answer<T> {
+    Given(T),
+    Refused { status: u16, reason: String },
+}
+
+impl<T> Answer<T> {
+    fn given(self) -> Result<T> {
+        match self {
+            Self::Given(value) => Ok(value),
+            refused => Err(refused.into_error()),
+        }
+    }
+
+    fn into_error(self) -> Error {
+        match self {
+            Self::Given(_) => refuse("the archive said yes where it should not"),
+            Self::Refused { status, reason } => refusal(status, &reason),
+        }
+    }
+}
+
+async fn answer<T: DeserializeOwned>(
+    sent: std::result::Result<Response, elasticsearch::Error>,
+) -> Result<Answer<T>> {
+    let response = sent.map_err(|e| away(&e))?;
+    let status = response.status_code().as_u16();
+    let bytes = response.bytes().await.map_err(|e| away(&e))?;
+    if (200..300).contains(&status) {
+        // serde's own words may quote a content.
+        return serde_json::from_slice(&bytes).map(Answer::Given).map_err(|e| {
+            Error::internal(format!("the archive's answer is not of its form: {:?}", e.classify()))
+        });
+    }
+    let reason = serde_json::from_slice::<Refused>(&bytes).map(|refused| refused.error).unwrap_or_default();
+    let root = reason.root_cause.into_iter().next().map(|root| root.kind).filter(|kind| !kind.is_empty());
+    Ok(Answer::Refused { status, reason: root.unwrap_or(reason.kind) })
+}
+
+/// No answer: refused, cut, unknown host, untrusted, too late. All of it passes, or is repaired there.
+fn away(e: &elasticsearch::Error) -> Error {
+    let mut cause = e.to_string();
+    let mut deeper = std::error::Error::source(e);
+    while let Some(source) = deeper {
+        let text = source.to_string();
+        if !cause.ends_with(&text) {
+            let _ = write!(cause, ": {text}");
+        }
+        deeper = source.source();
+    }
+    Error::unavailable("the archive is away").because(cause)
+}
+
+/// An answer that is none: for now, or for a mistake of ours.
+fn refusal(status: u16, reason: &str) -> Error {
+    let cause = format!("Elasticsearch answered {status} {reason}");
+    let detail = match (status, reason) {
+        // Of an index that is read-only, as Elasticsearch makes it when a disk is full.
+        (_, "cluster_block_exception") => "the archive takes no writes now",
+        (401 | 403, _) => "the archive refuses our credentials",
+        (408 | 429 | 500.., _) => "the archive is away",
+        _ => return Error::internal(cause),
+    };
+    Error::unavailable(detail).because(cause)
+}

@@ -1,0 +1,134 @@
+//! What of a document is indexed, and how: only what is searched, counted or compared.
+
+use tantivy::schema::{
+    Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions, Value,
+};
+use tantivy::tokenizer::{PreTokenizedString, RAW_TOKENIZER_NAME, Token};
+use tantivy::{DocAddress, DocSet, Searcher, TERMINATED, TantivyDocument, TantivyError, Term};
+
+use super::super::document::{Document, Ledger};
+use super::super::text;
+
+/// Documents stand in its order.
+pub(super) const MS_ID: &str = "ms_id";
+pub(super) const PART: &str = "part";
+const VERSION: &str = "version";
+
+pub(super) struct Fields {
+    /// `ms_id.part`, by which a document replaces another.
+    key: Field,
+    ms_id: Field,
+    part: Field,
+    version: Field,
+    pub channel_id: Field,
+    pub seq: Field,
+    pub sender: Field,
+    pub ms_type: Field,
+    /// The terms of [`text::index_form`] at their positions.
+    pub words: Field,
+    /// The receivers of every group of the ledger, by its name.
+    groups: Vec<(&'static str, Field)>,
+    /// The document itself, as JSON.
+    source: Field,
+}
+
+impl Fields {
+    pub fn schema() -> (Schema, Self) {
+        let mut schema = Schema::builder();
+        // A fast field is read by the document, an indexed one finds documents. None has norms: there
+        // are no scores.
+        let fast = NumericOptions::default().set_fast();
+        let indexing = |record| {
+            let raw = TextFieldIndexing::default().set_tokenizer(RAW_TOKENIZER_NAME);
+            TextOptions::default().set_indexing_options(raw.set_fieldnorms(false).set_index_option(record))
+        };
+        let whole = indexing(IndexRecordOption::Basic);
+        let fields = Self {
+            key: schema.add_text_field("key", whole.clone()),
+            ms_id: schema.add_i64_field(MS_ID, fast.clone()),
+            part: schema.add_i64_field(PART, fast.clone()),
+            version: schema.add_i64_field(VERSION, fast.clone()),
+            channel_id: schema.add_i64_field("channel_id", NumericOptions::default().set_indexed()),
+            seq: schema.add_i64_field("seq", fast),
+            sender: schema.add_text_field("sender", whole.clone()),
+            ms_type: schema.add_text_field("ms_type", whole.clone()),
+            words: schema.add_text_field("words", indexing(IndexRecordOption::WithFreqsAndPositions)),
+            groups: Ledger::ANY
+                .iter()
+                .map(|name| (*name, schema.add_text_field(name, whole.clone())))
+                .collect(),
+            source: schema.add_bytes_field("source", STORED),
+        };
+        (schema.build(), fields)
+    }
+
+    /// A document as it goes into the index.
+    pub fn indexed(&self, document: &Document) -> serde_json::Result<TantivyDocument> {
+        let mut indexed = TantivyDocument::new();
+        indexed.add_text(self.key, key(document.ms_id, document.part));
+        indexed.add_i64(self.ms_id, document.ms_id);
+        indexed.add_i64(self.part, document.part.into());
+        indexed.add_i64(self.version, document.version);
+        indexed.add_i64(self.channel_id, document.channel_id);
+        indexed.add_i64(self.seq, document.seq);
+        indexed.add_text(self.sender, &document.sender);
+        indexed.add_text(self.ms_type, &document.ms_type);
+        indexed.add_pre_tokenized_text(self.words, terms(&document.words()));
+        for (name, group) in document.ledger.iter().flat_map(Ledger::groups) {
+            let field = self.group(name).filter(|_| !group.is_empty());
+            for (field, who) in field.iter().flat_map(|field| group.who.iter().map(move |who| (field, who))) {
+                indexed.add_text(*field, who);
+            }
+        }
+        indexed.add_bytes(self.source, &serde_json::to_vec(document)?);
+        Ok(indexed)
+    }
+
+    /// The field of a group of the ledger.
+    pub fn group(&self, name: &str) -> Option<Field> {
+        self.groups.iter().find(|(group, _)| *group == name).map(|(_, field)| *field)
+    }
+
+    pub fn key_term(&self, ms_id: i64, part: u32) -> Term {
+        Term::from_field_text(self.key, &key(ms_id, part))
+    }
+
+    pub fn stored_version(&self, searcher: &Searcher, ms_id: i64, part: u32) -> tantivy::Result<Option<i64>> {
+        let term = self.key_term(ms_id, part);
+        for segment in searcher.segment_readers() {
+            let index = segment.inverted_index(self.key)?;
+            let Some(mut documents) = index.read_postings(&term, IndexRecordOption::Basic)? else {
+                continue;
+            };
+            while documents.doc() != TERMINATED {
+                if !segment.is_deleted(documents.doc()) {
+                    return Ok(segment.fast_fields().i64(VERSION)?.first(documents.doc()));
+                }
+                documents.advance();
+            }
+        }
+        Ok(None)
+    }
+
+    /// The document itself.
+    pub fn document(&self, searcher: &Searcher, address: DocAddress) -> tantivy::Result<Document> {
+        let stored: TantivyDocument = searcher.doc(address)?;
+        let source = stored.get_first(self.source).and_then(|source| source.as_bytes()).unwrap_or_default();
+        serde_json::from_slice(source).map_err(|e| TantivyError::InternalError(e.to_string()))
+    }
+}
+
+fn key(ms_id: i64, part: u32) -> String {
+    format!("{ms_id}.{part}")
+}
+
+/// The terms of an index form. Where there is none, the position counts all the same.
+fn terms(form: &str) -> PreTokenizedString {
+    let tokens = form
+        .split_whitespace()
+        .enumerate()
+        .filter(|(_, term)| *term != text::FILLER)
+        .map(|(position, term)| Token { position, text: term.to_owned(), ..Token::default() })
+        .collect();
+    PreTokenizedString { text: String::new(), tokens }
+}

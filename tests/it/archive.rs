@@ -1,0 +1,6 @@
+//! The archive: what every archive must do, asked of each; and what only a server can do wrong.
+
+mod conformance;
+mod documents;
+mod elasticsearch;
+mod embedded;

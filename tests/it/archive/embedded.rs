@@ -1,0 +1,31 @@
+//! The archive of a single machine: the conformance of every archive.
+
+use std::ops::Deref;
+
+use im_push_gateway::archive::Archive;
+use im_push_gateway::archive::embedded::Embedded;
+use tempfile::TempDir;
+
+use super::conformance::conforms;
+
+/// An archive, gone with its folder.
+struct InFolder {
+    archive: Embedded,
+    _folder: TempDir,
+}
+
+impl Deref for InFolder {
+    type Target = dyn Archive;
+
+    fn deref(&self) -> &Self::Target {
+        &self.archive
+    }
+}
+
+fn fresh(_: &str) -> Option<InFolder> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = Embedded::open(folder.path()).expect("an empty archive");
+    Some(InFolder { archive, _folder: folder })
+}
+
+conforms!(fresh);

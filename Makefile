@@ -14,7 +14,7 @@ demo: ## Shows the main job on this machine; DEMO=keep leaves it running
 	cargo run --release --example demo
 
 test: lint ## Runs everything: lint, then every test against real servers
-	tests/tools ensure postgresql schemathesis
+	tests/tools ensure postgresql elasticsearch schemathesis
 	cargo test
 
 lint: ## Checks format, clippy, licences and sources of dependencies, and the chart
@@ -28,7 +28,7 @@ torture: ## Kills and stops replicas and the database for 15 minutes and judges 
 	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
 
 bench: ## Measures the ledger: rows and sends a second
-	tests/tools ensure postgresql
+	tests/tools ensure postgresql elasticsearch
 	cargo bench --bench ledger
 
 contract: ## Lets schemathesis look for answers that break the OpenAPI contract, longer than the tests do

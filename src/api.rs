@@ -1,5 +1,6 @@
 //! Request: the only place that knows axum and the wire. One file per noun.
 
+mod archive;
 mod callbacks;
 mod channels;
 mod conversations;
@@ -8,6 +9,7 @@ mod emojis;
 mod messages;
 mod problem;
 mod receipts;
+mod search;
 mod service;
 mod wire;
 
@@ -26,11 +28,14 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::archive::Archive;
+use crate::archiver::Archiver;
 use crate::callback::Callback;
 use crate::config::Config;
 use crate::directory as people;
 use crate::error::{Error, Kind};
 use crate::identity::{Caller, Claimed, Identity, Role};
+use crate::index::Index;
 use crate::message::Sender;
 use crate::store::Store;
 
@@ -45,6 +50,9 @@ pub struct Stages {
     pub identity: Identity,
     pub sender: Sender,
     pub callback: Option<Arc<Callback>>,
+    pub archive: Option<Arc<dyn Archive>>,
+    pub index: Option<Arc<Index>>,
+    pub archiver: Option<Arc<Archiver>>,
     /// Wakes the pass that writes receipts and reads into the ledger.
     pub receipts: Arc<Notify>,
     /// Wakes the push stage.
@@ -63,6 +71,10 @@ impl Api {
         Self(Arc::new(stages))
     }
 
+    fn archive(&self) -> Option<&dyn Archive> {
+        self.archive.as_deref()
+    }
+
     /// Every route we serve. `openapi/im-push-gateway.yaml` says what each does.
     pub fn router(self) -> Router {
         let timeout = self.config.request_timeout;
@@ -74,6 +86,8 @@ impl Api {
             .merge(directory::routes())
             .merge(emojis::routes())
             .merge(callbacks::routes())
+            .merge(search::routes())
+            .merge(archive::routes())
             .layer(from_fn_with_state(self.clone(), prove));
         Router::new()
             .nest("/api/v1", proven)

@@ -15,13 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Api, Stages};
+use crate::archive::{self, Archive};
+use crate::archiver::Archiver;
 use crate::callback::Callback;
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fanout::Fanout;
 use crate::identity::Identity;
+use crate::index::{self, Bound, Index};
 use crate::maintenance::Maintenance;
 use crate::message::{Lanes, Sender};
+use crate::outbox::Outbox;
 use crate::push::Push;
 use crate::store::Store;
 use crate::{receipt, schedule, telemetry};
@@ -29,12 +33,40 @@ use crate::{receipt, schedule, telemetry};
 /// How often the house is kept.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 
+/// A worker that one replica at a time is: it makes room for others when it stops.
+macro_rules! leased {
+    ($tasks:expr, $name:literal, $worker:expr, $poll:expr, $wake:expr, $stop:expr) => {{
+        let (worker, poll, wake, stop) = ($worker, $poll, $wake, $stop);
+        $tasks.spawn(async move {
+            let ticking = worker.clone();
+            schedule::run($name, poll, wake, stop, move || {
+                let worker = ticking.clone();
+                async move { worker.tick().await }
+            })
+            .await;
+            if let Err(error) = worker.stop().await {
+                tracing::debug!(worker = $name, %error, "the lease ends by itself");
+            }
+        });
+    }};
+}
+
 /// A replica that is ready to run.
 pub struct App {
     config: Config,
     store: Store,
     identity: Identity,
     callback: Option<Arc<Callback>>,
+    cold: Option<Cold>,
+}
+
+/// The archive, and who works on it.
+#[derive(Clone)]
+struct Cold {
+    archive: Arc<dyn Archive>,
+    index: Arc<Index>,
+    outbox: Arc<Outbox>,
+    archiver: Arc<Archiver>,
 }
 
 /// The tasks of a replica. One that panics ends the replica: half a service is worse than none,
@@ -69,6 +101,31 @@ struct Wakes {
     fanout: Arc<Notify>,
     push: Arc<Notify>,
     receipts: Arc<Notify>,
+    index: Arc<Notify>,
+}
+
+impl Cold {
+    /// The archive of the settings. One that is away stops no start, another one than this
+    /// database's does.
+    async fn open(config: &Config, store: &Store) -> Result<Option<Self>> {
+        let Some(archive) = archive::open(config).await? else {
+            index::forgo(store).await?;
+            return Ok(None);
+        };
+        let bound = Arc::new(Bound::new(store.clone(), archive.clone()));
+        match bound.archive().await {
+            Err(error) if error.is_unavailable() => {
+                tracing::warn!(%error, "the archive is away: what is sent waits to be indexed");
+            }
+            bound => _ = bound?,
+        }
+        Ok(Some(Self {
+            archive,
+            index: Arc::new(Index::new(store.clone(), bound.clone(), config)),
+            outbox: Arc::new(Outbox::new(store.clone(), bound.clone(), config)),
+            archiver: Arc::new(Archiver::new(store.clone(), bound, config)?),
+        }))
+    }
 }
 
 impl App {
@@ -79,7 +136,8 @@ impl App {
         let store = Store::new(&config)?;
         store.check_durable().await?;
         store.migrate(&config).await?;
-        Ok(Self { config, store, identity, callback })
+        let cold = Cold::open(&config, &store).await?;
+        Ok(Self { config, store, identity, callback, cold })
     }
 
     /// Answers on `listener` until `stop`; then lets requests and batches under way end.
@@ -97,7 +155,12 @@ impl App {
         if let Some(endpoint) = metrics {
             tasks.spawn(serve_metrics(endpoint, stop_workers.clone()));
         }
-        let lanes = Lanes { store: self.store.clone(), fanout: wakes.fanout, push: wakes.push.clone() };
+        let lanes = Lanes {
+            store: self.store.clone(),
+            fanout: wakes.fanout,
+            push: wakes.push.clone(),
+            index: wakes.index,
+        };
         let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
         tasks.tracker.close();
         let api = Api::new(Stages {
@@ -106,6 +169,9 @@ impl App {
             identity: self.identity,
             sender,
             callback: self.callback,
+            archive: self.cold.as_ref().map(|cold| cold.archive.clone()),
+            index: self.cold.as_ref().map(|cold| cold.index.clone()),
+            archiver: self.cold.map(|cold| cold.archiver),
             receipts: wakes.receipts,
             push: wakes.push,
         });
@@ -129,6 +195,13 @@ impl App {
         served
     }
 
+    fn spawn_cold(&self, cold: Cold, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+        let poll = self.config.poll;
+        leased!(tasks, "index", cold.index, poll, wakes.index.clone(), stop.clone());
+        leased!(tasks, "outbox", cold.outbox, poll, Arc::default(), stop.clone());
+        leased!(tasks, "archiver", cold.archiver, poll, Arc::default(), stop.clone());
+    }
+
     fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         let fanout = Arc::new(Fanout::new(
@@ -150,6 +223,7 @@ impl App {
             store: self.store.clone(),
             config: self.config.clone(),
             callback: self.callback.clone(),
+            archiver: self.cold.as_ref().map(|cold| cold.archiver.clone()),
         });
         tasks.spawn(schedule::run(
             "maintenance",
@@ -161,6 +235,9 @@ impl App {
                 async move { maintenance.tick().await }
             },
         ));
+        if let Some(cold) = &self.cold {
+            self.spawn_cold(cold.clone(), tasks, wakes, stop);
+        }
         let Some(callback) = &self.callback else {
             tracing::warn!("callback_url is not set: nothing is pushed, statuses advance by receipts alone");
             return;

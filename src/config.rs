@@ -2,12 +2,15 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use crate::cron::Schedule;
 
 /// The commented defaults, as printed by `im-push-gateway settings`.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
@@ -18,6 +21,8 @@ const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 const TIME_MAX: Duration = Duration::from_secs(86_400);
 const DAYS_MAX: u32 = 3_650;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
+/// Elasticsearch takes names of 255 bytes, and ours get endings.
+const INDEX_NAME_MAX: usize = 100;
 
 /// Everything that can be set. `config.default.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -65,6 +70,8 @@ pub struct Config {
     pub inline_members: u32,
     pub inline_rows: u32,
     pub fanout_chunk_rows: u32,
+    #[serde(rename = "recall_within_ms", deserialize_with = "millis")]
+    pub recall_within: Duration,
     pub client_id_keep_days: u32,
     pub partitions_ahead_days: u32,
 
@@ -91,8 +98,26 @@ pub struct Config {
     pub callback_breaker_probe: Duration,
     pub callback_keep_days: u32,
 
+    pub archive_url: String,
+    pub archive_api_key: Secret,
+    pub archive_user: String,
+    pub archive_password: Secret,
+    pub archive_ca_file: String,
+    pub archive_index: String,
+    pub archive_replicas: u32,
+    #[serde(rename = "archive_timeout_ms", deserialize_with = "millis")]
+    pub archive_timeout: Duration,
+    pub archive_age_days: u32,
+    pub archive_schedule: String,
+    pub archive_time_zone: String,
+    pub archive_rows_per_second: u64,
+    #[serde(rename = "archive_drop_grace_ms", deserialize_with = "millis")]
+    pub archive_drop_grace: Duration,
+
     #[serde(rename = "poll_ms", deserialize_with = "millis")]
     pub poll: Duration,
+    #[serde(rename = "lease_ms", deserialize_with = "millis")]
+    pub lease: Duration,
     #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
     pub shutdown_grace: Duration,
     pub log: String,
@@ -114,6 +139,16 @@ pub enum IdentityMode {
 pub enum LogFormat {
     Json,
     Text,
+}
+
+/// What kind of archive there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ArchivePlace {
+    Nowhere,
+    Folder(PathBuf),
+    Server(Url),
+    /// None that we know: refused at start.
+    Unknown,
 }
 
 /// A value that never shows itself in logs or errors.
@@ -199,6 +234,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
+        self.archive_schedule()?;
         let rules = [
             (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
             (
@@ -228,11 +264,45 @@ impl Config {
                 "callback_url needs callback_secrets: an unsigned push is worth nothing",
             ),
             (
-                !self.callback_url.is_empty() && url::Url::parse(&self.callback_url).is_err(),
+                !self.callback_url.is_empty() && Url::parse(&self.callback_url).is_err(),
                 "callback_url is not a URL",
+            ),
+            (
+                matches!(self.archive_place(), ArchivePlace::Unknown),
+                "archive_url must be empty, http(s)://host:port without user and password, or embedded:<folder>",
+            ),
+            (
+                !is_index_name(&self.archive_index),
+                "archive_index must be 1 to 100 of a-z, 0-9, -, _ and ., and begin with one of the first two",
+            ),
+            (
+                !self.archive_api_key.expose().is_empty() && !self.archive_user.is_empty(),
+                "archive_api_key and archive_user exclude each other",
             ),
         ];
         refuse_broken(&rules)
+    }
+
+    /// When days move into the archive.
+    pub fn archive_schedule(&self) -> Result<Schedule, ConfigError> {
+        Schedule::parse(&self.archive_schedule, &self.archive_time_zone)
+            .map_err(|e| ConfigError(format!("archive_schedule and archive_time_zone: {e}")))
+    }
+
+    /// Where `archive_url` leads.
+    pub fn archive_place(&self) -> ArchivePlace {
+        if self.archive_url.is_empty() {
+            return ArchivePlace::Nowhere;
+        }
+        if let Some(folder) = self.archive_url.strip_prefix("embedded:").filter(|folder| !folder.is_empty()) {
+            return ArchivePlace::Folder(folder.into());
+        }
+        match Url::parse(&self.archive_url) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && !has_credentials(&url) => {
+                ArchivePlace::Server(url)
+            }
+            _ => ArchivePlace::Unknown,
+        }
     }
 
     /// Times that are neither nothing nor beyond what a calendar holds.
@@ -243,6 +313,11 @@ impl Config {
             (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
             (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
             (zero(self.poll), "poll_ms must be 1 ms to a day"),
+            (
+                zero(self.lease) || self.lease <= self.poll,
+                "lease_ms must be more than poll_ms, and at most a day",
+            ),
+            (zero(self.archive_timeout), "archive_timeout_ms must be 1 ms to a day"),
             (zero(self.callback_timeout), "callback_timeout_ms must be 1 ms to a day"),
             (zero(self.callback_lease_margin), "callback_lease_margin_ms must be 1 ms to a day"),
             (zero(self.callback_retry_base), "callback_retry_base_ms must be 1 ms to a day"),
@@ -253,6 +328,15 @@ impl Config {
                 "callback_retry_max_ms is below callback_retry_base_ms",
             ),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
+            (
+                self.archive_drop_grace <= self.request_timeout,
+                "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",
+            ),
+            (days(self.archive_age_days), "archive_age_days must be at most 3650"),
+            (
+                self.archive_age_days <= self.client_id_keep_days,
+                "archive_age_days must be more than client_id_keep_days: a repeated send finds its message hot",
+            ),
             (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
             (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),
             (
@@ -268,6 +352,19 @@ fn refuse_broken(rules: &[(bool, &str)]) -> Result<(), ConfigError> {
         Some((_, reason)) => Err(ConfigError((*reason).to_owned())),
         None => Ok(()),
     }
+}
+
+/// They have settings of their own, which no error and no log shows.
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// What Elasticsearch takes as the beginning of an index's name, in whatever encoding.
+fn is_index_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= INDEX_NAME_MAX
+        && name.starts_with(plain)
+        && name.chars().all(|c| plain(c) || matches!(c, '-' | '_' | '.'))
 }
 
 fn millis<'de, D: Deserializer<'de>>(de: D) -> Result<Duration, D::Error> {

@@ -33,7 +33,9 @@ pub struct LastMessage {
     pub sender: String,
     pub sender_name: Option<String>,
     pub ms_type: String,
+    /// Empty once recalled.
     pub preview: Value,
+    pub recalled: bool,
     pub server_time: OffsetDateTime,
 }
 
@@ -81,6 +83,7 @@ fn conversation(row: &tokio_postgres::Row) -> Conversation {
         sender_name: row.get("last_sender_name"),
         ms_type: row.get("last_type"),
         preview: row.get("last_preview"),
+        recalled: row.get("last_is_recalled"),
         server_time: row.get("last_server_time"),
     });
     Conversation {

@@ -230,3 +230,11 @@ fn check_name(name: &str) -> std::result::Result<(), String> {
     }
     Ok(())
 }
+
+/// What people are called, by id; of whom the directory does not know, nothing.
+pub async fn names(store: &Store, user_ids: &[&str]) -> Result<HashMap<String, String>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/names")).await?;
+    let rows = client.query(&statement, &[&user_ids]).await?;
+    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("name"))).collect())
+}

@@ -109,6 +109,11 @@ impl Error {
         Self { source: Some(source.into()), ..Self::new(Kind::Internal, "") }
     }
 
+    /// The same with a cause for the log.
+    pub fn because(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { source: Some(source.into()), ..self }
+    }
+
     /// What the log may know, and the caller not.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
         self.source.as_deref()

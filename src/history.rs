@@ -1,9 +1,16 @@
-//! Read again: a channel's messages, both ways, as far as the reader may see.
+//! Read again: a channel's messages, both ways, as far as the reader may see. One history: a page
+//! begins hot and goes on cold, or the other way round, and nobody can tell where.
+
+use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio_postgres::Row;
 
+use crate::archive::{Archive, Document, Find, Order, Recalled, Span};
+use crate::directory;
 use crate::error::{Error, Result};
+use crate::index::recalled;
 use crate::sql;
 use crate::store::Store;
 
@@ -17,7 +24,9 @@ pub struct Message {
     pub sender: String,
     pub sender_name: String,
     pub ms_type: String,
+    /// Empty once recalled.
     pub content: Value,
+    pub recalled: Option<Recalled>,
 }
 
 /// A place between two messages: seq, and the ms_id beside it that bounds the partitions.
@@ -33,56 +42,197 @@ impl Place {
     pub const END: Self = Self { seq: i64::MAX, ms_id: i64::MAX };
 }
 
-/// Up to `limit` messages below `before` and above `after_seq`, newest first.
-pub async fn before(
-    store: &Store,
-    channel_id: i64,
-    reader: &str,
-    (before, after_seq): (Place, i64),
-    limit: i64,
-) -> Result<Vec<Message>> {
-    let client = store.client().await?;
-    check_member(&client, channel_id, reader).await?;
-    let statement = client.prepare_cached(sql!("history/before")).await?;
-    let rows = client
-        .query(&statement, &[&channel_id, &reader, &before.seq, &before.ms_id, &after_seq, &limit])
-        .await?;
-    Ok(rows.into_iter().map(message).collect())
+/// Where a channel is read: by whom, from the tables and, beyond the horizon, the archive.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub store: &'a Store,
+    pub archive: Option<&'a dyn Archive>,
+    pub channel_id: i64,
+    pub reader: &'a str,
 }
 
-/// Up to `limit` messages above `after`, oldest first.
-pub async fn after(
-    store: &Store,
-    channel_id: i64,
-    reader: &str,
-    after: Place,
-    limit: i64,
-) -> Result<Vec<Message>> {
-    let client = store.client().await?;
-    check_member(&client, channel_id, reader).await?;
-    let statement = client.prepare_cached(sql!("history/after")).await?;
-    let rows = client.query(&statement, &[&channel_id, &reader, &after.seq, &after.ms_id, &limit]).await?;
-    Ok(rows.into_iter().map(message).collect())
+/// What the tables gave, and the horizon of the same snapshot.
+struct Hot {
+    horizon: i64,
+    messages: Vec<Message>,
 }
 
-async fn check_member(client: &deadpool_postgres::Object, channel_id: i64, reader: &str) -> Result<()> {
-    let statement = client.prepare_cached(sql!("history/is_member")).await?;
-    if client.query_one(&statement, &[&channel_id, &reader]).await?.get(0) {
-        Ok(())
-    } else {
-        Err(Error::not_found("no such channel"))
+impl Reading<'_> {
+    /// Up to `limit` messages below `before` and above `after_seq`, newest first. Also a page that is
+    /// not full: the archive did not answer and the rest is on the next one.
+    pub async fn before(&self, before: Place, after_seq: i64, limit: i64) -> Result<(Vec<Message>, bool)> {
+        let spans = self.spans().await?;
+        let hot = self.hot_before(before, after_seq, limit).await?;
+        let mut messages = hot.messages;
+        let top = messages.last().map_or(before.seq, |last| last.seq) - 1;
+        let wanted = newest(&spans, after_seq + 1..=top, limit as usize - messages.len());
+        if hot.horizon == 0 || wanted.is_empty() {
+            let full = messages.len() as i64 >= limit;
+            return Ok((messages, full));
+        }
+        match self.cold(&spans, &wanted, Order::Newest, hot.horizon).await {
+            Ok(cold) => messages.extend(cold),
+            Err(e) if messages.is_empty() => return Err(e),
+            Err(_) => return Ok((messages, true)),
+        }
+        let full = messages.len() as i64 >= limit;
+        Ok((messages, full))
+    }
+
+    /// Up to `limit` messages above `after`, oldest first.
+    pub async fn after(&self, after: Place, limit: i64) -> Result<(Vec<Message>, bool)> {
+        let spans = self.spans().await?;
+        let hot = self.hot_after(after, limit).await?;
+        let end = hot.messages.first().map_or(i64::MAX, |first| first.seq - 1);
+        let wanted = oldest(&spans, after.seq + 1..=end, limit as usize);
+        let mut messages = Vec::new();
+        if hot.horizon > 0 && !wanted.is_empty() {
+            messages = self.cold(&spans, &wanted, Order::Oldest, hot.horizon).await?;
+        }
+        messages.extend(hot.messages);
+        messages.truncate(limit as usize);
+        let full = messages.len() as i64 >= limit;
+        Ok((messages, full))
+    }
+
+    /// What the reader may see. Nobody else learns that there is such a channel.
+    async fn spans(&self) -> Result<Vec<Span>> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("history/is_member")).await?;
+        if !client.query_one(&statement, &[&self.channel_id, &self.reader]).await?.get::<_, bool>(0) {
+            return Err(Error::not_found("no such channel"));
+        }
+        let statement = client.prepare_cached(sql!("history/spans")).await?;
+        let rows = client.query(&statement, &[&self.channel_id, &self.reader]).await?;
+        let span = |row: &Row| Span {
+            channel_id: self.channel_id,
+            from_seq: row.get("from_seq"),
+            to_seq: row.get("to_seq"),
+        };
+        Ok(rows.iter().map(span).collect())
+    }
+
+    async fn hot_before(&self, before: Place, after_seq: i64, limit: i64) -> Result<Hot> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("history/before")).await?;
+        let rows = client
+            .query(
+                &statement,
+                &[&self.channel_id, &self.reader, &before.seq, &before.ms_id, &after_seq, &limit],
+            )
+            .await?;
+        hot(rows)
+    }
+
+    async fn hot_after(&self, after: Place, limit: i64) -> Result<Hot> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("history/after")).await?;
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&self.channel_id, &self.reader, &after.seq, &after.ms_id, &limit];
+        hot(client.query(&statement, &parameters).await?)
+    }
+
+    /// The messages with just these seqs, which lie beyond the horizon. Seqs have no gaps, so one
+    /// that the archive does not give is missing there, and not passed over in silence.
+    async fn cold(&self, spans: &[Span], wanted: &[i64], order: Order, horizon: i64) -> Result<Vec<Message>> {
+        let archive = self.archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
+        let (low, high) = (wanted.iter().min().copied(), wanted.iter().max().copied());
+        let within = Span {
+            channel_id: self.channel_id,
+            from_seq: low.unwrap_or_default(),
+            to_seq: high.unwrap_or_default(),
+        };
+        let find = Find {
+            spans: Some(spans.iter().filter_map(|span| overlap(*span, within)).collect()),
+            below: horizon,
+            order,
+            ..Find::newest(wanted.len())
+        };
+        let documents = archive.find(&find).await?;
+        if !documents.iter().map(|d| d.seq).eq(wanted.iter().copied()) {
+            tracing::error!(channel_id = self.channel_id, "the archive lacks messages of a channel");
+            metrics::counter!("impg_archive_gaps_total").increment(1);
+            return Err(Error::unavailable("the archive lacks messages of this channel"));
+        }
+        messages(self.store, documents).await
     }
 }
 
-fn message(row: tokio_postgres::Row) -> Message {
+/// The seqs of a range that are in the spans: the newest or the oldest of them.
+fn newest(spans: &[Span], range: RangeInclusive<i64>, most: usize) -> Vec<i64> {
+    let mut seqs: Vec<i64> = ranges(spans, range).into_iter().flat_map(|r| r.rev().take(most)).collect();
+    seqs.sort_unstable_by(|a, b| b.cmp(a));
+    seqs.dedup();
+    seqs.truncate(most);
+    seqs
+}
+
+fn oldest(spans: &[Span], range: RangeInclusive<i64>, most: usize) -> Vec<i64> {
+    let mut seqs: Vec<i64> = ranges(spans, range).into_iter().flat_map(|r| r.take(most)).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    seqs.truncate(most);
+    seqs
+}
+
+fn ranges(spans: &[Span], range: RangeInclusive<i64>) -> Vec<RangeInclusive<i64>> {
+    spans.iter().map(|s| s.from_seq.max(*range.start())..=s.to_seq.min(*range.end())).collect()
+}
+
+/// What two spans of a channel have in common.
+pub fn overlap(one: Span, other: Span) -> Option<Span> {
+    let (from_seq, to_seq) = (one.from_seq.max(other.from_seq), one.to_seq.min(other.to_seq));
+    (one.channel_id == other.channel_id && from_seq <= to_seq).then_some(Span { from_seq, to_seq, ..one })
+}
+
+fn hot(rows: Vec<Row>) -> Result<Hot> {
+    let horizon = rows.first().map(|row| row.get("horizon"));
+    let horizon = horizon.ok_or_else(|| Error::internal("the horizon is missing"))?;
+    let there = rows.iter().filter(|row| row.get::<_, Option<i64>>("ms_id").is_some());
+    Ok(Hot { horizon, messages: there.map(message).collect() })
+}
+
+fn message(row: &Row) -> Message {
+    let recalled = recalled(row);
     Message {
         ms_id: row.get("ms_id"),
         channel_id: row.get("channel_id"),
         seq: row.get("seq"),
         server_time: row.get("server_time"),
         sender: row.get("sender"),
-        sender_name: row.get("sender_name"),
+        sender_name: row.get::<_, Option<String>>("sender_name").unwrap_or_default(),
         ms_type: row.get("ms_type"),
-        content: row.get("content"),
+        content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
+        recalled,
     }
+}
+
+/// Documents as readers see them: with names, and without what was taken back meanwhile.
+pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
+    let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
+    let names = directory::names(store, &senders).await?;
+    let ms_ids: Vec<i64> = documents.iter().map(|d| d.ms_id).collect();
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("recall/find")).await?;
+    let recalls = client.query(&statement, &[&ms_ids]).await?;
+    let message = |document: Document| {
+        let late = recalls.iter().find(|row| row.get::<_, i64>("ms_id") == document.ms_id);
+        let recalled = late.and_then(recalled).or(document.recalled);
+        Message {
+            ms_id: document.ms_id,
+            channel_id: document.channel_id,
+            seq: document.seq,
+            server_time: document.server_time,
+            sender_name: names.get(&document.sender).cloned().unwrap_or_default(),
+            sender: document.sender,
+            ms_type: document.ms_type,
+            content: if recalled.is_some() {
+                Value::Object(serde_json::Map::new())
+            } else {
+                document.content
+            },
+            recalled,
+        }
+    };
+    Ok(documents.into_iter().map(message).collect())
 }

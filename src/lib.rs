@@ -1,13 +1,18 @@
 //! im-push-gateway: channels, messages and a push status for every receiver, beside an API gateway.
 //!
-//! Modules in the order data flows: request → identity → message → ledger → push → receipt → reading.
+//! Modules in the order data flows: request → identity → message → ledger → push → receipt → archive → search.
 
 pub mod api;
 pub mod app;
+pub mod archive;
+pub mod archive_command;
+pub mod archiver;
+pub mod audit;
 pub mod callback;
 pub mod channel;
 pub mod config;
 pub mod conversation;
+pub mod cron;
 pub mod delivery;
 pub mod directory;
 pub mod emoji;
@@ -15,11 +20,16 @@ pub mod error;
 pub mod fanout;
 pub mod history;
 pub mod identity;
+pub mod index;
+pub mod lease;
 pub mod maintenance;
 pub mod message;
+pub mod outbox;
 pub mod push;
+pub mod recall;
 pub mod receipt;
 pub mod schedule;
+pub mod search;
 pub mod store;
 pub mod telemetry;
 pub mod token_command;

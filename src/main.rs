@@ -1,4 +1,4 @@
-//! The command line: `serve`, `migrate`, `token`, `settings`.
+//! The command line: `serve`, `migrate`, `token`, `archive`, `settings`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::config::{self, Config};
 use im_push_gateway::store::Store;
-use im_push_gateway::{telemetry, token_command};
+use im_push_gateway::{archive_command, telemetry, token_command};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -35,12 +35,17 @@ enum Command {
     /// Bearer tokens of our own, for machines: applications, HR, the gateway.
     #[command(subcommand)]
     Token(token_command::TokenCommand),
+    /// The move of old records into the archive.
+    #[command(subcommand)]
+    Archive(archive_command::ArchiveCommand),
     /// Print the commented default settings.
     Settings,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // Fail points are in test builds alone; there the environment sets them.
+    let _scenario = fail::FailScenario::setup();
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -60,6 +65,7 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Serve => serve(config).await,
         Command::Migrate => Ok(Store::new(&config)?.migrate(&config).await?),
         Command::Token(command) => token_command::run(&Store::new(&config)?, command).await,
+        Command::Archive(command) => archive_command::run(&config, command).await,
         Command::Settings => Ok(()),
     }
 }

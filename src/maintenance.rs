@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
+use crate::archiver::{Archiver, State};
 use crate::callback::Callback;
 use crate::config::Config;
 use crate::error::Result;
 use crate::identity;
+use crate::index;
 use crate::push;
 use crate::schedule::Tick;
 use crate::sql;
@@ -21,6 +23,7 @@ pub struct Maintenance {
     pub store: Store,
     pub config: Config,
     pub callback: Option<Arc<Callback>>,
+    pub archiver: Option<Arc<Archiver>>,
 }
 
 impl Maintenance {
@@ -52,6 +55,17 @@ impl Maintenance {
             metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
             metrics::gauge!("impg_push_backlog_age_seconds").set(age);
             metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);
+        }
+        if let Some(archiver) = &self.archiver {
+            let backlog = index::backlog(&self.store).await?;
+            let lag = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+            metrics::gauge!("impg_index_lag_seconds").set(lag);
+            metrics::gauge!("impg_index_backlog_commits").set(backlog.commits as f64);
+            let state = archiver.state(now).await?;
+            for alarm in [State::Overdue, State::Failed] {
+                let raised = if state == alarm { 1.0 } else { 0.0 };
+                metrics::gauge!("impg_archive_alarm", "alarm" => alarm.as_str()).set(raised);
+            }
         }
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("store/backlog")).await?;

@@ -22,7 +22,7 @@ use crate::delivery::{Verdict, Verdicts};
 use crate::error::{Error, Result};
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::{REPEATABLE, Store, retrying};
+use crate::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
 use load::load;
 
 /// The callback whose answer decides `received`.
@@ -363,9 +363,13 @@ fn random_share() -> Result<f64> {
 
 /// Puts dead letters back into the queue; all of them, or those named. Returns how many.
 pub async fn replay(store: &Store, dead_ids: Option<Vec<i64>>, now: OffsetDateTime) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("push/replay")).await?;
-    Ok(client.execute(&statement, &[&GATEWAY, &dead_ids, &now]).await?)
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let statement = tx.prepare_cached(sql!("push/replay")).await?;
+    let replayed = tx.execute(&statement, &[&GATEWAY, &dead_ids, &now]).await?;
+    tx.commit().await?;
+    Ok(replayed)
 }
 
 /// What waits for the callback.

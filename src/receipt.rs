@@ -1,12 +1,16 @@
 //! Back: what receivers have received and read. Statuses only advance.
 
-use time::OffsetDateTime;
+use std::collections::HashMap;
 
+use time::{Duration, OffsetDateTime};
+
+use crate::archive::{Archive, Document, Find, Ledger, Order, Span};
 use crate::delivery::{Status, Verdict};
+use crate::directory;
 use crate::error::{Error, Result};
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::{REPEATABLE, Store, retrying};
+use crate::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
 
 /// Ranges of reads, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
@@ -29,10 +33,30 @@ pub struct Receipt {
 pub enum Outcome {
     Advanced,
     Unchanged,
-    /// Valid, but its ledger row is still being written: kept, and applied then.
+    /// Kept and applied later: its ledger row is still being written, or the message is sealed or
+    /// cold, and whether it is for this receiver will show then.
     Waiting,
     /// There is no such message, or not for this receiver.
     Unknown,
+}
+
+/// How far somebody has read.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadTo<'a> {
+    pub channel_id: i64,
+    pub caller: &'a str,
+    pub seq: i64,
+}
+
+/// Where a cursor is to go.
+#[derive(Debug, Clone)]
+pub struct Point {
+    pub channel_id: i64,
+    pub user: String,
+    pub seq: i64,
+    pub ms_id: i64,
+    /// How many of the reader's own messages lie at or below it, where the next one is cold.
+    pub sent_count: Option<i64>,
 }
 
 /// A reader's cursor and what is unread above it.
@@ -89,13 +113,25 @@ pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) ->
 
 async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![Outcome::Unknown; receipts.len()];
-    let of = |status| (0..receipts.len()).filter(move |&i| receipts[i].status == status).collect::<Vec<_>>();
-    let (received, read) = (of(Status::Received), of(Status::Read));
     let keys = |indices: &[usize]| -> (Vec<i64>, Vec<String>) {
         indices.iter().map(|&i| (receipts[i].ms_id, receipts[i].receiver.clone())).unzip()
     };
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let (horizon, _) = store::horizon(&tx).await?;
+    let cold: Vec<&Receipt> = receipts.iter().filter(|r| r.ms_id < horizon).collect();
+    if !cold.is_empty() {
+        keep(&tx, &cold, now).await?;
+        (0..receipts.len())
+            .filter(|&i| receipts[i].ms_id < horizon)
+            .for_each(|i| outcomes[i] = Outcome::Waiting);
+    }
+    let of = |status| {
+        let hot = move |&i: &usize| receipts[i].status == status && receipts[i].ms_id >= horizon;
+        (0..receipts.len()).filter(hot).collect::<Vec<_>>()
+    };
+    let (received, read) = (of(Status::Received), of(Status::Read));
     if !received.is_empty() {
         let (ms_ids, receivers) = keys(&received);
         let statement = tx.prepare_cached(sql!("receipt/receive")).await?;
@@ -116,7 +152,13 @@ async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -
             let moves = row.get::<_, i64>("seq") > row.get::<_, i64>("read_seq");
             outcomes[read[row.get::<_, i64>("ord") as usize - 1]] =
                 if moves { Outcome::Advanced } else { Outcome::Unchanged };
-            points.push((row.get("channel_id"), row.get("user_id"), row.get("seq"), row.get("ms_id")));
+            points.push(Point {
+                channel_id: row.get("channel_id"),
+                user: row.get("user_id"),
+                seq: row.get("seq"),
+                ms_id: row.get("ms_id"),
+                sent_count: None,
+            });
         }
         advance(&tx, points, now).await?;
     }
@@ -124,26 +166,47 @@ async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -
     Ok(outcomes)
 }
 
-/// Moves the caller's read cursor to `seq`; a lower one changes nothing.
-pub async fn read(
-    store: &Store,
-    channel_id: i64,
-    caller: &str,
-    seq: i64,
+/// Keeps receipts of cold messages until the archive has them.
+async fn keep(
+    tx: &deadpool_postgres::Transaction<'_>,
+    receipts: &[&Receipt],
     now: OffsetDateTime,
-) -> Result<Cursor> {
-    retrying(|| read_once(store, channel_id, caller, seq, now)).await
+) -> Result<()> {
+    let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
+    let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
+    let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
+    let statement = tx.prepare_cached(sql!("receipt/keep")).await?;
+    tx.execute(&statement, &[&ms_ids, &receivers, &statuses, &now]).await?;
+    Ok(())
 }
 
-async fn read_once(
+/// Moves the caller's read cursor to `seq`; a lower one changes nothing. Where a cold seq lies, only
+/// the archive knows: without one that answers it is `503`.
+pub async fn read(
     store: &Store,
-    channel_id: i64,
-    caller: &str,
-    seq: i64,
+    archive: Option<&dyn Archive>,
+    to: ReadTo<'_>,
     now: OffsetDateTime,
 ) -> Result<Cursor> {
+    if let Some(cursor) = retrying(|| read_once(store, to, None, now)).await? {
+        return Ok(cursor);
+    }
+    let point = cold_point(store, archive, to).await?;
+    let cursor = retrying(|| read_once(store, to, Some(&point), now)).await?;
+    cursor.ok_or_else(|| Error::internal("a cold message was not enough to read to it"))
+}
+
+/// None where the message is cold and `cold` does not say where it lies.
+async fn read_once(
+    store: &Store,
+    to: ReadTo<'_>,
+    cold: Option<&Point>,
+    now: OffsetDateTime,
+) -> Result<Option<Cursor>> {
+    let ReadTo { channel_id, caller, seq } = to;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
     let statement = tx.prepare_cached(sql!("receipt/read_point")).await?;
     let point = tx.query_opt(&statement, &[&channel_id, &caller, &seq]).await?;
     let point = point.ok_or_else(|| Error::not_found("no such channel"))?;
@@ -151,44 +214,133 @@ async fn read_once(
         return Err(Error::field("/seq", "the channel has no such message yet"));
     }
     if seq > point.get("read_seq") {
-        let ms_id: Option<i64> = point.get("ms_id");
-        let ms_id = ms_id.ok_or_else(|| Error::internal("a message below the channel's last is missing"))?;
-        advance(&tx, vec![(channel_id, caller.to_owned(), seq, ms_id)], now).await?;
+        let hot = point.get::<_, Option<i64>>("ms_id").map(|ms_id| Point {
+            channel_id,
+            user: caller.to_owned(),
+            seq,
+            ms_id,
+            sent_count: None,
+        });
+        match hot.or_else(|| cold.cloned()) {
+            Some(point) => advance(&tx, vec![point], now).await?,
+            None => return Ok(None),
+        }
     }
     let statement = tx.prepare_cached(sql!("receipt/unread")).await?;
     let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such channel"))?;
     tx.commit().await?;
-    Ok(Cursor { read_seq: row.get("read_seq"), unread_count: row.get("unread_count") })
+    Ok(Some(Cursor { read_seq: row.get("read_seq"), unread_count: row.get("unread_count") }))
+}
+
+async fn cold_point(store: &Store, archive: Option<&dyn Archive>, to: ReadTo<'_>) -> Result<Point> {
+    let missing = || Error::internal("a message below the channel's last is missing");
+    let (horizon, _) = store.horizon().await?;
+    if horizon == 0 {
+        return Err(missing());
+    }
+    let archive = archive.ok_or_else(no_archive)?;
+    let span = Span { channel_id: to.channel_id, from_seq: to.seq, to_seq: to.seq };
+    let found = archive.find(&Find { spans: Some(vec![span]), below: horizon, ..Find::newest(1) }).await?;
+    let document = found.into_iter().next().ok_or_else(missing)?;
+    point(archive, &document, to.caller, horizon).await
+}
+
+/// Where the cursor of `reader` is to go if they have read a cold message.
+pub async fn point(archive: &dyn Archive, document: &Document, reader: &str, horizon: i64) -> Result<Point> {
+    let Document { channel_id, seq, ms_id, .. } = *document;
+    let above = Span { channel_id, from_seq: seq + 1, to_seq: i64::MAX };
+    let next_own = Find {
+        spans: Some(vec![above]),
+        sender: Some(reader.to_owned()),
+        below: horizon,
+        order: Order::Oldest,
+        ..Find::newest(1)
+    };
+    let next_own = archive.find(&next_own).await?.into_iter().next();
+    let sent_count = next_own.map(|own| own.sender_count - 1);
+    Ok(Point { channel_id, user: reader.to_owned(), seq, ms_id, sent_count })
+}
+
+/// Moves a cursor as a receipt of a cold message says.
+pub async fn advance_to(store: &Store, point: &Point, at: OffsetDateTime) -> Result<()> {
+    retrying(|| async {
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        tx.batch_execute(SHARE_SEAL).await?;
+        advance(&tx, vec![point.clone()], at).await?;
+        Ok(tx.commit().await?)
+    })
+    .await
 }
 
 /// Moves cursors, each to the furthest of its points.
 async fn advance(
     tx: &deadpool_postgres::Transaction<'_>,
-    points: Vec<(i64, String, i64, i64)>,
+    points: Vec<Point>,
     now: OffsetDateTime,
 ) -> Result<()> {
-    let mut channels = Vec::with_capacity(points.len());
-    let (mut users, mut seqs, mut ms_ids) = (Vec::new(), Vec::new(), Vec::new());
-    for (channel_id, user, seq, ms_id) in points {
-        channels.push(channel_id);
-        users.push(user);
-        seqs.push(seq);
-        ms_ids.push(ms_id);
-    }
+    let channels: Vec<i64> = points.iter().map(|p| p.channel_id).collect();
+    let users: Vec<&str> = points.iter().map(|p| p.user.as_str()).collect();
+    let seqs: Vec<i64> = points.iter().map(|p| p.seq).collect();
+    let ms_ids: Vec<i64> = points.iter().map(|p| p.ms_id).collect();
+    let sent_counts: Vec<Option<i64>> = points.iter().map(|p| p.sent_count).collect();
     let statement = tx.prepare_cached(sql!("receipt/lock_cursors")).await?;
     tx.query(&statement, &[&channels, &users, &seqs]).await?;
     let statement = tx.prepare_cached(sql!("receipt/advance_cursors")).await?;
-    tx.execute(&statement, &[&channels, &users, &seqs, &ms_ids, &now]).await?;
+    tx.execute(&statement, &[&channels, &users, &seqs, &ms_ids, &now, &sent_counts]).await?;
     Ok(())
 }
 
-/// The ledger of one message: counts over all receivers, and one page of them.
-pub async fn of_message(store: &Store, ms_id: i64, page: ReceiptsPage<'_>) -> Result<Receipts> {
+fn no_archive() -> Error {
+    Error::unavailable("the archive is not configured")
+}
+
+/// The ledger of one message, hot or cold: counts over all receivers, and one page of them.
+pub async fn of_message(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    ms_id: i64,
+    page: ReceiptsPage<'_>,
+) -> Result<Receipts> {
+    if let Some(hot) = of_hot_message(store, ms_id, &page).await? {
+        return Ok(hot);
+    }
+    let missing = || Error::not_found("no such message");
+    if !store.has_cold().await? {
+        return Err(missing());
+    }
+    let archive = archive.ok_or_else(no_archive)?;
+    // Whose message it is, then what waits for it, then the document: what stops waiting in between
+    // is in the document by then.
+    let first = archive.find(&Find { limit: 1, ..Find::message(ms_id) }).await?.into_iter().next();
+    let first = first.ok_or_else(missing)?;
+    if !page.sees_all && !sees(store, &first, page.caller).await? {
+        return Err(missing());
+    }
+    let late = overlay(store, &first).await?;
+    let documents = archive.find(&Find::message(ms_id)).await?;
+    let ledger = documents.iter().filter_map(|d| d.ledger.as_ref().map(|l| (d, l)));
+    let mut rows: Vec<ReceiverStatus> = ledger.flat_map(|(d, ledger)| statuses(d, ledger)).collect();
+    for row in &mut rows {
+        match late.get(&row.receiver) {
+            Some(&(status, at)) if status > row.status => {
+                (row.status, row.last_modified_time) = (status, at);
+                (row.verdict, row.verdict_reason) = (None, None);
+            }
+            _ => {}
+        }
+    }
+    page_of(store, &first, rows, &page).await
+}
+
+async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> Result<Option<Receipts>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("receipt/message")).await?;
     let message = client.query_opt(&statement, &[&ms_id, &page.caller, &page.sees_all]).await?;
-    let message = message.ok_or_else(|| Error::not_found("no such message"))?;
+    let Some(message) = message else {
+        return Ok(None);
+    };
     let (channel_id, seq): (i64, i64) = (message.get("channel_id"), message.get("seq"));
     let sender: &str = message.get("sender");
     let statement = client.prepare_cached(sql!("receipt/counts")).await?;
@@ -210,7 +362,7 @@ pub async fn of_message(store: &Store, ms_id: i64, page: ReceiptsPage<'_>) -> Re
             last_modified_time: row.get("last_modified_time"),
         }
     };
-    Ok(Receipts {
+    Ok(Some(Receipts {
         ms_id,
         channel_id,
         seq,
@@ -218,7 +370,73 @@ pub async fn of_message(store: &Store, ms_id: i64, page: ReceiptsPage<'_>) -> Re
         received: counts.get("received"),
         read: counts.get("read"),
         items: rows.into_iter().map(item).collect(),
-    })
+    }))
+}
+
+/// Whether somebody may see a cold message.
+async fn sees(store: &Store, document: &Document, caller: &str) -> Result<bool> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("history/spans")).await?;
+    let spans = client.query(&statement, &[&document.channel_id, &caller]).await?;
+    let holds = |span: &tokio_postgres::Row| {
+        (span.get::<_, i64>("from_seq")..=span.get("to_seq")).contains(&document.seq)
+    };
+    Ok(spans.iter().any(holds))
+}
+
+/// What waits to go into the document of a cold message.
+async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (Status, OffsetDateTime)>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("outbox/overlay")).await?;
+    let Document { ms_id, channel_id, seq, .. } = document;
+    let rows = client.query(&statement, &[ms_id, channel_id, seq]).await?;
+    Ok(rows.iter().map(|r| (r.get("receiver"), (Status::from_code(r.get("status")), r.get("at")))).collect())
+}
+
+/// The receivers of a document with what it says of them, without their names.
+fn statuses(document: &Document, ledger: &Ledger) -> Vec<ReceiverStatus> {
+    let mut rows = Vec::with_capacity(ledger.len());
+    for (name, group) in ledger.groups() {
+        let (status, verdict) = match name {
+            "read" => (Status::Read, None),
+            "received" => (Status::Received, None),
+            "offline" => (Status::Unreceived, Some(Verdict::Offline)),
+            "rejected" => (Status::Unreceived, Some(Verdict::Rejected)),
+            _ => (Status::Unreceived, None),
+        };
+        for (i, (receiver, at)) in group.who.iter().zip(&group.at).enumerate() {
+            rows.push(ReceiverStatus {
+                receiver: receiver.clone(),
+                name: String::new(),
+                status,
+                verdict,
+                verdict_reason: group.why.get(i).cloned().flatten(),
+                last_modified_time: document.server_time + Duration::microseconds(*at),
+            });
+        }
+    }
+    rows
+}
+
+async fn page_of(
+    store: &Store,
+    document: &Document,
+    mut rows: Vec<ReceiverStatus>,
+    page: &ReceiptsPage<'_>,
+) -> Result<Receipts> {
+    let count = |status| rows.iter().filter(|r| r.status == status).count() as i64;
+    let counts = [Status::Unreceived, Status::Received, Status::Read].map(count);
+    rows.retain(|r| r.receiver.as_str() > page.after && page.status.is_none_or(|s| s == r.status));
+    rows.sort_by(|a, b| a.receiver.cmp(&b.receiver));
+    rows.truncate(page.limit as usize);
+    let ids: Vec<&str> = rows.iter().map(|r| r.receiver.as_str()).collect();
+    let mut names = directory::names(store, &ids).await?;
+    for row in &mut rows {
+        row.name = names.remove(&row.receiver).unwrap_or_default();
+    }
+    let Document { ms_id, channel_id, seq, .. } = *document;
+    let [unreceived, received, read] = counts;
+    Ok(Receipts { ms_id, channel_id, seq, unreceived, received, read, items: rows })
 }
 
 /// The background pass: waiting receipts and reads kept as ranges go into the ledger rows.
@@ -226,9 +444,11 @@ pub async fn tick(store: &Store) -> Result<Tick> {
     retrying(|| async {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
-        tx.batch_execute(REPEATABLE).await?;
+        tx.batch_execute(&format!("{REPEATABLE}; {SHARE_SEAL}")).await?;
         let statement = tx.prepare_cached(sql!("receipt/apply_pending")).await?;
         let applied = tx.execute(&statement, &[&PENDING_STEP]).await?;
+        let statement = tx.prepare_cached(sql!("receipt/split_reads")).await?;
+        tx.execute(&statement, &[&READ_SPANS_STEP]).await?;
         let statement = tx.prepare_cached(sql!("receipt/write_reads")).await?;
         let written = tx.query_one(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP]).await?;
         tx.commit().await?;

@@ -4,7 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{
+    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
+    Transaction,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
@@ -43,10 +46,25 @@ const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; 
 /// For work that a crash of the server may take back, because it is simply done again: the log is
 /// written in order, so whatever is acknowledged later carries it along.
 pub const REPEATABLE: &str = "SET LOCAL synchronous_commit = off";
+/// The first statement of whoever writes statuses: until their transaction ends, nothing more is
+/// sealed or becomes cold. The statements after it see what was.
+pub const SHARE_SEAL: &str = "SELECT pg_advisory_xact_lock_shared(im_seal_lock())";
+/// Held alone by whoever seals or switches. They wait little: everybody waits behind them.
+const OWN_SEAL: &str = "SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock(im_seal_lock())";
+/// For taking a day's tables away: it waits for those who read them, and nobody waits for it.
+const DROPPING: &str = "SET lock_timeout = '5s'; SET statement_timeout = '5min'";
 /// Migrations may wait for each other and take their time.
 const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// A server that is gone is noticed after this long, not when TCP gives up.
 const GONE: Duration = Duration::from_secs(10);
+
+/// How a day's table belongs to its parent. Half: a detaching was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attached {
+    Whole,
+    Half,
+    No,
+}
 
 /// The database as the rest of the service sees it. Cheap to clone.
 #[derive(Clone)]
@@ -111,11 +129,36 @@ impl Store {
         Ok(())
     }
 
+    /// Takes a partition away without anybody waiting: detached concurrently, then dropped. What was
+    /// interrupted is taken up where it stands. (DDL has no parameters; the names are the catalogue's.)
+    pub async fn drop_partition(&self, parent: &str, partition: &str, state: Attached) -> Result<()> {
+        // A connection of its own: its settings end with it.
+        let client = Client::take(self.client().await?);
+        client.batch_execute(DROPPING).await?;
+        let detach = |how| format!("ALTER TABLE {parent} DETACH PARTITION {partition} {how}");
+        match state {
+            Attached::Whole => client.batch_execute(&detach("CONCURRENTLY")).await?,
+            Attached::Half => client.batch_execute(&detach("FINALIZE")).await?,
+            Attached::No => {}
+        }
+        Ok(client.batch_execute(&format!("DROP TABLE {partition}")).await?)
+    }
+
     /// Whether a message sent now would find its partitions.
     pub async fn today_has_partitions(&self) -> Result<bool> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/today_has_partitions")).await?;
         Ok(client.query_one(&statement, &[]).await?.get(0))
+    }
+
+    /// Everything below the first id is cold, everything below the second one sealed.
+    pub async fn horizon(&self) -> Result<(i64, i64)> {
+        horizon(&self.client().await?).await
+    }
+
+    /// Whether anything is cold.
+    pub async fn has_cold(&self) -> Result<bool> {
+        Ok(self.horizon().await?.0 > 0)
     }
 
     /// The database's clock, the one messages are stamped by.
@@ -129,6 +172,18 @@ impl Store {
     pub fn pool_status(&self) -> deadpool_postgres::Status {
         self.pool.status()
     }
+}
+
+/// What is cold and what is sealed, as the transaction of `client` sees it.
+pub async fn horizon(client: &impl GenericClient) -> Result<(i64, i64)> {
+    let statement = client.prepare_cached(sql!("store/horizon")).await?;
+    let row = client.query_one(&statement, &[]).await?;
+    Ok((row.get("ms_id"), row.get("sealed_ms_id")))
+}
+
+/// Keeps everybody who writes statuses out until the transaction ends.
+pub async fn own_seal(tx: &Transaction<'_>) -> Result<()> {
+    Ok(tx.batch_execute(OWN_SEAL).await?)
 }
 
 /// Encrypted and verified when the address asks for it, plain otherwise; nothing in between.

@@ -5,7 +5,11 @@
 WITH mine AS MATERIALIZED (
     -- Only what the order needs: the rest of a channel is read for those of the page.
     SELECT m.channel_id, m.read_seq, m.sees_from_seq,
-           (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count) AS unread_count,
+           (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
+           - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
+                  ELSE (SELECT count(*) FROM t_im_recall r
+                        WHERE r.channel_id = m.channel_id AND r.seq > m.read_seq AND r.sender <> m.user_id)
+             END AS unread_count,
            greatest(c.last_server_time, m.joined_at) AS sorted_at
     FROM t_im_channel_user m
     JOIN t_im_channel c ON c.channel_id = m.channel_id
@@ -27,7 +31,9 @@ SELECT page.channel_id, c.channel_type, c.announcement, page.unread_count, page.
        coalesce(c.channel_name, other.name, gathered.names) AS channel_name,
        coalesce(c.picture, other.head_icon) AS picture,
        page.in_page, c.last_seq >= page.sees_from_seq AS last_is_visible,
-       c.last_ms_id, c.last_server_time, c.last_sender, c.last_type, c.last_preview,
+       c.last_ms_id, c.last_server_time, c.last_sender, c.last_type,
+       CASE WHEN c.last_recalled_seq < c.last_seq THEN c.last_preview ELSE '{}' END AS last_preview,
+       c.last_recalled_seq = c.last_seq AS last_is_recalled,
        sender.name AS last_sender_name,
        im_clock() AS now
 FROM page

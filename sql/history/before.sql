@@ -1,17 +1,24 @@
--- A channel's messages that its reader may see, newest first.
+-- A channel's hot messages that its reader may see, newest first, and the horizon they end at. There
+-- is always a row, so that the horizon is that of this very snapshot.
 -- $1 channel id, $2 reader, $3 below this seq, $4 below this ms_id, $5 above this seq, $6 limit
-SELECT DISTINCT ON (page.seq) page.*, u.name AS sender_name
-FROM t_im_channel_user i
-CROSS JOIN LATERAL (
-    SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content
-    FROM t_im_message
-    WHERE channel_id = $1 AND seq < $3 AND ms_id < $4 AND seq > $5
-      AND seq >= i.sees_from_seq AND (i.to_seq IS NULL OR seq <= i.to_seq)
-      AND ms_id > CASE WHEN i.sees_from_seq = i.from_seq THEN i.from_ms_id ELSE 0 END
+SELECT h.ms_id AS horizon, page.*, u.name AS sender_name, r.recalled_by, r.recalled_at
+FROM t_im_horizon h
+LEFT JOIN LATERAL (
+    SELECT DISTINCT ON (seq) visible.*
+    FROM t_im_channel_user i
+    CROSS JOIN LATERAL (
+        SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content
+        FROM t_im_message
+        WHERE channel_id = $1 AND seq < $3 AND ms_id < $4 AND seq > $5 AND ms_id >= h.ms_id
+          AND seq >= i.sees_from_seq AND (i.to_seq IS NULL OR seq <= i.to_seq)
+          AND ms_id > CASE WHEN i.sees_from_seq = i.from_seq THEN i.from_ms_id ELSE 0 END
+        ORDER BY seq DESC
+        LIMIT $6
+    ) AS visible
+    WHERE i.channel_id = $1 AND i.user_id = $2
     ORDER BY seq DESC
     LIMIT $6
-) AS page
-JOIN t_im_user u ON u.user_id = page.sender
-WHERE i.channel_id = $1 AND i.user_id = $2
+) AS page ON true
+LEFT JOIN t_im_user u ON u.user_id = page.sender
+LEFT JOIN t_im_recall r ON r.ms_id = page.ms_id
 ORDER BY page.seq DESC
-LIMIT $6

@@ -32,7 +32,7 @@ decided AS MATERIALIZED (
     FROM judged
 ),
 moment AS MATERIALIZED (
-    SELECT greatest((extract(epoch FROM im_clock()) * 1000)::bigint, (ms_id >> 22) + 1) AS ms
+    SELECT greatest((extract(epoch FROM im_clock()) * 1000)::bigint, (sealed_ms_id >> 22) + 1) AS ms
     FROM t_im_horizon
 ),
 drawn AS MATERIALIZED (

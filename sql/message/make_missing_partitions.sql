@@ -8,7 +8,7 @@ FROM (
           UNION SELECT im_minted_at(last_ms_id) FROM t_im_channel
           WHERE channel_id = ANY ($1::bigint[]) AND last_ms_id > im_first_ms_id(im_clock())) AS moments,
          generate_series(0, 1) AS ahead
-    UNION SELECT (im_minted_at(ms_id) AT TIME ZONE 'UTC')::date FROM t_im_horizon WHERE ms_id > im_first_ms_id(im_clock())
+    UNION SELECT (im_minted_at(sealed_ms_id) AT TIME ZONE 'UTC')::date FROM t_im_horizon WHERE sealed_ms_id > im_first_ms_id(im_clock())
 ) AS days
 GROUP BY day
 ORDER BY day

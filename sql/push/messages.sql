@@ -1,7 +1,8 @@
 -- The messages of a batch, each channel's in order.
 -- $1 batch id
 SELECT DISTINCT ON (m.channel_id, m.seq)
-       m.ms_id, m.channel_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type, m.content
+       m.ms_id, m.channel_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
+       CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled
 FROM t_im_push_queue q
 CROSS JOIN LATERAL (
     SELECT * FROM t_im_message
@@ -10,5 +11,6 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS m
 JOIN t_im_channel c ON c.channel_id = q.channel_id
+LEFT JOIN t_im_recall r ON r.ms_id = m.ms_id
 WHERE q.batch_id = $1
 ORDER BY m.channel_id, m.seq

@@ -1,8 +1,10 @@
--- Dead letters go back into the queue, out of turn.
+-- Dead letters go back into the queue, out of turn; those of sealed messages stay, until they are
+-- pruned. The caller shares the seal lock.
 -- $1 callback id, $2 dead letter ids, or null for all, $3 now
 WITH raised AS (
     DELETE FROM t_im_push_dead
     WHERE callback_id = $1 AND ($2::bigint[] IS NULL OR dead_id = ANY ($2::bigint[]))
+      AND from_ms_id >= (SELECT sealed_ms_id FROM t_im_horizon)
     RETURNING *
 )
 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,

@@ -1,10 +1,12 @@
 -- Moves read cursors forward and keeps each read as a range with its time, until the
--- background pass has written it into the ledger.
+-- background pass has written it into the ledger, or the archive has taken it in.
 -- $1 channel ids, $2 user ids, $3 seqs, $4 their ms_ids, $5 now
+-- $6 how many own messages lie at or below each, if the next own one is cold; else null
 WITH target AS MATERIALIZED (
     SELECT DISTINCT ON (m.channel_id, m.user_id, m.from_seq)
-           m.channel_id, m.user_id, m.from_seq, m.read_seq, m.read_ms_id, given.seq, given.ms_id
-    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS given (channel_id, user_id, seq, ms_id)
+           m.channel_id, m.user_id, m.from_seq, m.read_seq, m.read_ms_id, given.seq, given.ms_id, given.sent_count
+    FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $6::bigint[])
+         AS given (channel_id, user_id, seq, ms_id, sent_count)
     JOIN t_im_channel_user m
       ON m.channel_id = given.channel_id AND m.user_id = given.user_id
      AND m.from_seq <= given.seq AND (m.to_seq IS NULL OR m.to_seq >= given.seq)
@@ -14,8 +16,9 @@ WITH target AS MATERIALIZED (
 counted AS (
     -- How many of the reader's own messages lie at or below the cursor: all of them, or one
     -- less than the running count of the first one above it.
-    SELECT target.*,
-           CASE WHEN s.user_id IS NULL THEN 0
+    SELECT target.channel_id, target.user_id, target.from_seq, target.seq, target.ms_id,
+           CASE WHEN target.sent_count IS NOT NULL THEN target.sent_count
+                WHEN s.user_id IS NULL THEN 0
                 WHEN s.last_sent_seq <= target.seq THEN s.sent_count
                 ELSE (SELECT own.sender_count - 1 FROM t_im_message own
                       WHERE own.channel_id = target.channel_id AND own.seq > target.seq

@@ -1,4 +1,5 @@
--- Receipts that came before their ledger rows, for rows that are there now.
+-- Receipts that came before their ledger rows, for rows that are there now. Those of sealed
+-- messages wait for the archive. The caller shares the seal lock.
 -- $1 most receipts
 WITH due AS MATERIALIZED (
     SELECT p.ms_id, p.receiver, p.received_at
@@ -6,6 +7,7 @@ WITH due AS MATERIALIZED (
     -- OFFSET 0: each waiting receipt looks for its row, not every row for a receipt.
     CROSS JOIN LATERAL (
         SELECT FROM t_im_message_push WHERE ms_id = p.ms_id AND receiver = p.receiver OFFSET 0) AS written
+    WHERE p.ms_id >= (SELECT sealed_ms_id FROM t_im_horizon)
     ORDER BY p.ms_id, p.receiver
     LIMIT $1::integer
     FOR UPDATE OF p SKIP LOCKED

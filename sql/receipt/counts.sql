@@ -6,7 +6,7 @@ SELECT count(*) FILTER (WHERE status = 0) AS unreceived,
        count(*) FILTER (WHERE status = 2) AS read
 FROM (
     SELECT CASE WHEN m.read_seq >= $3 THEN 2
-                ELSE greatest(l.status, CASE WHEN p.ms_id IS NOT NULL THEN 1 ELSE 0 END) END AS status
+                ELSE greatest(l.status, coalesce(p.status, 0)) END AS status
     FROM t_im_channel_user m
     LEFT JOIN t_im_message_push l ON l.ms_id = $1 AND l.receiver = m.user_id
     LEFT JOIN t_im_receipt_pending p ON p.ms_id = $1 AND p.receiver = m.user_id

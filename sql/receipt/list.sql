@@ -4,7 +4,7 @@ SELECT receiver, name, status, verdict, verdict_reason, last_modified_time
 FROM (
     SELECT m.user_id AS receiver, u.name, l.verdict, l.verdict_reason,
            (CASE WHEN m.read_seq >= $3 THEN 2
-                 ELSE greatest(l.status, CASE WHEN p.ms_id IS NOT NULL THEN 1 ELSE 0 END) END)::smallint AS status,
+                 ELSE greatest(l.status, coalesce(p.status, 0)) END)::smallint AS status,
            coalesce(CASE WHEN l.status IS DISTINCT FROM 2::smallint AND m.read_seq >= $3 THEN r.read_at END,
                     p.received_at, l.last_modified_time,
                     im_minted_at($1)) AS last_modified_time

@@ -1,8 +1,8 @@
--- A message whose receipts somebody asks for, if they may: a member who can see it, or by role.
+-- A hot message whose receipts somebody asks for, if they may: a member who can see it, or by role.
 -- $1 ms_id, $2 caller, $3 whether the caller's role shows them every message
 SELECT m.ms_id, m.channel_id, m.seq, m.sender, m.server_time
 FROM t_im_message m
-WHERE m.ms_id = $1
+WHERE m.ms_id = $1 AND m.ms_id >= (SELECT ms_id FROM t_im_horizon)
   AND ($3 OR EXISTS (
       SELECT FROM t_im_channel_user u
       WHERE u.channel_id = m.channel_id AND u.user_id = $2 AND u.to_seq IS NULL)

@@ -1,10 +1,12 @@
--- Where a person's own read cursor is to go: the ms_id of a seq, and where it stands now.
+-- Where a person's own read cursor is to go: the ms_id of a seq, unless it is cold, and where it
+-- stands now.
 -- $1 channel id, $2 user id, $3 seq
 SELECT c.last_seq, m.read_seq,
        CASE WHEN $3 = c.last_seq THEN c.last_ms_id
             WHEN $3 > m.read_seq AND $3 < c.last_seq THEN (
                 SELECT ms_id FROM t_im_message
-                WHERE channel_id = $1 AND seq = $3 AND ms_id > m.read_ms_id AND ms_id < c.last_ms_id)
+                WHERE channel_id = $1 AND seq = $3 AND ms_id > m.read_ms_id AND ms_id < c.last_ms_id
+                  AND ms_id >= (SELECT ms_id FROM t_im_horizon))
        END AS ms_id
 FROM t_im_channel_user m
 JOIN t_im_channel c USING (channel_id)

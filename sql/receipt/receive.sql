@@ -1,4 +1,5 @@
--- `received` receipts in bulk. A valid one whose ledger row is not written yet waits.
+-- `received` receipts of hot messages in bulk. A valid one whose ledger row is not written yet, or
+-- not written any more because it is sealed, waits. The caller shares the seal lock.
 -- $1 ms_ids, $2 receivers: one element a receipt, in order; $3 now
 -- outcome: advanced, unchanged, waiting, unknown
 WITH given AS MATERIALIZED (
@@ -18,6 +19,7 @@ locked AS MATERIALIZED (
     SELECT l.ms_id, l.receiver, l.status
     FROM (SELECT DISTINCT ms_id, receiver FROM valid ORDER BY ms_id, receiver) AS v
     JOIN t_im_message_push l ON l.ms_id = v.ms_id AND l.receiver = v.receiver
+    WHERE l.ms_id >= (SELECT sealed_ms_id FROM t_im_horizon)
     ORDER BY l.ms_id, l.receiver
     FOR UPDATE OF l
 ),

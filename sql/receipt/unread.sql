@@ -1,8 +1,12 @@
 -- Where a member's read cursor stands and how much is unread: what came after it, less what
--- they sent themselves.
+-- they sent themselves and what others took back.
 -- $1 channel id, $2 user id
 SELECT m.read_seq,
-       (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count) AS unread_count
+       (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
+       - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
+              ELSE (SELECT count(*) FROM t_im_recall r
+                    WHERE r.channel_id = m.channel_id AND r.seq > m.read_seq AND r.sender <> m.user_id)
+         END AS unread_count
 FROM t_im_channel_user m
 JOIN t_im_channel c USING (channel_id)
 LEFT JOIN t_im_channel_sender s ON s.channel_id = m.channel_id AND s.user_id = m.user_id

@@ -1,10 +1,12 @@
 -- The background pass: reads kept as ranges become ledger statuses, some messages of each
--- range at a time, once every ledger row of the range is written.
+-- range at a time, once every ledger row of the range is written. Sealed ranges wait for the
+-- archive. The caller shares the seal lock.
 -- $1 most ranges, $2 most messages of one range
 WITH span AS MATERIALIZED (
     SELECT r.channel_id, r.user_id, r.from_seq, r.to_seq, r.from_ms_id, r.to_ms_id, r.read_at
     FROM t_im_read r
     WHERE NOT EXISTS (SELECT FROM t_im_fanout f WHERE f.channel_id = r.channel_id AND f.seq <= r.to_seq)
+      AND r.from_ms_id >= (SELECT sealed_ms_id - 1 FROM t_im_horizon)
     ORDER BY r.channel_id, r.user_id, r.to_seq
     LIMIT $1::integer
     FOR UPDATE OF r SKIP LOCKED

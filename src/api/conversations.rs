@@ -41,6 +41,7 @@ struct LastMessageView {
     #[serde(rename = "type")]
     ms_type: String,
     preview: Value,
+    recalled: bool,
     #[serde(with = "rfc3339")]
     server_time: OffsetDateTime,
 }
@@ -84,6 +85,7 @@ impl From<LastMessage> for LastMessageView {
             sender_name: m.sender_name,
             ms_type: m.ms_type,
             preview: m.preview,
+            recalled: m.recalled,
             server_time: m.server_time,
         }
     }

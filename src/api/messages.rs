@@ -7,16 +7,19 @@ use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
 use super::wire::{
-    AtMost, Id, Json, LIMIT_MAX, Page, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
+    AtMost, Id, Json, LIMIT_MAX, MaybeJson, Page, PathId, Query, check_limit, check_reason, read_cursor,
+    rfc3339, write_cursor,
 };
 use super::{Api, Person, Proven, problem::problem};
+use crate::archive::Recalled;
 use crate::error::{Error, Result};
-use crate::history::{self, Message, Place};
+use crate::history::{Message, Place, Reading};
 use crate::identity::Role;
 use crate::message::{Content, Outgoing, Sent, check_client_id};
+use crate::recall::{self, Recall};
 
 /// Most sends of one bulk call.
 const BULK_MAX: usize = 1_000;
@@ -25,7 +28,10 @@ const LIMIT_DEFAULT: i64 = 50;
 const SEQ_MAX: i64 = (1 << 53) - 1;
 
 pub fn routes() -> Router<Api> {
-    Router::new().route("/messages", post(send_many)).route("/channels/{id}/messages", get(list).post(send))
+    Router::new()
+        .route("/messages", post(send_many))
+        .route("/channels/{id}/messages", get(list).post(send))
+        .route("/messages/{id}/recall", post(recall))
 }
 
 #[derive(Deserialize)]
@@ -76,7 +82,7 @@ struct Results {
 }
 
 #[derive(Serialize)]
-struct MessageView {
+pub struct MessageView {
     ms_id: Id,
     channel_id: Id,
     seq: i64,
@@ -87,6 +93,28 @@ struct MessageView {
     #[serde(rename = "type")]
     ms_type: String,
     content: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recalled: Option<RecalledView>,
+}
+
+/// Who took a message back, and when.
+#[derive(Serialize)]
+struct RecalledView {
+    by: String,
+    #[serde(with = "rfc3339")]
+    at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct RecalledMessage {
+    ms_id: Id,
+    recalled: RecalledView,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecallBody {
+    reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +151,14 @@ impl From<Message> for MessageView {
             sender_name: m.sender_name,
             ms_type: m.ms_type,
             content: m.content,
+            recalled: m.recalled.map(Into::into),
         }
+    }
+}
+
+impl From<Recalled> for RecalledView {
+    fn from(recalled: Recalled) -> Self {
+        Self { by: recalled.by, at: recalled.at }
     }
 }
 
@@ -194,22 +229,43 @@ async fn list(
     Query(query): Query<HistoryQuery>,
 ) -> Result<Reply<Page<MessageView>>> {
     let (way, limit) = way(&query)?;
-    let reader = &caller.user_id;
-    let (messages, next): (_, fn(&Message, i64) -> Cursor) = match way {
-        Cursor::Before { seq, ms_id, after_seq } => (
-            history::before(&api.store, channel_id, reader, (Place { seq, ms_id }, after_seq), limit).await?,
-            |m, after_seq| Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq },
-        ),
-        Cursor::After { seq, ms_id } => {
-            (history::after(&api.store, channel_id, reader, Place { seq, ms_id }, limit).await?, |m, _| {
+    let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader: &caller.user_id };
+    let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) =
+        match way {
+            Cursor::Before { seq, ms_id, after_seq } => {
+                (reading.before(Place { seq, ms_id }, after_seq, limit).await?, |m, after_seq| {
+                    Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq }
+                })
+            }
+            Cursor::After { seq, ms_id } => (reading.after(Place { seq, ms_id }, limit).await?, |m, _| {
                 Cursor::After { seq: m.seq, ms_id: m.ms_id }
-            })
-        }
-    };
+            }),
+        };
     let after_seq = if let Cursor::Before { after_seq, .. } = way { after_seq } else { 0 };
-    let full = messages.len() as i64 >= limit && query.newest.is_none();
-    let next_cursor = messages.last().filter(|_| full).map(|last| write_cursor(&next(last, after_seq)));
+    // With newest there is nothing to go on to, unless the archive did not answer.
+    let goes_on = full && (query.newest.is_none() || (messages.len() as i64) < limit);
+    let next_cursor = messages.last().filter(|_| goes_on).map(|last| write_cursor(&next(last, after_seq)));
     Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+async fn recall(
+    State(api): State<Api>,
+    caller: Proven,
+    PathId(ms_id): PathId,
+    MaybeJson(body): MaybeJson<RecallBody>,
+) -> Result<Reply<RecalledMessage>> {
+    let any = caller.must_be(Role::Admin).is_ok();
+    if !any {
+        caller.must_be(Role::User)?;
+        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
+    }
+    let reason = check_reason(body.reason.as_deref()).map_err(|e| Error::field("/reason", e.detail))?;
+    let within = api.config.recall_within.try_into().unwrap_or(Duration::MAX);
+    // The clock that stamped the message.
+    let now = api.store.now().await?;
+    let recall = Recall { ms_id, by: &caller.0.user_id, any, reason, now, within };
+    let recalled = recall::recall(&api.store, api.archive(), recall).await?;
+    Ok(Reply(RecalledMessage { ms_id: Id(ms_id), recalled: recalled.into() }))
 }
 
 fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {

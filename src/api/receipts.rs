@@ -4,18 +4,20 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use time::OffsetDateTime;
 
 use super::wire::{
-    AtMost, Id, Json, LIMIT_MAX, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
+    AtMost, Id, Json, LIMIT_MAX, PathId, Query, check_limit, check_reason, read_cursor, rfc3339, write_cursor,
 };
 use super::{Api, Now, Person, Proven};
+use crate::audit::{self, Action, Entry};
 use crate::delivery::Status;
 use crate::directory::check_user_id;
 use crate::error::{Error, Result};
 use crate::identity::Role;
 use crate::message::whole;
-use crate::receipt::{self, Receipt, ReceiptsPage, ReceiverStatus};
+use crate::receipt::{self, ReadTo, Receipt, ReceiptsPage, ReceiverStatus};
 
 /// Most receipts of one call.
 const RECEIPTS_MAX: usize = 10_000;
@@ -48,7 +50,7 @@ struct OutcomeView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReadTo {
+struct NewCursor {
     #[serde(deserialize_with = "whole")]
     seq: u64,
 }
@@ -63,6 +65,7 @@ struct CursorView {
 #[serde(deny_unknown_fields)]
 struct ReceiptsQuery {
     status: Option<String>,
+    reason: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,
 }
@@ -141,10 +144,11 @@ async fn read(
     Person(caller): Person,
     Now(now): Now,
     PathId(channel_id): PathId,
-    Json(to): Json<ReadTo>,
+    Json(to): Json<NewCursor>,
 ) -> Result<Reply<CursorView>> {
     let seq = i64::try_from(to.seq).unwrap_or(i64::MAX);
-    let cursor = receipt::read(&api.store, channel_id, &caller.user_id, seq, now).await?;
+    let to = ReadTo { channel_id, caller: &caller.user_id, seq };
+    let cursor = receipt::read(&api.store, api.archive(), to, now).await?;
     api.receipts.notify_one();
     Ok(Reply(CursorView { read_seq: cursor.read_seq, unread_count: cursor.unread_count }))
 }
@@ -152,6 +156,7 @@ async fn read(
 async fn of_message(
     State(api): State<Api>,
     caller: Proven,
+    Now(now): Now,
     PathId(ms_id): PathId,
     Query(query): Query<ReceiptsQuery>,
 ) -> Result<Reply<ReceiptsView>> {
@@ -167,10 +172,22 @@ async fn of_message(
                 .ok_or_else(|| Error::parameter("status", "must be unreceived, received or read"))?,
         ),
     };
+    let reason = check_reason(query.reason.as_deref())?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let page = ReceiptsPage { caller: &caller.0.user_id, sees_all, status, after: &after, limit };
-    let receipts = receipt::of_message(&api.store, ms_id, page).await?;
+    let receipts = receipt::of_message(&api.store, api.archive(), ms_id, page).await?;
+    if sees_all {
+        let entry = Entry {
+            at: now,
+            actor: &caller.0.user_id,
+            action: Action::Receipts,
+            reason,
+            filter: json!({"ms_id": ms_id.to_string(), "status": query.status}),
+            results: Some(receipts.items.len() as i64),
+        };
+        audit::append(&api.store, entry).await?;
+    }
     let full = receipts.items.len() as i64 >= limit;
     Ok(Reply(ReceiptsView {
         ms_id: Id(receipts.ms_id),

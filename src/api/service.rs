@@ -13,6 +13,8 @@ use serde_json::Value;
 
 use super::Api;
 use crate::callback::Callback;
+use crate::error::Result;
+use crate::index;
 
 /// The page loads nothing from anywhere else, and nothing else may frame it.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -44,6 +46,9 @@ struct Readiness {
     database: &'static str,
     partitions: &'static str,
     callback: &'static str,
+    archive: &'static str,
+    /// Seconds since the oldest message was sent that the archive does not have yet.
+    index_lag_seconds: Option<f64>,
 }
 
 /// Alive: the process answers.
@@ -51,23 +56,37 @@ async fn healthz() -> Reply<Health> {
     Reply(Health { status: "alive" })
 }
 
-/// Ready: sends would be stored. A callback that is away does not make us unready, because
-/// it stops nobody from sending.
+/// Ready: sends would be stored. A callback or an archive that is away does not make us unready,
+/// because it stops nobody from sending.
 async fn readyz(State(api): State<Api>) -> Response {
     let (database, partitions) = match api.store.today_has_partitions().await {
         Ok(true) => ("ok", "ok"),
         Ok(false) => ("ok", "missing"),
         Err(_) => ("away", "unknown"),
     };
+    let (archive, index_lag_seconds) = archive_state(&api).await.unwrap_or(("unknown", None));
     let ready = partitions == "ok";
     let readiness = Readiness {
         status: if ready { "ready" } else { "unready" },
         database,
         partitions,
         callback: api.callback.as_deref().map_or("none", Callback::state),
+        archive,
+        index_lag_seconds,
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Reply(readiness)).into_response()
+}
+
+async fn archive_state(api: &Api) -> Result<(&'static str, Option<f64>)> {
+    let (Some(index), Some(archiver)) = (&api.index, &api.archiver) else {
+        return Ok(("none", None));
+    };
+    let now = api.store.now().await?;
+    let backlog = index::backlog(&api.store).await?;
+    let lag = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+    let state = if index.is_away() { "away" } else { archiver.state(now).await?.as_str() };
+    Ok((state, Some(lag)))
 }
 
 async fn contract() -> Reply<&'static Value> {

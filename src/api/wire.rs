@@ -23,6 +23,9 @@ const LIMIT_DEFAULT: i64 = 50;
 /// Most entries of a page.
 pub const LIMIT_MAX: i64 = 200;
 
+/// Most characters of a reason.
+const REASON_MAX_CHARS: usize = 500;
+
 /// A 64-bit id, in JSON a decimal string (JavaScript loses 64-bit integers).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(pub i64);
@@ -95,6 +98,24 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     async fn from_request(request: Request, api: &Api) -> std::result::Result<Self, Response> {
         let parsed = parse(request, api.config.request_body_max_bytes).await;
         parsed.map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+/// A JSON body that may be left out, together with its content type.
+pub struct MaybeJson<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<Api> for MaybeJson<T> {
+    type Rejection = Response;
+    async fn from_request(request: Request, api: &Api) -> std::result::Result<Self, Response> {
+        if !request.headers().contains_key(CONTENT_TYPE) {
+            let body = read_body(request.into_body(), api.config.request_body_max_bytes).await;
+            return match body {
+                Ok(bytes) if bytes.is_empty() => Ok(Self(T::default())),
+                Ok(_) => Err(Error::new(Kind::UnsupportedMediaType, "").into_response()),
+                Err(e) => Err(e.into_response()),
+            };
+        }
+        Json::from_request(request, api).await.map(|Json(value)| Self(value))
     }
 }
 
@@ -204,6 +225,19 @@ pub fn check_limit(limit: Option<i64>, default: i64, most: i64) -> Result<i64> {
     } else {
         Err(Error::parameter("limit", format!("must be 1 to {most}")))
     }
+}
+
+/// Why somebody looks at or changes what is not theirs, where they may say so.
+pub fn check_reason(reason: Option<&str>) -> Result<Option<&str>> {
+    let clean = |text: &str| {
+        let chars = text.chars().count();
+        chars <= REASON_MAX_CHARS && !text.trim().is_empty() && !text.chars().any(char::is_control)
+    };
+    if !reason.is_none_or(clean) {
+        let detail = format!("must say why, in one line of 1 to {REASON_MAX_CHARS} characters");
+        return Err(Error::parameter("reason", detail));
+    }
+    Ok(reason.map(str::trim))
 }
 
 /// One page of a listing.

@@ -44,19 +44,21 @@ pub struct Lanes {
     pub store: Store,
     pub fanout: Arc<Notify>,
     pub push: Arc<Notify>,
+    pub index: Arc<Notify>,
 }
 
 impl Sender {
     /// Opens the lanes, each a task for `spawn`. It runs until every `Sender` is gone and its queue
     /// is empty.
     pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
-        let Lanes { store, fanout, push } = lanes;
+        let Lanes { store, fanout, push, index } = lanes;
         let open_lane = |_| {
             let (entry, queue) = mpsc::channel(config.send_queue);
             let lane = Lane {
                 store: store.clone(),
                 fanout: fanout.clone(),
                 push: push.clone(),
+                index: index.clone(),
                 batch: config.send_batch,
                 queue: config.send_queue,
                 inline_members: i32::try_from(config.inline_members).unwrap_or(i32::MAX),
@@ -64,6 +66,7 @@ impl Sender {
                 batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
                 batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
                 callback: (!config.callback_url.is_empty()).then_some("gateway"),
+                indexed: !config.archive_url.is_empty(),
                 patience: config.request_timeout,
             };
             spawn(Box::pin(lane.run(queue)));
@@ -105,6 +108,7 @@ struct Lane {
     store: Store,
     fanout: Arc<Notify>,
     push: Arc<Notify>,
+    index: Arc<Notify>,
     batch: usize,
     queue: usize,
     inline_members: i32,
@@ -112,6 +116,7 @@ struct Lane {
     batch_pairs: i32,
     batch_bytes: i32,
     callback: Option<&'static str>,
+    indexed: bool,
     patience: Duration,
 }
 
@@ -270,6 +275,9 @@ impl Lane {
                 if wakes.queued && self.callback.is_some() {
                     self.push.notify_one();
                 }
+                if wakes.deferred || wakes.queued {
+                    self.index.notify_one();
+                }
                 let forgotten = || Outcome::Done(Err(Error::internal("a send was forgotten")));
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
             }
@@ -383,7 +391,7 @@ impl Lane {
         let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
         let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
         let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
-        let parameters: [&(dyn ToSql + Sync); 11] = [
+        let parameters: [&(dyn ToSql + Sync); 12] = [
             &ms_ids,
             &channels,
             &senders,
@@ -395,6 +403,7 @@ impl Lane {
             &self.batch_pairs,
             &self.callback,
             &self.batch_bytes,
+            &self.indexed,
         ];
         let rows = client.query(statement, &parameters).await?;
         let index_of: HashMap<i64, usize> = admitted.iter().map(|&(index, ms_id)| (ms_id, index)).collect();

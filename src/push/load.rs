@@ -31,6 +31,9 @@ struct Pushed<'a> {
     #[serde(rename = "type")]
     ms_type: &'a str,
     content: Value,
+    /// Present on what was taken back before it was pushed: its content is empty.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recalled: bool,
 }
 
 /// Receivers who get the same messages share an entry.
@@ -89,6 +92,7 @@ fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {
         server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
         ms_type: row.get("ms_type"),
         content: row.get("content"),
+        recalled: row.get("recalled"),
     })
 }
 

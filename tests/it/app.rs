@@ -6,6 +6,7 @@ use im_push_gateway::app::App;
 use im_push_gateway::config::Config;
 use im_push_gateway::store::Store;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_postgres::types::ToSql;
@@ -24,6 +25,10 @@ const LEFT_OVER: &str = "SELECT (SELECT count(*) FROM t_im_fanout) + (SELECT cou
      + (SELECT count(*) FROM t_im_push_batch) + (SELECT count(*) FROM t_im_receipt_pending) \
      + (SELECT count(*) FROM t_im_read)";
 
+/// Whatever a search may not find yet.
+const UNINDEXED: &str = "SELECT (SELECT count(*) FROM t_im_index_queue) \
+     + (SELECT count(*) FROM t_im_archive WHERE walk_ms_id IS NOT NULL)";
+
 /// A running service and what a test needs of it.
 pub struct TestApp {
     pub gateway: Gateway,
@@ -31,6 +36,8 @@ pub struct TestApp {
     pub database: String,
     pub base: String,
     overrides: String,
+    /// What an embedded archive keeps.
+    folder: Option<TempDir>,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
 }
@@ -43,6 +50,7 @@ pub fn config(database: &str, overrides: &str) -> Config {
         ("database_pool_size", "8".into()),
         ("trusted_peers", "[\"127.0.0.1\"]".into()),
         ("poll_ms", "50".into()),
+        ("lease_ms", "1000".into()),
         ("callback_retry_base_ms", "20".into()),
         ("callback_retry_max_ms", "200".into()),
         ("callback_breaker_probe_ms", "100".into()),
@@ -76,6 +84,15 @@ impl TestApp {
         Self::start_on(database().await, overrides).await
     }
 
+    /// With an embedded archive in a folder of its own.
+    pub async fn with_archive(overrides: &str) -> Self {
+        let folder = TempDir::new().expect("a folder");
+        let archive = format!("archive_url = \"embedded:{}\"\n", folder.path().display());
+        let mut app = Self::start_with(&format!("{archive}{overrides}")).await;
+        app.folder = Some(folder);
+        app
+    }
+
     /// On a database that another replica may serve too.
     pub async fn start_on(database: String, overrides: &str) -> Self {
         let gateway = Gateway::start();
@@ -88,6 +105,7 @@ impl TestApp {
             database,
             base: String::new(),
             overrides,
+            folder: None,
             stop: CancellationToken::new(),
             running: None,
         };
@@ -108,11 +126,56 @@ impl TestApp {
         }));
     }
 
+    /// Changes a setting (its value as TOML) for the next start.
+    pub fn set(&mut self, key: &str, value: &str) {
+        let names = |line: &&str| line.split('=').next().is_some_and(|k| k.trim() == key);
+        let others: Vec<&str> = self.overrides.lines().filter(|line| !names(line)).collect();
+        self.overrides = format!("{}\n{key} = {value}\n", others.join("\n"));
+    }
+
+    /// Waits until a search finds everything that was sent.
+    pub async fn indexed(&self) {
+        self.until(UNINDEXED, 0).await;
+    }
+
     /// Stops the service as SIGTERM does.
     pub async fn halt(&mut self) {
         self.stop.cancel();
         if let Some(running) = self.running.take() {
             running.await.expect("the service ends in order");
+        }
+    }
+
+    /// Stops, moves the clock that messages are stamped by, and runs again.
+    pub async fn clock(&mut self, offset: &str) {
+        self.halt().await;
+        let alter = format!("ALTER DATABASE {} SET impg.clock_offset = '{offset}'", self.database);
+        self.sql().await.batch_execute(&alter).await.expect("the clock moves");
+        // Connections that were open before have the old clock.
+        self.store = Store::new(&config(&self.database, "")).expect("a store");
+        self.run().await;
+    }
+
+    /// Every item of a listing, page by page.
+    pub async fn all(&self, client: &Client, path: &str) -> Vec<Value> {
+        let glue = if path.contains('?') { '&' } else { '?' };
+        let (mut items, mut at) = (Vec::new(), path.to_owned());
+        loop {
+            let page = client.get(&at).await.expect(200);
+            items.extend(page["items"].as_array().expect("items").iter().cloned());
+            let Some(cursor) = page["next_cursor"].as_str() else {
+                return items;
+            };
+            let kept: Vec<&str> = path
+                .split(['?', '&'])
+                .filter(|p| p.starts_with("limit=") || p.starts_with("reason="))
+                .collect();
+            let base = path.split('?').next().expect("a path");
+            at = match path.contains("/messages?q") || path.contains("/search/") || path.contains("/support/")
+            {
+                true => format!("{path}{glue}cursor={cursor}"),
+                false => format!("{base}?cursor={cursor}&{}", kept.join("&")),
+            };
         }
     }
 

@@ -139,7 +139,11 @@ async fn time_going_back_takes_neither_order_nor_ids_back() {
     }
     // Ids never go below the horizon either, also in a channel without a word.
     let horizon: i64 = sent[3]["ms_id"].as_str().unwrap().parse::<i64>().unwrap() + (1 << 32);
-    app.sql().await.execute("UPDATE t_im_horizon SET ms_id = $1", &[&horizon]).await.unwrap();
+    app.sql()
+        .await
+        .execute("UPDATE t_im_horizon SET sealed_ms_id = $1, ms_id = $1", &[&horizon])
+        .await
+        .unwrap();
     sent.push(app.say("a", &channel, "above the horizon").await);
     let ids: Vec<i64> = sent.iter().map(|s| s["ms_id"].as_str().unwrap().parse().unwrap()).collect();
     let seqs: Vec<i64> = sent.iter().map(|s| s["seq"].as_i64().unwrap()).collect();
@@ -359,8 +363,12 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
     app.sql().await.batch_execute(old).await.unwrap();
     app.sql().await.batch_execute(week).await.unwrap();
     let config = crate::app::config(&app.database, "");
-    let maintenance =
-        im_push_gateway::maintenance::Maintenance { store: app.store.clone(), config, callback: None };
+    let maintenance = im_push_gateway::maintenance::Maintenance {
+        store: app.store.clone(),
+        config,
+        callback: None,
+        archiver: None,
+    };
     while maintenance.tick().await.unwrap() == im_push_gateway::schedule::Tick::More {}
     assert_eq!(app.count("SELECT count(*) FROM t_im_client_id", &[]).await, 2);
 }

@@ -130,6 +130,11 @@ async fn settings_that_cannot_work_are_refused_by_name() {
         ("database_url = \"x\"\npoll_ms = 0", "poll_ms"),
         ("database_url = \"x\"\ncallback_keep_days = 5000000", "callback_keep_days"),
         ("database_url = \"x\"\ninline_members = 20000", "inline_members"),
+        ("database_url = \"x\"\narchive_url = \"elasticsearch:9200\"", "archive_url"),
+        ("database_url = \"x\"\narchive_url = \"embedded:\"", "archive_url"),
+        ("database_url = \"x\"\narchive_url = \"http://user:password@x\"", "archive_url"),
+        ("database_url = \"x\"\narchive_index = \"Messages\"", "archive_index"),
+        ("database_url = \"x\"\narchive_api_key = \"k\"\narchive_user = \"u\"", "archive_api_key"),
     ] {
         let refused = Config::from_toml(broken).expect_err(broken);
         assert!(refused.to_string().contains(named), "{refused}");

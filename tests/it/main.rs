@@ -4,6 +4,7 @@
 mod support;
 
 mod app;
+mod archive;
 mod channels;
 mod contract;
 mod directory;
@@ -12,9 +13,13 @@ mod identity;
 mod large;
 mod life;
 mod messages;
+mod moving;
 mod properties;
 mod push;
+mod queries;
 mod reading;
+mod recalls;
 mod receipts;
+mod search;
 mod tidy;
 mod torture;

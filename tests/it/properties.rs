@@ -11,10 +11,10 @@ use im_push_gateway::conversation;
 use im_push_gateway::delivery::Status;
 use im_push_gateway::error::{Kind, Result};
 use im_push_gateway::fanout::Fanout;
-use im_push_gateway::history::{self, Message, Place};
+use im_push_gateway::history::{Message, Place, Reading};
 use im_push_gateway::message::{Content, Lanes, Outgoing, Sender, Sent};
 use im_push_gateway::push::Push;
-use im_push_gateway::receipt::{self, Outcome, Receipt, ReceiptsPage};
+use im_push_gateway::receipt::{self, Outcome, ReadTo, Receipt, ReceiptsPage};
 use im_push_gateway::schedule::Tick;
 use im_push_gateway::store::Store;
 use proptest::prelude::*;
@@ -163,7 +163,9 @@ async fn happen(stage: &Stage, channel: i64, model: &mut Model, event: &Event) -
         }
         Event::Read(who, back) => {
             let seq = (model.last() - back).max(0);
-            let read = receipt::read(store, channel, &name(who), seq, now()).await;
+            let read =
+                receipt::read(store, None, ReadTo { channel_id: channel, caller: &name(who), seq }, now())
+                    .await;
             prop_assert_eq!(read.is_ok(), model.is_member(who));
             if let Ok(cursor) = read {
                 model.read(who, seq);
@@ -301,7 +303,9 @@ async fn take(
         }
         Step::Read(who, back) => {
             let seq = (sent.len() as i64 - back).max(0);
-            receipt::read(&stage.store, channel, &name(who), seq, now()).await.unwrap();
+            receipt::read(&stage.store, None, ReadTo { channel_id: channel, caller: &name(who), seq }, now())
+                .await
+                .unwrap();
             let read = sent.iter().take(seq as usize).filter(|(_, sender)| *sender != who);
             return Ok(read.map(|(ms_id, _)| ((*ms_id, name(who)), Status::Read)).collect());
         }
@@ -355,7 +359,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         let mut newest_first = Vec::new();
         let mut place = Place::END;
         for limit in back.iter().cycle() {
-            let page = history::before(&stage.store, channel, READER, (place, 0), *limit).await.unwrap();
+            let page = reading(&stage.store, channel).before(place, 0, *limit).await.unwrap().0;
             let Some(last) = page.last() else { break };
             place = at(last);
             newest_first.extend(page.iter().map(|m| m.seq));
@@ -371,7 +375,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         let mut oldest_first = Vec::new();
         let mut place = Place { seq: from, ms_id: 0 };
         for limit in forth.iter().cycle() {
-            let page = history::after(&stage.store, channel, READER, place, *limit).await.unwrap();
+            let page = reading(&stage.store, channel).after(place, *limit).await.unwrap().0;
             prop_assert!(page.len() as i64 <= *limit);
             let Some(last) = page.last() else { break };
             place = at(last);
@@ -379,7 +383,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         }
         prop_assert_eq!(&oldest_first, &all, "paging forth by {:?} from {}", forth, from);
 
-        let newest = history::before(&stage.store, channel, READER, (Place::END, from), 5).await.unwrap();
+        let newest = reading(&stage.store, channel).before(Place::END, from, 5).await.unwrap().0;
         let newest: Vec<i64> = newest.iter().rev().map(|m| m.seq).collect();
         prop_assert_eq!(&newest[..], &all[all.len().saturating_sub(5)..], "the newest past {}", from);
         Ok(())
@@ -425,7 +429,14 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
                 open = everything;
             }
             Scene::Read(back) if inside => {
-                receipt::read(&stage.store, channel, READER, (last - back).max(0), now()).await.unwrap();
+                receipt::read(
+                    &stage.store,
+                    None,
+                    ReadTo { channel_id: channel, caller: READER, seq: (last - back).max(0) },
+                    now(),
+                )
+                .await
+                .unwrap();
             }
             Scene::Leave | Scene::Read(_) => {}
         }
@@ -462,7 +473,12 @@ impl Stage {
         let database = app::database().await;
         let config = app::config(&database, overrides);
         let store = Store::new(&config).expect("a store");
-        let lanes = Lanes { store: store.clone(), fanout: Arc::default(), push: Arc::default() };
+        let lanes = Lanes {
+            store: store.clone(),
+            fanout: Arc::default(),
+            push: Arc::default(),
+            index: Arc::default(),
+        };
         // Rows are queued for a callback; where it is does not matter to them.
         let sender =
             Sender::open(&Self::pushing(&database, overrides, "http://127.0.0.1:9/"), lanes, |lane| {
@@ -531,7 +547,7 @@ impl Stage {
         let mut statuses = HashMap::new();
         for (ms_id, _) in sent {
             let page = ReceiptsPage { caller: "", sees_all: true, status: None, after: "", limit: 100 };
-            let shown = receipt::of_message(&self.store, *ms_id, page).await.unwrap();
+            let shown = receipt::of_message(&self.store, None, *ms_id, page).await.unwrap();
             let count = |status| shown.items.iter().filter(|item| item.status == status).count() as i64;
             let counts = [Status::Unreceived, Status::Received, Status::Read].map(count);
             assert_eq!(counts, [shown.unreceived, shown.received, shown.read]);
@@ -560,4 +576,8 @@ fn name(who: usize) -> String {
 /// Statements that are given the time compare it with nothing here.
 fn now() -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH
+}
+
+fn reading(store: &Store, channel_id: i64) -> Reading<'_> {
+    Reading { store, archive: None, channel_id, reader: READER }
 }

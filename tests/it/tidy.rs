@@ -7,11 +7,12 @@ use crate::app;
 
 /// Modules from the bottom up; a module may name only those before it.
 const LAYERS: &[&[&str]] = &[
-    &["error", "config"],
+    &["error", "cron", "config"],
     &["store", "delivery", "schedule", "telemetry"],
-    &["identity", "directory", "emoji", "callback"],
-    &["channel", "message", "fanout", "push", "receipt", "conversation", "history"],
-    &["maintenance", "api", "token_command"],
+    &["identity", "directory", "emoji", "callback", "archive", "lease", "audit"],
+    &["channel", "message", "fanout", "push", "index", "recall", "receipt", "conversation", "history"],
+    &["outbox", "archiver", "search"],
+    &["maintenance", "api", "token_command", "archive_command"],
     &["app"],
 ];
 

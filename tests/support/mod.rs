@@ -2,19 +2,23 @@
 //!
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
 //! a [`Cluster`] to keep data in, a [`Gateway`] to push to, the [`Service`] itself, a [`Client`] for
-//! each person. What they start lives in a [`Sandbox`], so that even `kill -9` of us leaves nothing.
+//! each person; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod elastic;
 pub mod gateway;
+pub mod meddler;
 pub mod postgres;
 pub mod sandbox;
 pub mod service;
 
 pub use client::{Client, Exchange, Reply, observe};
+pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
+pub use meddler::{Meddler, Meddling};
 pub use postgres::{Cluster, shared};
 pub use sandbox::Sandbox;
 pub use service::Service;

@@ -21,6 +21,8 @@ const LOG_TAIL: usize = 40;
 pub struct Service {
     binary: PathBuf,
     settings: Vec<(String, String)>,
+    /// What else is in its environment.
+    environment: Vec<(String, String)>,
     metrics_port: u16,
     /// Taken from the log at the first start, and kept over restarts.
     listen: String,
@@ -43,6 +45,7 @@ impl Service {
         let mut service = Self {
             binary: binary.as_ref().to_owned(),
             settings: Vec::new(),
+            environment: Vec::new(),
             metrics_port,
             listen: format!("127.0.0.1:{port}"),
             child: None,
@@ -69,6 +72,12 @@ impl Service {
     pub fn set(&mut self, key: &str, value: &str) {
         self.settings.retain(|(other, _)| other != key);
         self.settings.push((key.to_owned(), value.to_owned()));
+    }
+
+    /// Sets or clears a variable of its environment for the next start.
+    pub fn set_environment(&mut self, key: &str, value: Option<&str>) {
+        self.environment.retain(|(other, _)| other != key);
+        self.environment.extend(value.map(|value| (key.to_owned(), value.to_owned())));
     }
 
     /// Starts again on the same address, after killing what still runs.
@@ -143,6 +152,7 @@ impl Service {
         for (key, value) in &self.settings {
             command.env(format!("IMPG_{}", key.to_uppercase()), value);
         }
+        command.envs(self.environment.iter().map(|(key, value)| (key, value)));
         let child = self.sandbox.enter(&mut command, LOG).spawn();
         self.child = Some(child.map_err(|e| format!("{}: {e}", self.binary.display()))?);
         let deadline = Instant::now() + START;

@@ -20,6 +20,7 @@ pub struct PushedMessage {
     #[serde(rename = "type")]
     pub kind: String,
     pub content: Value,
+    pub recalled: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -1,0 +1,29 @@
+-- The next sealed messages with everything the archive keeps of them: every receiver's last status
+-- in id order, with its time in microseconds after the message's. Written again after a crash, they
+-- must be the same: what was taken back before the seal is empty here, later recalls do not count yet.
+-- $1 above this ms_id, $2 below this one, $3 most messages, $4 about how many ledger rows
+WITH page AS MATERIALIZED (
+    -- The first message always goes, whatever its size.
+    SELECT sized.* FROM (
+        SELECT m.*, row_number() OVER in_order AS place, sum(c.member_count) OVER in_order AS rows
+        FROM (SELECT * FROM t_im_message WHERE ms_id > $1 AND ms_id < $2 ORDER BY ms_id LIMIT $3::integer) AS m
+        JOIN t_im_channel c USING (channel_id)
+        WINDOW in_order AS (ORDER BY m.ms_id)
+    ) AS sized
+    WHERE place = 1 OR rows <= $4::bigint
+)
+SELECT page.ms_id, page.channel_id, page.seq, page.server_time, page.sender, page.sender_count, page.ms_type,
+       page.content, r.recalled_by, r.recalled_at,
+       ledger.*
+FROM page
+LEFT JOIN t_im_recall r ON r.ms_id = page.ms_id AND page.content = '{}'
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(receiver), '{}') AS receivers, coalesce(array_agg(status), '{}') AS statuses,
+           coalesce(array_agg(coalesce(verdict, 0::smallint)), '{}') AS verdicts,
+           coalesce(array_agg(at), '{}') AS times,
+           CASE WHEN bool_or(verdict_reason IS NOT NULL) THEN array_agg(verdict_reason) END AS reasons
+    FROM (SELECT receiver, status, verdict, verdict_reason,
+                 (extract(epoch FROM last_modified_time - page.server_time) * 1000000)::bigint AS at
+          FROM t_im_message_push WHERE ms_id = page.ms_id ORDER BY receiver) AS l
+) AS ledger
+ORDER BY page.ms_id

@@ -1,0 +1,5 @@
+-- Receipts of cold messages.
+-- $1 most
+SELECT ms_id, receiver, status, received_at FROM t_im_receipt_pending
+WHERE ms_id < (SELECT ms_id FROM t_im_horizon)
+ORDER BY ms_id, receiver LIMIT $1::integer

@@ -1,0 +1,28 @@
+-- Takes a message back: its content goes from the row unless that is sealed (the overlay hides it
+-- there, and the archive never shows it), the channel and the index queue hear of it. Its channel is
+-- locked, the caller shares the seal lock.
+-- $1 ms_id, $2 channel id, $3 seq, $4 sender, $5 recalled by, $6 now, $7 whether there is an archive
+-- No row: it was taken back before.
+WITH recall AS (
+    INSERT INTO t_im_recall (ms_id, channel_id, seq, sender, recalled_by, recalled_at)
+    VALUES ($1, $2, $3, $4, $5, $6)
+    ON CONFLICT DO NOTHING
+    RETURNING ms_id, channel_id, seq
+),
+emptied AS (
+    UPDATE t_im_message m SET content = '{}'
+    FROM recall CROSS JOIN t_im_horizon h
+    WHERE m.ms_id = $1 AND m.ms_id >= h.sealed_ms_id
+),
+told AS (
+    UPDATE t_im_channel c
+    SET last_recalled_seq = greatest(c.last_recalled_seq, recall.seq),
+        last_preview = CASE WHEN c.last_seq = recall.seq THEN '{}' ELSE c.last_preview END
+    FROM recall WHERE c.channel_id = recall.channel_id
+),
+unindexed AS (
+    INSERT INTO t_im_index_queue (ms_ids, queued_at)
+    SELECT ARRAY[recall.ms_id], $6 FROM recall CROSS JOIN t_im_horizon h
+    WHERE $7::boolean AND recall.ms_id >= h.sealed_ms_id
+)
+SELECT ms_id FROM recall

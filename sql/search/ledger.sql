@@ -1,0 +1,29 @@
+-- A receiver's hot messages with a push status, newest first, of one short stretch of time. Their
+-- intervals lead to the channels' messages, those to the ledger by its key.
+-- $1 receiver, $2 statuses, $3 from this ms_id, $4 below this one, $5 sender or null
+-- $6 not this sender, or null, $7 type or null, $8 channel id or null, $9 limit
+SELECT m.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.ms_type,
+       CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.recalled_by, r.recalled_at, m.status
+FROM (
+    SELECT found.*
+    FROM t_im_channel_user i
+    CROSS JOIN LATERAL (
+        SELECT m.*, CASE WHEN i.read_seq >= m.seq THEN 2
+                         ELSE greatest(l.status, p.status, 0) END AS status
+        FROM t_im_message m
+        LEFT JOIN LATERAL (SELECT status FROM t_im_message_push
+                           WHERE ms_id = m.ms_id AND receiver = $1 OFFSET 0) AS l ON true
+        LEFT JOIN t_im_receipt_pending p ON p.ms_id = m.ms_id AND p.receiver = $1
+        WHERE m.channel_id = i.channel_id AND m.seq >= i.from_seq AND (i.to_seq IS NULL OR m.seq <= i.to_seq)
+          AND m.ms_id >= greatest($3::bigint, (SELECT ms_id FROM t_im_horizon)) AND m.ms_id < $4::bigint
+          AND m.ms_id > i.from_ms_id AND m.sender <> $1
+          AND ($5::text IS NULL OR m.sender = $5) AND m.sender IS DISTINCT FROM $6::text
+          AND ($7::text IS NULL OR m.ms_type = $7)
+    ) AS found
+    WHERE i.user_id = $1 AND ($8::bigint IS NULL OR i.channel_id = $8)
+      AND found.status = ANY ($2::smallint[])
+    ORDER BY found.ms_id DESC
+    LIMIT $9
+) AS m
+LEFT JOIN t_im_recall r ON r.ms_id = m.ms_id
+ORDER BY m.ms_id DESC

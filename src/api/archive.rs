@@ -1,0 +1,115 @@
+//! `/archive/runs`, `/audit`: what was moved, and who looked at what.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use super::wire::{Id, LIMIT_MAX, Page, PageQuery, Query, check_limit, read_cursor, rfc3339};
+use super::{Api, Proven};
+use crate::archiver::{self, Run};
+use crate::audit::{self, Kept};
+use crate::directory::check_user_id;
+use crate::error::{Error, Result};
+use crate::identity::Role;
+
+const LIMIT_DEFAULT: i64 = 50;
+
+pub fn routes() -> Router<Api> {
+    Router::new().route("/archive/runs", get(runs)).route("/audit", get(list_audit))
+}
+
+#[derive(Serialize)]
+struct RunView {
+    run_id: Id,
+    asked_by: String,
+    #[serde(with = "rfc3339")]
+    asked_at: OffsetDateTime,
+    #[serde(with = "rfc3339::option")]
+    ended_at: Option<OffsetDateTime>,
+    outcome: Option<String>,
+    doing: Option<String>,
+    messages: i64,
+    ledger_rows: i64,
+    days: Value,
+}
+
+#[derive(Serialize)]
+struct AuditView {
+    audit_id: Id,
+    #[serde(with = "rfc3339")]
+    at: OffsetDateTime,
+    actor: String,
+    action: String,
+    reason: Option<String>,
+    filter: Value,
+    results: Option<i64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AuditQuery {
+    actor: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        Self {
+            run_id: Id(run.run_id),
+            asked_by: run.asked_by,
+            asked_at: run.asked_at,
+            ended_at: run.ended_at,
+            outcome: run.outcome,
+            doing: run.doing,
+            messages: run.messages,
+            ledger_rows: run.ledger_rows,
+            days: run.day_list,
+        }
+    }
+}
+
+impl From<Kept> for AuditView {
+    fn from(kept: Kept) -> Self {
+        Self {
+            audit_id: Id(kept.audit_id),
+            at: kept.at,
+            actor: kept.actor,
+            action: kept.action,
+            reason: kept.reason,
+            filter: kept.filter,
+            results: kept.results,
+        }
+    }
+}
+
+async fn runs(
+    State(api): State<Api>,
+    caller: Proven,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<RunView>>> {
+    caller.must_be(Role::Support)?;
+    let limit = page.limit()?;
+    let runs = archiver::runs(&api.store, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let views = runs.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(views, limit, |run: &RunView| run.run_id.0)))
+}
+
+async fn list_audit(
+    State(api): State<Api>,
+    caller: Proven,
+    Query(query): Query<AuditQuery>,
+) -> Result<Reply<Page<AuditView>>> {
+    caller.must_be(Role::Admin)?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let before: i64 = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
+    if let Some(actor) = &query.actor {
+        check_user_id(actor).map_err(|reason| Error::parameter("actor", reason))?;
+    }
+    let kept = audit::list(&api.store, before, query.actor.as_deref(), limit).await?;
+    let views = kept.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(views, limit, |entry: &AuditView| entry.audit_id.0)))
+}

@@ -1,0 +1,424 @@
+//! `/search/messages`, `/support/messages`: what was said, found again.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json as Reply, Router};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::messages::MessageView;
+use super::wire::{Id, LIMIT_MAX, Page, Query, check_limit, check_reason, read_cursor, write_cursor};
+use super::{Api, Now, Person, Proven, clock};
+use crate::archive::text;
+use crate::audit::{self, Action, Entry};
+use crate::delivery::Status;
+use crate::directory::check_user_id;
+use crate::error::{Error, Result};
+use crate::identity::Role;
+use crate::search::{Hit, Scope, Search, Searching};
+
+const LIMIT_DEFAULT: i64 = 50;
+/// Most characters of what is searched for.
+const QUERY_MAX_CHARS: usize = 200;
+/// Hits that an export reads at a time.
+const EXPORT_STEP: usize = 200;
+const CSV_HEAD: &str =
+    "ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status\r\n";
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/search/messages", get(own))
+        .route("/support/messages", get(everybody))
+        .route("/support/messages/export", get(export))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchQuery {
+    q: Option<String>,
+    sender: Option<String>,
+    receiver: Option<String>,
+    channel_id: Option<String>,
+    #[serde(rename = "type")]
+    ms_type: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+    status: Option<String>,
+    direction: Option<String>,
+    reason: Option<String>,
+    format: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct HitView {
+    #[serde(flatten)]
+    message: MessageView,
+    highlight: Vec<PieceView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct PieceView {
+    text: String,
+    hit: bool,
+}
+
+/// Below which ms_id a page goes on.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Below {
+    below: i64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Csv,
+    Ndjson,
+}
+
+impl From<Hit> for HitView {
+    fn from(hit: Hit) -> Self {
+        let piece = |p: text::Piece| PieceView { text: p.text, hit: p.hit };
+        Self {
+            message: hit.message.into(),
+            highlight: hit.highlight.into_iter().map(piece).collect(),
+            status: hit.status.map(Status::as_str),
+        }
+    }
+}
+
+impl SearchQuery {
+    fn search(&self) -> Result<Search> {
+        let status = match self.status.as_deref() {
+            None => None,
+            Some(text) => Some(
+                Status::parse(text)
+                    .ok_or_else(|| Error::parameter("status", "must be unreceived, received or read"))?,
+            ),
+        };
+        if self.ms_type.as_deref().is_some_and(|t| !["text", "picture", "file"].contains(&t)) {
+            return Err(Error::parameter("type", "must be text, picture or file"));
+        }
+        let channel_id = match self.channel_id.as_deref() {
+            None => None,
+            Some(id) => Some(
+                Id::parse(id).ok_or_else(|| Error::parameter("channel_id", "must be a decimal string"))?.0,
+            ),
+        };
+        Ok(Search {
+            words: self.words()?,
+            sender: user("sender", self.sender.as_ref())?,
+            not_sender: None,
+            receiver: user("receiver", self.receiver.as_ref())?,
+            status,
+            channel_id,
+            ms_type: self.ms_type.clone(),
+            from: moment("from", self.from.as_deref())?,
+            to: moment("to", self.to.as_deref())?,
+        })
+    }
+
+    fn words(&self) -> Result<Vec<text::Phrase>> {
+        let Some(q) = &self.q else {
+            return Ok(Vec::new());
+        };
+        if q.chars().count() > QUERY_MAX_CHARS {
+            return Err(Error::parameter("q", format!("must have at most {QUERY_MAX_CHARS} characters")));
+        }
+        let words = text::parse_query(q);
+        if words.is_empty() { Err(Error::parameter("q", "has no letters or digits")) } else { Ok(words) }
+    }
+
+    /// The search of a person: what `direction` says is about them, and so is a status of nobody else.
+    fn own(&self, caller: &str) -> Result<Search> {
+        for (name, given) in [("reason", &self.reason), ("format", &self.format)] {
+            if given.is_some() {
+                return Err(Error::parameter(name, "is for support"));
+            }
+        }
+        let mut search = self.search()?;
+        match self.direction.as_deref() {
+            None if search.status.is_some() && search.receiver.is_none() => {
+                search.receiver = Some(caller.to_owned());
+            }
+            None => {}
+            Some("from_me") if search.sender.is_none() => search.sender = Some(caller.to_owned()),
+            Some("to_me") if search.receiver.is_none() => search.receiver = Some(caller.to_owned()),
+            Some("from_me") => return Err(Error::parameter("direction", "from_me goes without a sender")),
+            Some("to_me") => return Err(Error::parameter("direction", "to_me goes without a receiver")),
+            Some(_) => return Err(Error::parameter("direction", "must be from_me or to_me")),
+        }
+        if search.status.is_some() && search.receiver.is_none() {
+            return Err(Error::parameter("status", "goes with a receiver"));
+        }
+        Ok(search)
+    }
+
+    fn support(&self) -> Result<(Search, String)> {
+        if self.direction.is_some() {
+            return Err(Error::parameter("direction", "is for a person: name a sender or a receiver"));
+        }
+        let reason = check_reason(self.reason.as_deref())?
+            .ok_or_else(|| Error::parameter("reason", "is required: why somebody looks is kept"))?;
+        let search = self.search()?;
+        if search.status.is_some() && search.receiver.is_none() {
+            return Err(Error::parameter("status", "goes with a receiver"));
+        }
+        Ok((search, reason.to_owned()))
+    }
+
+    fn format(&self) -> Result<Format> {
+        match self.format.as_deref() {
+            Some("csv") => Ok(Format::Csv),
+            Some("ndjson") => Ok(Format::Ndjson),
+            _ => Err(Error::parameter("format", "must be csv or ndjson")),
+        }
+    }
+
+    fn below(&self) -> Result<i64> {
+        let place: Option<Below> = self.cursor.as_deref().map(read_cursor).transpose()?;
+        Ok(place.map_or(i64::MAX, |place| place.below))
+    }
+
+    /// What was asked for, as the audit keeps it.
+    fn filter(&self) -> Value {
+        let given = [
+            ("q", &self.q),
+            ("sender", &self.sender),
+            ("receiver", &self.receiver),
+            ("channel_id", &self.channel_id),
+            ("type", &self.ms_type),
+            ("from", &self.from),
+            ("to", &self.to),
+            ("status", &self.status),
+            ("format", &self.format),
+            ("cursor", &self.cursor),
+        ];
+        given.into_iter().filter_map(|(name, value)| Some((name, json!(value.as_ref()?)))).collect()
+    }
+}
+
+fn user(name: &'static str, given: Option<&String>) -> Result<Option<String>> {
+    match given {
+        Some(id) => {
+            check_user_id(id).map(|()| Some(id.clone())).map_err(|reason| Error::parameter(name, reason))
+        }
+        None => Ok(None),
+    }
+}
+
+fn moment(name: &'static str, given: Option<&str>) -> Result<Option<OffsetDateTime>> {
+    let parse = |text| {
+        OffsetDateTime::parse(text, &Rfc3339)
+            .map_err(|_| Error::parameter(name, "must be a time of RFC 3339, such as 2026-11-21T08:00:00Z"))
+    };
+    given.map(parse).transpose()
+}
+
+async fn own(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Query(query): Query<SearchQuery>,
+) -> Result<Reply<Page<HitView>>> {
+    let search = query.own(&caller.user_id)?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    page(&api, Scope::Own(&caller.user_id), &search, (query.below()?, limit)).await.map(Reply)
+}
+
+async fn everybody(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    Query(query): Query<SearchQuery>,
+) -> Result<Reply<Page<HitView>>> {
+    caller.must_be(Role::Support)?;
+    if query.format.is_some() {
+        return Err(Error::parameter("format", "is for an export"));
+    }
+    let (search, reason) = query.support()?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let page = page(&api, Scope::Everybody, &search, (query.below()?, limit)).await?;
+    let entry = Entry {
+        at: now,
+        actor: &caller.0.user_id,
+        action: Action::Search,
+        reason: Some(&reason),
+        filter: query.filter(),
+        results: Some(page.items.len() as i64),
+    };
+    audit::append(&api.store, entry).await?;
+    Ok(Reply(page))
+}
+
+async fn page(
+    api: &Api,
+    scope: Scope<'_>,
+    search: &Search,
+    (below, limit): (i64, i64),
+) -> Result<Page<HitView>> {
+    let searching = Searching { store: &api.store, archive: api.archive(), scope, search };
+    let (hits, next) = searching.page(below, limit as usize).await?;
+    metrics::counter!("impg_searches_total").increment(1);
+    Ok(Page {
+        items: hits.into_iter().map(Into::into).collect(),
+        next_cursor: next.map(|below| write_cursor(&Below { below })),
+    })
+}
+
+/// An export under way: what is left of it, and what it has given.
+struct Export {
+    api: Api,
+    search: Arc<Search>,
+    format: Format,
+    actor: String,
+    reason: String,
+    filter: Value,
+    /// Read and not written yet; and below which ms_id it goes on, if it does.
+    hits: Vec<Hit>,
+    next: Option<i64>,
+    written: i64,
+    begun: bool,
+}
+
+/// Streamed in short reads: nothing is held open between them.
+async fn export(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    Query(query): Query<SearchQuery>,
+) -> Result<Response> {
+    caller.must_be(Role::Support)?;
+    for (name, given) in [("limit", query.limit.is_some()), ("cursor", query.cursor.is_some())] {
+        if given {
+            return Err(Error::parameter(name, "does not go with an export: it is whole"));
+        }
+    }
+    let format = query.format()?;
+    let (search, reason) = query.support()?;
+    let actor = caller.0.user_id.clone();
+    let filter = query.filter();
+    let entry = Entry {
+        at: now,
+        actor: &actor,
+        action: Action::ExportBegun,
+        reason: Some(&reason),
+        filter: filter.clone(),
+        results: None,
+    };
+    audit::append(&api.store, entry).await?;
+    // The first read decides whether there is an answer or a problem.
+    let searching =
+        Searching { store: &api.store, archive: api.archive(), scope: Scope::Everybody, search: &search };
+    let (hits, next) = searching.page(i64::MAX, EXPORT_STEP).await?;
+    let search = Arc::new(search);
+    let export = Export { api, search, format, actor, reason, filter, hits, next, written: 0, begun: false };
+    let (media_type, name) = match format {
+        Format::Csv => ("text/csv; charset=utf-8", "messages.csv"),
+        Format::Ndjson => ("application/x-ndjson", "messages.ndjson"),
+    };
+    let chunks = stream::try_unfold(Some(export), |export| async move {
+        match export {
+            Some(export) => export.chunk().await.map(Some).map_err(|e| std::io::Error::other(e.to_string())),
+            None => Ok(None),
+        }
+    });
+    let disposition = format!("attachment; filename=\"{name}\"");
+    let head = [(header::CONTENT_TYPE, media_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    Ok((head, Body::from_stream(chunks)).into_response())
+}
+
+impl Export {
+    /// The next part of the body, and what is left after it.
+    async fn chunk(mut self) -> Result<(String, Option<Self>)> {
+        let mut text = String::new();
+        if !std::mem::replace(&mut self.begun, true) && self.format == Format::Csv {
+            text.push_str(CSV_HEAD);
+        }
+        for hit in std::mem::take(&mut self.hits) {
+            self.written += 1;
+            match self.format {
+                Format::Csv => text.push_str(&csv_line(&hit)),
+                Format::Ndjson => {
+                    text.push_str(&serde_json::to_string(&HitView::from(hit)).map_err(Error::internal)?);
+                    text.push('\n');
+                }
+            }
+        }
+        let Some(below) = self.next else {
+            self.end().await?;
+            return Ok((text, None));
+        };
+        let searching = Searching {
+            store: &self.api.store,
+            archive: self.api.archive(),
+            scope: Scope::Everybody,
+            search: &self.search,
+        };
+        (self.hits, self.next) = searching.page(below, EXPORT_STEP).await?;
+        Ok((text, Some(self)))
+    }
+
+    async fn end(&self) -> Result<()> {
+        let entry = Entry {
+            at: clock(),
+            actor: &self.actor,
+            action: Action::ExportEnded,
+            reason: Some(&self.reason),
+            filter: self.filter.clone(),
+            results: Some(self.written),
+        };
+        audit::append(&self.api.store, entry).await
+    }
+}
+
+/// A line of RFC 4180.
+fn csv_line(hit: &Hit) -> String {
+    let m = &hit.message;
+    let time = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
+    let content =
+        m.content.get("text").and_then(Value::as_str).map_or_else(|| m.content.to_string(), str::to_owned);
+    let (recalled_by, recalled_at) =
+        m.recalled.as_ref().map_or_else(Default::default, |r| (r.by.clone(), time(r.at)));
+    let fields = [
+        m.ms_id.to_string(),
+        m.channel_id.to_string(),
+        m.seq.to_string(),
+        time(m.server_time),
+        m.sender.clone(),
+        m.sender_name.clone(),
+        m.ms_type.clone(),
+        if m.recalled.is_some() { String::new() } else { content },
+        recalled_by,
+        recalled_at,
+        hit.status.map(Status::as_str).unwrap_or_default().to_owned(),
+    ];
+    fields.map(|field| csv_field(&field)).join(",") + "\r\n"
+}
+
+/// Quoted, and with an apostrophe before what a spreadsheet would take for a formula.
+fn csv_field(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_stays_one_field_and_is_no_formula() {
+        assert_eq!(csv_field("a,b \"c\"\nd"), "\"a,b \"\"c\"\"\nd\"");
+        assert_eq!(csv_field("=HYPERLINK(1)"), "\"'=HYPERLINK(1)\"");
+    }
+}

@@ -1,0 +1,104 @@
+//! `im-push-gateway archive …`: the move by hand.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use time::Duration;
+
+use crate::archive;
+use crate::archiver::{self, Archiver, Run};
+use crate::config::Config;
+use crate::error::Error;
+use crate::index::{self, Bound};
+use crate::schedule::Tick;
+use crate::store::Store;
+
+#[derive(Subcommand)]
+pub enum ArchiveCommand {
+    /// Move every day that is over the age into the archive, now, and follow until it is done. If
+    /// replicas are running, one of them does it.
+    Run {
+        /// Only show which days would move, and what holds them.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make the archive of the settings the one of this database in place of another; only while
+    /// nothing has moved. Everything hot is indexed anew.
+    Adopt,
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Runs one of the commands and prints its result.
+pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
+    let store = Store::new(config)?;
+    match command {
+        ArchiveCommand::Run { dry_run: true } => show(&store, config).await,
+        ArchiveCommand::Run { dry_run: false } => follow(&store, config).await,
+        ArchiveCommand::Adopt => {
+            let archive = archive::open(config).await?.ok_or("archive_url is not set")?;
+            index::adopt(&store, &*archive).await?;
+            println!("adopted; everything hot is indexed anew");
+            Ok(())
+        }
+    }
+}
+
+async fn show(store: &Store, config: &Config) -> Outcome {
+    let age = Duration::days(config.archive_age_days.into());
+    let days = archiver::sized_candidates(store, store.now().await? - age).await?;
+    println!("{} days are over {} days old", days.len(), config.archive_age_days);
+    for day in days {
+        let held = match day.pushes + day.fanouts {
+            0 => String::new(),
+            n => format!(", held: {n} pushes are waiting"),
+        };
+        println!("{}: {} messages, {} ledger rows{held}", day.day, day.messages, day.ledger_rows);
+    }
+    Ok(())
+}
+
+/// Asks for a run and does it, or follows the replica that does: an embedded archive is open in the
+/// service, and only one runs at a time.
+async fn follow(store: &Store, config: &Config) -> Outcome {
+    let archiver = match archive::open(config).await {
+        Ok(Some(archive)) => {
+            let bound = Arc::new(Bound::new(store.clone(), archive));
+            Some(Archiver::new(store.clone(), bound, config)?)
+        }
+        Ok(None) => return Err("archive_url is not set".into()),
+        Err(_) => None,
+    };
+    archiver::ask(store, "hand", store.now().await?).await?;
+    let run_id = newest(store).await?.run_id;
+    let mut told = String::new();
+    loop {
+        let ticked = match &archiver {
+            Some(archiver) => archiver.tick().await,
+            None => Ok(Tick::Idle),
+        };
+        let run = archiver::runs(store, run_id + 1, 1).await?.pop().ok_or("the run is gone")?;
+        let doing = run.doing.clone().unwrap_or_else(|| "waits for a replica".to_owned());
+        if doing != told {
+            println!("{doing}");
+            told = doing;
+        }
+        if let Some(outcome) = &run.outcome {
+            if let Some(archiver) = &archiver {
+                archiver.stop().await?;
+            }
+            println!(
+                "{outcome}: {} days, {} messages, {} ledger rows",
+                run.days, run.messages, run.ledger_rows
+            );
+            return if outcome == "done" { Ok(()) } else { Err("the run failed".into()) };
+        }
+        if !matches!(ticked, Ok(Tick::More)) {
+            tokio::time::sleep(config.poll).await;
+        }
+    }
+}
+
+async fn newest(store: &Store) -> Result<Run, Error> {
+    archiver::runs(store, i64::MAX, 1).await?.pop().ok_or_else(|| Error::internal("the run is gone"))
+}

@@ -1,0 +1,385 @@
+//! The move of a day into the archive: seal, write, verify, switch, drop. Each step is short, is
+//! remembered in the database when it is done, and is taken up again after a crash.
+
+mod day;
+mod pages;
+
+use std::sync::Arc;
+use std::time::Duration as Pause;
+
+use time::{Date, Duration, OffsetDateTime};
+
+use crate::config::Config;
+use crate::cron::Schedule;
+use crate::error::{Error, Result};
+use crate::index::Bound;
+use crate::lease::Lease;
+use crate::schedule::Tick;
+use crate::sql;
+use crate::store::{Attached, Store, own_seal};
+use day::{Day, Step};
+
+/// A scheduled run that has not begun this long after it was due is overdue.
+const OVERDUE: Duration = Duration::hours(1);
+/// How often a day that still settles is looked at again before it is sealed all the same.
+const SETTLING_LOOKS: u32 = 20;
+const SETTLING_PAUSE: Pause = Pause::from_millis(100);
+
+/// The archiver of one replica; one of them at a time runs.
+pub struct Archiver {
+    store: Store,
+    archive: Arc<Bound>,
+    lease: Lease,
+    schedule: Schedule,
+    age: Duration,
+    drop_grace: Duration,
+    rows_per_second: u64,
+}
+
+/// What a run would move.
+#[derive(Debug)]
+pub struct Candidate {
+    pub day: Date,
+    pub from_ms_id: i64,
+    pub below_ms_id: i64,
+    pub messages: i64,
+    pub ledger_rows: i64,
+    /// Messages whose rows are still written, and queue rows that are still pushed: they hold it.
+    pub fanouts: i64,
+    pub pushes: i64,
+}
+
+/// How the archiver fares, for whoever watches the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Ok,
+    Running,
+    /// The last run ended by a failure.
+    Failed,
+    /// A run was due long ago and has not begun.
+    Overdue,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::Overdue => "overdue",
+        }
+    }
+}
+
+/// A run as it is told of.
+#[derive(Debug)]
+pub struct Run {
+    pub run_id: i64,
+    pub asked_by: String,
+    pub asked_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
+    pub outcome: Option<String>,
+    pub doing: Option<String>,
+    pub days: i32,
+    pub messages: i64,
+    pub ledger_rows: i64,
+    /// `[{day, step, messages, ledger_rows}, …]`, oldest first.
+    pub day_list: serde_json::Value,
+}
+
+impl Archiver {
+    pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Result<Self> {
+        let lease = Lease::new(store.clone(), "archiver", config.lease);
+        Ok(Self {
+            lease,
+            store,
+            archive,
+            schedule: config.archive_schedule().map_err(Error::internal)?,
+            age: Duration::days(config.archive_age_days.into()),
+            drop_grace: config.archive_drop_grace.try_into().unwrap_or(Duration::MAX),
+            rows_per_second: config.archive_rows_per_second,
+        })
+    }
+
+    /// Begins a run that is due, and takes the open one a step further.
+    pub async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let Some(epoch) = self.lease.take(now).await? else {
+            return Ok(Tick::Idle);
+        };
+        self.begin_if_due(now).await?;
+        let Some(run_id) = self.open_run().await? else {
+            return Ok(Tick::Idle);
+        };
+        self.archive.archive().await?;
+        let step = self.step(run_id, epoch, now).await;
+        match &step {
+            Err(e) => self.tell(run_id, &format!("waits: {e}"), None, now).await?,
+            Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
+            Ok(Progress::Waiting(doing)) => {
+                self.tell(run_id, doing, None, now).await?;
+                return Ok(Tick::Idle);
+            }
+            Ok(Progress::Ended(outcome, why)) => {
+                tracing::info!(run_id, outcome, why, "archive run ended");
+                metrics::counter!("impg_archive_runs_total", "outcome" => *outcome).increment(1);
+                self.tell(run_id, why, Some(outcome), now).await?;
+            }
+        }
+        step.map(|_| Tick::More)
+    }
+
+    /// Gives the lease back, for a replica that stops.
+    pub async fn stop(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
+    }
+
+    /// When it was last begun stands in the database; a new database begins at the next turn.
+    async fn begin_if_due(&self, now: OffsetDateTime) -> Result<()> {
+        let known = state_row(&self.store).await?;
+        let Some(begun) = known.begun_at else {
+            return self.begun(now).await;
+        };
+        if self.schedule.due(begun, now).is_some() {
+            // Asked for first: a crash in between asks again, and one is open already.
+            ask(&self.store, "schedule", now).await?;
+            self.begun(now).await?;
+        }
+        Ok(())
+    }
+
+    async fn begun(&self, now: OffsetDateTime) -> Result<()> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("archiver/begun")).await?;
+        client.execute(&statement, &[&"archiver", &now]).await?;
+        Ok(())
+    }
+
+    async fn open_run(&self) -> Result<Option<i64>> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("archiver/open_run")).await?;
+        Ok(client.query_opt(&statement, &[]).await?.map(|row| row.get(0)))
+    }
+
+    async fn tell(&self, run_id: i64, doing: &str, outcome: Option<&str>, now: OffsetDateTime) -> Result<()> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("archiver/tell")).await?;
+        client.execute(&statement, &[&run_id, &doing, &outcome, &now]).await?;
+        Ok(())
+    }
+
+    /// One step of the oldest day that is not switched; else a new day; else a drop.
+    async fn step(&self, run_id: i64, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
+        let days = day::unfinished(&self.store).await?;
+        if let Some(day) = days.iter().find(|day| day.step != Step::Switched) {
+            return match day.step {
+                Step::Sealed => self.write(day, epoch).await,
+                Step::Written => self.verify(day, epoch).await,
+                _ => self.switch(day, epoch, now).await,
+            };
+        }
+        if let Some(next) = candidates(&self.store, now - self.age, 1).await?.pop() {
+            if next.fanouts + next.pushes == 0 {
+                return self.seal(run_id, epoch, &next).await;
+            }
+            if days.is_empty() {
+                let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes + next.fanouts);
+                tracing::warn!(day = %next.day, pushes = next.pushes, fanouts = next.fanouts, "a day is held");
+                return Ok(Progress::Ended("done", why));
+            }
+        }
+        match days.first() {
+            Some(day) => self.drop(day, now).await,
+            None => Ok(Progress::Ended("done", "nothing is left to move".to_owned())),
+        }
+    }
+
+    /// From now on nobody writes statuses of the day; what comes for it waits in the outbox. What the
+    /// background pass has at hand is let through first: in a row it is cheaper than in a document.
+    async fn seal(&self, run_id: i64, epoch: i64, next: &Candidate) -> Result<Progress> {
+        for _ in 0..SETTLING_LOOKS {
+            if !self.is_settling(next.below_ms_id).await? {
+                break;
+            }
+            tokio::time::sleep(SETTLING_PAUSE).await;
+        }
+        stop("before-seal").await;
+        let now = self.store.now().await?;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        own_seal(&tx).await?;
+        self.lease.hold(&tx, epoch).await?;
+        let statement = tx.prepare_cached(sql!("archiver/holds")).await?;
+        let holds = tx.query_one(&statement, &[&next.below_ms_id]).await?;
+        if holds.get::<_, i64>("fanouts") + holds.get::<_, i64>("pushes") > 0 {
+            return Ok(Progress::Working(format!("{} has new pushes", next.day)));
+        }
+        let statement = tx.prepare_cached(sql!("archiver/seal")).await?;
+        tx.execute(&statement, &[&next.day, &run_id, &next.from_ms_id, &next.below_ms_id, &now]).await?;
+        tx.commit().await?;
+        self.reached(next.day, "sealed");
+        stop("sealed").await;
+        Ok(Progress::Working(format!("{} is sealed", next.day)))
+    }
+
+    async fn is_settling(&self, below: i64) -> Result<bool> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("archiver/settling")).await?;
+        Ok(client.query_one(&statement, &[&below]).await?.get(0))
+    }
+
+    /// One small commit: everything below is cold.
+    async fn switch(&self, day: &Day, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
+        stop("before-switch").await;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        own_seal(&tx).await?;
+        self.lease.hold(&tx, epoch).await?;
+        let statement = tx.prepare_cached(sql!("archiver/switch")).await?;
+        tx.execute(&statement, &[&day.day, &day.below_ms_id, &now]).await?;
+        tx.commit().await?;
+        metrics::counter!("impg_archive_messages_moved_total").increment(day.messages.unsigned_abs());
+        metrics::counter!("impg_archive_ledger_rows_moved_total").increment(day.ledger_rows.unsigned_abs());
+        self.reached(day.day, "switched");
+        stop("switched").await;
+        Ok(Progress::Working(format!("{} is cold", day.day)))
+    }
+
+    /// After a grace longer than any request, whoever still reads the old horizon is done.
+    async fn drop(&self, day: &Day, now: OffsetDateTime) -> Result<Progress> {
+        let since = day.switched_at.unwrap_or(now);
+        if now < since + self.drop_grace {
+            return Ok(Progress::Waiting(format!("{} is dropped after a grace", day.day)));
+        }
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("archiver/partitions")).await?;
+        let partitions = client.query(&statement, &[&day.day]).await?;
+        drop(client);
+        stop("before-drop").await;
+        for row in partitions {
+            let state = match (row.get("attached"), row.get("pending")) {
+                (true, false) => Attached::Whole,
+                (true, true) => Attached::Half,
+                _ => Attached::No,
+            };
+            self.store.drop_partition(row.get("parent"), row.get("partition"), state).await?;
+            stop("dropped-one").await;
+        }
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("archiver/dropped")).await?;
+        client.execute(&statement, &[&day.day, &now]).await?;
+        self.reached(day.day, "dropped");
+        Ok(Progress::Working(format!("{} is dropped", day.day)))
+    }
+
+    fn reached(&self, day: Date, step: &'static str) {
+        tracing::info!(%day, step, "archive move");
+        metrics::counter!("impg_archive_steps_total", "step" => step).increment(1);
+    }
+
+    /// How the archiver fares.
+    pub async fn state(&self, now: OffsetDateTime) -> Result<State> {
+        let known = state_row(&self.store).await?;
+        let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
+        Ok(match (due, known.open, known.last_failed) {
+            (Some(due), _, _) if now - due > OVERDUE => State::Overdue,
+            (_, true, _) => State::Running,
+            (_, _, true) => State::Failed,
+            _ => State::Ok,
+        })
+    }
+}
+
+/// A place where a test stops the move, to kill it there. In builds without tests nothing stops it.
+async fn stop(place: &'static str) {
+    tracing::debug!(place, "archive move");
+    if stops(place) {
+        std::future::pending().await
+    }
+}
+
+fn stops(place: &str) -> bool {
+    fail::fail_point!(place, |_| true);
+    let _ = place;
+    false
+}
+
+/// What a step has come to.
+enum Progress {
+    Working(String),
+    Waiting(String),
+    Ended(&'static str, String),
+}
+
+struct StateRow {
+    begun_at: Option<OffsetDateTime>,
+    last_failed: bool,
+    open: bool,
+}
+
+async fn state_row(store: &Store) -> Result<StateRow> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("archiver/state")).await?;
+    let row = client.query_one(&statement, &[]).await?;
+    let last: Option<&str> = row.get("last_outcome");
+    Ok(StateRow { begun_at: row.get("begun_at"), last_failed: last == Some("failed"), open: row.get("open") })
+}
+
+/// Asks for a run. None: one is open already.
+pub async fn ask(store: &Store, asked_by: &str, now: OffsetDateTime) -> Result<Option<i64>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("archiver/ask")).await?;
+    Ok(client.query_opt(&statement, &[&asked_by, &now]).await?.map(|row| row.get(0)))
+}
+
+/// The days that are wholly older than a moment, oldest first, at most `limit`, and what holds them.
+pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize) -> Result<Vec<Candidate>> {
+    let client = store.client().await?;
+    let movable = client.prepare_cached(sql!("archiver/movable")).await?;
+    let holds = client.prepare_cached(sql!("archiver/holds")).await?;
+    let mut candidates = Vec::new();
+    for row in client.query(&movable, &[&older_than]).await?.into_iter().take(limit) {
+        let (from_ms_id, below_ms_id) = (row.get("from_ms_id"), row.get("below_ms_id"));
+        let held = client.query_one(&holds, &[&below_ms_id]).await?;
+        candidates.push(Candidate {
+            day: row.get("day"),
+            from_ms_id,
+            below_ms_id,
+            messages: 0,
+            ledger_rows: 0,
+            fanouts: held.get("fanouts"),
+            pushes: held.get("pushes"),
+        });
+    }
+    Ok(candidates)
+}
+
+/// The same with what each holds, which takes its time.
+pub async fn sized_candidates(store: &Store, older_than: OffsetDateTime) -> Result<Vec<Candidate>> {
+    let mut found = candidates(store, older_than, usize::MAX).await?;
+    for candidate in &mut found {
+        let (messages, ledger_rows) = pages::size(store, candidate.from_ms_id, candidate.below_ms_id).await?;
+        (candidate.messages, candidate.ledger_rows) = (messages, ledger_rows);
+    }
+    Ok(found)
+}
+
+/// One page of runs below `before`, newest first.
+pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("archiver/runs")).await?;
+    let rows = client.query(&statement, &[&before, &limit]).await?;
+    let run = |row: &tokio_postgres::Row| Run {
+        run_id: row.get("run_id"),
+        asked_by: row.get("asked_by"),
+        asked_at: row.get("asked_at"),
+        ended_at: row.get("ended_at"),
+        outcome: row.get("outcome"),
+        doing: row.get("doing"),
+        days: row.get("days"),
+        messages: row.get("messages"),
+        ledger_rows: row.get("ledger_rows"),
+        day_list: row.get("day_list"),
+    };
+    Ok(rows.iter().map(run).collect())
+}

@@ -1,0 +1,89 @@
+//! Who looked at what of other people's, and who changed what of it. It only grows.
+
+use postgres_types::Json;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::error::Result;
+use crate::sql;
+use crate::store::Store;
+
+/// What somebody did with what is not theirs.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    pub at: OffsetDateTime,
+    pub actor: &'a str,
+    pub action: Action,
+    pub reason: Option<&'a str>,
+    /// What they asked for.
+    pub filter: Value,
+    /// How much they were shown; none where that is not known yet.
+    pub results: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// One page of a search in everybody's messages.
+    Search,
+    /// An export of such a search begins; and has ended, with its size.
+    ExportBegun,
+    ExportEnded,
+    /// The receipts of a message of others.
+    Receipts,
+    /// A message was taken back.
+    Recall,
+}
+
+impl Action {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::ExportBegun => "export-begun",
+            Self::ExportEnded => "export-ended",
+            Self::Receipts => "receipts",
+            Self::Recall => "recall",
+        }
+    }
+}
+
+/// An entry as it is read again.
+#[derive(Debug)]
+pub struct Kept {
+    pub audit_id: i64,
+    pub at: OffsetDateTime,
+    pub actor: String,
+    pub action: String,
+    pub reason: Option<String>,
+    pub filter: Value,
+    pub results: Option<i64>,
+}
+
+/// Keeps an entry. What it tells of is shown only after that.
+pub async fn append(store: &Store, entry: Entry<'_>) -> Result<()> {
+    append_with(&store.client().await?, entry).await
+}
+
+/// Keeps an entry in the caller's transaction.
+pub async fn append_with(client: &impl deadpool_postgres::GenericClient, entry: Entry<'_>) -> Result<()> {
+    let statement = client.prepare_cached(sql!("audit/append")).await?;
+    let Entry { at, actor, action, reason, filter, results } = entry;
+    client.execute(&statement, &[&at, &actor, &action.as_str(), &reason, &Json(filter), &results]).await?;
+    Ok(())
+}
+
+/// One page below `before`, newest first; of one actor, if named.
+pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -> Result<Vec<Kept>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("audit/list")).await?;
+    let rows = client.query(&statement, &[&before, &actor, &limit]).await?;
+    let kept = |row: &tokio_postgres::Row| Kept {
+        audit_id: row.get("audit_id"),
+        at: row.get("at"),
+        actor: row.get("actor"),
+        action: row.get("action"),
+        reason: row.get("reason"),
+        filter: row.get("filter"),
+        results: row.get("results"),
+    };
+    Ok(rows.iter().map(kept).collect())
+}

@@ -1,0 +1,108 @@
+//! When something repeats: the cron grammar that tokio-cron-scheduler has (it is croner's), in a
+//! time zone. What is due is asked of the clock each time, so that nothing that happens to a timer
+//! ends a schedule.
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use time::OffsetDateTime;
+
+/// A cron expression in a time zone.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    cron: Cron,
+    zone: Tz,
+}
+
+impl Schedule {
+    /// `cron` has five fields, or six with seconds first; `zone` is a name of the IANA database.
+    pub fn parse(cron: &str, zone: &str) -> Result<Self, String> {
+        let cron = croner::parser::CronParser::builder()
+            .seconds(croner::parser::Seconds::Optional)
+            .build()
+            .parse(cron)
+            .map_err(|e| e.to_string())?;
+        let zone = zone.parse().map_err(|_| format!("there is no time zone {zone}"))?;
+        let schedule = Self { cron, zone };
+        match schedule.next_after(OffsetDateTime::UNIX_EPOCH) {
+            Some(_) => Ok(schedule),
+            None => Err("it never comes".to_owned()),
+        }
+    }
+
+    /// The first time it comes after a moment.
+    pub fn next_after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
+        let moment = DateTime::<Utc>::from_timestamp(moment.unix_timestamp(), 0)?.with_timezone(&self.zone);
+        let next = self.cron.find_next_occurrence(&moment, false).ok()?;
+        OffsetDateTime::from_unix_timestamp(next.timestamp()).ok()
+    }
+
+    /// Since when something last begun at `begun` is due again, if it is: however late it is asked,
+    /// and also when the clock has gone back behind `begun` by more than one turn.
+    pub fn due(&self, begun: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        let next = self.next_after(begun)?;
+        let turned_back = begun > now && self.next_after(now)? < begun;
+        if turned_back { Some(now) } else { Some(next).filter(|next| *next <= now) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::Duration;
+    use time::macros::datetime;
+
+    use super::*;
+
+    fn nightly() -> Schedule {
+        Schedule::parse("30 2 * * *", "Asia/Shanghai").expect("a schedule")
+    }
+
+    #[test]
+    fn a_time_zone_counts() {
+        let next = nightly().next_after(datetime!(2026-11-21 12:00 UTC));
+        assert_eq!(next, Some(datetime!(2026-11-21 18:30 UTC)));
+    }
+
+    #[test]
+    fn a_late_tick_finds_it_due_once() {
+        let schedule = nightly();
+        let begun = datetime!(2026-11-18 18:30 UTC);
+        let late = datetime!(2026-11-21 20:00 UTC);
+        assert_eq!(schedule.due(begun, datetime!(2026-11-19 18:29 UTC)), None);
+        assert_eq!(schedule.due(begun, late), Some(datetime!(2026-11-19 18:30 UTC)));
+        assert_eq!(schedule.due(late, late + Duration::minutes(1)), None);
+        assert!(schedule.due(late, datetime!(2026-11-22 18:30 UTC)).is_some());
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_does_not_end_it() {
+        let schedule = nightly();
+        let begun = datetime!(2027-11-21 18:30 UTC);
+        let back = datetime!(2026-11-21 12:00 UTC);
+        assert_eq!(schedule.due(begun, back), Some(back), "a year ahead was wrong: it is due now");
+        assert_eq!(
+            schedule.due(begun, begun - Duration::minutes(5)),
+            None,
+            "a small step back begins nothing twice"
+        );
+    }
+
+    #[test]
+    fn summer_time_neither_skips_a_night_nor_doubles_it() {
+        let schedule = Schedule::parse("30 2 * * *", "Europe/Berlin").expect("a schedule");
+        let mut now = datetime!(2026-03-27 12:00 UTC);
+        let mut days = Vec::new();
+        for _ in 0..4 {
+            now = schedule.next_after(now).expect("it comes");
+            days.push(now.date().day());
+        }
+        assert_eq!(days, [28, 29, 30, 31], "2:30 does not exist on the 29th, and it still comes");
+    }
+
+    #[test]
+    fn what_is_no_schedule_is_refused() {
+        assert!(Schedule::parse("every night", "UTC").is_err());
+        assert!(Schedule::parse("30 2 * * *", "Mars/Olympus").is_err());
+        assert!(Schedule::parse("0 0 31 2 *", "UTC").is_err(), "the 31st of February never comes");
+    }
+}

@@ -1,0 +1,275 @@
+//! Soon after: messages go into the archive as they arrive, in batches, from rows written by the
+//! commit that stored them and deleted when the archive has them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::archive::{Archive, Document, Recalled};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::lease::Lease;
+use crate::schedule::Tick;
+use crate::sql;
+use crate::store::Store;
+
+/// Commits, and messages of the walk through an archive that is new, of one batch.
+const COMMITS_MAX: i32 = 500;
+const WALK_MAX: i32 = 2_000;
+/// Messages of one write.
+const WRITE_MAX: usize = 2_000;
+/// A busy service gives the archive a batch this often, not one a commit.
+const LINGER: Duration = Duration::from_millis(200);
+/// Versions of a message's documents: as sent, as recalled. The move writes above them.
+const SENT: i64 = 1;
+const RECALLED: i64 = 2;
+
+/// What waits to be indexed.
+#[derive(Debug)]
+pub struct Backlog {
+    pub commits: i64,
+    pub oldest: Option<OffsetDateTime>,
+    pub walking: bool,
+}
+
+/// An archive that is made sure of before its first use: it may be away when a replica starts.
+pub struct Bound {
+    store: Store,
+    archive: Arc<dyn Archive>,
+    done: AtomicBool,
+}
+
+impl Bound {
+    pub fn new(store: Store, archive: Arc<dyn Archive>) -> Self {
+        Self { store, archive, done: AtomicBool::new(false) }
+    }
+
+    /// The archive, once it is known to be the one of this database.
+    pub async fn archive(&self) -> Result<&dyn Archive> {
+        if !self.done.load(Ordering::Relaxed) {
+            bind(&self.store, &*self.archive).await?;
+            self.done.store(true, Ordering::Relaxed);
+        }
+        Ok(&*self.archive)
+    }
+}
+
+/// The indexing of one replica; one of them at a time does it.
+pub struct Index {
+    store: Store,
+    archive: Arc<Bound>,
+    lease: Lease,
+    away: AtomicBool,
+}
+
+impl Index {
+    pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Self {
+        let lease = Lease::new(store.clone(), "index", config.lease);
+        Self { store, archive, lease, away: AtomicBool::new(false) }
+    }
+
+    /// Whether the last try to write met an archive that did not answer.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// Indexes one batch.
+    pub async fn tick(&self) -> Result<Tick> {
+        let done = self.step().await;
+        self.away.store(done.as_ref().is_err_and(Error::is_unavailable), Ordering::Relaxed);
+        if matches!(done, Ok(Tick::More)) {
+            tokio::time::sleep(LINGER).await;
+        }
+        done
+    }
+
+    /// Gives the lease back, for a replica that stops.
+    pub async fn stop(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
+    }
+
+    async fn step(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        if self.lease.take(now).await?.is_none() {
+            return Ok(Tick::Idle);
+        }
+        self.archive.archive().await?;
+        let Some(state) = state(&self.store).await? else {
+            return Ok(Tick::Idle);
+        };
+        let taken = self.take().await?;
+        if !taken.is_empty() {
+            let queue_ids: Vec<i64> = taken.iter().map(|(id, _)| *id).collect();
+            let ms_ids: Vec<i64> = taken.iter().flat_map(|(_, ms_ids)| ms_ids.iter().copied()).collect();
+            self.index(&ms_ids).await?;
+            let client = self.store.client().await?;
+            let statement = client.prepare_cached(sql!("index/done")).await?;
+            client.execute(&statement, &[&queue_ids]).await?;
+            return Ok(Tick::More);
+        }
+        match state.walk_ms_id {
+            Some(from) => self.walk(from).await,
+            None => Ok(Tick::Idle),
+        }
+    }
+
+    async fn take(&self) -> Result<Vec<(i64, Vec<i64>)>> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("index/take")).await?;
+        let rows = client.query(&statement, &[&COMMITS_MAX]).await?;
+        Ok(rows.iter().map(|row| (row.get("queue_id"), row.get("ms_ids"))).collect())
+    }
+
+    /// One step through all hot messages, for an archive that has none of them.
+    async fn walk(&self, from: i64) -> Result<Tick> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("index/walk")).await?;
+        let rows = client.query(&statement, &[&from, &WALK_MAX]).await?;
+        drop(client);
+        let ms_ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        self.index(&ms_ids).await?;
+        let next = ms_ids.last().map(|last| last + 1);
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("index/walked")).await?;
+        client.execute(&statement, &[&next]).await?;
+        Ok(Tick::More)
+    }
+
+    async fn index(&self, ms_ids: &[i64]) -> Result<()> {
+        for some in ms_ids.chunks(WRITE_MAX) {
+            let documents = self.documents(some).await?;
+            match self.archive.archive().await?.write(&documents).await {
+                Err(e) if e.kind != Kind::Unavailable => self.write_singly(&documents).await?,
+                written => written?,
+            }
+            metrics::counter!("impg_indexed_messages_total").increment(documents.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// A document that the archive refuses must not keep the others out. It is alarming, and found
+    /// again at the latest when its day moves: that day then stays.
+    async fn write_singly(&self, documents: &[Document]) -> Result<()> {
+        for document in documents {
+            match self.archive.archive().await?.write(std::slice::from_ref(document)).await {
+                Err(error) if error.kind != Kind::Unavailable => {
+                    tracing::error!(ms_id = document.ms_id, %error, "the archive refuses a message");
+                    metrics::counter!("impg_index_refused_total").increment(1);
+                }
+                written => written?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn documents(&self, ms_ids: &[i64]) -> Result<Vec<Document>> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("index/messages")).await?;
+        let rows = client.query(&statement, &[&ms_ids]).await?;
+        Ok(rows.iter().map(document).collect())
+    }
+}
+
+/// A message as it is told soon after it was sent.
+fn document(row: &Row) -> Document {
+    let recalled = recalled(row);
+    Document { version: if recalled.is_some() { RECALLED } else { SENT }, ..message(row) }
+}
+
+/// A message's row as a document without its ledger and version. Recalled ones have no content.
+pub fn message(row: &Row) -> Document {
+    let recalled = recalled(row);
+    Document {
+        ms_id: row.get("ms_id"),
+        part: 0,
+        version: 0,
+        channel_id: row.get("channel_id"),
+        seq: row.get("seq"),
+        server_time: row.get("server_time"),
+        sender: row.get("sender"),
+        sender_count: row.get("sender_count"),
+        ms_type: row.get("ms_type"),
+        content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
+        recalled,
+        ledger: None,
+    }
+}
+
+/// Who took a message back, if anybody did.
+pub fn recalled(row: &Row) -> Option<Recalled> {
+    let by: Option<String> = row.get("recalled_by");
+    by.map(|by| Recalled { by, at: row.get("recalled_at") })
+}
+
+struct State {
+    archive_id: String,
+    walk_ms_id: Option<i64>,
+}
+
+async fn state(store: &Store) -> Result<Option<State>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("index/archive")).await?;
+    let row = client.query_opt(&statement, &[]).await?;
+    Ok(row.map(|row| State { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
+}
+
+/// Makes sure that `archive` is the one this database belongs to; an archive for a database that
+/// has none yet is adopted. Unavailable while the archive does not answer.
+pub async fn bind(store: &Store, archive: &dyn Archive) -> Result<()> {
+    let archive_id = archive.identity().await?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("index/adopt")).await?;
+    client.execute(&statement, &[&archive_id]).await?;
+    drop(client);
+    match state(store).await? {
+        Some(state) if state.archive_id == archive_id => Ok(()),
+        _ => Err(Error::new(
+            Kind::Internal,
+            "archive_url is another archive than the one this database belongs to. An embedded archive serves \
+             one replica: several need Elasticsearch. To change archives while nothing is cold: \
+             im-push-gateway archive adopt",
+        )),
+    }
+}
+
+/// Makes `archive` the one of this database in place of another. Refused once anything is sealed.
+pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
+    let archive_id = archive.identity().await?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("index/readopt")).await?;
+    if client.execute(&statement, &[&archive_id]).await? == 0 {
+        let adopt = client.prepare_cached(sql!("index/adopt")).await?;
+        let is_new = client.execute(&adopt, &[&archive_id]).await? > 0;
+        drop(client);
+        if !is_new && state(store).await?.is_none_or(|state| state.archive_id != archive_id) {
+            return Err(Error::new(
+                Kind::Conflict,
+                "days have moved into the other archive: they are only there",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// A replica without an archive leaves messages unindexed: remembers that all are to be walked through.
+pub async fn forgo(store: &Store) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("index/walk_again")).await?;
+    client.execute(&statement, &[]).await?;
+    Ok(())
+}
+
+pub async fn backlog(store: &Store) -> Result<Backlog> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("index/backlog")).await?;
+    let row = client.query_one(&statement, &[]).await?;
+    Ok(Backlog {
+        commits: row.get("commits"),
+        oldest: row.get("oldest"),
+        walking: row.get::<_, Option<bool>>("walking").unwrap_or(false),
+    })
+}

@@ -1,0 +1,148 @@
+//! Taken back: a message's content is gone from every reader; its row and the audit of it stay.
+
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+
+use crate::archive::{Archive, Find, Recalled};
+use crate::audit::{self, Action, Entry};
+use crate::error::{Error, Kind, Result};
+use crate::sql;
+use crate::store::{SHARE_SEAL, Store, retrying};
+
+/// Who takes what back, and by which right.
+#[derive(Debug, Clone, Copy)]
+pub struct Recall<'a> {
+    pub ms_id: i64,
+    pub by: &'a str,
+    /// Whether the caller's role takes back everybody's messages, at any time.
+    pub any: bool,
+    pub reason: Option<&'a str>,
+    pub now: OffsetDateTime,
+    /// How long senders may take back what they sent.
+    pub within: Duration,
+}
+
+/// A message that is to be taken back.
+struct Message {
+    channel_id: i64,
+    seq: i64,
+    sender: String,
+    server_time: OffsetDateTime,
+}
+
+/// Takes a message back, hot or cold. Again is no error; the first one counts. Without an archive
+/// that answers, cold messages are `503`.
+pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
+    take_back(store, archive, recall).await?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("recall/find")).await?;
+    let row = client.query_one(&statement, &[&vec![recall.ms_id]]).await?;
+    Ok(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") })
+}
+
+async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<()> {
+    if retrying(|| recall_hot(store, archive.is_some(), recall)).await? {
+        return Ok(());
+    }
+    let missing = || Error::not_found("no such message");
+    if !store.has_cold().await? {
+        return Err(missing());
+    }
+    let archive = archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
+    let found = archive.find(&Find { limit: 1, ..Find::message(recall.ms_id) }).await?;
+    let document = found.into_iter().next().ok_or_else(missing)?;
+    let message = Message {
+        channel_id: document.channel_id,
+        seq: document.seq,
+        sender: document.sender,
+        server_time: document.server_time,
+    };
+    retrying(|| recall_cold(store, &message, recall)).await
+}
+
+/// Whether there was such a hot message.
+async fn recall_hot(store: &Store, indexed: bool, recall: Recall<'_>) -> Result<bool> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let statement = tx.prepare_cached(sql!("recall/message")).await?;
+    let Some(row) = tx.query_opt(&statement, &[&recall.ms_id]).await? else {
+        return Ok(false);
+    };
+    let message = Message {
+        channel_id: row.get("channel_id"),
+        seq: row.get("seq"),
+        sender: row.get("sender"),
+        server_time: row.get("server_time"),
+    };
+    write(&tx, &message, recall, indexed).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let statement = tx.prepare_cached(sql!("recall/lock_channel")).await?;
+    tx.query(&statement, &[&message.channel_id]).await?;
+    write(&tx, message, recall, false).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn write(
+    tx: &deadpool_postgres::Transaction<'_>,
+    message: &Message,
+    recall: Recall<'_>,
+    indexed: bool,
+) -> Result<()> {
+    check_may(tx, message, recall).await?;
+    let statement = tx.prepare_cached(sql!("recall/recall")).await?;
+    let Message { channel_id, seq, sender, .. } = message;
+    let row = tx
+        .query_opt(&statement, &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now, &indexed])
+        .await?;
+    if row.is_some() {
+        let entry = Entry {
+            at: recall.now,
+            actor: recall.by,
+            action: Action::Recall,
+            reason: recall.reason,
+            filter: json!({"ms_id": recall.ms_id.to_string(), "sender": sender}),
+            results: Some(1),
+        };
+        audit::append_with(tx, entry).await?;
+    }
+    Ok(())
+}
+
+/// A sender may while in the channel and for a time; whoever may not see the message learns nothing.
+async fn check_may(
+    tx: &deadpool_postgres::Transaction<'_>,
+    message: &Message,
+    recall: Recall<'_>,
+) -> Result<()> {
+    if recall.any {
+        return Ok(());
+    }
+    let statement = tx.prepare_cached(sql!("history/spans")).await?;
+    let spans = tx.query(&statement, &[&message.channel_id, &recall.by]).await?;
+    let sees = spans.iter().any(|span| {
+        span.get::<_, i64>("from_seq") <= message.seq && span.get::<_, i64>("to_seq") >= message.seq
+    });
+    if !sees {
+        return Err(Error::not_found("no such message"));
+    }
+    if message.sender != recall.by {
+        return Err(Error::new(Kind::Forbidden, "only its sender takes a message back"));
+    }
+    if recall.now - message.server_time > recall.within {
+        let statement = tx.prepare_cached(sql!("recall/find")).await?;
+        if !tx.query(&statement, &[&vec![recall.ms_id]]).await?.is_empty() {
+            // Repeated: the first one was in time, or was not theirs.
+            return Ok(());
+        }
+        return Err(Error::new(Kind::Conflict, "the time for taking this message back is over"));
+    }
+    Ok(())
+}

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::fanout::Fanout;
 use crate::identity::Identity;
-use crate::index::{self, Bound, Index};
+use crate::index::{Bound, Index};
 use crate::maintenance::Maintenance;
 use crate::message::{Lanes, Sender};
 use crate::outbox::Outbox;
@@ -109,18 +109,17 @@ impl Cold {
     /// database's does.
     async fn open(config: &Config, store: &Store) -> Result<Option<Self>> {
         let Some(archive) = archive::open(config).await? else {
-            index::forgo(store).await?;
             return Ok(None);
         };
-        let bound = Arc::new(Bound::new(store.clone(), archive.clone()));
-        match bound.archive().await {
+        let bound = Arc::new(Bound::new(store.clone(), archive));
+        match bound.check().await {
             Err(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "the archive is away: what is sent waits to be indexed");
             }
-            bound => _ = bound?,
+            bound => bound?,
         }
         Ok(Some(Self {
-            archive,
+            archive: bound.clone(),
             index: Arc::new(Index::new(store.clone(), bound.clone(), config)),
             outbox: Arc::new(Outbox::new(store.clone(), bound.clone(), config)),
             archiver: Arc::new(Archiver::new(store.clone(), bound, config)?),

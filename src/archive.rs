@@ -69,6 +69,8 @@ pub struct Find {
     pub receiver: Option<(String, &'static [&'static str])>,
     pub order: Order,
     pub parts: Parts,
+    /// Whether documents come with their ledgers: those of large groups are long.
+    pub ledger: bool,
     /// Beyond this `(ms_id, part)` in the order.
     pub after: Option<(i64, u32)>,
     pub limit: usize,
@@ -109,6 +111,7 @@ impl Find {
             receiver: None,
             order: Order::Newest,
             parts: Parts::First,
+            ledger: true,
             after: None,
             limit,
         }
@@ -118,7 +121,7 @@ impl Find {
     pub fn message(ms_id: i64) -> Self {
         Self {
             from: ms_id,
-            below: ms_id + 1,
+            below: ms_id.saturating_add(1),
             parts: Parts::All,
             order: Order::Oldest,
             ..Self::newest(usize::MAX)

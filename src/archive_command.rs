@@ -8,7 +8,7 @@ use time::Duration;
 use crate::archive;
 use crate::archiver::{self, Archiver, Run};
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::index::{self, Bound};
 use crate::schedule::Tick;
 use crate::store::Store;
@@ -67,7 +67,9 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
             Some(Archiver::new(store.clone(), bound, config)?)
         }
         Ok(None) => return Err("archive_url is not set".into()),
-        Err(_) => None,
+        // Then a replica has it open, and does it.
+        Err(e) if e.kind == Kind::Conflict => None,
+        Err(e) => return Err(e.into()),
     };
     archiver::ask(store, "hand", store.now().await?).await?;
     let run_id = newest(store).await?.run_id;
@@ -93,8 +95,10 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
             );
             return if outcome == "done" { Ok(()) } else { Err("the run failed".into()) };
         }
-        if !matches!(ticked, Ok(Tick::More)) {
-            tokio::time::sleep(config.poll).await;
+        match ticked {
+            Ok(Tick::More) => {}
+            Err(e) if !e.is_unavailable() => return Err(e.into()),
+            _ => tokio::time::sleep(config.poll).await,
         }
     }
 }

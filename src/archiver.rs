@@ -21,6 +21,8 @@ use day::{Day, Step};
 
 /// A scheduled run that has not begun this long after it was due is overdue.
 const OVERDUE: Duration = Duration::hours(1);
+/// A day that could have moved this long ago and has not is overdue, too: something holds it.
+const HELD: Duration = Duration::days(7);
 /// How often a day that still settles is looked at again before it is sealed all the same.
 const SETTLING_LOOKS: u32 = 20;
 const SETTLING_PAUSE: Pause = Pause::from_millis(100);
@@ -111,10 +113,13 @@ impl Archiver {
         let Some(run_id) = self.open_run().await? else {
             return Ok(Tick::Idle);
         };
-        self.archive.archive().await?;
-        let step = self.step(run_id, epoch, now).await;
+        let step = match self.archive.check().await {
+            Ok(()) => self.step(run_id, epoch, now).await,
+            Err(e) => Err(e),
+        };
         match &step {
-            Err(e) => self.tell(run_id, &format!("waits: {e}"), None, now).await?,
+            // The caller of the log is told the cause; who reads of runs is not.
+            Err(e) => self.tell(run_id, &format!("waits: {}", e.told()), None, now).await?,
             Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
             Ok(Progress::Waiting(doing)) => {
                 self.tell(run_id, doing, None, now).await?;
@@ -141,9 +146,11 @@ impl Archiver {
             return self.begun(now).await;
         };
         if self.schedule.due(begun, now).is_some() {
-            // Asked for first: a crash in between asks again, and one is open already.
-            ask(&self.store, "schedule", now).await?;
-            self.begun(now).await?;
+            // Asked for first: a crash in between asks again, and one is open already. One that is still
+            // open at its next turn is stuck: it stays due, and so becomes overdue.
+            if ask(&self.store, "schedule", now).await?.is_some() || known.open_since.is_none() {
+                self.begun(now).await?;
+            }
         }
         Ok(())
     }
@@ -248,7 +255,8 @@ impl Archiver {
     /// After a grace longer than any request, whoever still reads the old horizon is done.
     async fn drop(&self, day: &Day, now: OffsetDateTime) -> Result<Progress> {
         let since = day.switched_at.unwrap_or(now);
-        if now < since + self.drop_grace {
+        // A switch that lies ahead was before the clock went back.
+        if since <= now && now < since + self.drop_grace {
             return Ok(Progress::Waiting(format!("{} is dropped after a grace", day.day)));
         }
         let client = self.store.client().await?;
@@ -281,10 +289,13 @@ impl Archiver {
     pub async fn state(&self, now: OffsetDateTime) -> Result<State> {
         let known = state_row(&self.store).await?;
         let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
-        Ok(match (due, known.open, known.last_failed) {
+        let oldest = known.oldest_day.map(|day| day.midnight().assume_utc() + Duration::DAY);
+        let held = oldest.is_some_and(|end| now - end > self.age + HELD);
+        Ok(match (due, known.open_since, known.last_failed) {
             (Some(due), _, _) if now - due > OVERDUE => State::Overdue,
-            (_, true, _) => State::Running,
-            (_, _, true) => State::Failed,
+            (_, Some(_), _) => State::Running,
+            (_, None, true) => State::Failed,
+            (_, None, false) if held => State::Overdue,
             _ => State::Ok,
         })
     }
@@ -314,7 +325,8 @@ enum Progress {
 struct StateRow {
     begun_at: Option<OffsetDateTime>,
     last_failed: bool,
-    open: bool,
+    open_since: Option<OffsetDateTime>,
+    oldest_day: Option<Date>,
 }
 
 async fn state_row(store: &Store) -> Result<StateRow> {
@@ -322,7 +334,12 @@ async fn state_row(store: &Store) -> Result<StateRow> {
     let statement = client.prepare_cached(sql!("archiver/state")).await?;
     let row = client.query_one(&statement, &[]).await?;
     let last: Option<&str> = row.get("last_outcome");
-    Ok(StateRow { begun_at: row.get("begun_at"), last_failed: last == Some("failed"), open: row.get("open") })
+    Ok(StateRow {
+        begun_at: row.get("begun_at"),
+        last_failed: last == Some("failed"),
+        open_since: row.get("open_since"),
+        oldest_day: row.get("oldest_day"),
+    })
 }
 
 /// Asks for a run. None: one is open already.

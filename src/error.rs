@@ -114,6 +114,11 @@ impl Error {
         Self { source: Some(source.into()), ..self }
     }
 
+    /// What a caller may know of it, as one line.
+    pub fn told(&self) -> &str {
+        if self.detail.is_empty() { self.kind.row().2 } else { &self.detail }
+    }
+
     /// What the log may know, and the caller not.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
         self.source.as_deref()

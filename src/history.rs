@@ -64,8 +64,8 @@ impl Reading<'_> {
         let spans = self.spans().await?;
         let hot = self.hot_before(before, after_seq, limit).await?;
         let mut messages = hot.messages;
-        let top = messages.last().map_or(before.seq, |last| last.seq) - 1;
-        let wanted = newest(&spans, after_seq + 1..=top, limit as usize - messages.len());
+        let top = messages.last().map_or(before.seq, |last| last.seq).saturating_sub(1);
+        let wanted = newest(&spans, after_seq.saturating_add(1)..=top, limit as usize - messages.len());
         if hot.horizon == 0 || wanted.is_empty() {
             let full = messages.len() as i64 >= limit;
             return Ok((messages, full));
@@ -84,7 +84,7 @@ impl Reading<'_> {
         let spans = self.spans().await?;
         let hot = self.hot_after(after, limit).await?;
         let end = hot.messages.first().map_or(i64::MAX, |first| first.seq - 1);
-        let wanted = oldest(&spans, after.seq + 1..=end, limit as usize);
+        let wanted = oldest(&spans, after.seq.saturating_add(1)..=end, limit as usize);
         let mut messages = Vec::new();
         if hot.horizon > 0 && !wanted.is_empty() {
             messages = self.cold(&spans, &wanted, Order::Oldest, hot.horizon).await?;
@@ -146,6 +146,7 @@ impl Reading<'_> {
             spans: Some(spans.iter().filter_map(|span| overlap(*span, within)).collect()),
             below: horizon,
             order,
+            ledger: false,
             ..Find::newest(wanted.len())
         };
         let documents = archive.find(&find).await?;

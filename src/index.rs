@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use serde_json::Value;
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 
-use crate::archive::{Archive, Document, Recalled};
+use crate::archive::{Archive, Document, Find, Recalled};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::lease::Lease;
@@ -28,33 +31,64 @@ const LINGER: Duration = Duration::from_millis(200);
 const SENT: i64 = 1;
 const RECALLED: i64 = 2;
 
+const ANOTHER: &str = "archive_url is another archive than the one this database belongs to. An embedded archive serves one replica: \
+     several need Elasticsearch. To change archives while nothing is cold: im-push-gateway archive adopt";
+
 /// What waits to be indexed.
 #[derive(Debug)]
 pub struct Backlog {
     pub commits: i64,
     pub oldest: Option<OffsetDateTime>,
-    pub walking: bool,
 }
 
-/// An archive that is made sure of before its first use: it may be away when a replica starts.
+/// An archive that is made sure of before every use: it may have been away when a replica started,
+/// and another one may have been adopted since. What is not the archive of this database is
+/// neither written nor shown.
 pub struct Bound {
     store: Store,
     archive: Arc<dyn Archive>,
-    done: AtomicBool,
+    archive_id: OnceCell<String>,
 }
 
 impl Bound {
     pub fn new(store: Store, archive: Arc<dyn Archive>) -> Self {
-        Self { store, archive, done: AtomicBool::new(false) }
+        Self { store, archive, archive_id: OnceCell::new() }
     }
 
-    /// The archive, once it is known to be the one of this database.
-    pub async fn archive(&self) -> Result<&dyn Archive> {
-        if !self.done.load(Ordering::Relaxed) {
-            bind(&self.store, &*self.archive).await?;
-            self.done.store(true, Ordering::Relaxed);
+    /// Makes sure that it is the archive of this database; one that has none yet takes it.
+    pub async fn check(&self) -> Result<()> {
+        self.sure().await.map(|_| ())
+    }
+
+    async fn sure(&self) -> Result<&dyn Archive> {
+        let archive_id = self.archive_id.get_or_try_init(|| self.archive.identity()).await?;
+        if state(&self.store).await?.is_none() {
+            let client = self.store.client().await?;
+            let statement = client.prepare_cached(sql!("index/adopt")).await?;
+            client.execute(&statement, &[archive_id]).await?;
         }
-        Ok(&*self.archive)
+        match state(&self.store).await? {
+            Some(state) if state.archive_id == *archive_id => Ok(&*self.archive),
+            _ => Err(Error::new(Kind::Internal, ANOTHER)),
+        }
+    }
+}
+
+impl Archive for Bound {
+    fn identity(&self) -> BoxFuture<'_, Result<String>> {
+        self.archive.identity()
+    }
+
+    fn write<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<()>> {
+        async move { self.sure().await?.write(documents).await }.boxed()
+    }
+
+    fn refresh(&self) -> BoxFuture<'_, Result<()>> {
+        async move { self.sure().await?.refresh().await }.boxed()
+    }
+
+    fn find<'a>(&'a self, find: &'a Find) -> BoxFuture<'a, Result<Vec<Document>>> {
+        async move { self.sure().await?.find(find).await }.boxed()
     }
 }
 
@@ -97,7 +131,7 @@ impl Index {
         if self.lease.take(now).await?.is_none() {
             return Ok(Tick::Idle);
         }
-        self.archive.archive().await?;
+        self.archive.check().await?;
         let Some(state) = state(&self.store).await? else {
             return Ok(Tick::Idle);
         };
@@ -135,14 +169,14 @@ impl Index {
         let next = ms_ids.last().map(|last| last + 1);
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("index/walked")).await?;
-        client.execute(&statement, &[&next]).await?;
+        client.execute(&statement, &[&next, &from]).await?;
         Ok(Tick::More)
     }
 
     async fn index(&self, ms_ids: &[i64]) -> Result<()> {
         for some in ms_ids.chunks(WRITE_MAX) {
             let documents = self.documents(some).await?;
-            match self.archive.archive().await?.write(&documents).await {
+            match self.archive.write(&documents).await {
                 Err(e) if e.kind != Kind::Unavailable => self.write_singly(&documents).await?,
                 written => written?,
             }
@@ -155,7 +189,7 @@ impl Index {
     /// again at the latest when its day moves: that day then stays.
     async fn write_singly(&self, documents: &[Document]) -> Result<()> {
         for document in documents {
-            match self.archive.archive().await?.write(std::slice::from_ref(document)).await {
+            match self.archive.write(std::slice::from_ref(document)).await {
                 Err(error) if error.kind != Kind::Unavailable => {
                     tracing::error!(ms_id = document.ms_id, %error, "the archive refuses a message");
                     metrics::counter!("impg_index_refused_total").increment(1);
@@ -217,49 +251,25 @@ async fn state(store: &Store) -> Result<Option<State>> {
     Ok(row.map(|row| State { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
 }
 
-/// Makes sure that `archive` is the one this database belongs to; an archive for a database that
-/// has none yet is adopted. Unavailable while the archive does not answer.
-pub async fn bind(store: &Store, archive: &dyn Archive) -> Result<()> {
-    let archive_id = archive.identity().await?;
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("index/adopt")).await?;
-    client.execute(&statement, &[&archive_id]).await?;
-    drop(client);
-    match state(store).await? {
-        Some(state) if state.archive_id == archive_id => Ok(()),
-        _ => Err(Error::new(
-            Kind::Internal,
-            "archive_url is another archive than the one this database belongs to. An embedded archive serves \
-             one replica: several need Elasticsearch. To change archives while nothing is cold: \
-             im-push-gateway archive adopt",
-        )),
-    }
-}
-
 /// Makes `archive` the one of this database in place of another. Refused once anything is sealed.
 pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     let archive_id = archive.identity().await?;
+    let now = store.now().await?;
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("index/readopt")).await?;
-    if client.execute(&statement, &[&archive_id]).await? == 0 {
-        let adopt = client.prepare_cached(sql!("index/adopt")).await?;
-        let is_new = client.execute(&adopt, &[&archive_id]).await? > 0;
-        drop(client);
-        if !is_new && state(store).await?.is_none_or(|state| state.archive_id != archive_id) {
-            return Err(Error::new(
-                Kind::Conflict,
-                "days have moved into the other archive: they are only there",
-            ));
-        }
+    let adopt = client.prepare_cached(sql!("index/adopt")).await?;
+    let readopt = client.prepare_cached(sql!("index/readopt")).await?;
+    let is_new = client.execute(&adopt, &[&archive_id]).await? > 0;
+    drop(adopt);
+    if is_new || state(store).await?.is_some_and(|state| state.archive_id == archive_id) {
+        return Ok(());
     }
-    Ok(())
-}
-
-/// A replica without an archive leaves messages unindexed: remembers that all are to be walked through.
-pub async fn forgo(store: &Store) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("index/walk_again")).await?;
-    client.execute(&statement, &[]).await?;
+    if client.execute(&readopt, &[&archive_id, &now]).await? == 0 {
+        let why = match store.horizon().await? {
+            (_, 0) => "a replica still works on the other archive: stop it first",
+            _ => "days have moved into the other archive: they are only there",
+        };
+        return Err(Error::new(Kind::Conflict, why));
+    }
     Ok(())
 }
 
@@ -267,9 +277,5 @@ pub async fn backlog(store: &Store) -> Result<Backlog> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("index/backlog")).await?;
     let row = client.query_one(&statement, &[]).await?;
-    Ok(Backlog {
-        commits: row.get("commits"),
-        oldest: row.get("oldest"),
-        walking: row.get::<_, Option<bool>>("walking").unwrap_or(false),
-    })
+    Ok(Backlog { commits: row.get("commits"), oldest: row.get("oldest") })
 }

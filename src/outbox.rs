@@ -1,16 +1,17 @@
 //! What came too late for a message's ledger: receipts, reads and recalls of cold messages go into
 //! the archive's documents, and only leave PostgreSQL once they are seen there.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Instant;
 
 use serde_json::json;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 
-use crate::archive::{Document, Find, Group, Ledger, Order, Parts, Recalled, Span};
+use crate::archive::{Archive, Document, Find, Group, Ledger, Order, Parts, Recalled, Span};
 use crate::config::Config;
 use crate::delivery::Status;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::index::Bound;
 use crate::lease::Lease;
 use crate::receipt;
@@ -19,21 +20,70 @@ use crate::sql;
 use crate::store::Store;
 
 /// Recalls, receipts and ranges of reads of one step.
-const RECALLS_STEP: i32 = 500;
-const RECEIPTS_STEP: i32 = 2_000;
+const RECALLS_STEP: i32 = 100;
+const RECEIPTS_STEP: i32 = 1_000;
 const READS_STEP: i32 = 20;
-/// Documents of one write.
-const DOCUMENTS_STEP: usize = 200;
+/// Messages of a range of reads that go into the archive at once.
+const SEQS_STEP: i64 = 50;
+/// How long what was left behind waits for the next time round.
+const REST: std::time::Duration = std::time::Duration::from_secs(30);
+/// A receipt of a message that the archive does not know is kept this long: an index may be away.
+const UNKNOWN_KEPT: Duration = Duration::days(1);
 
 /// The outbox of one replica; one of them at a time empties it.
 pub struct Outbox {
     store: Store,
     archive: Arc<Bound>,
     lease: Lease,
+    // What cannot be taken in holds up nothing behind it.
+    recalls: Round<i64>,
+    receipts: Round<i64>,
+    reads: Round<(i64, String, i64)>,
+}
+
+/// Once through what waits, in the order of its keys. What could not be taken in is left behind, and
+/// the next time round begins after a rest.
+struct Round<K>(Mutex<Turn<K>>);
+
+struct Turn<K> {
+    after: K,
+    left_some: bool,
+    rests_until: Option<Instant>,
+}
+
+impl<K: Clone + Default> Default for Round<K> {
+    fn default() -> Self {
+        Self(Mutex::new(Turn { after: K::default(), left_some: false, rests_until: None }))
+    }
+}
+
+impl<K: Clone + Default> Round<K> {
+    fn turn(&self) -> MutexGuard<'_, Turn<K>> {
+        self.0.lock().expect("no panic while held")
+    }
+
+    /// After which key it goes on; none while it rests.
+    fn place(&self) -> Option<K> {
+        let turn = self.turn();
+        let rests = turn.rests_until.is_some_and(|until| Instant::now() < until);
+        (!rests).then(|| turn.after.clone())
+    }
+
+    fn go_on(&self, after: K, taken: bool) {
+        let mut turn = self.turn();
+        turn.after = after;
+        turn.left_some |= !taken;
+    }
+
+    /// Nothing is behind the place.
+    fn end(&self) {
+        let mut turn = self.turn();
+        let rests_until = turn.left_some.then(|| Instant::now() + REST);
+        *turn = Turn { after: K::default(), left_some: false, rests_until };
+    }
 }
 
 struct Receipt {
-    ms_id: i64,
     receiver: String,
     status: Status,
     at: OffsetDateTime,
@@ -48,19 +98,22 @@ struct Read {
 impl Outbox {
     pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Self {
         let lease = Lease::new(store.clone(), "outbox", config.lease);
-        Self { store, archive, lease }
+        let (recalls, receipts, reads) = Default::default();
+        Self { store, archive, lease, recalls, receipts, reads }
     }
 
-    /// Takes one step of each kind into the archive.
+    /// Takes one step of each kind into the archive. What fails is tried again the next time round.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         if self.lease.take(now).await?.is_none() {
             return Ok(Tick::Idle);
         }
-        let recalled = self.take_recalls().await?;
-        let received = self.take_receipts().await?;
-        let read = self.take_reads().await?;
-        Ok(if recalled || received || read { Tick::More } else { Tick::Idle })
+        let steps = [self.take_recalls().await, self.take_receipts(now).await, self.take_reads().await];
+        let mut more = false;
+        for step in steps {
+            more |= step?;
+        }
+        Ok(if more { Tick::More } else { Tick::Idle })
     }
 
     /// Gives the lease back, for a replica that stops.
@@ -71,67 +124,92 @@ impl Outbox {
     async fn take_recalls(&self) -> Result<bool> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("outbox/recalls")).await?;
-        let rows = client.query(&statement, &[&RECALLS_STEP]).await?;
+        let Some(place) = self.recalls.place() else {
+            return Ok(false);
+        };
+        let rows = client.query(&statement, &[&place, &RECALLS_STEP]).await?;
         drop(client);
-        let mut changed = Vec::new();
-        let mut ms_ids = Vec::new();
+        let mut taken = false;
         for row in &rows {
             let ms_id: i64 = row.get("ms_id");
-            ms_ids.push(ms_id);
-            for mut document in self.archive.archive().await?.find(&Find::message(ms_id)).await? {
-                if document.recalled.is_none() {
-                    document.content = json!({});
-                    document.recalled =
-                        Some(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") });
-                    changed.push(document);
-                }
+            let recalled = Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") };
+            let is_in = held_up(ms_id, self.take_recall(ms_id, recalled).await)?.is_some();
+            if is_in {
+                let client = self.store.client().await?;
+                let statement = client.prepare_cached(sql!("outbox/recalls_done")).await?;
+                client.execute(&statement, &[&vec![ms_id]]).await?;
+                taken = true;
             }
+            self.recalls.go_on(ms_id, is_in);
         }
-        if ms_ids.is_empty() {
-            return Ok(false);
+        if rows.is_empty() {
+            self.recalls.end();
         }
-        self.replace(changed).await?;
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("outbox/recalls_done")).await?;
-        client.execute(&statement, &[&ms_ids]).await?;
-        Ok(true)
+        Ok(taken)
     }
 
-    async fn take_receipts(&self) -> Result<bool> {
+    async fn take_recall(&self, ms_id: i64, recalled: Recalled) -> Result<()> {
+        let mut documents = self.archive.find(&Find::message(ms_id)).await?;
+        if documents.is_empty() {
+            return Err(Error::internal("the archive lacks a message that was taken back"));
+        }
+        documents.retain(|document| document.recalled.is_none());
+        for document in &mut documents {
+            document.content = json!({});
+            document.recalled = Some(recalled.clone());
+        }
+        self.replace(documents).await
+    }
+
+    async fn take_receipts(&self, now: OffsetDateTime) -> Result<bool> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("outbox/receipts")).await?;
-        let rows = client.query(&statement, &[&RECEIPTS_STEP]).await?;
+        let Some(place) = self.receipts.place() else {
+            return Ok(false);
+        };
+        let rows = client.query(&statement, &[&place, &RECEIPTS_STEP]).await?;
         drop(client);
         let mut of_message: BTreeMap<i64, Vec<Receipt>> = BTreeMap::new();
         for row in &rows {
-            let receipt = Receipt {
-                ms_id: row.get("ms_id"),
+            of_message.entry(row.get("ms_id")).or_default().push(Receipt {
                 receiver: row.get("receiver"),
                 status: Status::from_code(row.get("status")),
                 at: row.get("received_at"),
-            };
-            of_message.entry(receipt.ms_id).or_default().push(receipt);
-        }
-        let mut changed = Vec::new();
-        for (ms_id, receipts) in &of_message {
-            let mut documents = self.archive.archive().await?.find(&Find::message(*ms_id)).await?;
-            self.move_cursors(&documents, receipts).await?;
-            documents.retain_mut(|document| {
-                receipts.iter().filter(|r| advance(document, &r.receiver, r.status, r.at)).count() > 0
             });
-            changed.extend(documents);
+        }
+        let mut taken = false;
+        for (ms_id, receipts) in &of_message {
+            let is_in = held_up(*ms_id, self.take_receipts_of(*ms_id, receipts, now).await)? == Some(true);
+            if is_in {
+                let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
+                let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
+                let ms_ids = vec![*ms_id; receipts.len()];
+                let client = self.store.client().await?;
+                let statement = client.prepare_cached(sql!("outbox/receipts_done")).await?;
+                client.execute(&statement, &[&ms_ids, &receivers, &statuses]).await?;
+                taken = true;
+            }
+            // Receipts of the last message may be left for the next step; those taken in are gone by then.
+            let after = if is_in { *ms_id - 1 } else { *ms_id };
+            self.receipts.go_on(after, is_in);
         }
         if of_message.is_empty() {
-            return Ok(false);
+            self.receipts.end();
         }
-        self.replace(changed).await?;
-        let done: Vec<&Receipt> = of_message.values().flatten().collect();
-        let ms_ids: Vec<i64> = done.iter().map(|r| r.ms_id).collect();
-        let receivers: Vec<&str> = done.iter().map(|r| r.receiver.as_str()).collect();
-        let statuses: Vec<i16> = done.iter().map(|r| r.status.code()).collect();
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("outbox/receipts_done")).await?;
-        client.execute(&statement, &[&ms_ids, &receivers, &statuses]).await?;
+        Ok(taken)
+    }
+
+    /// False: nobody knows the message, and it may be known again.
+    async fn take_receipts_of(&self, ms_id: i64, receipts: &[Receipt], now: OffsetDateTime) -> Result<bool> {
+        let mut documents = self.archive.find(&Find::message(ms_id)).await?;
+        if documents.is_empty() {
+            return Ok(receipts.iter().all(|receipt| now - receipt.at > UNKNOWN_KEPT));
+        }
+        self.move_cursors(&documents, receipts).await?;
+        documents.retain_mut(|document| {
+            receipts.iter().filter(|r| advance(document, &r.receiver, r.status, r.at)).count() > 0
+        });
+        self.replace(documents).await?;
         Ok(true)
     }
 
@@ -140,9 +218,7 @@ impl Outbox {
         let (horizon, _) = self.store.horizon().await?;
         for receipt in receipts.iter().filter(|r| r.status == Status::Read) {
             if let Some(document) = documents.iter().find(|d| is_receiver(d, &receipt.receiver)) {
-                let point =
-                    receipt::point(self.archive.archive().await?, document, &receipt.receiver, horizon)
-                        .await?;
+                let point = receipt::point(&*self.archive, document, &receipt.receiver, horizon).await?;
                 receipt::advance_to(&self.store, &point, receipt.at).await?;
             }
         }
@@ -150,67 +226,85 @@ impl Outbox {
     }
 
     async fn take_reads(&self) -> Result<bool> {
+        let Some((channel_id, reader, to_seq)) = self.reads.place() else {
+            return Ok(false);
+        };
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("outbox/reads")).await?;
-        let rows = client.query(&statement, &[&READS_STEP]).await?;
+        let rows = client.query(&statement, &[&channel_id, &reader, &to_seq, &READS_STEP]).await?;
         drop(client);
+        let mut taken = false;
         for row in &rows {
-            let (channel_id, to_seq) = (row.get("channel_id"), row.get("to_seq"));
-            let read = Read {
-                span: Span { channel_id, from_seq: row.get("from_seq"), to_seq },
-                reader: row.get("user_id"),
-                at: row.get("read_at"),
-            };
-            self.take_read(&read).await?;
-            let client = self.store.client().await?;
-            let statement = client.prepare_cached(sql!("outbox/reads_done")).await?;
-            client.execute(&statement, &[&channel_id, &read.reader, &to_seq]).await?;
+            let (channel_id, to_seq): (i64, i64) = (row.get("channel_id"), row.get("to_seq"));
+            let from_seq: i64 = row.get("from_seq");
+            let upto = to_seq.min(from_seq + SEQS_STEP - 1);
+            let span = Span { channel_id, from_seq, to_seq: upto };
+            let read = Read { span, reader: row.get("user_id"), at: row.get("read_at") };
+            let is_in = held_up(channel_id, self.take_read(&read).await)?.is_some();
+            if is_in {
+                let client = self.store.client().await?;
+                let statement = client.prepare_cached(sql!("outbox/read_on")).await?;
+                client.execute(&statement, &[&channel_id, &read.reader, &to_seq, &(upto + 1)]).await?;
+                taken = true;
+            }
+            self.reads.go_on((channel_id, read.reader, to_seq), is_in);
         }
-        Ok(!rows.is_empty())
+        if rows.is_empty() {
+            self.reads.end();
+        }
+        // A range that is not through comes again once the others had their turn.
+        Ok(taken || !rows.is_empty())
     }
 
     async fn take_read(&self, read: &Read) -> Result<()> {
-        const UNREAD: &[&str] = &["unreceived", "offline", "rejected", "received"];
-        let (horizon, _) = self.store.horizon().await?;
-        let mut find = Find {
+        let Span { from_seq, to_seq, .. } = read.span;
+        let find = Find {
             spans: Some(vec![read.span]),
-            receiver: Some((read.reader.clone(), UNREAD)),
-            below: horizon,
             order: Order::Oldest,
             parts: Parts::All,
-            ..Find::newest(DOCUMENTS_STEP)
+            ..Find::newest(usize::MAX)
         };
-        loop {
-            let mut documents = self.archive.archive().await?.find(&find).await?;
-            let Some(last) = documents.last() else {
-                return Ok(());
-            };
-            find.after = Some((last.ms_id, last.part));
-            documents.retain_mut(|document| advance(document, &read.reader, Status::Read, read.at));
-            self.replace(documents).await?;
+        let mut documents = self.archive.find(&find).await?;
+        let messages = documents.iter().filter(|document| document.part == 0).count() as i64;
+        if messages != to_seq - from_seq + 1 {
+            return Err(Error::internal("the archive lacks messages that were read"));
         }
+        documents.retain_mut(|document| advance(document, &read.reader, Status::Read, read.at));
+        self.replace(documents).await
     }
 
     /// Writes changed documents above their versions and makes sure that just these are there: a
     /// worker that lost the lease may have written others of the same version.
     async fn replace(&self, mut documents: Vec<Document>) -> Result<()> {
-        for some in documents.chunks_mut(DOCUMENTS_STEP) {
-            some.iter_mut().for_each(|document| document.version += 1);
-            self.archive.archive().await?.write(some).await?;
-            self.archive.archive().await?.refresh().await?;
-            let mut there: HashMap<(i64, u32), u128> = HashMap::new();
-            let mut asked = None;
-            for document in some.iter() {
-                if asked.replace(document.ms_id) != Some(document.ms_id) {
-                    let parts = self.archive.archive().await?.find(&Find::message(document.ms_id)).await?;
-                    there.extend(parts.iter().map(|d| ((d.ms_id, d.part), d.checksum())));
-                }
-                if there.get(&(document.ms_id, document.part)) != Some(&document.checksum()) {
+        if documents.is_empty() {
+            return Ok(());
+        }
+        documents.iter_mut().for_each(|document| document.version += 1);
+        self.archive.write(&documents).await?;
+        self.archive.refresh().await?;
+        for some in documents.chunk_by(|one, next| one.ms_id == next.ms_id) {
+            let there = self.archive.find(&Find::message(some[0].ms_id)).await?;
+            for document in some {
+                let found = there.iter().find(|d| d.part == document.part);
+                if found.map(Document::checksum) != Some(document.checksum()) {
                     return Err(Error::unavailable("another replica changes the same documents"));
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// What cannot be taken in is told and left for the next time round; an archive that is away ends
+/// the step.
+fn held_up<T>(of: i64, taken: Result<T>) -> Result<Option<T>> {
+    match taken {
+        Err(error) if error.kind != Kind::Unavailable => {
+            tracing::error!(of, %error, "something late for a cold message waits");
+            metrics::counter!("impg_outbox_held_up_total").increment(1);
+            Ok(None)
+        }
+        taken => taken.map(Some),
     }
 }
 

@@ -183,7 +183,8 @@ impl Push {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         // Rows are locked in the order a nested loop meets them.
-        tx.batch_execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off").await?;
+        let nested = "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off";
+        tx.batch_execute(&format!("{nested}; {SHARE_SEAL}")).await?;
         let batch = attempt.batch;
         let ours = lock(&tx, batch).await?;
         match answer {

@@ -41,7 +41,7 @@ pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall
 }
 
 async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<()> {
-    if retrying(|| recall_hot(store, archive.is_some(), recall)).await? {
+    if retrying(|| recall_hot(store, recall)).await? {
         return Ok(());
     }
     let missing = || Error::not_found("no such message");
@@ -49,7 +49,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
         return Err(missing());
     }
     let archive = archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
-    let found = archive.find(&Find { limit: 1, ..Find::message(recall.ms_id) }).await?;
+    let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(recall.ms_id) }).await?;
     let document = found.into_iter().next().ok_or_else(missing)?;
     let message = Message {
         channel_id: document.channel_id,
@@ -61,7 +61,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
 }
 
 /// Whether there was such a hot message.
-async fn recall_hot(store: &Store, indexed: bool, recall: Recall<'_>) -> Result<bool> {
+async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
@@ -75,7 +75,7 @@ async fn recall_hot(store: &Store, indexed: bool, recall: Recall<'_>) -> Result<
         sender: row.get("sender"),
         server_time: row.get("server_time"),
     };
-    write(&tx, &message, recall, indexed).await?;
+    write(&tx, &message, recall).await?;
     tx.commit().await?;
     Ok(true)
 }
@@ -86,22 +86,16 @@ async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Re
     tx.batch_execute(SHARE_SEAL).await?;
     let statement = tx.prepare_cached(sql!("recall/lock_channel")).await?;
     tx.query(&statement, &[&message.channel_id]).await?;
-    write(&tx, message, recall, false).await?;
+    write(&tx, message, recall).await?;
     Ok(tx.commit().await?)
 }
 
-async fn write(
-    tx: &deadpool_postgres::Transaction<'_>,
-    message: &Message,
-    recall: Recall<'_>,
-    indexed: bool,
-) -> Result<()> {
+async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     check_may(tx, message, recall).await?;
     let statement = tx.prepare_cached(sql!("recall/recall")).await?;
     let Message { channel_id, seq, sender, .. } = message;
-    let row = tx
-        .query_opt(&statement, &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now, &indexed])
-        .await?;
+    let row =
+        tx.query_opt(&statement, &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now]).await?;
     if row.is_some() {
         let entry = Entry {
             at: recall.now,

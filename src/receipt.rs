@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use time::{Duration, OffsetDateTime};
+use tokio_postgres::IsolationLevel;
 
 use crate::archive::{Archive, Document, Find, Ledger, Order, Span};
 use crate::delivery::{Status, Verdict};
@@ -241,7 +242,9 @@ async fn cold_point(store: &Store, archive: Option<&dyn Archive>, to: ReadTo<'_>
     }
     let archive = archive.ok_or_else(no_archive)?;
     let span = Span { channel_id: to.channel_id, from_seq: to.seq, to_seq: to.seq };
-    let found = archive.find(&Find { spans: Some(vec![span]), below: horizon, ..Find::newest(1) }).await?;
+    let found = archive
+        .find(&Find { spans: Some(vec![span]), below: horizon, ledger: false, ..Find::newest(1) })
+        .await?;
     let document = found.into_iter().next().ok_or_else(missing)?;
     point(archive, &document, to.caller, horizon).await
 }
@@ -255,6 +258,7 @@ pub async fn point(archive: &dyn Archive, document: &Document, reader: &str, hor
         sender: Some(reader.to_owned()),
         below: horizon,
         order: Order::Oldest,
+        ledger: false,
         ..Find::newest(1)
     };
     let next_own = archive.find(&next_own).await?.into_iter().next();
@@ -313,7 +317,8 @@ pub async fn of_message(
     let archive = archive.ok_or_else(no_archive)?;
     // Whose message it is, then what waits for it, then the document: what stops waiting in between
     // is in the document by then.
-    let first = archive.find(&Find { limit: 1, ..Find::message(ms_id) }).await?.into_iter().next();
+    let first =
+        archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?.into_iter().next();
     let first = first.ok_or_else(missing)?;
     if !page.sees_all && !sees(store, &first, page.caller).await? {
         return Err(missing());
@@ -335,7 +340,10 @@ pub async fn of_message(
 }
 
 async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> Result<Option<Receipts>> {
-    let client = store.client().await?;
+    // One snapshot: the message must not become cold between the statements.
+    let mut client = store.client().await?;
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let client = snapshot.start().await?;
     let statement = client.prepare_cached(sql!("receipt/message")).await?;
     let message = client.query_opt(&statement, &[&ms_id, &page.caller, &page.sees_all]).await?;
     let Some(message) = message else {

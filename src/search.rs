@@ -144,6 +144,7 @@ impl Searching<'_> {
             ms_type: self.search.ms_type.clone(),
             from,
             below,
+            ledger: false,
             ..Find::newest(limit)
         };
         let mut hits = Vec::new();

@@ -1,16 +1,19 @@
 -- The next sealed messages with everything the archive keeps of them: every receiver's last status
 -- in id order, with its time in microseconds after the message's. Written again after a crash, they
 -- must be the same: what was taken back before the seal is empty here, later recalls do not count yet.
--- $1 above this ms_id, $2 below this one, $3 most messages, $4 about how many ledger rows
-WITH page AS MATERIALIZED (
-    -- The first message always goes, whatever its size.
-    SELECT sized.* FROM (
-        SELECT m.*, row_number() OVER in_order AS place, sum(c.member_count) OVER in_order AS rows
-        FROM (SELECT * FROM t_im_message WHERE ms_id > $1 AND ms_id < $2 ORDER BY ms_id LIMIT $3::integer) AS m
-        JOIN t_im_channel c USING (channel_id)
-        WINDOW in_order AS (ORDER BY m.ms_id)
-    ) AS sized
-    WHERE place = 1 OR rows <= $4::bigint
+-- $1 above this ms_id, $2 below this one, $3 most messages, $4 most ledger rows, if it is more than one message
+WITH bound AS MATERIALIZED (
+    -- Before the message whose ledger row would be one too many; but the first one always goes.
+    SELECT greatest(
+        (SELECT ms_id + 1 FROM t_im_message WHERE ms_id > $1 AND ms_id < $2 ORDER BY ms_id LIMIT 1),
+        coalesce((SELECT ms_id FROM t_im_message_push WHERE ms_id > $1 AND ms_id < $2
+                  ORDER BY ms_id, receiver OFFSET $4::bigint LIMIT 1), $2)) AS below_ms_id
+),
+page AS MATERIALIZED (
+    SELECT * FROM t_im_message
+    WHERE ms_id > $1 AND ms_id < (SELECT below_ms_id FROM bound)
+    ORDER BY ms_id
+    LIMIT $3::integer
 )
 SELECT page.ms_id, page.channel_id, page.seq, page.server_time, page.sender, page.sender_count, page.ms_type,
        page.content, r.recalled_by, r.recalled_at,

@@ -5,7 +5,7 @@
 -- $8 most ledger rows written here, all channels together
 -- $9 most (message, receiver) pairs of one queue row
 -- $10 the callback that pushes are queued for, or null
--- $11 most bytes of the messages of one queue row, $12 whether there is an archive to index them
+-- $11 most bytes of the messages of one queue row
 WITH item AS MATERIALIZED (
     SELECT i.*
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[])
@@ -82,7 +82,7 @@ queued AS (
 ),
 unindexed AS (
     INSERT INTO t_im_index_queue (ms_ids, queued_at)
-    SELECT array_agg(ms_id), max(server_time) FROM placed WHERE $12::boolean
+    SELECT array_agg(ms_id), max(server_time) FROM placed WHERE EXISTS (SELECT FROM t_im_archive)
     HAVING count(*) > 0
 )
 SELECT ms_id, seq, server_time, deferred FROM placed

@@ -14,5 +14,5 @@ SET status = CASE coalesce($2::jsonb -> l.receiver ->> 0, $3::text) WHEN 'receiv
     verdict_reason = $2::jsonb -> l.receiver ->> 1,
     last_modified_time = $4
 FROM span
-WHERE l.ms_id = span.ms_id AND l.receiver BETWEEN span.low AND span.high
+WHERE l.ms_id = span.ms_id AND l.ms_id >= (SELECT sealed_ms_id FROM t_im_horizon) AND l.receiver BETWEEN span.low AND span.high
   AND l.status = 0 AND coalesce($2::jsonb -> l.receiver ->> 0, $3::text) <> 'retry'

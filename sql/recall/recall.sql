@@ -1,7 +1,7 @@
 -- Takes a message back: its content goes from the row unless that is sealed (the overlay hides it
 -- there, and the archive never shows it), the channel and the index queue hear of it. Its channel is
 -- locked, the caller shares the seal lock.
--- $1 ms_id, $2 channel id, $3 seq, $4 sender, $5 recalled by, $6 now, $7 whether there is an archive
+-- $1 ms_id, $2 channel id, $3 seq, $4 sender, $5 recalled by, $6 now
 -- No row: it was taken back before.
 WITH recall AS (
     INSERT INTO t_im_recall (ms_id, channel_id, seq, sender, recalled_by, recalled_at)
@@ -23,6 +23,6 @@ told AS (
 unindexed AS (
     INSERT INTO t_im_index_queue (ms_ids, queued_at)
     SELECT ARRAY[recall.ms_id], $6 FROM recall CROSS JOIN t_im_horizon h
-    WHERE $7::boolean AND recall.ms_id >= h.sealed_ms_id
+    WHERE EXISTS (SELECT FROM t_im_archive) AND recall.ms_id >= h.sealed_ms_id
 )
 SELECT ms_id FROM recall

@@ -99,7 +99,9 @@ ALTER TABLE t_im_receipt_pending ADD COLUMN status smallint NOT NULL DEFAULT 1,
 
 -- Every channel somebody is or was in: what they may search, and what they did not get.
 CREATE INDEX t_im_channel_user_person ON t_im_channel_user (user_id, channel_id);
-DROP INDEX t_im_channel_user_channels;
+-- What waits of one receiver, for a search by status.
+CREATE INDEX t_im_receipt_pending_receiver ON t_im_receipt_pending (receiver);
+CREATE INDEX t_im_read_user ON t_im_read (user_id);
 
 -- Who looked at what of other people's, and who changed what of it, when and why.
 CREATE TABLE t_im_audit (

@@ -289,6 +289,7 @@ struct Export {
     next: Option<i64>,
     written: i64,
     begun: bool,
+    ended: bool,
 }
 
 /// Streamed in short reads: nothing is held open between them.
@@ -322,7 +323,19 @@ async fn export(
         Searching { store: &api.store, archive: api.archive(), scope: Scope::Everybody, search: &search };
     let (hits, next) = searching.page(i64::MAX, EXPORT_STEP).await?;
     let search = Arc::new(search);
-    let export = Export { api, search, format, actor, reason, filter, hits, next, written: 0, begun: false };
+    let export = Export {
+        api,
+        search,
+        format,
+        actor,
+        reason,
+        filter,
+        hits,
+        next,
+        written: 0,
+        begun: false,
+        ended: false,
+    };
     let (media_type, name) = match format {
         Format::Csv => ("text/csv; charset=utf-8", "messages.csv"),
         Format::Ndjson => ("application/x-ndjson", "messages.ndjson"),
@@ -369,17 +382,39 @@ impl Export {
         Ok((text, Some(self)))
     }
 
-    async fn end(&self) -> Result<()> {
-        let entry = Entry {
-            at: clock(),
-            actor: &self.actor,
-            action: Action::ExportEnded,
-            reason: Some(&self.reason),
-            filter: self.filter.clone(),
-            results: Some(self.written),
-        };
-        audit::append(&self.api.store, entry).await
+    /// Keeps that it has ended, and with how much.
+    async fn end(&mut self) -> Result<()> {
+        self.ended = true;
+        ended(self.api.clone(), self.actor.clone(), self.reason.clone(), self.filter.clone(), self.written)
+            .await
     }
+}
+
+impl Drop for Export {
+    /// One that is cut off has shown something, too.
+    fn drop(&mut self) {
+        if !self.ended {
+            let Self { api, actor, reason, filter, written, .. } = self;
+            let end = ended(api.clone(), actor.clone(), reason.clone(), filter.clone(), *written);
+            tokio::spawn(async move {
+                if let Err(error) = end.await {
+                    tracing::error!(%error, "the end of an export is not audited");
+                }
+            });
+        }
+    }
+}
+
+async fn ended(api: Api, actor: String, reason: String, filter: Value, written: i64) -> Result<()> {
+    let entry = Entry {
+        at: clock(),
+        actor: &actor,
+        action: Action::ExportEnded,
+        reason: Some(&reason),
+        filter,
+        results: Some(written),
+    };
+    audit::append(&api.store, entry).await
 }
 
 /// A line of RFC 4180.

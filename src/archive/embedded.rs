@@ -228,7 +228,7 @@ fn sync_folder(dir: &Path) -> std::io::Result<()> {
 fn lock_failed(dir: &Path, e: LockError) -> Error {
     match e {
         LockError::LockBusy => Error::new(
-            Kind::Unavailable,
+            Kind::Conflict,
             format!(
                 "the embedded archive {} is in use by another replica; a service of several replicas needs \
                  Elasticsearch (archive_url)",

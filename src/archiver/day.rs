@@ -6,7 +6,7 @@ use time::{Date, OffsetDateTime};
 
 use super::pages::{self, Page};
 use super::{Archiver, Progress, stop};
-use crate::archive::{Document, Find, Order, Parts};
+use crate::archive::{Archive, Document, Find, Ledger, Order, Parts};
 use crate::error::Result;
 use crate::sql;
 use crate::store::Store;
@@ -14,10 +14,10 @@ use crate::store::Store;
 /// What the move writes stands above everything written before it, and what a run writes above what
 /// an earlier one wrote.
 const FINAL: i64 = 1_000;
-/// Ledger rows, counted as a document's weight, that one page of the verification reads; a
-/// document without any weighs this much.
-const VERIFY_ROWS: i64 = 50_000;
-const VERIFY_DOCUMENTS: i64 = 1_000;
+/// About how many ledger rows one page of the verification reads, and most documents of it: the page
+/// after one that was heavier has half as many.
+const VERIFY_ROWS: usize = 50_000;
+const VERIFY_DOCUMENTS: usize = 400;
 /// A step writes or verifies for about this long before its progress is kept and told.
 const STEP_TIME: Duration = Duration::from_secs(5);
 
@@ -87,18 +87,18 @@ impl Archiver {
     /// Writes further documents of a sealed day, reading the next page while one is written.
     pub(super) async fn write(&self, day: &Day, epoch: i64) -> Result<Progress> {
         let mut day = day.clone();
-        let started = Instant::now();
+        let (started, mut written) = (Instant::now(), 0);
         let version = FINAL + day.run_id;
-        let archive = self.archive.archive().await?;
         let mut page = pages::read(&self.store, &day, day.written_ms_id, version).await?;
         while !page.is_empty() && started.elapsed() < STEP_TIME {
             let last = page.last_ms_id;
             let next = pages::read(&self.store, &day, last, version);
-            let (next, ()) = try_join(next, archive.write(&page.documents)).await?;
+            let (next, ()) = try_join(next, self.archive.write(&page.documents)).await?;
             stop("written-some").await;
             day.add(&page);
             self.keep(&day, epoch).await?;
-            self.slow_down(started, page.ledger_rows).await;
+            written += page.ledger_rows;
+            self.slow_down(started, written).await;
             page = next;
         }
         if page.is_empty() {
@@ -115,7 +115,7 @@ impl Archiver {
     /// Compares what the archive gives back with what was written, and both with what PostgreSQL has.
     /// A day that differs stays and is written again by the next run.
     pub(super) async fn verify(&self, day: &Day, epoch: i64) -> Result<Progress> {
-        self.archive.archive().await?.refresh().await?;
+        self.archive.refresh().await?;
         stop("refreshed").await;
         let (messages, ledger_rows) = pages::size(&self.store, day.from_ms_id, day.below_ms_id).await?;
         let found = self.add_up(day).await?;
@@ -157,21 +157,25 @@ impl Archiver {
 
     async fn add_up(&self, day: &Day) -> Result<Day> {
         let mut found = Day { messages: 0, documents: 0, ledger_rows: 0, checksum: 0, ..day.clone() };
-        let weight = day.ledger_rows / day.documents.max(1) + VERIFY_ROWS / VERIFY_DOCUMENTS;
-        let limit = (VERIFY_ROWS / weight).clamp(1, VERIFY_DOCUMENTS) as usize;
         let mut find = Find {
             from: day.from_ms_id,
             below: day.below_ms_id,
             order: Order::Oldest,
             parts: Parts::All,
-            ..Find::newest(limit)
+            ..Find::newest(VERIFY_DOCUMENTS / 8)
         };
         loop {
-            let documents = self.archive.archive().await?.find(&find).await?;
+            let documents = self.archive.find(&find).await?;
             let Some(last) = documents.last() else {
                 return Ok(found);
             };
             find.after = Some((last.ms_id, last.part));
+            let rows: usize = documents.iter().filter_map(|d| d.ledger.as_ref()).map(Ledger::len).sum();
+            find.limit = match rows {
+                heavy if heavy > VERIFY_ROWS => (find.limit / 2).max(1),
+                light if light < VERIFY_ROWS / 2 => (find.limit * 2).min(VERIFY_DOCUMENTS),
+                _ => find.limit,
+            };
             documents.iter().for_each(|document| found.add_one(document));
             self.lease.take(self.store.now().await?).await?;
         }
@@ -193,7 +197,7 @@ impl Archiver {
         Ok(tx.commit().await?)
     }
 
-    /// Not faster than set.
+    /// Not faster than set: so many rows have been written since.
     async fn slow_down(&self, since: Instant, rows: i64) {
         if self.rows_per_second > 0 {
             let due = Duration::from_secs_f64(rows as f64 / self.rows_per_second as f64);

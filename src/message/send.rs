@@ -66,7 +66,6 @@ impl Sender {
                 batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
                 batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
                 callback: (!config.callback_url.is_empty()).then_some("gateway"),
-                indexed: !config.archive_url.is_empty(),
                 patience: config.request_timeout,
             };
             spawn(Box::pin(lane.run(queue)));
@@ -116,7 +115,6 @@ struct Lane {
     batch_pairs: i32,
     batch_bytes: i32,
     callback: Option<&'static str>,
-    indexed: bool,
     patience: Duration,
 }
 
@@ -391,7 +389,7 @@ impl Lane {
         let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
         let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
         let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
-        let parameters: [&(dyn ToSql + Sync); 12] = [
+        let parameters: [&(dyn ToSql + Sync); 11] = [
             &ms_ids,
             &channels,
             &senders,
@@ -403,7 +401,6 @@ impl Lane {
             &self.batch_pairs,
             &self.callback,
             &self.batch_bytes,
-            &self.indexed,
         ];
         let rows = client.query(statement, &parameters).await?;
         let index_of: HashMap<i64, usize> = admitted.iter().map(|&(index, ms_id)| (ms_id, index)).collect();

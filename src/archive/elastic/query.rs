@@ -19,6 +19,9 @@ pub fn body(find: &Find, after: Option<(i64, u32)>, size: usize) -> Value {
         "size": size,
         "track_total_hits": false,
     });
+    if !find.ledger {
+        body["_source"] = json!({ "excludes": ["ledger"] });
+    }
     if let Some((ms_id, part)) = after {
         body["search_after"] = json!([ms_id, part]);
     }

@@ -28,8 +28,9 @@ pub(super) struct Fields {
     pub words: Field,
     /// The receivers of every group of the ledger, by its name.
     groups: Vec<(&'static str, Field)>,
-    /// The document itself, as JSON.
+    /// The document itself without its ledger, and that, as JSON.
     source: Field,
+    ledger: Field,
 }
 
 impl Fields {
@@ -58,6 +59,7 @@ impl Fields {
                 .map(|name| (*name, schema.add_text_field(name, whole.clone())))
                 .collect(),
             source: schema.add_bytes_field("source", STORED),
+            ledger: schema.add_bytes_field("ledger", STORED),
         };
         (schema.build(), fields)
     }
@@ -80,7 +82,11 @@ impl Fields {
                 indexed.add_text(*field, who);
             }
         }
-        indexed.add_bytes(self.source, &serde_json::to_vec(document)?);
+        let source = Document { ledger: None, ..document.clone() };
+        indexed.add_bytes(self.source, &serde_json::to_vec(&source)?);
+        if let Some(ledger) = &document.ledger {
+            indexed.add_bytes(self.ledger, &serde_json::to_vec(ledger)?);
+        }
         Ok(indexed)
     }
 
@@ -110,11 +116,22 @@ impl Fields {
         Ok(None)
     }
 
-    /// The document itself.
-    pub fn document(&self, searcher: &Searcher, address: DocAddress) -> tantivy::Result<Document> {
+    /// The document itself, with its ledger if that is wanted.
+    pub fn document(
+        &self,
+        searcher: &Searcher,
+        address: DocAddress,
+        with_ledger: bool,
+    ) -> tantivy::Result<Document> {
         let stored: TantivyDocument = searcher.doc(address)?;
+        let wrong = |e: serde_json::Error| TantivyError::InternalError(e.to_string());
         let source = stored.get_first(self.source).and_then(|source| source.as_bytes()).unwrap_or_default();
-        serde_json::from_slice(source).map_err(|e| TantivyError::InternalError(e.to_string()))
+        let mut document: Document = serde_json::from_slice(source).map_err(wrong)?;
+        let ledger = stored.get_first(self.ledger).filter(|_| with_ledger);
+        if let Some(ledger) = ledger.and_then(|ledger| ledger.as_bytes()) {
+            document.ledger = Some(serde_json::from_slice(ledger).map_err(wrong)?);
+        }
+        Ok(document)
     }
 }
 

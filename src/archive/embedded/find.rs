@@ -29,7 +29,7 @@ pub(super) fn find(searcher: &Searcher, fields: &Fields, find: &Find) -> tantivy
         segment.collect(&*weight, &mut search)?;
         search.keep_first();
     }
-    search.hits.iter().map(|(_, address)| fields.document(searcher, *address)).collect()
+    search.hits.iter().map(|(_, address)| fields.document(searcher, *address, find.ledger)).collect()
 }
 
 /// The conditions that are answered by the index; [`Search::fits`] has the others.

@@ -130,6 +130,14 @@ pub async fn spans_are_channels_from_one_seq_to_another(archive: &dyn Archive) {
     assert_eq!(numbers(archive, find).await, [1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15]);
 }
 
+pub async fn ledgers_come_where_they_are_wanted(archive: &dyn Archive) {
+    let whole = final_document(9);
+    keep(archive, std::slice::from_ref(&whole)).await;
+    assert_eq!(found(archive, &Find::message(whole.ms_id)).await, [whole.clone()]);
+    let lean = Find { ledger: false, ..Find::message(whole.ms_id) };
+    assert_eq!(found(archive, &lean).await, [Document { ledger: None, ..whole }]);
+}
+
 pub async fn a_receiver_is_in_one_of_the_groups(archive: &dyn Archive) {
     let of = |n, ledger| Document { ledger: Some(ledger), ..document(n) };
     let none = Ledger::default;
@@ -241,6 +249,7 @@ macro_rules! conforms {
             a_message_has_its_parts
             everything_that_is_given_must_hold
             spans_are_channels_from_one_seq_to_another
+            ledgers_come_where_they_are_wanted
             a_receiver_is_in_one_of_the_groups
             pages_follow_each_other_in_either_order
             what_was_written_comes_back_to_the_bit

@@ -2,8 +2,9 @@
 //!
 //! A private PostgreSQL, the service as a process of its own, and a gateway that is an HTTP server
 //! of its own process too: this program again, started as `demo gateway`. A made-up company moves
-//! in, talks, misses things, loses its gateway and its service, and at the end the books are
-//! compared: what was promised against what is there. Whatever ends this program ends them all.
+//! in, talks, misses things, loses its gateway and its service; a month goes by and its records move
+//! into an archive; and at the end the books are compared: what was promised against what is there.
+//! Whatever ends this program ends them all.
 
 #[path = "demo/books.rs"]
 mod books;
@@ -13,6 +14,8 @@ mod company;
 mod faults;
 #[path = "demo/gateway.rs"]
 mod gateway;
+#[path = "demo/month.rs"]
+mod month;
 #[path = "demo/proof.rs"]
 mod proof;
 #[path = "demo/stage.rs"]
@@ -59,7 +62,8 @@ async fn show() -> ExitCode {
     faults::outage(&mut stage).await;
     faults::kill(&mut stage).await;
     story::afterwards(&stage, &announcement).await;
-    let kept_all = proof::compare(&stage).await;
+    let month = month::goes_by(&mut stage, &announcement, &direct).await;
+    let kept_all = proof::compare(&stage, &month).await;
     tell::look_at(&stage, keep);
     if keep {
         std::future::pending::<()>().await;

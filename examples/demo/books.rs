@@ -74,6 +74,16 @@ impl Books {
         *cursor = seq.max(*cursor);
     }
 
+    /// A message reached somebody who had missed it.
+    pub fn received(&mut self, ms_id: &str, receiver: &str) {
+        let said = self.said.iter_mut().find(|said| said.ms_id == ms_id).expect("said before");
+        said.missed.remove(receiver);
+    }
+
+    pub fn founded_by(&self, founder: &str) -> Option<String> {
+        self.founders.iter().rev().find(|(_, who)| *who == founder).map(|(id, _)| id.clone())
+    }
+
     /// Channels, each with somebody who can see all of it.
     pub fn channels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.founders.iter().map(|(id, who)| (id.as_str(), who.as_str()))

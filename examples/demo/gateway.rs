@@ -7,6 +7,7 @@
 //! | `GET /` | who is offline, how it behaves, how much came |
 //! | `PUT /offline` `[user_id, …]` | these are offline, all others online |
 //! | `PUT /mode` `"works"`, `"holds"`, `"fails"`, `"down"` | holds: answers later; fails: 500; down: does not listen |
+//! | `PUT /timeless` | signatures count from now on whenever they were made: the story's clock moves |
 //! | `GET /taken?channel_id` | `[[seq, ms_id, receiver], …]`, in the order they came first |
 //! | `GET /wait?pairs=n&failures=n` | answers when so much has come |
 
@@ -148,6 +149,7 @@ pub async fn serve() -> ExitCode {
         .route("/", get(async |State(control): State<Control>| control.summary()))
         .route("/offline", put(set_offline))
         .route("/mode", put(set_mode))
+        .route("/timeless", put(ignore_time))
         .route("/taken", get(taken))
         .route("/wait", get(wait))
         .with_state(Control { desk, gateway });
@@ -175,6 +177,11 @@ async fn set_mode(State(control): State<Control>, Json(mode): Json<Mode>) -> Jso
         _ => {}
     });
     switched.await.expect("it goes up and down");
+    control.summary()
+}
+
+async fn ignore_time(State(control): State<Control>) -> Json<Value> {
+    control.gateway.ignore_time();
     control.summary()
 }
 
@@ -246,6 +253,11 @@ impl Process {
 
     pub async fn set_mode(&self, mode: &str) {
         self.control.put("/mode", json!(mode)).await.expect(200);
+    }
+
+    /// The service's clock is about to be another one than the gateway's.
+    pub async fn ignore_time(&self) {
+        self.control.put("/timeless", Value::Null).await.expect(200);
     }
 
     /// Returns when this many different message-and-receiver pairs have been taken.

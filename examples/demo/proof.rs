@@ -7,10 +7,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::books::Counts;
-use crate::stage::{DATABASE, Stage, id, until};
+use crate::month::Month;
+use crate::stage::{Stage, id, until};
 use crate::story::NEWCOMER;
 use crate::support::Client;
 use crate::tell;
+
+const PAGE: usize = 50;
 
 /// One promise.
 pub struct Row {
@@ -23,7 +26,7 @@ pub struct Row {
 type Histories = BTreeMap<String, Vec<Value>>;
 
 /// Prints a table of all promises; whether every one was kept.
-pub async fn compare(stage: &Stage) -> bool {
+pub async fn compare(stage: &Stage, month: &Month) -> bool {
     tell::chapter("What was promised, and what is there");
     until("nothing waits for the gateway", async || {
         let callback = stage.callback().await;
@@ -33,7 +36,7 @@ pub async fn compare(stage: &Stage) -> bool {
     let mut histories = Histories::new();
     for (channel_id, founder) in stage.books.channels() {
         let reader = stage.reader(founder);
-        histories.insert(channel_id.to_owned(), history(&reader, channel_id).await);
+        histories.insert(channel_id.to_owned(), history(&reader, channel_id, PAGE).await);
     }
     let rows = [
         stored(stage, &histories),
@@ -47,6 +50,11 @@ pub async fn compare(stage: &Stage) -> bool {
         pushed_in_order(stage, &histories).await,
         signed(stage).await,
         nothing_left(stage).await,
+        moved(month),
+        read_while_moving(month),
+        late(month),
+        found(month),
+        not_got(month),
         docs(stage).await,
     ];
     tell::table(&rows);
@@ -55,11 +63,11 @@ pub async fn compare(stage: &Stage) -> bool {
 }
 
 /// A whole history, page by page, turned to oldest first.
-async fn history(reader: &Client, channel_id: &str) -> Vec<Value> {
+pub async fn history(reader: &Client, channel_id: &str, limit: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     let mut cursor = String::new();
     loop {
-        let path = format!("/channels/{channel_id}/messages?limit=50{cursor}");
+        let path = format!("/channels/{channel_id}/messages?limit={limit}{cursor}");
         let mut page = reader.get(&path).await.expect(200);
         messages.append(page["items"].as_array_mut().expect("items"));
         match page["next_cursor"].as_str() {
@@ -122,7 +130,7 @@ async fn newcomer(stage: &Stage, histories: &Histories) -> Row {
             .filter(|said| said.sender == newcomer.user_id || said.receivers.contains(&newcomer.user_id))
             .map(|said| said.ms_id.as_str())
             .collect();
-        let sees = history(&newcomer.client, channel_id).await;
+        let sees = history(&newcomer.client, channel_id, PAGE).await;
         earlier += sees.iter().filter(|message| !allowed.contains(id(message, "ms_id").as_str())).count();
         all += histories[channel_id].len() - allowed.len();
     }
@@ -134,19 +142,27 @@ async fn newcomer(stage: &Stage, histories: &Histories) -> Row {
 }
 
 async fn ledger_rows(stage: &Stage) -> Row {
-    let database = stage.cluster.connect(DATABASE).await;
-    let rows = database
-        .query("SELECT ms_id::text, receiver FROM t_im_message_push", &[])
-        .await
-        .expect("the ledger can be read");
-    let there: BTreeSet<(&str, &str)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
-    let said = stage.books.said.iter();
-    let due: BTreeSet<(&str, &str)> =
-        said.flat_map(|said| said.receivers.iter().map(|r| (said.ms_id.as_str(), r.as_str()))).collect();
+    let support = stage.machine("Helpdesk", "support").client;
+    let (mut due, mut there, mut rows) = (BTreeSet::new(), BTreeSet::new(), 0);
+    for said in &stage.books.said {
+        due.extend(said.receivers.iter().map(|receiver| (said.ms_id.clone(), receiver.clone())));
+        let mut cursor = String::new();
+        loop {
+            let path = format!("/messages/{}/receipts?limit=200{cursor}", said.ms_id);
+            let page = support.get(&path).await.expect(200);
+            let items = page["items"].as_array().expect("items");
+            rows += items.len();
+            there.extend(items.iter().map(|row| (said.ms_id.clone(), id(row, "receiver"))));
+            match page["next_cursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => break,
+            }
+        }
+    }
     Row {
-        promised: "the ledger has one row for every message and receiver",
+        promised: "there is a push status for every message and receiver, hot and cold",
         seen: format!("{} of {}", there.intersection(&due).count(), due.len()),
-        ok: rows.len() == due.len() && there == due,
+        ok: rows == due.len() && there == due,
     }
 }
 
@@ -232,6 +248,53 @@ async fn nothing_left(stage: &Stage) -> Row {
         promised: "nothing waits, nothing was given up",
         seen: format!("{waiting} waiting, {dead} dead letters"),
         ok: *waiting == 0 && *dead == 0 && callback["breaker"] == "closed",
+    }
+}
+
+fn moved(month: &Month) -> Row {
+    let count = |name: &str| month.run[name].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
+    let (moved, expected) = ((count("messages"), count("ledger_rows")), month.expected());
+    Row {
+        promised: "a month later all of it is in the archive, and its tables are gone",
+        seen: format!(
+            "{} of {} messages, {} of {} statuses, {} tables",
+            moved.0, expected.0, moved.1, expected.1, month.tables
+        ),
+        ok: moved == expected && month.run["outcome"] == "done" && month.tables == 0,
+    }
+}
+
+fn read_while_moving(month: &Month) -> Row {
+    Row {
+        promised: "… and who reads meanwhile, across the horizon, sees every message once, in order",
+        seen: format!("{} of {} times", month.read_alike, month.read),
+        ok: month.read > 1 && month.read_alike == month.read,
+    }
+}
+
+fn late(month: &Month) -> Row {
+    Row {
+        promised: "a receipt and a read that come late for what is cold count",
+        seen: format!("{} of 2", month.late),
+        ok: month.late == 2,
+    }
+}
+
+fn found(month: &Month) -> Row {
+    let ([hot, cold], [hot_all, cold_all]) = (month.hits, month.hits_expected);
+    Row {
+        promised: "one search finds both",
+        seen: format!("{hot} of {hot_all} hot, {cold} of {cold_all} cold"),
+        ok: month.hits == month.hits_expected,
+    }
+}
+
+fn not_got(month: &Month) -> Row {
+    let audited = if month.audited { "audited" } else { "not audited" };
+    Row {
+        promised: "support sees what somebody did not get, and the audit sees support",
+        seen: format!("{} of {}, {audited}", month.missed, month.missed_expected),
+        ok: month.missed == month.missed_expected && month.audited,
     }
 }
 

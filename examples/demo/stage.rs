@@ -12,7 +12,7 @@ use crate::company::{self, Person};
 use crate::gateway::Process;
 use crate::support::gateway::SECRET;
 use crate::support::sandbox::POLL;
-use crate::support::{Client, Cluster, Reply, Service};
+use crate::support::{Client, Cluster, Reply, Sandbox, Service};
 use crate::tell;
 
 pub const DATABASE: &str = "demo";
@@ -24,6 +24,8 @@ pub struct Stage {
     pub service: Service,
     pub gateway: Process,
     pub cluster: Cluster,
+    /// Where the embedded archive lives.
+    archive: Sandbox,
     pub people: Vec<Person>,
     pub books: Books,
     http: Client,
@@ -46,6 +48,11 @@ impl Stage {
         tell::note(&format!("PostgreSQL  port {}, its data in {}", cluster.port(), cluster.path().display()));
         let gateway = Process::start();
         tell::note(&format!("gateway     {}  pid {}", gateway.push_url, gateway.pid()));
+        let archive = Sandbox::new("archive", "");
+        tell::note(&format!(
+            "archive     embedded in the service, its index in {}",
+            archive.path().display()
+        ));
         let settings = [
             ("database_url", cluster.url(DATABASE)),
             ("callback_url", gateway.push_url.clone()),
@@ -56,6 +63,12 @@ impl Stage {
             ("callback_lease_margin_ms", "3000".to_owned()),
             ("callback_retry_max_ms", "2000".to_owned()),
             ("callback_breaker_probe_ms", "1000".to_owned()),
+            ("archive_url", archive_url(&archive)),
+            // Tables of a day that is cold go when no request can still be reading them.
+            ("request_timeout_ms", "2000".to_owned()),
+            ("archive_drop_grace_ms", "2001".to_owned()),
+            // Days move when the story says so, by hand.
+            ("archive_schedule", "0 0 29 2 *".to_owned()),
         ];
         let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
         let service = Service::start(&binary, &settings).await;
@@ -66,6 +79,7 @@ impl Stage {
             service,
             gateway,
             cluster,
+            archive,
             people: company::people(),
             books: Books::default(),
         }
@@ -173,6 +187,18 @@ impl Stage {
         operator.client.get("/callbacks").await.expect(200)["items"][0].take()
     }
 
+    pub fn archive_url(&self) -> String {
+        archive_url(&self.archive)
+    }
+
+    /// Stops the service, moves the clock that messages are stamped by, and starts it again.
+    pub async fn set_clock(&mut self, offset: &str) {
+        self.service.stop().await;
+        let alter = format!("ALTER DATABASE {DATABASE} SET impg.clock_offset = '{offset}'");
+        self.cluster.connect(DATABASE).await.batch_execute(&alter).await.expect("the clock moves");
+        self.service.restart().await;
+    }
+
     /// `im-push-gateway token create`: prints the call and returns the token.
     pub fn create_token(&self, name: &str, user_id: &str) -> String {
         let arguments = ["token", "create", "--name", name, "--user-id", user_id, "--days", "30"];
@@ -215,6 +241,10 @@ impl Caller {
     pub async fn get(&self, path: &str, shown: &[&str]) -> Value {
         self.call(&format!("GET {path}"), Value::Null, shown).await.expect(200)
     }
+}
+
+fn archive_url(folder: &Sandbox) -> String {
+    format!("embedded:{}", folder.path().join("index").display())
 }
 
 /// A string of an answer.

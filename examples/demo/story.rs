@@ -15,7 +15,7 @@ pub const NEWCOMER: usize = 3;
 pub const DIRECTOR: usize = 2;
 /// Of the same team as [`WANG`], and away until she signs in.
 pub const AWAY: usize = 12;
-const ALSO_AWAY: [usize; 5] = [31, 77, 128, 200, 299];
+pub const ALSO_AWAY: [usize; 5] = [31, 77, 128, 200, 299];
 
 /// Read by the gateway's receipts, and by people themselves.
 const READ_BY_RECEIPT: usize = 100;

@@ -85,6 +85,27 @@ pub fn quote(speaker: &str, seq: i64, text: &str) {
     println!("   {} {} {text}", paint(DIM, &format!("#{seq:<4}")), paint(BOLD, &speaker));
 }
 
+/// A message and where it lives by now.
+pub fn placed(place: &str, message: &Value, text: &str) {
+    let colour = if place == "cold" { CYAN } else { YELLOW };
+    let seq = message["seq"].as_i64().unwrap_or_default();
+    let speaker = message["sender_name"].as_str().unwrap_or_default();
+    let speaker = pad(&cut(speaker, CALLER), CALLER);
+    let at = message["server_time"].as_str().and_then(|time| time.get(..10)).unwrap_or_default();
+    let (place, seq) = (paint(colour, &pad(place, 4)), paint(DIM, &format!("#{seq:<4}")));
+    println!("   {place} {} {seq} {} {text}", paint(DIM, at), paint(BOLD, &speaker));
+}
+
+/// What was found, with the words that were looked for in brackets.
+pub fn highlighted(hit: &Value) -> String {
+    let pieces = hit["highlight"].as_array().expect("pieces");
+    let piece = |piece: &Value| {
+        let text = piece["text"].as_str().unwrap_or_default();
+        if piece["hit"] == true { paint(YELLOW, &format!("【{text}】")) } else { text.to_owned() }
+    };
+    pieces.iter().map(piece).collect()
+}
+
 /// A call and its answer, of which `shown` is shown.
 pub fn call(caller: &str, (method, path): (&str, &str), body: &Value, answer: (&Reply, &[&str])) {
     let (reply, shown) = answer;

@@ -1,7 +1,7 @@
 //! What goes wrong around a move: an archive that lies or fails, readers in the way, a schedule that
 //! is met late.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use futures_util::future::BoxFuture;
 use im_push_gateway::archive::{self, Archive, Document, Find};
 use im_push_gateway::archiver::{self, Archiver, State};
 use im_push_gateway::error::{Error, Result};
-use im_push_gateway::index::Bound;
+use im_push_gateway::index::{self, Bound};
+use im_push_gateway::outbox::Outbox;
 use im_push_gateway::schedule::Tick;
 use im_push_gateway::store::Store;
 use serde_json::Value;
 
 use super::{Aged, Kind, OUTBOX, QUICK};
-use crate::app::{config, text};
+use crate::app::{TestApp, config, text};
 use crate::support::gateway::Answer;
 use crate::support::{Elastic, shared};
 
@@ -35,6 +36,8 @@ struct Meddled {
     inner: Arc<dyn Archive>,
     writes: AtomicUsize,
     meddling: Mutex<Meddling>,
+    /// A message that it seems not to have.
+    hidden: AtomicI64,
 }
 
 impl Meddled {
@@ -42,7 +45,12 @@ impl Meddled {
         inner: Arc<dyn Archive>,
         meddling: impl Fn(usize, &[Document]) -> Written + Send + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { inner, writes: AtomicUsize::new(0), meddling: Mutex::new(Box::new(meddling)) })
+        Arc::new(Self {
+            inner,
+            writes: AtomicUsize::new(0),
+            meddling: Mutex::new(Box::new(meddling)),
+            hidden: AtomicI64::new(0),
+        })
     }
 
     fn set(&self, meddling: impl Fn(usize, &[Document]) -> Written + Send + 'static) {
@@ -79,7 +87,11 @@ impl Archive for Meddled {
     }
 
     fn find<'a>(&'a self, find: &'a Find) -> BoxFuture<'a, Result<Vec<Document>>> {
-        self.inner.find(find)
+        Box::pin(async move {
+            let mut found = self.inner.find(find).await?;
+            found.retain(|document| document.ms_id != self.hidden.load(Ordering::Relaxed));
+            Ok(found)
+        })
     }
 }
 
@@ -376,4 +388,46 @@ async fn late_ticks_clock_changes_and_killed_runners_do_not_end_the_schedule() {
     let next = on(&store);
     while next.tick().await.expect("a tick") == Tick::More {}
     assert_eq!(count(ended).await, after_ahead + 2);
+}
+
+#[tokio::test]
+async fn what_the_archive_seems_to_lack_is_not_forgotten_and_holds_up_nothing() {
+    let (mut aged, ms_ids) = an_old_day().await;
+    aged.app.run().await;
+    aged.move_all().await;
+    aged.app.halt().await;
+    let sql = aged.sql().await;
+    let receipts = "INSERT INTO t_im_receipt_pending (ms_id, receiver, received_at) SELECT ms_id, 'bob', now() FROM \
+                    unnest($1::bigint[]) AS ms_id";
+    let of: Vec<i64> = ms_ids[..2].iter().map(|id| id.parse().expect("an id")).collect();
+    sql.execute(receipts, &[&of]).await.expect("receipts");
+    let recalls = "INSERT INTO t_im_recall (ms_id, channel_id, seq, sender, recalled_by, recalled_at) \
+                   SELECT ms_id, 1, 1, 'ann', 'root', now() FROM unnest($1::bigint[]) AS ms_id";
+    sql.execute(recalls, &[&of]).await.expect("recalls");
+    let settings = settings(&aged, "");
+    let real = archive::open(&settings).await.expect("it opens").expect("an archive");
+    let lacking = Meddled::of(real, |_, _| Written::Whole);
+    lacking.hidden.store(of[0], Ordering::Relaxed);
+    for (hidden, waiting) in [(of[0], 2), (0, 0)] {
+        lacking.hidden.store(hidden, Ordering::Relaxed);
+        let bound = Arc::new(Bound::new(aged.store.clone(), lacking.clone()));
+        let outbox = Outbox::new(aged.store.clone(), bound, &settings);
+        while outbox.tick().await.expect("it goes on") == Tick::More {}
+        outbox.stop().await.expect("the lease is given back");
+        assert_eq!(aged.count(OUTBOX, &[]).await, waiting, "the rest does not wait for it");
+    }
+}
+
+#[tokio::test]
+async fn another_archive_is_not_adopted_under_a_replica_nor_used_by_one() {
+    let app = TestApp::with_archive(QUICK).await;
+    app.until("SELECT count(*) FROM t_im_lease", 3).await;
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let url = format!("archive_url = \"embedded:{}\"", folder.path().display());
+    let other = archive::open(&config(&app.database, &url)).await.expect("it opens").expect("an archive");
+    let refused = index::adopt(&app.store, &*other).await.expect_err("a replica works on the other");
+    assert!(refused.detail.contains("stop it first"), "{refused}");
+    let bound = Bound::new(app.store.clone(), other);
+    let refused = bound.find(&Find::newest(1)).await.expect_err("it is not this database's");
+    assert!(refused.detail.contains("another archive"), "{refused}");
 }

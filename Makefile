@@ -27,9 +27,10 @@ torture: ## Kills and stops replicas and the database for 15 minutes and judges 
 	tests/tools ensure postgresql
 	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
 
-bench: ## Measures the ledger: rows and sends a second
+bench: ## Measures the ledger and the archive: rows and sends a second, pages, searches
 	tests/tools ensure postgresql elasticsearch
 	cargo bench --bench ledger
+	cargo bench --bench archive
 
 contract: ## Lets schemathesis look for answers that break the OpenAPI contract, longer than the tests do
 	tests/tools ensure postgresql schemathesis

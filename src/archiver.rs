@@ -246,7 +246,8 @@ impl Archiver {
         tx.execute(&statement, &[&day.day, &day.below_ms_id, &now]).await?;
         tx.commit().await?;
         metrics::counter!("impg_archive_messages_moved_total").increment(day.messages.unsigned_abs());
-        metrics::counter!("impg_archive_ledger_rows_moved_total").increment(day.ledger_rows.unsigned_abs());
+        metrics::counter!("impg_archive_ledger_rows_moved_total")
+            .increment(day.sum.ledger_rows.unsigned_abs());
         self.reached(day.day, "switched");
         stop("switched").await;
         Ok(Progress::Working(format!("{} is cold", day.day)))

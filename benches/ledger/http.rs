@@ -14,6 +14,7 @@ const EVERYBODY: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 18\r\n\r\n{\"received\":\"all\"}";
 
 /// A request, ready to be written. The client ids in it change from one use to the next.
+#[derive(Clone)]
 pub struct Request {
     bytes: Vec<u8>,
     ids_at: Vec<usize>,

@@ -30,15 +30,21 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     pub async fn open(cluster: &'a Cluster, receiver: &Receiver) -> Self {
+        Self::open_with(cluster, receiver, &[]).await
+    }
+
+    /// With further settings of the service.
+    pub async fn open_with(cluster: &'a Cluster, receiver: &Receiver, more: &[(&str, &str)]) -> Self {
         let database = cluster.fresh_database(None).await;
-        let url = cluster.url(&database);
-        let settings = [
+        let (url, callback) = (cluster.url(&database), receiver.url());
+        let mut settings = vec![
             ("database_url", url.as_str()),
             ("database_pool_size", POOL),
             ("identity_mode", "headers"),
-            ("callback_url", &receiver.url()),
+            ("callback_url", &callback),
             ("callback_secrets", SECRET),
         ];
+        settings.extend(more);
         let service = Service::start(env!("CARGO_BIN_EXE_im-push-gateway"), &settings).await;
         let sql = cluster.connect(&database).await;
         Self { cluster, database, sql, service }

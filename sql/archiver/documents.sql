@@ -1,5 +1,5 @@
 -- The next sealed messages with everything the archive keeps of them: every receiver's last status
--- in id order, with its time in microseconds after the message's. Written again after a crash, they
+-- in id order, with its time. Written again after a crash, they
 -- must be the same: what was taken back before the seal is empty here, later recalls do not count yet.
 -- $1 above this ms_id, $2 below this one, $3 most messages, $4 most ledger rows, if it is more than one message
 WITH bound AS MATERIALIZED (
@@ -25,8 +25,7 @@ CROSS JOIN LATERAL (
            coalesce(array_agg(coalesce(verdict, 0::smallint)), '{}') AS verdicts,
            coalesce(array_agg(at), '{}') AS times,
            CASE WHEN bool_or(verdict_reason IS NOT NULL) THEN array_agg(verdict_reason) END AS reasons
-    FROM (SELECT receiver, status, verdict, verdict_reason,
-                 (extract(epoch FROM last_modified_time - page.server_time) * 1000000)::bigint AS at
+    FROM (SELECT receiver, status, verdict, verdict_reason, last_modified_time AS at
           FROM t_im_message_push WHERE ms_id = page.ms_id ORDER BY receiver) AS l
 ) AS ledger
 ORDER BY page.ms_id

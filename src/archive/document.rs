@@ -129,8 +129,11 @@ impl Document {
     /// A number that any difference but the version changes. The sum over many documents tells
     /// whether two sets of them are the same, in whatever order they come.
     pub fn checksum(&self) -> u128 {
-        let unversioned = Self { version: 0, ..self.clone() };
-        let bytes = serde_json::to_vec(&unversioned).unwrap_or_default();
+        let Self { ms_id, part, version: _, channel_id, seq, server_time, .. } = self;
+        let Self { sender, sender_count, ms_type, content, recalled, ledger, .. } = self;
+        let place = (ms_id, part, channel_id, seq, server_time.unix_timestamp_nanos() / 1000);
+        let bytes = serde_json::to_vec(&(place, sender, sender_count, ms_type, content, recalled, ledger));
+        let bytes = bytes.unwrap_or_default();
         let digest = Sha256::digest(&bytes);
         u128::from_be_bytes(digest[..16].try_into().expect("a SHA-256 has 32 bytes"))
     }

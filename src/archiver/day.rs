@@ -1,13 +1,18 @@
 //! Writing and verifying a sealed day, page by page, with what it adds up to.
 
-use futures_util::future::try_join;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use futures_util::future::{BoxFuture, try_join3};
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use time::{Date, OffsetDateTime};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::pages::{self, Page};
 use super::{Archiver, Progress, stop};
-use crate::archive::{Archive, Document, Find, Ledger, Order, Parts};
-use crate::error::Result;
+use crate::archive::{Archive, Document, Find, Order, Parts};
+use crate::error::{Error, Result};
+use crate::index::Bound;
 use crate::sql;
 use crate::store::Store;
 
@@ -16,8 +21,13 @@ use crate::store::Store;
 const FINAL: i64 = 1_000;
 /// About how many ledger rows one page of the verification reads, and most documents of it: the page
 /// after one that was heavier has half as many.
-const VERIFY_ROWS: usize = 50_000;
-const VERIFY_DOCUMENTS: usize = 400;
+const VERIFY_ROWS: i64 = 50_000;
+const VERIFY_DOCUMENTS: usize = 1_000;
+const VERIFY_DOCUMENTS_FIRST: usize = 50;
+/// Pages that are written at the same time.
+const WRITES: usize = 2;
+/// The lease is prolonged this often while a day is verified.
+const PROLONG: Duration = Duration::from_millis(200);
 /// A step writes or verifies for about this long before its progress is kept and told.
 const STEP_TIME: Duration = Duration::from_secs(5);
 
@@ -31,11 +41,18 @@ pub struct Day {
     pub below_ms_id: i64,
     pub written_ms_id: i64,
     pub messages: i64,
+    /// Of all documents written.
+    pub sum: Sum,
+    pub switched_at: Option<OffsetDateTime>,
+}
+
+/// What some documents add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Sum {
     pub documents: i64,
     pub ledger_rows: i64,
-    /// The sum of the checksums of all documents written.
+    /// The sum of their checksums.
     pub checksum: u128,
-    pub switched_at: Option<OffsetDateTime>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,33 +92,50 @@ pub async fn unfinished(store: &Store) -> Result<Vec<Day>> {
         below_ms_id: row.get("below_ms_id"),
         written_ms_id: row.get("written_ms_id"),
         messages: row.get("messages"),
-        documents: row.get("documents"),
-        ledger_rows: row.get("ledger_rows"),
-        checksum: u128::from_be_bytes(row.get::<_, &[u8]>("checksum").try_into().unwrap_or_default()),
+        sum: Sum {
+            documents: row.get("documents"),
+            ledger_rows: row.get("ledger_rows"),
+            checksum: u128::from_be_bytes(row.get::<_, &[u8]>("checksum").try_into().unwrap_or_default()),
+        },
         switched_at: row.get("switched_at"),
     };
     Ok(rows.iter().map(day).collect())
 }
 
 impl Archiver {
-    /// Writes further documents of a sealed day, reading the next page while one is written.
+    /// Writes further documents of a sealed day. Reading, making documents of it and writing go on beside
+    /// each other; what is kept as written is in order.
     pub(super) async fn write(&self, day: &Day, epoch: i64) -> Result<Progress> {
         let mut day = day.clone();
-        let (started, mut written) = (Instant::now(), 0);
-        let version = FINAL + day.run_id;
-        let mut page = pages::read(&self.store, &day, day.written_ms_id, version).await?;
-        while !page.is_empty() && started.elapsed() < STEP_TIME {
-            let last = page.last_ms_id;
-            let next = pages::read(&self.store, &day, last, version);
-            let (next, ()) = try_join(next, self.archive.write(&page.documents)).await?;
+        let (started, mut rows, mut ended) = (Instant::now(), 0, false);
+        let (below, version) = (day.below_ms_id, FINAL + day.run_id);
+        let (store, archive) = (self.store.clone(), self.archive.clone());
+        let pages = stream::try_unfold(Some(day.written_ms_id), move |above: Option<i64>| {
+            let (store, above) = (store.clone(), above.filter(|_| started.elapsed() < STEP_TIME));
+            let read = async move {
+                let Some(above) = above else {
+                    return Ok(None);
+                };
+                let page = apart(async move { pages::read(&store, above, below, version).await }).await?;
+                let next = (!page.is_empty()).then_some(page.last_ms_id);
+                Ok(Some((page, next)))
+            };
+            read.boxed()
+        });
+        let written = pages.map_ok(move |page| write_page(archive.clone(), page));
+        let mut written = written.try_buffered(WRITES).boxed();
+        while let Some(page) = written.try_next().await? {
+            if page.is_empty() {
+                ended = true;
+                break;
+            }
             stop("written-some").await;
             day.add(&page);
             self.keep(&day, epoch).await?;
-            written += page.ledger_rows;
-            self.slow_down(started, written).await;
-            page = next;
+            rows += page.sum.ledger_rows;
+            self.slow_down(started, rows).await;
         }
-        if page.is_empty() {
+        if ended {
             stop("before-written").await;
             day.step = Step::Written;
             day.written_ms_id = day.below_ms_id - 1;
@@ -117,11 +151,14 @@ impl Archiver {
     pub(super) async fn verify(&self, day: &Day, epoch: i64) -> Result<Progress> {
         self.archive.refresh().await?;
         stop("refreshed").await;
-        let (messages, ledger_rows) = pages::size(&self.store, day.from_ms_id, day.below_ms_id).await?;
-        let found = self.add_up(day).await?;
-        let same = (found.documents, found.ledger_rows, found.checksum)
-            == (day.documents, day.ledger_rows, day.checksum);
-        let whole = (messages, ledger_rows) == (day.messages, day.ledger_rows);
+        let (from, below) = (day.from_ms_id, day.below_ms_id);
+        let middle = from + (below - from) / 2;
+        let size = pages::size(&self.store, from, below);
+        let (lower, upper) = (self.add_up(from, middle), self.add_up(middle, below));
+        let ((messages, ledger_rows), lower, upper) = try_join3(size, lower, upper).await?;
+        let found = lower.plus(upper);
+        let same = found == day.sum;
+        let whole = (messages, ledger_rows) == (day.messages, day.sum.ledger_rows);
         if same && whole {
             let verified = Day { step: Step::Verified, ..day.clone() };
             self.keep(&verified, epoch).await?;
@@ -133,9 +170,7 @@ impl Archiver {
             step: Step::Sealed,
             written_ms_id: day.from_ms_id - 1,
             messages: 0,
-            documents: 0,
-            ledger_rows: 0,
-            checksum: 0,
+            sum: Sum::default(),
             ..day.clone()
         };
         self.keep(&again, epoch).await?;
@@ -144,40 +179,47 @@ impl Archiver {
              documents, the archive gives {} and {}{}",
             day.day,
             day.messages,
-            day.ledger_rows,
-            day.documents,
+            day.sum.ledger_rows,
+            day.sum.documents,
             found.documents,
             found.ledger_rows,
-            if same || found.checksum == day.checksum { "" } else { "; their checksums differ" },
+            if same || found.checksum == day.sum.checksum { "" } else { "; their checksums differ" },
         );
         tracing::error!(day = %day.day, why, "the archive does not hold what was written: the day stays");
         metrics::counter!("impg_archive_verify_failures_total").increment(1);
         Ok(Progress::Ended("failed", why))
     }
 
-    async fn add_up(&self, day: &Day) -> Result<Day> {
-        let mut found = Day { messages: 0, documents: 0, ledger_rows: 0, checksum: 0, ..day.clone() };
+    /// What the archive gives back of a range.
+    async fn add_up(&self, from: i64, below: i64) -> Result<Sum> {
         let mut find = Find {
-            from: day.from_ms_id,
-            below: day.below_ms_id,
+            from,
+            below,
             order: Order::Oldest,
             parts: Parts::All,
-            ..Find::newest(VERIFY_DOCUMENTS / 8)
+            ..Find::newest(VERIFY_DOCUMENTS_FIRST)
         };
+        let (mut found, mut prolonged) = (Sum::default(), Instant::now());
         loop {
-            let documents = self.archive.find(&find).await?;
-            let Some(last) = documents.last() else {
+            let (archive, asked) = (self.archive.clone(), find.clone());
+            let some = apart(async move {
+                let documents = archive.find(&asked).await?;
+                Ok((Sum::of(&documents), documents.last().map(|last| (last.ms_id, last.part))))
+            });
+            let (sum, last) = some.await?;
+            if last.is_none() {
                 return Ok(found);
-            };
-            find.after = Some((last.ms_id, last.part));
-            let rows: usize = documents.iter().filter_map(|d| d.ledger.as_ref()).map(Ledger::len).sum();
-            find.limit = match rows {
+            }
+            (found, find.after) = (found.plus(sum), last);
+            find.limit = match sum.ledger_rows {
                 heavy if heavy > VERIFY_ROWS => (find.limit / 2).max(1),
                 light if light < VERIFY_ROWS / 2 => (find.limit * 2).min(VERIFY_DOCUMENTS),
                 _ => find.limit,
             };
-            documents.iter().for_each(|document| found.add_one(document));
-            self.lease.take(self.store.now().await?).await?;
+            if prolonged.elapsed() > PROLONG {
+                self.lease.take(self.store.now().await?).await?;
+                prolonged = Instant::now();
+            }
         }
     }
 
@@ -187,8 +229,9 @@ impl Archiver {
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
         let statement = tx.prepare_cached(sql!("archiver/progress")).await?;
-        let checksum = day.checksum.to_be_bytes();
-        let Day { day: date, step, written_ms_id, messages, documents, ledger_rows, .. } = day;
+        let Day { day: date, step, written_ms_id, messages, sum, .. } = day;
+        let Sum { documents, ledger_rows, checksum } = sum;
+        let checksum = checksum.to_be_bytes();
         tx.execute(
             &statement,
             &[date, &step.as_str(), written_ms_id, messages, documents, ledger_rows, &checksum.as_slice()],
@@ -197,7 +240,7 @@ impl Archiver {
         Ok(tx.commit().await?)
     }
 
-    /// Not faster than set: so many rows have been written since.
+    /// Not faster than set: so many rows since then.
     async fn slow_down(&self, since: Instant, rows: i64) {
         if self.rows_per_second > 0 {
             let due = Duration::from_secs_f64(rows as f64 / self.rows_per_second as f64);
@@ -210,12 +253,36 @@ impl Day {
     fn add(&mut self, page: &Page) {
         self.messages += page.messages;
         self.written_ms_id = page.last_ms_id;
-        page.documents.iter().for_each(|document| self.add_one(document));
+        self.sum = self.sum.plus(page.sum);
+    }
+}
+
+impl Sum {
+    pub fn of(documents: &[Document]) -> Self {
+        documents.iter().fold(Self::default(), |sum, document| {
+            let ledger_rows = document.ledger.as_ref().map_or(0, |ledger| ledger.len() as i64);
+            sum.plus(Self { documents: 1, ledger_rows, checksum: document.checksum() })
+        })
     }
 
-    fn add_one(&mut self, document: &Document) {
-        self.documents += 1;
-        self.ledger_rows += document.ledger.as_ref().map_or(0, |ledger| ledger.len() as i64);
-        self.checksum = self.checksum.wrapping_add(document.checksum());
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            documents: self.documents + other.documents,
+            ledger_rows: self.ledger_rows + other.ledger_rows,
+            checksum: self.checksum.wrapping_add(other.checksum),
+        }
     }
+}
+
+fn write_page(archive: Arc<Bound>, page: Page) -> BoxFuture<'static, Result<Page>> {
+    let write = async move {
+        archive.write(&page.documents).await?;
+        Ok(page)
+    };
+    apart(write).boxed()
+}
+
+/// Runs work on a thread of its own choosing, beside what else the move does; ends with whoever waits.
+async fn apart<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    AbortOnDropHandle::new(tokio::spawn(work)).await.map_err(Error::internal)?
 }

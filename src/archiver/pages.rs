@@ -1,8 +1,9 @@
 //! A sealed day as documents, some messages at a time.
 
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use super::day::Day;
+use super::day::Sum;
 use crate::archive::{Document, Group, Ledger, RECEIVERS_MAX};
 use crate::delivery::Status;
 use crate::error::Result;
@@ -16,12 +17,12 @@ const PAGE_ROWS: i64 = 100_000;
 /// A day is counted in this many stretches, so that no statement is long.
 const STRETCHES: i64 = 24;
 
-/// Some messages of a day, as documents.
+/// Some messages of a day, as documents, and what those add up to.
 #[derive(Debug)]
 pub struct Page {
     pub documents: Vec<Document>,
     pub messages: i64,
-    pub ledger_rows: i64,
+    pub sum: Sum,
     pub last_ms_id: i64,
 }
 
@@ -32,15 +33,14 @@ impl Page {
 }
 
 /// The page above an id. Its documents have this version.
-pub async fn read(store: &Store, day: &Day, above: i64, version: i64) -> Result<Page> {
+pub async fn read(store: &Store, above: i64, below: i64, version: i64) -> Result<Page> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("archiver/documents")).await?;
-    let rows = client.query(&statement, &[&above, &day.below_ms_id, &PAGE_MESSAGES, &PAGE_ROWS]).await?;
+    let rows = client.query(&statement, &[&above, &below, &PAGE_MESSAGES, &PAGE_ROWS]).await?;
     drop(client);
     let documents: Vec<Document> = rows.iter().flat_map(|row| documents(row, version)).collect();
-    let ledger_rows = documents.iter().filter_map(|d| d.ledger.as_ref()).map(|l| l.len() as i64).sum();
     let last_ms_id = rows.last().map_or(above, |row| row.get("ms_id"));
-    Ok(Page { documents, messages: rows.len() as i64, ledger_rows, last_ms_id })
+    Ok(Page { sum: Sum::of(&documents), documents, messages: rows.len() as i64, last_ms_id })
 }
 
 /// How many messages and ledger rows a stretch of ids has.
@@ -65,7 +65,7 @@ fn documents(row: &Row, version: i64) -> Vec<Document> {
     let receivers: Vec<&str> = row.get("receivers");
     let statuses: Vec<i16> = row.get("statuses");
     let verdicts: Vec<i16> = row.get("verdicts");
-    let times: Vec<i64> = row.get("times");
+    let times: Vec<OffsetDateTime> = row.get("times");
     let reasons: Option<Vec<Option<&str>>> = row.get("reasons");
     let message = Document { version, ..index::message(row) };
     let parts = receivers.len().div_ceil(RECEIVERS_MAX).max(1);
@@ -81,7 +81,8 @@ fn documents(row: &Row, version: i64) -> Vec<Document> {
                 group.why.push(None);
             }
             group.who.push(receivers[i].to_owned());
-            group.at.push(times[i]);
+            let after = (times[i] - message.server_time).whole_microseconds();
+            group.at.push(i64::try_from(after).unwrap_or(i64::MAX));
         }
         Document { part: part as u32, ledger: Some(ledger), ..message.clone() }
     };

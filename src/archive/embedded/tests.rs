@@ -1,5 +1,4 @@
 use std::io::{BufRead, BufReader};
-use std::time::Instant;
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -287,74 +286,5 @@ proptest! {
                 (0..texts.len()).filter(|i| text::matches(&words, &texts[*i])).map(|i| i as i64).collect();
             prop_assert_eq!(ids(&found), expected, "{:?}", words);
         }
-    }
-}
-
-/// How large an archive is and how long searches take: `cargo test --lib -- --ignored --nocapture measure`.
-#[tokio::test]
-#[ignore = "measures"]
-async fn measure() {
-    const MESSAGES: i64 = 100_000;
-    const RECEIVERS: i64 = 20;
-    let dir = tempfile::tempdir().unwrap();
-    let archive = Embedded::open(dir.path()).unwrap();
-    let mut random = 1_u64;
-    let mut next = |below: i64| {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((random >> 33) as i64) % below
-    };
-    let start = Instant::now();
-    let mut batch = Vec::new();
-    for i in 0..MESSAGES {
-        let channel_id = next(2000);
-        let mut group = |n: i64, delay: i64| {
-            let mut group = Group::default();
-            for r in 0..n {
-                group.who.push(format!("u{:06}", (channel_id * 37 + r * 5) % 50_000));
-                group.at.push(next(delay));
-            }
-            group
-        };
-        let ledger = Ledger {
-            unreceived: group(2, 1),
-            received: group(RECEIVERS / 2 - 2, 3_000_000),
-            read: group(RECEIVERS / 2, 36_000_000_000),
-            ..Ledger::default()
-        };
-        let text =
-            format!("请看一下第{i}号季度报告，谢谢大家 {}", ["收到", "好的", "预算会议"][next(3) as usize]);
-        let ms_id = (1_700_000_000_000 + i * 500) << 22;
-        batch.push(Document { ms_id, channel_id, ledger: Some(ledger), ..document(i, 1, &text) });
-        if batch.len() == 1000 {
-            archive.write(&batch).await.unwrap();
-            batch.clear();
-        }
-    }
-    println!("{MESSAGES} messages written in {:?}", start.elapsed());
-    let mut kinds: std::collections::BTreeMap<String, u64> = Default::default();
-    for entry in fs::read_dir(dir.path()).unwrap() {
-        let entry = entry.unwrap();
-        let kind = entry.path().extension().unwrap_or_default().to_string_lossy().into_owned();
-        *kinds.entry(kind).or_default() += entry.metadata().unwrap().len();
-    }
-    let bytes: u64 = kinds.values().sum();
-    println!("{bytes} bytes, {:.1} a ledger row: {kinds:?}", bytes as f64 / (MESSAGES * RECEIVERS) as f64);
-    let all = Find::newest(50);
-    let who = |id: &str| Find { receiver: Some((id.to_owned(), Ledger::ANY)), ..Find::newest(50) };
-    let words = |words| Find { words: text::parse_query(words), ..Find::newest(50) };
-    let channels = (0..500).map(|channel_id| Span { channel_id, from_seq: 1, to_seq: i64::MAX });
-    for (what, find) in [
-        ("everything", all.clone()),
-        ("the oldest", Find { order: Order::Oldest, ..all }),
-        ("a frequent word", words("的 请看一下")),
-        ("a frequent phrase", words("季度报告")),
-        ("its oldest", Find { order: Order::Oldest, ..words("季度报告") }),
-        ("a rare word", words("77777")),
-        ("in 500 channels", Find { spans: Some(channels.collect()), ..words("报告") }),
-        ("somebody's", who("u000370")),
-    ] {
-        let start = Instant::now();
-        let found = archive.find(&find).await.unwrap();
-        println!("{what}: {} in {:?}", found.len(), start.elapsed());
     }
 }

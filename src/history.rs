@@ -151,7 +151,14 @@ impl Reading<'_> {
         };
         let documents = archive.find(&find).await?;
         if !documents.iter().map(|d| d.seq).eq(wanted.iter().copied()) {
-            tracing::error!(channel_id = self.channel_id, "the archive lacks messages of a channel");
+            let found: Vec<i64> = documents.iter().map(|d| d.seq).collect();
+            tracing::error!(
+                channel_id = self.channel_id,
+                horizon,
+                ?wanted,
+                ?found,
+                "the archive lacks messages of a channel"
+            );
             metrics::counter!("impg_archive_gaps_total").increment(1);
             return Err(Error::unavailable("the archive lacks messages of this channel"));
         }

@@ -412,6 +412,10 @@ impl Victim<'_> {
         let wanted: Vec<(String, bool)> =
             self.book.messages.iter().map(|(ms_id, _, recalled)| (ms_id.clone(), *recalled)).collect();
         let history = format!("/channels/{}/messages", self.group);
+        for query in ["?limit=200", "?limit=200&after_seq=0"] {
+            let whole = ann.get(&format!("{history}{query}")).await;
+            assert_eq!(whole.status, 200, "{place}, {query}:\n{}", self.service.log_tail());
+        }
         let mut newest = self.aged.all(&ann, &format!("{history}?limit=7")).await;
         newest.reverse();
         for seen in [newest, self.aged.all(&ann, &format!("{history}?after_seq=0&limit=9")).await] {

@@ -4,6 +4,7 @@ mod archive;
 mod callbacks;
 mod channels;
 mod conversations;
+mod deliveries;
 mod directory;
 mod emojis;
 mod messages;
@@ -30,7 +31,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::archive::Archive;
 use crate::archiver::Archiver;
-use crate::callback::Callback;
+use crate::callback::Callbacks;
 use crate::config::Config;
 use crate::directory as people;
 use crate::error::{Error, Kind};
@@ -49,7 +50,7 @@ pub struct Stages {
     pub store: Store,
     pub identity: Identity,
     pub sender: Sender,
-    pub callback: Option<Arc<Callback>>,
+    pub callbacks: Arc<Callbacks>,
     pub archive: Option<Arc<dyn Archive>>,
     pub index: Option<Arc<Index>>,
     pub archiver: Option<Arc<Archiver>>,
@@ -57,6 +58,8 @@ pub struct Stages {
     pub receipts: Arc<Notify>,
     /// Wakes the push stage.
     pub push: Arc<Notify>,
+    /// Wakes the look for endpoints that something is due for.
+    pub observers: Arc<Notify>,
 }
 
 impl std::ops::Deref for Api {
@@ -86,6 +89,7 @@ impl Api {
             .merge(directory::routes())
             .merge(emojis::routes())
             .merge(callbacks::routes())
+            .merge(deliveries::routes())
             .merge(search::routes())
             .merge(archive::routes())
             .layer(from_fn_with_state(self.clone(), prove));

@@ -17,9 +17,10 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Api, Stages};
 use crate::archive::{self, Archive};
 use crate::archiver::Archiver;
-use crate::callback::Callback;
+use crate::callback::{Callbacks, GATEWAY};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::event::Sequencer;
 use crate::fanout::Fanout;
 use crate::identity::Identity;
 use crate::index::{Bound, Index};
@@ -56,7 +57,7 @@ pub struct App {
     config: Config,
     store: Store,
     identity: Identity,
-    callback: Option<Arc<Callback>>,
+    callbacks: Arc<Callbacks>,
     cold: Option<Cold>,
 }
 
@@ -102,6 +103,9 @@ struct Wakes {
     push: Arc<Notify>,
     receipts: Arc<Notify>,
     index: Arc<Notify>,
+    events: Arc<Notify>,
+    streams: Arc<Notify>,
+    observers: Arc<Notify>,
 }
 
 impl Cold {
@@ -131,12 +135,12 @@ impl App {
     /// Checks settings and database, and brings the schema up to date.
     pub async fn build(config: Config) -> Result<Self> {
         let identity = Identity::new(&config)?;
-        let callback = Callback::from_config(&config)?.map(Arc::new);
         let store = Store::new(&config)?;
         store.check_durable().await?;
         store.migrate(&config).await?;
+        let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
         let cold = Cold::open(&config, &store).await?;
-        Ok(Self { config, store, identity, callback, cold })
+        Ok(Self { config, store, identity, callbacks: Arc::new(callbacks), cold })
     }
 
     /// Answers on `listener` until `stop`; then lets requests and batches under way end.
@@ -159,6 +163,7 @@ impl App {
             fanout: wakes.fanout,
             push: wakes.push.clone(),
             index: wakes.index,
+            events: wakes.events,
         };
         let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
         tasks.tracker.close();
@@ -167,12 +172,13 @@ impl App {
             store: self.store,
             identity: self.identity,
             sender,
-            callback: self.callback,
+            callbacks: self.callbacks,
             archive: self.cold.as_ref().map(|cold| cold.archive.clone()),
             index: self.cold.as_ref().map(|cold| cold.index.clone()),
             archiver: self.cold.map(|cold| cold.archiver),
             receipts: wakes.receipts,
             push: wakes.push,
+            observers: wakes.observers,
         });
         let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
         let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -218,10 +224,21 @@ impl App {
             let store = store.clone();
             async move { receipt::tick(&store).await }
         }));
+        let sequencer = Arc::new(Sequencer::new(
+            self.store.clone(),
+            &self.config,
+            wakes.streams.clone(),
+            wakes.observers.clone(),
+        ));
+        let every = self.config.event_poll;
+        tasks.spawn(schedule::run("events", every, wakes.events.clone(), stop.clone(), move || {
+            let sequencer = sequencer.clone();
+            async move { sequencer.tick().await }
+        }));
         let maintenance = Arc::new(Maintenance {
             store: self.store.clone(),
             config: self.config.clone(),
-            callback: self.callback.clone(),
+            callbacks: self.callbacks.clone(),
             archiver: self.cold.as_ref().map(|cold| cold.archiver.clone()),
         });
         tasks.spawn(schedule::run(
@@ -237,19 +254,26 @@ impl App {
         if let Some(cold) = &self.cold {
             self.spawn_cold(cold.clone(), tasks, wakes, stop);
         }
-        let Some(callback) = &self.callback else {
-            tracing::warn!("callback_url is not set: nothing is pushed, statuses advance by receipts alone");
-            return;
-        };
-        let push = Push::new(self.store.clone(), callback.clone(), &self.config, wakes.push.clone());
-        let push = Arc::new(push);
-        for _ in 0..self.config.callback_concurrency {
-            let push = push.clone();
-            tasks.spawn(schedule::run("push", poll, wakes.push.clone(), stop.clone(), move || {
-                let push = push.clone();
-                async move { push.tick().await }
-            }));
+        self.spawn_push(tasks, wakes, stop);
+    }
+
+    fn spawn_push(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+        if self.callbacks.get(GATEWAY).is_none() {
+            tracing::warn!("there is no gateway: nothing is pushed, statuses advance by receipts alone");
         }
+        let watched = tasks.clone();
+        let push = Arc::new(Push::new(
+            (self.store.clone(), self.callbacks.clone()),
+            &self.config,
+            wakes.push.clone(),
+            move |worker| watched.spawn(worker),
+            stop.clone(),
+        ));
+        let poll = self.config.poll;
+        tasks.spawn(schedule::run("dispatch", poll, wakes.observers.clone(), stop.clone(), move || {
+            let push = push.clone();
+            async move { push.dispatch().await }
+        }));
     }
 }
 

@@ -1,256 +1,282 @@
-//! An endpoint: sign, POST, judge the answer, back off, break.
+//! An endpoint: sign, POST, bound the answer, break. And the registry of all there are.
+//!
+//! `gateway` is one, whose answer decides who received; every other is an observer, who is told.
 
-use std::sync::Mutex;
+mod breaker;
+mod registry;
+mod seal;
+mod sign;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use hmac::{Hmac, Mac};
-use reqwest::StatusCode;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
-use sha2::Sha256;
+use reqwest::{Response, StatusCode};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::config::{Config, Secret};
 use crate::delivery::{Verdicts, judge};
-use crate::error::{Error, Kind, Result};
+use breaker::{Breaker, Noted};
 
-/// Begins a secret of Standard Webhooks.
-const SECRET_MARK: &str = "whsec_";
-/// Fewest bytes of a secret, as Standard Webhooks demands.
-const SECRET_MIN_BYTES: usize = 24;
-/// Idle connections kept to the endpoint.
-const IDLE_CONNECTIONS_MAX: usize = 16;
+pub use breaker::Gate;
+pub use registry::Callbacks;
+
+/// The callback whose answer decides `received`.
+pub const GATEWAY: &str = "gateway";
 /// Longest `Retry-After` that is believed.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Most bytes of an observer's answer that are read, to be shown; its status line has said all.
+const OBSERVER_ANSWER_MAX_BYTES: usize = 64 * 1024;
+/// Longest wait for such an answer after its status line.
+const OBSERVER_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// How one POST ended.
+/// What an endpoint's answer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Its answer says, per receiver, who got what.
+    Gateway,
+    /// Any `2xx` takes the whole batch.
+    Observer,
+}
+
+impl Kind {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Observer => "observer",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Gateway, Self::Observer].into_iter().find(|kind| kind.as_str() == text)
+    }
+}
+
+/// Whether an endpoint is to be sent anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Active,
+    /// Nothing is sent, and what happens is queued.
+    Paused,
+    /// It failed for too long, or said that it is gone: nothing is sent, and nothing queued.
+    Disabled,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Paused => "paused",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Active, Self::Paused, Self::Disabled].into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// One endpoint as a replica holds it. A change of it makes a new one, with the same breaker.
+pub struct Callback {
+    pub callback_id: String,
+    pub kind: Kind,
+    pub state: State,
+    pub url: Url,
+    /// The whole time of a POST: connection, request and answer.
+    pub timeout: Duration,
+    /// Batches under way at once from one replica.
+    pub concurrency: usize,
+    /// Most events of an observer's batch.
+    pub batch_events: i32,
+    /// Rises with every change.
+    pub revision: i64,
+    headers: HeaderMap,
+    secrets: Vec<Vec<u8>>,
+    /// Which secrets these are, where the database has them.
+    secret_ids: Vec<i64>,
+    client: reqwest::Client,
+    answer_max_bytes: usize,
+    breaker: Arc<Breaker>,
+}
+
+/// How one POST ended. Whatever goes wrong is a way to end.
+#[derive(Debug)]
+pub struct Posted {
+    /// The answer's status, if one came.
+    pub status: Option<u16>,
+    /// The answer's body; of an observer's, and of one that takes nothing, at most the beginning.
+    pub answer: Vec<u8>,
+    /// Why the batch is not taken, in words that quote nothing.
+    pub error: Option<&'static str>,
+    /// How long the endpoint asks us to stay away, if it refused.
+    pub retry_after: Option<Duration>,
+    pub request_bytes: usize,
+    pub took: Duration,
+}
+
+impl Posted {
+    /// Whether the endpoint itself works: one that refuses a batch (4xx) would take another, and
+    /// one poisoned batch must not stop all.
+    pub fn endpoint_is_there(&self) -> bool {
+        match self.status {
+            _ if self.error.is_none() => true,
+            Some(status) => (400..500).contains(&status) && ![401, 408, 429].contains(&status),
+            None => false,
+        }
+    }
+
+    /// Whether the endpoint says that it will never be there again.
+    pub fn is_gone(&self) -> bool {
+        self.status == Some(StatusCode::GONE.as_u16())
+    }
+}
+
+/// What the gateway's answer to a batch means.
 #[derive(Debug)]
 pub enum Answer {
     /// A verdict for every receiver.
     Judged(Verdicts),
-    /// Nobody got it: why, with the HTTP status if there was one, and how long to stay away.
-    Failed { status: Option<u16>, error: &'static str, retry_after: Option<Duration> },
+    /// Nobody got it, and why.
+    Failed(&'static str),
 }
 
 impl Answer {
-    /// Whether the endpoint itself works: one that refuses a batch (4xx) would take another, and
-    /// one poisoned batch must not stop all.
-    pub fn endpoint_is_there(&self) -> bool {
-        match self {
-            Self::Judged(_) => true,
-            Self::Failed { status, .. } => {
-                status.is_some_and(|s| (400..500).contains(&s) && ![401, 408, 429].contains(&s))
-            }
+    /// Reads it from how the POST ended. It fails closed.
+    pub fn of(posted: &Posted, is_receiver: impl Fn(&str) -> bool) -> Self {
+        match posted.error {
+            Some(error) => Self::Failed(error),
+            None => judge(&posted.answer, is_receiver)
+                .map_or(Self::Failed("answer says nothing of receivers"), Self::Judged),
         }
     }
-}
 
-/// The gateway's endpoint with the state of its breaker.
-pub struct Callback {
-    url: Url,
-    secrets: Vec<Vec<u8>>,
-    client: reqwest::Client,
-    answer_max_bytes: usize,
-    breaker: Mutex<Breaker>,
-    breaker_failures: u32,
-    breaker_probe: Duration,
-}
-
-struct Breaker {
-    failures: u32,
-    /// While open: when the next probe may go.
-    probe_at: Option<Instant>,
-}
-
-/// Whether batches go out now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
-    /// As many as may run at once.
-    Closed,
-    /// One, to see whether the endpoint is back.
-    Probe,
-    /// None before this moment.
-    Open(Instant),
+    /// Whether the gateway works: see [`Posted::endpoint_is_there`]. A `200` that says nothing is no
+    /// answer of a gateway.
+    pub fn endpoint_is_there(&self, posted: &Posted) -> bool {
+        match self {
+            Self::Judged(_) => true,
+            Self::Failed(_) => posted.error.is_some() && posted.endpoint_is_there(),
+        }
+    }
 }
 
 impl Callback {
-    /// The endpoint of the settings, or `None` when nothing is to be pushed.
-    pub fn from_config(config: &Config) -> Result<Option<Self>> {
-        if config.callback_url.is_empty() {
-            return Ok(None);
-        }
-        let refuse = |why: &'static str| Error::new(Kind::Internal, why);
-        let url = Url::parse(&config.callback_url).map_err(|_| refuse("callback_url is not a URL"))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refuse("callback_url must be http or https"));
-        }
-        let client = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .timeout(config.callback_timeout)
-            .connect_timeout(config.callback_timeout)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .no_proxy()
-            .user_agent(concat!("im-push-gateway/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(Error::internal)?;
-        Ok(Some(Self {
-            url,
-            secrets: config.callback_secrets.iter().map(decode_secret).collect::<Result<_>>()?,
-            client,
-            answer_max_bytes: config.callback_answer_max_bytes,
-            breaker: Mutex::new(Breaker { failures: 0, probe_at: None }),
-            breaker_failures: config.callback_breaker_failures.max(1),
-            breaker_probe: config.callback_breaker_probe,
-        }))
+    /// POSTs `body` under `id`, signed by every secret that lives. Redirects are refused, and neither
+    /// a large nor a slow answer takes more than its bound.
+    pub async fn post(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {
+        let started = Instant::now();
+        let request_bytes = body.len();
+        let (status, retry_after, answer, error) = match self.send(id, body, now).await {
+            Ok(mut response) => {
+                let status = response.status();
+                let (answer, error) = self.read(&mut response).await;
+                (Some(status.as_u16()), retry_after(response.headers()), answer, error)
+            }
+            Err(error) => (None, None, Vec::new(), Some(error)),
+        };
+        Posted { status, answer, error, retry_after, request_bytes, took: started.elapsed() }
     }
 
-    /// POSTs `body` under `batch_id` and judges what comes back. Never an error: whatever
-    /// goes wrong is an answer that nobody got it.
-    pub async fn post(
-        &self,
-        batch_id: &str,
-        body: Vec<u8>,
-        now: OffsetDateTime,
-        is_receiver: impl Fn(&str) -> bool,
-    ) -> Answer {
+    async fn send(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Result<Response, &'static str> {
         let timestamp = now.unix_timestamp().to_string();
-        let signature = sign(&self.secrets, batch_id, &timestamp, &body);
+        let signature = sign::sign(&self.secrets, id, &timestamp, &body);
         let request = self
             .client
             .post(self.url.clone())
-            .header("webhook-id", batch_id)
+            .timeout(self.timeout)
+            .headers(self.headers.clone())
+            .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)
             .header("webhook-signature", signature)
             .header(CONTENT_TYPE, "application/json")
             .body(body);
-        let response = match request.send().await {
-            Ok(response) => response,
-            Err(e) => return failed(None, describe(&e)),
-        };
-        let status = response.status();
-        if status != StatusCode::OK {
-            let retry_after = retry_after(response.headers());
-            let error = if status.is_redirection() { "redirect refused" } else { "not 200" };
-            return Answer::Failed { status: Some(status.as_u16()), error, retry_after };
-        }
-        match self.read_bounded(response).await {
-            Ok(answer) => match judge(&answer, is_receiver) {
-                Some(verdicts) => Answer::Judged(verdicts),
-                None => failed(Some(200), "answer says nothing of receivers"),
-            },
-            Err(error) => failed(Some(200), error),
-        }
+        request.send().await.map_err(|e| describe(&e))
     }
 
-    async fn read_bounded(
-        &self,
-        mut response: reqwest::Response,
-    ) -> std::result::Result<Vec<u8>, &'static str> {
+    /// The answer's body and what is wrong with the answer. Whose status says it all is only shown, so
+    /// its body may be cut or missing.
+    async fn read(&self, response: &mut Response) -> (Vec<u8>, Option<&'static str>) {
+        let status = response.status();
+        let refused = match self.kind {
+            _ if status.is_redirection() => Some("redirect refused"),
+            Kind::Gateway if status != StatusCode::OK => Some("not 200"),
+            Kind::Observer if !status.is_success() => Some("not 2xx"),
+            _ => None,
+        };
         let mut answer = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|e| describe(&e))? {
-            if answer.len() + part.len() > self.answer_max_bytes {
-                return Err("answer too large");
-            }
-            answer.extend_from_slice(&part);
+        if self.kind == Kind::Gateway && refused.is_none() {
+            let error = read_up_to(response, self.answer_max_bytes, &mut answer).await.err();
+            return (answer, error);
         }
-        Ok(answer)
+        let reading = read_up_to(response, OBSERVER_ANSWER_MAX_BYTES, &mut answer);
+        // Late, cut off or too large: what came is shown.
+        let _ = tokio::time::timeout(OBSERVER_ANSWER_WAIT, reading).await;
+        (answer, refused)
     }
 
     /// Whether a batch may go now. A probe is handed out once an interval.
-    pub fn gate(&self) -> Gate {
-        let mut breaker = self.lock();
-        match breaker.probe_at {
-            None => Gate::Closed,
-            Some(at) if at > Instant::now() => Gate::Open(at),
-            Some(_) => {
-                breaker.probe_at = Some(Instant::now() + self.breaker_probe);
-                Gate::Probe
-            }
-        }
+    pub fn gate(&self, now: OffsetDateTime) -> Gate {
+        self.breaker.gate(now)
     }
 
     /// Tells the breaker how a POST ended.
-    pub fn note(&self, succeeded: bool) {
-        let mut breaker = self.lock();
-        if succeeded {
-            if breaker.probe_at.take().is_some() {
-                tracing::info!("callback answers again");
-            }
-            breaker.failures = 0;
-            return;
-        }
-        breaker.failures = breaker.failures.saturating_add(1);
-        if breaker.failures >= self.breaker_failures {
-            if breaker.probe_at.is_none() {
-                tracing::warn!(failures = breaker.failures, "callback does not answer, breaker opens");
+    pub fn note(&self, succeeded: bool, now: OffsetDateTime) {
+        let callback_id = &self.callback_id;
+        match self.breaker.note(succeeded, now) {
+            Noted::Nothing => {}
+            Noted::ClosedAgain => tracing::info!(callback_id, "callback answers again"),
+            Noted::Opened => {
+                tracing::warn!(callback_id, "callback does not answer, breaker opens");
                 metrics::counter!("impg_callback_breaker_opened_total").increment(1);
             }
-            breaker.probe_at = Some(Instant::now() + self.breaker_probe);
         }
     }
 
     /// Whether batches go out; while they do not, nothing is given up.
     pub fn is_closed(&self) -> bool {
-        self.lock().probe_at.is_none()
+        self.breaker.is_closed()
     }
 
     /// `closed`, `half-open` (a probe is due or under way) or `open`.
-    pub fn state(&self) -> &'static str {
-        match self.lock().probe_at {
-            None => "closed",
-            Some(at) if at <= Instant::now() => "half-open",
-            Some(_) => "open",
-        }
+    pub fn breaker_state(&self, now: OffsetDateTime) -> &'static str {
+        self.breaker.state(now)
     }
 
     /// Where it is, without what may be secret in it.
     pub fn public_url(&self) -> String {
-        let mut url = self.url.clone();
-        url.set_query(None);
-        let _ = url.set_username("");
-        let _ = url.set_password(None);
-        url.to_string()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        public_url(&self.url)
     }
 }
 
-/// The `webhook-signature` header of Standard Webhooks 1.0: one `v1` signature a secret.
-fn sign(secrets: &[Vec<u8>], id: &str, timestamp: &str, body: &[u8]) -> String {
-    let one = |secret: &Vec<u8>| {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");
-        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
-            mac.update(part);
+/// A URL without user, password and query: a query may hold a token.
+pub fn public_url(url: &Url) -> String {
+    let mut url = url.clone();
+    url.set_query(None);
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.to_string()
+}
+
+/// Reads into `answer` until the end, or an error when there are more than `most` bytes.
+async fn read_up_to(
+    response: &mut Response,
+    most: usize,
+    answer: &mut Vec<u8>,
+) -> std::result::Result<(), &'static str> {
+    while let Some(part) = response.chunk().await.map_err(|e| describe(&e))? {
+        let room = most - answer.len();
+        answer.extend_from_slice(&part[..part.len().min(room)]);
+        if part.len() > room {
+            return Err("answer too large");
         }
-        format!("v1,{}", BASE64_STANDARD.encode(mac.finalize().into_bytes()))
-    };
-    secrets.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-fn decode_secret(secret: &Secret) -> Result<Vec<u8>> {
-    let refuse = || {
-        Error::new(
-            Kind::Internal,
-            "a callback secret must be whsec_ and the base64 of at least 24 random bytes",
-        )
-    };
-    let encoded = secret.expose().strip_prefix(SECRET_MARK).ok_or_else(refuse)?;
-    let bytes = BASE64_STANDARD.decode(encoded).map_err(|_| refuse())?;
-    if bytes.len() < SECRET_MIN_BYTES { Err(refuse()) } else { Ok(bytes) }
+    }
+    Ok(())
 }
 
 /// Only the form in seconds counts (RFC 9110, 10.2.3), and it can only delay.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
-}
-
-fn failed(status: Option<u16>, error: &'static str) -> Answer {
-    Answer::Failed { status, error, retry_after: None }
 }
 
 /// Names the failure without what it may quote (addresses, bodies).

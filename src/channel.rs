@@ -7,10 +7,12 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::directory::check_user_id;
 use crate::error::{Error, Kind, Result};
+use crate::event::{self, Happened, Type};
 use crate::sql;
 use crate::store::{Store, retrying};
 
@@ -123,12 +125,30 @@ pub async fn open_direct(
             return Ok((found, false));
         }
         check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
-        let client = store.client().await?;
-        let create = client.prepare_cached(sql!("channel/create_direct")).await?;
-        if let Some(row) = client.query_opt(&create, &[&caller, &low, &high, &now]).await? {
-            return Ok((row.get(0), true));
+        if let Some(created) = create_direct(store, caller, (low, high), now).await? {
+            return Ok((created, true));
         }
     }
+}
+
+/// None where the pair has one.
+async fn create_direct(
+    store: &Store,
+    caller: &str,
+    (low, high): (&str, &str),
+    now: OffsetDateTime,
+) -> Result<Option<i64>> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let create = tx.prepare_cached(sql!("channel/create_direct")).await?;
+    let Some(row) = tx.query_opt(&create, &[&caller, &low, &high, &now]).await? else {
+        return Ok(None);
+    };
+    let channel_id: i64 = row.get(0);
+    let data = json!({"channel_type": "direct", "name": null, "creator": caller, "member_count": 2});
+    tell(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
+    tx.commit().await?;
+    Ok(Some(channel_id))
 }
 
 async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>> {
@@ -155,12 +175,18 @@ pub async fn create_group(
         return Err(too_many(most_members, "/members"));
     }
     let newcomers_see = group.newcomers_see.as_deref().unwrap_or("nothing");
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("channel/create_group")).await?;
-    let row = client
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let statement = tx.prepare_cached(sql!("channel/create_group")).await?;
+    let row = tx
         .query_one(&statement, &[&caller, &group.name, &group.picture, &newcomers_see, &members, &now])
         .await?;
-    Ok(row.get(0))
+    let channel_id = row.get(0);
+    let count = members.len() + 1;
+    let data = json!({"channel_type": "group", "name": group.name, "creator": caller, "member_count": count});
+    tell(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
+    tx.commit().await?;
+    Ok(channel_id)
 }
 
 /// Changes a group's name, picture, announcement or what newcomers see. Owner and admins only.
@@ -195,6 +221,14 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
         ],
     )
     .await?;
+    let changed = [
+        ("name", change.name.is_some()),
+        ("picture", change.picture.is_some()),
+        ("announcement", change.announcement.is_some()),
+        ("newcomers_see", change.newcomers_see.is_some()),
+    ];
+    let changed: Vec<&str> = changed.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();
+    tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": changed})).await?;
     Ok(tx.commit().await?)
 }
 
@@ -207,7 +241,7 @@ async fn dissolve_once(store: &Store, channel_id: i64, caller: &str, now: Offset
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
-    end(&tx, channel_id, now).await?;
+    end(&tx, channel_id, caller, now).await?;
     Ok(tx.commit().await?)
 }
 
@@ -250,16 +284,24 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_open()?;
     let statement = tx.prepare_cached(sql!("channel/join")).await?;
-    let joined: i64 = tx.query_one(&statement, &[&channel_id, &users, &now]).await?.get("joined");
-    if joined > 0 && !place.is_group {
+    let row = tx.query_one(&statement, &[&channel_id, &users, &now]).await?;
+    let joined: Vec<&str> = row.get("joined");
+    let count = joined.len() as i64;
+    if count > 0 {
+        let data = json!({"user_ids": joined});
+        tell(&tx, Type::ChannelMembersAdded, (channel_id, caller), data).await?;
+    }
+    if count > 0 && !place.is_group {
         let statement = tx.prepare_cached(sql!("channel/upgrade")).await?;
         tx.execute(&statement, &[&channel_id, &caller]).await?;
+        let data = json!({"changed": ["channel_type"]});
+        tell(&tx, Type::ChannelUpdated, (channel_id, caller), data).await?;
     }
-    if i64::from(place.member_count) + joined > i64::from(most_members) {
+    if i64::from(place.member_count) + count > i64::from(most_members) {
         return Err(too_many(most_members, "/user_ids"));
     }
     tx.commit().await?;
-    Ok(joined.unsigned_abs())
+    Ok(count.unsigned_abs())
 }
 
 /// Takes a member out of a group. Owner and admins only; the owner cannot be taken out.
@@ -280,7 +322,7 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
         }
         Some(_) => {}
     }
-    part(&tx, channel_id, user).await?;
+    part(&tx, channel_id, caller, user).await?;
     Ok(tx.commit().await?)
 }
 
@@ -298,9 +340,9 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
         return Err(Error::new(Kind::Conflict, "the owner must hand the group over before leaving"));
     }
     if place.member_count == 1 && !place.dissolved {
-        end(&tx, channel_id, now).await?;
+        end(&tx, channel_id, caller, now).await?;
     }
-    part(&tx, channel_id, caller).await?;
+    part(&tx, channel_id, caller, caller).await?;
     Ok(tx.commit().await?)
 }
 
@@ -320,6 +362,7 @@ async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str
     if place.owner.as_deref() != Some(user) {
         let statement = tx.prepare_cached(sql!("channel/hand_over")).await?;
         tx.execute(&statement, &[&channel_id, &caller, &user]).await?;
+        tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["owner"]})).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -345,6 +388,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
     }
     let statement = tx.prepare_cached(sql!("channel/set_role")).await?;
     tx.execute(&statement, &[&channel_id, &user, &role]).await?;
+    tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["roles"]})).await?;
     Ok(tx.commit().await?)
 }
 
@@ -424,16 +468,29 @@ async fn member_role(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Resul
     Ok(tx.query_opt(&statement, &[&channel_id, &user]).await?.map(|row| row.get(0)))
 }
 
-async fn part(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> {
+async fn part(tx: &Transaction<'_>, channel_id: i64, caller: &str, user: &str) -> Result<()> {
     let statement = tx.prepare_cached(sql!("channel/part")).await?;
     tx.execute(&statement, &[&channel_id, &user]).await?;
-    Ok(())
+    let data = json!({"channel_id": channel_id.to_string(), "user_ids": [user]});
+    let (what, besides) = (Type::ChannelMembersRemoved, &[user][..]);
+    event::tell(tx, Happened { what, channel_id, actor: caller, data, besides }).await
 }
 
-async fn end(tx: &Transaction<'_>, channel_id: i64, now: OffsetDateTime) -> Result<()> {
+async fn end(tx: &Transaction<'_>, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
     let statement = tx.prepare_cached(sql!("channel/dissolve")).await?;
     tx.execute(&statement, &[&channel_id, &now]).await?;
-    Ok(())
+    tell(tx, Type::ChannelDissolved, (channel_id, caller), json!({})).await
+}
+
+/// Tells the channel's members, and whoever else wants to know, what `caller` has done to it.
+async fn tell(
+    tx: &Transaction<'_>,
+    what: Type,
+    (channel_id, caller): (i64, &str),
+    mut data: Value,
+) -> Result<()> {
+    data["channel_id"] = channel_id.to_string().into();
+    event::tell(tx, Happened { what, channel_id, actor: caller, data, besides: &[] }).await
 }
 
 async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {

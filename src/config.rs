@@ -18,7 +18,8 @@ pub const DEFAULTS: &str = include_str!("config.default.toml");
 /// The replay window we promise; shorter memories of client ids are refused.
 const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 /// Longest of all times, and longest that anything is kept.
-const TIME_MAX: Duration = Duration::from_secs(86_400);
+const TIME_MAX: Duration = DAY;
+const DAY: Duration = Duration::from_secs(86_400);
 const DAYS_MAX: u32 = 3_650;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
 /// Elasticsearch takes names of 255 bytes, and ours get endings.
@@ -78,6 +79,8 @@ pub struct Config {
     pub callback_url: String,
     #[serde(deserialize_with = "list")]
     pub callback_secrets: Vec<Secret>,
+    #[serde(deserialize_with = "list")]
+    pub callback_keys: Vec<Secret>,
     #[serde(rename = "callback_timeout_ms", deserialize_with = "millis")]
     pub callback_timeout: Duration,
     #[serde(rename = "callback_lease_margin_ms", deserialize_with = "millis")]
@@ -97,6 +100,14 @@ pub struct Config {
     #[serde(rename = "callback_breaker_probe_ms", deserialize_with = "millis")]
     pub callback_breaker_probe: Duration,
     pub callback_keep_days: u32,
+    #[serde(rename = "callback_disable_after_ms", deserialize_with = "millis")]
+    pub callback_disable_after: Duration,
+
+    #[serde(rename = "event_poll_ms", deserialize_with = "millis")]
+    pub event_poll: Duration,
+    #[serde(rename = "event_window_ms", deserialize_with = "millis")]
+    pub event_window: Duration,
+    pub event_keep_days: u32,
 
     pub archive_url: String,
     pub archive_api_key: Secret,
@@ -283,6 +294,11 @@ impl Config {
         refuse_broken(&rules)
     }
 
+    /// How long the log of events reaches back.
+    pub fn event_keep(&self) -> Duration {
+        DAY * self.event_keep_days
+    }
+
     /// When days move into the archive.
     pub fn archive_schedule(&self) -> Result<Schedule, ConfigError> {
         Schedule::parse(&self.archive_schedule, &self.archive_time_zone)
@@ -328,6 +344,25 @@ impl Config {
                 "callback_retry_max_ms is below callback_retry_base_ms",
             ),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
+            (
+                self.event_keep() <= self.callback_disable_after,
+                "event_keep_days must be longer than callback_disable_after_ms",
+            ),
+            (
+                DAY * self.callback_keep_days < self.callback_give_up,
+                "callback_keep_days must not be shorter than callback_give_up_ms: dead letters outlive retries",
+            ),
+            (zero(self.callback_disable_after), "callback_disable_after_ms must be 1 ms to a day"),
+            (zero(self.event_poll), "event_poll_ms must be 1 ms to a day"),
+            (self.event_window > TIME_MAX, "event_window_ms must be at most a day"),
+            (
+                self.event_keep_days >= self.archive_age_days,
+                "event_keep_days must be less than archive_age_days: what is told of a message is read with it",
+            ),
+            (
+                self.event_keep() <= self.callback_give_up,
+                "event_keep_days must be longer than callback_give_up_ms: what is retried must still be there",
+            ),
             (
                 self.archive_drop_grace <= self.request_timeout,
                 "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",

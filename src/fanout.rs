@@ -21,7 +21,6 @@ pub struct Fanout {
     store: Store,
     chunk_rows: i32,
     batch_bytes: i32,
-    callback: Option<&'static str>,
     push: Arc<Notify>,
     receipts: Arc<Notify>,
 }
@@ -32,7 +31,6 @@ impl Fanout {
             store,
             chunk_rows: i32::try_from(config.fanout_chunk_rows).unwrap_or(i32::MAX),
             batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
-            callback: (!config.callback_url.is_empty()).then_some("gateway"),
             push,
             receipts,
         }
@@ -51,17 +49,14 @@ impl Fanout {
         let members: i32 = head.get("member_count");
         let messages = (self.chunk_rows / members.max(1)).clamp(1, MESSAGES_MAX);
         let chunk = tx.prepare_cached(sql!("fanout/chunk")).await?;
-        let row = tx
-            .query_one(&chunk, &[&channel_id, &messages, &self.chunk_rows, &self.callback, &self.batch_bytes])
-            .await?;
+        let row =
+            tx.query_one(&chunk, &[&channel_id, &messages, &self.chunk_rows, &self.batch_bytes]).await?;
         let rows: i64 = row.get("rows");
         let finished: Vec<i64> = row.get("finished");
         tx.commit().await?;
         metrics::counter!("impg_fanout_rows_total").increment(rows.unsigned_abs());
         metrics::counter!("impg_fanout_messages_total").increment(finished.len() as u64);
-        if self.callback.is_some() {
-            self.push.notify_one();
-        }
+        self.push.notify_one();
         if !finished.is_empty() {
             self.receipts.notify_one();
         }

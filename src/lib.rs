@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod directory;
 pub mod emoji;
 pub mod error;
+pub mod event;
 pub mod fanout;
 pub mod history;
 pub mod identity;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
 
 use crate::archiver::{Archiver, State};
-use crate::callback::Callback;
+use crate::callback::{Callbacks, GATEWAY};
 use crate::config::Config;
 use crate::error::Result;
+use crate::event;
 use crate::identity;
 use crate::index;
 use crate::push;
@@ -17,12 +18,13 @@ use crate::store::Store;
 
 /// Rows one step prunes; the next step follows at once while there are more.
 const PRUNE_STEP: i64 = 2_000;
+const EVENTS_STEP: i32 = 10_000;
 
 /// The housekeeping of one replica; every replica may run it at once.
 pub struct Maintenance {
     pub store: Store,
     pub config: Config,
-    pub callback: Option<Arc<Callback>>,
+    pub callbacks: Arc<Callbacks>,
     pub archiver: Option<Arc<Archiver>>,
 }
 
@@ -34,10 +36,12 @@ impl Maintenance {
         let client_ids = self.prune_client_ids(now).await?;
         let keep = Duration::days(self.config.callback_keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let events = event::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
         let full =
-            [client_ids, attempts.unsigned_abs(), replays].iter().any(|n| *n >= PRUNE_STEP.unsigned_abs());
+            [client_ids, attempts.unsigned_abs(), replays].iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
+                || events >= EVENTS_STEP.into();
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 
@@ -49,8 +53,8 @@ impl Maintenance {
     }
 
     async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {
-        if self.callback.is_some() {
-            let backlog = push::backlog(&self.store).await?;
+        if self.callbacks.get(GATEWAY).is_some() {
+            let backlog = push::backlog(&self.store, GATEWAY).await?;
             let age = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
             metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
             metrics::gauge!("impg_push_backlog_age_seconds").set(age);

@@ -19,4 +19,4 @@ joined AS (
 UPDATE t_im_channel
 SET member_count = member_count + (SELECT count(*) FROM joined)
 WHERE channel_id = $1
-RETURNING (SELECT count(*) FROM joined) AS joined
+RETURNING ARRAY(SELECT user_id FROM joined ORDER BY user_id) AS joined

@@ -1,7 +1,6 @@
 -- Writes the next chunk of a channel's ledger rows, in order of seq and receiver, and queues
 -- their push in the same transaction. A receiver of seq n is whoever's interval holds n.
--- $1 channel id, $2 most messages, $3 most rows, $4 the callback pushes are queued for, or null
--- $5 most bytes of the messages of one queue row
+-- $1 channel id, $2 most messages, $3 most rows, $4 most bytes of the messages of one queue row
 WITH job AS MATERIALIZED (
     SELECT first.*, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
     FROM (SELECT f.seq, f.ms_id, f.sender, f.after_receiver, pg_column_size(m.content) AS bytes
@@ -40,15 +39,17 @@ part AS MATERIALIZED (
            (SELECT sum(job.bytes) FROM job WHERE job.seq BETWEEN min(r.seq) AND max(r.seq)) AS bytes
     FROM receiver r JOIN job USING (seq) CROSS JOIN cut
     GROUP BY r.after_receiver, CASE WHEN r.seq = cut.seq THEN r.seq END, cut.seq, r.seq = cut.seq,
-             job.bytes_before / $5::integer
+             job.bytes_before / $4::integer
 ),
 queued AS (
     INSERT INTO t_im_push_queue
         (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
          pairs, bytes, queued_at, due_at)
-    SELECT $4::text, $1, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
+    SELECT gateway.callback_id, $1, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
            pairs, bytes, moment.now, moment.now
-    FROM part CROSS JOIN moment WHERE $4::text IS NOT NULL AND pairs > 0
+    FROM part CROSS JOIN moment
+    CROSS JOIN (SELECT callback_id FROM t_im_callback WHERE callback_id = 'gateway' AND url IS NOT NULL) AS gateway
+    WHERE pairs > 0
     ORDER BY from_seq
 ),
 finished AS (

@@ -4,8 +4,7 @@
 -- $7 most members a channel may have for its ledger rows to be written here
 -- $8 most ledger rows written here, all channels together
 -- $9 most (message, receiver) pairs of one queue row
--- $10 the callback that pushes are queued for, or null
--- $11 most bytes of the messages of one queue row
+-- $10 most bytes of the messages of one queue row
 WITH item AS MATERIALIZED (
     SELECT i.*
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[])
@@ -73,16 +72,23 @@ queued AS (
     -- Cut where either bound is reached; a message alone is never cut.
     INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
                                  pairs, bytes, queued_at, due_at)
-    SELECT $10::text, channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
+    SELECT gateway.callback_id, channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
            sum(pairs), sum(bytes), min(server_time), min(server_time)
-    FROM sized
-    WHERE $10::text IS NOT NULL
-    GROUP BY channel_id, before / greatest($9::integer / pairs, 1), bytes_before / $11::integer
+    FROM sized CROSS JOIN (SELECT callback_id FROM t_im_callback WHERE callback_id = 'gateway' AND url IS NOT NULL) AS gateway
+    GROUP BY gateway.callback_id, channel_id, before / greatest($9::integer / pairs, 1), bytes_before / $10::integer
     ORDER BY channel_id, min(seq)
 ),
 unindexed AS (
     INSERT INTO t_im_index_queue (ms_ids, queued_at)
     SELECT array_agg(ms_id), max(server_time) FROM placed WHERE EXISTS (SELECT FROM t_im_archive)
     HAVING count(*) > 0
+),
+told AS (
+    INSERT INTO t_im_event_new (type, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, at)
+    SELECT 'message.created', channel_id, min(seq), max(seq), min(ms_id), max(ms_id), max(server_time)
+    FROM placed
+    WHERE im_event_wanted('message.created')
+    GROUP BY channel_id
+    RETURNING channel_id
 )
-SELECT ms_id, seq, server_time, deferred FROM placed
+SELECT ms_id, seq, server_time, deferred, EXISTS (SELECT FROM told) AS told FROM placed

@@ -7,7 +7,7 @@ batch AS (
     DELETE FROM t_im_push_batch WHERE batch_id = $1
 )
 INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                            after_receiver, to_receiver, receivers, pairs, bytes, reason, dead_at)
+                            after_receiver, to_receiver, receivers, event_ids, pairs, bytes, reason, dead_at)
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       after_receiver, to_receiver, receivers, pairs, bytes, $2, $3
+       after_receiver, to_receiver, receivers, event_ids, pairs, bytes, $2, $3
 FROM gone

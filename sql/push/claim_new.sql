@@ -27,10 +27,10 @@ taken AS (
     -- Not a join: planned while the queue is empty, it would read all of it for each row.
     UPDATE t_im_push_queue SET batch_id = $2
     WHERE queue_id = ANY (ARRAY(SELECT queue_id FROM picked))
-    RETURNING queue_id
+    RETURNING pairs
 )
-INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at)
-SELECT $2, $1, $3, $4, $3 WHERE EXISTS (SELECT FROM taken)
-RETURNING batch_id, epoch, attempts, waited_ms,
+INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at, pairs)
+SELECT $2, $1, $3, $4, $3, sum(pairs) FROM taken HAVING count(*) > 0
+RETURNING batch_id, epoch, attempts, waited_ms, pairs,
           (SELECT count(*) FROM candidate) > (SELECT count(*) FROM picked)
           OR (SELECT count(*) FROM candidate) = $5::integer AS more

@@ -1,9 +1,10 @@
 -- One POST and how it ended.
 -- $1 callback id, $2 batch id, $3 attempted at, $4 duration in ms, $5 HTTP status, $6 error
 -- $7 counts: pairs, received, offline, rejected, retried, unknown
+-- $8 URL without what may be secret in it, $9 bytes of the request, $10 the answer's beginning
 INSERT INTO t_im_push_attempt
     (callback_id, batch_id, attempted_at, duration_ms, http_status, error,
-     pairs, received, offline, rejected, retried, unknown)
+     pairs, received, offline, rejected, retried, unknown, url, request_bytes, answer)
 VALUES ($1, $2, $3, $4, $5, $6,
         ($7::integer[])[1], ($7::integer[])[2], ($7::integer[])[3],
-        ($7::integer[])[4], ($7::integer[])[5], ($7::integer[])[6])
+        ($7::integer[])[4], ($7::integer[])[5], ($7::integer[])[6], $8, $9, $10)

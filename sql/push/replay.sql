@@ -1,15 +1,22 @@
 -- Dead letters go back into the queue, out of turn; those of sealed messages stay, until they are
 -- pruned. The caller shares the seal lock.
--- $1 callback id, $2 dead letter ids, or null for all, $3 now
+-- $1 callback id, $2 dead letter ids or null, $3 from this id or null, $4 to this id or null
+-- $5 dead since or null, $6 now, $7 most pairs a second, or null
 WITH raised AS (
     DELETE FROM t_im_push_dead
     WHERE callback_id = $1 AND ($2::bigint[] IS NULL OR dead_id = ANY ($2::bigint[]))
-      AND from_ms_id >= (SELECT sealed_ms_id FROM t_im_horizon)
+      AND dead_id BETWEEN coalesce($3::bigint, 0) AND coalesce($4::bigint, 9223372036854775807)
+      AND dead_at >= coalesce($5::timestamptz, '-infinity')
+      AND (event_ids IS NOT NULL OR from_ms_id >= (SELECT sealed_ms_id FROM t_im_horizon))
     RETURNING *
+),
+queued AS (
+    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver,
+                                 to_receiver, receivers, event_ids, pairs, bytes, in_turn, queued_at, due_at)
+    SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver,
+           to_receiver, receivers, event_ids, pairs, bytes, false, $6::timestamptz,
+           $6::timestamptz + coalesce((sum(pairs) OVER (ORDER BY dead_id) - pairs) * interval '1 second' / $7::integer, '0')
+    FROM raised
+    ORDER BY dead_id
 )
-INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                             after_receiver, to_receiver, receivers, pairs, bytes, in_turn, queued_at, due_at)
-SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       after_receiver, to_receiver, receivers, pairs, bytes, false, $3, $3
-FROM raised
-ORDER BY from_ms_id
+SELECT count(*) AS letters, coalesce(sum(pairs), 0)::bigint AS pairs FROM raised

@@ -24,5 +24,11 @@ unindexed AS (
     INSERT INTO t_im_index_queue (ms_ids, queued_at)
     SELECT ARRAY[recall.ms_id], $6 FROM recall CROSS JOIN t_im_horizon h
     WHERE EXISTS (SELECT FROM t_im_archive) AND recall.ms_id >= h.sealed_ms_id
+),
+heard AS (
+    INSERT INTO t_im_event_new (type, channel_id, from_seq, from_ms_id, actor, data, at)
+    SELECT 'message.recalled', channel_id, seq, ms_id, $5,
+           jsonb_build_object('ms_id', ms_id::text, 'channel_id', channel_id::text, 'seq', seq, 'recalled_by', $5::text), $6
+    FROM recall WHERE im_event_wanted('message.recalled')
 )
 SELECT ms_id FROM recall

@@ -31,6 +31,11 @@ kept AS (
     INSERT INTO t_im_read (channel_id, user_id, from_seq, to_seq, from_ms_id, to_ms_id, read_at)
     SELECT channel_id, user_id, read_seq + 1, seq, read_ms_id, ms_id, $5 FROM target
     ON CONFLICT DO NOTHING
+),
+told AS (
+    INSERT INTO t_im_event_tally (type, channel_id, seq, ms_id, who, people, at)
+    SELECT 'message.read', channel_id, seq, ms_id, user_id, 1, $5 FROM target
+    WHERE im_event_wanted('message.read')
 )
 UPDATE t_im_channel_user m
 SET read_seq = c.seq, read_ms_id = c.ms_id, read_sent_count = c.sent_count

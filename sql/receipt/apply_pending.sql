@@ -23,6 +23,14 @@ advanced AS (
     SET status = 1, verdict = NULL, verdict_reason = NULL, last_modified_time = locked.received_at
     FROM locked
     WHERE l.ms_id = locked.ms_id AND l.receiver = locked.receiver AND l.status = 0
+    RETURNING l.ms_id, l.channel_id
+),
+counted AS (
+    INSERT INTO t_im_event_tally (type, channel_id, seq, ms_id, people, at)
+    SELECT 'message.received', received.channel_id, m.seq, received.ms_id, received.people, im_clock()
+    FROM (SELECT ms_id, channel_id, count(*) AS people FROM advanced GROUP BY ms_id, channel_id) AS received
+    CROSS JOIN LATERAL (SELECT seq FROM t_im_message WHERE ms_id = received.ms_id OFFSET 0) AS m
+    WHERE im_event_wanted('message.received')
 )
 DELETE FROM t_im_receipt_pending p
 USING due

@@ -7,7 +7,7 @@ WITH given AS MATERIALIZED (
     FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS i (ms_id, receiver, ord)
 ),
 valid AS MATERIALIZED (
-    SELECT given.ms_id, given.receiver, given.ord
+    SELECT given.ms_id, given.receiver, given.ord, m.channel_id, m.seq
     FROM given
     JOIN t_im_message m ON m.ms_id = given.ms_id AND m.sender <> given.receiver
     JOIN t_im_channel_user u
@@ -36,6 +36,13 @@ waiting AS (
     FROM valid
     WHERE NOT EXISTS (SELECT FROM locked WHERE locked.ms_id = valid.ms_id AND locked.receiver = valid.receiver)
     ON CONFLICT DO NOTHING
+),
+counted AS (
+    INSERT INTO t_im_event_tally (type, channel_id, seq, ms_id, people, at)
+    SELECT 'message.received', v.channel_id, v.seq, advanced.ms_id, count(*), $3
+    FROM advanced JOIN (SELECT DISTINCT ms_id, channel_id, seq FROM valid) AS v USING (ms_id)
+    WHERE im_event_wanted('message.received')
+    GROUP BY v.channel_id, v.seq, advanced.ms_id
 )
 SELECT given.ord,
        CASE WHEN valid.ord IS NULL THEN 'unknown'

@@ -9,8 +9,8 @@ ALTER TABLE t_im_callback
     ADD COLUMN description text,
     -- Names of event types, or `channel.*` and its like.
     ADD COLUMN event_types text[] NOT NULL DEFAULT '{}',
-    -- Only what happens in these channels, or by and to people of these departments and those below
-    -- them; null: everything.
+    -- Only what happens in these channels, and what people of these departments or of those below
+    -- them do, or what is told about them; null: everything.
     ADD COLUMN channel_ids bigint[],
     ADD COLUMN department_ids text[] COLLATE "C",
     -- Encrypted: a header may carry a credential.

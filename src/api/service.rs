@@ -11,8 +11,8 @@ use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Api;
-use crate::callback::Callback;
+use super::{Api, Now};
+use crate::callback::GATEWAY;
 use crate::error::Result;
 use crate::index;
 
@@ -58,7 +58,7 @@ async fn healthz() -> Reply<Health> {
 
 /// Ready: sends would be stored. A callback or an archive that is away does not make us unready,
 /// because it stops nobody from sending.
-async fn readyz(State(api): State<Api>) -> Response {
+async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     let (database, partitions) = match api.store.today_has_partitions().await {
         Ok(true) => ("ok", "ok"),
         Ok(false) => ("ok", "missing"),
@@ -66,11 +66,12 @@ async fn readyz(State(api): State<Api>) -> Response {
     };
     let (archive, index_lag_seconds) = archive_state(&api).await.unwrap_or(("unknown", None));
     let ready = partitions == "ok";
+    let now = api.store.now().await.unwrap_or(now);
     let readiness = Readiness {
         status: if ready { "ready" } else { "unready" },
         database,
         partitions,
-        callback: api.callback.as_deref().map_or("none", Callback::state),
+        callback: api.callbacks.get(GATEWAY).map_or("none", |callback| callback.breaker_state(now)),
         archive,
         index_lag_seconds,
     };

@@ -90,6 +90,19 @@ impl FromRequestParts<Api> for PathMember {
     }
 }
 
+/// A word and an id in a path.
+pub struct PathWordAndId(pub String, pub i64);
+
+impl FromRequestParts<Api> for PathWordAndId {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let missing = || Error::not_found("no such thing").into_response();
+        let Path((word, id)) =
+            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
+        Id::parse(&id).map(|id| Self(word, id.0)).ok_or_else(missing)
+    }
+}
+
 /// A JSON body. Says what is wrong with it and where.
 pub struct Json<T>(pub T);
 

@@ -45,13 +45,14 @@ pub struct Lanes {
     pub fanout: Arc<Notify>,
     pub push: Arc<Notify>,
     pub index: Arc<Notify>,
+    pub events: Arc<Notify>,
 }
 
 impl Sender {
     /// Opens the lanes, each a task for `spawn`. It runs until every `Sender` is gone and its queue
     /// is empty.
     pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
-        let Lanes { store, fanout, push, index } = lanes;
+        let Lanes { store, fanout, push, index, events } = lanes;
         let open_lane = |_| {
             let (entry, queue) = mpsc::channel(config.send_queue);
             let lane = Lane {
@@ -59,13 +60,13 @@ impl Sender {
                 fanout: fanout.clone(),
                 push: push.clone(),
                 index: index.clone(),
+                events: events.clone(),
                 batch: config.send_batch,
                 queue: config.send_queue,
                 inline_members: i32::try_from(config.inline_members).unwrap_or(i32::MAX),
                 inline_rows: i32::try_from(config.inline_rows).unwrap_or(i32::MAX),
                 batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
                 batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
-                callback: (!config.callback_url.is_empty()).then_some("gateway"),
                 patience: config.request_timeout,
             };
             spawn(Box::pin(lane.run(queue)));
@@ -108,13 +109,13 @@ struct Lane {
     fanout: Arc<Notify>,
     push: Arc<Notify>,
     index: Arc<Notify>,
+    events: Arc<Notify>,
     batch: usize,
     queue: usize,
     inline_members: i32,
     inline_rows: i32,
     batch_pairs: i32,
     batch_bytes: i32,
-    callback: Option<&'static str>,
     patience: Duration,
 }
 
@@ -270,11 +271,14 @@ impl Lane {
                 if wakes.deferred {
                     self.fanout.notify_one();
                 }
-                if wakes.queued && self.callback.is_some() {
+                if wakes.queued {
                     self.push.notify_one();
                 }
                 if wakes.deferred || wakes.queued {
                     self.index.notify_one();
+                }
+                if wakes.told {
+                    self.events.notify_one();
                 }
                 let forgotten = || Outcome::Done(Err(Error::internal("a send was forgotten")));
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
@@ -327,10 +331,11 @@ impl Lane {
         )
         .await?;
         let wakes = Wakes {
-            deferred: stored.iter().any(|(_, _, deferred)| *deferred),
-            queued: stored.iter().any(|(_, _, deferred)| !deferred),
+            deferred: stored.iter().any(|kept| kept.deferred),
+            queued: stored.iter().any(|kept| !kept.deferred),
+            told: stored.iter().any(|kept| kept.told),
         };
-        for (index, sent, _) in stored {
+        for Kept { index, sent, .. } in stored {
             outcomes[index] = Some(Outcome::Done(Ok(sent)));
         }
         for (index, result) in repeats {
@@ -370,14 +375,14 @@ impl Lane {
         Ok(admitted)
     }
 
-    /// Stores the admitted sends. Returns each with its index and whether its rows are deferred.
+    /// Stores the admitted sends.
     async fn keep(
         &self,
         client: &Client,
         statement: &Statement,
         sends: &[&Outgoing],
         admitted: &[(usize, i64)],
-    ) -> Result<Vec<(usize, Sent, bool)>> {
+    ) -> Result<Vec<Kept>> {
         if admitted.is_empty() {
             return Ok(Vec::new());
         }
@@ -389,7 +394,7 @@ impl Lane {
         let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
         let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
         let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
-        let parameters: [&(dyn ToSql + Sync); 11] = [
+        let parameters: [&(dyn ToSql + Sync); 10] = [
             &ms_ids,
             &channels,
             &senders,
@@ -399,7 +404,6 @@ impl Lane {
             &self.inline_members,
             &self.inline_rows,
             &self.batch_pairs,
-            &self.callback,
             &self.batch_bytes,
         ];
         let rows = client.query(statement, &parameters).await?;
@@ -411,7 +415,7 @@ impl Lane {
                 server_time: row.get("server_time"),
                 repeated: false,
             };
-            (index_of[&sent.ms_id], sent, row.get("deferred"))
+            Kept { index: index_of[&sent.ms_id], deferred: row.get("deferred"), told: row.get("told"), sent }
         };
         Ok(rows.iter().map(stored).collect())
     }
@@ -446,9 +450,19 @@ async fn repeats(
     Ok(rows.iter().map(answer).collect())
 }
 
+/// A stored send: its place in the batch, whether its ledger rows follow later, and whether somebody
+/// wants to be told.
+struct Kept {
+    index: usize,
+    sent: Sent,
+    deferred: bool,
+    told: bool,
+}
+
 struct Wakes {
     deferred: bool,
     queued: bool,
+    told: bool,
 }
 
 fn refused(outcome: &str) -> Error {

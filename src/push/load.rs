@@ -1,4 +1,4 @@
-//! What a batch holds: its messages and who is to get each, as one body.
+//! What a batch holds, as one body: messages and who is to get each, or events.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
+use crate::callback::{Callback, Kind};
 use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
@@ -43,15 +44,99 @@ struct Delivery<'a> {
     ms_ids: Vec<String>,
 }
 
-/// A batch on the wire: the body, and how many messages each receiver gets by it.
-pub(super) struct Load {
-    pub body: Vec<u8>,
-    pub receivers: HashMap<String, u32>,
+/// What an observer is POSTed. The contract is in `openapi/im-push-gateway.yaml`, under `webhooks`.
+#[derive(Serialize)]
+struct Told<'a> {
+    batch_id: String,
+    callback_id: &'a str,
+    events: Vec<Event<'a>>,
 }
 
-/// Reads a batch's messages and receivers and writes its body: the same each time, but for the
-/// type of a channel that was upgraded meanwhile.
-pub(super) async fn load(store: &Store, batch_id: Uuid) -> Result<Load> {
+#[derive(Serialize)]
+struct Event<'a> {
+    event_id: String,
+    #[serde(rename = "type")]
+    what: &'a str,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<String>,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Message(Pushed<'a>),
+    Other(Value),
+}
+
+/// A batch on the wire, and what it holds.
+pub(super) struct Loaded {
+    body: Vec<u8>,
+    held: Held,
+}
+
+/// How many messages each receiver gets by a batch, or how many events it tells.
+pub(super) enum Held {
+    Messages(HashMap<String, u32>),
+    Events(u32),
+}
+
+impl Loaded {
+    /// Whether it is for nobody.
+    pub fn is_empty(&self) -> bool {
+        match &self.held {
+            Held::Messages(receivers) => receivers.is_empty(),
+            Held::Events(events) => *events == 0,
+        }
+    }
+
+    pub fn into_parts(self) -> (Vec<u8>, Held) {
+        (self.body, self.held)
+    }
+}
+
+impl Held {
+    pub fn pairs(&self) -> u32 {
+        match self {
+            Self::Messages(receivers) => receivers.values().sum(),
+            Self::Events(events) => *events,
+        }
+    }
+}
+
+/// Reads what a batch holds and writes its body: the same each time, but for a message that was taken
+/// back and the type of a channel that was upgraded meanwhile.
+pub(super) async fn load(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
+    match callback.kind {
+        Kind::Gateway => load_messages(store, batch_id).await,
+        Kind::Observer => load_events(store, callback, batch_id).await,
+    }
+}
+
+async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/events")).await?;
+    let rows = client.query(&statement, &[&batch_id]).await?;
+    drop(client);
+    let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
+    let held = Held::Events(u32::try_from(events.len()).unwrap_or(u32::MAX));
+    let told = Told { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
+    Ok(Loaded { body: serde_json::to_vec(&told).map_err(Error::internal)?, held })
+}
+
+fn event(row: &tokio_postgres::Row) -> Result<Event<'_>> {
+    let is_message = row.get::<_, Option<i64>>("ms_id").is_some();
+    Ok(Event {
+        event_id: row.get::<_, i64>("event_id").to_string(),
+        what: row.get("what"),
+        at: row.get::<_, OffsetDateTime>("at").format(&Rfc3339).map_err(Error::internal)?,
+        channel_id: row.get::<_, Option<i64>>("event_channel_id").map(|id| id.to_string()),
+        data: if is_message { Data::Message(pushed_message(row)?) } else { Data::Other(row.get("data")) },
+    })
+}
+
+async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("push/messages")).await?;
     let messages = client.query(&statement, &[&batch_id]).await?;
@@ -78,7 +163,8 @@ pub(super) async fn load(store: &Store, batch_id: Uuid) -> Result<Load> {
     }
     let receivers = ms_ids_of.iter().map(|(r, ids)| ((*r).to_owned(), ids.len() as u32)).collect();
     let body = Body { batch_id: batch_id.to_string(), messages: pushed, deliveries: share(ms_ids_of) };
-    Ok(Load { body: serde_json::to_vec(&body).map_err(Error::internal)?, receivers })
+    let body = serde_json::to_vec(&body).map_err(Error::internal)?;
+    Ok(Loaded { body, held: Held::Messages(receivers) })
 }
 
 fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use im_push_gateway::callback::Callbacks;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
@@ -363,10 +364,12 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
     app.sql().await.batch_execute(old).await.unwrap();
     app.sql().await.batch_execute(week).await.unwrap();
     let config = crate::app::config(&app.database, "");
+    let now = app.store.now().await.unwrap();
+    let callbacks = Callbacks::open(app.store.clone(), &config, now).await.unwrap();
     let maintenance = im_push_gateway::maintenance::Maintenance {
         store: app.store.clone(),
         config,
-        callback: None,
+        callbacks: callbacks.into(),
         archiver: None,
     };
     while maintenance.tick().await.unwrap() == im_push_gateway::schedule::Tick::More {}

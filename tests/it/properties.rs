@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use im_push_gateway::callback::Callback;
+use im_push_gateway::callback::{Callbacks, GATEWAY};
 use im_push_gateway::channel::{self, Change, Joiners, NewGroup};
 use im_push_gateway::config::Config;
 use im_push_gateway::conversation;
@@ -13,7 +13,7 @@ use im_push_gateway::error::{Kind, Result};
 use im_push_gateway::fanout::Fanout;
 use im_push_gateway::history::{Message, Place, Reading};
 use im_push_gateway::message::{Content, Lanes, Outgoing, Sender, Sent};
-use im_push_gateway::push::Push;
+use im_push_gateway::push::{Push, Worker};
 use im_push_gateway::receipt::{self, Outcome, ReadTo, Receipt, ReceiptsPage};
 use im_push_gateway::schedule::Tick;
 use im_push_gateway::store::Store;
@@ -21,6 +21,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestCaseResult, TestRunner};
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio_util::sync::CancellationToken;
 
 use crate::app;
 use crate::support::gateway::SECRET;
@@ -234,7 +235,7 @@ fn step() -> impl Strategy<Value = Step> {
 struct Workers {
     gateway: Gateway,
     fanout: Fanout,
-    push: Push,
+    push: Worker,
 }
 
 #[test]
@@ -243,7 +244,7 @@ fn statuses_only_advance() {
     whatever_happens(stories, |(in_chunks, steps)| async move {
         let stage =
             Stage::new(if in_chunks { "inline_members = 1\nfanout_chunk_rows = 2" } else { "" }).await;
-        let workers = stage.workers();
+        let workers = stage.workers().await;
         let channel = stage.group(PEOPLE).await;
         let mut sent: Vec<(i64, usize)> = Vec::new();
         let mut before: HashMap<(i64, String), Status> = HashMap::new();
@@ -478,6 +479,7 @@ impl Stage {
             fanout: Arc::default(),
             push: Arc::default(),
             index: Arc::default(),
+            events: Arc::default(),
         };
         // Rows are queued for a callback; where it is does not matter to them.
         let sender =
@@ -498,14 +500,16 @@ impl Stage {
         app::config(database, &format!("{overrides}{callback}"))
     }
 
-    fn workers(&self) -> Workers {
+    async fn workers(&self) -> Workers {
         let gateway = Gateway::start();
         let config = Self::pushing(&self.database, &self.overrides, &gateway.url());
-        let callback = Callback::from_config(&config).unwrap().map(Arc::new);
         let store = || self.store.clone();
+        let callbacks = Callbacks::open(store(), &config, now()).await.unwrap();
+        let parts = (store(), Arc::new(callbacks));
+        let push = Push::new(parts, &config, Arc::default(), |_| (), CancellationToken::default());
         Workers {
             fanout: Fanout::new(store(), &config, Arc::default(), Arc::default()),
-            push: Push::new(store(), callback.expect("a callback"), &config, Arc::default()),
+            push: Arc::new(push).worker(GATEWAY),
             gateway,
         }
     }

@@ -1,0 +1,73 @@
+-- Gives what has happened its place in the log and in the queues of the observers who take it. The
+-- sequencer's place is locked: what a later transaction numbers, a reader sees after this.
+-- $1 most rows taken, $2 most bytes of the events of one queue row
+-- taken: how many rows; callbacks: whose queues have grown
+WITH taken AS (
+    DELETE FROM t_im_event_new
+    WHERE new_id = ANY (ARRAY(SELECT new_id FROM t_im_event_new ORDER BY new_id LIMIT $1::integer))
+    RETURNING *
+),
+single AS MATERIALIZED (
+    SELECT t.new_id, t.type, t.channel_id, coalesce(m.seq, t.from_seq) AS seq, coalesce(m.ms_id, t.from_ms_id) AS ms_id,
+           coalesce(m.sender, t.actor) AS actor, t.data, t.audience, coalesce(m.server_time, t.at) AS at,
+           coalesce(m.bytes, pg_column_size(t.data)) AS bytes
+    FROM taken t
+    LEFT JOIN LATERAL (
+        SELECT seq, ms_id, sender, server_time, pg_column_size(content) AS bytes
+        FROM t_im_message
+        WHERE channel_id = t.channel_id AND seq BETWEEN t.from_seq AND t.to_seq
+          AND ms_id BETWEEN t.from_ms_id AND t.to_ms_id
+        OFFSET 0
+    ) AS m ON true
+    WHERE t.to_ms_id IS NULL OR m.ms_id IS NOT NULL
+),
+numbered AS MATERIALIZED (
+    SELECT single.*, h.last_event_id + row_number() OVER (ORDER BY new_id, seq) AS event_id
+    FROM single CROSS JOIN t_im_event_head h
+),
+stored AS (
+    INSERT INTO t_im_event (event_id, type, channel_id, seq, ms_id, actor, data, audience, at)
+    SELECT event_id, type, channel_id, seq, ms_id, actor, data, audience, at FROM numbered ORDER BY event_id
+),
+moved AS (
+    UPDATE t_im_event_head h SET last_event_id = n.last
+    FROM (SELECT max(event_id) AS last FROM numbered) AS n
+    WHERE n.last IS NOT NULL
+),
+observer AS MATERIALIZED (
+    SELECT callback_id, event_types, channel_ids, department_ids, batch_events
+    FROM t_im_callback
+    WHERE kind = 'observer' AND state <> 'disabled'
+),
+-- The departments that whoever acts belongs to, theirs and those above it, if anybody goes by them.
+department AS (
+    WITH RECURSIVE up (actor, department_id) AS (
+        SELECT DISTINCT n.actor, u.department_id
+        FROM numbered n JOIN t_im_user u ON u.user_id = n.actor
+        WHERE u.department_id IS NOT NULL AND EXISTS (SELECT FROM observer WHERE department_ids IS NOT NULL)
+        UNION
+        SELECT up.actor, d.parent_id
+        FROM up JOIN t_im_department d USING (department_id)
+        WHERE d.parent_id IS NOT NULL
+    )
+    SELECT actor, array_agg(department_id) AS department_ids FROM up GROUP BY actor
+),
+wanted AS (
+    SELECT o.callback_id, o.batch_events, coalesce(n.channel_id, 0) AS channel_id, n.event_id, n.at, n.bytes,
+           row_number() OVER in_channel - 1 AS before, sum(n.bytes) OVER in_channel - n.bytes AS bytes_before
+    FROM observer o
+    JOIN numbered n ON im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR n.channel_id = ANY (o.channel_ids))
+    LEFT JOIN department d ON d.actor = n.actor
+    WHERE o.department_ids IS NULL OR o.department_ids && d.department_ids
+    WINDOW in_channel AS (PARTITION BY o.callback_id, n.channel_id ORDER BY n.event_id)
+),
+queued AS (
+    INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, queued_at, due_at)
+    SELECT callback_id, channel_id, array_agg(event_id ORDER BY event_id), count(*), sum(bytes), min(at), min(at)
+    FROM wanted
+    GROUP BY callback_id, channel_id, before / batch_events, bytes_before / $2::integer
+    ORDER BY min(event_id)
+    RETURNING callback_id
+)
+SELECT (SELECT count(*) FROM taken) AS taken,
+       ARRAY(SELECT DISTINCT callback_id FROM queued) AS callbacks

@@ -1,0 +1,23 @@
+-- Makes one event of what was received or read of a message within a window: everything of it that
+-- waits, once the first of it has waited that long.
+-- $1 told before this moment, $2 most of them, $3 most readers named
+WITH due AS MATERIALIZED (
+    SELECT DISTINCT type, channel_id, seq
+    FROM (SELECT type, channel_id, seq FROM t_im_event_tally WHERE at <= $1 ORDER BY tally_id LIMIT $2::integer) AS oldest
+),
+taken AS (
+    DELETE FROM t_im_event_tally
+    WHERE tally_id = ANY (ARRAY(
+        SELECT t.tally_id FROM (SELECT * FROM t_im_event_tally ORDER BY tally_id LIMIT $2::integer * 4) AS t
+        JOIN due USING (type, channel_id, seq)))
+    RETURNING type, channel_id, seq, ms_id, who, people, at
+)
+INSERT INTO t_im_event_new (type, channel_id, from_seq, from_ms_id, data, at)
+SELECT type, channel_id, seq, ms_id,
+       jsonb_build_object('ms_id', ms_id::text, 'channel_id', channel_id::text, 'seq', seq, 'people', sum(people))
+       || CASE type WHEN 'message.read'
+               THEN jsonb_build_object('readers', (array_agg(who ORDER BY who))[1:$3::integer]) ELSE '{}' END,
+       max(at)
+FROM taken
+GROUP BY type, channel_id, seq, ms_id
+ORDER BY min(at)

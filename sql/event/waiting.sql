@@ -1,0 +1,5 @@
+-- Whether anything has happened that has no place yet, or was counted for a window by now.
+-- $1 the window in ms
+SELECT EXISTS (SELECT FROM t_im_event_new)
+    OR EXISTS (SELECT FROM (SELECT at FROM t_im_event_tally ORDER BY tally_id LIMIT 1) AS oldest
+               WHERE at <= im_clock() - $1::bigint * interval '1 millisecond')

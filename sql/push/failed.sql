@@ -1,0 +1,26 @@
+-- An endpoint has failed: since when every POST has. An observer that has for too long, or says that
+-- it is gone, is disabled: its queue stays, nothing more goes into it, and who looks after it is told.
+-- $1 callback id, $2 now, $3 disabled if failing since before, $4 whether it said that it is gone, $5 the error
+WITH endpoint AS (
+    SELECT callback_id, coalesce(kind = 'observer' AND state = 'active' AND ($4 OR failing_since <= $3), false) AS ends
+    FROM t_im_callback
+    WHERE callback_id = $1
+    FOR UPDATE
+),
+failing AS (
+    UPDATE t_im_callback c
+    SET failing_since = coalesce(c.failing_since, $2),
+        state = CASE WHEN e.ends THEN 'disabled' ELSE c.state END,
+        disabled_reason = CASE WHEN e.ends THEN $5 ELSE c.disabled_reason END,
+        revision = c.revision + e.ends::integer
+    FROM endpoint e
+    WHERE c.callback_id = e.callback_id AND (c.failing_since IS NULL OR e.ends)
+    RETURNING c.callback_id, c.disabled_reason, c.failing_since, e.ends
+),
+told AS (
+    SELECT im_tell('callback.disabled', NULL, NULL,
+                   jsonb_build_object('callback_id', callback_id, 'reason', disabled_reason, 'failing_since', failing_since),
+                   NULL, $2)
+    FROM failing WHERE ends
+)
+SELECT count(*) > 0 AS disabled FROM told

@@ -1,0 +1,44 @@
+-- What the log of events has for an observer since a time goes into its queue (again), out of turn.
+-- $1 callback id, $2 since, $3 after this event id, $4 most events, $5 now, $6 most events a second, or null
+-- events: how many; last: the last one, to go on after it
+WITH observer AS MATERIALIZED (
+    SELECT callback_id, event_types, channel_ids, department_ids, batch_events
+    FROM t_im_callback
+    WHERE callback_id = $1 AND kind = 'observer'
+),
+logged AS MATERIALIZED (
+    SELECT e.event_id, e.channel_id, e.actor
+    FROM t_im_event e JOIN observer o ON im_takes(o.event_types, e.type)
+     AND (o.channel_ids IS NULL OR e.channel_id = ANY (o.channel_ids))
+    WHERE e.at >= $2 AND e.event_id > $3
+    ORDER BY e.event_id
+    LIMIT $4::integer
+),
+-- As in event/sequence.sql: whoever acts belongs to their department and those above it.
+department AS (
+    WITH RECURSIVE up (actor, department_id) AS (
+        SELECT DISTINCT l.actor, u.department_id
+        FROM logged l JOIN t_im_user u ON u.user_id = l.actor
+        WHERE u.department_id IS NOT NULL AND EXISTS (SELECT FROM observer WHERE department_ids IS NOT NULL)
+        UNION
+        SELECT up.actor, d.parent_id
+        FROM up JOIN t_im_department d USING (department_id)
+        WHERE d.parent_id IS NOT NULL
+    )
+    SELECT actor, array_agg(department_id) AS department_ids FROM up GROUP BY actor
+),
+taken AS (
+    SELECT l.event_id, o.batch_events, row_number() OVER (ORDER BY l.event_id) - 1 AS before
+    FROM logged l CROSS JOIN observer o
+    LEFT JOIN department d ON d.actor = l.actor
+    WHERE o.department_ids IS NULL OR o.department_ids && d.department_ids
+),
+queued AS (
+    INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, in_turn, queued_at, due_at)
+    SELECT $1, 0, array_agg(event_id ORDER BY event_id), count(*), 0, false, $5::timestamptz,
+           $5::timestamptz + coalesce(min(before) * interval '1 second' / $6::integer, '0')
+    FROM taken
+    GROUP BY before / batch_events
+    ORDER BY min(event_id)
+)
+SELECT (SELECT count(*) FROM taken) AS events, (SELECT max(event_id) FROM logged) AS last

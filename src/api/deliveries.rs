@@ -1,0 +1,239 @@
+//! `/callbacks/{id}/deliveries` and its dead letters: what was POSTed, what was given up, and once more.
+
+use axum::extract::State;
+use axum::routing::{get, post};
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
+use super::{Api, Now, Proven};
+use crate::callback::GATEWAY;
+use crate::error::{Error, Result};
+use crate::identity::Role;
+use crate::push::{self, Letters};
+
+/// Most that a replay may be asked to send a second.
+const PER_SECOND_MAX: i32 = 100_000;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/callbacks/{callback_id}/deliveries", get(deliveries))
+        .route("/callbacks/{callback_id}/dead-letters", get(dead_letters))
+        .route("/callbacks/{callback_id}/dead-letters/{dead_id}", get(dead_letter))
+        .route("/callbacks/{callback_id}/replay", post(replay))
+}
+
+#[derive(Serialize)]
+struct AttemptView {
+    attempt_id: Id,
+    batch_id: String,
+    #[serde(with = "rfc3339")]
+    attempted_at: OffsetDateTime,
+    duration_ms: i32,
+    url: Option<String>,
+    request_bytes: Option<i32>,
+    http_status: Option<i32>,
+    answer: Option<String>,
+    error: Option<String>,
+    pairs: i32,
+    received: i32,
+    offline: i32,
+    rejected: i32,
+    retried: i32,
+    unknown: i32,
+}
+
+#[derive(Serialize)]
+struct DeadLetterView {
+    dead_id: Id,
+    channel_id: Option<Id>,
+    from_ms_id: Option<Id>,
+    to_ms_id: Option<Id>,
+    event_ids: Option<Vec<Id>>,
+    pairs: i32,
+    reason: String,
+    #[serde(with = "rfc3339")]
+    dead_at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct DeadLetterDetail {
+    #[serde(flatten)]
+    letter: DeadLetterView,
+    from_seq: Option<i64>,
+    to_seq: Option<i64>,
+    /// Those of the receivers that were named; without any it was for all of the channel.
+    receivers: Option<Vec<String>>,
+    event_types: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Replay {
+    dead_ids: Option<Vec<Id>>,
+    from_dead_id: Option<Id>,
+    to_dead_id: Option<Id>,
+    #[serde(default, with = "rfc3339::option")]
+    since: Option<OffsetDateTime>,
+    #[serde(default, with = "rfc3339::option")]
+    events_since: Option<OffsetDateTime>,
+    after_event_id: Option<Id>,
+    per_second: Option<i32>,
+}
+
+#[derive(Serialize, Default)]
+struct Replayed {
+    replayed: i64,
+    pairs: i64,
+    /// Where a replay of events goes on that was cut at its most.
+    next_event_id: Option<Id>,
+}
+
+async fn deliveries(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<AttemptView>>> {
+    caller.must_be(Role::Support)?;
+    check_known(&api, &callback_id)?;
+    let limit = page.limit()?;
+    let rows = push::attempts(&api.store, &callback_id, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let view = |row: &tokio_postgres::Row| AttemptView {
+        attempt_id: Id(row.get("attempt_id")),
+        batch_id: row.get::<_, uuid::Uuid>("batch_id").to_string(),
+        attempted_at: row.get("attempted_at"),
+        duration_ms: row.get("duration_ms"),
+        url: row.get("url"),
+        request_bytes: row.get("request_bytes"),
+        http_status: row.get("http_status"),
+        answer: row.get("answer"),
+        error: row.get("error"),
+        pairs: row.get("pairs"),
+        received: row.get("received"),
+        offline: row.get("offline"),
+        rejected: row.get("rejected"),
+        retried: row.get("retried"),
+        unknown: row.get("unknown"),
+    };
+    Ok(Reply(Page::new(rows.iter().map(view).collect(), limit, |a: &AttemptView| a.attempt_id.0)))
+}
+
+async fn dead_letters(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<DeadLetterView>>> {
+    caller.must_be(Role::Support)?;
+    check_known(&api, &callback_id)?;
+    let limit = page.limit()?;
+    let before = page.cursor()?.unwrap_or(i64::MAX);
+    let rows = push::dead_letters(&api.store, &callback_id, before, limit).await?;
+    Ok(Reply(Page::new(rows.iter().map(view).collect(), limit, |d: &DeadLetterView| d.dead_id.0)))
+}
+
+async fn dead_letter(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWordAndId(callback_id, dead_id): PathWordAndId,
+) -> Result<Reply<DeadLetterDetail>> {
+    caller.must_be(Role::Support)?;
+    check_known(&api, &callback_id)?;
+    let row = push::dead_letter(&api.store, &callback_id, dead_id).await?;
+    let row = row.ok_or_else(|| Error::not_found("no such dead letter"))?;
+    Ok(Reply(DeadLetterDetail {
+        letter: view(&row),
+        from_seq: row.get("from_seq"),
+        to_seq: row.get("to_seq"),
+        receivers: row.get("receivers"),
+        event_types: row.get("event_types"),
+    }))
+}
+
+fn view(row: &tokio_postgres::Row) -> DeadLetterView {
+    let event_ids = row.get::<_, Option<Vec<i64>>>("event_ids");
+    DeadLetterView {
+        dead_id: Id(row.get("dead_id")),
+        // Events of no channel wait behind one another as if they had one.
+        channel_id: Some(row.get("channel_id")).filter(|id| *id != 0).map(Id),
+        from_ms_id: row.get::<_, Option<i64>>("from_ms_id").map(Id),
+        to_ms_id: row.get::<_, Option<i64>>("to_ms_id").map(Id),
+        event_ids: event_ids.map(|ids| ids.into_iter().map(Id).collect()),
+        pairs: row.get("pairs"),
+        reason: row.get("reason"),
+        dead_at: row.get("dead_at"),
+    }
+}
+
+async fn replay(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    PathWord(callback_id): PathWord,
+    Json(which): Json<Replay>,
+) -> Result<Reply<Replayed>> {
+    caller.must_be(Role::Admin)?;
+    check_known(&api, &callback_id)?;
+    which.check(&callback_id)?;
+    let replayed = match which.events_since {
+        Some(since) => {
+            let after = which.after_event_id.map_or(0, |id| id.0);
+            let (events, next) =
+                push::replay_events(&api.store, &callback_id, (since, after), which.per_second, now).await?;
+            Replayed { replayed: events, pairs: events, next_event_id: next.map(Id) }
+        }
+        None => {
+            let per_second = which.per_second;
+            let letters = which.letters();
+            let put = push::replay(&api.store, &callback_id, &letters, per_second, now).await?;
+            Replayed { replayed: put.letters, pairs: put.pairs, next_event_id: None }
+        }
+    };
+    api.push.notify_one();
+    api.observers.notify_one();
+    Ok(Reply(replayed))
+}
+
+impl Replay {
+    fn check(&self, callback_id: &str) -> Result<()> {
+        if self.dead_ids.as_ref().is_some_and(Vec::is_empty) {
+            return Err(Error::field("/dead_ids", "must name at least one; without it all are replayed"));
+        }
+        if self.per_second.is_some_and(|rate| !(1..=PER_SECOND_MAX).contains(&rate)) {
+            return Err(Error::field("/per_second", format!("must be 1 to {PER_SECOND_MAX}")));
+        }
+        let names_letters = self.dead_ids.is_some()
+            || self.from_dead_id.is_some()
+            || self.to_dead_id.is_some()
+            || self.since.is_some();
+        if self.events_since.is_some() && names_letters {
+            return Err(Error::field("/events_since", "replays the log, not dead letters: name no others"));
+        }
+        if self.events_since.is_some() && callback_id == GATEWAY {
+            return Err(Error::field("/events_since", "the gateway is pushed to, not told of events"));
+        }
+        if self.after_event_id.is_some() && self.events_since.is_none() {
+            return Err(Error::field("/after_event_id", "goes with events_since"));
+        }
+        Ok(())
+    }
+
+    fn letters(self) -> Letters {
+        Letters {
+            ids: self.dead_ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
+            from: self.from_dead_id.map(|id| id.0),
+            to: self.to_dead_id.map(|id| id.0),
+            since: self.since,
+        }
+    }
+}
+
+fn check_known(api: &Api, callback_id: &str) -> Result<()> {
+    if callback_id == GATEWAY || api.callbacks.get(callback_id).is_some() {
+        Ok(())
+    } else {
+        Err(Error::not_found("no such callback"))
+    }
+}

@@ -1,0 +1,201 @@
+//! All endpoints as one replica holds them: read again whenever somebody changed one.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use url::Url;
+
+use super::breaker::Breaker;
+use super::seal::{Keys, Label};
+use super::{Callback, Kind, State, public_url, sign};
+use crate::config::Config;
+use crate::error::{self, Error, Result};
+use crate::sql;
+use crate::store::Store;
+
+/// Idle connections kept to one endpoint.
+const IDLE_CONNECTIONS_MAX: usize = 16;
+
+/// The endpoints of one replica, with the state of their breakers.
+pub struct Callbacks {
+    store: Store,
+    keys: Keys,
+    /// Where the gateway of the settings is, and what it is signed with: neither is in the database.
+    settled: Option<(Url, Vec<Vec<u8>>)>,
+    client: reqwest::Client,
+    defaults: Defaults,
+    known: RwLock<HashMap<String, Arc<Callback>>>,
+    /// One at a time: an older reading must not replace a newer one.
+    refreshing: tokio::sync::Mutex<()>,
+}
+
+struct Defaults {
+    timeout: Duration,
+    concurrency: usize,
+    answer_max_bytes: usize,
+    breaker_failures: u32,
+    breaker_probe: Duration,
+}
+
+impl Defaults {
+    fn breaker(&self) -> Breaker {
+        Breaker::new(self.breaker_failures, self.breaker_probe)
+    }
+}
+
+impl Callbacks {
+    /// Reads the endpoints, after making the gateway's row what the settings say.
+    pub async fn open(store: Store, config: &Config, now: OffsetDateTime) -> Result<Self> {
+        let settled = match settled_url(config)? {
+            None => None,
+            Some(url) => {
+                let secrets = config.callback_secrets.iter().map(sign::decode).collect::<Result<_>>()?;
+                Some((url, secrets))
+            }
+        };
+        let defaults = Defaults {
+            timeout: config.callback_timeout,
+            concurrency: config.callback_concurrency,
+            answer_max_bytes: config.callback_answer_max_bytes,
+            breaker_failures: config.callback_breaker_failures,
+            breaker_probe: config.callback_breaker_probe,
+        };
+        let callbacks = Self {
+            store,
+            keys: Keys::parse(&config.callback_keys)?,
+            settled,
+            client: client(config)?,
+            defaults,
+            known: RwLock::default(),
+            refreshing: tokio::sync::Mutex::default(),
+        };
+        callbacks.settle_gateway(now).await?;
+        callbacks.refresh(now).await?;
+        Ok(callbacks)
+    }
+
+    async fn settle_gateway(&self, now: OffsetDateTime) -> Result<()> {
+        let url = self.settled.as_ref().map(|(url, _)| public_url(url));
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("callback/settle_gateway")).await?;
+        client.execute(&statement, &[&url, &now]).await?;
+        Ok(())
+    }
+
+    /// Reads again what has changed, and returns all endpoints that have an address and can be signed
+    /// for, whatever their state. Breakers are kept, except where the address is another one now.
+    pub async fn refresh(&self, now: OffsetDateTime) -> Result<Vec<Arc<Callback>>> {
+        let _one = self.refreshing.lock().await;
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("callback/live")).await?;
+        let rows = client.query(&statement, &[&now]).await?;
+        drop(client);
+        let before = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let all: Vec<Arc<Callback>> = rows.iter().filter_map(|row| self.again(row, &before)).collect();
+        let known = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        Ok(all)
+    }
+
+    /// An endpoint of the last reading.
+    pub fn get(&self, callback_id: &str) -> Option<Arc<Callback>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(callback_id).cloned()
+    }
+
+    /// The endpoint of a row: the one we have, unless the row has changed.
+    fn again(&self, row: &Row, before: &HashMap<String, Arc<Callback>>) -> Option<Arc<Callback>> {
+        let known = before.get(row.get::<_, &str>("callback_id"));
+        let secret_ids: Vec<i64> = row.get("secret_ids");
+        let unchanged = |callback: &&Arc<Callback>| {
+            callback.revision == row.get::<_, i64>("revision") && callback.secret_ids == secret_ids
+        };
+        if let Some(callback) = known.filter(unchanged) {
+            return Some(callback.clone());
+        }
+        let made = self.make(row, secret_ids, known);
+        if made.is_none() {
+            let callback_id: &str = row.get("callback_id");
+            tracing::error!(callback_id, "a callback cannot be read: its secrets open by no callback_keys");
+        }
+        made.map(Arc::new)
+    }
+
+    fn make(&self, row: &Row, secret_ids: Vec<i64>, known: Option<&Arc<Callback>>) -> Option<Callback> {
+        let callback_id: String = row.get("callback_id");
+        let (url, secrets) = if row.get("from_settings") {
+            self.settled.clone()?
+        } else {
+            (Url::parse(row.get("url")).ok()?, self.secrets(row)?)
+        };
+        let defaults = &self.defaults;
+        let kept = known.filter(|callback| callback.url == url).map(|callback| callback.breaker.clone());
+        let millis = |ms: i32| Duration::from_millis(ms.unsigned_abs().into());
+        Some(Callback {
+            kind: Kind::parse(row.get("kind"))?,
+            state: State::parse(row.get("state"))?,
+            url,
+            timeout: row.get::<_, Option<i32>>("timeout_ms").map_or(defaults.timeout, millis),
+            concurrency: row
+                .get::<_, Option<i32>>("concurrency")
+                .map_or(defaults.concurrency, |n| n.unsigned_abs() as usize),
+            batch_events: row.get("batch_events"),
+            revision: row.get("revision"),
+            headers: self.headers(row)?,
+            secrets,
+            secret_ids,
+            client: self.client.clone(),
+            answer_max_bytes: defaults.answer_max_bytes,
+            breaker: kept.unwrap_or_else(|| Arc::new(defaults.breaker())),
+            callback_id,
+        })
+    }
+
+    /// What signs, the newest first; nothing, if one of them does not open.
+    fn secrets(&self, row: &Row) -> Option<Vec<Vec<u8>>> {
+        let label = Label { what: "secret", callback_id: row.get("callback_id") };
+        let sealed: Vec<&[u8]> = row.get("sealed");
+        sealed.into_iter().map(|sealed| self.keys.open(label, sealed)).collect()
+    }
+
+    fn headers(&self, row: &Row) -> Option<HeaderMap> {
+        let Some(sealed) = row.get::<_, Option<&[u8]>>("headers") else {
+            return Some(HeaderMap::new());
+        };
+        let label = Label { what: "headers", callback_id: row.get("callback_id") };
+        let plain: HashMap<String, String> = serde_json::from_slice(&self.keys.open(label, sealed)?).ok()?;
+        let header = |(name, value): (String, String)| {
+            let mut value = HeaderValue::try_from(value).ok()?;
+            value.set_sensitive(true);
+            Some((HeaderName::try_from(name).ok()?, value))
+        };
+        plain.into_iter().map(header).collect()
+    }
+}
+
+fn settled_url(config: &Config) -> Result<Option<Url>> {
+    if config.callback_url.is_empty() {
+        return Ok(None);
+    }
+    let refuse = |why: &'static str| Error::new(error::Kind::Internal, why);
+    let url = Url::parse(&config.callback_url).map_err(|_| refuse("callback_url is not a URL"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(refuse("callback_url must be http or https"));
+    }
+    Ok(Some(url))
+}
+
+/// Refuses redirects and asks no proxy. How long a POST may take, its endpoint says.
+fn client(config: &Config) -> Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(config.callback_timeout)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .no_proxy()
+        .user_agent(concat!("im-push-gateway/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(Error::internal)
+}

@@ -1,0 +1,80 @@
+//! What was given up on: looked at, and put back into the queue.
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::error::Result;
+use crate::sql;
+use crate::store::{SHARE_SEAL, Store};
+
+/// Most events one call puts back from the log.
+const REPLAY_EVENTS_MAX: i32 = 100_000;
+/// Most events or receivers that are shown of one dead letter.
+const ITEMS_SHOWN_MAX: i32 = 1_000;
+
+/// Which dead letters are meant: all that every given bound allows.
+#[derive(Debug, Default)]
+pub struct Letters {
+    pub ids: Option<Vec<i64>>,
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    /// Given up at or after this moment.
+    pub since: Option<OffsetDateTime>,
+}
+
+/// What was put back.
+#[derive(Debug)]
+pub struct Replay {
+    pub letters: i64,
+    pub pairs: i64,
+}
+
+/// Puts dead letters back into the queue, out of turn, and due at most `per_second` pairs a second.
+pub async fn replay(
+    store: &Store,
+    callback_id: &str,
+    letters: &Letters,
+    per_second: Option<i32>,
+    now: OffsetDateTime,
+) -> Result<Replay> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let statement = tx.prepare_cached(sql!("push/replay")).await?;
+    let Letters { ids, from, to, since } = letters;
+    let row = tx.query_one(&statement, &[&callback_id, ids, from, to, since, &now, &per_second]).await?;
+    tx.commit().await?;
+    Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
+}
+
+/// Queues what the log has for an observer since `since`, after event `after`: told before or not.
+/// Returns how many events, and after which one to go on, if there may be more.
+pub async fn replay_events(
+    store: &Store,
+    callback_id: &str,
+    (since, after): (OffsetDateTime, i64),
+    per_second: Option<i32>,
+    now: OffsetDateTime,
+) -> Result<(i64, Option<i64>)> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/replay_events")).await?;
+    let row = client
+        .query_one(&statement, &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second])
+        .await?;
+    let events: i64 = row.get("events");
+    Ok((events, row.get::<_, Option<i64>>("last").filter(|_| events >= REPLAY_EVENTS_MAX.into())))
+}
+
+/// One page of an endpoint's dead letters below `before`, newest first.
+pub async fn dead_letters(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<Row>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/dead_letters")).await?;
+    Ok(client.query(&statement, &[&callback_id, &before, &limit]).await?)
+}
+
+/// One dead letter.
+pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<Row>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/dead_letter")).await?;
+    Ok(client.query_opt(&statement, &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?)
+}

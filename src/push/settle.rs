@@ -1,0 +1,279 @@
+//! How a batch ends: verdicts into the ledger, what is to be retried back into the queue, what was
+//! waited for too long among the dead letters.
+
+use deadpool_postgres::Transaction;
+use postgres_types::Json;
+use time::OffsetDateTime;
+
+use super::Limits;
+use super::batch::Batch;
+use super::load::Held;
+use crate::callback::{Answer, Callback, Kind, Posted, public_url};
+use crate::delivery::{Verdict, Verdicts};
+use crate::error::{Error, Result};
+use crate::sql;
+use crate::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
+
+/// Jitter added to waits, as a share of them.
+const JITTER: f64 = 0.25;
+/// How much of an answer is kept for whoever looks at attempts, in bytes.
+const ANSWER_KEPT_BYTES: usize = 1_024;
+
+/// One POST of a batch, and how it ended.
+pub(super) struct Attempt<'a> {
+    pub callback: &'a Callback,
+    pub batch: &'a Batch,
+    pub at: OffsetDateTime,
+    pub posted: &'a Posted,
+    pub held: Held,
+}
+
+/// How many (message, receiver) pairs, or events, ended how.
+#[derive(Default)]
+struct Tally {
+    pairs: u32,
+    received: u32,
+    offline: u32,
+    rejected: u32,
+    retried: u32,
+    unknown: usize,
+}
+
+/// What the answer means for the batch.
+enum Outcome {
+    /// A verdict for every receiver.
+    Judged(Verdicts),
+    /// An observer took it.
+    Taken,
+    Failed(&'static str),
+}
+
+impl Attempt<'_> {
+    /// Tells the breaker, and writes down what has become of the batch.
+    pub async fn end(&self, store: &Store, limits: &Limits, now: OffsetDateTime) -> Result<()> {
+        let (outcome, is_there) = self.outcome();
+        self.callback.note(is_there, now);
+        retrying(|| self.settle(store, limits, &outcome, now)).await
+    }
+
+    /// What the answer means, and whether the endpoint itself works.
+    fn outcome(&self) -> (Outcome, bool) {
+        let posted = self.posted;
+        match &self.held {
+            Held::Messages(receivers) => {
+                let answer = Answer::of(posted, |receiver| receivers.contains_key(receiver));
+                let is_there = answer.endpoint_is_there(posted);
+                match answer {
+                    Answer::Judged(verdicts) => (Outcome::Judged(verdicts), is_there),
+                    Answer::Failed(error) => (Outcome::Failed(error), is_there),
+                }
+            }
+            Held::Events(_) => {
+                (posted.error.map_or(Outcome::Taken, Outcome::Failed), posted.endpoint_is_there())
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        store: &Store,
+        limits: &Limits,
+        outcome: &Outcome,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        tx.batch_execute(&first(self.callback.kind)).await?;
+        let ours = self.batch.lock(&tx).await?;
+        let tally = match outcome {
+            Outcome::Judged(verdicts) => self.judged(&tx, limits, (verdicts, ours), now).await?,
+            Outcome::Taken => {
+                if ours {
+                    self.batch.finish(&tx).await?;
+                }
+                Tally { pairs: self.held.pairs(), received: self.held.pairs(), ..Tally::default() }
+            }
+            Outcome::Failed(error) => {
+                if ours {
+                    self.failed(&tx, limits, error, now).await?;
+                }
+                metrics::counter!("impg_callback_failures_total", "error" => *error).increment(1);
+                Tally { pairs: self.held.pairs(), ..Tally::default() }
+            }
+        };
+        if !matches!(outcome, Outcome::Failed(_)) && self.batch.failing_since.is_some() {
+            let statement = tx.prepare_cached(sql!("push/answered")).await?;
+            tx.execute(&statement, &[&self.callback.callback_id]).await?;
+        }
+        let error = if let Outcome::Failed(error) = outcome { Some(*error) } else { None };
+        self.record(&tx, error, &tally).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Writes the verdicts; whoever is to be tried again goes back into the queue, if the batch is ours.
+    async fn judged(
+        &self,
+        tx: &Transaction<'_>,
+        limits: &Limits,
+        (verdicts, ours): (&Verdicts, bool),
+        now: OffsetDateTime,
+    ) -> Result<Tally> {
+        let tally = self.tally(verdicts);
+        let named = Json(verdicts.to_json());
+        let (batch_id, rest) = (&self.batch.batch_id, verdicts.rest.as_str());
+        let statement = tx.prepare_cached(sql!("push/settle")).await?;
+        tx.execute(&statement, &[batch_id, &named, &rest, &now]).await?;
+        if ours {
+            if tally.retried > 0 {
+                let base_ms = limits.retry_base.as_secs_f64() * 1e3;
+                let max_ms = limits.retry_max.as_secs_f64() * 1e3;
+                let statement = tx.prepare_cached(sql!("push/retry")).await?;
+                let (jitter, give_up_ms) = (random_share()? * JITTER, limits.give_up_ms());
+                tx.execute(
+                    &statement,
+                    &[batch_id, &named, &rest, &now, &base_ms, &max_ms, &jitter, &give_up_ms],
+                )
+                .await?;
+            }
+            self.batch.finish(tx).await?;
+        }
+        tally.count();
+        Ok(tally)
+    }
+
+    /// A batch that failed whole waits, or is buried when it has been waited for too long while
+    /// the endpoint was answering others.
+    async fn failed(
+        &self,
+        tx: &Transaction<'_>,
+        limits: &Limits,
+        error: &'static str,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let Batch { batch_id, epoch, attempts, waited_ms, .. } = self.batch;
+        let callback_id = &self.callback.callback_id;
+        let statement = tx.prepare_cached(sql!("push/failed")).await?;
+        let before = now - limits.disable_after;
+        let row =
+            tx.query_one(&statement, &[callback_id, &now, &before, &self.posted.is_gone(), &error]).await?;
+        if row.get("disabled") {
+            tracing::error!(callback_id, error, "callback disabled: it has failed for too long, or is gone");
+            metrics::counter!("impg_callback_disabled_total").increment(1);
+        }
+        let breaker_closed = self.callback.is_closed();
+        if breaker_closed && *waited_ms >= limits.give_up_ms() {
+            tracing::error!(callback_id, %batch_id, attempts, error, "batch given up: dead letter");
+            metrics::counter!("impg_push_dead_batches_total").increment(1);
+            let bury = tx.prepare_cached(sql!("push/bury")).await?;
+            tx.execute(&bury, &[batch_id, &error, &now]).await?;
+            return Ok(());
+        }
+        let wait = self.batch.wait(limits, random_share()? * JITTER);
+        let wait = wait.max(self.posted.retry_after.unwrap_or_default());
+        // While the breaker is open nothing tells whether the batch or the endpoint is to blame.
+        let counted_ms = if breaker_closed { i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) } else { 0 };
+        let statement = tx.prepare_cached(sql!("push/postpone")).await?;
+        tx.execute(&statement, &[batch_id, epoch, &(now + wait), &counted_ms]).await?;
+        Ok(())
+    }
+
+    async fn record(&self, tx: &Transaction<'_>, error: Option<&str>, tally: &Tally) -> Result<()> {
+        let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
+        let unknown = u32::try_from(tally.unknown).unwrap_or(u32::MAX);
+        let counts =
+            [tally.pairs, tally.received, tally.offline, tally.rejected, tally.retried, unknown].map(whole);
+        let Posted { status, answer, request_bytes, took, .. } = self.posted;
+        let took_ms = i32::try_from(took.as_millis()).unwrap_or(i32::MAX);
+        let request_bytes = i32::try_from(*request_bytes).unwrap_or(i32::MAX);
+        let statement = tx.prepare_cached(sql!("push/record_attempt")).await?;
+        tx.execute(
+            &statement,
+            &[
+                &self.callback.callback_id,
+                &self.batch.batch_id,
+                &self.at,
+                &took_ms,
+                &status.map(i32::from),
+                &error,
+                &counts.as_slice(),
+                &public_url(&self.callback.url),
+                &request_bytes,
+                &kept(answer),
+            ],
+        )
+        .await?;
+        Ok(())
+    }
+
+    fn tally(&self, verdicts: &Verdicts) -> Tally {
+        let mut tally = Tally { unknown: verdicts.unknown, ..Tally::default() };
+        let Held::Messages(receivers) = &self.held else {
+            return tally;
+        };
+        for (receiver, &messages) in receivers {
+            tally.pairs += messages;
+            match verdicts.of(receiver) {
+                Verdict::Received => tally.received += messages,
+                Verdict::Offline => tally.offline += messages,
+                Verdict::Rejected => tally.rejected += messages,
+                Verdict::Retry => tally.retried += messages,
+            }
+        }
+        tally
+    }
+}
+
+impl Tally {
+    fn count(&self) {
+        let each = [
+            ("received", self.received),
+            ("offline", self.offline),
+            ("rejected", self.rejected),
+            ("retry", self.retried),
+        ];
+        for (verdict, pairs) in each {
+            metrics::counter!("impg_push_pairs_total", "verdict" => verdict).increment(pairs.into());
+        }
+    }
+}
+
+impl Limits {
+    fn give_up_ms(&self) -> i64 {
+        i64::try_from(self.give_up.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Ends a batch that is for nobody; one that another owner has is left alone.
+pub(super) async fn discard(store: &Store, batch: &Batch) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    if batch.lock(&tx).await? {
+        batch.finish(&tx).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// What a transaction that ends a batch begins with. Verdicts are locked in the order a nested loop
+/// meets them, under the seal; an observer's batch that a crash of the database brings back is told
+/// again.
+fn first(kind: Kind) -> String {
+    match kind {
+        Kind::Gateway => {
+            format!("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {SHARE_SEAL}")
+        }
+        Kind::Observer => REPEATABLE.to_owned(),
+    }
+}
+
+/// The beginning of an answer as text, for whoever looks at attempts.
+fn kept(answer: &[u8]) -> Option<String> {
+    let beginning = &answer[..answer.len().min(ANSWER_KEPT_BYTES)];
+    (!beginning.is_empty()).then(|| String::from_utf8_lossy(beginning).replace('\0', "\u{fffd}"))
+}
+
+/// Uniform in 0..1.
+fn random_share() -> Result<f64> {
+    let mut random = [0u8; 4];
+    getrandom::fill(&mut random).map_err(Error::internal)?;
+    Ok(f64::from(u32::from_be_bytes(random)) / f64::from(u32::MAX))
+}

@@ -62,17 +62,21 @@ impl Bound {
 
     async fn sure(&self) -> Result<&dyn Archive> {
         let archive_id = self.archive_id.get_or_try_init(|| self.archive.identity()).await?;
-        if state(&self.store).await?.is_none() {
+        let mut known = state(&self.store).await?;
+        if known.is_none() {
             let client = self.store.client().await?;
             let statement = client.prepare_cached(sql!("index/adopt")).await?;
             client.execute(&statement, &[archive_id]).await?;
         }
-        match state(&self.store).await? {
+        match known {
             Some(state) if state.archive_id == *archive_id => Ok(&*self.archive),
             _ => Err(Error::new(Kind::Internal, ANOTHER)),
         }
     }
 }
+            drop(client);
+            // Another replica may have been first, with another one.
+            known = state(&self.store).await?;
 
 impl Archive for Bound {
     fn identity(&self) -> BoxFuture<'_, Result<String>> {

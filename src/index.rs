@@ -41,6 +41,13 @@ pub struct Backlog {
     pub oldest: Option<OffsetDateTime>,
 }
 
+impl Backlog {
+    /// Seconds since the oldest message was sent that the archive does not have yet; 0 if it has all.
+    pub fn lag_seconds(&self, now: OffsetDateTime) -> f64 {
+        self.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0))
+    }
+}
+
 /// An archive that is made sure of before every use: it may have been away when a replica started,
 /// and another one may have been adopted since. What is not the archive of this database is
 /// neither written nor shown.
@@ -67,6 +74,9 @@ impl Bound {
             let client = self.store.client().await?;
             let statement = client.prepare_cached(sql!("index/adopt")).await?;
             client.execute(&statement, &[archive_id]).await?;
+            drop(client);
+            // Another replica may have been first, with another one.
+            known = state(&self.store).await?;
         }
         match known {
             Some(state) if state.archive_id == *archive_id => Ok(&*self.archive),
@@ -74,9 +84,6 @@ impl Bound {
         }
     }
 }
-            drop(client);
-            // Another replica may have been first, with another one.
-            known = state(&self.store).await?;
 
 impl Archive for Bound {
     fn identity(&self) -> BoxFuture<'_, Result<String>> {

@@ -62,8 +62,7 @@ impl Maintenance {
         }
         if let Some(archiver) = &self.archiver {
             let backlog = index::backlog(&self.store).await?;
-            let lag = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
-            metrics::gauge!("impg_index_lag_seconds").set(lag);
+            metrics::gauge!("impg_index_lag_seconds").set(backlog.lag_seconds(now));
             metrics::gauge!("impg_index_backlog_commits").set(backlog.commits as f64);
             let state = archiver.state(now).await?;
             for alarm in [State::Overdue, State::Failed] {

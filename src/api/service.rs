@@ -84,8 +84,7 @@ async fn archive_state(api: &Api) -> Result<(&'static str, Option<f64>)> {
         return Ok(("none", None));
     };
     let now = api.store.now().await?;
-    let backlog = index::backlog(&api.store).await?;
-    let lag = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+    let lag = index::backlog(&api.store).await?.lag_seconds(now);
     let state = if index.is_away() { "away" } else { archiver.state(now).await?.as_str() };
     Ok((state, Some(lag)))
 }

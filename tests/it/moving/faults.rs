@@ -95,9 +95,8 @@ impl Archive for Meddled {
     }
 }
 
-/// An old day with six messages in a group, and the service stopped.
-async fn an_old_day() -> (Aged, Vec<String>) {
-    let mut aged = Aged::embedded().await;
+/// Gives it an old day with six messages in a group, and stops the service.
+async fn an_old_day(mut aged: Aged) -> (Aged, Vec<String>) {
     aged.app.clock("-40 days").await;
     aged.people(&["ann", "bob"]).await;
     let group = aged.group(&["ann", "bob"]).await;
@@ -144,7 +143,7 @@ const HOT: &str = "SELECT count(*) FROM t_im_message";
 
 #[tokio::test]
 async fn a_difference_in_verification_keeps_the_day_and_raises_an_alarm() {
-    let (mut aged, ms_ids) = an_old_day().await;
+    let (mut aged, ms_ids) = an_old_day(Aged::embedded().await).await;
     let lost: i64 = ms_ids[3].parse().expect("an id");
     let real = archive::open(&settings(&aged, "")).await.expect("it opens").expect("an archive");
     // The live index knew the message: what verifies must not be content with that.
@@ -169,7 +168,7 @@ async fn a_difference_in_verification_keeps_the_day_and_raises_an_alarm() {
 
 #[tokio::test]
 async fn writes_that_fail_half_way_are_written_again() {
-    let (mut aged, ms_ids) = an_old_day().await;
+    let (mut aged, ms_ids) = an_old_day(Aged::embedded().await).await;
     let real = archive::open(&settings(&aged, "")).await.expect("it opens").expect("an archive");
     let failing = Meddled::of(real, |nth, _| if nth < 3 { Written::Half } else { Written::Whole });
     let archiver = archiver(&aged, failing.clone()).await;
@@ -186,17 +185,8 @@ async fn elasticsearch_killed_during_a_move_only_delays_it() {
         return;
     };
     let node = Arc::new(node);
-    let mut aged = Aged::on_node(Kind::Elasticsearch, Some(node.url())).await.expect("it runs");
-    aged.app.clock("-40 days").await;
-    aged.people(&["ann", "bob"]).await;
-    let group = aged.group(&["ann", "bob"]).await;
-    let mut ms_ids = Vec::new();
-    for i in 0..6 {
-        ms_ids.push(text(&aged.say("ann", &group, &format!("old {i}")).await["ms_id"]));
-    }
-    aged.settled().await;
-    aged.app.clock("0").await;
-    aged.app.halt().await;
+    let aged = Aged::on_node(Kind::Elasticsearch, Some(node.url())).await.expect("it runs");
+    let (mut aged, ms_ids) = an_old_day(aged).await;
     let real = archive::open(&settings(&aged, "")).await.expect("it opens").expect("an archive");
     let victim = node.clone();
     let dying = Meddled::of(real, move |nth, _| {
@@ -269,7 +259,7 @@ async fn readers_see_everything_once_and_in_order_while_days_move() {
 
 #[tokio::test]
 async fn nobody_waits_for_a_reader_of_the_day_that_goes() {
-    let (mut aged, _) = an_old_day().await;
+    let (mut aged, _) = an_old_day(Aged::embedded().await).await;
     aged.app.run().await;
     let group = text(&aged.person("ann").get("/conversations").await.expect(200)["items"][0]["channel_id"]);
     let mut reader = aged.sql().await;
@@ -392,7 +382,7 @@ async fn late_ticks_clock_changes_and_killed_runners_do_not_end_the_schedule() {
 
 #[tokio::test]
 async fn what_the_archive_seems_to_lack_is_not_forgotten_and_holds_up_nothing() {
-    let (mut aged, ms_ids) = an_old_day().await;
+    let (mut aged, ms_ids) = an_old_day(Aged::embedded().await).await;
     aged.app.run().await;
     aged.move_all().await;
     aged.app.halt().await;

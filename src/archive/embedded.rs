@@ -151,6 +151,9 @@ impl Folder {
         let mut merges = LogMergePolicy::default();
         merges.set_del_docs_ratio_before_merge(DEAD_RATIO_MAX);
         writer.set_merge_policy(Box::new(merges));
+        // A commit that was killed or failed leaves files that no list names. The next has the same
+        // number, and so files of the same names, which must not be there.
+        writer.garbage_collect_files().wait().map_err(failed)?;
         // The last commit may have come through although it, or the reload after it, failed; versions
         // are compared with what the reader sees.
         self.reader.reload().map_err(failed)?;

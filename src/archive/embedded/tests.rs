@@ -229,6 +229,23 @@ async fn a_failed_commit_publishes_nothing_later() {
 
 #[tokio::test]
 async fn order_and_versions_outlive_merges() {
+#[tokio::test]
+async fn what_a_commit_left_behind_does_not_stop_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || Embedded::open(dir.path()).unwrap();
+    open().write(&[document(1, 1, "old"), document(2, 1, "old")]).await.unwrap();
+    // Killed after everything of the next commit was written but the list of it.
+    let list = dir.path().join("meta.json");
+    let before = fs::read(&list).unwrap();
+    let newer = [document(1, 2, "newer")];
+    open().write(&newer).await.unwrap();
+    fs::write(&list, before).unwrap();
+    let archive = open();
+    archive.write(&newer).await.unwrap();
+    let found = archive.find(&Find::newest(9)).await.unwrap();
+    assert_eq!(found, [document(2, 1, "old"), document(1, 2, "newer")]);
+}
+
     let dir = tempfile::tempdir().unwrap();
     let archive = Embedded::open(dir.path()).unwrap();
     let mut last = std::collections::BTreeMap::new();

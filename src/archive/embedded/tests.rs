@@ -1,3 +1,5 @@
+mod merges;
+
 use std::io::{BufRead, BufReader};
 
 use proptest::prelude::*;
@@ -228,8 +230,6 @@ async fn a_failed_commit_publishes_nothing_later() {
 }
 
 #[tokio::test]
-async fn order_and_versions_outlive_merges() {
-#[tokio::test]
 async fn what_a_commit_left_behind_does_not_stop_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Embedded::open(dir.path()).unwrap();
@@ -246,6 +246,8 @@ async fn what_a_commit_left_behind_does_not_stop_the_next() {
     assert_eq!(found, [document(2, 1, "old"), document(1, 2, "newer")]);
 }
 
+#[tokio::test]
+async fn order_and_versions_outlive_merges() {
     let dir = tempfile::tempdir().unwrap();
     let archive = Embedded::open(dir.path()).unwrap();
     let mut last = std::collections::BTreeMap::new();

@@ -28,6 +28,7 @@ use crate::maintenance::Maintenance;
 use crate::message::{Lanes, Sender};
 use crate::outbox::Outbox;
 use crate::push::Push;
+use crate::schedule::Tick;
 use crate::store::Store;
 use crate::{receipt, schedule, telemetry};
 
@@ -207,6 +208,33 @@ impl App {
         leased!(tasks, "archiver", cold.archiver, poll, Arc::default(), stop.clone());
     }
 
+    fn spawn_maintenance(&self, tasks: &Watched, stop: &CancellationToken) {
+        let maintenance = Arc::new(Maintenance {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            callbacks: self.callbacks.clone(),
+            archiver: self.cold.as_ref().map(|cold| cold.archiver.clone()),
+        });
+        let freezing = (maintenance.clone(), stop.clone());
+        tasks.spawn(schedule::run("freeze", MAINTENANCE_EVERY, Arc::default(), stop.clone(), move || {
+            let (maintenance, stopped) = freezing.clone();
+            async move {
+                // The server ends by itself what it has begun: no replica stays for it.
+                tokio::select! { () = stopped.cancelled() => Ok(Tick::Idle), done = maintenance.freeze() => done }
+            }
+        }));
+        tasks.spawn(schedule::run(
+            "maintenance",
+            MAINTENANCE_EVERY,
+            Arc::default(),
+            stop.clone(),
+            move || {
+                let maintenance = maintenance.clone();
+                async move { maintenance.tick().await }
+            },
+        ));
+    }
+
     fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         let fanout = Arc::new(Fanout::new(
@@ -235,22 +263,7 @@ impl App {
             let sequencer = sequencer.clone();
             async move { sequencer.tick().await }
         }));
-        let maintenance = Arc::new(Maintenance {
-            store: self.store.clone(),
-            config: self.config.clone(),
-            callbacks: self.callbacks.clone(),
-            archiver: self.cold.as_ref().map(|cold| cold.archiver.clone()),
-        });
-        tasks.spawn(schedule::run(
-            "maintenance",
-            MAINTENANCE_EVERY,
-            Arc::default(),
-            stop.clone(),
-            move || {
-                let maintenance = maintenance.clone();
-                async move { maintenance.tick().await }
-            },
-        ));
+        self.spawn_maintenance(tasks, stop);
         if let Some(cold) = &self.cold {
             self.spawn_cold(cold.clone(), tasks, wakes, stop);
         }

@@ -1,4 +1,4 @@
-//! What keeps the house: partitions ahead of time, old rows pruned, gauges read.
+//! What keeps the house: partitions ahead of time, closed days frozen, old rows pruned, gauges read.
 
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ use crate::store::Store;
 /// Rows one step prunes; the next step follows at once while there are more.
 const PRUNE_STEP: i64 = 2_000;
 const EVENTS_STEP: i32 = 10_000;
+/// A day is frozen this long after it is over, when most of what comes late for it has come.
+const FREEZE_AFTER: Duration = Duration::hours(1);
 
 /// The housekeeping of one replica; every replica may run it at once.
 pub struct Maintenance {
@@ -43,6 +45,16 @@ impl Maintenance {
             [client_ids, attempts.unsigned_abs(), replays].iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
                 || events >= EVENTS_STEP.into();
         Ok(if full { Tick::More } else { Tick::Idle })
+    }
+
+    /// Freezes one partition of a day that is over: its rows are then read without a look at who wrote
+    /// them, and when the server's transaction ids run out its pages are passed over. A tick of its
+    /// own, because a large day takes long.
+    pub async fn freeze(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        self.store.freeze_partition(now - FREEZE_AFTER).await?;
+        // Not at once the next one: sends come first.
+        Ok(Tick::Idle)
     }
 
     async fn prune_client_ids(&self, now: OffsetDateTime) -> Result<u64> {

@@ -53,6 +53,8 @@ pub const SHARE_SEAL: &str = "SELECT pg_advisory_xact_lock_shared(im_seal_lock()
 const OWN_SEAL: &str = "SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock(im_seal_lock())";
 /// For taking a day's tables away: it waits for those who read them, and nobody waits for it.
 const DROPPING: &str = "SET lock_timeout = '5s'; SET statement_timeout = '5min'";
+/// For freezing a day's table: as gently as autovacuum, so it may take long.
+const FREEZING: &str = "SET vacuum_cost_delay = '2ms'; SET statement_timeout = 0";
 /// Migrations may wait for each other and take their time.
 const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// A server that is gone is noticed after this long, not when TCP gives up.
@@ -142,6 +144,27 @@ impl Store {
             Attached::No => {}
         }
         Ok(client.batch_execute(&format!("DROP TABLE {partition}")).await?)
+    }
+
+    /// Freezes one partition of a day that had ended by then and was not frozen since, if there is one
+    /// and nobody else freezes. Nobody waits for it: it skips a table that is being taken away, and
+    /// keeps the file's empty end, whose release would need the table alone. (VACUUM has no
+    /// parameters; the name is the catalogue's.)
+    pub async fn freeze_partition(&self, ended_by: OffsetDateTime) -> Result<()> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql!("store/unfrozen")).await?;
+        let Some(row) = client.query_opt(&statement, &[&ended_by]).await? else {
+            return Ok(());
+        };
+        let partition: String = row.get("partition");
+        // A connection of its own: its settings end with it, and so does the lock.
+        let client = Client::take(client);
+        client.batch_execute(FREEZING).await?;
+        if !client.query_one(sql!("store/freeze_alone"), &[]).await?.get::<_, bool>(0) {
+            return Ok(());
+        }
+        let vacuum = format!("VACUUM (FREEZE, TRUNCATE false, SKIP_LOCKED) {partition}");
+        Ok(client.batch_execute(&vacuum).await?)
     }
 
     /// Whether a message sent now would find its partitions.

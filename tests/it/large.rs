@@ -376,6 +376,57 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
     assert_eq!(app.count("SELECT count(*) FROM t_im_client_id", &[]).await, 2);
 }
 
+#[tokio::test]
+async fn closed_days_are_frozen_once_and_nobody_waits_for_it() {
+    let mut app = TestApp::start().await;
+    app.halt().await;
+    let other = app.sql().await;
+    other
+        .batch_execute(
+            "CREATE EXTENSION pg_visibility; SELECT im_make_partitions('2020-02-02'); \
+             INSERT INTO t_im_message SELECT im_first_ms_id('2020-02-02 12:00Z') + n, 1, n, now(), 'a', n, 'text', '{}' \
+             FROM generate_series(1, 9) n; \
+             INSERT INTO t_im_message_push SELECT ms_id, 'b', 1, 0, NULL, NULL, now() FROM t_im_message",
+        )
+        .await
+        .unwrap();
+    let tables = "relkind = 'r' AND relname IN ('t_im_message_p20200202', 't_im_message_push_p20200202')";
+    let frozen = format!(
+        "SELECT coalesce(sum(all_frozen), 0)::bigint FROM pg_class, pg_visibility_map_summary(oid) WHERE {tables}"
+    );
+    let vacuums = format!("SELECT sum(pg_stat_get_vacuum_count(oid))::bigint FROM pg_class WHERE {tables}");
+    let now = app.store.now().await.unwrap();
+    for (takes, gives_back) in [
+        // What a detaching holds, and another vacuum.
+        ("BEGIN; LOCK TABLE t_im_message_p20200202 IN SHARE UPDATE EXCLUSIVE MODE", "ROLLBACK"),
+        ("SELECT pg_advisory_lock(hashtext('im_freeze'))", "SELECT pg_advisory_unlock_all()"),
+        (
+            "INSERT INTO t_im_archive_day (day, run_id, step, from_ms_id, below_ms_id, written_ms_id, sealed_at) \
+             VALUES ('2020-02-02', 1, 'sealed', 0, 0, 0, now())",
+            "DELETE FROM t_im_archive_day",
+        ),
+    ] {
+        other.batch_execute(takes).await.unwrap();
+        tokio::time::timeout(LONG, app.store.freeze_partition(now))
+            .await
+            .expect("it waits for nobody")
+            .unwrap();
+        other.batch_execute(gives_back).await.unwrap();
+        assert_eq!(app.count(&vacuums, &[]).await, 0, "{takes}");
+    }
+    let evening = time::macros::datetime!(2020-02-02 23:59 UTC);
+    app.store.freeze_partition(evening).await.unwrap();
+    assert_eq!(app.count(&frozen, &[]).await, 0, "the day is not over");
+    for pages in [1, 2] {
+        app.store.freeze_partition(now).await.unwrap();
+        assert_eq!(app.count(&frozen, &[]).await, pages, "one table at a time");
+    }
+    // What comes late is vacuumed by the server when it is worth it.
+    other.batch_execute("UPDATE t_im_message_push SET status = 1").await.unwrap();
+    app.store.freeze_partition(now).await.unwrap();
+    assert_eq!(app.count(&vacuums, &[]).await, 2, "once");
+}
+
 impl TestApp {
     /// Sends into a group whose fan-out is held: a locked job stands before the message's own,
     /// and no worker passes it. `release` lets them go on.

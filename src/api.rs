@@ -8,6 +8,7 @@ mod deliveries;
 mod directory;
 mod emojis;
 mod messages;
+mod presence;
 mod problem;
 mod receipts;
 mod search;
@@ -38,6 +39,7 @@ use crate::error::{Error, Kind};
 use crate::identity::{Caller, Claimed, Identity, Role};
 use crate::index::Index;
 use crate::message::Sender;
+use crate::presence::Presence;
 use crate::store::Store;
 
 /// What handlers work with.
@@ -51,6 +53,7 @@ pub struct Stages {
     pub identity: Identity,
     pub sender: Sender,
     pub callbacks: Arc<Callbacks>,
+    pub presence: Presence,
     pub archive: Option<Arc<dyn Archive>>,
     pub index: Option<Arc<Index>>,
     pub archiver: Option<Arc<Archiver>>,
@@ -85,6 +88,7 @@ impl Api {
             .merge(channels::routes())
             .merge(messages::routes())
             .merge(receipts::routes())
+            .merge(presence::routes())
             .merge(conversations::routes())
             .merge(directory::routes())
             .merge(emojis::routes())

@@ -27,6 +27,7 @@ use crate::index::{Bound, Index};
 use crate::maintenance::Maintenance;
 use crate::message::{Lanes, Sender};
 use crate::outbox::Outbox;
+use crate::presence::Presence;
 use crate::push::Push;
 use crate::schedule::Tick;
 use crate::store::Store;
@@ -168,12 +169,14 @@ impl App {
         };
         let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
         tasks.tracker.close();
+        let presence = Presence::new(self.store.clone(), &self.config);
         let api = Api::new(Stages {
             config: self.config,
             store: self.store,
             identity: self.identity,
             sender,
             callbacks: self.callbacks,
+            presence,
             archive: self.cold.as_ref().map(|cold| cold.archive.clone()),
             index: self.cold.as_ref().map(|cold| cold.index.clone()),
             archiver: self.cold.map(|cold| cold.archiver),
@@ -264,6 +267,11 @@ impl App {
             async move { sequencer.tick().await }
         }));
         self.spawn_maintenance(tasks, stop);
+        let presence = Presence::new(self.store.clone(), &self.config);
+        tasks.spawn(schedule::run("presence", poll, Arc::default(), stop.clone(), move || {
+            let presence = presence.clone();
+            async move { presence.tick().await }
+        }));
         if let Some(cold) = &self.cold {
             self.spawn_cold(cold.clone(), tasks, wakes, stop);
         }

@@ -109,6 +109,9 @@ pub struct Config {
     pub event_window: Duration,
     pub event_keep_days: u32,
 
+    #[serde(rename = "presence_expire_ms", deserialize_with = "millis")]
+    pub presence_expire: Duration,
+
     pub archive_url: String,
     pub archive_api_key: Secret,
     pub archive_user: String,
@@ -343,6 +346,7 @@ impl Config {
                 self.callback_retry_max < self.callback_retry_base,
                 "callback_retry_max_ms is below callback_retry_base_ms",
             ),
+            (zero(self.presence_expire), "presence_expire_ms must be 1 ms to a day"),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
             (
                 self.event_keep() <= self.callback_disable_after,

@@ -6,6 +6,7 @@ use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Kind, Result};
+use crate::presence;
 use crate::sql;
 use crate::store::{Store, retrying};
 
@@ -107,6 +108,8 @@ async fn upsert_users(store: &Store, users: &[(usize, User)], now: OffsetDateTim
             ],
         )
         .await?;
+    let user_ids: Vec<&str> = users.iter().map(|(_, user)| user.user_id.as_str()).collect();
+    presence::drop_leavers(&tx, &user_ids, now).await?;
     tx.commit().await?;
     Ok(rows.iter().map(|row| row.get::<_, i64>(0) as usize).collect())
 }

@@ -26,6 +26,7 @@ pub mod lease;
 pub mod maintenance;
 pub mod message;
 pub mod outbox;
+pub mod presence;
 pub mod push;
 pub mod recall;
 pub mod receipt;

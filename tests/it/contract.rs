@@ -193,6 +193,8 @@ async fn every_operation_answers_as_documented() {
     archiver::ask(&app.store, "hand", now).await.expect("a run is asked for");
     root.get("/archive/runs").await.expect(200);
     root.get("/audit").await.expect(200);
+    root.put("/presence", json!({"users": [{"user_id": "a", "status": "online"}]})).await.expect(200);
+    a.get("/presence?user_ids=a,b").await.expect(200);
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);

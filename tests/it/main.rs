@@ -14,6 +14,7 @@ mod large;
 mod life;
 mod messages;
 mod moving;
+mod presence;
 mod properties;
 mod push;
 mod queries;

@@ -9,7 +9,7 @@ use crate::app;
 const LAYERS: &[&[&str]] = &[
     &["error", "cron", "config"],
     &["store", "delivery", "schedule", "telemetry"],
-    &["identity", "directory", "emoji", "callback", "archive", "lease", "audit", "event"],
+    &["identity", "directory", "presence", "emoji", "callback", "archive", "lease", "audit", "event"],
     &["channel", "message", "fanout", "push", "index", "recall", "receipt", "conversation", "history"],
     &["outbox", "archiver", "search"],
     &["maintenance", "api", "token_command", "archive_command"],

@@ -1,0 +1,15 @@
+-- The statuses of people, by id; of whom the directory does not know, nothing. Whom only silent instances
+-- hold is offline since they were taken as gone, however far letting go has come.
+-- $1 user ids, $2 silent before, $3 now
+SELECT u.user_id,
+       CASE WHEN u.status = 'online' AND last.heard_at >= $2 THEN 'online' ELSE 'offline' END AS status,
+       CASE WHEN u.status = 'online' AND last.heard_at < $2
+            THEN greatest(u.status_since, last.heard_at + ($3::timestamptz - $2::timestamptz))
+            ELSE u.status_since END AS status_since
+FROM t_im_user u
+LEFT JOIN LATERAL (
+    SELECT g.heard_at FROM t_im_presence p JOIN t_im_presence_gateway g ON g.gateway = p.gateway
+    WHERE p.user_id = u.user_id
+    ORDER BY g.heard_at DESC LIMIT 1) AS last ON true
+WHERE u.user_id = ANY ($1::text[])
+ORDER BY u.user_id

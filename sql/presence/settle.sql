@@ -1,0 +1,26 @@
+-- Brings the statuses of people, who are locked, into line with whether anybody holds them, and tells
+-- whose has changed, so many an event. A status never dates back behind the one before it.
+-- $1 user ids, $2 now, $3 most people of an event
+WITH changed AS (
+    UPDATE t_im_user u
+    SET status = CASE u.status WHEN 'online' THEN 'offline' ELSE 'online' END,
+        status_since = greatest(u.status_since, $2::timestamptz)
+    WHERE u.user_id = ANY ($1::text[])
+      -- A limit, so that each is looked up, however small the table was when this was planned.
+      AND (u.status = 'online')
+          <> coalesce((SELECT true FROM t_im_presence p WHERE p.user_id = u.user_id LIMIT 1), false)
+    RETURNING u.user_id, u.status, u.status_since
+),
+placed AS (
+    SELECT user_id, jsonb_build_object('user_id', user_id, 'status', status, 'at', status_since) AS change,
+           (row_number() OVER (ORDER BY user_id) - 1) / $3::bigint AS event
+    FROM changed
+    -- Once for all of them: where nobody listens, nothing is put together.
+    WHERE im_event_wanted('presence.changed')
+),
+told AS (
+    SELECT im_tell('presence.changed', NULL, NULL,
+                   jsonb_build_object('users', jsonb_agg(change ORDER BY user_id)), NULL, $2)
+    FROM placed GROUP BY event ORDER BY event
+)
+SELECT (SELECT count(*) FROM changed) AS changed, (SELECT count(*) FROM told) AS events

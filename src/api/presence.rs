@@ -1,0 +1,156 @@
+//! `/presence`: who is online, told by the gateway and asked by everybody.
+
+use axum::extract::State;
+use axum::routing::put;
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::wire::{AtMost, Json, Query, rfc3339};
+use super::{Api, Proven};
+use crate::directory::{check_active, check_user_id};
+use crate::error::{Error, Result};
+use crate::identity::Role;
+use crate::presence::{Outcome, Report, Snapshot, Status};
+
+/// Most people of one report.
+const REPORT_MAX: usize = 10_000;
+/// Most people asked for at once, and most characters of their list: it stands in the address.
+const ASKED_MAX: usize = 100;
+const ASKED_MAX_CHARS: usize = 4_096;
+/// Machines that see who is online without being in the directory.
+const MACHINES: [Role; 3] = [Role::Gateway, Role::Directory, Role::Support];
+
+pub fn routes() -> Router<Api> {
+    Router::new().route("/presence", put(report).get(of_people))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewReport {
+    gateway: Option<String>,
+    users: AtMost<REPORT_MAX, NewStatus>,
+    snapshot: Option<bool>,
+    snapshot_id: Option<String>,
+    more: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewStatus {
+    user_id: String,
+    status: String,
+}
+
+#[derive(Serialize)]
+struct OutcomeView {
+    online: usize,
+    offline: usize,
+    changed: usize,
+    unknown: Vec<String>,
+    unknown_count: usize,
+    snapshot_wanted: bool,
+}
+
+impl From<Outcome> for OutcomeView {
+    fn from(o: Outcome) -> Self {
+        Self {
+            online: o.online,
+            offline: o.offline,
+            changed: o.changed,
+            unknown: o.unknown,
+            unknown_count: o.unknown_count,
+            snapshot_wanted: o.snapshot_wanted,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    user_ids: String,
+}
+
+#[derive(Serialize)]
+struct Statuses {
+    items: Vec<StatusView>,
+}
+
+#[derive(Serialize)]
+struct StatusView {
+    user_id: String,
+    status: String,
+    #[serde(with = "rfc3339::option")]
+    since: Option<OffsetDateTime>,
+}
+
+impl From<Status> for StatusView {
+    fn from(s: Status) -> Self {
+        Self { user_id: s.user_id, status: s.status, since: s.since }
+    }
+}
+
+async fn report(
+    State(api): State<Api>,
+    caller: Proven,
+    Json(new): Json<NewReport>,
+) -> Result<Reply<OutcomeView>> {
+    caller.must_be(Role::Gateway)?;
+    let report = parse(new, caller.0.user_id)?;
+    // By the clock that silence is judged by.
+    let now = api.store.now().await?;
+    Ok(Reply(api.presence.report(&report, now).await?.into()))
+}
+
+fn parse(new: NewReport, caller: String) -> Result<Report> {
+    let gateway = new.gateway.unwrap_or(caller);
+    check_user_id(&gateway).map_err(|reason| Error::field("/gateway", reason))?;
+    if let Some(id) = &new.snapshot_id {
+        check_user_id(id).map_err(|reason| Error::field("/snapshot_id", reason))?;
+    }
+    let more = new.more.unwrap_or_default();
+    let snapshot = match (new.snapshot.unwrap_or_default(), new.snapshot_id) {
+        (false, Some(_)) => return Err(Error::field("/snapshot_id", "goes with snapshot")),
+        (false, None) if more => return Err(Error::field("/more", "goes with snapshot")),
+        (true, None) if more => {
+            return Err(Error::field("/snapshot_id", "is needed where more parts follow"));
+        }
+        (false, None) => None,
+        (true, id) => Some(Snapshot { id, more }),
+    };
+    // Whom it names twice is as named last.
+    let people = new.users.0.into_iter().enumerate().map(person).collect::<Result<_>>()?;
+    Ok(Report { gateway, people, snapshot })
+}
+
+fn person((index, given): (usize, NewStatus)) -> Result<(String, bool)> {
+    check_user_id(&given.user_id)
+        .map_err(|reason| Error::field(format!("/users/{index}/user_id"), reason))?;
+    match given.status.as_str() {
+        "online" => Ok((given.user_id, true)),
+        "offline" => Ok((given.user_id, false)),
+        _ => Err(Error::field(format!("/users/{index}/status"), "must be online or offline")),
+    }
+}
+
+async fn of_people(
+    State(api): State<Api>,
+    caller: Proven,
+    Query(asked): Query<Asked>,
+) -> Result<Reply<Statuses>> {
+    if !MACHINES.iter().any(|role| caller.must_be(*role).is_ok()) {
+        caller.must_be(Role::User)?;
+        check_active(&api.store, &caller.0.user_id).await?;
+    }
+    let user_ids: Vec<&str> = asked.user_ids.split(',').collect();
+    if user_ids.len() > ASKED_MAX || asked.user_ids.chars().count() > ASKED_MAX_CHARS {
+        let detail = format!("must name at most {ASKED_MAX} people in {ASKED_MAX_CHARS} characters");
+        return Err(Error::parameter("user_ids", detail));
+    }
+    for user_id in &user_ids {
+        check_user_id(user_id).map_err(|reason| Error::parameter("user_ids", reason))?;
+    }
+    let now = api.store.now().await?;
+    let items = api.presence.of_people(&user_ids, now).await?.into_iter().map(Into::into).collect();
+    Ok(Reply(Statuses { items }))
+}

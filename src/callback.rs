@@ -3,6 +3,7 @@
 //! `gateway` is one, whose answer decides who received; every other is an observer, who is told.
 
 mod breaker;
+mod guard;
 mod registry;
 mod seal;
 mod sign;
@@ -17,6 +18,7 @@ use url::Url;
 
 use crate::delivery::{Verdicts, judge};
 use breaker::{Breaker, Noted};
+use guard::{Guard, Refused, Unresolved};
 
 pub use breaker::Gate;
 pub use registry::Callbacks;
@@ -29,6 +31,9 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 const OBSERVER_ANSWER_MAX_BYTES: usize = 64 * 1024;
 /// Longest wait for such an answer after its status line.
 const OBSERVER_ANSWER_WAIT: Duration = Duration::from_secs(1);
+
+/// Why nothing was sent where nothing may be sent; see [`Guard`].
+const NOT_ALLOWED: &str = "address not allowed";
 
 /// What an endpoint's answer is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +100,8 @@ pub struct Callback {
     /// Which secrets these are, where the database has them.
     secret_ids: Vec<i64>,
     client: reqwest::Client,
+    /// What an endpoint of the API's making is held to; the settings' own is not.
+    guard: Option<Guard>,
     answer_max_bytes: usize,
     breaker: Arc<Breaker>,
 }
@@ -178,6 +185,9 @@ impl Callback {
     }
 
     async fn send(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Result<Response, &'static str> {
+        if let Some(guard) = &self.guard {
+            guard.check(&self.url).map_err(|_| NOT_ALLOWED)?;
+        }
         let timestamp = now.unix_timestamp().to_string();
         let signature = sign::sign(&self.secrets, id, &timestamp, &body);
         let request = self
@@ -281,8 +291,13 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 /// Names the failure without what it may quote (addresses, bodies).
 fn describe(e: &reqwest::Error) -> &'static str {
+    let causes = || std::iter::successors(std::error::Error::source(e), |cause| cause.source());
     if e.is_timeout() {
         "timeout"
+    } else if causes().any(|cause| cause.is::<Refused>()) {
+        NOT_ALLOWED
+    } else if causes().any(|cause| cause.is::<Unresolved>()) {
+        "name not found"
     } else if e.is_connect() {
         "no connection"
     } else if e.is_body() || e.is_decode() {

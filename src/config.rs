@@ -20,6 +20,9 @@ const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 /// Longest of all times, and longest that anything is kept.
 const TIME_MAX: Duration = DAY;
 const DAY: Duration = Duration::from_secs(86_400);
+const TIME_MAX: Duration = Duration::from_secs(86_400);
+/// Longest that the secret before the newest one signs too.
+const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 const DAYS_MAX: u32 = 3_650;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
 /// Elasticsearch takes names of 255 bytes, and ours get endings.
@@ -81,6 +84,12 @@ pub struct Config {
     pub callback_secrets: Vec<Secret>,
     #[serde(deserialize_with = "list")]
     pub callback_keys: Vec<Secret>,
+    #[serde(deserialize_with = "list")]
+    pub callback_allow: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub callback_dns_servers: Vec<String>,
+    #[serde(rename = "callback_secret_overlap_ms", deserialize_with = "millis")]
+    pub callback_secret_overlap: Duration,
     #[serde(rename = "callback_timeout_ms", deserialize_with = "millis")]
     pub callback_timeout: Duration,
     #[serde(rename = "callback_lease_margin_ms", deserialize_with = "millis")]
@@ -338,6 +347,10 @@ impl Config {
             ),
             (zero(self.archive_timeout), "archive_timeout_ms must be 1 ms to a day"),
             (zero(self.callback_timeout), "callback_timeout_ms must be 1 ms to a day"),
+            (
+                self.callback_secret_overlap > OVERLAP_MAX,
+                "callback_secret_overlap_ms must be at most 30 days",
+            ),
             (zero(self.callback_lease_margin), "callback_lease_margin_ms must be 1 ms to a day"),
             (zero(self.callback_retry_base), "callback_retry_base_ms must be 1 ms to a day"),
             (zero(self.callback_retry_max), "callback_retry_max_ms must be 1 ms to a day"),

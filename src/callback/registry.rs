@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use url::Url;
 
 use super::breaker::Breaker;
+use super::guard::Guard;
 use super::seal::{Keys, Label};
 use super::{Callback, Kind, State, public_url, sign};
 use crate::config::Config;
@@ -26,11 +27,18 @@ pub struct Callbacks {
     keys: Keys,
     /// Where the gateway of the settings is, and what it is signed with: neither is in the database.
     settled: Option<(Url, Vec<Vec<u8>>)>,
-    client: reqwest::Client,
+    guard: Guard,
+    /// To where the settings say, and to where the guard lets through: two pools of connections.
+    clients: Clients,
     defaults: Defaults,
     known: RwLock<HashMap<String, Arc<Callback>>>,
     /// One at a time: an older reading must not replace a newer one.
     refreshing: tokio::sync::Mutex<()>,
+}
+
+struct Clients {
+    free: reqwest::Client,
+    guarded: reqwest::Client,
 }
 
 struct Defaults {
@@ -64,11 +72,16 @@ impl Callbacks {
             breaker_failures: config.callback_breaker_failures,
             breaker_probe: config.callback_breaker_probe,
         };
+        let guard = Guard::new(config)?;
         let callbacks = Self {
             store,
             keys: Keys::parse(&config.callback_keys)?,
             settled,
-            client: client(config)?,
+            clients: Clients {
+                free: client(config).build().map_err(Error::internal)?,
+                guarded: client(config).dns_resolver(guard.clone()).build().map_err(Error::internal)?,
+            },
+            guard,
             defaults,
             known: RwLock::default(),
             refreshing: tokio::sync::Mutex::default(),
@@ -126,7 +139,8 @@ impl Callbacks {
 
     fn make(&self, row: &Row, secret_ids: Vec<i64>, known: Option<&Arc<Callback>>) -> Option<Callback> {
         let callback_id: String = row.get("callback_id");
-        let (url, secrets) = if row.get("from_settings") {
+        let settled: bool = row.get("from_settings");
+        let (url, secrets) = if settled {
             self.settled.clone()?
         } else {
             (Url::parse(row.get("url")).ok()?, self.secrets(row)?)
@@ -147,7 +161,8 @@ impl Callbacks {
             headers: self.headers(row)?,
             secrets,
             secret_ids,
-            client: self.client.clone(),
+            client: if settled { self.clients.free.clone() } else { self.clients.guarded.clone() },
+            guard: Some(self.guard.clone()).filter(|_| !settled),
             answer_max_bytes: defaults.answer_max_bytes,
             breaker: kept.unwrap_or_else(|| Arc::new(defaults.breaker())),
             callback_id,
@@ -189,13 +204,11 @@ fn settled_url(config: &Config) -> Result<Option<Url>> {
 }
 
 /// Refuses redirects and asks no proxy. How long a POST may take, its endpoint says.
-fn client(config: &Config) -> Result<reqwest::Client> {
+fn client(config: &Config) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(config.callback_timeout)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .no_proxy()
         .user_agent(concat!("im-push-gateway/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .map_err(Error::internal)
 }

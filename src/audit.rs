@@ -32,6 +32,12 @@ pub enum Action {
     Receipts,
     /// A message was taken back.
     Recall,
+    /// A callback was made, changed or removed, given a new secret, or sent a test.
+    CallbackCreated,
+    CallbackChanged,
+    CallbackRemoved,
+    CallbackRotated,
+    CallbackTested,
 }
 
 impl Action {
@@ -42,6 +48,11 @@ impl Action {
             Self::ExportEnded => "export-ended",
             Self::Receipts => "receipts",
             Self::Recall => "recall",
+            Self::CallbackCreated => "callback-created",
+            Self::CallbackChanged => "callback-changed",
+            Self::CallbackRemoved => "callback-removed",
+            Self::CallbackRotated => "callback-rotated",
+            Self::CallbackTested => "callback-tested",
         }
     }
 }

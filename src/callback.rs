@@ -5,8 +5,10 @@
 mod breaker;
 mod guard;
 mod registry;
+mod resource;
 mod seal;
 mod sign;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,6 +24,8 @@ use guard::{Guard, Refused, Unresolved};
 
 pub use breaker::Gate;
 pub use registry::Callbacks;
+pub use resource::{By, NewSecret, Shown, Tested};
+pub use wanted::{EVENT_TYPES, FILTER_MAX, Wanted};
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
@@ -171,20 +175,32 @@ impl Callback {
     /// POSTs `body` under `id`, signed by every secret that lives. Redirects are refused, and neither
     /// a large nor a slow answer takes more than its bound.
     pub async fn post(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {
+        self.post_within(self.timeout, id, body, now).await
+    }
+
+    /// The same in less time than the endpoint may have.
+    async fn post_within(&self, most: Duration, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {
         let started = Instant::now();
         let request_bytes = body.len();
-        let (status, retry_after, answer, error) = match self.send(id, body, now).await {
-            Ok(mut response) => {
-                let status = response.status();
-                let (answer, error) = self.read(&mut response).await;
-                (Some(status.as_u16()), retry_after(response.headers()), answer, error)
-            }
-            Err(error) => (None, None, Vec::new(), Some(error)),
-        };
+        let (status, retry_after, answer, error) =
+            match self.send(most.min(self.timeout), id, body, now).await {
+                Ok(mut response) => {
+                    let status = response.status();
+                    let (answer, error) = self.read(&mut response).await;
+                    (Some(status.as_u16()), retry_after(response.headers()), answer, error)
+                }
+                Err(error) => (None, None, Vec::new(), Some(error)),
+            };
         Posted { status, answer, error, retry_after, request_bytes, took: started.elapsed() }
     }
 
-    async fn send(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Result<Response, &'static str> {
+    async fn send(
+        &self,
+        timeout: Duration,
+        id: &str,
+        body: Vec<u8>,
+        now: OffsetDateTime,
+    ) -> Result<Response, &'static str> {
         if let Some(guard) = &self.guard {
             guard.check(&self.url).map_err(|_| NOT_ALLOWED)?;
         }
@@ -193,7 +209,7 @@ impl Callback {
         let request = self
             .client
             .post(self.url.clone())
-            .timeout(self.timeout)
+            .timeout(timeout)
             .headers(self.headers.clone())
             .header("webhook-id", id)
             .header("webhook-timestamp", timestamp)

@@ -20,7 +20,6 @@ const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 /// Longest of all times, and longest that anything is kept.
 const TIME_MAX: Duration = DAY;
 const DAY: Duration = Duration::from_secs(86_400);
-const TIME_MAX: Duration = Duration::from_secs(86_400);
 /// Longest that the secret before the newest one signs too.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 const DAYS_MAX: u32 = 3_650;

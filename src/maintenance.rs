@@ -39,11 +39,13 @@ impl Maintenance {
         let keep = Duration::days(self.config.callback_keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let events = event::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
+        let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
         let full =
             [client_ids, attempts.unsigned_abs(), replays].iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
-                || events >= EVENTS_STEP.into();
+                || events >= EVENTS_STEP.into()
+                || removed > 0;
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 

@@ -9,4 +9,4 @@ CROSS JOIN LATERAL (
     FROM t_im_callback_secret
     WHERE callback_id = c.callback_id AND (expires_at IS NULL OR expires_at > $1)
 ) AS signing
-WHERE c.url IS NOT NULL
+WHERE c.url IS NOT NULL AND c.removed_at IS NULL

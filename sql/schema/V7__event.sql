@@ -28,13 +28,16 @@ ALTER TABLE t_im_callback
     -- Rises with every change, so that replicas notice.
     ADD COLUMN revision bigint NOT NULL DEFAULT 1,
     ADD COLUMN created_at timestamptz,
-    ADD COLUMN updated_at timestamptz;
+    ADD COLUMN updated_at timestamptz,
+    -- Since when it is nobody's any more: disabled and shown nowhere, until its queue is swept away.
+    ADD COLUMN removed_at timestamptz;
 UPDATE t_im_callback SET kind = 'gateway' WHERE callback_id = 'gateway';
 ALTER TABLE t_im_callback
     ADD CONSTRAINT callback_kind_known CHECK (kind IN ('gateway', 'observer')),
     ADD CONSTRAINT callback_state_known CHECK (state IN ('active', 'paused', 'disabled')),
     ADD CONSTRAINT callback_observer_somewhere CHECK (kind = 'gateway' OR url IS NOT NULL),
     ADD CONSTRAINT callback_gateway_not_disabled CHECK (kind = 'observer' OR state <> 'disabled'),
+    ADD CONSTRAINT callback_removed_is_disabled CHECK (removed_at IS NULL OR state = 'disabled'),
     ADD CONSTRAINT callback_one_gateway CHECK ((kind = 'gateway') = (callback_id = 'gateway'));
 
 -- What an endpoint's POSTs are signed with, encrypted under the key of the settings. During a

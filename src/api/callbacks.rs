@@ -1,20 +1,94 @@
-//! `/callbacks`: the endpoints, and what waits for them.
+//! `/callbacks`: endpoints, made, shown, changed, removed, given a new secret, tried.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::extract::State;
-use axum::routing::get;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
+use url::Url;
 
-use super::wire::rfc3339;
+use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, rfc3339};
 use super::{Api, Proven};
-use crate::callback::GATEWAY;
-use crate::error::Result;
+use crate::callback::{self, By, FILTER_MAX, NewSecret, Shown, Tested, Wanted};
+use crate::error::{Error, Result};
 use crate::identity::Role;
-use crate::push;
+
+/// Most types of events that can be named: all there are, and their families.
+const EVENT_TYPES_MAX: usize = 64;
+/// What of a request's time a test may take.
+const TEST_SHARE: f64 = 0.8;
+/// Longest that secrets before a new one sign too.
+const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
+
+type Names = AtMost<EVENT_TYPES_MAX, String>;
+type Filter<T> = AtMost<FILTER_MAX, T>;
 
 pub fn routes() -> Router<Api> {
-    Router::new().route("/callbacks", get(list))
+    Router::new()
+        .route("/callbacks", get(list).post(create))
+        .route("/callbacks/{callback_id}", get(show).patch(change).delete(remove))
+        .route("/callbacks/{callback_id}/secrets", post(rotate))
+        .route("/callbacks/{callback_id}/test", post(test))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewCallback {
+    kind: Option<String>,
+    url: String,
+    description: Option<String>,
+    event_types: Option<Names>,
+    channel_ids: Option<Filter<Id>>,
+    department_ids: Option<Filter<String>>,
+    headers: Option<BTreeMap<String, String>>,
+    timeout_ms: Option<i32>,
+    concurrency: Option<i32>,
+    batch_events: Option<i32>,
+    events_per_second: Option<i32>,
+    state: Option<String>,
+}
+
+/// What is left out stays; null is the default again, where there is one.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CallbackChange {
+    #[serde(default, deserialize_with = "given")]
+    url: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    description: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    event_types: Option<Names>,
+    #[serde(default, deserialize_with = "given")]
+    channel_ids: Option<Option<Filter<Id>>>,
+    #[serde(default, deserialize_with = "given")]
+    department_ids: Option<Option<Filter<String>>>,
+    #[serde(default, deserialize_with = "given")]
+    headers: Option<Option<BTreeMap<String, String>>>,
+    #[serde(default, deserialize_with = "given")]
+    timeout_ms: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
+    concurrency: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
+    batch_events: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
+    events_per_second: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
+    state: Option<String>,
+}
+
+/// Tells a field that is there from one that is not.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> std::result::Result<Option<T>, D::Error> {
+    T::deserialize(de).map(Some)
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Rotation {
+    overlap_ms: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -24,8 +98,28 @@ struct Callbacks {
 
 #[derive(Serialize)]
 struct CallbackView {
-    callback_id: &'static str,
+    callback_id: String,
+    kind: &'static str,
     url: String,
+    from_settings: bool,
+    description: Option<String>,
+    event_types: Vec<String>,
+    channel_ids: Option<Vec<Id>>,
+    department_ids: Option<Vec<String>>,
+    header_names: Option<Vec<String>>,
+    timeout_ms: i32,
+    concurrency: i32,
+    batch_events: i32,
+    events_per_second: Option<i32>,
+    state: &'static str,
+    #[serde(with = "rfc3339::option")]
+    failing_since: Option<OffsetDateTime>,
+    disabled_reason: Option<String>,
+    secrets: Vec<SecretView>,
+    #[serde(with = "rfc3339::option")]
+    created_at: Option<OffsetDateTime>,
+    #[serde(with = "rfc3339::option")]
+    updated_at: Option<OffsetDateTime>,
     waiting_rows: i64,
     waiting_pairs: i64,
     #[serde(with = "rfc3339::option")]
@@ -35,21 +129,218 @@ struct CallbackView {
     breaker: &'static str,
 }
 
+#[derive(Serialize)]
+struct SecretView {
+    secret_id: Id,
+    #[serde(with = "rfc3339")]
+    created_at: OffsetDateTime,
+    #[serde(with = "rfc3339::option")]
+    expires_at: Option<OffsetDateTime>,
+}
+
+#[derive(Serialize)]
+struct CreatedView {
+    #[serde(flatten)]
+    callback: CallbackView,
+    secret: String,
+}
+
+#[derive(Serialize)]
+struct RotatedView {
+    secret_id: Id,
+    secret: String,
+    #[serde(with = "rfc3339::option")]
+    others_until: Option<OffsetDateTime>,
+}
+
+#[derive(Serialize)]
+struct TestedView {
+    taken: bool,
+    http_status: Option<u16>,
+    error: Option<&'static str>,
+    duration_ms: u64,
+    request_bytes: usize,
+    answer: String,
+}
+
+impl CallbackView {
+    /// As an admin sees it, or somebody from support: a query of a URL may hold a credential.
+    fn of(shown: Shown, caller: &Proven) -> Self {
+        let is_admin = caller.must_be(Role::Admin).is_ok();
+        let public = |url: String| Url::parse(&url).map_or(url, |url| callback::public_url(&url));
+        let secret = |(id, created_at, expires_at)| SecretView { secret_id: Id(id), created_at, expires_at };
+        Self {
+            callback_id: shown.callback_id,
+            kind: shown.kind.as_str(),
+            url: if is_admin { shown.url } else { public(shown.url) },
+            from_settings: shown.from_settings,
+            description: shown.description,
+            event_types: shown.event_types,
+            channel_ids: shown.channel_ids.map(|ids| ids.into_iter().map(Id).collect()),
+            department_ids: shown.department_ids,
+            header_names: shown.header_names,
+            timeout_ms: shown.timeout_ms,
+            concurrency: shown.concurrency,
+            batch_events: shown.batch_events,
+            events_per_second: shown.events_per_second,
+            state: shown.state.as_str(),
+            failing_since: shown.failing_since,
+            disabled_reason: shown.disabled_reason,
+            secrets: shown.secrets.into_iter().map(secret).collect(),
+            created_at: shown.created_at,
+            updated_at: shown.updated_at,
+            waiting_rows: shown.waiting_rows,
+            waiting_pairs: shown.waiting_pairs,
+            oldest_queued_at: shown.oldest_queued_at,
+            batches_in_flight: shown.batches,
+            dead_letters: shown.dead,
+            breaker: shown.breaker,
+        }
+    }
+}
+
+impl From<NewSecret> for RotatedView {
+    fn from(new: NewSecret) -> Self {
+        Self { secret_id: Id(new.secret_id), secret: new.secret, others_until: new.others_until }
+    }
+}
+
+impl From<Tested> for TestedView {
+    fn from(Tested { posted, answer }: Tested) -> Self {
+        Self {
+            taken: posted.error.is_none(),
+            http_status: posted.status,
+            error: posted.error,
+            duration_ms: u64::try_from(posted.took.as_millis()).unwrap_or(u64::MAX),
+            request_bytes: posted.request_bytes,
+            answer,
+        }
+    }
+}
+
+impl NewCallback {
+    fn wanted(self) -> Wanted {
+        Wanted {
+            url: Some(self.url),
+            description: self.description.map(Some),
+            event_types: self.event_types.map(|names| names.0),
+            channel_ids: self.channel_ids.map(|ids| Some(numbers(ids))),
+            department_ids: self.department_ids.map(|ids| Some(ids.0)),
+            headers: self.headers.map(Some),
+            timeout_ms: self.timeout_ms.map(Some),
+            concurrency: self.concurrency.map(Some),
+            batch_events: self.batch_events.map(Some),
+            events_per_second: self.events_per_second.map(Some),
+            state: self.state,
+        }
+    }
+}
+
+impl CallbackChange {
+    fn wanted(self) -> Wanted {
+        Wanted {
+            url: self.url,
+            description: self.description,
+            event_types: self.event_types.map(|names| names.0),
+            channel_ids: self.channel_ids.map(|ids| ids.map(numbers)),
+            department_ids: self.department_ids.map(|ids| ids.map(|ids| ids.0)),
+            headers: self.headers,
+            timeout_ms: self.timeout_ms,
+            concurrency: self.concurrency,
+            batch_events: self.batch_events,
+            events_per_second: self.events_per_second,
+            state: self.state,
+        }
+    }
+}
+
+fn numbers(ids: Filter<Id>) -> Vec<i64> {
+    ids.0.into_iter().map(|id| id.0).collect()
+}
+
 async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>> {
     caller.must_be(Role::Support)?;
-    let Some(callback) = api.callbacks.get(GATEWAY) else {
-        return Ok(Reply(Callbacks { items: Vec::new() }));
-    };
-    let backlog = push::backlog(&api.store, GATEWAY).await?;
-    let view = CallbackView {
-        callback_id: GATEWAY,
-        url: callback.public_url(),
-        waiting_rows: backlog.rows,
-        waiting_pairs: backlog.pairs,
-        oldest_queued_at: backlog.oldest,
-        batches_in_flight: backlog.batches,
-        dead_letters: backlog.dead,
-        breaker: callback.breaker_state(api.store.now().await?),
-    };
-    Ok(Reply(Callbacks { items: vec![view] }))
+    let now = api.store.now().await?;
+    let all = api.callbacks.list(now).await?;
+    Ok(Reply(Callbacks { items: all.into_iter().map(|shown| CallbackView::of(shown, &caller)).collect() }))
+}
+
+async fn show(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+) -> Result<Reply<CallbackView>> {
+    caller.must_be(Role::Support)?;
+    view(&api, &caller, &callback_id).await.map(Reply)
+}
+
+async fn view(api: &Api, caller: &Proven, callback_id: &str) -> Result<CallbackView> {
+    let now = api.store.now().await?;
+    Ok(CallbackView::of(api.callbacks.show(callback_id, now).await?, caller))
+}
+
+async fn create(
+    State(api): State<Api>,
+    caller: Proven,
+    Json(new): Json<NewCallback>,
+) -> Result<(StatusCode, Reply<CreatedView>)> {
+    caller.must_be(Role::Admin)?;
+    let kind = callback::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
+        .ok_or_else(|| Error::field("/kind", "is observer or gateway"))?;
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    let (callback_id, secret) = api.callbacks.create(kind, &new.wanted(), by).await?;
+    api.push.notify_one();
+    let callback = view(&api, &caller, &callback_id).await?;
+    Ok((StatusCode::CREATED, Reply(CreatedView { callback, secret: secret.secret })))
+}
+
+async fn change(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+    Json(change): Json<CallbackChange>,
+) -> Result<Reply<CallbackView>> {
+    caller.must_be(Role::Admin)?;
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    api.callbacks.change(&callback_id, &change.wanted(), by).await?;
+    api.push.notify_one();
+    view(&api, &caller, &callback_id).await.map(Reply)
+}
+
+async fn remove(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+) -> Result<StatusCode> {
+    caller.must_be(Role::Admin)?;
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    api.callbacks.remove(&callback_id, by).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn rotate(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+    MaybeJson(rotation): MaybeJson<Rotation>,
+) -> Result<(StatusCode, Reply<RotatedView>)> {
+    caller.must_be(Role::Admin)?;
+    let overlap = rotation.overlap_ms.map_or(api.config.callback_secret_overlap, Duration::from_millis);
+    if overlap > OVERLAP_MAX {
+        return Err(Error::field("/overlap_ms", "must be at most 2592000000: 30 days"));
+    }
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    let new = api.callbacks.rotate(&callback_id, overlap, by).await?;
+    Ok((StatusCode::CREATED, Reply(new.into())))
+}
+
+async fn test(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(callback_id): PathWord,
+) -> Result<Reply<TestedView>> {
+    caller.must_be(Role::Admin)?;
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    let patience = api.config.request_timeout.mul_f64(TEST_SHARE);
+    Ok(Reply(api.callbacks.test(&callback_id, patience, by).await?.into()))
 }

@@ -1,6 +1,6 @@
 //! All endpoints as one replica holds them: read again whenever somebody changed one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 
 /// The endpoints of one replica, with the state of their breakers.
 pub struct Callbacks {
-    store: Store,
-    keys: Keys,
+    pub(super) store: Store,
+    pub(super) keys: Keys,
     /// Where the gateway of the settings is, and what it is signed with: neither is in the database.
     settled: Option<(Url, Vec<Vec<u8>>)>,
-    guard: Guard,
+    pub(super) guard: Guard,
     /// To where the settings say, and to where the guard lets through: two pools of connections.
     clients: Clients,
     defaults: Defaults,
@@ -171,24 +171,50 @@ impl Callbacks {
 
     /// What signs, the newest first; nothing, if one of them does not open.
     fn secrets(&self, row: &Row) -> Option<Vec<Vec<u8>>> {
-        let label = Label { what: "secret", callback_id: row.get("callback_id") };
+        let label = secret_label(row.get("callback_id"));
         let sealed: Vec<&[u8]> = row.get("sealed");
         sealed.into_iter().map(|sealed| self.keys.open(label, sealed)).collect()
     }
 
     fn headers(&self, row: &Row) -> Option<HeaderMap> {
-        let Some(sealed) = row.get::<_, Option<&[u8]>>("headers") else {
-            return Some(HeaderMap::new());
-        };
-        let label = Label { what: "headers", callback_id: row.get("callback_id") };
-        let plain: HashMap<String, String> = serde_json::from_slice(&self.keys.open(label, sealed)?).ok()?;
         let header = |(name, value): (String, String)| {
             let mut value = HeaderValue::try_from(value).ok()?;
             value.set_sensitive(true);
             Some((HeaderName::try_from(name).ok()?, value))
         };
-        plain.into_iter().map(header).collect()
+        self.plain_headers(row)?.into_iter().map(header).collect()
     }
+
+    /// Names of the headers of a row; nothing, if they do not open.
+    pub(super) fn header_names(&self, row: &Row) -> Option<Vec<String>> {
+        Some(self.plain_headers(row)?.into_keys().collect())
+    }
+
+    fn plain_headers(&self, row: &Row) -> Option<BTreeMap<String, String>> {
+        let Some(sealed) = row.get::<_, Option<&[u8]>>("headers") else {
+            return Some(BTreeMap::new());
+        };
+        let label = headers_label(row.get("callback_id"));
+        serde_json::from_slice(&self.keys.open(label, sealed)?).ok()
+    }
+
+    pub(super) fn default_timeout_ms(&self) -> i32 {
+        i32::try_from(self.defaults.timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    pub(super) fn default_concurrency(&self) -> i32 {
+        i32::try_from(self.defaults.concurrency).unwrap_or(i32::MAX)
+    }
+}
+
+/// What seals a secret of an endpoint, and nothing else.
+pub(super) fn secret_label(callback_id: &str) -> Label<'_> {
+    Label { what: "secret", callback_id }
+}
+
+/// What seals its headers.
+pub(super) fn headers_label(callback_id: &str) -> Label<'_> {
+    Label { what: "headers", callback_id }
 }
 
 fn settled_url(config: &Config) -> Result<Option<Url>> {

@@ -1,0 +1,28 @@
+-- Endpoints and what waits for them, the gateway first.
+-- $1 callback id, or null for all, $2 now
+SELECT c.*, signing.secret_ids, signing.made, signing.ends,
+       waiting.rows + held.rows AS waiting_rows, waiting.pairs + held.pairs AS waiting_pairs,
+       least(waiting.oldest, held.oldest) AS oldest_queued_at, held.batches, dead.dead
+FROM t_im_callback c
+CROSS JOIN LATERAL (
+    SELECT coalesce(array_agg(secret_id ORDER BY secret_id DESC), '{}') AS secret_ids,
+           coalesce(array_agg(created_at ORDER BY secret_id DESC), '{}') AS made,
+           coalesce(array_agg(expires_at ORDER BY secret_id DESC), '{}') AS ends
+    FROM t_im_callback_secret
+    WHERE callback_id = c.callback_id AND (expires_at IS NULL OR expires_at > $2)
+) AS signing
+CROSS JOIN LATERAL (
+    SELECT count(*) AS rows, coalesce(sum(pairs), 0)::bigint AS pairs, min(queued_at) AS oldest
+    FROM t_im_push_queue
+    WHERE callback_id = c.callback_id AND batch_id IS NULL
+) AS waiting
+CROSS JOIN LATERAL (
+    SELECT count(DISTINCT b.batch_id) AS batches, count(q.queue_id) AS rows,
+           coalesce(sum(q.pairs), 0)::bigint AS pairs, min(q.queued_at) AS oldest
+    FROM t_im_push_batch b
+    LEFT JOIN t_im_push_queue q ON q.batch_id = b.batch_id
+    WHERE b.callback_id = c.callback_id
+) AS held
+CROSS JOIN LATERAL (SELECT count(*) AS dead FROM t_im_push_dead WHERE callback_id = c.callback_id) AS dead
+WHERE ($1::text IS NULL OR c.callback_id = $1) AND c.url IS NOT NULL AND c.removed_at IS NULL
+ORDER BY c.kind, c.created_at, c.callback_id

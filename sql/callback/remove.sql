@@ -1,0 +1,12 @@
+-- Takes an endpoint away: its secrets and headers go at once. An observer's row stays, shown nowhere,
+-- until its queue is gone; the gateway's stays for good and is nobody's.
+-- $1 callback id, $2 now
+WITH secrets AS (
+    DELETE FROM t_im_callback_secret WHERE callback_id = $1
+)
+UPDATE t_im_callback
+SET url = CASE kind WHEN 'observer' THEN url END,
+    removed_at = CASE kind WHEN 'observer' THEN $2::timestamptz END,
+    state = CASE kind WHEN 'observer' THEN 'disabled' ELSE 'active' END,
+    headers = NULL, failing_since = NULL, updated_at = $2, revision = revision + 1
+WHERE callback_id = $1

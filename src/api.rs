@@ -7,6 +7,7 @@ mod conversations;
 mod deliveries;
 mod directory;
 mod emojis;
+mod events;
 mod messages;
 mod presence;
 mod problem;
@@ -41,6 +42,7 @@ use crate::index::Index;
 use crate::message::Sender;
 use crate::presence::Presence;
 use crate::store::Store;
+use crate::stream::Hub;
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -57,6 +59,7 @@ pub struct Stages {
     pub archive: Option<Arc<dyn Archive>>,
     pub index: Option<Arc<Index>>,
     pub archiver: Option<Arc<Archiver>>,
+    pub streams: Arc<Hub>,
     /// Wakes the pass that writes receipts and reads into the ledger.
     pub receipts: Arc<Notify>,
     /// Wakes the push stage.
@@ -95,6 +98,7 @@ impl Api {
             .merge(callbacks::routes())
             .merge(deliveries::routes())
             .merge(search::routes())
+            .merge(events::routes())
             .merge(archive::routes())
             .layer(from_fn_with_state(self.clone(), prove));
         Router::new()

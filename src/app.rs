@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
+use axum::serve::ListenerExt;
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use socket2::SockRef;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -31,6 +33,7 @@ use crate::presence::Presence;
 use crate::push::Push;
 use crate::schedule::Tick;
 use crate::store::Store;
+use crate::stream::Hub;
 use crate::{receipt, schedule, telemetry};
 
 /// How often the house is kept.
@@ -106,7 +109,8 @@ struct Wakes {
     receipts: Arc<Notify>,
     index: Arc<Notify>,
     events: Arc<Notify>,
-    streams: Arc<Notify>,
+    /// The streams; for whoever writes to the log of events.
+    stream: Arc<Notify>,
     observers: Arc<Notify>,
 }
 
@@ -157,6 +161,8 @@ impl App {
         // Workers outlive the listener: what the last requests leave behind is theirs.
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
+        let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
+        let write_timeout = self.config.write_timeout;
         if let Some(endpoint) = metrics {
             tasks.spawn(serve_metrics(endpoint, stop_workers.clone()));
         }
@@ -180,11 +186,13 @@ impl App {
             archive: self.cold.as_ref().map(|cold| cold.archive.clone()),
             index: self.cold.as_ref().map(|cold| cold.index.clone()),
             archiver: self.cold.map(|cold| cold.archiver),
+            streams,
             receipts: wakes.receipts,
             push: wakes.push,
             observers: wakes.observers,
         });
         let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
+        let listener = listener.tap_io(move |socket| be_prompt(socket, write_timeout));
         let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let late = async {
             stop.cancelled().await;
@@ -238,6 +246,28 @@ impl App {
         ));
     }
 
+    /// The hub and its tail. Its streams end when the service begins to stop, so that nobody waits for them.
+    fn spawn_streams(
+        &self,
+        tasks: &Watched,
+        wakes: &Wakes,
+        stop: &CancellationToken,
+        stop_workers: &CancellationToken,
+    ) -> Arc<Hub> {
+        let hub = Arc::new(Hub::new(self.store.clone(), &self.config, wakes.stream.clone()));
+        let (poll, wake, tail) = (self.config.stream_poll, wakes.stream.clone(), hub.clone());
+        tasks.spawn(schedule::run("stream", poll, wake, stop_workers.clone(), move || {
+            let tail = tail.clone();
+            async move { tail.tick().await }
+        }));
+        let (closing, stop, stop_workers) = (hub.clone(), stop.clone(), stop_workers.clone());
+        tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => {}, () = stop_workers.cancelled() => {} }
+            closing.close();
+        });
+        hub
+    }
+
     fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         let fanout = Arc::new(Fanout::new(
@@ -258,7 +288,7 @@ impl App {
         let sequencer = Arc::new(Sequencer::new(
             self.store.clone(),
             &self.config,
-            wakes.streams.clone(),
+            wakes.stream.clone(),
             wakes.observers.clone(),
         ));
         let every = self.config.event_poll;
@@ -295,6 +325,17 @@ impl App {
             let push = push.clone();
             async move { push.dispatch().await }
         }));
+    }
+}
+
+/// An event is sent when it comes, not with the next one; and a client that takes nothing, or is gone
+/// without a word, does not keep its connection.
+fn be_prompt(socket: &TcpStream, write_timeout: Duration) {
+    let set = socket
+        .set_nodelay(true)
+        .and_then(|()| SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a socket is gone before it is used");
     }
 }
 

@@ -22,6 +22,8 @@ const TIME_MAX: Duration = DAY;
 const DAY: Duration = Duration::from_secs(86_400);
 /// Longest that the secret before the newest one signs too.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
+/// Far more than it takes to notice that half of it is over.
+const STREAM_KEEP_MIN: Duration = Duration::from_secs(60);
 const DAYS_MAX: u32 = 3_650;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
 /// Elasticsearch takes names of 255 bytes, and ours get endings.
@@ -65,6 +67,8 @@ pub struct Config {
     pub request_body_max_bytes: usize,
     #[serde(rename = "request_timeout_ms", deserialize_with = "millis")]
     pub request_timeout: Duration,
+    #[serde(rename = "write_timeout_ms", deserialize_with = "millis")]
+    pub write_timeout: Duration,
     pub group_max_members: u32,
 
     pub send_batch: usize,
@@ -77,6 +81,18 @@ pub struct Config {
     pub recall_within: Duration,
     pub client_id_keep_days: u32,
     pub partitions_ahead_days: u32,
+
+    pub streams_max: usize,
+    pub streams_per_user: usize,
+    pub stream_queue: usize,
+    #[serde(rename = "stream_poll_ms", deserialize_with = "millis")]
+    pub stream_poll: Duration,
+    #[serde(rename = "stream_heartbeat_ms", deserialize_with = "millis")]
+    pub stream_heartbeat: Duration,
+    #[serde(rename = "stream_life_ms", deserialize_with = "millis")]
+    pub stream_life: Duration,
+    #[serde(rename = "stream_keep_ms", deserialize_with = "millis")]
+    pub stream_keep: Duration,
 
     pub callback_url: String,
     #[serde(deserialize_with = "list")]
@@ -256,6 +272,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
+        self.check_streams()?;
         self.archive_schedule()?;
         let rules = [
             (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
@@ -332,6 +349,23 @@ impl Config {
         }
     }
 
+    fn check_streams(&self) -> Result<(), ConfigError> {
+        let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
+        refuse_broken(&[
+            (
+                self.streams_max == 0 || self.streams_per_user == 0 || self.stream_queue == 0,
+                "streams_max, streams_per_user and stream_queue must be at least 1",
+            ),
+            (zero(self.stream_poll), "stream_poll_ms must be 1 ms to a day"),
+            (zero(self.stream_heartbeat), "stream_heartbeat_ms must be 1 ms to a day"),
+            (zero(self.stream_life), "stream_life_ms must be 1 ms to a day"),
+            (
+                self.stream_keep < STREAM_KEEP_MIN || zero(self.stream_keep),
+                "stream_keep_ms must be a minute to a day",
+            ),
+        ])
+    }
+
     /// Times that are neither nothing nor beyond what a calendar holds.
     fn check_times(&self) -> Result<(), ConfigError> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
@@ -339,6 +373,7 @@ impl Config {
         refuse_broken(&[
             (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
             (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
+            (zero(self.write_timeout), "write_timeout_ms must be 1 ms to a day"),
             (zero(self.poll), "poll_ms must be 1 ms to a day"),
             (
                 zero(self.lease) || self.lease <= self.poll,

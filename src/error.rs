@@ -23,6 +23,7 @@ pub enum Kind {
     ChannelDissolved,
     TooLarge,
     UnsupportedMediaType,
+    TooManyStreams,
     Timeout,
     Unavailable,
     Internal,
@@ -49,6 +50,7 @@ impl Kind {
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body must be application/json")
             }
+            Self::TooManyStreams => (429, "too-many-streams", "The caller has too many streams open"),
             Self::Timeout => (503, "timeout", "The request took too long; it may be repeated"),
             Self::Unavailable => (503, "unavailable", "The service cannot answer now; it may be repeated"),
             Self::Internal => (500, "internal", "The service failed"),

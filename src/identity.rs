@@ -32,9 +32,18 @@ const USER_ID_MAX_CHARS: usize = 128;
 pub struct Caller {
     pub user_id: String,
     pub roles: Roles,
+    /// When the proof ends by itself, for what goes on after the answer has begun.
+    pub until: Option<OffsetDateTime>,
+    /// SHA-256 of the token of ours that proved it, which may be revoked meanwhile.
+    pub token_hash: Option<Vec<u8>>,
 }
 
 impl Caller {
+    /// Proven for this request; what the proof says beyond it comes on top.
+    fn named(user_id: String, roles: Roles) -> Self {
+        Self { user_id, roles, until: None, token_hash: None }
+    }
+
     /// Refuses a caller without `role` (`Kind::Forbidden`).
     pub fn require(&self, role: Role) -> Result<()> {
         if self.roles.has(role) {

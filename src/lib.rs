@@ -33,5 +33,6 @@ pub mod receipt;
 pub mod schedule;
 pub mod search;
 pub mod store;
+pub mod stream;
 pub mod telemetry;
 pub mod token_command;

@@ -65,6 +65,9 @@ fn describe() {
     describe_gauge!("impg_push_dead_letters", "Dead letters kept.");
     describe_counter!("impg_receipts_total", "Receipts taken.");
     describe_counter!("impg_receipts_advanced_total", "Receipts that advanced a status or a cursor.");
+    describe_gauge!("impg_streams", "Event streams open on this replica.");
+    describe_counter!("impg_stream_events_total", "Events told to at least one stream.");
+    describe_counter!("impg_stream_resyncs_total", "Streams whose client was told to load anew, by reason.");
     describe_counter!("impg_worker_failures_total", "Background steps that failed, by worker.");
     describe_gauge!("impg_database_connections", "Pooled connections, by state.");
 }

@@ -1,5 +1,5 @@
 -- Whom a bearer token of ours stands for, unless it has expired.
 -- $1 SHA-256 of the token, $2 now
-SELECT user_id, roles
+SELECT user_id, roles, expires_at
 FROM t_im_token
 WHERE token_hash = $1::bytea AND expires_at > $2::timestamptz

@@ -86,7 +86,7 @@ impl Person<'_> {
     /// Believes the headers; whoever calls this has the proof. Everybody is a `user`.
     pub fn caller(&self) -> Result<Caller> {
         let user = self.user.ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
-        Ok(Caller { user_id: user.to_owned(), roles: self.known_roles() })
+        Ok(Caller::named(user.to_owned(), self.known_roles()))
     }
 
     /// Separated by commas only: a group called `IT admin` is not `admin`.

@@ -70,13 +70,13 @@ impl Tokens {
         let header = decode_header(token).map_err(|_| refused("the bearer token is not a signed JWT"))?;
         self.check_header(&header)?;
         let claims = self.verified(token, &header, now).await?;
-        self.check_claims(&claims, now)?;
+        let until = self.check_claims(&claims, now)?;
         let user_id = claim(&claims, &self.user_claim).and_then(Value::as_str).unwrap_or_default();
         if let Some(problem) = user_id_problem(user_id) {
             return Err(refused(format!("the token's {} names nobody: {problem}", self.user_claim)));
         }
         let roles = claim(&claims, &self.roles_claim).map(roles).unwrap_or_default();
-        Ok(Caller { user_id: user_id.to_owned(), roles: roles.with(Role::User) })
+        Ok(Caller { until, ..Caller::named(user_id.to_owned(), roles.with(Role::User)) })
     }
 
     fn check_header(&self, header: &Header) -> Result<()> {
@@ -110,8 +110,9 @@ impl Tokens {
         claims.ok_or_else(|| refused("the token is not signed by a key of the gateway"))
     }
 
-    /// RFC 7519 §4.1. The library would read the clock itself and take any of several issuers.
-    fn check_claims(&self, claims: &Claims, now: OffsetDateTime) -> Result<()> {
+    /// RFC 7519 §4.1. The library would read the clock itself and take any of several issuers. Returns
+    /// until when the claims are believed, if that is a time a calendar has.
+    fn check_claims(&self, claims: &Claims, now: OffsetDateTime) -> Result<Option<OffsetDateTime>> {
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
             return Err(refused("the token is from another issuer"));
         }
@@ -124,15 +125,15 @@ impl Tokens {
             return Err(refused("the token is for another audience"));
         }
         let now = now.unix_timestamp() as f64;
-        match claims.get("exp").and_then(Value::as_f64) {
+        let until = match claims.get("exp").and_then(Value::as_f64) {
             None => return Err(refused("the token does not expire")),
             Some(exp) if exp + LEEWAY_SECONDS <= now => return Err(refused("the token has expired")),
-            Some(_) => {}
-        }
+            Some(exp) => OffsetDateTime::from_unix_timestamp((exp + LEEWAY_SECONDS) as i64).ok(),
+        };
         match claims.get("nbf").map(Value::as_f64) {
             Some(None) => Err(refused("the token's nbf is not a time")),
             Some(Some(nbf)) if nbf > now + LEEWAY_SECONDS => Err(refused("the token is not valid yet")),
-            _ => Ok(()),
+            _ => Ok(until),
         }
     }
 }

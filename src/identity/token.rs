@@ -88,8 +88,13 @@ pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Cal
     }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/find_token")).await?;
-    let row = client.query_opt(&statement, &[&hash(token), &now]).await?.ok_or_else(unknown)?;
-    Ok(Caller { user_id: row.get("user_id"), roles: Roles::named(row.get::<_, Vec<&str>>("roles")) })
+    let hash = hash(token);
+    let row = client.query_opt(&statement, &[&hash, &now]).await?.ok_or_else(unknown)?;
+    Ok(Caller {
+        until: Some(row.get("expires_at")),
+        token_hash: Some(hash),
+        ..Caller::named(row.get("user_id"), Roles::named(row.get::<_, Vec<&str>>("roles")))
+    })
 }
 
 /// All tokens, oldest first, expired ones too; at most a thousand.

@@ -8,6 +8,7 @@ mod archive;
 mod channels;
 mod contract;
 mod directory;
+mod events;
 mod harness;
 mod identity;
 mod large;

@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["store", "delivery", "schedule", "telemetry"],
     &["identity", "directory", "presence", "emoji", "callback", "archive", "lease", "audit", "event"],
     &["channel", "message", "fanout", "push", "index", "recall", "receipt", "conversation", "history"],
-    &["outbox", "archiver", "search"],
+    &["outbox", "archiver", "search", "stream"],
     &["maintenance", "api", "token_command", "archive_command"],
     &["app"],
 ];

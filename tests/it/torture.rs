@@ -4,7 +4,7 @@
 
 mod checker;
 mod checker_tests;
-mod dice;
+pub mod dice;
 mod found;
 mod history;
 mod killer;

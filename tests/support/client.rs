@@ -6,6 +6,8 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use serde_json::Value;
 
+use super::listener::Listener;
+
 /// Where problem types live; see `src/error.rs`.
 const PROBLEM: &str = "urn:im-push-gateway:problem:";
 
@@ -130,6 +132,18 @@ impl Client {
 
     pub async fn delete(&self, path: &str) -> Reply {
         self.call(Method::DELETE, path, None).await
+    }
+
+    /// Opens the stream of this person's events, after the last one they have; an answer that is none is
+    /// a panic.
+    pub async fn listen(&self, last_event_id: Option<i64>) -> Listener {
+        let mut request = self.http.get(format!("{}/events", self.base)).headers(self.headers.clone());
+        if let Some(id) = last_event_id {
+            request = request.header("last-event-id", id.to_string());
+        }
+        let response = request.send().await.expect("an answer");
+        assert_eq!(response.status(), 200, "a stream");
+        Listener::new(response)
     }
 
     async fn call(&self, method: Method, path: &str, json: Option<Value>) -> Reply {

@@ -10,6 +10,7 @@
 pub mod client;
 pub mod elastic;
 pub mod gateway;
+pub mod listener;
 pub mod meddler;
 pub mod postgres;
 pub mod sandbox;
@@ -18,6 +19,7 @@ pub mod service;
 pub use client::{Client, Exchange, Reply, observe};
 pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
+pub use listener::{Listener, Told};
 pub use meddler::{Meddler, Meddling};
 pub use postgres::{Cluster, shared};
 pub use sandbox::Sandbox;

@@ -100,7 +100,7 @@ fn authorization_is_one_bearer_token_or_nothing() {
 
 #[test]
 fn a_header_that_disagrees_with_the_proof_is_refused() {
-    let proven = Caller { user_id: "alice".to_owned(), roles: Roles::named(["user", "support"]) };
+    let proven = Caller::named("alice".to_owned(), Roles::named(["user", "support"]));
     let watch = watch("");
     let check = |pairs: &[(&str, &[u8])]| {
         watch.read(&map(pairs)).unwrap().agree_with(&proven).map_err(|e| (e.kind, e.pointer.unwrap()))

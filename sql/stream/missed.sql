@@ -1,0 +1,35 @@
+-- What a person has missed: the events of one stretch of the log that are theirs, how far the stretch
+-- goes, and whether it is the last; with what tells whether the log is still whole there.
+-- $1 user id, $2 the last event they have, $3 no event above this one, or null
+-- $4 most events of the log that are looked at
+WITH head AS MATERIALIZED (
+    SELECT last_event_id, complete_from, least($3::bigint, last_event_id) AS up_to FROM t_im_event_head
+),
+stretch AS MATERIALIZED (
+    SELECT e.event_id, e.type, e.channel_id, e.seq, e.audience
+    FROM t_im_event e
+    WHERE e.event_id > $2 AND e.event_id <= (SELECT up_to FROM head)
+    ORDER BY e.event_id
+    LIMIT $4
+),
+reached AS MATERIALIZED (
+    SELECT CASE WHEN count(*) < $4 THEN greatest((SELECT up_to FROM head), $2) ELSE max(event_id) END AS event_id
+    FROM stretch
+)
+SELECT head.last_event_id, head.complete_from,
+       (SELECT min(event_id) FROM t_im_event) AS oldest,
+       reached.event_id AS reached,
+       reached.event_id >= head.up_to AS is_last,
+       ARRAY(
+           SELECT e.event_id
+           FROM stretch e
+           WHERE (e.type IN ('message.created', 'message.recalled', 'message.read') OR e.type LIKE 'channel.%')
+             AND ($1 = ANY (e.audience) OR EXISTS (
+                 SELECT FROM t_im_channel_user m
+                 WHERE m.channel_id = e.channel_id AND m.user_id = $1
+                   AND CASE WHEN e.seq IS NULL THEN m.to_seq IS NULL
+                            ELSE e.seq >= CASE e.type WHEN 'message.recalled' THEN m.sees_from_seq ELSE m.from_seq END
+                                 AND (m.to_seq IS NULL OR e.seq <= m.to_seq) END))
+           ORDER BY e.event_id
+       ) AS event_ids
+FROM head CROSS JOIN reached

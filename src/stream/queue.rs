@@ -1,0 +1,211 @@
+//! What waits for one stream: bounded, and gone at once when it ends.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+/// Most bytes that wait for a stream; one event is always taken.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Why a client must load anew what it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reason {
+    /// The log no longer holds what came after the client's event.
+    TooOld,
+    /// So much came after it that loading anew is cheaper.
+    TooFar,
+    /// The log has no such event.
+    UnknownEvent,
+    /// Events were not written for a while, because nobody could be listening.
+    Incomplete,
+    /// The client takes events more slowly than they come.
+    TooSlow,
+}
+
+impl Reason {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TooOld => "too_old",
+            Self::TooFar => "too_far",
+            Self::UnknownEvent => "unknown_event",
+            Self::Incomplete => "incomplete",
+            Self::TooSlow => "too_slow",
+        }
+    }
+
+    /// The event that says so; what comes after `event_id` can be resumed.
+    pub fn text(self, event_id: i64) -> Bytes {
+        let reason = self.as_str();
+        metrics::counter!("impg_stream_resyncs_total", "reason" => reason).increment(1);
+        format!("id: {event_id}\nevent: resync\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()
+    }
+}
+
+/// How a stream ends from our side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// What the client has is not enough to go on, but for what comes after an event.
+    Resync(Reason, i64),
+    /// It has lived long enough, or the proof of who listens has ended; the client comes again with another.
+    Aged,
+    /// Something failed; the client resumes.
+    Broken,
+    /// The person has left, or their token is revoked.
+    Gone,
+    /// The service stops; the client resumes, at another replica or later.
+    Stopping,
+}
+
+impl End {
+    pub fn text(self) -> Bytes {
+        match self {
+            Self::Resync(reason, event_id) => reason.text(event_id),
+            Self::Aged => Bytes::from_static(b": come again\n\n"),
+            Self::Broken => Bytes::from_static(b": something failed, come again\n\n"),
+            Self::Gone => Bytes::from_static(b": who opened this may no longer listen\n\n"),
+            Self::Stopping => Bytes::from_static(b": the service stops, come again\n\n"),
+        }
+    }
+}
+
+/// The events that wait for a stream.
+pub(super) struct Queue {
+    pub user_id: Arc<str>,
+    /// SHA-256 of the token of ours that the stream was opened with.
+    pub token_hash: Option<Vec<u8>>,
+    /// Where it joined the tail: what came up to this event, the stream gets otherwise or has already.
+    pub joined: i64,
+    /// Most events that wait.
+    most: usize,
+    waiting: Mutex<Waiting>,
+    filled: Notify,
+}
+
+struct Waiting {
+    /// The last event that was taken: one that is brought again is not taken twice.
+    after: i64,
+    texts: VecDeque<Bytes>,
+    bytes: usize,
+    end: Option<End>,
+}
+
+/// What a stream says next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Event(Bytes),
+    End(End),
+}
+
+impl Queue {
+    /// Of at most `most` events, and of those after `joined`.
+    pub fn new(user_id: Arc<str>, token_hash: Option<Vec<u8>>, joined: i64, most: usize) -> Self {
+        let waiting = Waiting { after: joined, texts: VecDeque::new(), bytes: 0, end: None };
+        Self { user_id, token_hash, joined, most, waiting: Mutex::new(waiting), filled: Notify::new() }
+    }
+
+    /// Whether there was room. An ended queue takes everything and keeps nothing.
+    #[must_use]
+    pub fn push(&self, event_id: i64, text: &Bytes) -> bool {
+        let mut waiting = self.waiting();
+        if event_id <= waiting.after || waiting.end.is_some() {
+            return true;
+        }
+        let full = waiting.texts.len() >= self.most || waiting.bytes.saturating_add(text.len()) > BYTES_MAX;
+        if full && !waiting.texts.is_empty() {
+            return false;
+        }
+        waiting.after = event_id;
+        waiting.bytes += text.len();
+        waiting.texts.push_back(text.clone());
+        drop(waiting);
+        self.filled.notify_one();
+        true
+    }
+
+    /// Nothing comes any more but how it ends. The first end stays.
+    pub fn end(&self, end: End) {
+        let mut waiting = self.waiting();
+        if waiting.end.is_none() {
+            (waiting.texts, waiting.bytes, waiting.end) = (VecDeque::new(), 0, Some(end));
+        }
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
+    /// What comes next, when it comes.
+    pub async fn next(&self) -> Next {
+        loop {
+            if let Some(next) = self.try_next() {
+                return next;
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// What comes next, if it is there.
+    pub fn try_next(&self) -> Option<Next> {
+        let mut waiting = self.waiting();
+        match waiting.texts.pop_front() {
+            Some(text) => {
+                waiting.bytes -= text.len();
+                Some(Next::Event(text))
+            }
+            None => waiting.end.map(Next::End),
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().expect("no panic while held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(most: usize) -> Queue {
+        Queue::new("a".into(), None, 10, most)
+    }
+
+    fn text(bytes: usize) -> Bytes {
+        vec![b'x'; bytes].into()
+    }
+
+    #[test]
+    fn a_queue_takes_what_comes_after_its_place_and_no_more_than_it_holds() {
+        let queue = queue(2);
+        for event_id in [9, 10, 11, 11, 12, 11] {
+            assert!(queue.push(event_id, &text(event_id as usize)));
+        }
+        assert!(!queue.push(13, &text(1)));
+        assert_eq!(queue.try_next(), Some(Next::Event(text(11))));
+        assert!(queue.push(13, &text(13)));
+        assert_eq!(queue.try_next(), Some(Next::Event(text(12))));
+        assert_eq!(queue.try_next(), Some(Next::Event(text(13))));
+        assert_eq!(queue.try_next(), None);
+    }
+
+    #[test]
+    fn a_queue_is_bounded_in_bytes_but_takes_any_one_event() {
+        let queue = queue(100);
+        assert!(queue.push(11, &text(2 * BYTES_MAX)));
+        assert!(!queue.push(12, &text(1)));
+        assert!(queue.try_next().is_some());
+        assert!(queue.push(13, &text(BYTES_MAX)));
+        assert!(!queue.push(14, &text(1)));
+    }
+
+    #[test]
+    fn what_ends_a_queue_empties_it_and_the_first_end_stays() {
+        let queue = queue(1);
+        assert!(queue.push(11, &text(1)));
+        queue.end(End::Resync(Reason::TooSlow, 12));
+        queue.end(End::Stopping);
+        assert!(queue.push(13, &text(1)), "it is no longer full");
+        let end = End::Resync(Reason::TooSlow, 12);
+        assert_eq!(queue.try_next(), Some(Next::End(end)));
+        assert_eq!(end.text(), "id: 12\nevent: resync\ndata: {\"reason\":\"too_slow\"}\n\n");
+    }
+}

@@ -1,0 +1,119 @@
+//! One person's stream of events, read as a browser does (the HTML standard's event streams).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Far more than anything takes; only a failing test waits for it.
+const LONG: Duration = Duration::from_secs(30);
+
+/// An open stream. Dropped: cut.
+pub struct Listener {
+    response: reqwest::Response,
+    unread: Vec<u8>,
+    /// What a browser would resume with.
+    pub last_id: Option<i64>,
+    pub retry_ms: Option<u64>,
+    /// Comments and ids without an event, all together.
+    pub beats: u32,
+    ready: VecDeque<Told>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    pub id: i64,
+    pub event: String,
+    pub data: Value,
+}
+
+impl Listener {
+    pub fn new(response: reqwest::Response) -> Self {
+        let (unread, ready) = (Vec::new(), VecDeque::new());
+        Self { response, unread, last_id: None, retry_ms: None, beats: 0, ready }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+
+    /// The next event; none when the stream has ended in order.
+    pub async fn next(&mut self) -> Option<Told> {
+        while self.ready.is_empty() {
+            if !self.read().await {
+                return None;
+            }
+        }
+        self.ready.pop_front()
+    }
+
+    /// The next event, which there must be, of this type.
+    #[track_caller]
+    pub fn expect<'a>(&'a mut self, event: &'a str) -> impl Future<Output = Told> + 'a {
+        let caller = std::panic::Location::caller();
+        async move {
+            let told = self.next().await;
+            match told {
+                Some(told) if told.event == event => told,
+                other => panic!("{caller}: {event} was to come, and not {other:?}"),
+            }
+        }
+    }
+
+    /// Events up to and with this id.
+    pub async fn until(&mut self, id: i64) -> Vec<Told> {
+        let mut all = Vec::new();
+        while all.last().is_none_or(|told: &Told| told.id < id) {
+            all.push(self.next().await.expect("events up to this one"));
+        }
+        all
+    }
+
+    /// Waits for a sign of life without an event.
+    pub async fn beat(&mut self) {
+        let before = self.beats;
+        while self.beats == before {
+            assert!(self.read().await, "the stream ended");
+        }
+    }
+
+    /// Takes what comes next off the socket. False: the end.
+    async fn read(&mut self) -> bool {
+        let chunk = tokio::time::timeout(LONG, self.response.chunk()).await.expect("something in time");
+        let Ok(Some(chunk)) = chunk else {
+            return false;
+        };
+        self.unread.extend_from_slice(&chunk);
+        while let Some(end) = self.unread.windows(2).position(|two| two == b"\n\n") {
+            let block: Vec<u8> = self.unread.drain(..end + 2).collect();
+            self.take(std::str::from_utf8(&block).expect("UTF-8"));
+        }
+        true
+    }
+
+    fn take(&mut self, block: &str) {
+        let (mut event, mut data) = (None, Vec::new());
+        for line in block.lines().filter(|line| !line.is_empty()) {
+            let (field, value) = line.split_once(':').expect("a field");
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "" => {}
+                "id" => self.last_id = Some(value.parse().expect("an id")),
+                "retry" => self.retry_ms = Some(value.parse().expect("a time")),
+                "event" => event = Some(value.to_owned()),
+                "data" => data.push(value),
+                _ => panic!("a field {field:?}"),
+            }
+        }
+        if data.is_empty() {
+            self.beats += 1;
+            return;
+        }
+        self.ready.push_back(Told {
+            id: self.last_id.expect("an event has an id"),
+            event: event.expect("an event has a type"),
+            data: serde_json::from_str(&data.join("\n")).expect("data is JSON"),
+        });
+    }
+}

@@ -257,6 +257,11 @@ impl Hub {
     /// Puts a queue behind the tail. `newest` is a place at which the log was found whole from
     /// `complete_from` on; the tail begins there if it rests. Returns after which event the queue goes on.
     fn join(&self, queue: impl FnOnce(i64) -> Queue, newest: i64, complete_from: i64) -> Result<Arc<Queue>> {
+        let known = self.crowd().tail.map_or(complete_from, |tail| tail.complete_from);
+        if known < complete_from {
+            // The tail has not seen yet that the log is another since it began.
+            self.begin_anew(newest);
+        }
         let mut crowd = self.crowd();
         if crowd.closed {
             return Err(stopping());

@@ -57,11 +57,9 @@ async fn listen(
 /// The last event a client has. The header is newer: a browser that comes again repeats the address it
 /// began with.
 fn last_event_id(headers: &HeaderMap, query: &EventsQuery) -> Result<Option<i64>> {
-    match (headers.get(HEADER), &query.last_event_id) {
-        (Some(value), _) => parse(HEADER, value.to_str().unwrap_or_default()).map(Some),
-        (None, Some(text)) => parse(PARAMETER, text).map(Some),
-        (None, None) => Ok(None),
-    }
+    let header = headers.get(HEADER).map(|value| parse(HEADER, value.to_str().unwrap_or_default()));
+    let parameter = query.last_event_id.as_deref().map(|text| parse(PARAMETER, text));
+    Ok(header.transpose()?.or(parameter.transpose()?))
 }
 
 /// An id beyond all we could have given is one that we have not.

@@ -95,7 +95,7 @@ async fn a_person_is_told_what_happens_in_their_channels_in_order() {
     log(&app, "message.received", (&group, Some(1)), &[]).await;
     log(&app, "presence.changed", (&group, None), &["a", "b"]).await;
     log(&app, "channel.updated", (&group, None), &[]).await;
-    for stream in [&mut streams[0], &mut streams[1], &mut tabs] {
+    for stream in streams.iter_mut().chain([&mut tabs]) {
         let told = stream.expect("channel.updated").await;
         assert_fits("StreamedEvent", &told.data);
         assert_eq!(told.data["data"], json!({"by": "a"}));
@@ -204,6 +204,7 @@ async fn who_cannot_resume_is_told_to_load_anew_and_goes_on_from_now() {
         let mut stream = a.listen(Some(after)).await;
         let told = stream.expect("resync").await;
         assert_eq!(told.data, json!({"reason": reason}));
+        assert_fits("Resync", &told.data);
         let hello = stream.expect("hello").await;
         // The tail of a stream before may not have come to the newest yet.
         assert!(told.id == hello.id && told.id <= newest && told.id >= kept + 2, "{told:?} {newest}");
@@ -414,7 +415,7 @@ async fn what_is_resumed_is_what_was_told_live() {
     let mut dice = Dice::new(3);
     let mut said = HashMap::<&str, i64>::new();
     for i in 0..150 {
-        let channel: &str = dice.pick(&channels);
+        let channel = dice.pick(&channels).as_str();
         let member = *dice.pick(&people[1..]);
         let last = *said.get(channel).unwrap_or(&0);
         match dice.below(6) {

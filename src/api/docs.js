@@ -195,15 +195,17 @@ function draw(operation) {
     el('summary', {}, el('span', { class: `method ${operation.method}` }, operation.method.toUpperCase()),
       el('code', {}, operation.path), el('span', { class: 'soft' }, operation.summary)),
     el('div', { class: 'inside' }, prose(operation.description), roles, request(operation),
-      el('h4', {}, 'Try it'), curl(operation), el('h4', {}, 'Answers'),
+      operation.ours ? null : [el('h4', {}, 'Try it'), curl(operation)], el('h4', {}, operation.ours ? 'Your answer' : 'Answers'),
       Object.entries(operation.responses).map(([status, one]) => response(status, one))));
 }
 
+// What we serve, and what we ask of others: there the path is only a name.
 function operations() {
-  return Object.entries(spec.paths).flatMap(([path, item]) => Object.keys(item).filter((key) => METHODS.includes(key)).map((method) => {
+  const entries = [...Object.entries(spec.paths), ...Object.entries(spec.webhooks ?? {})];
+  return entries.flatMap(([path, item]) => Object.keys(item).filter((key) => METHODS.includes(key)).map((method) => {
     const own = item[method];
     return {
-      method, path, id: own.operationId, tag: own.tags[0], summary: own.summary, description: own.description,
+      method, path, ours: !(path in spec.paths), id: own.operationId, tag: own.tags[0], summary: own.summary, description: own.description,
       parameters: [...(item.parameters ?? []), ...(own.parameters ?? [])].map(resolve),
       body: own.requestBody?.content['application/json'], optional: own.requestBody?.required === false,
       responses: own.responses, roles: own['x-roles'] ?? [], secured: (own.security ?? spec.security ?? []).length > 0,

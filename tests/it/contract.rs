@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, OnceLock};
 
 use im_push_gateway::archiver;
+use im_push_gateway::callback::EVENT_TYPES;
 use jsonschema::{Draft, Resource, Validator};
 use serde_json::{Value, json};
 
@@ -127,6 +128,41 @@ pub fn assert_fits(schema: &str, value: &Value) {
     assert_eq!(errors, [] as [String; 0], "{value} is no {schema}");
 }
 
+/// Holds what an observer was sent to what the contract says of it.
+pub fn check_observed(body: &Value) {
+    let errors = observed_breaches(body);
+    assert!(errors.is_empty(), "against the contract: {}\n{body}", errors.join("; "));
+}
+
+/// What is wrong with a batch of events, each event held to the schema of its own type.
+fn observed_breaches(body: &Value) -> Vec<String> {
+    let told = |pointer: &str, value: &Value| -> Vec<String> {
+        let errors = CONTRACT.validator(pointer).iter_errors(value);
+        errors.map(|e| format!("{}: {e}", e.instance_path)).collect()
+    };
+    let choices =
+        CONTRACT.document["components"]["schemas"]["Event"]["oneOf"].as_array().expect("types of events");
+    let of_type = |event: &Value| {
+        choices.iter().map(|choice| choice["$ref"].as_str().expect("a $ref").trim_start_matches('#')).find(
+            |pointer| {
+                let schema = CONTRACT.document.pointer(pointer).expect("the schema of a type");
+                schema["properties"]["type"]["const"] == event["type"]
+            },
+        )
+    };
+    let mut errors = Vec::new();
+    for event in body["events"].as_array().into_iter().flatten() {
+        match of_type(event) {
+            Some(pointer) => errors.extend(told(pointer, event)),
+            None => errors.push(format!("{} is no type of event", event["type"])),
+        }
+    }
+    if errors.is_empty() {
+        errors = told("/components/schemas/EventBatch", body);
+    }
+    errors
+}
+
 fn exercised() -> &'static Mutex<BTreeSet<String>> {
     static SEEN: OnceLock<Mutex<BTreeSet<String>>> = OnceLock::new();
     SEEN.get_or_init(Mutex::default)
@@ -163,7 +199,7 @@ pub fn watch(base: &str) {
 
 #[tokio::test]
 async fn every_operation_answers_as_documented() {
-    let app = TestApp::with_archive(BRIEF_STREAMS).await;
+    let app = TestApp::with_archive(&format!("{BRIEF_STREAMS}\n{}", crate::callbacks::OPEN)).await;
     app.people(&["a", "b", "c", "d"]).await;
     let (a, root) = (app.person("a"), app.client("root", &["admin", "gateway"]));
     let (direct, group) = (app.direct("a", "b").await, app.group(&["a", "b"]).await);
@@ -211,10 +247,7 @@ async fn every_operation_answers_as_documented() {
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);
-    root.get("/callbacks").await.expect(200);
-    root.get("/callbacks/gateway/deliveries").await.expect(200);
-    root.get("/callbacks/gateway/dead-letters").await.expect(200);
-    root.post("/callbacks/gateway/replay", json!({})).await.expect(200);
+    exercise_callbacks(&root).await;
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
@@ -230,6 +263,20 @@ async fn every_operation_answers_as_documented() {
         .filter(|o| !seen.contains(o))
         .collect();
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
+}
+
+async fn exercise_callbacks(root: &Client) {
+    root.get("/callbacks").await.expect(200);
+    root.get("/callbacks/gateway/deliveries").await.expect(200);
+    root.get("/callbacks/gateway/dead-letters").await.expect(200);
+    root.post("/callbacks/gateway/replay", json!({})).await.expect(200);
+    let observer = crate::callbacks::observer(root, "http://127.0.0.1:9/").await;
+    let observer = format!("/callbacks/{}", text(&observer["callback_id"]));
+    root.get(&observer).await.expect(200);
+    root.patch(&observer, json!({"state": "paused"})).await.expect(200);
+    root.post(&format!("{observer}/secrets"), json!({})).await.expect(201);
+    root.post(&format!("{observer}/test"), json!({})).await.expect(200);
+    root.delete(&observer).await.expect(204);
 }
 
 #[test]
@@ -278,6 +325,41 @@ fn the_judge_itself_finds_a_breach() {
     assert!(judged("POST", "/api/v1/secret", reply(200, good)).is_some());
 }
 
+#[test]
+fn the_judge_of_events_finds_a_breach() {
+    let example = &CONTRACT.document["components"]["schemas"]["EventBatch"]["example"];
+    assert_eq!(observed_breaches(example), [] as [String; 0]);
+    let wrong = |change: fn(&mut Value)| {
+        let mut body = example.clone();
+        change(&mut body);
+        observed_breaches(&body)
+    };
+    assert!(!wrong(|body| body["events"][0]["data"]["seq"] = json!("42")).is_empty());
+    assert!(!wrong(|body| body["events"][0]["type"] = json!("message.sent")).is_empty());
+    assert!(!wrong(|body| body["events"][1]["data"]["reader"] = json!("lisi")).is_empty());
+    assert!(!wrong(|body| body["events"] = json!([])).is_empty());
+    assert!(!wrong(|body| body["batch"] = json!(1)).is_empty());
+}
+
+#[test]
+fn every_type_of_event_can_be_chosen_and_has_a_schema() {
+    let schemas = &CONTRACT.document["components"]["schemas"];
+    let choices: BTreeSet<&str> =
+        schemas["EventChoice"]["enum"].as_array().expect("types").iter().filter_map(Value::as_str).collect();
+    let (families, types): (BTreeSet<&str>, BTreeSet<&str>) = choices.iter().partition(|c| c.ends_with(".*"));
+    let known: BTreeSet<&str> = EVENT_TYPES.iter().copied().collect();
+    assert_eq!(types, known);
+    let of_known: BTreeSet<String> =
+        known.iter().map(|known| format!("{}.*", known.split('.').next().unwrap())).collect();
+    assert_eq!(families, of_known.iter().map(String::as_str).collect());
+    for told in EVENT_TYPES.iter().copied().chain(["callback.test"]) {
+        let event =
+            json!({"event_id": "1", "type": told, "at": "2026-07-30T08:00:00Z", "data": {}, "extra": 1});
+        let breaches = observed_breaches(&json!({"events": [event]}));
+        assert!(breaches.iter().any(|breach| breach.contains("extra")), "{told}: {breaches:?}");
+    }
+}
+
 #[tokio::test]
 async fn the_docs_page_needs_nothing_from_elsewhere() {
     let app = TestApp::start().await;
@@ -298,7 +380,7 @@ async fn the_docs_page_needs_nothing_from_elsewhere() {
 /// schemathesis, against a live service; `tests/contract` says what it looks for.
 #[tokio::test]
 async fn an_outside_judge_finds_nothing() {
-    let app = TestApp::with_archive(BRIEF_STREAMS).await;
+    let app = TestApp::with_archive(&format!("{BRIEF_STREAMS}\n{}", crate::callbacks::OPEN)).await;
     app.people(&["zhangsan"]).await;
     let judge = tokio::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract"))
         .arg(&app.base)

@@ -5,6 +5,7 @@ mod support;
 
 mod app;
 mod archive;
+mod callbacks;
 mod channels;
 mod contract;
 mod directory;

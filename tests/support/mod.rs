@@ -1,7 +1,7 @@
 //! What the tests, the demo and the benches stand on: real servers, started here and stopped with us.
 //!
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
-//! a [`Cluster`] to keep data in, a [`Gateway`] to push to, the [`Service`] itself, a [`Client`] for
+//! a [`Cluster`] to keep data in, a [`Gateway`] to push to, a [`Receiver`] for what goes to portals, the [`Service`] itself, a [`Client`] for
 //! each person; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
@@ -12,7 +12,9 @@ pub mod elastic;
 pub mod gateway;
 pub mod listener;
 pub mod meddler;
+pub mod name_server;
 pub mod postgres;
+pub mod receiver;
 pub mod sandbox;
 pub mod service;
 
@@ -21,6 +23,8 @@ pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
 pub use listener::{Listener, Told};
 pub use meddler::{Meddler, Meddling};
+pub use name_server::NameServer;
 pub use postgres::{Cluster, shared};
+pub use receiver::{Received, Receiver, Script};
 pub use sandbox::Sandbox;
 pub use service::Service;

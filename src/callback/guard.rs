@@ -127,10 +127,10 @@ impl Rules {
     fn open(&self, address: IpAddr, listed: bool) -> bool {
         let address = address.to_canonical();
         let narrowest = special::prefix(address);
-        let wide_enough = |network: &IpNet| {
+        let opens = |network: &IpNet| {
             network.contains(&address) && narrowest.is_none_or(|prefix| network.prefix_len() >= prefix)
         };
-        self.networks.iter().any(wide_enough) || listed && narrowest.is_none()
+        self.networks.iter().any(opens) || listed && narrowest.is_none()
     }
 }
 

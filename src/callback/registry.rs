@@ -32,8 +32,9 @@ pub struct Callbacks {
     clients: Clients,
     defaults: Defaults,
     known: RwLock<HashMap<String, Arc<Callback>>>,
-    /// One at a time: an older reading must not replace a newer one.
-    refreshing: tokio::sync::Mutex<()>,
+    /// Held while refreshing: an older reading must not replace a newer one. In it, the rows that could
+    /// not be read, by their revisions: each is told of once.
+    unreadable: tokio::sync::Mutex<HashMap<String, i64>>,
 }
 
 struct Clients {
@@ -84,7 +85,7 @@ impl Callbacks {
             guard,
             defaults,
             known: RwLock::default(),
-            refreshing: tokio::sync::Mutex::default(),
+            unreadable: tokio::sync::Mutex::default(),
         };
         callbacks.settle_gateway(now).await?;
         callbacks.refresh(now).await?;
@@ -102,13 +103,22 @@ impl Callbacks {
     /// Reads again what has changed, and returns all endpoints that have an address and can be signed
     /// for, whatever their state. Breakers are kept, except where the address is another one now.
     pub async fn refresh(&self, now: OffsetDateTime) -> Result<Vec<Arc<Callback>>> {
-        let _one = self.refreshing.lock().await;
+        let mut unreadable = self.unreadable.lock().await;
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("callback/live")).await?;
         let rows = client.query(&statement, &[&now]).await?;
         drop(client);
         let before = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let all: Vec<Arc<Callback>> = rows.iter().filter_map(|row| self.again(row, &before)).collect();
+        let mut all = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let (callback_id, revision): (&str, i64) = (row.get("callback_id"), row.get("revision"));
+            if let Some(callback) = self.again(row, &before) {
+                unreadable.remove(callback_id);
+                all.push(callback);
+            } else if unreadable.insert(callback_id.to_owned(), revision) != Some(revision) {
+                tracing::error!(callback_id, "a callback waits: these settings do not open its secrets");
+            }
+        }
         let known = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
         Ok(all)
@@ -129,12 +139,7 @@ impl Callbacks {
         if let Some(callback) = known.filter(unchanged) {
             return Some(callback.clone());
         }
-        let made = self.make(row, secret_ids, known);
-        if made.is_none() {
-            let callback_id: &str = row.get("callback_id");
-            tracing::error!(callback_id, "a callback cannot be read: its secrets open by no callback_keys");
-        }
-        made.map(Arc::new)
+        self.make(row, secret_ids, known).map(Arc::new)
     }
 
     fn make(&self, row: &Row, secret_ids: Vec<i64>, known: Option<&Arc<Callback>>) -> Option<Callback> {
@@ -169,11 +174,13 @@ impl Callbacks {
         })
     }
 
-    /// What signs, the newest first; nothing, if one of them does not open.
+    /// What signs, the newest first; nothing, if one of them does not open, or there is none: an unsigned
+    /// push is worth nothing.
     fn secrets(&self, row: &Row) -> Option<Vec<Vec<u8>>> {
         let label = secret_label(row.get("callback_id"));
         let sealed: Vec<&[u8]> = row.get("sealed");
-        sealed.into_iter().map(|sealed| self.keys.open(label, sealed)).collect()
+        let opened: Option<Vec<_>> = sealed.into_iter().map(|sealed| self.keys.open(label, sealed)).collect();
+        opened.filter(|secrets| !secrets.is_empty())
     }
 
     fn headers(&self, row: &Row) -> Option<HeaderMap> {

@@ -3,6 +3,9 @@
 mod allowed;
 mod signatures;
 
+use std::sync::Arc;
+
+use im_push_gateway::callback::Callbacks;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
@@ -209,7 +212,7 @@ async fn a_test_tells_how_the_endpoint_answers() {
         ),
         (Script::status(500, &[], "oh"), false, json!(500), json!("not 2xx")),
         (Script::status(410, &[], ""), false, json!(410), json!("not 2xx")),
-        (Script::raw("H").then_endlessly("T", second), false, Value::Null, json!("connection broke")),
+        (Script::raw("H").then_endlessly("T", second), false, Value::Null, json!("timeout")),
         (
             Script::raw("HTTP/1.1 200 OK\r\n").then_endlessly("x-a: b\r\n", second / 5),
             false,
@@ -258,6 +261,9 @@ async fn a_removed_observer_takes_its_queue_along_and_nobody_elses() {
     let admin = app.client("root", &["admin"]);
     let (gone, stays) =
         (observer(&admin, "http://127.0.0.1:9/").await, observer(&admin, "http://127.0.0.1:9/").await);
+    // Paused: nobody is to take what is queued here for events that never were.
+    admin.patch(&path(&gone, ""), json!({"state": "paused"})).await.expect(200);
+    admin.patch(&path(&stays, ""), json!({"state": "paused"})).await.expect(200);
     let queue = "WITH batch AS (INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, due_at)
                  SELECT gen_random_uuid(), c, now(), now() + interval '1 day' FROM unnest($1::text[]) c RETURNING batch_id, callback_id)
                  INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, queued_at, due_at, batch_id)
@@ -286,8 +292,7 @@ async fn a_removed_observer_takes_its_queue_along_and_nobody_elses() {
     let now = app.store.now().await.unwrap();
     let row = "SELECT count(*) FROM t_im_callback WHERE callback_id = $1";
     for (later, rows) in [(Duration::ZERO, 1), (Duration::hours(1), 0)] {
-        let callbacks =
-            im_push_gateway::callback::Callbacks::open(app.store.clone(), &config, now).await.unwrap();
+        let callbacks = Callbacks::open(app.store.clone(), &config, now).await.unwrap();
         callbacks.tidy(now + later).await.unwrap();
         assert_eq!(app.count(row, &[&ids[0]]).await, rows);
     }
@@ -356,6 +361,30 @@ async fn without_a_key_nothing_is_made_and_a_replaced_key_still_opens() {
     let problem = admin.post("/callbacks", body).await.expect_problem(409, "conflict");
     assert!(text(&problem["detail"]).contains("callback_keys"), "{problem}");
     assert_eq!(admin.get(&path(&made, "")).await.expect(200)["callback_id"], made["callback_id"]);
+}
+
+#[tokio::test]
+async fn a_breaker_outlives_a_change_but_not_a_move() {
+    let app = TestApp::start_with(OPEN).await;
+    let admin = app.client("root", &["admin"]);
+    let made = observer(&admin, "http://127.0.0.1:9/").await;
+    let config = crate::app::config(&app.database, &format!("{OPEN}callback_breaker_failures = 1"));
+    let now = app.store.now().await.unwrap();
+    let callbacks = Callbacks::open(app.store.clone(), &config, now).await.unwrap();
+    let held = || callbacks.get(&text(&made["callback_id"])).unwrap();
+    let first = held();
+    first.note(false, now);
+    callbacks.refresh(now).await.unwrap();
+    assert!(Arc::ptr_eq(&first, &held()), "what has not changed is not made again");
+    admin.patch(&path(&made, ""), json!({"concurrency": 7})).await.expect(200);
+    callbacks.refresh(now).await.unwrap();
+    assert_eq!((held().concurrency, held().is_closed()), (7, false));
+    admin.patch(&path(&made, ""), json!({"url": "http://127.0.0.1:10/"})).await.expect(200);
+    callbacks.refresh(now).await.unwrap();
+    assert!(held().is_closed());
+    admin.delete(&path(&made, "")).await.expect(204);
+    callbacks.refresh(now).await.unwrap();
+    assert!(callbacks.get(&text(&made["callback_id"])).is_none());
 }
 
 /// When a time of an answer is.

@@ -247,7 +247,7 @@ async fn every_operation_answers_as_documented() {
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);
-    exercise_callbacks(&root).await;
+    exercise_callbacks(&app, &root).await;
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
@@ -265,10 +265,15 @@ async fn every_operation_answers_as_documented() {
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
 }
 
-async fn exercise_callbacks(root: &Client) {
+async fn exercise_callbacks(app: &TestApp, root: &Client) {
     root.get("/callbacks").await.expect(200);
     root.get("/callbacks/gateway/deliveries").await.expect(200);
-    root.get("/callbacks/gateway/dead-letters").await.expect(200);
+    let dead = "INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, bytes, reason, dead_at)
+                VALUES ('gateway', 1, 1, 1, 1, 1, 1, 1, 'not 200', now())";
+    app.sql().await.execute(dead, &[]).await.unwrap();
+    let letters = root.get("/callbacks/gateway/dead-letters").await.expect(200);
+    let dead_id = text(&letters["items"][0]["dead_id"]);
+    root.get(&format!("/callbacks/gateway/dead-letters/{dead_id}")).await.expect(200);
     root.post("/callbacks/gateway/replay", json!({})).await.expect(200);
     let observer = crate::callbacks::observer(root, "http://127.0.0.1:9/").await;
     let observer = format!("/callbacks/{}", text(&observer["callback_id"]));

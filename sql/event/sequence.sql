@@ -40,14 +40,18 @@ observer AS MATERIALIZED (
     WHERE kind = 'observer' AND state <> 'disabled'
 ),
 -- The departments that whoever acts belongs to, theirs and those above it, if anybody goes by them.
+-- Looked up one by one, also by a plan made while there were few people.
 department AS (
     WITH RECURSIVE up (actor, department_id) AS (
-        SELECT DISTINCT n.actor, u.department_id
-        FROM numbered n JOIN t_im_user u ON u.user_id = n.actor
-        WHERE u.department_id IS NOT NULL AND EXISTS (SELECT FROM observer WHERE department_ids IS NOT NULL)
+        SELECT n.actor, u.department_id
+        FROM (SELECT DISTINCT actor FROM numbered n
+              WHERE EXISTS (SELECT FROM observer WHERE department_ids IS NOT NULL)) AS n
+        CROSS JOIN LATERAL (SELECT department_id FROM t_im_user WHERE user_id = n.actor OFFSET 0) AS u
+        WHERE u.department_id IS NOT NULL
         UNION
         SELECT up.actor, d.parent_id
-        FROM up JOIN t_im_department d USING (department_id)
+        FROM up
+        CROSS JOIN LATERAL (SELECT parent_id FROM t_im_department WHERE department_id = up.department_id OFFSET 0) AS d
         WHERE d.parent_id IS NOT NULL
     )
     SELECT actor, array_agg(department_id) AS department_ids FROM up GROUP BY actor

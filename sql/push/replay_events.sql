@@ -17,12 +17,15 @@ logged AS MATERIALIZED (
 -- As in event/sequence.sql: whoever acts belongs to their department and those above it.
 department AS (
     WITH RECURSIVE up (actor, department_id) AS (
-        SELECT DISTINCT l.actor, u.department_id
-        FROM logged l JOIN t_im_user u ON u.user_id = l.actor
-        WHERE u.department_id IS NOT NULL AND EXISTS (SELECT FROM observer WHERE department_ids IS NOT NULL)
+        SELECT l.actor, u.department_id
+        FROM (SELECT DISTINCT actor FROM logged l
+              WHERE EXISTS (SELECT FROM observer WHERE department_ids IS NOT NULL)) AS l
+        CROSS JOIN LATERAL (SELECT department_id FROM t_im_user WHERE user_id = l.actor OFFSET 0) AS u
+        WHERE u.department_id IS NOT NULL
         UNION
         SELECT up.actor, d.parent_id
-        FROM up JOIN t_im_department d USING (department_id)
+        FROM up
+        CROSS JOIN LATERAL (SELECT parent_id FROM t_im_department WHERE department_id = up.department_id OFFSET 0) AS d
         WHERE d.parent_id IS NOT NULL
     )
     SELECT actor, array_agg(department_id) AS department_ids FROM up GROUP BY actor

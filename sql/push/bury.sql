@@ -1,4 +1,4 @@
--- A batch failed for too long: its rows become dead letters. The batch is locked.
+-- A batch failed for too long: its rows become dead letters, in their order. The batch is locked.
 -- $1 batch id, $2 reason, $3 now
 WITH gone AS (
     DELETE FROM t_im_push_queue WHERE batch_id = $1 RETURNING *
@@ -11,3 +11,4 @@ INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_i
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
        after_receiver, to_receiver, receivers, event_ids, pairs, bytes, $2, $3
 FROM gone
+ORDER BY queue_id

@@ -1,6 +1,6 @@
 -- What the log of events has for an observer since a time goes into its queue (again), out of turn.
 -- $1 callback id, $2 since, $3 after this event id, $4 most events, $5 now, $6 most events a second, or null
--- events: how many; last: the last one, to go on after it
+-- events: how many; last: the last one looked at, to go on after it, if there may be more
 WITH observer AS MATERIALIZED (
     SELECT callback_id, event_types, channel_ids, department_ids, batch_events
     FROM t_im_callback
@@ -44,4 +44,5 @@ queued AS (
     GROUP BY before / batch_events
     ORDER BY min(event_id)
 )
-SELECT (SELECT count(*) FROM taken) AS events, (SELECT max(event_id) FROM logged) AS last
+SELECT (SELECT count(*) FROM taken) AS events,
+       (SELECT max(event_id) FROM logged HAVING count(*) >= $4::integer) AS last

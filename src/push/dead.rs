@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::sql;
 use crate::store::{SHARE_SEAL, Store};
 
-/// Most events one call puts back from the log.
+/// Most events of the log that one call looks at.
 const REPLAY_EVENTS_MAX: i32 = 100_000;
 /// Most events or receivers that are shown of one dead letter.
 const ITEMS_SHOWN_MAX: i32 = 1_000;
@@ -61,8 +61,7 @@ pub async fn replay_events(
     let row = client
         .query_one(&statement, &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second])
         .await?;
-    let events: i64 = row.get("events");
-    Ok((events, row.get::<_, Option<i64>>("last").filter(|_| events >= REPLAY_EVENTS_MAX.into())))
+    Ok((row.get("events"), row.get("last")))
 }
 
 /// One page of an endpoint's dead letters below `before`, newest first.

@@ -16,6 +16,7 @@ mod large;
 mod life;
 mod messages;
 mod moving;
+mod observers;
 mod presence;
 mod properties;
 mod push;

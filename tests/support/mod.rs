@@ -1,8 +1,10 @@
 //! What the tests, the demo and the benches stand on: real servers, started here and stopped with us.
 //!
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
-//! a [`Cluster`] to keep data in, a [`Gateway`] to push to, a [`Receiver`] for what goes to portals, the [`Service`] itself, a [`Client`] for
-//! each person; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a [`Sandbox`], so that even `kill -9` of us leaves nothing.
+//! a [`Cluster`] to keep data in, a [`Gateway`] to push to, an [`Observer`] to tell, a [`Receiver`] that
+//! answers byte by byte, the [`Service`] itself, a [`Client`] for each person and a [`Listener`] for its
+//! events; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
+//! [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
 #![allow(dead_code, unused_imports)]
@@ -13,6 +15,7 @@ pub mod gateway;
 pub mod listener;
 pub mod meddler;
 pub mod name_server;
+pub mod observer;
 pub mod postgres;
 pub mod receiver;
 pub mod sandbox;
@@ -24,6 +27,7 @@ pub use gateway::{Answer, Batch, Gate, Gateway, Record};
 pub use listener::{Listener, Told};
 pub use meddler::{Meddler, Meddling};
 pub use name_server::NameServer;
+pub use observer::{Conduct, Impostor, Log, Observer};
 pub use postgres::{Cluster, shared};
 pub use receiver::{Received, Receiver, Script};
 pub use sandbox::Sandbox;

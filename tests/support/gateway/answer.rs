@@ -79,7 +79,7 @@ impl Gate {
         self.0.send_replace(true);
     }
 
-    async fn opened(&self) {
+    pub async fn opened(&self) {
         // The sender is in `self`, so the channel cannot close.
         let _ = self.0.subscribe().wait_for(|open| *open).await;
     }

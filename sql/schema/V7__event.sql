@@ -38,6 +38,9 @@ ALTER TABLE t_im_callback
     ADD CONSTRAINT callback_observer_somewhere CHECK (kind = 'gateway' OR url IS NOT NULL),
     ADD CONSTRAINT callback_gateway_not_disabled CHECK (kind = 'observer' OR state <> 'disabled'),
     ADD CONSTRAINT callback_removed_is_disabled CHECK (removed_at IS NULL OR state = 'disabled'),
+    -- A nought here would end more than its own line: the sequencer divides by them for everybody.
+    ADD CONSTRAINT callback_limits_positive
+        CHECK (timeout_ms > 0 AND concurrency > 0 AND batch_events > 0 AND events_per_second > 0),
     ADD CONSTRAINT callback_one_gateway CHECK ((kind = 'gateway') = (callback_id = 'gateway'));
 
 -- What an endpoint's POSTs are signed with, encrypted under the key of the settings. During a

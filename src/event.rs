@@ -20,7 +20,8 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{Store, retrying};
 
-/// Most rows that one step puts in order; one of a send batch stands for many messages.
+/// Most events that one step puts in order, for every observer who takes them: a step that takes too
+/// long for the database would be tried again for ever.
 const STEP: i32 = 500;
 /// Most rows of who received and read that one step makes into events.
 const TALLY_STEP: i32 = 2_000;
@@ -79,6 +80,16 @@ pub struct Sequencer {
     observers: Arc<Notify>,
 }
 
+/// What one step has done.
+#[derive(Default)]
+struct Step {
+    events: i64,
+    /// Whether some are left.
+    more: bool,
+    /// Whether an observer's queue has grown.
+    queued: bool,
+}
+
 impl Sequencer {
     pub fn new(store: Store, config: &Config, streams: Arc<Notify>, observers: Arc<Notify>) -> Self {
         let batch_bytes = i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX);
@@ -90,15 +101,15 @@ impl Sequencer {
         if !self.is_anything_waiting().await? {
             return Ok(Tick::Idle);
         }
-        let (taken, queued) = retrying(|| self.step()).await?;
-        if taken > 0 {
-            metrics::counter!("impg_events_sequenced_total").increment(taken.unsigned_abs());
+        let Step { events, more, queued } = retrying(|| self.step()).await?;
+        if events > 0 {
+            metrics::counter!("impg_events_sequenced_total").increment(events.unsigned_abs());
             self.streams.notify_one();
         }
         if queued {
             self.observers.notify_one();
         }
-        Ok(if taken >= STEP.into() { Tick::More } else { Tick::Idle })
+        Ok(if more { Tick::More } else { Tick::Idle })
     }
 
     /// Looked for without the lock, which would write to the log of the database each time.
@@ -109,22 +120,22 @@ impl Sequencer {
         Ok(client.query_one(&statement, &[&window_ms]).await?.get(0))
     }
 
-    /// How many rows were taken, and whether an observer's queue has grown.
-    async fn step(&self) -> Result<(i64, bool)> {
+    async fn step(&self) -> Result<Step> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let lock = tx.prepare_cached(sql!("event/lock")).await?;
         let Some(place) = tx.query_opt(&lock, &[]).await? else {
-            return Ok((0, false));
+            return Ok(Step::default());
         };
         let now: OffsetDateTime = place.get("now");
         let tally = tx.prepare_cached(sql!("event/tally")).await?;
-        tx.execute(&tally, &[&(now - self.window), &TALLY_STEP, &READERS_MAX]).await?;
+        tx.execute(&tally, &[&(now - self.window), &TALLY_STEP, &READERS_MAX, &now]).await?;
         // A statement of its own: it is to see what the one before has written.
         let sequence = tx.prepare_cached(sql!("event/sequence")).await?;
         let row = tx.query_one(&sequence, &[&STEP, &self.batch_bytes]).await?;
         tx.commit().await?;
-        Ok((row.get("taken"), !row.get::<_, Vec<&str>>("callbacks").is_empty()))
+        let queued = !row.get::<_, Vec<&str>>("callbacks").is_empty();
+        Ok(Step { events: row.get("events"), more: row.get("more"), queued })
     }
 }
 

@@ -1,10 +1,17 @@
 -- Gives what has happened its place in the log and in the queues of the observers who take it. The
 -- sequencer's place is locked: what a later transaction numbers, a reader sees after this.
--- $1 most rows taken, $2 most bytes of the events of one queue row
--- taken: how many rows; callbacks: whose queues have grown
+-- $1 most events, $2 most bytes of the events of one queue row
+-- events: how many; more: whether some are left; callbacks: whose queues have grown
 WITH taken AS (
     DELETE FROM t_im_event_new
-    WHERE new_id = ANY (ARRAY(SELECT new_id FROM t_im_event_new ORDER BY new_id LIMIT $1::integer))
+    WHERE new_id = ANY (ARRAY(
+        -- The first row always goes; then those after it, until they stand for too much.
+        SELECT new_id
+        FROM (SELECT new_id, row_number() OVER in_order AS place,
+                     sum(coalesce(to_seq - from_seq + 1, 1)) OVER in_order AS events
+              FROM (SELECT new_id, from_seq, to_seq FROM t_im_event_new ORDER BY new_id LIMIT $1::integer) AS oldest
+              WINDOW in_order AS (ORDER BY new_id)) AS summed
+        WHERE place = 1 OR events <= $1::integer))
     RETURNING *
 ),
 single AS MATERIALIZED (
@@ -73,5 +80,6 @@ queued AS (
     ORDER BY min(event_id)
     RETURNING callback_id
 )
-SELECT (SELECT count(*) FROM taken) AS taken,
+SELECT (SELECT count(*) FROM numbered) AS events,
+       EXISTS (SELECT FROM t_im_event_new WHERE new_id > (SELECT max(new_id) FROM taken)) AS more,
        ARRAY(SELECT DISTINCT callback_id FROM queued) AS callbacks

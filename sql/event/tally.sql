@@ -1,9 +1,11 @@
 -- Makes one event of what was received or read of a message within a window: everything of it that
--- waits, once the first of it has waited that long.
--- $1 told before this moment, $2 most of them, $3 most readers named
+-- waits, once the first of it has waited that long. What lies more than a minute ahead is of before the
+-- clock stepped back.
+-- $1 told before this moment, $2 most of them, $3 most readers named, $4 now
 WITH due AS MATERIALIZED (
     SELECT DISTINCT type, channel_id, seq
-    FROM (SELECT type, channel_id, seq FROM t_im_event_tally WHERE at <= $1 ORDER BY tally_id LIMIT $2::integer) AS oldest
+    FROM (SELECT type, channel_id, seq FROM t_im_event_tally
+          WHERE at <= $1 OR at > $4::timestamptz + interval '1 minute' ORDER BY tally_id LIMIT $2::integer) AS oldest
 ),
 taken AS (
     DELETE FROM t_im_event_tally

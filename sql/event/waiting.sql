@@ -2,4 +2,4 @@
 -- $1 the window in ms
 SELECT EXISTS (SELECT FROM t_im_event_new)
     OR EXISTS (SELECT FROM (SELECT at FROM t_im_event_tally ORDER BY tally_id LIMIT 1) AS oldest
-               WHERE at <= im_clock() - $1::bigint * interval '1 millisecond')
+               WHERE at NOT BETWEEN im_clock() - $1::bigint * interval '1 millisecond' AND im_clock() + interval '1 minute')

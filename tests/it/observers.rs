@@ -12,6 +12,7 @@ mod stories;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
+use crate::callbacks::OPEN;
 use crate::support::gateway::SECRET;
 use crate::support::{Log, Observer};
 
@@ -42,22 +43,15 @@ impl<'a> Wish<'a> {
     }
 }
 
-/// Makes an endpoint at `url`, and returns its id.
+/// Makes an endpoint at `url`, as an admin does, and returns its id.
 async fn subscribe(app: &TestApp, url: &str, wish: Wish<'_>) -> String {
-    let sql = "INSERT INTO t_im_callback (callback_id, kind, url, event_types, channel_ids, department_ids, \
-                                          batch_events, concurrency, events_per_second, created_at) \
-               SELECT 'observer-' || count(*), 'observer', $1, $2, $3, $4, $5, $6, $7, im_clock() \
-               FROM t_im_callback RETURNING callback_id";
     let Wish { types, channels, departments, batch_events, concurrency, events_per_second } = wish;
-    let sql_client = app.sql().await;
-    let row = sql_client
-        .query_one(
-            sql,
-            &[&url, &types, &channels, &departments, &batch_events, &concurrency, &events_per_second],
-        )
-        .await
-        .expect("an endpoint");
-    row.get(0)
+    let channels: Option<Vec<String>> = channels.map(|ids| ids.iter().map(i64::to_string).collect());
+    let body = json!({
+        "url": url, "event_types": types, "channel_ids": channels, "department_ids": departments,
+        "batch_events": batch_events, "concurrency": concurrency, "events_per_second": events_per_second,
+    });
+    text(&app.client("root", &["admin"]).post("/callbacks", body).await.expect(201)["callback_id"])
 }
 
 /// Changes an endpoint: `what` is the SET of an UPDATE.
@@ -69,7 +63,8 @@ async fn change(app: &TestApp, callback_id: &str, what: &str) {
 /// These settings over [`SETTINGS`].
 fn settings(overrides: &str) -> String {
     let ours = SETTINGS.iter().filter(|(key, _)| !overrides.contains(key));
-    ours.fold(overrides.to_owned(), |all, (key, value)| format!("{all}\n{key} = {value}"))
+    let all = ours.fold(overrides.to_owned(), |all, (key, value)| format!("{all}\n{key} = {value}"));
+    format!("{all}\n{OPEN}")
 }
 
 /// A service with [`SETTINGS`] and these.

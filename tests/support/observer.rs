@@ -17,7 +17,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
 pub use conduct::Conduct;
-pub use log::{Event, Log, Post};
+pub use log::{Event, Log, MadeUp, Post};
 
 use super::sandbox::free_port;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Wish, blameless, say_many, start, subscribe, told};
+use super::{Wish, blameless, change, say_many, start, subscribe, told};
 use crate::app::{LONG, TestApp, text};
 use crate::support::{Conduct, Observer};
 
@@ -129,6 +129,21 @@ async fn the_log_can_be_told_again() {
     let last = portal.read(|log| log.events().iter().map(|event| event.event_id).nth(5)).unwrap();
     let after = json!({"events_since": "2000-01-01T00:00:00Z", "after_event_id": last.to_string()});
     assert_eq!(replay(&app, &callback_id, after).await["replayed"], 2);
+    // Whoever goes by departments keeps some of what is looked at.
+    change(&app, &callback_id, "department_ids = '{nowhere}', channel_ids = NULL").await;
+    let all = replay(&app, &callback_id, json!({"events_since": "2000-01-01T00:00:00Z"})).await;
+    assert_eq!((&all["replayed"], &all["next_event_id"]), (&json!(0), &json!(null)));
+    let sql = app.sql().await;
+    let looked = sql.prepare(include_str!("../../../sql/push/replay_events.sql")).await.unwrap();
+    let now = app.store.now().await.unwrap();
+    let none: Option<i32> = None;
+    let since = time::OffsetDateTime::UNIX_EPOCH;
+    let row = sql.query_one(&looked, &[&callback_id, &since, &0_i64, &4_i32, &now, &none]).await.unwrap();
+    assert_eq!(
+        (row.get("events"), row.get("last")),
+        (0_i64, Some(4_i64)),
+        "it goes on after what it looked at"
+    );
     let none = json!({"events_since": "2999-01-01T00:00:00Z", "per_second": 5});
     assert_eq!(replay(&app, &callback_id, none).await["replayed"], 0);
     app.settled().await;

@@ -21,6 +21,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("poll_ms", "50"),
     ("inline_members", "3"),
     ("callback_secrets", SECRET),
+    ("callback_allow", "127.0.0.0/8"),
     ("callback_timeout_ms", "500"),
     ("callback_lease_margin_ms", "500"),
     ("callback_retry_base_ms", "20"),

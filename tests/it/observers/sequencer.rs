@@ -6,13 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use im_push_gateway::event::Sequencer;
+use im_push_gateway::schedule::Tick;
 use im_push_gateway::store::Store;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
-use crate::app::{config, database};
-use crate::support::shared;
+use super::{Wish, say_many, start, subscribe};
+use crate::app::{LONG, config, database};
+use crate::support::{Observer, shared};
 
 const WRITERS: i64 = 8;
 const WRITES: i64 = 25;
@@ -137,6 +139,48 @@ async fn a_reader_who_follows_the_last_id_misses_nothing() {
     follower.look(&reader).await;
     let found = follower.complaints(&writes);
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// A row stands for as many messages as its commit had; a step is bounded by events, not by rows.
+#[tokio::test]
+async fn a_step_takes_no_more_events_than_it_may() {
+    let mut app = start("").await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    subscribe(&app, "http://127.0.0.1:9/", Wish::of(&["message.created"])).await;
+    let holding = app.sql().await;
+    holding.batch_execute("BEGIN; SELECT FROM t_im_event_head FOR UPDATE").await.unwrap();
+    for _ in 0..3 {
+        say_many(&app, "a", &channel, 250).await;
+    }
+    app.halt().await;
+    holding.batch_execute("COMMIT").await.unwrap();
+    let sequencer = sequencer(&app.database);
+    let (mut ticks, mut before) = (0, 0);
+    while sequencer.tick().await.unwrap() == Tick::More {
+        let events = app.count("SELECT count(*) FROM t_im_event", &[]).await;
+        assert!(events - before <= 500, "{events} after {before}");
+        (ticks, before) = (ticks + 1, events);
+    }
+    assert!(ticks > 0);
+    assert_eq!(app.count("SELECT count(DISTINCT seq) FROM t_im_event", &[]).await, 750);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_event_new", &[]).await, 0);
+}
+
+/// What was counted before the clock stepped back does not wait for it to come round again.
+#[tokio::test]
+async fn a_clock_that_steps_back_holds_no_tally() {
+    let mut app = start("event_window_ms = 60000").await;
+    app.gateway.ignore_time();
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    let portal = Observer::start();
+    subscribe(&app, &portal.url(), Wish::of(&["message.received"])).await;
+    app.say("a", &channel, "hello").await;
+    app.until("SELECT count(*) FROM t_im_event_tally", 1).await;
+    app.set("event_window_ms", "100");
+    app.clock("-1 hours").await;
+    portal.wait_for(|log| log.events().len() == 1, LONG).await;
 }
 
 /// The sequencer as it must not be: ids are given by whoever writes, before the commit.

@@ -269,6 +269,8 @@ async fn a_move_into_the_archive_is_told() {
     let group = aged.group(&["ann", "bob"]).await;
     aged.say("ann", &group, "old").await;
     aged.settled().await;
+    aged.app.set("callback_keys", "[\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"]");
+    aged.app.set("callback_allow", "[\"127.0.0.0/8\"]");
     aged.app.clock("0").await;
     let portal = Observer::start();
     subscribe(&aged, &portal.url(), Wish::of(&["archive.*"])).await;

@@ -182,10 +182,12 @@ fn number<'de, D: serde::Deserializer<'de>>(text: D) -> Result<i64, D::Error> {
     String::deserialize(text)?.parse().map_err(serde::de::Error::custom)
 }
 
+/// Batch, channel and events of a POST that never was, and what it was answered.
+pub type MadeUp<'a> = (&'a str, &'a str, &'a [i64], Option<u16>);
+
 impl Log {
-    /// A log as it might have been, for tests of what is said of it: batch, channel and events of
-    /// each POST, and what it was answered.
-    pub fn made_up(posts: &[(&str, &str, &[i64], Option<u16>)]) -> Self {
+    /// A log as it might have been, for tests of what is said of it.
+    pub fn made_up(posts: &[MadeUp]) -> Self {
         let mut log = Self::default();
         for (batch_id, channel_id, event_ids, answer) in posts {
             let event = |event_id: &i64| Event {

@@ -106,6 +106,7 @@ impl Api {
             .merge(service::routes())
             .fallback(async || Error::not_found("no such path").into_response())
             .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
+            // Until the answer begins: what it streams may take as long as it takes.
             .layer(from_fn(move |request: Request, next: Next| async move {
                 match tokio::time::timeout(timeout, next.run(request)).await {
                     Ok(response) => response,

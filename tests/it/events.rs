@@ -21,23 +21,9 @@ const SILENCE: Duration = Duration::from_millis(300);
 const CUTS: usize = 200;
 const NEWEST: &str = "SELECT last_event_id FROM t_im_event_head";
 
-/// Puts messages into the log that are not in it yet, as the sequencer does.
+/// Waits until everything that has happened has its place in the log; the newest id.
 async fn sequence(app: &TestApp) -> i64 {
-    let mut client = app.sql().await;
-    let tx = client.transaction().await.unwrap();
-    tx.batch_execute(
-        "SELECT FROM t_im_event_head FOR UPDATE; \
-         INSERT INTO t_im_event (event_id, type, channel_id, seq, ms_id, actor, data, at) \
-         SELECT h.last_event_id + row_number() OVER (ORDER BY m.ms_id), 'message.created', \
-                m.channel_id, m.seq, m.ms_id, m.sender, '{}', m.server_time \
-         FROM t_im_message m, t_im_event_head h \
-         WHERE m.ms_id > coalesce((SELECT max(ms_id) FROM t_im_event), 0); \
-         UPDATE t_im_event_head SET last_event_id = \
-             greatest(last_event_id, (SELECT max(event_id) FROM t_im_event))",
-    )
-    .await
-    .unwrap();
-    tx.commit().await.unwrap();
+    app.until("SELECT count(*) FROM t_im_event_new", 0).await;
     app.count(NEWEST, &[]).await
 }
 
@@ -252,11 +238,16 @@ async fn heard_in_pieces(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_subscriber_cut_two_hundred_times_is_told_everything_once() {
-    let one = TestApp::start_with("stream_heartbeat_ms = 5").await;
-    let two = TestApp::start_on(one.database.clone(), "stream_heartbeat_ms = 5").await;
+    // The tail is quick, so that it moves while b resumes.
+    let settings = "stream_heartbeat_ms = 5\nstream_poll_ms = 2";
+    let one = TestApp::start_with(settings).await;
+    let two = TestApp::start_on(one.database.clone(), settings).await;
     one.people(&["a", "b", "c"]).await;
     let channels = [one.group(&["a", "b"]).await, one.direct("a", "b").await, one.direct("a", "c").await];
     let first = listen(&one.person("b"), None).await.last_id.unwrap();
+    // Others go on listening, so that a tail is anywhere when b joins it.
+    let mut company =
+        [listen(&one.person("a"), Some(first)).await, listen(&two.person("a"), Some(first)).await];
     let last = std::sync::atomic::AtomicI64::new(0);
     let sending = async {
         let mut dice = Dice::new(7);
@@ -278,29 +269,38 @@ async fn a_subscriber_cut_two_hundred_times_is_told_everything_once() {
     let mut dice = Dice::new(11);
     let last = || Some(last.load(std::sync::atomic::Ordering::Acquire)).filter(|last| *last > 0);
     let replicas = [one.person("b"), two.person("b")];
-    let (sent, heard) = tokio::join!(sending, heard_in_pieces(replicas, &mut dice, last));
+    let [beside, beside_too] = &mut company;
+    let (sent, heard, whole, whole_too) = tokio::join!(
+        sending,
+        heard_in_pieces(replicas, &mut dice, last),
+        beside.through("end"),
+        beside_too.through("end"),
+    );
     let heard: Vec<String> = heard.iter().filter(|told| told.id > first).map(words).collect();
     assert_eq!(heard, sent);
+    assert_eq!(whole.len(), 501);
+    assert_eq!(whole, whole_too);
 }
 
 /// A client of b's that asks for a stream by hand and reads no further than it must.
-async fn lazy(app: &TestApp) -> TcpStream {
+async fn lazy(app: &TestApp, after: Option<i64>) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let mut lazy = socket.connect(app.base.trim_start_matches("http://").parse().unwrap()).await.unwrap();
-    let request = b"GET /api/v1/events HTTP/1.1\r\nhost: x\r\nx-user-id: b\r\nconnection: close\r\n\r\n";
-    lazy.write_all(request).await.unwrap();
+    let after = after.map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
+    let head = "GET /api/v1/events HTTP/1.1\r\nhost: x\r\nx-user-id: b\r\nconnection: close\r\n";
+    lazy.write_all(format!("{head}{after}\r\n").as_bytes()).await.unwrap();
     let mut status = [0; 12];
     lazy.read_exact(&mut status).await.unwrap();
     assert_eq!(&status, b"HTTP/1.1 200");
     lazy
 }
 
-/// Sends large messages, which fill the buffers between us.
-async fn flood(app: &TestApp, channel: &str, messages: usize) {
+/// Sends large messages, which fill the buffers between us; the event of the last one.
+async fn flood(app: &TestApp, channel: &str, messages: usize) -> i64 {
     let send = json!({"channel_id": channel, "type": "text", "content": {"text": "x".repeat(20_000)}});
     app.person("a").post("/messages", json!(vec![send; messages])).await.expect(200);
-    sequence(app).await;
+    sequence(app).await
 }
 
 #[tokio::test]
@@ -308,13 +308,11 @@ async fn a_slow_reader_is_told_to_load_anew_and_nothing_is_kept_for_it() {
     let app = TestApp::start_with("stream_queue = 60\nstream_heartbeat_ms = 50").await;
     app.people(&["a", "b", "c"]).await;
     let group = app.group(&["a", "b", "c"]).await;
-    let mut slow = lazy(&app).await;
+    let mut slow = lazy(&app, None).await;
     let mut quick = listen(&app.person("c"), None).await;
     for _ in 0..20 {
-        flood(&app, &group, 30).await;
-        for _ in 0..30 {
-            quick.expect("message.created").await;
-        }
+        let newest = flood(&app, &group, 30).await;
+        assert_eq!(quick.until(newest).await.len(), 30);
     }
     // It reads again: what was on its way, then why nothing more comes, then the end.
     let mut rest = Vec::new();
@@ -326,12 +324,48 @@ async fn a_slow_reader_is_told_to_load_anew_and_nothing_is_kept_for_it() {
     quick.beat().await;
 }
 
+/// Reads on until what was read holds this.
+async fn read_through(socket: &mut TcpStream, read: &mut Vec<u8>, words: &str) {
+    let holds = |read: &[u8]| read.windows(words.len()).any(|window| window == words.as_bytes());
+    let reading = async {
+        let mut seen = 0;
+        while !holds(&read[seen..]) {
+            seen = read.len().saturating_sub(words.len());
+            assert_ne!(socket.read_buf(read).await.expect("the stream goes on"), 0, "the stream goes on");
+        }
+    };
+    tokio::time::timeout(LONG, reading).await.unwrap_or_else(|_| panic!("{words:?} comes"));
+}
+
+#[tokio::test]
+async fn what_comes_while_somebody_catches_up_is_told_after_it() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let group = app.group(&["a", "b", "c"]).await;
+    let mut beside = listen(&app.person("c"), None).await;
+    let since = beside.last_id;
+    for _ in 0..13 {
+        let newest = flood(&app, &group, 30).await;
+        beside.until(newest).await;
+    }
+    // What is missed is found in the log at once, but is more than the buffers between us hold.
+    let mut lazy = lazy(&app, since).await;
+    let mut read = Vec::new();
+    read_through(&mut lazy, &mut read, "event: message.created").await;
+    app.say("a", &group, "between").await;
+    sequence(&app).await;
+    beside.through("between").await;
+    read_through(&mut lazy, &mut read, "\"between\"").await;
+    let told = String::from_utf8(read).unwrap().matches("event: message.created").count();
+    assert_eq!(told, 13 * 30 + 1, "each once");
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_loses_its_connection() {
     let app = TestApp::start_with("write_timeout_ms = 500\nstreams_per_user = 1").await;
     app.people(&["a", "b"]).await;
     let direct = app.direct("a", "b").await;
-    let stuck = lazy(&app).await;
+    let stuck = lazy(&app, None).await;
     app.person("b").get("/events").await.expect_problem(429, "too-many-streams");
     flood(&app, &direct, 10).await;
     // Its place is free again although it never closed its end.
@@ -382,7 +416,6 @@ async fn who_is_taken_out_is_told_so_and_then_nothing() {
     app.say("a", &group, "still here").await;
     sequence(&app).await;
     app.person("a").delete(&format!("/channels/{group}/members/b")).await.expect(204);
-    log(&app, "channel.members_removed", (&group, None), &["b"]).await;
     app.say("a", &group, "b is gone").await;
     sequence(&app).await;
     log(&app, "channel.updated", (&group, None), &[]).await;
@@ -445,10 +478,11 @@ async fn what_is_resumed_is_what_was_told_live() {
         let told = live.until(end).await;
         let resumed = listen(client, since).await.until(end).await;
         let kinds = |told: &[Told]| told.iter().map(|t| (t.id, t.event.clone())).collect::<Vec<_>>();
-        // A recall is of whoever sees the message now; the rest is told alike at any time.
-        let lasting = |told: &[Told]| {
-            kinds(told).into_iter().filter(|(_, kind)| kind != "message.recalled").collect::<Vec<_>>()
-        };
+        // A recall is of whoever sees the message now, what is done to a channel of whoever is in it now;
+        // the rest is told alike at any time.
+        let lasts = |kind: &str| matches!(kind, "message.created" | "message.read");
+        let lasting =
+            |told: &[Told]| kinds(told).into_iter().filter(|(_, kind)| lasts(kind)).collect::<Vec<_>>();
         assert_eq!(lasting(&told), lasting(&resumed));
         heard.push(kinds(&told));
     }

@@ -40,11 +40,9 @@ impl Listener {
 
     /// The next event; none when the stream has ended in order.
     pub async fn next(&mut self) -> Option<Told> {
-        while self.ready.is_empty() {
-            if !self.read().await {
-                return None;
-            }
-        }
+        // A stream that only beats is no event either.
+        let reading = async { while self.ready.is_empty() && self.read().await {} };
+        tokio::time::timeout(LONG, reading).await.expect("an event, or the end, in time");
         self.ready.pop_front()
     }
 
@@ -70,18 +68,29 @@ impl Listener {
         all
     }
 
+    /// Events up to and with the message of these words.
+    pub async fn through(&mut self, words: &str) -> Vec<Told> {
+        let mut all = Vec::new();
+        while all.last().is_none_or(|told: &Told| told.data["data"]["content"]["text"] != words) {
+            all.push(self.next().await.expect("events up to this one"));
+        }
+        all
+    }
+
     /// Waits for a sign of life without an event.
     pub async fn beat(&mut self) {
         let before = self.beats;
-        while self.beats == before {
-            assert!(self.read().await, "the stream ended");
-        }
+        let reading = async {
+            while self.beats == before {
+                assert!(self.read().await, "the stream ended");
+            }
+        };
+        tokio::time::timeout(LONG, reading).await.expect("a sign of life in time");
     }
 
     /// Takes what comes next off the socket. False: the end.
     async fn read(&mut self) -> bool {
-        let chunk = tokio::time::timeout(LONG, self.response.chunk()).await.expect("something in time");
-        let Ok(Some(chunk)) = chunk else {
+        let Ok(Some(chunk)) = self.response.chunk().await else {
             return false;
         };
         self.unread.extend_from_slice(&chunk);

@@ -22,6 +22,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("inline_members", "3"),
     ("callback_secrets", SECRET),
     ("callback_allow", "127.0.0.0/8"),
+    ("callback_keys", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),
     ("callback_timeout_ms", "500"),
     ("callback_lease_margin_ms", "500"),
     ("callback_retry_base_ms", "20"),
@@ -62,10 +63,10 @@ async fn nothing_is_lost_or_reordered_when_replicas_are_killed() {
     let (one, two) = tokio::join!(Service::start(binary, &settings), Service::start(binary, &settings));
     let mut services = [one, two];
     let sql = shared().connect(&database).await;
-    for (id, observer) in [("portal", &portal), ("shaky", &shaky)] {
-        let insert = "INSERT INTO t_im_callback (callback_id, kind, url, event_types, batch_events, created_at) \
-                      VALUES ($1, 'observer', $2, '{message.created}', 5, im_clock())";
-        sql.execute(insert, &[&id, &observer.url()]).await.expect("an endpoint");
+    let admin = Client::new(&services[0].api(), "root", &["admin"]);
+    for observer in [&portal, &shaky] {
+        let wish = json!({"url": observer.url(), "event_types": ["message.created"], "batch_events": 5});
+        admin.post("/callbacks", wish).await.expect(201);
     }
     let people: Vec<Value> =
         ["a", "b", "c", "d"].map(|id| json!({"user_id": id, "name": id})).into_iter().collect();

@@ -27,10 +27,11 @@ torture: ## Kills and stops replicas and the database for 15 minutes and judges 
 	tests/tools ensure postgresql
 	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
 
-bench: ## Measures the ledger and the archive: rows and sends a second, pages, searches
+bench: ## Measures the ledger, the archive and events: rows and sends a second, pages, searches, delays
 	tests/tools ensure postgresql elasticsearch
 	cargo bench --bench ledger
 	cargo bench --bench archive
+	cargo bench --bench events
 
 contract: ## Lets schemathesis look for answers that break the OpenAPI contract, longer than the tests do
 	tests/tools ensure postgresql schemathesis

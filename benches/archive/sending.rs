@@ -27,7 +27,7 @@ pub async fn measure(bench: &Bench, report: &mut Report) {
         ("archive_drop_grace_ms", "2001"),
         ("archive_schedule", "0 0 29 2 *"),
     ];
-    let world = World::open_with(&bench.cluster, &bench.receiver, &settings).await;
+    let world = World::open_with(&bench.cluster, &bench.receiver.url(), &settings).await;
     let groups = aged::people(&world).await;
     assert_eq!(groups.len() as i64, GROUPS);
     let directs = world.directs(SENDERS, 1).await;

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// Digits of the client id that a request carries: patched in place, so that nothing is rebuilt.
 const ID_DIGITS: usize = 16;
 /// What the gateway says of every batch.
-const EVERYBODY: &[u8] =
+pub const EVERYBODY: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 18\r\n\r\n{\"received\":\"all\"}";
 
 /// A request, ready to be written. The client ids in it change from one use to the next.
@@ -112,7 +112,7 @@ impl Connection {
 }
 
 /// Reads until a whole message stands at the start of `buffer`; its length, or none at the end.
-async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<usize> {
+pub async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<usize> {
     let mut length = None;
     loop {
         if length.is_none() {

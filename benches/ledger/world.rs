@@ -30,18 +30,18 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     pub async fn open(cluster: &'a Cluster, receiver: &Receiver) -> Self {
-        Self::open_with(cluster, receiver, &[]).await
+        Self::open_with(cluster, &receiver.url(), &[]).await
     }
 
-    /// With further settings of the service.
-    pub async fn open_with(cluster: &'a Cluster, receiver: &Receiver, more: &[(&str, &str)]) -> Self {
+    /// Pushing to `callback`, with further settings of the service.
+    pub async fn open_with(cluster: &'a Cluster, callback: &str, more: &[(&str, &str)]) -> Self {
         let database = cluster.fresh_database(None).await;
-        let (url, callback) = (cluster.url(&database), receiver.url());
+        let url = cluster.url(&database);
         let mut settings = vec![
             ("database_url", url.as_str()),
             ("database_pool_size", POOL),
             ("identity_mode", "headers"),
-            ("callback_url", &callback),
+            ("callback_url", callback),
             ("callback_secrets", SECRET),
         ];
         settings.extend(more);

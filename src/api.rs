@@ -33,7 +33,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::archive::Archive;
 use crate::archiver::Archiver;
-use crate::callback::Callbacks;
+use crate::callback::{Bells, Callbacks};
 use crate::config::Config;
 use crate::directory as people;
 use crate::error::{Error, Kind};
@@ -62,10 +62,8 @@ pub struct Stages {
     pub streams: Arc<Hub>,
     /// Wakes the pass that writes receipts and reads into the ledger.
     pub receipts: Arc<Notify>,
-    /// Wakes the push stage.
-    pub push: Arc<Notify>,
-    /// Wakes the look for endpoints that something is due for.
-    pub observers: Arc<Notify>,
+    /// Wake the push stage.
+    pub bells: Arc<Bells>,
 }
 
 impl std::ops::Deref for Api {

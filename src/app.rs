@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::api::{Api, Stages};
 use crate::archive::{self, Archive};
 use crate::archiver::Archiver;
-use crate::callback::{Callbacks, GATEWAY};
+use crate::callback::{Bells, Callbacks, GATEWAY};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::event::Sequencer;
@@ -105,13 +105,12 @@ pub struct MetricsEndpoint {
 #[derive(Clone, Default)]
 struct Wakes {
     fanout: Arc<Notify>,
-    push: Arc<Notify>,
+    push: Arc<Bells>,
     receipts: Arc<Notify>,
     index: Arc<Notify>,
     events: Arc<Notify>,
     /// The streams; for whoever writes to the log of events.
     stream: Arc<Notify>,
-    observers: Arc<Notify>,
 }
 
 impl Cold {
@@ -169,7 +168,7 @@ impl App {
         let lanes = Lanes {
             store: self.store.clone(),
             fanout: wakes.fanout,
-            push: wakes.push.clone(),
+            push: wakes.push.gateway.clone(),
             index: wakes.index,
             events: wakes.events,
         };
@@ -188,8 +187,7 @@ impl App {
             archiver: self.cold.map(|cold| cold.archiver),
             streams,
             receipts: wakes.receipts,
-            push: wakes.push,
-            observers: wakes.observers,
+            bells: wakes.push,
         });
         let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
         let listener = listener.tap_io(move |socket| be_prompt(socket, write_timeout));
@@ -273,7 +271,7 @@ impl App {
         let fanout = Arc::new(Fanout::new(
             self.store.clone(),
             &self.config,
-            wakes.push.clone(),
+            wakes.push.gateway.clone(),
             wakes.receipts.clone(),
         ));
         tasks.spawn(schedule::run("fanout", poll, wakes.fanout.clone(), stop.clone(), move || {
@@ -289,7 +287,7 @@ impl App {
             self.store.clone(),
             &self.config,
             wakes.stream.clone(),
-            wakes.observers.clone(),
+            wakes.push.clone(),
         ));
         let every = self.config.event_poll;
         tasks.spawn(schedule::run("events", every, wakes.events.clone(), stop.clone(), move || {
@@ -321,7 +319,7 @@ impl App {
             stop.clone(),
         ));
         let poll = self.config.poll;
-        tasks.spawn(schedule::run("dispatch", poll, wakes.observers.clone(), stop.clone(), move || {
+        tasks.spawn(schedule::run("dispatch", poll, wakes.push.dispatch.clone(), stop.clone(), move || {
             let push = push.clone();
             async move { push.dispatch().await }
         }));

@@ -2,6 +2,7 @@
 //!
 //! `gateway` is one, whose answer decides who received; every other is an observer, who is told.
 
+mod bells;
 mod breaker;
 mod guard;
 mod registry;
@@ -22,6 +23,7 @@ use crate::delivery::{Verdicts, judge};
 use breaker::{Breaker, Noted};
 use guard::{Guard, Refused, Unresolved};
 
+pub use bells::Bells;
 pub use breaker::Gate;
 pub use registry::Callbacks;
 pub use resource::{By, NewSecret, Shown, Tested};

@@ -14,6 +14,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
+use crate::callback::Bells;
 use crate::config::Config;
 use crate::error::Result;
 use crate::schedule::Tick;
@@ -75,9 +76,9 @@ pub struct Sequencer {
     store: Store,
     window: Duration,
     batch_bytes: i32,
-    /// Whom news wakes: the streams, and the push stage.
+    /// Whom news wakes: the streams, and the observers' lines.
     streams: Arc<Notify>,
-    observers: Arc<Notify>,
+    bells: Arc<Bells>,
 }
 
 /// What one step has done.
@@ -86,14 +87,14 @@ struct Step {
     events: i64,
     /// Whether some are left.
     more: bool,
-    /// Whether an observer's queue has grown.
-    queued: bool,
+    /// The observers whose queues have grown.
+    callbacks: Vec<String>,
 }
 
 impl Sequencer {
-    pub fn new(store: Store, config: &Config, streams: Arc<Notify>, observers: Arc<Notify>) -> Self {
+    pub fn new(store: Store, config: &Config, streams: Arc<Notify>, bells: Arc<Bells>) -> Self {
         let batch_bytes = i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX);
-        Self { store, window: config.event_window, batch_bytes, streams, observers }
+        Self { store, window: config.event_window, batch_bytes, streams, bells }
     }
 
     /// Gives the next events their ids and queues them for the observers who take them.
@@ -101,13 +102,13 @@ impl Sequencer {
         if !self.is_anything_waiting().await? {
             return Ok(Tick::Idle);
         }
-        let Step { events, more, queued } = retrying(|| self.step()).await?;
+        let Step { events, more, callbacks } = retrying(|| self.step()).await?;
         if events > 0 {
             metrics::counter!("impg_events_sequenced_total").increment(events.unsigned_abs());
             self.streams.notify_one();
         }
-        if queued {
-            self.observers.notify_one();
+        for callback_id in &callbacks {
+            self.bells.ring(callback_id);
         }
         Ok(if more { Tick::More } else { Tick::Idle })
     }
@@ -134,8 +135,7 @@ impl Sequencer {
         let sequence = tx.prepare_cached(sql!("event/sequence")).await?;
         let row = tx.query_one(&sequence, &[&STEP, &self.batch_bytes]).await?;
         tx.commit().await?;
-        let queued = !row.get::<_, Vec<&str>>("callbacks").is_empty();
-        Ok(Step { events: row.get("events"), more: row.get("more"), queued })
+        Ok(Step { events: row.get("events"), more: row.get("more"), callbacks: row.get("callbacks") })
     }
 }
 

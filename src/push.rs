@@ -19,13 +19,13 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::callback::{Callback, Callbacks, GATEWAY, Gate};
+use crate::callback::{Bells, Callback, Callbacks, GATEWAY, Gate};
 use crate::config::Config;
 use crate::error::Result;
 use crate::schedule::{self, Tick};
 use crate::sql;
 use crate::store::{Store, retrying};
-use batch::{Claim, Claimed};
+use batch::{Claim, Claimed, Look};
 
 pub use dead::{Letters, Replay, dead_letter, dead_letters, replay, replay_events};
 
@@ -41,8 +41,7 @@ pub struct Push {
     callbacks: Arc<Callbacks>,
     limits: Limits,
     lines: Mutex<HashMap<String, Line>>,
-    /// Whom work for the gateway wakes: no look at the other endpoints comes before it.
-    gateway: Arc<Notify>,
+    bells: Arc<Bells>,
     spawn: Box<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
     stop: CancellationToken,
 }
@@ -93,11 +92,11 @@ impl Drop for UnderWay<'_> {
 }
 
 impl Push {
-    /// Workers are tasks for `spawn`; they end with `stop`. `gateway` wakes those of the gateway.
+    /// Workers are tasks for `spawn`; they end with `stop`. `bells` wake them.
     pub fn new(
         (store, callbacks): (Store, Arc<Callbacks>),
         config: &Config,
-        gateway: Arc<Notify>,
+        bells: Arc<Bells>,
         spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
         stop: CancellationToken,
     ) -> Self {
@@ -112,7 +111,7 @@ impl Push {
             give_up: config.callback_give_up,
             disable_after: config.callback_disable_after,
         };
-        Self { store, callbacks, limits, lines: Mutex::default(), gateway, spawn: Box::new(spawn), stop }
+        Self { store, callbacks, limits, lines: Mutex::default(), bells, spawn: Box::new(spawn), stop }
     }
 
     /// Gives every endpoint its line, and wakes those that something is due for.
@@ -148,6 +147,7 @@ impl Push {
                 lines.insert(callback_id.to_owned(), self.open(callback_id, workers));
             }
         }
+        self.bells.hang(lines.iter().map(|(id, line)| (id.clone(), line.wake.clone())).collect());
     }
 
     /// What the workers of an endpoint's line are made of.
@@ -155,7 +155,7 @@ impl Push {
         Worker {
             push: self.clone(),
             callback_id: callback_id.to_owned(),
-            wake: if callback_id == GATEWAY { self.gateway.clone() } else { Arc::default() },
+            wake: if callback_id == GATEWAY { self.bells.gateway.clone() } else { Arc::default() },
             under_way: AtomicUsize::new(0),
             full: AtomicBool::new(false),
         }
@@ -187,12 +187,14 @@ impl Worker {
         let Some(callback) = callbacks.get(&self.callback_id) else {
             return Ok(Tick::Idle);
         };
-        let now = store.now().await?;
+        let Some(Look { now, again }) = batch::look(store, &self.callback_id).await? else {
+            return Ok(Tick::Idle);
+        };
         let probe = match callback.gate(now) {
             Gate::Open(_) => return Ok(Tick::Idle),
             gate => gate == Gate::Probe,
         };
-        let claim = Claim { callback: &callback, limits, probe, now };
+        let claim = Claim { callback: &callback, limits, again, probe, now };
         let batch = match retrying(|| claim.take(store)).await? {
             Claimed::Batch(batch) => batch,
             Claimed::Nothing => return Ok(Tick::Idle),

@@ -289,7 +289,7 @@ async fn create(
         .ok_or_else(|| Error::field("/kind", "is observer or gateway"))?;
     let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
     let (callback_id, secret) = api.callbacks.create(kind, &new.wanted(), by).await?;
-    api.push.notify_one();
+    api.bells.dispatch.notify_one();
     let callback = view(&api, &caller, &callback_id).await?;
     Ok((StatusCode::CREATED, Reply(CreatedView { callback, secret: secret.secret })))
 }
@@ -303,7 +303,7 @@ async fn change(
     caller.must_be(Role::Admin)?;
     let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
     api.callbacks.change(&callback_id, &change.wanted(), by).await?;
-    api.push.notify_one();
+    api.bells.dispatch.notify_one();
     view(&api, &caller, &callback_id).await.map(Reply)
 }
 

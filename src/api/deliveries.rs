@@ -191,8 +191,7 @@ async fn replay(
             Replayed { replayed: put.letters, pairs: put.pairs, next_event_id: None }
         }
     };
-    api.push.notify_one();
-    api.observers.notify_one();
+    api.bells.dispatch.notify_one();
     Ok(Reply(replayed))
 }
 

@@ -34,10 +34,30 @@ pub(super) enum Claimed {
     Paced(OffsetDateTime),
 }
 
+/// There is something to send.
+pub(super) struct Look {
+    pub now: OffsetDateTime,
+    /// Whether a batch is to be repeated.
+    pub again: bool,
+}
+
+/// Whether there is anything for an endpoint. What comes later rings.
+pub(super) async fn look(store: &Store, callback_id: &str) -> Result<Option<Look>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/look")).await?;
+    let Some(row) = client.query_opt(&statement, &[&callback_id]).await? else {
+        return Ok(None);
+    };
+    let (again, fresh): (bool, bool) = (row.get("again"), row.get("fresh"));
+    Ok((again || fresh).then(|| Look { now: row.get("now"), again }))
+}
+
 /// The wish for a batch.
 pub(super) struct Claim<'a> {
     pub callback: &'a Callback,
     pub limits: &'a Limits,
+    /// Whether there is one to repeat.
+    pub again: bool,
     /// Whether it is to show that the endpoint is back: the smallest will do.
     pub probe: bool,
     pub now: OffsetDateTime,
@@ -83,10 +103,12 @@ impl Claim<'_> {
     async fn lease(&self, tx: &Transaction<'_>) -> Result<Option<Row>> {
         let callback_id = &self.callback.callback_id;
         let until = self.now + self.callback.timeout + self.limits.lease_margin;
-        let due = tx.prepare_cached(sql!("push/claim_due")).await?;
-        let row = tx.query_opt(&due, &[callback_id, &self.now, &until, &self.probe]).await?;
-        if row.is_some() {
-            return Ok(row);
+        if self.again {
+            let due = tx.prepare_cached(sql!("push/claim_due")).await?;
+            let row = tx.query_opt(&due, &[callback_id, &self.now, &until, &self.probe]).await?;
+            if row.is_some() {
+                return Ok(row);
+            }
         }
         let Limits { batch_rows, batch_pairs, batch_bytes, .. } = self.limits;
         let most_pairs = match self.callback.kind {

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use im_push_gateway::event::Sequencer;
 use im_push_gateway::schedule::Tick;
 use im_push_gateway::store::Store;
-use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 
@@ -75,7 +74,7 @@ impl Follower {
 
 fn sequencer(database: &str) -> Sequencer {
     let config = config(database, "");
-    Sequencer::new(Store::new(&config).expect("a store"), &config, Arc::default(), Arc::new(Notify::new()))
+    Sequencer::new(Store::new(&config).expect("a store"), &config, Arc::default(), Arc::default())
 }
 
 /// Transactions one after another, each held open for a chance time; one in eight is rolled back.

@@ -1,0 +1,15 @@
+-- What there is for an endpoint that is to get anything. Mostly nothing, which a look without its lock
+-- and a transaction around it tells. OFFSET 0 as in push/waiting.sql.
+-- $1 callback id
+-- again: whether a batch is to be repeated; fresh: whether rows wait that are in no batch
+WITH clock AS MATERIALIZED (
+    SELECT im_clock() AS now
+)
+SELECT clock.now,
+       EXISTS (SELECT FROM t_im_push_batch b
+               WHERE b.callback_id = c.callback_id AND b.due_at <= clock.now
+                 AND (b.lease_until IS NULL OR b.lease_until <= clock.now) OFFSET 0) AS again,
+       EXISTS (SELECT FROM t_im_push_queue q
+               WHERE q.callback_id = c.callback_id AND q.batch_id IS NULL AND (q.in_turn OR q.due_at <= clock.now) OFFSET 0) AS fresh
+FROM clock CROSS JOIN t_im_callback c
+WHERE c.callback_id = $1 AND c.state = 'active'

@@ -280,3 +280,29 @@ async fn a_move_into_the_archive_is_told() {
     assert_eq!((event.what.as_str(), event.channel_id), ("archive.moved", None));
     assert_eq!((&event.data["messages"], &event.data["ledger_rows"]), (&json!(1), &json!(1)));
 }
+
+#[tokio::test]
+async fn who_joins_moves_and_leaves_the_company_is_told() {
+    let app = start("").await;
+    let portal = Observer::start();
+    subscribe(&app, &portal.url(), Wish::of(&["user.*", "department.*"])).await;
+    departments(&app).await;
+    let hr = app.client("hr", &["directory"]);
+    let move_and_leave = json!({"users": [
+        {"user_id": "ann", "name": "Ann", "department_id": "plant"},
+        {"user_id": "bob", "name": "Bob", "active": false},
+        {"user_id": "cy", "name": "Cy"},
+    ]});
+    hr.post("/directory/changes", move_and_leave).await.expect(200);
+    app.settled().await;
+    let told = |what: &str, field: &str| -> Vec<String> {
+        portal.read(|log| {
+            log.events().iter().filter(|e| e.what == what).map(|e| text(&e.data[field])).collect()
+        })
+    };
+    assert_eq!(told("department.created", "department_id"), ["head", "plant", "law", "tax"]);
+    assert_eq!(told("user.created", "user_id"), ["ann", "bob", "cy"]);
+    assert_eq!(told("user.updated", "user_id"), ["ann"], "who stays as they were is not told of");
+    assert_eq!(told("user.deactivated", "user_id"), ["bob"]);
+    blameless(&portal);
+}

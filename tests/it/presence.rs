@@ -279,8 +279,14 @@ async fn changes_are_told_to_observers_who_asked_and_nothing_else_is() {
     let same = "SELECT count(*) WHERE $1::text::timestamptz = $2::text::timestamptz";
     let (since, at) = (text(&read["items"][0]["since"]), text(&events[1][1]["at"]));
     assert_eq!(app.count(same, &[&since, &at]).await, 1);
-    let moved = app.count("SELECT count(*) FROM t_im_push_queue", &[]).await;
-    assert_eq!(moved, 0, "presence pushes nothing");
+    // Once all of it has its place, both events wait for the one who asked, and nothing for anybody else.
+    app.until("SELECT count(*) FROM t_im_event_new", 0).await;
+    let waiting = "SELECT coalesce(sum(cardinality(event_ids)), 0)::bigint FROM t_im_push_queue WHERE callback_id = 'portal'";
+    assert_eq!(app.count(waiting, &[]).await, 2);
+    let others = "SELECT count(*) FROM t_im_push_queue WHERE callback_id <> 'portal'";
+    assert_eq!(app.count(others, &[]).await, 0, "presence pushes nothing");
+    app.gateway
+        .read(|record| assert!(record.arrivals.is_empty(), "the gateway hears nothing of what it told"));
 }
 
 #[tokio::test]

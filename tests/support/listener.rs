@@ -12,8 +12,11 @@ const LONG: Duration = Duration::from_secs(30);
 pub struct Listener {
     response: reqwest::Response,
     unread: Vec<u8>,
-    /// What a browser would resume with.
+    /// What a browser would resume with: no further than what was handed out. Of a chunk that held several
+    /// events, those still to be handed out do not count as heard.
     pub last_id: Option<i64>,
+    /// The last id that was read.
+    read_id: Option<i64>,
     pub retry_ms: Option<u64>,
     /// Comments and ids without an event, all together.
     pub beats: u32,
@@ -31,7 +34,7 @@ pub struct Told {
 impl Listener {
     pub fn new(response: reqwest::Response) -> Self {
         let (unread, ready) = (Vec::new(), VecDeque::new());
-        Self { response, unread, last_id: None, retry_ms: None, beats: 0, ready }
+        Self { response, unread, last_id: None, read_id: None, retry_ms: None, beats: 0, ready }
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -43,7 +46,17 @@ impl Listener {
         // A stream that only beats is no event either.
         let reading = async { while self.ready.is_empty() && self.read().await {} };
         tokio::time::timeout(LONG, reading).await.expect("an event, or the end, in time");
-        self.ready.pop_front()
+        let told = self.ready.pop_front();
+        self.last_id = told.as_ref().map(|told| told.id).or(self.last_id);
+        self.catch_up_with_what_was_read();
+        told
+    }
+
+    /// An id without an event counts once every event before it was handed out.
+    fn catch_up_with_what_was_read(&mut self) {
+        if self.ready.is_empty() {
+            self.last_id = self.read_id;
+        }
     }
 
     /// The next event, which there must be, of this type.
@@ -98,6 +111,7 @@ impl Listener {
             let block: Vec<u8> = self.unread.drain(..end + 2).collect();
             self.take(std::str::from_utf8(&block).expect("UTF-8"));
         }
+        self.catch_up_with_what_was_read();
         true
     }
 
@@ -108,7 +122,7 @@ impl Listener {
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
                 "" => {}
-                "id" => self.last_id = Some(value.parse().expect("an id")),
+                "id" => self.read_id = Some(value.parse().expect("an id")),
                 "retry" => self.retry_ms = Some(value.parse().expect("a time")),
                 "event" => event = Some(value.to_owned()),
                 "data" => data.push(value),
@@ -120,7 +134,7 @@ impl Listener {
             return;
         }
         self.ready.push_back(Told {
-            id: self.last_id.expect("an event has an id"),
+            id: self.read_id.expect("an event has an id"),
             event: event.expect("an event has a type"),
             data: serde_json::from_str(&data.join("\n")).expect("data is JSON"),
         });

@@ -4,7 +4,9 @@
 //! Whether events are written is asked by each transaction that has something to tell. Those under way
 //! when the log is switched on may have asked before and leave theirs out; so it is whole only when they
 //! have ended. They are known by their ids: a transaction has one before it asks, because it locks
-//! what it changes first, and so whoever has asked in vain has an id below the next one.
+//! what it changes first, and so whoever has asked in vain has an id below one that is taken afterwards.
+//! (A snapshot does not tell: its upper bound is above those that have ended, and others may be under way
+//! above it.)
 
 use std::time::{Duration, Instant};
 
@@ -49,8 +51,11 @@ pub(super) async fn put_off(store: &Store, keep: Duration) -> Result<()> {
 /// Waits, with no connection held, until all have ended that began before the log was seen switched on.
 async fn settle(store: &Store) -> Result<()> {
     let began = Instant::now();
-    let (_, next) = snapshot(store).await?;
-    while snapshot(store).await?.0 < next {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("stream/take_id")).await?;
+    let id: String = client.query_one(&statement, &[]).await?.get(0);
+    drop(client);
+    while is_under_way(store, &id).await? {
         if began.elapsed() > SETTLE_MAX {
             return Err(Error::unavailable("transactions under way take too long"));
         }
@@ -62,10 +67,9 @@ async fn settle(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Below which id all transactions have ended, and which id the next one gets.
-async fn snapshot(store: &Store) -> Result<(i64, i64)> {
+/// Whether any that may have asked has an id below this one.
+async fn is_under_way(store: &Store, id: &str) -> Result<bool> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("stream/snapshot")).await?;
-    let row = client.query_one(&statement, &[]).await?;
-    Ok((row.get("ended"), row.get("next")))
+    let statement = client.prepare_cached(sql!("stream/under_way")).await?;
+    Ok(client.query_one(&statement, &[&id]).await?.get(0))
 }

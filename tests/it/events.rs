@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::app::{LONG, TestApp, text};
 use crate::contract::assert_fits;
-use crate::support::{Client, Listener, Told};
+use crate::support::{Client, Listener, Told, shared};
 use crate::torture::dice::Dice;
 
 /// Long enough for what must not come to have come; what is missed makes no test fail.
@@ -544,6 +544,37 @@ async fn a_stream_begins_when_nothing_under_way_can_miss_the_log() {
         }
         one.sql().await.execute("UPDATE t_im_event_head SET streams_until = '-infinity'", &[]).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn who_began_while_the_log_was_being_switched_on_is_waited_for_and_other_databases_are_not() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    app.group(&["a", "b"]).await;
+    // Somebody else's long transaction, older than everything here.
+    let elsewhere = shared().connect(&shared().fresh_database(None).await).await;
+    elsewhere.batch_execute("BEGIN; CREATE TABLE elsewhere ()").await.unwrap();
+    // Switching on has its transaction's id, and waits for the row.
+    let mut holding = app.sql().await;
+    let holding = holding.transaction().await.unwrap();
+    holding.execute("SELECT FROM t_im_event_head FOR UPDATE", &[]).await.unwrap();
+    let client = app.person("b");
+    let open = tokio::spawn(async move { listen(&client, None).await });
+    let switching = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock' AND query LIKE '-- Has every event written%'";
+    app.until(switching, 1).await;
+    let mut early = app.sql().await;
+    let early = early.transaction().await.unwrap();
+    early.execute("UPDATE t_im_channel SET channel_name = 'new'", &[]).await.unwrap();
+    let wanted = early.query_one("SELECT im_event_wanted('channel.updated')", &[]).await.unwrap();
+    assert!(!wanted.get::<_, bool>(0), "it leaves its event out");
+    holding.rollback().await.unwrap();
+    app.until("SELECT count(*) FROM t_im_event_head WHERE streams_until > im_clock()", 1).await;
+    tokio::time::sleep(SILENCE).await;
+    assert!(!open.is_finished(), "who listens would miss what is under way");
+    early.commit().await.unwrap();
+    open.await.unwrap();
+    elsewhere.batch_execute("ROLLBACK").await.unwrap();
 }
 
 #[tokio::test]

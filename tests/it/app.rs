@@ -18,7 +18,7 @@ use crate::support::{Client, Gateway, shared};
 /// Far more than anything takes; only a failing test waits for it.
 pub const LONG: Duration = Duration::from_secs(30);
 /// Between two looks at something that tells nobody when it changes.
-const LOOK: Duration = Duration::from_millis(10);
+pub const LOOK: Duration = Duration::from_millis(10);
 const TEMPLATE: &str = "migrated";
 /// Everything that must be empty once all work is done.
 const LEFT_OVER: &str = "SELECT (SELECT count(*) FROM t_im_fanout) + (SELECT count(*) FROM t_im_push_queue) \
@@ -36,6 +36,8 @@ pub struct TestApp {
     pub database: String,
     pub base: String,
     overrides: String,
+    /// What the clock is ahead by at offset 0, as an interval begins.
+    ahead: String,
     /// What an embedded archive keeps.
     folder: Option<TempDir>,
     stop: CancellationToken,
@@ -79,6 +81,20 @@ impl TestApp {
         Self::start_with("").await
     }
 
+    /// On a database where it is about noon, for who counts days: none ends meanwhile, whenever the test runs.
+    pub async fn start_at_noon_on(database: String, overrides: &str) -> Self {
+        let sql = shared().connect(&database).await;
+        let minutes =
+            "SELECT 720 - floor(extract(epoch FROM now() AT TIME ZONE 'UTC')::bigint % 86400 / 60)::bigint";
+        let minutes: i64 = sql.query_one(minutes, &[]).await.expect("a time of day").get(0);
+        let ahead = format!("{minutes} minutes ");
+        let alter = format!("ALTER DATABASE {database} SET impg.clock_offset = '{ahead}'");
+        sql.batch_execute(&alter).await.expect("the clock moves");
+        let mut app = Self::start_on(database, overrides).await;
+        app.ahead = ahead;
+        app
+    }
+
     /// With settings (TOML) over those of every test.
     pub async fn start_with(overrides: &str) -> Self {
         Self::start_on(database().await, overrides).await
@@ -105,6 +121,7 @@ impl TestApp {
             database,
             base: String::new(),
             overrides,
+            ahead: String::new(),
             folder: None,
             stop: CancellationToken::new(),
             running: None,
@@ -149,7 +166,8 @@ impl TestApp {
     /// Stops, moves the clock that messages are stamped by, and runs again.
     pub async fn clock(&mut self, offset: &str) {
         self.halt().await;
-        let alter = format!("ALTER DATABASE {} SET impg.clock_offset = '{offset}'", self.database);
+        let alter =
+            format!("ALTER DATABASE {} SET impg.clock_offset = '{}{offset}'", self.database, self.ahead);
         self.sql().await.batch_execute(&alter).await.expect("the clock moves");
         // Connections that were open before have the old clock.
         self.store = Store::new(&config(&self.database, "")).expect("a store");

@@ -157,14 +157,18 @@ impl Store {
             return Ok(());
         };
         let partition: String = row.get("partition");
-        // A connection of its own: its settings end with it, and so does the lock.
+        // A connection of its own: its settings end with it, and so does the lock if we fail.
         let client = Client::take(client);
         client.batch_execute(FREEZING).await?;
         if !client.query_one(sql!("store/freeze_alone"), &[]).await?.get::<_, bool>(0) {
             return Ok(());
         }
         let vacuum = format!("VACUUM (FREEZE, TRUNCATE false, SKIP_LOCKED) {partition}");
-        Ok(client.batch_execute(&vacuum).await?)
+        client.batch_execute(&vacuum).await?;
+        // Given back here: the server notices only some time later that the connection is gone, and whoever
+        // freezes next would find that somebody freezes still.
+        client.execute(sql!("store/freeze_over"), &[]).await?;
+        Ok(())
     }
 
     /// Whether a message sent now would find its partitions.

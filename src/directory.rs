@@ -1,44 +1,38 @@
 //! Who can be talked to: people and departments as the company's directory tells them.
+//!
+//! Records come over the API, or from a source that a run asks. Either way they are staged, and one
+//! statement says what each would change and applies it, in short steps that can be repeated.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+mod apply;
+mod record;
+mod stage;
+pub mod tree;
+
+use std::collections::{HashMap, HashSet};
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 
 use crate::error::{Error, Kind, Result};
-use crate::presence;
 use crate::sql;
 use crate::store::{Store, retrying};
+use apply::{Rows, Step};
+pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord, check_user_id};
+use stage::Place;
 
 /// Records of one transaction.
 const STEP: usize = 1_000;
-const ID_MAX_CHARS: usize = 128;
-const NAME_MAX_CHARS: usize = 255;
-const ICON_MAX_CHARS: usize = 2_048;
 
-/// A person or application; what is `None` stays as it is, or takes its default when new.
-#[derive(Debug, Clone)]
-pub struct User {
-    pub user_id: String,
-    pub name: String,
-    pub head_icon: Option<String>,
-    pub active: Option<bool>,
-    pub kind: Option<String>,
-    pub department_id: Option<String>,
-}
-
-#[derive(Debug, Clone)]
-pub struct Department {
-    pub department_id: String,
-    pub name: String,
-    pub parent_id: Option<String>,
-}
+/// Whose the people and departments are whom only the API has told of.
+pub const API: &str = "api";
 
 /// What was applied, and which records were not, and why.
 #[derive(Debug, Default)]
 pub struct Applied {
     pub users: usize,
     pub departments: usize,
+    /// Departments that wait at the top: their parent is unknown, or lies below them.
+    pub parked: Vec<String>,
     /// JSON pointer of each record that was skipped, with the reason.
     pub problems: Vec<(String, String)>,
 }
@@ -54,183 +48,125 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
     }
 }
 
-/// Applies departments, then users, in short repeatable steps, each record with its position
-/// in the request. A bad one is reported and skipped; it never aborts the rest.
-pub async fn apply(
+/// Applies departments, then users, told by `source`, in short repeatable steps, each record with its
+/// position in the request. A bad one is reported and skipped; it never aborts the rest.
+pub async fn change(
     store: &Store,
-    departments: Vec<(usize, Department)>,
-    users: Vec<(usize, User)>,
+    source: &str,
+    departments: Vec<(usize, DepartmentRecord)>,
+    users: Vec<(usize, UserRecord)>,
     now: OffsetDateTime,
 ) -> Result<Applied> {
     let mut applied = Applied::default();
-    apply_departments(store, departments, &mut applied).await?;
-    let mut seen = HashSet::new();
-    let mut good = Vec::with_capacity(users.len());
-    for (position, user) in users {
-        match check_user(&user) {
-            Err(reason) => applied.problems.push((format!("/users/{position}"), reason)),
-            Ok(()) if !seen.insert(user.user_id.clone()) => {
-                applied
-                    .problems
-                    .push((format!("/users/{position}"), "the same user_id came before".to_owned()));
-            }
-            Ok(()) => good.push((position, user)),
-        }
-    }
+    let id = |d: &DepartmentRecord| d.department_id.clone();
+    let good = judge("departments", departments, DepartmentRecord::check, id, &mut applied.problems);
     for step in good.chunks(STEP) {
-        let misplaced = retrying(|| upsert_users(store, step, now)).await?;
-        applied.users += step.len() - misplaced.len();
-        for position in misplaced {
-            let pointer = format!("/users/{}/department_id", step[position].0);
-            applied.problems.push((pointer, "there is no such department".to_owned()));
-        }
+        let done = retrying(|| change_departments(store, source, step, now)).await?;
+        applied.departments += step.len() - done.refused.len();
+        report("departments", step, &done, &mut applied.problems);
+        applied.parked.extend(done.parked);
+    }
+    applied.parked.sort_unstable();
+    let id = |u: &UserRecord| u.external_id.clone();
+    let good = judge("users", users, UserRecord::check, id, &mut applied.problems);
+    for step in good.chunks(STEP) {
+        let done = retrying(|| change_users(store, source, step, now)).await?;
+        applied.users += step.len() - done.refused.len();
+        report("users", step, &done, &mut applied.problems);
     }
     Ok(applied)
 }
 
-async fn upsert_users(store: &Store, users: &[(usize, User)], now: OffsetDateTime) -> Result<Vec<usize>> {
-    let mut client = store.client().await?;
-    let tx = client.transaction().await?;
-    lock(&tx).await?;
-    let statement = tx.prepare_cached(sql!("directory/upsert_users")).await?;
-    let text = |of: fn(&User) -> Option<&str>| users.iter().map(|(_, u)| of(u)).collect::<Vec<_>>();
-    let rows = tx
-        .query(
-            &statement,
-            &[
-                &text(|u| Some(&u.user_id)),
-                &text(|u| Some(&u.name)),
-                &text(|u| u.head_icon.as_deref()),
-                &users.iter().map(|(_, u)| u.active).collect::<Vec<_>>(),
-                &text(|u| u.kind.as_deref()),
-                &text(|u| u.department_id.as_deref()),
-                &now,
-            ],
-        )
-        .await?;
-    let user_ids: Vec<&str> = users.iter().map(|(_, user)| user.user_id.as_str()).collect();
-    presence::drop_leavers(&tx, &user_ids, now).await?;
-    tx.commit().await?;
-    Ok(rows.iter().map(|row| row.get::<_, i64>(0) as usize).collect())
+/// The records that can be kept, each once; the others become problems.
+fn judge<R>(
+    list: &str,
+    records: Vec<(usize, R)>,
+    check: fn(&R) -> std::result::Result<(), Fault>,
+    id: fn(&R) -> String,
+    problems: &mut Vec<(String, String)>,
+) -> Vec<(usize, R)> {
+    let mut seen = HashSet::new();
+    let mut good = Vec::with_capacity(records.len());
+    for (position, record) in records {
+        match check(&record) {
+            Err((attribute, reason)) => {
+                problems.push((format!("/{list}/{position}/{attribute}"), reason.to_owned()))
+            }
+            Ok(()) if !seen.insert(id(&record)) => {
+                problems.push((format!("/{list}/{position}"), "the same id came before".to_owned()));
+            }
+            Ok(()) => good.push((position, record)),
+        }
+    }
+    good
 }
 
-/// Changes of the directory come one after another: what is not told is read, then written back.
-async fn lock(tx: &Transaction<'_>) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("directory/lock")).await?;
-    tx.query(&statement, &[]).await?;
-    Ok(())
+/// Rows of a call are numbered from 1 in each step.
+fn report<R>(list: &str, step: &[(usize, R)], done: &Step, problems: &mut Vec<(String, String)>) {
+    for (row, _, reason) in &done.refused {
+        let position =
+            usize::try_from(row - 1).ok().and_then(|at| step.get(at)).map_or(0, |(position, _)| *position);
+        problems.push((format!("/{list}/{position}"), reason.clone()));
+    }
 }
 
-/// Judges the departments that are told, then writes the good ones in one transaction.
-async fn apply_departments(
+async fn change_departments(
     store: &Store,
-    told: Vec<(usize, Department)>,
-    applied: &mut Applied,
-) -> Result<()> {
-    let mut good = Vec::with_capacity(told.len());
-    for (position, department) in told {
-        match check_department(&department) {
-            Ok(()) => good.push((position, department)),
-            Err(reason) => applied.problems.push((format!("/departments/{position}"), reason)),
-        }
-    }
-    if good.is_empty() {
-        return Ok(());
-    }
-    let orphans = retrying(|| upsert_departments(store, &good)).await?;
-    applied.departments = good.len() - orphans.len();
-    let reason = "its parent is unknown, or lies below it";
-    let problem = |position| (format!("/departments/{position}/parent_id"), reason.to_owned());
-    applied.problems.extend(orphans.into_iter().map(problem));
-    Ok(())
-}
-
-/// Parents come before children whatever order they are told in. Returns the positions of
-/// departments whose parent is unknown, or that would lie below themselves; they are skipped.
-async fn upsert_departments(store: &Store, told: &[(usize, Department)]) -> Result<Vec<usize>> {
+    source: &str,
+    records: &[(usize, DepartmentRecord)],
+    now: OffsetDateTime,
+) -> Result<Step> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    lock(&tx).await?;
-    let statement = tx.prepare_cached(sql!("directory/departments")).await?;
-    let mut parents: HashMap<String, Option<String>> =
-        tx.query(&statement, &[]).await?.into_iter().map(|row| (row.get(0), row.get(1))).collect();
-    let mut children: HashMap<&str, Vec<usize>> = HashMap::new();
-    let mut ready = VecDeque::new();
-    for (index, (_, department)) in told.iter().enumerate() {
-        match &department.parent_id {
-            Some(parent) if !parents.contains_key(parent) => children.entry(parent).or_default().push(index),
-            _ => ready.push_back(index),
-        }
-    }
-    let (mut placed, mut skipped) = (HashSet::new(), Vec::new());
-    let statement = tx.prepare_cached(sql!("directory/upsert_department")).await?;
-    while let Some(index) = ready.pop_front() {
-        placed.insert(index);
-        let (position, Department { department_id, name, parent_id }) = &told[index];
-        if lies_below(parent_id.as_deref(), department_id, &parents) {
-            skipped.push(*position);
-            continue;
-        }
-        parents.insert(department_id.clone(), parent_id.clone());
-        tx.execute(&statement, &[department_id, name, parent_id]).await?;
-        ready.extend(children.remove(department_id.as_str()).unwrap_or_default());
-    }
+    let rows = call_rows(&tx, records.len()).await?;
+    let records: Vec<&DepartmentRecord> = records.iter().map(|(_, record)| record).collect();
+    stage::departments(&tx, Place { run_id: rows.run_id, after_row: 0, source }, &records).await?;
+    apply::lock(&tx).await?;
+    let step = apply::departments(&tx, rows, now).await?;
+    unstage(&tx, rows.run_id).await?;
     tx.commit().await?;
-    skipped.extend(
-        told.iter().enumerate().filter(|(i, _)| !placed.contains(i)).map(|(_, (position, _))| *position),
-    );
-    skipped.sort_unstable();
-    Ok(skipped)
+    Ok(step)
 }
 
-/// Whether `start` is `ancestor` or lies below it. A tree is never deeper than it has members.
-fn lies_below(start: Option<&str>, ancestor: &str, parents: &HashMap<String, Option<String>>) -> bool {
-    let up = |at: &&str| parents.get(*at).and_then(Option::as_deref);
-    std::iter::successors(start, up).take(parents.len() + 1).any(|department| department == ancestor)
+async fn change_users(
+    store: &Store,
+    source: &str,
+    records: &[(usize, UserRecord)],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let records: Vec<&UserRecord> = records.iter().map(|(_, record)| record).collect();
+    let step = change_users_in(&tx, source, &records, now).await?;
+    tx.commit().await?;
+    Ok(step)
 }
 
-/// A user id names a person in headers and lists: no control characters, commas or outer blanks,
-/// and not the greatest character, which closes open ranges of ids.
-pub fn check_user_id(id: &str) -> std::result::Result<(), &'static str> {
-    let clean = !id.chars().any(|c| c.is_control() || c == ',' || c == char::MAX) && id.trim() == id;
-    if id.is_empty() || id.chars().count() > ID_MAX_CHARS || !clean {
-        return Err("an id has 1 to 128 characters, no control character, no comma, no blank at its ends");
-    }
-    Ok(())
+/// The same in a transaction that does more.
+async fn change_users_in(
+    tx: &Transaction<'_>,
+    source: &str,
+    records: &[&UserRecord],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let rows = call_rows(tx, records.len()).await?;
+    stage::users(tx, Place { run_id: rows.run_id, after_row: 0, source }, records).await?;
+    apply::lock(tx).await?;
+    let step = apply::users(tx, rows, now).await?;
+    unstage(tx, rows.run_id).await?;
+    Ok(step)
 }
 
-fn check_user(user: &User) -> std::result::Result<(), String> {
-    check_user_id(&user.user_id)?;
-    check_name(&user.name)?;
-    if user
-        .head_icon
-        .as_ref()
-        .is_some_and(|icon| icon.chars().count() > ICON_MAX_CHARS || icon.contains('\0'))
-    {
-        return Err("head_icon has at most 2,048 characters, none of them U+0000".to_owned());
-    }
-    if let Some(department_id) = &user.department_id {
-        check_user_id(department_id)?;
-    }
-    match user.kind.as_deref() {
-        None | Some("internal" | "external" | "application") => Ok(()),
-        Some(_) => Err("kind is internal, external or application".to_owned()),
-    }
+/// A call's own rows among what is staged; nobody else ever sees them.
+async fn call_rows(tx: &Transaction<'_>, records: usize) -> Result<Rows> {
+    let statement = tx.prepare_cached(sql!("directory/call_id")).await?;
+    let run_id = tx.query_one(&statement, &[]).await?.get(0);
+    Ok(Rows { run_id, after: 0, up_to: i64::try_from(records).unwrap_or(i64::MAX) })
 }
 
-fn check_department(department: &Department) -> std::result::Result<(), String> {
-    check_user_id(&department.department_id)?;
-    if let Some(parent_id) = &department.parent_id {
-        check_user_id(parent_id)?;
-    }
-    check_name(&department.name)
-}
-
-fn check_name(name: &str) -> std::result::Result<(), String> {
-    let chars = name.chars().count();
-    if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
-        return Err("a name has 1 to 255 characters, none of them a control character".to_owned());
-    }
+async fn unstage(tx: &Transaction<'_>, run_id: i64) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("directory/unstage")).await?;
+    tx.execute(&statement, &[&run_id]).await?;
     Ok(())
 }
 

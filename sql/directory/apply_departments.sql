@@ -1,0 +1,27 @@
+-- Applies what is staged of departments, but where they hang: that follows from all of them. The directory
+-- is locked by an earlier statement.
+-- $1 run id, $2 after this row, $3 up to this row, $4 now
+-- counts: how many of each action; refused: row, id and reason of each; changed: id and action of the others
+WITH staged AS MATERIALIZED (
+    SELECT * FROM v_im_stage_department WHERE run_id = $1 AND row_no > $2 AND row_no <= $3
+),
+change AS MATERIALIZED (
+    SELECT * FROM staged WHERE action NOT IN ('same', 'refused')
+),
+written AS (
+    INSERT INTO t_im_department (department_id, source, name, told_parent_id, sort_order, removed_at, created_at, updated_at)
+    SELECT department_id, source, name, told_parent_id, sort_order, removed_at, $4::timestamptz, $4
+    FROM change
+    ORDER BY department_id
+    ON CONFLICT (department_id) DO UPDATE
+    SET source = EXCLUDED.source, name = EXCLUDED.name, told_parent_id = EXCLUDED.told_parent_id,
+        sort_order = EXCLUDED.sort_order, removed_at = EXCLUDED.removed_at, updated_at = EXCLUDED.updated_at,
+        version = t_im_department.version + 1
+),
+risen AS (
+    UPDATE t_im_directory_head SET revision = revision + 1 WHERE EXISTS (SELECT FROM change)
+)
+SELECT coalesce((SELECT jsonb_object_agg(action, n) FROM (SELECT action, count(*) AS n FROM staged GROUP BY action) AS c), '{}') AS counts,
+       coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, department_id, problem) ORDER BY row_no)
+                 FROM staged WHERE action = 'refused'), '[]') AS refused,
+       coalesce((SELECT jsonb_object_agg(department_id, action) FROM change), '{}') AS changed

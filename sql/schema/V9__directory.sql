@@ -1,0 +1,271 @@
+-- The company's directory: people and departments as a source tells them, and the runs that bring them.
+
+-- What a source tells of a department stands beside where it hangs: a parent that is not known yet, was
+-- removed, or would close a circle leaves the department at the top until that changes.
+ALTER TABLE t_im_department
+    DROP CONSTRAINT t_im_department_parent_id_fkey,
+    DROP CONSTRAINT department_not_own_parent,
+    -- Whose the department is. `api`: whoever tells it over the API.
+    ADD COLUMN source         text COLLATE "C" NOT NULL DEFAULT 'api',
+    ADD COLUMN told_parent_id text COLLATE "C",
+    ADD COLUMN sort_order     integer NOT NULL DEFAULT 0,
+    ADD COLUMN removed_at     timestamptz,
+    -- Rises with every change.
+    ADD COLUMN version        bigint NOT NULL DEFAULT 1,
+    ADD COLUMN created_at     timestamptz NOT NULL DEFAULT im_clock(),
+    ADD COLUMN updated_at     timestamptz NOT NULL DEFAULT im_clock();
+UPDATE t_im_department SET told_parent_id = parent_id;
+
+-- A person is known by source and external id, which the source never gives to anybody else. user_id is
+-- what everything of ours hangs on and never changes; a login name may, and may be somebody else's later.
+-- Whom nobody but the API has told of is `api`, by their user_id, until a source claims them.
+ALTER TABLE t_im_user
+    DROP CONSTRAINT t_im_user_department_id_fkey,
+    ADD COLUMN source          text COLLATE "C" NOT NULL DEFAULT 'api',
+    ADD COLUMN external_id     text COLLATE "C",
+    ADD COLUMN login_name      text,
+    ADD COLUMN employee_number text,
+    ADD COLUMN title           text,
+    ADD COLUMN email           text,
+    ADD COLUMN phone           text,
+    -- The manager's external id of the same source: who may come later, or never.
+    ADD COLUMN manager         text COLLATE "C",
+    -- Since when no source knows them any more; who is merely not active is still known.
+    ADD COLUMN deleted_at      timestamptz,
+    -- What the source last called its version of them: the precondition of what we write back.
+    ADD COLUMN source_version  text,
+    ADD COLUMN version         bigint NOT NULL DEFAULT 1,
+    ADD COLUMN created_at      timestamptz NOT NULL DEFAULT im_clock();
+UPDATE t_im_user SET external_id = user_id;
+-- Rows that are made by id alone, as those of the API, are known by it.
+CREATE FUNCTION im_known_by_id() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.external_id := NEW.user_id;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER t_im_user_known_by_id BEFORE INSERT ON t_im_user
+    FOR EACH ROW WHEN (NEW.external_id IS NULL) EXECUTE FUNCTION im_known_by_id();
+ALTER TABLE t_im_user
+    ALTER COLUMN external_id SET NOT NULL,
+    ADD CONSTRAINT user_of_source UNIQUE (source, external_id);
+-- Who signs in by a login name: two active people may claim one for a moment, and then nobody has it.
+CREATE INDEX t_im_user_login ON t_im_user (lower(login_name)) WHERE active AND login_name IS NOT NULL;
+
+-- Where people work. The main department also stands in t_im_user.department_id. Departments may come after
+-- their people, so nothing is referenced; whoever has left works nowhere.
+CREATE TABLE t_im_department_user (
+    department_id text COLLATE "C" NOT NULL,
+    user_id       text COLLATE "C" NOT NULL,
+    PRIMARY KEY (department_id, user_id)
+);
+CREATE INDEX t_im_department_user_user ON t_im_department_user (user_id);
+INSERT INTO t_im_department_user
+SELECT department_id, user_id FROM t_im_user WHERE active AND department_id IS NOT NULL;
+
+-- Rises in every transaction that changes people or departments: what follows them looks here first.
+CREATE TABLE t_im_directory_head (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    revision bigint NOT NULL DEFAULT 1
+) WITH (fillfactor = 50);
+INSERT INTO t_im_directory_head DEFAULT VALUES;
+
+-- A run: records are staged, compared, held back if too many would leave, applied in short steps.
+CREATE TABLE t_im_directory_run (
+    run_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- full: everybody; incremental: what has changed since the token; changes: who was named.
+    mode       text NOT NULL,
+    -- schedule, hand, change.
+    asked_by   text NOT NULL,
+    dry_run    boolean NOT NULL,
+    asked_at   timestamptz NOT NULL,
+    ended_at   timestamptz,
+    state      text NOT NULL DEFAULT 'asked',
+    -- What it waits for, or why it failed.
+    detail     text,
+    -- An admin's word that this many may leave.
+    approved_by text COLLATE "C",
+    -- The token to go on from when all is applied.
+    token      text,
+    -- How many records were staged, so that a staging that a crash of the server emptied is found out.
+    staged     bigint NOT NULL DEFAULT 0,
+    -- Everything staged up to here is applied.
+    applied    bigint NOT NULL DEFAULT 0,
+    -- {"users": {"created": 1, …}, "departments": {…}}, by what a record does.
+    counts     jsonb NOT NULL DEFAULT '{}',
+    problems   bigint NOT NULL DEFAULT 0,
+    CONSTRAINT run_mode_known CHECK (mode IN ('full', 'incremental', 'changes')),
+    CONSTRAINT run_state_known CHECK (state IN ('asked', 'staged', 'held', 'applying', 'done', 'shown', 'failed', 'superseded')),
+    CONSTRAINT run_ended CHECK ((ended_at IS NOT NULL) = (state IN ('done', 'shown', 'failed', 'superseded')))
+);
+-- The runs that are to be done, oldest first.
+CREATE INDEX t_im_directory_run_open ON t_im_directory_run (run_id) WHERE ended_at IS NULL;
+
+-- Records that were not applied, and why: kept for whoever looks after the source.
+CREATE TABLE t_im_directory_problem (
+    run_id      bigint NOT NULL REFERENCES t_im_directory_run ON DELETE CASCADE,
+    problem_id  bigint GENERATED ALWAYS AS IDENTITY,
+    kind        text NOT NULL,
+    external_id text,
+    detail      text NOT NULL,
+    PRIMARY KEY (run_id, problem_id),
+    CONSTRAINT problem_kind_known CHECK (kind IN ('user', 'department'))
+);
+
+-- How far a source was followed: the token after the last run that was applied whole.
+CREATE TABLE t_im_directory_source (
+    source text COLLATE "C" PRIMARY KEY,
+    token  text,
+    full_at timestamptz
+);
+
+-- Whom a trigger has named, until a run reads them again: bursts become one row each.
+CREATE TABLE t_im_directory_changed (
+    kind        text NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    named_at    timestamptz NOT NULL,
+    PRIMARY KEY (kind, external_id),
+    CONSTRAINT changed_kind_known CHECK (kind IN ('user', 'department'))
+);
+
+-- What a source tells, on its way in. Not logged: after a crash of the server it is staged again. `untold`
+-- names what the record says nothing of, and what is not the source's to say: that stays as it is.
+CREATE UNLOGGED TABLE t_im_stage_user (
+    run_id          bigint NOT NULL,
+    row_no          bigint NOT NULL,
+    source          text COLLATE "C" NOT NULL,
+    external_id     text COLLATE "C" NOT NULL,
+    -- For somebody new.
+    user_id         text COLLATE "C" NOT NULL,
+    name            text,
+    head_icon       text,
+    active          boolean NOT NULL DEFAULT true,
+    kind            text NOT NULL DEFAULT 'internal',
+    login_name      text,
+    employee_number text,
+    title           text,
+    email           text,
+    phone           text,
+    manager         text,
+    -- The first is the main one.
+    department_ids  text[] NOT NULL DEFAULT '{}',
+    source_version  text,
+    -- The source does not know them any more.
+    gone            boolean NOT NULL DEFAULT false,
+    untold          text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (run_id, row_no)
+);
+CREATE UNIQUE INDEX t_im_stage_user_person ON t_im_stage_user (run_id, external_id);
+
+CREATE UNLOGGED TABLE t_im_stage_department (
+    run_id         bigint NOT NULL,
+    row_no         bigint NOT NULL,
+    source         text COLLATE "C" NOT NULL,
+    department_id  text COLLATE "C" NOT NULL,
+    name           text,
+    told_parent_id text COLLATE "C",
+    sort_order     integer NOT NULL DEFAULT 0,
+    gone           boolean NOT NULL DEFAULT false,
+    untold         text[] NOT NULL DEFAULT '{}',
+    PRIMARY KEY (run_id, row_no)
+);
+CREATE UNIQUE INDEX t_im_stage_department_id ON t_im_stage_department (run_id, department_id);
+
+-- What each staged record of a person would do: whom it is about, what they would be, and which change that
+-- is. The guard counts it, a dry run shows it and a step applies it, so that all three say the same.
+CREATE VIEW v_im_stage_user AS
+SELECT s.run_id, s.row_no, s.external_id AS told_external_id, u.user_id IS NULL AS is_new, u.active AS was_active,
+       coalesce(u.user_id, s.user_id) AS user_id, owner.source, owner.external_id,
+       n.name, n.head_icon, n.active, n.kind, n.login_name, n.employee_number, n.title, n.email, n.phone, n.manager,
+       n.department_id, w.works_in, b.worked_in, n.source_version,
+       n.deleted_at,
+       CASE WHEN NOT owner.may_tell THEN 'the user_id belongs to somebody else of the directory'
+            WHEN n.name IS NULL THEN 'somebody new needs a name' END AS problem,
+       CASE WHEN NOT owner.may_tell OR n.name IS NULL THEN 'refused'
+            WHEN u.user_id IS NULL THEN 'created'
+            WHEN u.active AND NOT n.active THEN 'deactivated'
+            WHEN (u.source, u.external_id, u.name, u.head_icon, u.active, u.kind, u.login_name, u.employee_number,
+                  u.title, u.email, u.phone, u.manager, u.department_id, u.deleted_at IS NULL)
+                 IS DISTINCT FROM
+                 (owner.source, owner.external_id, n.name, n.head_icon, n.active, n.kind, n.login_name, n.employee_number,
+                  n.title, n.email, n.phone, n.manager, n.department_id, n.deleted_at IS NULL)
+                 OR NOT (w.works_in <@ b.worked_in AND b.worked_in <@ w.works_in) THEN 'updated'
+            ELSE 'same' END AS action,
+       u.source_version IS DISTINCT FROM n.source_version AS is_newer
+FROM t_im_stage_user s
+-- Whoever the source knows by its id; else whoever has the user_id.
+LEFT JOIN LATERAL (
+    SELECT * FROM t_im_user k WHERE k.source = s.source AND k.external_id = s.external_id
+    UNION ALL
+    SELECT * FROM t_im_user k WHERE k.user_id = s.user_id AND (k.source, k.external_id) <> (s.source, s.external_id)
+    LIMIT 1
+) AS u ON true
+CROSS JOIN LATERAL (
+    -- The API may tell of anybody, and whoever is only the API's becomes the source's that tells of them.
+    SELECT u.user_id IS NULL OR u.source = s.source AND u.external_id = s.external_id OR 'api' IN (u.source, s.source) AS may_tell,
+           CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.source ELSE s.source END AS source,
+           CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.external_id ELSE s.external_id END AS external_id
+) AS owner
+CROSS JOIN LATERAL (
+    SELECT u.user_id IS NOT NULL AND s.untold <> '{}' AS keeps
+) AS k
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN k.keeps AND 'name' = ANY (s.untold) THEN u.name ELSE s.name END AS name,
+           CASE WHEN k.keeps AND 'head_icon' = ANY (s.untold) THEN u.head_icon ELSE s.head_icon END AS head_icon,
+           CASE WHEN k.keeps AND 'active' = ANY (s.untold) THEN u.active ELSE s.active END AS active,
+           CASE WHEN k.keeps AND 'kind' = ANY (s.untold) THEN u.kind ELSE s.kind END AS kind,
+           CASE WHEN k.keeps AND 'login_name' = ANY (s.untold) THEN u.login_name ELSE s.login_name END AS login_name,
+           CASE WHEN k.keeps AND 'employee_number' = ANY (s.untold) THEN u.employee_number ELSE s.employee_number END AS employee_number,
+           CASE WHEN k.keeps AND 'title' = ANY (s.untold) THEN u.title ELSE s.title END AS title,
+           CASE WHEN k.keeps AND 'email' = ANY (s.untold) THEN u.email ELSE s.email END AS email,
+           CASE WHEN k.keeps AND 'phone' = ANY (s.untold) THEN u.phone ELSE s.phone END AS phone,
+           CASE WHEN k.keeps AND 'manager' = ANY (s.untold) THEN u.manager ELSE s.manager END AS manager,
+           CASE WHEN k.keeps AND 'department_ids' = ANY (s.untold) THEN u.department_id ELSE s.department_ids[1] END AS department_id,
+           CASE WHEN s.gone THEN coalesce(u.deleted_at, im_clock())
+                WHEN k.keeps AND 'active' = ANY (s.untold) THEN u.deleted_at END AS deleted_at,
+           coalesce(s.source_version, u.source_version) AS source_version
+) AS n
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN u.user_id IS NULL THEN '{}'
+                ELSE ARRAY(SELECT d.department_id FROM t_im_department_user d WHERE d.user_id = u.user_id) END AS worked_in
+    OFFSET 0
+) AS b
+CROSS JOIN LATERAL (
+    -- Whoever leaves works nowhere, and whoever comes back works where they did, unless it is told.
+    SELECT CASE WHEN NOT n.active THEN '{}'
+                WHEN NOT (k.keeps AND 'department_ids' = ANY (s.untold)) THEN s.department_ids
+                WHEN u.active THEN b.worked_in
+                ELSE array_remove(ARRAY[u.department_id], NULL) END AS works_in
+    OFFSET 0
+) AS w;
+
+-- The same of departments.
+CREATE VIEW v_im_stage_department AS
+SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n.name, n.told_parent_id, n.sort_order,
+       CASE WHEN d.source <> 'api' AND s.source = 'api' THEN d.source ELSE s.source END AS source,
+       CASE WHEN s.gone THEN coalesce(d.removed_at, im_clock()) END AS removed_at,
+       CASE WHEN may.tell IS FALSE THEN 'the department belongs to another source'
+            WHEN n.name IS NULL THEN 'a new department needs a name' END AS problem,
+       CASE WHEN may.tell IS FALSE OR n.name IS NULL THEN 'refused'
+            WHEN d.department_id IS NULL THEN 'created'
+            WHEN s.gone AND d.removed_at IS NULL THEN 'removed'
+            WHEN (d.name, d.told_parent_id, d.sort_order, d.removed_at IS NULL)
+                 IS DISTINCT FROM (n.name, n.told_parent_id, n.sort_order, NOT s.gone) THEN 'updated'
+            ELSE 'same' END AS action
+FROM t_im_stage_department s
+LEFT JOIN t_im_department d USING (department_id)
+CROSS JOIN LATERAL (SELECT d.source = s.source OR 'api' IN (d.source, s.source) AS tell) AS may
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.untold) THEN d.name ELSE s.name END AS name,
+           CASE WHEN d.department_id IS NOT NULL AND 'parent_id' = ANY (s.untold) THEN d.told_parent_id ELSE s.told_parent_id END
+               AS told_parent_id,
+           CASE WHEN d.department_id IS NOT NULL AND 'sort_order' = ANY (s.untold) THEN d.sort_order ELSE s.sort_order END
+               AS sort_order
+) AS n;
+
+-- Who has left, until somebody has taken them out of their groups.
+CREATE TABLE t_im_leaver (
+    user_id text COLLATE "C" PRIMARY KEY
+);
+
+-- Numbers the calls of the API that stage records of their own.
+CREATE SEQUENCE im_directory_call;

@@ -1,0 +1,172 @@
+//! What a source tells of one person or one department, and whether it can be kept.
+
+/// Longest ids, names and the rest, in characters.
+const ID_MAX_CHARS: usize = 128;
+const NAME_MAX_CHARS: usize = 255;
+const LINK_MAX_CHARS: usize = 2_048;
+/// Most departments one person works in.
+pub const DEPARTMENTS_MAX: usize = 100;
+
+/// Attributes of a person that a record may say nothing of.
+pub const USER_ATTRIBUTES: &[&str] = &[
+    "name",
+    "head_icon",
+    "active",
+    "kind",
+    "login_name",
+    "employee_number",
+    "title",
+    "email",
+    "phone",
+    "manager",
+    "department_ids",
+];
+
+/// What is told of a person. Attributes named in `untold` stay as they are, or take their default when
+/// the person is new; of the others, what is `None` is cleared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserRecord {
+    /// What the source calls them, and never anybody else.
+    pub external_id: String,
+    /// What we would call somebody new.
+    pub user_id: String,
+    pub name: Option<String>,
+    pub head_icon: Option<String>,
+    pub active: bool,
+    /// `internal`, `external` or `application`.
+    pub kind: String,
+    pub login_name: Option<String>,
+    pub employee_number: Option<String>,
+    pub title: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    /// The manager's external id.
+    pub manager: Option<String>,
+    /// Where they work, the main department first.
+    pub department_ids: Vec<String>,
+    /// What the source calls this version of them, for preconditions of writes.
+    pub source_version: Option<String>,
+    /// The source does not know them any more.
+    pub gone: bool,
+    pub untold: Vec<&'static str>,
+}
+
+/// What is told of a department; `untold` as of a person.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DepartmentRecord {
+    pub department_id: String,
+    pub name: Option<String>,
+    pub parent_id: Option<String>,
+    /// Among its siblings, lowest first.
+    pub sort_order: i32,
+    pub gone: bool,
+    pub untold: Vec<&'static str>,
+}
+
+/// Why a record cannot be kept: the attribute, and what is wrong with it.
+pub type Fault = (&'static str, &'static str);
+
+impl UserRecord {
+    /// Of somebody of whom nothing is told yet but who they are.
+    pub fn of(external_id: impl Into<String>, user_id: impl Into<String>) -> Self {
+        Self {
+            external_id: external_id.into(),
+            user_id: user_id.into(),
+            name: None,
+            head_icon: None,
+            active: true,
+            kind: "internal".to_owned(),
+            login_name: None,
+            employee_number: None,
+            title: None,
+            email: None,
+            phone: None,
+            manager: None,
+            department_ids: Vec::new(),
+            source_version: None,
+            gone: false,
+            untold: Vec::new(),
+        }
+    }
+
+    /// Of somebody whom the source does not know any more: all else stays.
+    pub fn gone(external_id: impl Into<String>) -> Self {
+        let external_id = external_id.into();
+        let untold = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
+        Self { active: false, gone: true, untold, ..Self::of(external_id.clone(), external_id) }
+    }
+
+    /// # Errors
+    /// The first attribute that cannot be kept, and why.
+    pub fn check(&self) -> Result<(), Fault> {
+        check_user_id(&self.user_id).map_err(|reason| ("user_id", reason))?;
+        check_user_id(&self.external_id).map_err(|reason| ("external_id", reason))?;
+        if let Some(name) = &self.name {
+            check_name(name).map_err(|reason| ("name", reason))?;
+        }
+        if self.head_icon.as_ref().is_some_and(|icon| !is_short(icon, LINK_MAX_CHARS)) {
+            return Err(("head_icon", "has at most 2,048 characters, none of them U+0000"));
+        }
+        for (attribute, value) in [
+            ("login_name", &self.login_name),
+            ("employee_number", &self.employee_number),
+            ("title", &self.title),
+            ("email", &self.email),
+            ("phone", &self.phone),
+        ] {
+            if value.as_ref().is_some_and(|value| check_name(value).is_err()) {
+                return Err((attribute, "has 1 to 255 characters, none of them a control character"));
+            }
+        }
+        if let Some(manager) = &self.manager {
+            check_user_id(manager).map_err(|reason| ("manager", reason))?;
+        }
+        if self.department_ids.len() > DEPARTMENTS_MAX {
+            return Err(("department_ids", "are at most 100"));
+        }
+        for department_id in &self.department_ids {
+            check_user_id(department_id).map_err(|reason| ("department_ids", reason))?;
+        }
+        match self.kind.as_str() {
+            "internal" | "external" | "application" => Ok(()),
+            _ => Err(("kind", "is internal, external or application")),
+        }
+    }
+}
+
+impl DepartmentRecord {
+    /// # Errors
+    /// The first attribute that cannot be kept, and why.
+    pub fn check(&self) -> Result<(), Fault> {
+        check_user_id(&self.department_id).map_err(|reason| ("department_id", reason))?;
+        if let Some(parent_id) = &self.parent_id {
+            check_user_id(parent_id).map_err(|reason| ("parent_id", reason))?;
+        }
+        match &self.name {
+            Some(name) => check_name(name).map_err(|reason| ("name", reason)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A user id names a person in headers and lists: no control characters, commas or outer blanks,
+/// and not the greatest character, which closes open ranges of ids.
+pub fn check_user_id(id: &str) -> Result<(), &'static str> {
+    let clean = !id.chars().any(|c| c.is_control() || c == ',' || c == char::MAX) && id.trim() == id;
+    if id.is_empty() || id.chars().count() > ID_MAX_CHARS || !clean {
+        return Err("an id has 1 to 128 characters, no control character, no comma, no blank at its ends");
+    }
+    Ok(())
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    let chars = name.chars().count();
+    if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
+        return Err("a name has 1 to 255 characters, none of them a control character");
+    }
+    Ok(())
+}
+
+fn is_short(text: &str, most_chars: usize) -> bool {
+    text.chars().count() <= most_chars && !text.contains('\0')
+}

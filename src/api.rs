@@ -34,10 +34,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::archive::Archive;
 use crate::archiver::Archiver;
 use crate::callback::{Bells, Callbacks};
-use crate::config::Config;
+use crate::config::{Config, IdentityNames};
 use crate::directory as people;
 use crate::error::{Error, Kind};
-use crate::identity::{Caller, Claimed, Identity, Role};
+use crate::identity::{Caller, Claimed, Identity, Role, Roles};
 use crate::index::Index;
 use crate::message::Sender;
 use crate::presence::Presence;
@@ -64,6 +64,8 @@ pub struct Stages {
     pub receipts: Arc<Notify>,
     /// Wake the push stage.
     pub bells: Arc<Bells>,
+    /// Wakes whoever asks the directory's source.
+    pub directory: Arc<Notify>,
 }
 
 impl std::ops::Deref for Api {
@@ -146,8 +148,24 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
         body: read.as_deref(),
     };
     let caller = api.identity.caller(&api.store, claimed, clock()).await?;
+    let caller = known(api, caller).await?;
     parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))
+}
+
+/// The person whom a login name stands for, where the gateway names people so. Whom it stands for nobody is
+/// no person, whatever else they may be.
+async fn known(api: &Api, mut caller: Caller) -> crate::error::Result<Caller> {
+    if api.config.identity_names == IdentityNames::LoginName && caller.token_hash.is_none() {
+        match people::of_login_name(&api.store, &caller.user_id).await? {
+            Some(user_id) => caller.user_id = user_id,
+            None if caller.roles == Roles::default().with(Role::User) => {
+                return Err(Error::new(Kind::UnknownUser, ""));
+            }
+            None => caller.roles = caller.roles.without(Role::User),
+        }
+    }
+    Ok(caller)
 }
 
 /// Counts and times what was asked, by route, never by content.

@@ -20,7 +20,9 @@ use crate::api::{Api, Stages};
 use crate::archive::{self, Archive};
 use crate::archiver::Archiver;
 use crate::callback::{Bells, Callbacks, GATEWAY};
+use crate::channel::leavers;
 use crate::config::Config;
+use crate::directory::Runner;
 use crate::error::{Error, Result};
 use crate::event::Sequencer;
 use crate::fanout::Fanout;
@@ -64,6 +66,7 @@ pub struct App {
     identity: Identity,
     callbacks: Arc<Callbacks>,
     cold: Option<Cold>,
+    directory: Option<Arc<Runner>>,
 }
 
 /// The archive, and who works on it.
@@ -109,6 +112,7 @@ struct Wakes {
     receipts: Arc<Notify>,
     index: Arc<Notify>,
     events: Arc<Notify>,
+    directory: Arc<Notify>,
     /// The streams; for whoever writes to the log of events.
     stream: Arc<Notify>,
 }
@@ -145,7 +149,8 @@ impl App {
         store.migrate(&config).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
         let cold = Cold::open(&config, &store).await?;
-        Ok(Self { config, store, identity, callbacks: Arc::new(callbacks), cold })
+        let directory = Runner::open(store.clone(), &config)?.map(Arc::new);
+        Ok(Self { config, store, identity, callbacks: Arc::new(callbacks), cold, directory })
     }
 
     /// Answers on `listener` until `stop`; then lets requests and batches under way end.
@@ -188,6 +193,7 @@ impl App {
             streams,
             receipts: wakes.receipts,
             bells: wakes.push,
+            directory: wakes.directory,
         });
         let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
         let listener = listener.tap_io(move |socket| be_prompt(socket, write_timeout));
@@ -299,6 +305,14 @@ impl App {
         tasks.spawn(schedule::run("presence", poll, Arc::default(), stop.clone(), move || {
             let presence = presence.clone();
             async move { presence.tick().await }
+        }));
+        if let Some(runner) = &self.directory {
+            leased!(tasks, "directory", runner.clone(), poll, wakes.directory.clone(), stop.clone());
+        }
+        let store = self.store.clone();
+        tasks.spawn(schedule::run("leavers", poll, Arc::default(), stop.clone(), move || {
+            let store = store.clone();
+            async move { leavers::tick(&store).await }
         }));
         if let Some(cold) = &self.cold {
             self.spawn_cold(cold.clone(), tasks, wakes, stop);

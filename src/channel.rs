@@ -3,6 +3,8 @@
 //! Whoever changes members locks the channel's row first, so that a join or leave falls
 //! between two messages and never inside one.
 
+pub mod leavers;
+
 use std::collections::HashSet;
 use std::time::Duration;
 

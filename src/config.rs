@@ -1,5 +1,7 @@
 //! Settings: one commented default file, a file of the operator's, `IMPG_<KEY>` over both.
 
+mod directory;
+
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,6 +13,7 @@ use serde::{Deserialize, Deserializer};
 use url::Url;
 
 use crate::cron::Schedule;
+pub use directory::{Directory, Paging, SourceKind};
 
 /// The commented defaults, as printed by `im-push-gateway settings`.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
@@ -43,6 +46,7 @@ pub struct Config {
     pub metrics_listen: Option<SocketAddr>,
 
     pub identity_mode: IdentityMode,
+    pub identity_names: IdentityNames,
     pub identity_preset: String,
     pub identity_user_header: String,
     pub identity_roles_header: String,
@@ -160,6 +164,8 @@ pub struct Config {
     pub shutdown_grace: Duration,
     pub log: String,
     pub log_format: LogFormat,
+
+    pub directory: Directory,
 }
 
 /// How a caller proves who they are; see the table "Who is calling" in the README.
@@ -169,6 +175,14 @@ pub enum IdentityMode {
     Jwt,
     Hmac,
     Headers,
+}
+
+/// What a proof calls somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdentityNames {
+    UserId,
+    LoginName,
 }
 
 /// What log lines look like.
@@ -255,7 +269,13 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(path));
         }
-        let env = Env::prefixed("IMPG_").ignore(&["config"]);
+        let table = |key: &str| match key.split_once('_') {
+            Some((table, key)) if table.eq_ignore_ascii_case("directory") => {
+                format!("directory.{key}").into()
+            }
+            _ => key.to_owned().into(),
+        };
+        let env = Env::prefixed("IMPG_").ignore(&["config"]).map(move |key| table(key.as_str()));
         Self::checked(figment.merge(env))
     }
 
@@ -274,6 +294,7 @@ impl Config {
         self.check_times()?;
         self.check_streams()?;
         self.archive_schedule()?;
+        self.directory.check()?;
         let rules = [
             (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
             (

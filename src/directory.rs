@@ -5,6 +5,8 @@
 
 mod apply;
 mod record;
+mod run;
+mod source;
 mod stage;
 pub mod tree;
 
@@ -18,6 +20,10 @@ use crate::sql;
 use crate::store::{Store, retrying};
 use apply::{Rows, Step};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord, check_user_id};
+pub use run::{
+    Difference, Problem, Run, Runner, Sync, approve, ask, cancel, differences, name_changed, problems,
+    prune_runs, runs,
+};
 use stage::Place;
 
 /// Records of one transaction.
@@ -46,6 +52,14 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
     } else {
         Err(Error::new(Kind::UnknownUser, ""))
     }
+}
+
+/// Whom a login name stands for: of those who have not left, the only one who has it.
+pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/of_login_name")).await?;
+    let rows = client.query(&statement, &[&login_name]).await?;
+    Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
 }
 
 /// Applies departments, then users, told by `source`, in short repeatable steps, each record with its

@@ -15,6 +15,7 @@ pub mod conversation;
 pub mod cron;
 pub mod delivery;
 pub mod directory;
+pub mod directory_command;
 pub mod emoji;
 pub mod error;
 pub mod event;

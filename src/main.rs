@@ -1,4 +1,4 @@
-//! The command line: `serve`, `migrate`, `token`, `archive`, `settings`.
+//! The command line: `serve`, `migrate`, `token`, `archive`, `directory`, `settings`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::config::{self, Config};
 use im_push_gateway::store::Store;
-use im_push_gateway::{archive_command, telemetry, token_command};
+use im_push_gateway::{archive_command, directory_command, telemetry, token_command};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,6 +38,9 @@ enum Command {
     /// The move of old records into the archive.
     #[command(subcommand)]
     Archive(archive_command::ArchiveCommand),
+    /// The runs that ask the company's directory for people.
+    #[command(subcommand)]
+    Directory(directory_command::DirectoryCommand),
     /// Print the commented default settings.
     Settings,
 }
@@ -66,6 +69,7 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         Command::Migrate => Ok(Store::new(&config)?.migrate(&config).await?),
         Command::Token(command) => token_command::run(&Store::new(&config)?, command).await,
         Command::Archive(command) => archive_command::run(&config, command).await,
+        Command::Directory(command) => directory_command::run(&config, command).await,
         Command::Settings => Ok(()),
     }
 }

@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use crate::archiver::{Archiver, State};
 use crate::callback::{Callbacks, GATEWAY};
 use crate::config::Config;
+use crate::directory;
 use crate::error::Result;
 use crate::event;
 use crate::identity;
@@ -39,6 +40,8 @@ impl Maintenance {
         let keep = Duration::days(self.config.callback_keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let events = event::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
+        directory::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into()))
+            .await?;
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;

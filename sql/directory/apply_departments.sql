@@ -1,7 +1,7 @@
 -- Applies what is staged of departments, but where they hang: that follows from all of them. The directory
 -- is locked by an earlier statement.
 -- $1 run id, $2 after this row, $3 up to this row, $4 now
--- counts: how many of each action; refused: row, id and reason of each; changed: id and action of the others
+-- refused: row, id and reason of each; changed: id and action of the others
 WITH staged AS MATERIALIZED (
     SELECT * FROM v_im_stage_department WHERE run_id = $1 AND row_no > $2 AND row_no <= $3
 ),
@@ -21,7 +21,6 @@ written AS (
 risen AS (
     UPDATE t_im_directory_head SET revision = revision + 1 WHERE EXISTS (SELECT FROM change)
 )
-SELECT coalesce((SELECT jsonb_object_agg(action, n) FROM (SELECT action, count(*) AS n FROM staged GROUP BY action) AS c), '{}') AS counts,
-       coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, department_id, problem) ORDER BY row_no)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, department_id, problem) ORDER BY row_no)
                  FROM staged WHERE action = 'refused'), '[]') AS refused,
        coalesce((SELECT jsonb_object_agg(department_id, action) FROM change), '{}') AS changed

@@ -1,7 +1,7 @@
 -- Applies a step of what is staged of people: they, where they work, and what is told of it. Repeating it
 -- changes nothing. The directory is locked by an earlier statement.
 -- $1 run id, $2 after this row, $3 up to this row, $4 now
--- counts: how many of each action; refused: row, external id and reason of each; left_ids: who has left by it
+-- refused: row, external id and reason of each; left_ids: who has left by it
 WITH staged AS MATERIALIZED (
     SELECT * FROM v_im_stage_user WHERE run_id = $1 AND row_no > $2 AND row_no <= $3
 ),
@@ -58,7 +58,6 @@ leavers AS (
 risen AS (
     UPDATE t_im_directory_head SET revision = revision + 1 WHERE EXISTS (SELECT FROM change)
 )
-SELECT coalesce((SELECT jsonb_object_agg(action, n) FROM (SELECT action, count(*) AS n FROM staged GROUP BY action) AS c), '{}') AS counts,
-       coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, told_external_id, problem) ORDER BY row_no)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, told_external_id, problem) ORDER BY row_no)
                  FROM staged WHERE action = 'refused'), '[]') AS refused,
        ARRAY(SELECT user_id FROM change WHERE action = 'deactivated' ORDER BY user_id) AS left_ids

@@ -77,6 +77,8 @@ CREATE TABLE t_im_directory_run (
     -- schedule, hand, change.
     asked_by   text NOT NULL,
     dry_run    boolean NOT NULL,
+    -- Whether the source was asked.
+    begun      boolean NOT NULL DEFAULT false,
     asked_at   timestamptz NOT NULL,
     ended_at   timestamptz,
     state      text NOT NULL DEFAULT 'asked',
@@ -86,7 +88,7 @@ CREATE TABLE t_im_directory_run (
     approved_by text COLLATE "C",
     -- The token to go on from when all is applied.
     token      text,
-    -- How many records were staged, so that a staging that a crash of the server emptied is found out.
+    -- How many records were staged.
     staged     bigint NOT NULL DEFAULT 0,
     -- Everything staged up to here is applied.
     applied    bigint NOT NULL DEFAULT 0,
@@ -122,7 +124,8 @@ CREATE TABLE t_im_directory_source (
 CREATE TABLE t_im_directory_changed (
     kind        text NOT NULL,
     external_id text COLLATE "C" NOT NULL,
-    named_at    timestamptz NOT NULL,
+    -- The run that reads it; null again when it is named again meanwhile.
+    run_id      bigint,
     PRIMARY KEY (kind, external_id),
     CONSTRAINT changed_kind_known CHECK (kind IN ('user', 'department'))
 );
@@ -269,3 +272,10 @@ CREATE TABLE t_im_leaver (
 
 -- Numbers the calls of the API that stage records of their own.
 CREATE SEQUENCE im_directory_call;
+
+-- The runs whose staging is there: it goes with it when the server crashes.
+CREATE UNLOGGED TABLE t_im_stage (
+    run_id bigint PRIMARY KEY
+);
+-- Who has left, for whoever must leave them out.
+CREATE INDEX t_im_user_left ON t_im_user (user_id) WHERE NOT active;

@@ -1,22 +1,33 @@
-//! `/directory/changes`: the people, as HR tells them.
+//! `/directory`: the people as HR tells them, and the runs that ask for them.
 
 use axum::extract::State;
-use axum::routing::post;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
 
-use super::wire::{AtMost, Json};
+use super::wire::{AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, rfc3339};
 use super::{Api, Now, Proven};
-use crate::directory::{self, DepartmentRecord, UserRecord};
-use crate::error::{Error, Result};
+use crate::config::SourceKind;
+use crate::directory::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, check_user_id};
+use crate::error::{Error, Kind, Result};
 use crate::identity::Role;
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
 
 pub fn routes() -> Router<Api> {
-    Router::new().route("/directory/changes", post(apply))
+    Router::new()
+        .route("/directory/changes", post(apply))
+        .route("/directory/sync", post(sync))
+        .route("/directory/runs", get(list_runs))
+        .route("/directory/runs/{run_id}", get(show_run))
+        .route("/directory/runs/{run_id}/differences", get(list_differences))
+        .route("/directory/runs/{run_id}/problems", get(list_problems))
+        .route("/directory/runs/{run_id}/approve", post(approve))
+        .route("/directory/runs/{run_id}/cancel", post(cancel))
 }
 
 /// Records are read one by one, so that a bad one is reported and skipped.
@@ -27,6 +38,11 @@ struct Changes {
     users: AtMost<RECORDS_MAX, Value>,
     #[serde(default)]
     departments: AtMost<RECORDS_MAX, Value>,
+    /// Who has changed at the source, by its external ids: they are read again there.
+    #[serde(default)]
+    user_ids: AtMost<RECORDS_MAX, String>,
+    #[serde(default)]
+    department_ids: AtMost<RECORDS_MAX, String>,
 }
 
 /// What is left out, or null, stays as it is.
@@ -62,12 +78,87 @@ struct AppliedView {
     users: Count,
     departments: Count,
     parked: Vec<String>,
+    named: usize,
     problems: Vec<Value>,
 }
 
 #[derive(Serialize)]
 struct Count {
     applied: usize,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    mode: Option<Mode>,
+    dry_run: Option<bool>,
+}
+
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Mode {
+    Full,
+    Incremental,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    run_id: Id,
+}
+
+#[derive(Serialize)]
+struct RunView {
+    run_id: Id,
+    mode: String,
+    asked_by: String,
+    dry_run: bool,
+    state: String,
+    detail: Option<String>,
+    approved_by: Option<String>,
+    #[serde(with = "rfc3339")]
+    asked_at: OffsetDateTime,
+    #[serde(with = "rfc3339::option")]
+    ended_at: Option<OffsetDateTime>,
+    staged: i64,
+    counts: Value,
+    problems: i64,
+}
+
+#[derive(Serialize)]
+struct DifferenceView {
+    #[serde(skip)]
+    row_no: i64,
+    kind: String,
+    id: String,
+    name: Option<String>,
+    action: String,
+}
+
+#[derive(Serialize)]
+struct ProblemView {
+    problem_id: Id,
+    kind: String,
+    external_id: Option<String>,
+    detail: String,
+}
+
+impl From<Run> for RunView {
+    fn from(run: Run) -> Self {
+        Self {
+            run_id: Id(run.run_id),
+            mode: run.mode,
+            asked_by: run.asked_by,
+            dry_run: run.dry_run,
+            state: run.state,
+            detail: run.detail,
+            approved_by: run.approved_by,
+            asked_at: run.asked_at,
+            ended_at: run.ended_at,
+            staged: run.staged,
+            counts: run.counts,
+            problems: run.problems,
+        }
+    }
 }
 
 impl From<NewUser> for UserRecord {
@@ -126,17 +217,141 @@ async fn apply(
     let mut problems = Vec::new();
     let departments = read::<NewDepartment, _>(changes.departments.0, "/departments", &mut problems);
     let users = read::<NewUser, _>(changes.users.0, "/users", &mut problems);
+    let named = name(&api, &changes.user_ids.0, &changes.department_ids.0).await?;
     let applied = directory::change(&api.store, directory::API, departments, users, now).await?;
     problems.extend(applied.problems);
     Ok(Reply(AppliedView {
         users: Count { applied: applied.users },
         departments: Count { applied: applied.departments },
         parked: applied.parked,
+        named,
         problems: problems
             .into_iter()
             .map(|(pointer, detail)| json!({"pointer": pointer, "detail": detail}))
             .collect(),
     }))
+}
+
+/// Has the source asked again for whoever is named. Returns how many were.
+async fn name(api: &Api, users: &[String], departments: &[String]) -> Result<usize> {
+    if users.is_empty() && departments.is_empty() {
+        return Ok(0);
+    }
+    must_have_source(api)?;
+    for (at, ids) in [("/user_ids", users), ("/department_ids", departments)] {
+        for (position, id) in ids.iter().enumerate() {
+            check_user_id(id).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
+        }
+    }
+    directory::name_changed(&api.store, users, departments).await?;
+    api.directory.notify_one();
+    Ok(users.len() + departments.len())
+}
+
+fn must_have_source(api: &Api) -> Result<()> {
+    match api.config.directory.source {
+        SourceKind::None => Err(Error::new(Kind::Conflict, "the settings name no source of the directory")),
+        _ => Ok(()),
+    }
+}
+
+async fn sync(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    MaybeJson(wanted): MaybeJson<Wanted>,
+) -> Result<(StatusCode, Reply<Asked>)> {
+    caller.must_be(Role::Directory)?;
+    must_have_source(&api)?;
+    let mode = match wanted.mode {
+        Some(Mode::Incremental) => "incremental",
+        _ => "full",
+    };
+    let sync = Sync { mode, asked_by: "hand", dry_run: wanted.dry_run.unwrap_or(false) };
+    let run_id = directory::ask(&api.store, sync, now).await?;
+    api.directory.notify_one();
+    Ok((StatusCode::ACCEPTED, Reply(Asked { run_id: Id(run_id) })))
+}
+
+async fn list_runs(
+    State(api): State<Api>,
+    caller: Proven,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<RunView>>> {
+    caller.must_be(Role::Directory)?;
+    let limit = page.limit()?;
+    let runs = directory::runs(&api.store, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let views = runs.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(views, limit, |run: &RunView| run.run_id.0)))
+}
+
+async fn show_run(State(api): State<Api>, caller: Proven, PathId(run_id): PathId) -> Result<Reply<RunView>> {
+    caller.must_be(Role::Directory)?;
+    Ok(Reply(find_run(&api, run_id).await?.into()))
+}
+
+async fn find_run(api: &Api, run_id: i64) -> Result<Run> {
+    let newest = directory::runs(&api.store, run_id.saturating_add(1), 1).await?.pop();
+    newest.filter(|run| run.run_id == run_id).ok_or_else(|| Error::not_found("no such run"))
+}
+
+async fn list_differences(
+    State(api): State<Api>,
+    caller: Proven,
+    PathId(run_id): PathId,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<DifferenceView>>> {
+    caller.must_be(Role::Directory)?;
+    find_run(&api, run_id).await?;
+    let limit = page.limit()?;
+    let found = directory::differences(&api.store, run_id, page.cursor()?.unwrap_or(0), limit).await?;
+    let view = |d: Difference| DifferenceView {
+        row_no: d.row_no,
+        kind: d.kind,
+        id: d.id,
+        name: d.name,
+        action: d.action,
+    };
+    Ok(Reply(Page::new(found.into_iter().map(view).collect(), limit, |d: &DifferenceView| d.row_no)))
+}
+
+async fn list_problems(
+    State(api): State<Api>,
+    caller: Proven,
+    PathId(run_id): PathId,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<ProblemView>>> {
+    caller.must_be(Role::Directory)?;
+    find_run(&api, run_id).await?;
+    let limit = page.limit()?;
+    let found = directory::problems(&api.store, run_id, page.cursor()?.unwrap_or(0), limit).await?;
+    let view = |p: Problem| ProblemView {
+        problem_id: Id(p.problem_id),
+        kind: p.kind,
+        external_id: p.external_id,
+        detail: p.detail,
+    };
+    Ok(Reply(Page::new(found.into_iter().map(view).collect(), limit, |p: &ProblemView| p.problem_id.0)))
+}
+
+async fn approve(State(api): State<Api>, caller: Proven, PathId(run_id): PathId) -> Result<Reply<RunView>> {
+    caller.must_be(Role::Admin)?;
+    find_run(&api, run_id).await?;
+    directory::approve(&api.store, run_id, &caller.0.user_id).await?;
+    api.directory.notify_one();
+    Ok(Reply(find_run(&api, run_id).await?.into()))
+}
+
+async fn cancel(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    PathId(run_id): PathId,
+) -> Result<Reply<RunView>> {
+    caller.must_be(Role::Admin)?;
+    find_run(&api, run_id).await?;
+    directory::cancel(&api.store, run_id, &caller.0.user_id, now).await?;
+    Ok(Reply(find_run(&api, run_id).await?.into()))
 }
 
 /// Reads records with their positions; what is no record becomes a problem.

@@ -1,6 +1,6 @@
 //! A step of staged records applied: people and departments, where they belong, and what is told of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
@@ -22,8 +22,6 @@ pub struct Rows {
 /// What a step has come to.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// How many records did what: created, updated, deactivated, removed, same, refused.
-    pub counts: BTreeMap<String, i64>,
     /// Row, id and reason of each record that was not applied.
     pub refused: Vec<(i64, String, String)>,
     /// Departments that wait at the top for the parent they were told.
@@ -44,20 +42,18 @@ pub async fn users(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Res
     let row = tx.query_one(&statement, &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
     let left: Vec<&str> = row.get("left_ids");
     presence::drop_leavers(tx, &left, now).await?;
-    let Json(counts) = row.get("counts");
     let Json(refused) = row.get("refused");
-    Ok(Step { counts, refused, parked: Vec::new() })
+    Ok(Step { refused, parked: Vec::new() })
 }
 
 /// Applies departments, then hangs them where all that was told says. The directory is locked.
 pub async fn departments(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Result<Step> {
     let statement = tx.prepare_cached(sql!("directory/apply_departments")).await?;
     let row = tx.query_one(&statement, &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
-    let Json(counts) = row.get("counts");
     let Json(refused) = row.get("refused");
     let Json(changed): Json<HashMap<String, String>> = row.get("changed");
     let parked = place(tx, changed, now).await?;
-    Ok(Step { counts, refused, parked })
+    Ok(Step { refused, parked })
 }
 
 /// Returns which of the changed ones are parked.

@@ -135,6 +135,12 @@ impl UserRecord {
 }
 
 impl DepartmentRecord {
+    /// Of a department that the source does not know any more.
+    pub fn gone(department_id: impl Into<String>) -> Self {
+        let untold = vec!["name", "parent_id", "sort_order"];
+        Self { department_id: department_id.into(), gone: true, untold, ..Self::default() }
+    }
+
     /// # Errors
     /// The first attribute that cannot be kept, and why.
     pub fn check(&self) -> Result<(), Fault> {

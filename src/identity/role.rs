@@ -49,6 +49,10 @@ impl Roles {
         Self(self.0 | role.bit())
     }
 
+    pub fn without(self, role: Role) -> Self {
+        Self(self.0 & !role.bit())
+    }
+
     /// Whether `role` was given, or is implied by one that was.
     pub fn has(self, role: Role) -> bool {
         let implied = matches!(role, Role::Directory | Role::Support) && self.given(Role::Admin);

@@ -1,6 +1,6 @@
 //! What a batch holds, as one body: messages and who is to get each, or events.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -78,7 +78,11 @@ pub(super) struct Loaded {
 
 /// How many messages each receiver gets by a batch, or how many events it tells.
 pub(super) enum Held {
-    Messages(HashMap<String, u32>),
+    Messages {
+        receivers: HashMap<String, u32>,
+        /// Receivers who have left the company: they get nothing, as if they were offline.
+        left: HashSet<String>,
+    },
     Events(u32),
 }
 
@@ -86,7 +90,7 @@ impl Loaded {
     /// Whether it is for nobody.
     pub fn is_empty(&self) -> bool {
         match &self.held {
-            Held::Messages(receivers) => receivers.is_empty(),
+            Held::Messages { receivers, .. } => receivers.is_empty(),
             Held::Events(events) => *events == 0,
         }
     }
@@ -99,14 +103,14 @@ impl Loaded {
 impl Held {
     pub fn pairs(&self) -> u32 {
         match self {
-            Self::Messages(receivers) => receivers.values().sum(),
+            Self::Messages { receivers, .. } => receivers.values().sum(),
             Self::Events(events) => *events,
         }
     }
 }
 
 /// Reads what a batch holds and writes its body: the same each time, but for a message that was taken
-/// back and the type of a channel that was upgraded meanwhile.
+/// back, the type of a channel that was upgraded and receivers who have left meanwhile.
 pub(super) async fn load(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
     match callback.kind {
         Kind::Gateway => load_messages(store, batch_id).await,
@@ -144,15 +148,19 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
     let rows = client.query(&statement, &[&batch_id]).await?;
     drop(client);
     let mut receivers_of: HashMap<i64, Vec<&str>> = HashMap::new();
+    let mut left = HashSet::new();
     for row in &rows {
-        let receivers: Vec<&str> = row.get("receivers");
-        receivers_of.entry(row.get("ms_id")).or_default().extend(receivers);
+        if let Some(receivers) = row.get::<_, Option<Vec<&str>>>("receivers") {
+            receivers_of.entry(row.get("ms_id")).or_default().extend(receivers);
+        }
+        left.extend(row.get::<_, Option<Vec<String>>>("left_ids").into_iter().flatten());
     }
     let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
     let mut pushed = Vec::with_capacity(messages.len());
     for row in &messages {
         let ms_id: i64 = row.get("ms_id");
-        for receiver in receivers_of.remove(&ms_id).unwrap_or_default() {
+        let Some(receivers) = receivers_of.remove(&ms_id) else { continue };
+        for receiver in receivers {
             let ms_ids = ms_ids_of.entry(receiver).or_default();
             // Two rows of the queue may name a pair: a dead letter replayed twice.
             if ms_ids.last() != Some(&ms_id) {
@@ -164,7 +172,7 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
     let receivers = ms_ids_of.iter().map(|(r, ids)| ((*r).to_owned(), ids.len() as u32)).collect();
     let body = Body { batch_id: batch_id.to_string(), messages: pushed, deliveries: share(ms_ids_of) };
     let body = serde_json::to_vec(&body).map_err(Error::internal)?;
-    Ok(Loaded { body, held: Held::Messages(receivers) })
+    Ok(Loaded { body, held: Held::Messages { receivers, left } })
 }
 
 fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {

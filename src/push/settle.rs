@@ -60,11 +60,15 @@ impl Attempt<'_> {
     fn outcome(&self) -> (Outcome, bool) {
         let posted = self.posted;
         match &self.held {
-            Held::Messages(receivers) => {
+            Held::Messages { receivers, left } => {
                 let answer = Answer::of(posted, |receiver| receivers.contains_key(receiver));
                 let is_there = answer.endpoint_is_there(posted);
                 match answer {
-                    Answer::Judged(verdicts) => (Outcome::Judged(verdicts), is_there),
+                    Answer::Judged(mut verdicts) => {
+                        let nothing = |receiver: &String| (receiver.clone(), (Verdict::Offline, None));
+                        verdicts.named.extend(left.iter().map(nothing));
+                        (Outcome::Judged(verdicts), is_there)
+                    }
                     Answer::Failed(error) => (Outcome::Failed(error), is_there),
                 }
             }
@@ -207,7 +211,7 @@ impl Attempt<'_> {
 
     fn tally(&self, verdicts: &Verdicts) -> Tally {
         let mut tally = Tally { unknown: verdicts.unknown, ..Tally::default() };
-        let Held::Messages(receivers) = &self.held else {
+        let Held::Messages { receivers, .. } = &self.held else {
             return tally;
         };
         for (receiver, &messages) in receivers {

@@ -279,10 +279,15 @@ impl TestApp {
 
     /// Waits until a query gives this number; too late is a panic.
     pub async fn until(&self, sql: &str, wanted: i64) {
+        self.until_with(sql, &[], wanted).await;
+    }
+
+    /// The same with parameters.
+    pub async fn until_with(&self, sql: &str, params: &[&(dyn ToSql + Sync)], wanted: i64) {
         let client = self.sql().await;
         let started = Instant::now();
         loop {
-            let now: i64 = client.query_one(sql, &[]).await.expect("a count").get(0);
+            let now: i64 = client.query_one(sql, params).await.expect("a count").get(0);
             if now == wanted {
                 return;
             }

@@ -9,6 +9,7 @@ mod callbacks;
 mod channels;
 mod contract;
 mod directory;
+mod directory_runs;
 mod events;
 mod harness;
 mod identity;

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["identity", "directory", "presence", "emoji", "callback", "archive", "lease", "audit", "event"],
     &["channel", "message", "fanout", "push", "index", "recall", "receipt", "conversation", "history"],
     &["outbox", "archiver", "search", "stream"],
-    &["maintenance", "api", "token_command", "archive_command"],
+    &["maintenance", "api", "token_command", "archive_command", "directory_command"],
     &["app"],
 ];
 

@@ -12,6 +12,7 @@
 pub mod client;
 pub mod elastic;
 pub mod gateway;
+pub mod hr;
 pub mod listener;
 pub mod meddler;
 pub mod name_server;
@@ -24,6 +25,7 @@ pub mod service;
 pub use client::{Client, Exchange, Reply, observe};
 pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
+pub use hr::Hr;
 pub use listener::{Listener, Told};
 pub use meddler::{Meddler, Meddling};
 pub use name_server::NameServer;

@@ -1,0 +1,2 @@
+-- How many were named whom no run has taken on.
+SELECT count(*) AS named FROM t_im_directory_changed WHERE run_id IS NULL

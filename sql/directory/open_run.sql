@@ -1,0 +1,6 @@
+-- The run that is to be taken further: the oldest that waits for nobody's word.
+SELECT run_id, mode, dry_run, state, asked_at, token, staged, applied, counts
+FROM t_im_directory_run
+WHERE ended_at IS NULL AND state <> 'held'
+ORDER BY run_id
+LIMIT 1

@@ -1,0 +1,146 @@
+//! Settings of the directory: `[directory]` in a file, `IMPG_DIRECTORY_<KEY>` in the environment.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+use url::Url;
+
+use super::{ConfigError, DAYS_MAX, Secret, TIME_MAX, list, millis, refuse_broken};
+use crate::cron::Schedule;
+
+/// Largest page that is asked for.
+const PAGE_SIZE_MAX: u32 = 10_000;
+
+/// Where people come from. `config.default.toml` says what each key means.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Directory {
+    pub source: SourceKind,
+    pub users_url: String,
+    pub departments_url: String,
+    pub user_url: String,
+    pub department_url: String,
+    pub authorization: Secret,
+    pub ca_file: String,
+    #[serde(rename = "timeout_ms", deserialize_with = "millis")]
+    pub timeout: Duration,
+    pub answer_max_bytes: usize,
+    pub page_size: u32,
+    pub page_size_parameter: String,
+    pub paging: Paging,
+    pub cursor_parameter: String,
+    pub index_parameter: String,
+    pub token_parameter: String,
+    pub items: String,
+    pub next: String,
+    pub token: String,
+    pub total: String,
+    #[serde(deserialize_with = "pairs")]
+    pub user_fields: BTreeMap<String, String>,
+    #[serde(deserialize_with = "pairs")]
+    pub department_fields: BTreeMap<String, String>,
+    #[serde(deserialize_with = "pairs")]
+    pub kinds: BTreeMap<String, String>,
+    #[serde(deserialize_with = "list")]
+    pub local: Vec<String>,
+    pub schedule: String,
+    pub full_schedule: String,
+    pub time_zone: String,
+    pub guard_count: u32,
+    pub guard_share: f64,
+    pub keep_days: u32,
+}
+
+/// What is asked for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    None,
+    Http,
+    Scim,
+}
+
+/// How a listing goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Paging {
+    Cursor,
+    Index,
+}
+
+impl Directory {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        let asks = self.source != SourceKind::None;
+        let broken = |url: &str| !url.is_empty() && !is_address(url);
+        let no_id = |url: &str| !url.is_empty() && !url.contains("{id}");
+        refuse_broken(&[
+            (asks && self.users_url.is_empty(), "directory.users_url is not set, and directory.source is"),
+            (
+                [&self.users_url, &self.departments_url, &self.user_url, &self.department_url]
+                    .into_iter()
+                    .any(|url| broken(url)),
+                "directory.users_url, departments_url, user_url and department_url must be http(s) URLs",
+            ),
+            (
+                no_id(&self.user_url) || no_id(&self.department_url),
+                "directory.user_url and department_url need {id} where the external id goes",
+            ),
+            (self.timeout.is_zero() || self.timeout > TIME_MAX, "directory.timeout_ms must be 1 ms to a day"),
+            (self.answer_max_bytes == 0, "directory.answer_max_bytes must be at least 1"),
+            (self.page_size == 0 || self.page_size > PAGE_SIZE_MAX, "directory.page_size must be 1 to 10000"),
+            (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share is a share: 0.0 to 1.0"),
+            (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
+        ])?;
+        self.schedule()?;
+        self.full_schedule()?;
+        Ok(())
+    }
+
+    /// When what has changed is asked for.
+    pub fn schedule(&self) -> Result<Option<Schedule>, ConfigError> {
+        self.parse("directory.schedule", &self.schedule)
+    }
+
+    /// When everybody is asked for.
+    pub fn full_schedule(&self) -> Result<Option<Schedule>, ConfigError> {
+        self.parse("directory.full_schedule", &self.full_schedule)
+    }
+
+    fn parse(&self, key: &str, cron: &str) -> Result<Option<Schedule>, ConfigError> {
+        if cron.is_empty() {
+            return Ok(None);
+        }
+        let schedule = Schedule::parse(cron, &self.time_zone);
+        schedule.map(Some).map_err(|e| ConfigError(format!("{key} and directory.time_zone: {e}")))
+    }
+}
+
+fn is_address(url: &str) -> bool {
+    // {id} is no character of a URL, and stands for some.
+    Url::parse(&url.replace("{id}", "id")).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+}
+
+/// A table, or pairs with commas as the environment gives them.
+fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Table(BTreeMap<String, String>),
+        Text(String),
+    }
+    match Either::deserialize(de)? {
+        Either::Table(table) => Ok(table),
+        Either::Text(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| {
+                let (key, value) = pair.split_once('=').ok_or_else(|| {
+                    serde::de::Error::custom("must be pairs with commas between them: key=value")
+                })?;
+                Ok((key.trim().to_owned(), value.trim().to_owned()))
+            })
+            .collect(),
+    }
+}

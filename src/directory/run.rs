@@ -1,0 +1,301 @@
+//! A run: everything a source tells is staged, compared with what is there, held back if too many would
+//! leave, and applied in short steps that can be repeated; the token of the source comes last.
+//!
+//! One replica at a time runs. How far it came stands in the database, but for the listing itself: a run
+//! that was interrupted while it listened begins to listen anew.
+
+mod book;
+mod listening;
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use tokio::sync::Mutex;
+
+use super::apply::{self, Rows};
+use super::source::{self, Failure, Source, Want};
+use crate::config::{Config, Directory};
+use crate::cron::Schedule;
+use crate::error::{Error, Result};
+use crate::lease::Lease;
+use crate::schedule::Tick;
+use crate::sql;
+use crate::store::{Store, retrying};
+use book::{Counts, Open};
+pub use book::{
+    Difference, Problem, Run, Sync, approve, ask, cancel, differences, name_changed, problems, prune_runs,
+    runs,
+};
+use listening::Listening;
+
+/// Staged rows that one transaction applies, or one statement compares.
+const STEP: i64 = 1_000;
+const COMPARE_STEP: i64 = 5_000;
+/// Rows that one statement of the sweep before a run forgets.
+const SWEEP_STEP: i64 = 10_000;
+/// More people and departments than this are not read one by one: a listing is cheaper.
+const THESE_MAX: i64 = 1_000;
+
+/// Who runs, on one replica; one of them at a time does.
+pub struct Runner {
+    store: Store,
+    source: Arc<dyn Source>,
+    settings: Directory,
+    lease: Lease,
+    schedule: Option<Schedule>,
+    full_schedule: Option<Schedule>,
+    listening: Mutex<Option<Listening>>,
+}
+
+impl Runner {
+    /// None where the settings name no source.
+    pub fn open(store: Store, config: &Config) -> Result<Option<Self>> {
+        let Some(source) = source::open(&config.directory)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
+            lease: Lease::new(store.clone(), "directory", config.lease),
+            store,
+            source: source.into(),
+            schedule: config.directory.schedule().map_err(Error::internal)?,
+            full_schedule: config.directory.full_schedule().map_err(Error::internal)?,
+            settings: config.directory.clone(),
+            listening: Mutex::default(),
+        }))
+    }
+
+    /// Begins a run that is due, and takes the open one a step further.
+    pub async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let Some(epoch) = self.lease.take(now).await? else {
+            return Ok(Tick::Idle);
+        };
+        self.begin_if_due(now).await?;
+        let Some(run) = book::open_run(&self.store).await? else {
+            return Ok(Tick::Idle);
+        };
+        match run.state.as_str() {
+            "asked" => self.listen(&run, epoch).await?,
+            "staged" => self.decide(&run, epoch, now).await?,
+            _ => self.apply(&run, epoch, now).await?,
+        }
+        Ok(Tick::More)
+    }
+
+    /// Gives the lease back, for a replica that stops.
+    pub async fn stop(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
+    }
+
+    /// Whether this source can be asked only for what has changed, and has given a token to do so.
+    fn mode(&self, token: Option<&String>) -> &'static str {
+        if self.source.has_tokens() && token.is_some() { "incremental" } else { "full" }
+    }
+
+    async fn begin_if_due(&self, now: OffsetDateTime) -> Result<()> {
+        let known = book::known(&self.store, self.source.name()).await?;
+        let due = |schedule: &Option<Schedule>, begun: Option<OffsetDateTime>| match (schedule, begun) {
+            (Some(schedule), Some(begun)) => schedule.due(begun, now).is_some(),
+            // A new service has everybody to ask for, once.
+            (Some(_), None) => true,
+            (None, _) => false,
+        };
+        let first = known.full_at.is_none() && known.full_begun_at.is_none();
+        if due(&self.full_schedule, known.full_begun_at) || first && due(&self.schedule, known.begun_at) {
+            ask(&self.store, Sync { mode: "full", asked_by: "schedule", dry_run: false }, now).await?;
+            book::begun(&self.store, "directory-full", now).await?;
+            book::begun(&self.store, "directory", now).await?;
+        } else if due(&self.schedule, known.begun_at) {
+            let mode = self.mode(known.token.as_ref());
+            ask(&self.store, Sync { mode, asked_by: "schedule", dry_run: false }, now).await?;
+            book::begun(&self.store, "directory", now).await?;
+        } else if book::open_run(&self.store).await?.is_none() {
+            let named = book::named(&self.store).await?;
+            if named > 0 {
+                let one_by_one = self.source.reads_one() && named <= THESE_MAX;
+                let mode = if one_by_one { "changes" } else { self.mode(known.token.as_ref()) };
+                ask(&self.store, Sync { mode, asked_by: "change", dry_run: false }, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the listing of a run a page further, from its beginning if nobody listens to it.
+    async fn listen(&self, run: &Open, epoch: i64) -> Result<()> {
+        let mut listening = self.listening.lock().await;
+        if !listening.as_ref().is_some_and(|l| l.is_of(run.run_id, epoch)) {
+            *listening = None;
+            self.sweep(run.run_id).await?;
+            let want = self.begin_listening(run, epoch).await?;
+            *listening = Some(Listening::new(run.run_id, epoch, self.source.pull(want)));
+        }
+        let Some(current) = listening.as_mut() else { return Ok(()) };
+        match current.page().await {
+            Ok(Some(page)) => {
+                let staged = current.stage(&self.store, &self.lease, self.source.name(), page).await;
+                if staged.is_err() {
+                    *listening = None;
+                }
+                staged
+            }
+            Ok(None) => {
+                let ended = listening.take().ok_or_else(|| Error::internal("nobody listens"))?;
+                ended.end(&self.store, &self.lease, &*self.source, run.mode == "full").await
+            }
+            Err(Failure::Expired) => {
+                *listening = None;
+                tracing::info!(
+                    run_id = run.run_id,
+                    "the directory's token has expired: everybody is asked for"
+                );
+                book::expired(&self.store, run.run_id).await
+            }
+            Err(Failure::Failed(why)) => {
+                *listening = None;
+                self.fail(run.run_id, &why).await
+            }
+        }
+    }
+
+    async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Want> {
+        let known = book::known(&self.store, self.source.name()).await?;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        self.lease.hold(&tx, epoch).await?;
+        let statement = tx.prepare_cached(sql!("directory/restage")).await?;
+        tx.execute(&statement, &[&run.run_id]).await?;
+        let mut want = Want::Everything;
+        if !run.dry_run {
+            let statement = tx.prepare_cached(sql!("directory/take_changed")).await?;
+            let row = tx.query_one(&statement, &[&run.run_id]).await?;
+            if run.mode == "changes" {
+                want = Want::These { users: row.get("users"), departments: row.get("departments") };
+            }
+        }
+        tx.commit().await?;
+        Ok(match (run.mode.as_str(), known.token) {
+            ("incremental", Some(token)) => Want::Since(token),
+            _ => want,
+        })
+    }
+
+    /// What earlier runs have staged and nobody needs any more.
+    async fn sweep(&self, run_id: i64) -> Result<()> {
+        loop {
+            let client = self.store.client().await?;
+            let statement = client.prepare_cached(sql!("directory/sweep")).await?;
+            let rows: i64 = client.query_one(&statement, &[&run_id, &SWEEP_STEP]).await?.get(0);
+            if rows < SWEEP_STEP {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn fail(&self, run_id: i64, why: &str) -> Result<()> {
+        tracing::warn!(run_id, why, "directory run failed");
+        metrics::counter!("impg_directory_runs_total", "outcome" => "failed").increment(1);
+        book::fail(&self.store, run_id, why, self.store.now().await?).await
+    }
+
+    /// Counts what the run would do, and lets it go on, shows it, or holds it.
+    async fn decide(&self, run: &Open, epoch: i64, now: OffsetDateTime) -> Result<()> {
+        let mut counts = Counts::default();
+        let mut after = 0;
+        while let Some(up_to) = self.next_rows(run.run_id, after, COMPARE_STEP).await? {
+            self.lease.take(self.store.now().await?).await?;
+            counts.add(book::compare(&self.store, run.run_id, after, up_to).await?);
+            after = up_to;
+        }
+        if !book::is_staged(&self.store, run.run_id).await? {
+            return book::again(&self.store, run.run_id).await;
+        }
+        let held = self.guard(&counts, run).await?;
+        let state = match held {
+            _ if run.dry_run => "shown",
+            Some(_) => "held",
+            None => "applying",
+        };
+        if let Some(why) = &held {
+            tracing::warn!(run_id = run.run_id, why, "directory run is held back");
+        }
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        self.lease.hold(&tx, epoch).await?;
+        book::decide(&tx, run.run_id, (state, held.as_deref()), &counts, now).await?;
+        if !run.dry_run {
+            let statement = tx.prepare_cached(sql!("directory/supersede")).await?;
+            tx.execute(&statement, &[&run.run_id, &now]).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Why a run waits for an admin's word, if it does: somebody may have emptied a list by mistake.
+    async fn guard(&self, counts: &Counts, run: &Open) -> Result<Option<String>> {
+        let (users, departments) = book::known_here(&self.store, self.source.name()).await?;
+        let leaving = counts.of("users", "deactivated");
+        let removed = counts.of("departments", "removed");
+        for (what, going, there) in [("people", leaving, users), ("departments", removed, departments)] {
+            let share = going as f64 / there.max(1) as f64;
+            let all = run.mode == "full" && going > 0 && going >= there;
+            if all
+                || going > i64::from(self.settings.guard_count)
+                || going > 1 && share > self.settings.guard_share
+            {
+                return Ok(Some(format!("{going} of {there} {what} would leave")));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn next_rows(&self, run_id: i64, after: i64, most: i64) -> Result<Option<i64>> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("directory/next_rows")).await?;
+        Ok(client.query_one(&statement, &[&run_id, &after, &most]).await?.get("up_to"))
+    }
+
+    /// Applies a step of the run, or ends it.
+    async fn apply(&self, run: &Open, epoch: i64, now: OffsetDateTime) -> Result<()> {
+        if !book::is_staged(&self.store, run.run_id).await? {
+            return book::again(&self.store, run.run_id).await;
+        }
+        let Some(up_to) = self.next_rows(run.run_id, run.applied, STEP).await? else {
+            return self.finish(run, epoch, now).await;
+        };
+        let rows = Rows { run_id: run.run_id, after: run.applied, up_to };
+        retrying(|| self.apply_step(rows, epoch, now)).await
+    }
+
+    async fn apply_step(&self, rows: Rows, epoch: i64, now: OffsetDateTime) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        self.lease.hold(&tx, epoch).await?;
+        apply::lock(&tx).await?;
+        let departments = apply::departments(&tx, rows, now).await?;
+        let users = apply::users(&tx, rows, now).await?;
+        let refused =
+            |kind| move |(_, id, why): &(i64, String, String)| (kind, Some(id.clone()), why.clone());
+        let problems: Vec<_> = departments
+            .refused
+            .iter()
+            .map(refused("department"))
+            .chain(users.refused.iter().map(refused("user")))
+            .collect();
+        book::note_problems(&tx, rows.run_id, &problems).await?;
+        let statement = tx.prepare_cached(sql!("directory/progress")).await?;
+        tx.execute(&statement, &[&rows.run_id, &rows.up_to]).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn finish(&self, run: &Open, epoch: i64, now: OffsetDateTime) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        self.lease.hold(&tx, epoch).await?;
+        let statement = tx.prepare_cached(sql!("directory/finish")).await?;
+        tx.execute(&statement, &[&run.run_id, &self.source.name(), &now]).await?;
+        tx.commit().await?;
+        tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is through");
+        metrics::counter!("impg_directory_runs_total", "outcome" => "done").increment(1);
+        Ok(())
+    }
+}

@@ -1,0 +1,312 @@
+//! The book of runs: what was asked for, how far it came, what it would change and what it could not.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Transaction;
+use postgres_types::Json;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::error::{Error, Kind, Result};
+use crate::sql;
+use crate::store::Store;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Sync<'a> {
+    /// `full`, `incremental` or `changes`.
+    pub mode: &'a str,
+    /// `schedule`, `hand` or `change`.
+    pub asked_by: &'a str,
+    pub dry_run: bool,
+}
+
+/// A run that is under way.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub run_id: i64,
+    pub mode: String,
+    pub dry_run: bool,
+    pub state: String,
+    pub staged: i64,
+    pub applied: i64,
+}
+
+/// A run as it is told of.
+#[derive(Debug)]
+pub struct Run {
+    pub run_id: i64,
+    pub mode: String,
+    pub asked_by: String,
+    pub dry_run: bool,
+    pub asked_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
+    pub state: String,
+    pub detail: Option<String>,
+    pub approved_by: Option<String>,
+    pub staged: i64,
+    pub counts: serde_json::Value,
+    pub problems: i64,
+}
+
+/// A record that was not applied.
+#[derive(Debug)]
+pub struct Problem {
+    pub problem_id: i64,
+    pub kind: String,
+    pub external_id: Option<String>,
+    pub detail: String,
+}
+
+/// What a run would do to somebody or to a department.
+#[derive(Debug)]
+pub struct Difference {
+    pub row_no: i64,
+    pub kind: String,
+    pub id: String,
+    pub name: Option<String>,
+    pub action: String,
+}
+
+/// Kind, external id and reason of a record that is not applied.
+pub(super) type Noted = (&'static str, Option<String>, String);
+
+/// How many records would do what.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct Counts {
+    users: BTreeMap<String, i64>,
+    departments: BTreeMap<String, i64>,
+}
+
+impl Counts {
+    pub fn add(&mut self, other: Self) {
+        for (sum, part) in [(&mut self.users, other.users), (&mut self.departments, other.departments)] {
+            for (action, n) in part {
+                *sum.entry(action).or_default() += n;
+            }
+        }
+    }
+
+    pub fn of(&self, kind: &str, action: &str) -> i64 {
+        let counts = if kind == "users" { &self.users } else { &self.departments };
+        counts.get(action).copied().unwrap_or(0)
+    }
+}
+
+/// What is known of a source.
+pub(super) struct Known {
+    pub token: Option<String>,
+    pub full_at: Option<OffsetDateTime>,
+    pub begun_at: Option<OffsetDateTime>,
+    pub full_begun_at: Option<OffsetDateTime>,
+}
+
+/// Asks for a run; one that is asked for and has not begun serves for both. Returns its id.
+pub async fn ask(store: &Store, sync: Sync<'_>, now: OffsetDateTime) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/ask")).await?;
+    let Sync { mode, asked_by, dry_run } = sync;
+    Ok(client.query_one(&statement, &[&mode, &asked_by, &dry_run, &now]).await?.get(0))
+}
+
+/// Remembers who has changed at the source, for the next run.
+pub async fn name_changed(store: &Store, users: &[String], departments: &[String]) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/name_changed")).await?;
+    client.execute(&statement, &[&users, &departments]).await?;
+    Ok(())
+}
+
+pub(super) async fn named(store: &Store) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/changed")).await?;
+    Ok(client.query_one(&statement, &[]).await?.get(0))
+}
+
+pub(super) async fn open_run(store: &Store) -> Result<Option<Open>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/open_run")).await?;
+    Ok(client.query_opt(&statement, &[]).await?.map(|row| Open {
+        run_id: row.get("run_id"),
+        mode: row.get("mode"),
+        dry_run: row.get("dry_run"),
+        state: row.get("state"),
+        staged: row.get("staged"),
+        applied: row.get("applied"),
+    }))
+}
+
+pub(super) async fn known(store: &Store, source: &str) -> Result<Known> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/source")).await?;
+    let row = client.query_one(&statement, &[&source]).await?;
+    Ok(Known {
+        token: row.get("token"),
+        full_at: row.get("full_at"),
+        begun_at: row.get("begun_at"),
+        full_begun_at: row.get("full_begun_at"),
+    })
+}
+
+/// How many people and departments of a source there are here.
+pub(super) async fn known_here(store: &Store, source: &str) -> Result<(i64, i64)> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/known")).await?;
+    let row = client.query_one(&statement, &[&source]).await?;
+    Ok((row.get("users"), row.get("departments")))
+}
+
+pub(super) async fn begun(store: &Store, name: &str, now: OffsetDateTime) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/begun")).await?;
+    client.execute(&statement, &[&name, &now]).await?;
+    Ok(())
+}
+
+/// Counts a step of what is staged, and forgets what would change nothing.
+pub(super) async fn compare(store: &Store, run_id: i64, after: i64, up_to: i64) -> Result<Counts> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/compare")).await?;
+    let row = client.query_one(&statement, &[&run_id, &after, &up_to]).await?;
+    let (Json(users), Json(departments)) = (row.get("users"), row.get("departments"));
+    Ok(Counts { users, departments })
+}
+
+pub(super) async fn is_staged(store: &Store, run_id: i64) -> Result<bool> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/is_staged")).await?;
+    Ok(client.query_one(&statement, &[&run_id]).await?.get(0))
+}
+
+/// The staging is gone with a crash of the server: the source is asked again.
+pub(super) async fn again(store: &Store, run_id: i64) -> Result<()> {
+    tracing::warn!(run_id, "what was staged is gone: the directory's source is asked again");
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/again")).await?;
+    client.execute(&statement, &[&run_id]).await?;
+    Ok(())
+}
+
+pub(super) async fn decide(
+    tx: &Transaction<'_>,
+    run_id: i64,
+    (state, detail): (&str, Option<&str>),
+    counts: &Counts,
+    now: OffsetDateTime,
+) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("directory/decide")).await?;
+    tx.execute(&statement, &[&run_id, &state, &Json(counts), &detail, &now]).await?;
+    Ok(())
+}
+
+pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &[Noted]) -> Result<()> {
+    if problems.is_empty() {
+        return Ok(());
+    }
+    let kinds: Vec<&str> = problems.iter().map(|(kind, _, _)| *kind).collect();
+    let ids: Vec<Option<&str>> = problems.iter().map(|(_, id, _)| id.as_deref()).collect();
+    let details: Vec<&str> = problems.iter().map(|(_, _, detail)| detail.as_str()).collect();
+    let statement = tx.prepare_cached(sql!("directory/note_problems")).await?;
+    tx.execute(&statement, &[&run_id, &kinds, &ids, &details]).await?;
+    Ok(())
+}
+
+pub(super) async fn expired(store: &Store, run_id: i64) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/expired")).await?;
+    client.execute(&statement, &[&run_id]).await?;
+    Ok(())
+}
+
+pub(super) async fn fail(store: &Store, run_id: i64, why: &str, now: OffsetDateTime) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/fail")).await?;
+    client.execute(&statement, &[&run_id, &why, &now]).await?;
+    Ok(())
+}
+
+/// One page of runs below `before`, newest first.
+pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/runs")).await?;
+    let rows = client.query(&statement, &[&before, &limit]).await?;
+    let run = |row: &tokio_postgres::Row| Run {
+        run_id: row.get("run_id"),
+        mode: row.get("mode"),
+        asked_by: row.get("asked_by"),
+        dry_run: row.get("dry_run"),
+        asked_at: row.get("asked_at"),
+        ended_at: row.get("ended_at"),
+        state: row.get("state"),
+        detail: row.get("detail"),
+        approved_by: row.get("approved_by"),
+        staged: row.get("staged"),
+        counts: row.get("counts"),
+        problems: row.get("problems"),
+    };
+    Ok(rows.iter().map(run).collect())
+}
+
+/// Lets a run that is held go on, by an admin's word.
+///
+/// # Errors
+/// `Kind::Conflict` if it is not held.
+pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/approve")).await?;
+    match client.execute(&statement, &[&run_id, &admin]).await? {
+        0 => Err(Error::new(Kind::Conflict, "the run is not held")),
+        _ => Ok(()),
+    }
+}
+
+/// Ends a run of which nothing is applied yet.
+///
+/// # Errors
+/// `Kind::Conflict` if it is being applied, or has ended.
+pub async fn cancel(store: &Store, run_id: i64, admin: &str, now: OffsetDateTime) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/cancel")).await?;
+    match client.execute(&statement, &[&run_id, &admin, &now]).await? {
+        0 => Err(Error::new(Kind::Conflict, "the run is being applied, or has ended")),
+        _ => Ok(()),
+    }
+}
+
+/// One page of a run's problems after `after`, oldest first.
+pub async fn problems(store: &Store, run_id: i64, after: i64, limit: i64) -> Result<Vec<Problem>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/problems")).await?;
+    let rows = client.query(&statement, &[&run_id, &after, &limit]).await?;
+    let problem = |row: &tokio_postgres::Row| Problem {
+        problem_id: row.get("problem_id"),
+        kind: row.get("kind"),
+        external_id: row.get("external_id"),
+        detail: row.get("detail"),
+    };
+    Ok(rows.iter().map(problem).collect())
+}
+
+/// One page of what a run would change and has not changed, after row `after`. What was staged is kept until
+/// the next run begins.
+pub async fn differences(store: &Store, run_id: i64, after: i64, limit: i64) -> Result<Vec<Difference>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/differences")).await?;
+    let rows = client.query(&statement, &[&run_id, &after, &limit]).await?;
+    let difference = |row: &tokio_postgres::Row| Difference {
+        row_no: row.get("row_no"),
+        kind: row.get("kind"),
+        id: row.get("id"),
+        name: row.get("name"),
+        action: row.get("action"),
+    };
+    Ok(rows.iter().map(difference).collect())
+}
+
+/// Forgets runs that ended long ago.
+pub async fn prune_runs(store: &Store, before: OffsetDateTime) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/prune_runs")).await?;
+    client.execute(&statement, &[&before]).await?;
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! An entry of a listing as a record: which attribute stands where is the settings' to say.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Told;
+use crate::config::Directory;
+use crate::directory::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
+use crate::error::{Error, Kind, Result};
+
+/// Attributes that say who it is, and whether they still are.
+const IDENTITY: &[&str] = &["external_id", "user_id", "gone", "version"];
+const DEPARTMENT_ATTRIBUTES: &[&str] = &["department_id", "name", "parent_id", "sort_order", "gone"];
+
+/// Where each attribute stands, and whose it is to say.
+#[derive(Debug, Clone)]
+pub struct Fields {
+    user: BTreeMap<&'static str, Vec<String>>,
+    department: BTreeMap<&'static str, Vec<String>>,
+    kinds: BTreeMap<String, String>,
+    /// What the source says nothing of.
+    untold: Vec<&'static str>,
+    untold_of_departments: Vec<&'static str>,
+}
+
+impl Fields {
+    /// # Errors
+    /// An attribute that there is not, or no place for the external id.
+    pub fn new(settings: &Directory) -> Result<Self> {
+        let known: Vec<&'static str> = IDENTITY.iter().chain(USER_ATTRIBUTES).copied().collect();
+        let user = places("directory.user_fields", &settings.user_fields, &known)?;
+        let department =
+            places("directory.department_fields", &settings.department_fields, DEPARTMENT_ATTRIBUTES)?;
+        for (there, setting) in [
+            (user.contains_key("external_id"), "directory.user_fields must name external_id"),
+            (department.contains_key("department_id"), "directory.department_fields must name department_id"),
+            (
+                settings.local.iter().all(|a| USER_ATTRIBUTES.contains(&a.as_str())),
+                "directory.local names an attribute that there is not",
+            ),
+        ] {
+            if !there {
+                return Err(Error::new(Kind::Internal, setting));
+            }
+        }
+        let is_local = |attribute: &str| settings.local.iter().any(|local| local == attribute);
+        let untold =
+            USER_ATTRIBUTES.iter().copied().filter(|a| !user.contains_key(a) || is_local(a)).collect();
+        let untold_of_departments = ["name", "parent_id", "sort_order"]
+            .into_iter()
+            .filter(|attribute| !department.contains_key(attribute))
+            .collect();
+        Ok(Self { user, department, kinds: settings.kinds.clone(), untold, untold_of_departments })
+    }
+
+    /// The person an entry tells of.
+    pub fn user(&self, entry: &Value) -> Told {
+        let id = self.user_text(entry, "external_id");
+        let bad = |detail: String| Told::Bad { kind: "user", external_id: id.clone().ok().flatten(), detail };
+        let external_id = match &id {
+            Ok(Some(id)) => id.clone(),
+            Ok(None) => return bad("external_id: is missing".to_owned()),
+            Err(reason) => return bad(format!("external_id: {reason}")),
+        };
+        match self.read_user(entry, external_id).and_then(checked_user) {
+            Ok(record) => Told::User(record),
+            Err((attribute, reason)) => bad(format!("{attribute}: {reason}")),
+        }
+    }
+
+    /// Somebody of whom the source says that they are no more.
+    pub fn gone_user(external_id: &str) -> Told {
+        Told::User(UserRecord::gone(external_id))
+    }
+
+    /// The department an entry tells of.
+    pub fn department(&self, entry: &Value) -> Told {
+        let at = |attribute| text_of(self.department.get(attribute), entry);
+        let id = at("department_id");
+        let bad =
+            |detail: String| Told::Bad { kind: "department", external_id: id.clone().ok().flatten(), detail };
+        let Ok(Some(department_id)) = id.clone() else {
+            return bad("department_id: is missing".to_owned());
+        };
+        let gone = match truth_of(self.department.get("gone"), entry) {
+            Ok(gone) => gone.unwrap_or(false),
+            Err(reason) => return bad(format!("gone: {reason}")),
+        };
+        if gone {
+            return Told::Department(DepartmentRecord::gone(department_id));
+        }
+        let (name, parent_id, sort_order) = match (at("name"), at("parent_id"), at("sort_order")) {
+            (Ok(name), Ok(parent), Ok(sort)) => (name, parent, sort),
+            _ => return bad("name, parent_id, sort_order: are text or numbers".to_owned()),
+        };
+        let Ok(sort_order) = sort_order.as_deref().unwrap_or("0").parse() else {
+            return bad("sort_order: is no number that fits".to_owned());
+        };
+        let untold = self.untold_of_departments.clone();
+        let record = DepartmentRecord { department_id, name, parent_id, sort_order, gone: false, untold };
+        match record.check() {
+            Ok(()) => Told::Department(record),
+            Err((attribute, reason)) => bad(format!("{attribute}: {reason}")),
+        }
+    }
+
+    fn read_user(&self, entry: &Value, external_id: String) -> std::result::Result<UserRecord, Reason> {
+        let text =
+            |attribute: &'static str| self.user_text(entry, attribute).map_err(|reason| (attribute, reason));
+        let truth = |attribute: &'static str| {
+            truth_of(self.user.get(attribute), entry).map_err(|reason| (attribute, reason))
+        };
+        if truth("gone")?.unwrap_or(false) {
+            return Ok(UserRecord::gone(external_id));
+        }
+        let user_id = text("user_id")?.unwrap_or_else(|| external_id.clone());
+        let kind = match text("kind")? {
+            None => "internal".to_owned(),
+            Some(kind) => self.kinds.get(&kind).cloned().unwrap_or(kind),
+        };
+        Ok(UserRecord {
+            name: text("name")?,
+            head_icon: text("head_icon")?,
+            active: truth("active")?.unwrap_or(true),
+            kind,
+            login_name: text("login_name")?,
+            employee_number: text("employee_number")?,
+            title: text("title")?,
+            email: text("email")?,
+            phone: text("phone")?,
+            manager: text("manager")?,
+            department_ids: list_of(self.user.get("department_ids"), entry)
+                .map_err(|reason| ("department_ids", reason))?,
+            source_version: text("version")?,
+            gone: false,
+            untold: self.untold.clone(),
+            ..UserRecord::of(external_id, user_id)
+        })
+    }
+
+    fn user_text(&self, entry: &Value, attribute: &str) -> std::result::Result<Option<String>, &'static str> {
+        text_of(self.user.get(attribute), entry)
+    }
+}
+
+type Reason = (&'static str, &'static str);
+
+fn checked_user(record: UserRecord) -> std::result::Result<UserRecord, Reason> {
+    if record.name.is_none() && !record.untold.contains(&"name") {
+        return Err(("name", "is missing"));
+    }
+    record.check().map(|()| record)
+}
+
+fn places(
+    setting: &str,
+    given: &BTreeMap<String, String>,
+    known: &[&'static str],
+) -> Result<BTreeMap<&'static str, Vec<String>>> {
+    let mut places = BTreeMap::new();
+    for (attribute, pointers) in given.iter().filter(|(_, pointers)| !pointers.is_empty()) {
+        let Some(attribute) = known.iter().find(|known| *known == attribute) else {
+            return Err(Error::new(Kind::Internal, format!("{setting}: there is no attribute {attribute}")));
+        };
+        let pointers: Vec<String> = pointers.split('|').map(|p| p.trim().to_owned()).collect();
+        if let Some(bad) = pointers.iter().find(|p| !p.starts_with('/')) {
+            return Err(Error::new(Kind::Internal, format!("{setting}: {bad} is no JSON pointer")));
+        }
+        places.insert(*attribute, pointers);
+    }
+    Ok(places)
+}
+
+/// What a pointer leads to; `*` leads to every element.
+fn all_at<'a>(entry: &'a Value, pointer: &str) -> Vec<&'a Value> {
+    let mut at = vec![entry];
+    for segment in pointer.split('/').skip(1) {
+        let name = segment.replace("~1", "/").replace("~0", "~");
+        at = at
+            .into_iter()
+            .flat_map(|value| match (value, name.as_str()) {
+                (Value::Array(list), "*") => list.iter().collect::<Vec<_>>(),
+                (Value::Array(list), name) => {
+                    name.parse().ok().and_then(|i: usize| list.get(i)).into_iter().collect()
+                }
+                (Value::Object(map), name) => map.get(name).into_iter().collect(),
+                _ => Vec::new(),
+            })
+            .collect();
+    }
+    at.into_iter().filter(|value| !value.is_null()).collect()
+}
+
+/// The values at the first place that has any.
+fn values<'a>(places: Option<&Vec<String>>, entry: &'a Value) -> Vec<&'a Value> {
+    let mut found = places.into_iter().flatten().map(|pointer| all_at(entry, pointer));
+    found.find(|values| !values.is_empty()).unwrap_or_default()
+}
+
+fn text_of(places: Option<&Vec<String>>, entry: &Value) -> std::result::Result<Option<String>, &'static str> {
+    let text = values(places, entry).first().map(|value| as_text(value)).transpose()?;
+    // Some services write nothing as an empty text.
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
+}
+
+fn list_of(places: Option<&Vec<String>>, entry: &Value) -> std::result::Result<Vec<String>, &'static str> {
+    let mut list: Vec<String> = Vec::new();
+    for value in values(places, entry) {
+        let text = as_text(value)?;
+        if !text.is_empty() && !list.contains(&text) {
+            list.push(text);
+        }
+    }
+    Ok(list)
+}
+
+fn as_text(value: &Value) -> std::result::Result<String, &'static str> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        _ => Err("is neither text nor a number"),
+    }
+}
+
+fn truth_of(places: Option<&Vec<String>>, entry: &Value) -> std::result::Result<Option<bool>, &'static str> {
+    let Some(value) = values(places, entry).first().copied() else {
+        return Ok(None);
+    };
+    let text = as_text(value)?.to_lowercase();
+    match text.as_str() {
+        "true" | "1" | "yes" | "active" | "enabled" => Ok(Some(true)),
+        "false" | "0" | "no" | "inactive" | "disabled" => Ok(Some(false)),
+        _ => Err("says neither yes nor no"),
+    }
+}
+
+/// The text at one place, whatever else the entry holds.
+pub fn text_at(entry: &Value, pointer: &str) -> Option<String> {
+    all_at(entry, pointer).first().and_then(|value| as_text(value).ok()).filter(|text| !text.is_empty())
+}

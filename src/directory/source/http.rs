@@ -1,0 +1,392 @@
+//! People asked of an HR service, or of a SCIM server, over HTTP: JSON, page by page.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use url::Url;
+
+use super::fields::{Fields, text_at};
+use super::{Failure, Pull, Source, Told, Want};
+use crate::config::{Directory, Paging, SourceKind};
+use crate::directory::record::DepartmentRecord;
+use crate::error::{Error, Kind, Result as Outcome};
+
+/// How often a page is asked for before the run fails, and the first wait in between, doubled each time.
+const ATTEMPTS: u32 = 4;
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Most pages of one listing: one that never ends is found out.
+const PAGES_MAX: usize = 100_000;
+
+/// Asks over HTTP.
+pub struct Http(Arc<Asking>);
+
+struct Asking {
+    name: &'static str,
+    client: Client,
+    fields: Fields,
+    settings: Directory,
+}
+
+/// What is still to be asked.
+enum Next {
+    /// A listing, from its next page on.
+    Listing {
+        what: What,
+        page: Page,
+    },
+    One {
+        what: What,
+        external_id: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    Departments,
+    Users,
+}
+
+#[derive(Default)]
+struct Page {
+    cursor: Option<String>,
+    /// Entries that came before, and how many there are to be.
+    seen: u64,
+    total: Option<u64>,
+}
+
+struct Asked {
+    asking: Arc<Asking>,
+    since: Option<Tokens>,
+    left: VecDeque<Next>,
+    pages: usize,
+    tokens: Tokens,
+}
+
+/// The token of each listing: they need not be alike.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct Tokens {
+    departments: Option<String>,
+    users: Option<String>,
+}
+
+impl Tokens {
+    fn of(&mut self, what: What) -> &mut Option<String> {
+        match what {
+            What::Departments => &mut self.departments,
+            What::Users => &mut self.users,
+        }
+    }
+}
+
+impl Http {
+    /// # Errors
+    /// `Kind::Internal` naming the setting that will not do.
+    pub fn new(settings: &Directory) -> Outcome<Self> {
+        let mut settings = settings.clone();
+        let name = if settings.source == SourceKind::Scim { "scim-server" } else { "http" };
+        if settings.source == SourceKind::Scim {
+            as_scim(&mut settings);
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
+        let authorization = settings.authorization.expose();
+        if !authorization.is_empty() {
+            let unfit = |_| Error::new(Kind::Internal, "directory.authorization is no value of a header");
+            let mut value = HeaderValue::from_str(authorization).map_err(unfit)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let mut builder = Client::builder()
+            .default_headers(headers)
+            .timeout(settings.timeout)
+            // A redirect would carry the authorization to wherever it leads.
+            .redirect(reqwest::redirect::Policy::none());
+        if !settings.ca_file.is_empty() {
+            let unfit = |e: std::io::Error| Error::new(Kind::Internal, format!("directory.ca_file: {e}"));
+            let pem = std::fs::read(&settings.ca_file).map_err(unfit)?;
+            for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(Error::internal)? {
+                builder = builder.add_root_certificate(certificate);
+            }
+        }
+        let client = builder.build().map_err(Error::internal)?;
+        Ok(Self(Arc::new(Asking { name, client, fields: Fields::new(&settings)?, settings })))
+    }
+}
+
+/// What SCIM 2.0 (RFC 7643, 7644) calls everything, below whatever the settings say.
+fn as_scim(settings: &mut Directory) {
+    let base = settings.users_url.trim_end_matches('/').trim_end_matches("/Users").to_owned();
+    settings.users_url = format!("{base}/Users");
+    settings.user_url = format!("{base}/Users/{{id}}");
+    settings.departments_url = format!("{base}/Groups");
+    settings.department_url = format!("{base}/Groups/{{id}}");
+    settings.paging = Paging::Index;
+    settings.index_parameter = "startIndex".to_owned();
+    settings.page_size_parameter = "count".to_owned();
+    settings.items = "/Resources".to_owned();
+    settings.total = "/totalResults".to_owned();
+    settings.token_parameter = String::new();
+    let enterprise = "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+    let user = [
+        ("external_id", "/id"),
+        ("name", "/displayName|/name/formatted|/userName"),
+        ("active", "/active"),
+        ("gone", ""),
+        ("login_name", "/userName"),
+        ("employee_number", &format!("{enterprise}/employeeNumber")),
+        ("title", "/title"),
+        ("email", "/emails/0/value"),
+        ("phone", "/phoneNumbers/0/value"),
+        ("manager", &format!("{enterprise}/manager/value")),
+        ("department_ids", "/groups/*/value"),
+        ("version", "/meta/version"),
+    ];
+    settings.user_fields.extend(user.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let department = [
+        ("department_id", "/id"),
+        ("name", "/displayName"),
+        ("parent_id", ""),
+        ("sort_order", ""),
+        ("gone", ""),
+    ];
+    settings.department_fields.extend(department.map(|(k, v)| (k.to_owned(), v.to_owned())));
+}
+
+impl Source for Http {
+    fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    fn has_departments(&self) -> bool {
+        !self.0.settings.departments_url.is_empty()
+    }
+
+    fn has_tokens(&self) -> bool {
+        !self.0.settings.token_parameter.is_empty()
+    }
+
+    fn reads_one(&self) -> bool {
+        let settings = &self.0.settings;
+        !settings.user_url.is_empty()
+            && (settings.departments_url.is_empty() || !settings.department_url.is_empty())
+    }
+
+    fn pull(&self, want: Want) -> Box<dyn Pull> {
+        let listing = |what| Next::Listing { what, page: Page::default() };
+        let (since, left) = match want {
+            Want::These { users, departments } => {
+                let one = |what| move |external_id| Next::One { what, external_id };
+                let departments = departments.into_iter().map(one(What::Departments));
+                (None, departments.chain(users.into_iter().map(one(What::Users))).collect())
+            }
+            want => {
+                let since = match want {
+                    // One that is not of this shape names nothing, and the source is asked for everything.
+                    Want::Since(token) => serde_json::from_str(&token).ok(),
+                    _ => None,
+                };
+                let departments = self.has_departments().then(|| listing(What::Departments));
+                (since, departments.into_iter().chain([listing(What::Users)]).collect())
+            }
+        };
+        Box::new(Asked { asking: self.0.clone(), since, left, pages: 0, tokens: Tokens::default() })
+    }
+}
+
+impl Pull for Asked {
+    fn page(&mut self) -> BoxFuture<'_, Result<Option<Vec<Told>>, Failure>> {
+        async move {
+            self.pages += 1;
+            if self.pages > PAGES_MAX {
+                return Err(Failure::Failed("the listing does not end".to_owned()));
+            }
+            match self.left.pop_front() {
+                None => Ok(None),
+                Some(Next::One { what, external_id }) => self.one(what, &external_id).await.map(Some),
+                Some(Next::Listing { what, page }) => self.listed(what, page).await.map(Some),
+            }
+        }
+        .boxed()
+    }
+
+    fn token(&self) -> Option<String> {
+        self.tokens.users.as_ref()?;
+        serde_json::to_string(&self.tokens).ok()
+    }
+}
+
+impl Asked {
+    async fn one(&self, what: What, external_id: &str) -> Result<Vec<Told>, Failure> {
+        let settings = &self.asking.settings;
+        let template = match what {
+            What::Departments => &settings.department_url,
+            What::Users => &settings.user_url,
+        };
+        // Everything that is not plainly a character of an id is escaped: it must not lead elsewhere.
+        let id: String = url::form_urlencoded::byte_serialize(external_id.as_bytes()).collect();
+        let url = parse(&template.replace("{id}", &id.replace('+', "%20")))?;
+        let told = match self.asking.get(url).await? {
+            Got::Page(entry) => self.told(what, &entry),
+            Got::Gone => match what {
+                What::Departments => Told::Department(DepartmentRecord::gone(external_id)),
+                What::Users => Fields::gone_user(external_id),
+            },
+        };
+        Ok(vec![told])
+    }
+
+    fn told(&self, what: What, entry: &Value) -> Told {
+        match what {
+            What::Departments => self.asking.fields.department(entry),
+            What::Users => self.asking.fields.user(entry),
+        }
+    }
+
+    async fn listed(&mut self, what: What, mut page: Page) -> Result<Vec<Told>, Failure> {
+        let url = self.url(what, &page)?;
+        let Got::Page(body) = self.asking.get(url.clone()).await? else {
+            // The answer to a token that is too old; without one the address is wrong.
+            return Err(match &self.since {
+                Some(_) => Failure::Expired,
+                None => Failure::Failed("the listing is not there: 404 or 410".to_owned()),
+            });
+        };
+        let settings = &self.asking.settings;
+        let Some(entries) = body.pointer(&settings.items).and_then(Value::as_array) else {
+            return Err(Failure::Failed("a page has no entries where directory.items says".to_owned()));
+        };
+        page.seen += entries.len() as u64;
+        let told = entries.iter().map(|entry| self.told(what, entry)).collect();
+        let more = match settings.paging {
+            Paging::Cursor => {
+                let before = page.cursor.take();
+                page.cursor = text_at(&body, &settings.next);
+                if before.is_some() && before == page.cursor {
+                    return Err(Failure::Failed("a page names itself as the next one".to_owned()));
+                }
+                page.cursor.is_some()
+            }
+            Paging::Index => index_goes_on(&mut page, text_at(&body, &settings.total), entries.is_empty())?,
+        };
+        // The first page's: what has changed since then is told again, rather than not at all.
+        if let (slot @ None, Some(token)) = (self.tokens.of(what), text_at(&body, &settings.token)) {
+            *slot = Some(token);
+        }
+        if more {
+            self.left.push_front(Next::Listing { what, page });
+        }
+        Ok(told)
+    }
+
+    fn url(&self, what: What, page: &Page) -> Result<Url, Failure> {
+        let settings = &self.asking.settings;
+        let base = match what {
+            What::Departments => &settings.departments_url,
+            What::Users => &settings.users_url,
+        };
+        let mut url = parse(base)?;
+        if let Some(next) = &page.cursor {
+            // Some name the next page by its whole URL. It must be the same server: it gets our credentials.
+            if let Ok(whole) = Url::parse(next) {
+                if whole.origin() != url.origin() {
+                    return Err(Failure::Failed("the next page is on another server".to_owned()));
+                }
+                return Ok(whole);
+            }
+            url.query_pairs_mut().append_pair(&settings.cursor_parameter, next);
+        }
+        if settings.paging == Paging::Index {
+            url.query_pairs_mut().append_pair(&settings.index_parameter, &(page.seen + 1).to_string());
+        }
+        if !settings.page_size_parameter.is_empty() {
+            url.query_pairs_mut().append_pair(&settings.page_size_parameter, &settings.page_size.to_string());
+        }
+        let since = self.since.clone().and_then(|mut tokens| tokens.of(what).take());
+        if let Some(token) = &since {
+            url.query_pairs_mut().append_pair(&settings.token_parameter, token);
+        }
+        Ok(url)
+    }
+}
+
+/// A listing by index must be the same from its beginning to its end: else somebody was passed over.
+fn index_goes_on(page: &mut Page, total: Option<String>, is_empty: bool) -> Result<bool, Failure> {
+    let Some(total) = total.and_then(|total| total.parse().ok()) else {
+        return Err(Failure::Failed("a page has no total where directory.total says".to_owned()));
+    };
+    if *page.total.get_or_insert(total) != total || is_empty && page.seen < total || page.seen > total {
+        return Err(Failure::Failed("the listing changed while it was read".to_owned()));
+    }
+    Ok(page.seen < total)
+}
+
+fn parse(url: &str) -> Result<Url, Failure> {
+    Url::parse(url).map_err(|_| Failure::Failed("an address is no URL".to_owned()))
+}
+
+/// What came back.
+enum Got {
+    Page(Value),
+    /// 404 or 410.
+    Gone,
+}
+
+/// Why one attempt came to nothing, and whether another may fare better.
+struct Miss {
+    reason: String,
+    passes: bool,
+}
+
+impl Asking {
+    /// Asks, and again if that may help.
+    async fn get(&self, url: Url) -> Result<Got, Failure> {
+        let (mut attempt, mut pause) = (1, FIRST_PAUSE);
+        loop {
+            match self.attempt(url.clone()).await {
+                Ok(got) => return Ok(got),
+                Err(miss) if miss.passes && attempt < ATTEMPTS => {
+                    tracing::debug!(reason = miss.reason, attempt, "the directory's source is asked again");
+                    tokio::time::sleep(pause).await;
+                    attempt += 1;
+                    pause *= 2;
+                }
+                Err(miss) => return Err(Failure::Failed(miss.reason)),
+            }
+        }
+    }
+
+    async fn attempt(&self, url: Url) -> Result<Got, Miss> {
+        let passing = |reason: &str| Miss { reason: reason.to_owned(), passes: true };
+        let mut response = self
+            .client
+            .get(url)
+            .send()
+            .await
+            .map_err(|e| passing(if e.is_timeout() { "no answer in time" } else { "no connection" }))?;
+        match response.status() {
+            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Got::Gone),
+            status if status.is_success() => {}
+            status => {
+                let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                return Err(Miss { reason: format!("the source answers {}", status.as_u16()), passes });
+            }
+        }
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|_| passing("an answer was cut off"))? {
+            if body.len() + part.len() > self.settings.answer_max_bytes {
+                let reason = "an answer is larger than directory.answer_max_bytes".to_owned();
+                return Err(Miss { reason, passes: false });
+            }
+            body.extend_from_slice(&part);
+        }
+        let no_json = |_| Miss { reason: "an answer is not JSON".to_owned(), passes: false };
+        serde_json::from_slice(&body).map(Got::Page).map_err(no_json)
+    }
+}

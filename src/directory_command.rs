@@ -1,0 +1,91 @@
+//! `im-push-gateway directory …`: a run by hand.
+
+use clap::Subcommand;
+
+use crate::config::Config;
+use crate::directory::{self, Run, Runner, Sync};
+use crate::schedule::Tick;
+use crate::store::Store;
+
+/// Most differences that a dry run prints.
+const SHOWN_MAX: i64 = 200;
+
+#[derive(Subcommand)]
+pub enum DirectoryCommand {
+    /// Ask the source of the settings for people and departments, now, and follow until it is done. If
+    /// replicas are running, one of them may do it.
+    Sync {
+        /// Only what has changed since the last run, if the source can tell.
+        #[arg(long)]
+        incremental: bool,
+        /// Only show what would change.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Let a run that is held back go on.
+    Approve { run_id: i64 },
+}
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// Runs one of the commands and prints its result.
+pub async fn run(config: &Config, command: DirectoryCommand) -> Outcome {
+    let store = Store::new(config)?;
+    let runner = Runner::open(store.clone(), config)?.ok_or("directory.source is none")?;
+    match command {
+        DirectoryCommand::Sync { incremental, dry_run } => {
+            let mode = if incremental { "incremental" } else { "full" };
+            let sync = Sync { mode, asked_by: "hand", dry_run };
+            let run_id = directory::ask(&store, sync, store.now().await?).await?;
+            follow(&store, config, &runner, run_id).await
+        }
+        DirectoryCommand::Approve { run_id } => {
+            directory::approve(&store, run_id, "the command line").await?;
+            follow(&store, config, &runner, run_id).await
+        }
+    }
+}
+
+async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) -> Outcome {
+    let mut told = String::new();
+    loop {
+        let ticked = runner.tick().await;
+        let run = directory::runs(store, run_id + 1, 1).await?.pop().ok_or("the run is gone")?;
+        if run.state != told {
+            println!("{}", run.state);
+            told.clone_from(&run.state);
+        }
+        if run.ended_at.is_some() || run.state == "held" {
+            runner.stop().await?;
+            return show(store, &run).await;
+        }
+        match ticked {
+            Ok(Tick::More) => {}
+            Err(e) if !e.is_unavailable() => return Err(e.into()),
+            _ => tokio::time::sleep(config.poll).await,
+        }
+    }
+}
+
+async fn show(store: &Store, run: &Run) -> Outcome {
+    println!("{}", run.counts);
+    if run.problems > 0 {
+        println!(
+            "{} records were skipped; GET /directory/runs/{}/problems says why",
+            run.problems, run.run_id
+        );
+    }
+    if run.dry_run || run.state == "held" {
+        for difference in directory::differences(store, run.run_id, 0, SHOWN_MAX).await? {
+            println!("{} {} {}", difference.action, difference.kind, difference.id);
+        }
+    }
+    match (run.state.as_str(), &run.detail) {
+        ("done" | "shown", _) => Ok(()),
+        ("held", why) => {
+            let why = why.as_deref().unwrap_or_default();
+            Err(format!("held: {why}; directory approve {} lets it go on", run.run_id).into())
+        }
+        (state, why) => Err(format!("{state}: {}", why.as_deref().unwrap_or_default()).into()),
+    }
+}

@@ -1,0 +1,220 @@
+//! A company's HR service: people and departments as JSON over HTTP, page by page, all of them or what has
+//! changed since a token; and as unreliable as such services are.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// What the service and HR share.
+pub const AUTHORIZATION: &str = "Bearer of-the-hr-tests";
+
+/// The service. It belongs to the runtime it was started on.
+pub struct Hr {
+    address: SocketAddr,
+    books: Arc<Mutex<Books>>,
+    serving: JoinHandle<()>,
+}
+
+/// What it keeps, and how it behaves.
+#[derive(Default)]
+pub struct Books {
+    people: Listing,
+    departments: Listing,
+    /// Rises with every change; a token is the number it was given at.
+    changes: u64,
+    /// Tokens from before are too old.
+    oldest_token: u64,
+    /// Requests that are still answered; after them it is dead. None: all of them.
+    left: Option<u64>,
+    /// Whether it lists nobody, as one does whose own database is away.
+    pub empty: bool,
+    /// Method and path of every request.
+    pub asked: Vec<String>,
+}
+
+/// Entries by id, each with the change that made it what it is; null once it is gone.
+type Listing = BTreeMap<String, (u64, Value)>;
+
+impl Hr {
+    pub async fn start() -> Self {
+        let books = Arc::new(Mutex::new(Books::default()));
+        let router = Router::new()
+            .route("/people", get(people))
+            .route("/people/{id}", get(person))
+            .route("/departments", get(departments))
+            .route("/departments/{id}", get(department))
+            .with_state(books.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("an address");
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await.expect("HR serves") });
+        Self { address, books, serving }
+    }
+
+    /// The settings (TOML) of a service that asks it, when it is told to.
+    pub fn settings(&self) -> String {
+        let base = format!("http://{}", self.address);
+        format!(
+            "directory.source = \"http\"\ndirectory.authorization = \"{AUTHORIZATION}\"\n\
+             directory.users_url = \"{base}/people\"\ndirectory.departments_url = \"{base}/departments\"\n\
+             directory.user_url = \"{base}/people/{{id}}\"\ndirectory.department_url = \"{base}/departments/{{id}}\"\n\
+             directory.token_parameter = \"since\"\ndirectory.schedule = \"\"\ndirectory.full_schedule = \"\"\n"
+        )
+    }
+
+    pub fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().expect("no panic while held")
+    }
+}
+
+impl Drop for Hr {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl Books {
+    /// Hires, moves or renames somebody: whatever the entry says.
+    pub fn put(&mut self, entry: Value) {
+        self.put_as(&id_of(&entry), entry);
+    }
+
+    /// An entry as it comes, whatever it says of itself.
+    pub fn put_as(&mut self, id: &str, entry: Value) {
+        self.changes += 1;
+        self.people.insert(id.to_owned(), (self.changes, entry));
+    }
+
+    pub fn put_department(&mut self, entry: Value) {
+        self.changes += 1;
+        self.departments.insert(id_of(&entry), (self.changes, entry));
+    }
+
+    /// Changes one attribute of somebody.
+    pub fn set(&mut self, id: &str, attribute: &str, value: Value) {
+        let mut entry = self.people[id].1.clone();
+        entry[attribute] = value;
+        self.put(entry);
+    }
+
+    /// Takes somebody out of the books.
+    pub fn remove(&mut self, id: &str) {
+        self.changes += 1;
+        self.people.insert(id.to_owned(), (self.changes, Value::Null));
+    }
+
+    pub fn remove_department(&mut self, id: &str) {
+        self.changes += 1;
+        self.departments.insert(id.to_owned(), (self.changes, Value::Null));
+    }
+
+    /// No token that was given so far is good any more.
+    pub fn expire_tokens(&mut self) {
+        self.oldest_token = self.changes + 1;
+        self.changes += 1;
+    }
+
+    /// Answers so many more requests, and then none.
+    pub fn dies_after(&mut self, requests: u64) {
+        self.left = Some(requests);
+    }
+
+    pub fn comes_back(&mut self) {
+        self.left = None;
+    }
+
+    fn page(&self, listing: &Listing, query: &BTreeMap<String, String>) -> Response {
+        let number = |name: &str| query.get(name).and_then(|n| n.parse::<u64>().ok());
+        let since = number("since");
+        if since.is_some_and(|since| since < self.oldest_token) {
+            return StatusCode::GONE.into_response();
+        }
+        let limit = usize::try_from(number("limit").unwrap_or(1_000)).expect("a size");
+        let after = query.get("cursor").map_or("", String::as_str);
+        let mut items = Vec::new();
+        for (id, (changed, entry)) in
+            listing.range::<str, _>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))
+        {
+            let is_new = since.is_none_or(|since| *changed > since);
+            if !is_new || self.empty || since.is_none() && entry.is_null() {
+                continue;
+            }
+            let entry = if entry.is_null() { json!({"id": id, "deleted": true}) } else { entry.clone() };
+            items.push((id, entry));
+            if items.len() > limit {
+                break;
+            }
+        }
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|(id, _)| (*id).clone());
+        let items: Vec<Value> = items.into_iter().map(|(_, entry)| entry).collect();
+        Json(json!({"items": items, "next_cursor": next, "token": self.changes.to_string()})).into_response()
+    }
+}
+
+fn id_of(entry: &Value) -> String {
+    entry["id"].as_str().expect("an id").to_owned()
+}
+
+/// Counts a request, and says what is wrong with it.
+fn take(books: &mut Books, headers: &HeaderMap, asked: String) -> Result<(), Response> {
+    books.asked.push(asked);
+    if let Some(left) = &mut books.left {
+        *left = left.checked_sub(1).ok_or_else(|| StatusCode::BAD_GATEWAY.into_response())?;
+    }
+    match headers.get("authorization").map(|value| value.as_bytes()) {
+        Some(value) if value == AUTHORIZATION.as_bytes() => Ok(()),
+        _ => Err(StatusCode::UNAUTHORIZED.into_response()),
+    }
+}
+
+type Shared = State<Arc<Mutex<Books>>>;
+type Asked = Query<BTreeMap<String, String>>;
+
+async fn people(State(books): Shared, headers: HeaderMap, Query(query): Asked) -> Response {
+    let mut books = books.lock().expect("no panic while held");
+    match take(&mut books, &headers, "GET /people".to_owned()) {
+        Ok(()) => books.page(&books.people, &query),
+        Err(refused) => refused,
+    }
+}
+
+async fn departments(State(books): Shared, headers: HeaderMap, Query(query): Asked) -> Response {
+    let mut books = books.lock().expect("no panic while held");
+    match take(&mut books, &headers, "GET /departments".to_owned()) {
+        Ok(()) => books.page(&books.departments, &query),
+        Err(refused) => refused,
+    }
+}
+
+fn one(listing: &Listing, id: &str) -> Response {
+    match listing.get(id) {
+        Some((_, entry)) if !entry.is_null() => Json(entry.clone()).into_response(),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+async fn person(State(books): Shared, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let mut books = books.lock().expect("no panic while held");
+    match take(&mut books, &headers, format!("GET /people/{id}")) {
+        Ok(()) => one(&books.people, &id),
+        Err(refused) => refused,
+    }
+}
+
+async fn department(State(books): Shared, headers: HeaderMap, Path(id): Path<String>) -> Response {
+    let mut books = books.lock().expect("no panic while held");
+    match take(&mut books, &headers, format!("GET /departments/{id}")) {
+        Ok(()) => one(&books.departments, &id),
+        Err(refused) => refused,
+    }
+}

@@ -1,5 +1,8 @@
 //! Runs: what an HR service tells comes in, in whatever state it is.
 
+mod killed;
+mod order;
+
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};

@@ -27,11 +27,12 @@ torture: ## Kills and stops replicas and the database for 15 minutes and judges 
 	tests/tools ensure postgresql
 	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
 
-bench: ## Measures the ledger, the archive and events: rows and sends a second, pages, searches, delays
+bench: ## Measures the ledger, the archive, events and the directory: rows and sends a second, searches, delays, runs
 	tests/tools ensure postgresql elasticsearch
 	cargo bench --bench ledger
 	cargo bench --bench archive
 	cargo bench --bench events
+	cargo bench --bench directory
 
 contract: ## Lets schemathesis look for answers that break the OpenAPI contract, longer than the tests do
 	tests/tools ensure postgresql schemathesis

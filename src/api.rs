@@ -5,6 +5,7 @@ mod callbacks;
 mod channels;
 mod conversations;
 mod deliveries;
+mod departments;
 mod directory;
 mod emojis;
 mod events;
@@ -14,6 +15,7 @@ mod problem;
 mod receipts;
 mod search;
 mod service;
+mod users;
 mod wire;
 
 use std::net::SocketAddr;
@@ -35,7 +37,7 @@ use crate::archive::Archive;
 use crate::archiver::Archiver;
 use crate::callback::{Bells, Callbacks};
 use crate::config::{Config, IdentityNames};
-use crate::directory as people;
+use crate::directory::{self as people, Followers, contacts};
 use crate::error::{Error, Kind};
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
 use crate::index::Index;
@@ -66,6 +68,8 @@ pub struct Stages {
     pub bells: Arc<Bells>,
     /// Wakes whoever asks the directory's source.
     pub directory: Arc<Notify>,
+    /// Wake who follows the directory.
+    pub followers: Followers,
 }
 
 impl std::ops::Deref for Api {
@@ -94,6 +98,8 @@ impl Api {
             .merge(presence::routes())
             .merge(conversations::routes())
             .merge(directory::routes())
+            .merge(users::routes())
+            .merge(departments::routes())
             .merge(emojis::routes())
             .merge(callbacks::routes())
             .merge(deliveries::routes())
@@ -234,5 +240,30 @@ impl FromRequestParts<Api> for Person {
         caller.require(Role::User).map_err(IntoResponse::into_response)?;
         people::check_active(&api.store, &caller.user_id).await.map_err(IntoResponse::into_response)?;
         Ok(Self(caller))
+    }
+}
+
+/// Machines that look at people without being in the directory, and see everybody.
+const SEE_EVERYBODY: [Role; 3] = [Role::Gateway, Role::Directory, Role::Support];
+
+/// A caller who looks at people: a person of the directory, or a machine. An external person sees only whom
+/// they have to do with and is named here; for all others it is `None`.
+struct Viewer(Option<String>);
+
+impl Viewer {
+    async fn of(api: &Api, caller: &Caller) -> crate::error::Result<Self> {
+        if SEE_EVERYBODY.iter().any(|role| caller.roles.has(*role)) {
+            return Ok(Self(None));
+        }
+        caller.require(Role::User)?;
+        Ok(Self(contacts::viewer(&api.store, &caller.user_id).await?))
+    }
+}
+
+impl FromRequestParts<Api> for Viewer {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Proven(caller) = Proven::from_request_parts(parts, api).await?;
+        Self::of(api, &caller).await.map_err(IntoResponse::into_response)
     }
 }

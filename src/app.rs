@@ -20,9 +20,13 @@ use crate::api::{Api, Stages};
 use crate::archive::{self, Archive};
 use crate::archiver::Archiver;
 use crate::callback::{Bells, Callbacks, GATEWAY};
+use crate::channel::department::Groups;
 use crate::channel::leavers;
 use crate::config::Config;
+use crate::directory::Followers;
 use crate::directory::Runner;
+use crate::directory::heads::Heads;
+use crate::directory::words;
 use crate::error::{Error, Result};
 use crate::event::Sequencer;
 use crate::fanout::Fanout;
@@ -115,6 +119,7 @@ struct Wakes {
     directory: Arc<Notify>,
     /// The streams; for whoever writes to the log of events.
     stream: Arc<Notify>,
+    followers: Followers,
 }
 
 impl Cold {
@@ -194,6 +199,7 @@ impl App {
             receipts: wakes.receipts,
             bells: wakes.push,
             directory: wakes.directory,
+            followers: wakes.followers,
         });
         let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
         let listener = listener.tap_io(move |socket| be_prompt(socket, write_timeout));
@@ -314,10 +320,37 @@ impl App {
             let store = store.clone();
             async move { leavers::tick(&store).await }
         }));
+        self.spawn_followers(tasks, &wakes.followers, stop);
         if let Some(cold) = &self.cold {
             self.spawn_cold(cold.clone(), tasks, wakes, stop);
         }
         self.spawn_push(tasks, wakes, stop);
+    }
+
+    /// Those who come after the directory.
+    fn spawn_followers(&self, tasks: &Watched, wakes: &Followers, stop: &CancellationToken) {
+        let poll = self.config.poll;
+        let store = self.store.clone();
+        tasks.spawn(schedule::run("words", poll, wakes.words.clone(), stop.clone(), move || {
+            let store = store.clone();
+            async move { words::tick(&store).await }
+        }));
+        let heads = Arc::new(Heads::new(self.store.clone()));
+        tasks.spawn(schedule::run("heads", poll, wakes.heads.clone(), stop.clone(), move || {
+            let heads = heads.clone();
+            async move { heads.tick().await }
+        }));
+        let groups = Arc::new(Groups::new(self.store.clone(), self.config.group_max_members));
+        tasks.spawn(schedule::run(
+            "department_groups",
+            poll,
+            wakes.groups.clone(),
+            stop.clone(),
+            move || {
+                let groups = groups.clone();
+                async move { groups.tick().await }
+            },
+        ));
     }
 
     fn spawn_push(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {

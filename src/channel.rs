@@ -5,6 +5,8 @@
 
 pub mod leavers;
 
+pub mod department;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::directory::check_user_id;
+use crate::directory::{check_user_id, unknown_user};
 use crate::error::{Error, Kind, Result};
 use crate::event::{self, Happened, Type};
 use crate::sql;
@@ -43,6 +45,8 @@ pub struct Channel {
     pub dissolved_at: Option<OffsetDateTime>,
     /// The caller's own role.
     pub role: String,
+    /// The department whose people its members are.
+    pub department_id: Option<String>,
 }
 
 /// A new group; its creator owns it.
@@ -87,6 +91,7 @@ struct Place {
     member_count: i32,
     dissolved: bool,
     role: String,
+    follows_department: bool,
 }
 
 /// The channel, or not found: also when there is one and the caller is no member.
@@ -109,6 +114,7 @@ pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel
         last_seq: row.get("last_seq"),
         dissolved_at: row.get("dissolved_at"),
         role: row.get("role"),
+        department_id: row.get("department_id"),
     })
 }
 
@@ -285,6 +291,7 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_open()?;
+    place.must_not_follow()?;
     let statement = tx.prepare_cached(sql!("channel/join")).await?;
     let row = tx.query_one(&statement, &[&channel_id, &users, &now]).await?;
     let joined: Vec<&str> = row.get("joined");
@@ -316,6 +323,7 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
     place.must_manage()?;
+    place.must_not_follow()?;
     match member_role(&tx, channel_id, user).await?.as_deref() {
         None => return Err(Error::not_found("no such member")),
         Some("owner") => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
@@ -338,6 +346,7 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_group()?;
+    place.must_not_follow()?;
     if place.role == "owner" && place.member_count > 1 && !place.dissolved {
         return Err(Error::new(Kind::Conflict, "the owner must hand the group over before leaving"));
     }
@@ -431,6 +440,17 @@ impl Place {
         if self.dissolved { Err(Error::new(Kind::ChannelDissolved, "")) } else { Ok(()) }
     }
 
+    /// Members of a department's group come and go with the department, while it is not dissolved.
+    fn must_not_follow(&self) -> Result<()> {
+        if self.follows_department && !self.dissolved {
+            return Err(Error::new(
+                Kind::Conflict,
+                "the members of this group are a department's, and follow it",
+            ));
+        }
+        Ok(())
+    }
+
     fn must_manage(&self) -> Result<()> {
         self.must_be_group()?;
         self.must_be_open()?;
@@ -462,6 +482,7 @@ async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Pla
         member_count: row.get("member_count"),
         dissolved: row.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some(),
         role: row.get("role"),
+        follows_department: row.get("follows_department"),
     })
 }
 
@@ -503,10 +524,7 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
     let statement = client.prepare_cached(sql!("channel/unknown_users")).await?;
     match client.query_opt(&statement, &[&users]).await? {
         None => Ok(()),
-        Some(row) => {
-            let position: i64 = row.get(0);
-            Err(Error::field(format!("{at}/{position}"), "the directory does not know this user as active"))
-        }
+        Some(row) => Err(unknown_user(at, row.get(0))),
     }
 }
 

@@ -4,16 +4,22 @@
 //! statement says what each would change and applies it, in short steps that can be repeated.
 
 mod apply;
+pub mod contacts;
+pub mod departments;
+pub mod heads;
 mod record;
 mod run;
 mod source;
 mod stage;
 pub mod tree;
+pub mod words;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 
 use crate::error::{Error, Kind, Result};
 use crate::sql;
@@ -31,6 +37,22 @@ const STEP: usize = 1_000;
 
 /// Whose the people and departments are whom only the API has told of.
 pub const API: &str = "api";
+
+/// Whom a change of the directory wakes, so that they need not wait for their next look.
+#[derive(Clone, Default)]
+pub struct Followers {
+    pub words: Arc<Notify>,
+    pub heads: Arc<Notify>,
+    pub groups: Arc<Notify>,
+}
+
+impl Followers {
+    pub fn wake(&self) {
+        for follower in [&self.words, &self.heads, &self.groups] {
+            follower.notify_one();
+        }
+    }
+}
 
 /// What was applied, and which records were not, and why.
 #[derive(Debug, Default)]
@@ -60,6 +82,11 @@ pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<Str
     let statement = client.prepare_cached(sql!("directory/of_login_name")).await?;
     let rows = client.query(&statement, &[&login_name]).await?;
     Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
+}
+
+/// Somebody in a list, at `at` and there at this position, is nobody of the directory.
+pub fn unknown_user(at: &str, position: i64) -> Error {
+    Error::field(format!("{at}/{position}"), "the directory does not know this user as active")
 }
 
 /// Applies departments, then users, told by `source`, in short repeatable steps, each record with its

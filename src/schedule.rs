@@ -1,8 +1,8 @@
 //! A step, and the loop around it: every background worker is one `tick`.
 
 use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,6 +20,32 @@ pub enum Tick {
     More,
     /// Nothing is left: wait to be woken, or for the poll.
     Idle,
+}
+
+/// Keeps work that follows others from being all that is done: after each turn it rests for a multiple of
+/// the time that it took.
+#[derive(Debug)]
+pub struct Pace {
+    rest: u32,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Pace {
+    /// One that rests `rest` times as long as it works.
+    pub fn new(rest: u32) -> Self {
+        Self { rest, rests_until: Mutex::default() }
+    }
+
+    pub fn is_resting(&self) -> bool {
+        let until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// A turn that began then is over.
+    pub fn rest_since(&self, began: Instant) {
+        let until = Instant::now() + began.elapsed() * self.rest;
+        *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
 }
 
 /// Ticks until `stop`: again at once after work, after a wake-up or `poll` when idle, after a

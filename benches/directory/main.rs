@@ -95,7 +95,9 @@ pub fn found(bench: &Bench, hr: &Hr) {
     let mut books = hr.books();
     for n in 0..bench.departments {
         let parent = (n > 0).then(|| format!("d{:05}", (n - 1) / 8));
-        books.put_department(json!({"id": format!("d{n:05}"), "name": format!("Department {n}"), "parent_id": parent}));
+        books.put_department(
+            json!({"id": format!("d{n:05}"), "name": format!("Department {n}"), "parent_id": parent}),
+        );
     }
     for n in 0..bench.people {
         books.put(person(bench, n, 0));

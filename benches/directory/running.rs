@@ -31,7 +31,11 @@ pub async fn measure(bench: &Bench, report: &mut Report) {
     let ratio = raw.as_secs_f64() / first.as_secs_f64();
     report.add(
         Figure::new(
-            format!("(a) full run, {} new people in {} departments", count(bench.people as f64), count(bench.departments as f64)),
+            format!(
+                "(a) full run, {} new people in {} departments",
+                count(bench.people as f64),
+                count(bench.departments as f64)
+            ),
             format!("{:.1} s, {} people a second", first.as_secs_f64(), count(rate(first))),
         )
         .beside(format!("COPY and MERGE by hand: {:.1} s", raw.as_secs_f64()), ratio)
@@ -77,7 +81,8 @@ pub async fn open<'a>(bench: &'a Bench, hr: &Hr) -> World<'a> {
 
 /// How long a run takes, from the asking to its end.
 pub async fn run(world: &World<'_>, mode: &str) -> Duration {
-    let desk = super::support::Client::new(&format!("{}/api/v1", world.service.url()), "desk", &["directory"]);
+    let desk =
+        super::support::Client::new(&format!("{}/api/v1", world.service.url()), "desk", &["directory"]);
     let begun = Instant::now();
     let asked = desk.post("/directory/sync", serde_json::json!({"mode": mode})).await.expect(202);
     let run_id = asked["run_id"].as_str().expect("a run").to_owned();

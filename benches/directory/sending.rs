@@ -22,13 +22,16 @@ pub async fn measure(bench: &Bench, report: &mut Report) {
     let directs = world.directs(SENDERS, 1).await;
     world.settle_down().await;
     let work = || -> Vec<Work> {
-        let one = |(n, channels): (usize, &Vec<i64>)| vec![Request::send(channels[0], &format!("u{:07}", n + 1))];
+        let one =
+            |(n, channels): (usize, &Vec<i64>)| vec![Request::send(channels[0], &format!("u{:07}", n + 1))];
         directs.iter().enumerate().map(one).collect()
     };
     // What is new is slow: connections and statements.
     paced(world.address(), work(), QUIET / 4, RATE).await.or_panic("sends");
     let mut quiet = paced(world.address(), work(), QUIET, RATE).await.or_panic("sends");
-    for (name, everybody) in [("while a full run changes everybody", true), ("while a full run changes nobody", false)] {
+    for (name, everybody) in
+        [("while a full run changes everybody", true), ("while a full run changes nobody", false)]
+    {
         if everybody {
             let mut books = hr.books();
             for n in 0..bench.people {

@@ -1,7 +1,11 @@
--- The ownership goes to another member; the old owner stays as one of them.
+-- The ownership goes to another member; the old owner stays as one of them, in a department's group if they
+-- work there: it is compared again.
 -- $1 channel id, $2 old owner, $3 new owner
 WITH named AS (
     UPDATE t_im_channel SET owner = $3 WHERE channel_id = $1
+),
+compared_again AS (
+    UPDATE t_im_department_group SET revision = 0 WHERE channel_id = $1
 )
 UPDATE t_im_channel_user
 SET role = CASE user_id WHEN $3 THEN 'owner' ELSE 'member' END

@@ -1,6 +1,7 @@
 -- A channel and its caller's place in it, locked against senders, joins and leaves.
 -- $1 channel id, $2 caller
-SELECT c.channel_type, c.owner, c.member_count, c.dissolved_at, m.role
+SELECT c.channel_type, c.owner, c.member_count, c.dissolved_at, m.role,
+       EXISTS (SELECT FROM t_im_department_group g WHERE g.channel_id = c.channel_id) AS follows_department
 FROM t_im_channel c
 JOIN t_im_channel_user m ON m.channel_id = c.channel_id AND m.user_id = $2 AND m.to_seq IS NULL
 WHERE c.channel_id = $1

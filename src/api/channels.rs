@@ -9,8 +9,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
 use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, rfc3339};
-use super::{Api, Now, Person};
+use super::{Api, Now, Person, Viewer};
 use crate::channel::{self, Change, Channel, Joiners, NewGroup};
+use crate::directory::contacts;
 use crate::error::{Error, Result};
 use crate::identity::Caller;
 
@@ -104,6 +105,7 @@ struct ChannelView {
     #[serde(with = "rfc3339::option")]
     dissolved_at: Option<OffsetDateTime>,
     role: String,
+    department_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -138,6 +140,7 @@ impl From<Channel> for ChannelView {
             last_seq: c.last_seq,
             dissolved_at: c.dissolved_at,
             role: c.role,
+            department_id: c.department_id,
         }
     }
 }
@@ -155,6 +158,7 @@ async fn create(
             let (Some(other), None) = (others.next(), others.next()) else {
                 return Err(Error::field("/members", "a direct channel has exactly one other member"));
             };
+            check_seen(&api, &caller, std::slice::from_ref(other), "/members").await?;
             let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
             opened(&api, &caller, id, is_new).await
         }
@@ -182,9 +186,16 @@ async fn open_group(
     group: NewGroup,
     now: OffsetDateTime,
 ) -> Result<(StatusCode, Reply<ChannelView>)> {
+    check_seen(api, caller, &group.members, "/members").await?;
     let most = api.config.group_max_members;
     let id = channel::create_group(&api.store, &caller.user_id, group, most, now).await?;
     opened(api, caller, id, true).await
+}
+
+/// Nobody reaches somebody whom they do not see: to them such people are not there.
+async fn check_seen(api: &Api, caller: &Caller, users: &[String], at: &str) -> Result<()> {
+    let Viewer(viewer) = Viewer::of(api, caller).await?;
+    contacts::check_seen(&api.store, viewer.as_deref(), users, at).await
 }
 
 async fn opened(
@@ -257,6 +268,7 @@ async fn add_members(
     if users.user_ids.is_empty() {
         return Err(Error::field("/user_ids", "must name at least one user"));
     }
+    check_seen(&api, &caller, &users.user_ids, "/user_ids").await?;
     let joiners = Joiners { users: &users.user_ids, most_members: api.config.group_max_members, now };
     let added = channel::add_members(&api.store, id, &caller.user_id, joiners).await?;
     let channel = channel::get(&api.store, id, &caller.user_id).await?.into();

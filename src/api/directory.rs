@@ -11,12 +11,16 @@ use time::OffsetDateTime;
 use super::wire::{AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::config::SourceKind;
-use crate::directory::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, check_user_id};
+use crate::directory::{
+    self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, check_user_id, words,
+};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Role;
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
+/// Whom contacts search finds as told when a call is answered; further ones soon after.
+const FOUND_AT_ONCE: usize = 500;
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -216,9 +220,12 @@ async fn apply(
     caller.must_be(Role::Directory)?;
     let mut problems = Vec::new();
     let departments = read::<NewDepartment, _>(changes.departments.0, "/departments", &mut problems);
-    let users = read::<NewUser, _>(changes.users.0, "/users", &mut problems);
+    let users: Vec<(usize, UserRecord)> = read::<NewUser, _>(changes.users.0, "/users", &mut problems);
+    let told: Vec<String> = users.iter().take(FOUND_AT_ONCE).map(|(_, user)| user.user_id.clone()).collect();
     let named = name(&api, &changes.user_ids.0, &changes.department_ids.0).await?;
     let applied = directory::change(&api.store, directory::API, departments, users, now).await?;
+    words::catch_up(&api.store, &told).await?;
+    api.followers.wake();
     problems.extend(applied.problems);
     Ok(Reply(AppliedView {
         users: Count { applied: applied.users },

@@ -90,6 +90,19 @@ impl FromRequestParts<Api> for PathMember {
     }
 }
 
+/// Two words of a path.
+pub struct PathWords(pub String, pub String);
+
+impl FromRequestParts<Api> for PathWords {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let words = Path::<(String, String)>::from_request_parts(parts, api).await;
+        words
+            .map(|Path((one, other))| Self(one, other))
+            .map_err(|_| Error::not_found("no such thing").into_response())
+    }
+}
+
 /// A word and an id in a path.
 pub struct PathWordAndId(pub String, pub i64);
 

@@ -11,7 +11,8 @@ mod tests;
 
 use std::ops::Range;
 
-use fold::{fold, is_cjk};
+use fold::fold;
+pub use fold::is_cjk;
 
 /// Longer runs of letters or digits are cut: nobody searches for a whole one, and indexes bound terms.
 pub const UNIT_CHARS_MAX: usize = 64;
@@ -33,6 +34,13 @@ pub struct Phrase(pub Vec<(u32, String)>);
 pub struct Piece {
     pub text: String,
     pub hit: bool,
+}
+
+/// A text as it is compared: forms, case, accents and traditional characters are one.
+pub fn folded(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
+    fold(text, |c, _| folded.push(c));
+    folded
 }
 
 /// What both archives index of a text: its terms in the order of their positions, with a blank

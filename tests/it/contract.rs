@@ -248,6 +248,7 @@ async fn every_operation_answers_as_documented() {
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);
     exercise_callbacks(&app, &root).await;
+    exercise_contacts(&a, &root).await;
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
@@ -263,6 +264,21 @@ async fn every_operation_answers_as_documented() {
         .filter(|o| !seen.contains(o))
         .collect();
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
+}
+
+async fn exercise_contacts(a: &Client, root: &Client) {
+    let department = json!({"departments": [{"department_id": "d", "name": "D"}]});
+    root.post("/directory/changes", department).await.expect(200);
+    for path in
+        ["/users?q=a", "/users/me", "/users/b", "/departments", "/departments/d", "/departments/d/users"]
+    {
+        a.get(path).await.expect(200);
+    }
+    root.put("/departments/d/grants/b", json!(null)).await.expect(204);
+    root.get("/departments/d/grants").await.expect(200);
+    root.delete("/departments/d/grants/b").await.expect(204);
+    root.post("/departments/d/group", json!({"owner": "a"})).await.expect(201);
+    root.get("/departments/d/group").await.expect(200);
 }
 
 async fn exercise_callbacks(app: &TestApp, root: &Client) {

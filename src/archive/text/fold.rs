@@ -95,7 +95,7 @@ fn is_invisible(c: char) -> bool {
 
 /// Whether a folded character is a unit by itself: Chinese, Japanese and Korean leave no blanks
 /// between words, or others than their readers search for.
-pub(super) fn is_cjk(c: char) -> bool {
+pub fn is_cjk(c: char) -> bool {
     matches!(c,
         '\u{1100}'..='\u{11FF}' | '\u{A960}'..='\u{A97F}' | '\u{D7B0}'..='\u{D7FF}' // Hangul letters
         | '\u{AC00}'..='\u{D7A3}' | '\u{3130}'..='\u{318F}'

@@ -1,0 +1,15 @@
+-- Who is to join and to leave the group of a department, its owner apart.
+-- $1 channel id
+-- owner, left_out: as they are
+WITH belongs AS MATERIALIZED (
+    SELECT p.user_id
+    FROM t_im_department_group g CROSS JOIN LATERAL im_department_people(g.department_id, g.below) AS p
+    WHERE g.channel_id = $1
+),
+member AS MATERIALIZED (
+    SELECT user_id, role FROM t_im_channel_user WHERE channel_id = $1 AND to_seq IS NULL
+)
+SELECT ARRAY(SELECT user_id FROM belongs EXCEPT SELECT user_id FROM member ORDER BY 1) AS joining,
+       ARRAY(SELECT user_id FROM member WHERE role <> 'owner' EXCEPT SELECT user_id FROM belongs ORDER BY 1) AS leaving,
+       (SELECT owner FROM t_im_channel WHERE channel_id = $1) AS owner,
+       coalesce((SELECT left_out FROM t_im_department_group WHERE channel_id = $1), 0) AS left_out

@@ -1,0 +1,10 @@
+-- Groups of departments that have not followed the directory's last change, and its revision.
+-- $1 most groups
+SELECT g.channel_id, h.revision
+FROM t_im_directory_head h
+CROSS JOIN LATERAL (
+    SELECT channel_id FROM t_im_department_group
+    WHERE revision < h.revision
+    ORDER BY revision, channel_id
+    LIMIT $1
+) AS g

@@ -1,0 +1,23 @@
+-- Several members leave at once, as in part, but never the owner. The channel is locked by an earlier statement.
+-- $1 channel id, $2 user ids
+-- parted: those who were members, member_count: how many are left
+WITH channel AS (
+    SELECT last_seq FROM t_im_channel WHERE channel_id = $1
+),
+removed AS (
+    DELETE FROM t_im_channel_user m USING channel c
+    WHERE m.channel_id = $1 AND m.user_id = ANY ($2::text[]) AND m.to_seq IS NULL AND m.role <> 'owner' AND m.from_seq > c.last_seq
+    RETURNING m.user_id
+),
+closed AS (
+    UPDATE t_im_channel_user m SET to_seq = c.last_seq, sees_from_seq = m.from_seq, role = 'member'
+    FROM channel c
+    WHERE m.channel_id = $1 AND m.user_id = ANY ($2::text[]) AND m.to_seq IS NULL AND m.role <> 'owner' AND m.from_seq <= c.last_seq
+    RETURNING m.user_id
+),
+parted AS MATERIALIZED (
+    SELECT user_id FROM removed UNION ALL SELECT user_id FROM closed
+)
+UPDATE t_im_channel SET member_count = member_count - (SELECT count(*) FROM parted)
+WHERE channel_id = $1
+RETURNING ARRAY(SELECT user_id FROM parted ORDER BY user_id) AS parted, member_count

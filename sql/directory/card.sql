@@ -1,0 +1,18 @@
+-- A person's card, with where they work, the main department first, and whom they report to.
+-- $1 user id, $2 the external person who looks, or null
+WITH place AS MATERIALIZED (
+    SELECT d.department_id, d.name, d.department_id = u.department_id AS main
+    FROM t_im_department_user w
+    JOIN t_im_user u ON u.user_id = w.user_id
+    JOIN t_im_department d ON d.department_id = w.department_id AND d.removed_at IS NULL
+    WHERE w.user_id = $1 AND ($2::text IS NULL OR im_granted($2, ARRAY[d.department_id]))
+)
+SELECT u.user_id, u.name, u.head_icon, u.kind, u.active, u.title, u.email, u.phone, u.employee_number, u.login_name,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('department_id', department_id, 'name', name, 'main', coalesce(main, false))
+                                  ORDER BY main DESC NULLS LAST, name, department_id), '[]') FROM place) AS departments,
+       manager.user_id AS manager_id, manager.name AS manager_name
+FROM t_im_user u
+LEFT JOIN t_im_user manager
+       ON manager.source = u.source AND manager.external_id = u.manager AND manager.active
+      AND ($2::text IS NULL OR im_sees($2, manager.user_id))
+WHERE u.user_id = $1 AND ($2::text IS NULL OR im_sees($2, u.user_id))

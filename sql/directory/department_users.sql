@@ -1,0 +1,45 @@
+-- One page of a department's people by id, with those below it if asked. Where the departments are few, each is
+-- asked for its next people; where they are many, so are their people, and these are met soon by going through
+-- everybody's.
+-- $1 department id, $2 whether with those below, $3 after this person, $4 limit, $5 most departments that are few
+WITH RECURSIVE place (department_id) AS (
+    SELECT $1::text COLLATE "C"
+    UNION
+    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id
+    WHERE $2::boolean AND d.removed_at IS NULL
+),
+size AS MATERIALIZED (
+    SELECT count(*) <= $5::bigint AS are_few FROM place
+),
+page AS MATERIALIZED (
+    SELECT DISTINCT user_id FROM (
+        SELECT w.user_id
+        FROM place p
+        CROSS JOIN LATERAL (
+            SELECT w.user_id FROM t_im_department_user w
+            JOIN t_im_user u ON u.user_id = w.user_id AND u.active AND u.kind <> 'application'
+            WHERE w.department_id = p.department_id AND w.user_id > $3
+            ORDER BY w.user_id
+            LIMIT $4
+        ) AS w
+        WHERE (SELECT are_few FROM size)
+        UNION ALL
+        SELECT w.user_id FROM (
+            SELECT w.user_id, w.department_id
+            FROM t_im_user u
+            CROSS JOIN LATERAL (SELECT * FROM t_im_department_user w WHERE w.user_id = u.user_id OFFSET 0) AS w
+            WHERE NOT (SELECT are_few FROM size) AND u.user_id > $3 AND u.active AND u.kind <> 'application'
+              -- IS TRUE, so that the departments are put into one table for all, not into one for each.
+              AND (w.department_id IN (SELECT department_id FROM place)) IS TRUE
+            ORDER BY u.user_id
+            LIMIT $4 * 2
+        ) AS w
+    ) AS next
+    ORDER BY user_id
+    LIMIT $4
+)
+SELECT u.user_id, u.name, u.head_icon, u.kind, u.title,
+       coalesce(u.department_id IN (SELECT department_id FROM place), false) AS main
+FROM page
+JOIN t_im_user u ON u.user_id = page.user_id
+ORDER BY u.user_id

@@ -1,0 +1,30 @@
+-- The same among some people.
+-- $1 user ids, $2 from this word, or null, $3 before this one, $4/$5 after this word and person, $6 limit
+-- $7 only this kind, or null: no applications, $8 the external person who looks, or null
+WITH page AS MATERIALIZED (
+    SELECT w.word, u.user_id, u.name, u.head_icon, u.kind, u.title, u.department_id
+    FROM (SELECT DISTINCT user_id FROM unnest($1::text[]) AS given (user_id)) AS given
+    CROSS JOIN LATERAL (
+        (SELECT word FROM t_im_user_word w
+         WHERE w.user_id = given.user_id AND w.word >= $2 AND w.word < $3
+         ORDER BY word
+         LIMIT 1)
+        UNION ALL
+        SELECT '' WHERE $2 IS NULL
+    ) AS w
+    CROSS JOIN LATERAL (
+        SELECT * FROM t_im_user u
+        WHERE u.user_id = given.user_id AND u.active
+          AND CASE WHEN $7::text IS NULL THEN u.kind <> 'application' ELSE u.kind = $7 END
+        OFFSET 0
+    ) AS u
+    WHERE (w.word, given.user_id) > ($4, $5)
+    ORDER BY w.word, u.user_id
+    LIMIT $6
+)
+SELECT p.word, p.user_id, p.name, p.head_icon, p.kind, p.title, d.department_id, d.name AS department_name
+FROM page p
+LEFT JOIN t_im_department d
+       ON d.department_id = p.department_id AND d.removed_at IS NULL
+      AND ($8::text IS NULL OR im_granted($8, ARRAY[d.department_id]))
+ORDER BY p.word, p.user_id

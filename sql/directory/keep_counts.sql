@@ -1,0 +1,16 @@
+-- Keeps how many people each department has, unless somebody has counted a later revision.
+-- $1 follower, $2 revision, $3 department ids, $4 how many people each has
+WITH followed AS (
+    UPDATE t_im_directory_follower SET revision = $2 WHERE follower = $1 AND revision < $2
+    RETURNING follower
+),
+gone AS (
+    DELETE FROM t_im_department_count c
+    WHERE EXISTS (SELECT FROM followed)
+      AND NOT EXISTS (SELECT FROM t_im_department d WHERE d.department_id = c.department_id AND d.removed_at IS NULL)
+)
+INSERT INTO t_im_department_count AS c (department_id, people)
+SELECT department_id, people FROM unnest($3::text[], $4::integer[]) AS counted (department_id, people)
+WHERE EXISTS (SELECT FROM followed)
+ORDER BY department_id
+ON CONFLICT (department_id) DO UPDATE SET people = EXCLUDED.people WHERE c.people <> EXCLUDED.people

@@ -1,0 +1,20 @@
+-- Whom an external person sees, if they are not too many: some may come twice.
+-- $1 the external person, $2 most people
+WITH RECURSIVE place (department_id) AS (
+    SELECT g.department_id FROM t_im_department_grant g JOIN t_im_department d USING (department_id)
+    WHERE g.user_id = $1 AND d.removed_at IS NULL
+    UNION
+    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id WHERE d.removed_at IS NULL
+)
+(SELECT $1 AS user_id)
+UNION ALL
+(SELECT theirs.user_id
+ FROM t_im_channel_user mine
+ CROSS JOIN LATERAL (SELECT user_id FROM t_im_channel_user m
+                     WHERE m.channel_id = mine.channel_id AND m.to_seq IS NULL OFFSET 0) AS theirs
+ WHERE mine.user_id = $1 AND mine.to_seq IS NULL)
+UNION ALL
+(SELECT w.user_id
+ FROM place p
+ CROSS JOIN LATERAL (SELECT user_id FROM t_im_department_user w WHERE w.department_id = p.department_id OFFSET 0) AS w)
+LIMIT $2

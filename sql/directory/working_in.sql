@@ -1,0 +1,11 @@
+-- Who works in a department or below it, if they are not too many: some may come twice.
+-- $1 department id, $2 most people
+WITH RECURSIVE place (department_id) AS (
+    SELECT department_id FROM t_im_department WHERE department_id = $1 AND removed_at IS NULL
+    UNION
+    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id WHERE d.removed_at IS NULL
+)
+SELECT w.user_id
+FROM place p
+CROSS JOIN LATERAL (SELECT user_id FROM t_im_department_user w WHERE w.department_id = p.department_id OFFSET 0) AS w
+LIMIT $2

@@ -1,0 +1,8 @@
+-- How many active internal and external people work in each set of departments: mostly a set of one.
+SELECT department_ids, count(*) AS people
+FROM (SELECT w.user_id, array_agg(w.department_id ORDER BY w.department_id) AS department_ids
+      FROM t_im_department_user w
+      JOIN t_im_user u ON u.user_id = w.user_id
+      WHERE u.active AND u.kind <> 'application'
+      GROUP BY w.user_id) AS person
+GROUP BY department_ids

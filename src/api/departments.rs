@@ -1,0 +1,275 @@
+//! `/departments`: the tree level by level, its people, who else may see them, and their groups.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{get, put};
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::wire::{
+    Id, LIMIT_MAX, MaybeJson, Page, PageQuery, PathWord, PathWords, Query, check_limit, read_cursor, rfc3339,
+};
+use super::{Api, Now, Proven, Viewer};
+use crate::channel::department::{self as groups, Group, NewGroup};
+use crate::directory::check_user_id;
+use crate::directory::departments::{self, Department, Grant, Place, Worker, Workers, no_department};
+use crate::error::{Error, Result};
+use crate::identity::Role;
+
+/// Entries of a page when the caller does not say.
+const LIMIT_DEFAULT: i64 = 50;
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/departments", get(level))
+        .route("/departments/{department_id}", get(show))
+        .route("/departments/{department_id}/users", get(users))
+        .route("/departments/{department_id}/grants", get(grants))
+        .route("/departments/{department_id}/grants/{user_id}", put(grant).delete(revoke))
+        .route("/departments/{department_id}/group", get(group).post(create_group))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LevelQuery {
+    parent_id: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsersQuery {
+    below: Option<bool>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewDepartmentGroup {
+    name: Option<String>,
+    below: Option<bool>,
+    owner: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DepartmentView {
+    department_id: String,
+    name: String,
+    parent_id: Option<String>,
+    sort_order: i32,
+    people_count: i32,
+    has_children: bool,
+}
+
+#[derive(Serialize)]
+struct DepartmentCard {
+    #[serde(flatten)]
+    department: DepartmentView,
+    path: Vec<Above>,
+}
+
+#[derive(Serialize)]
+struct Above {
+    department_id: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct WorkerView {
+    user_id: String,
+    name: String,
+    head_icon: Option<String>,
+    kind: String,
+    title: Option<String>,
+    main: bool,
+}
+
+#[derive(Serialize)]
+struct GrantView {
+    user_id: String,
+    name: String,
+    granted_by: String,
+    #[serde(with = "rfc3339")]
+    granted_at: OffsetDateTime,
+}
+
+#[derive(Serialize)]
+struct GroupView {
+    channel_id: Id,
+    department_id: String,
+    below: bool,
+    name: Option<String>,
+    owner: Option<String>,
+    member_count: i32,
+    left_out: i32,
+    #[serde(with = "rfc3339")]
+    create_time: OffsetDateTime,
+}
+
+impl From<Department> for DepartmentView {
+    fn from(d: Department) -> Self {
+        Self {
+            department_id: d.department_id,
+            name: d.name,
+            parent_id: d.parent_id,
+            sort_order: d.sort_order,
+            people_count: d.people_count,
+            has_children: d.has_children,
+        }
+    }
+}
+
+impl DepartmentView {
+    fn place(&self) -> Place {
+        let (name, department_id) = (self.name.clone(), self.department_id.clone());
+        Place { sort_order: self.sort_order, name, department_id }
+    }
+}
+
+impl From<Worker> for WorkerView {
+    fn from(w: Worker) -> Self {
+        Self {
+            user_id: w.user_id,
+            name: w.name,
+            head_icon: w.head_icon,
+            kind: w.kind,
+            title: w.title,
+            main: w.main,
+        }
+    }
+}
+
+impl From<Grant> for GrantView {
+    fn from(g: Grant) -> Self {
+        Self { user_id: g.user_id, name: g.name, granted_by: g.granted_by, granted_at: g.granted_at }
+    }
+}
+
+impl From<Group> for GroupView {
+    fn from(g: Group) -> Self {
+        Self {
+            channel_id: Id(g.channel_id),
+            department_id: g.department_id,
+            below: g.below,
+            name: g.name,
+            owner: g.owner,
+            member_count: g.member_count,
+            left_out: g.left_out,
+            create_time: g.create_time,
+        }
+    }
+}
+
+/// The department of a path; what cannot be one is none.
+fn check_path(department_id: &str) -> Result<()> {
+    check_user_id(department_id).map_err(|_| no_department())
+}
+
+async fn level(
+    State(api): State<Api>,
+    Viewer(viewer): Viewer,
+    Query(query): Query<LevelQuery>,
+) -> Result<Reply<Page<DepartmentView>>> {
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    if let Some(parent_id) = &query.parent_id {
+        check_user_id(parent_id).map_err(|reason| Error::parameter("parent_id", reason))?;
+    }
+    let after: Place = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let parent_id = query.parent_id.as_deref();
+    let found = departments::level(&api.store, viewer.as_deref(), parent_id, &after, limit).await?;
+    let items = found.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(items, limit, DepartmentView::place)))
+}
+
+async fn show(
+    State(api): State<Api>,
+    Viewer(viewer): Viewer,
+    PathWord(id): PathWord,
+) -> Result<Reply<DepartmentCard>> {
+    check_path(&id)?;
+    let (department, path) = departments::get(&api.store, viewer.as_deref(), &id).await?;
+    let path = path.into_iter().map(|(department_id, name)| Above { department_id, name }).collect();
+    Ok(Reply(DepartmentCard { department: department.into(), path }))
+}
+
+async fn users(
+    State(api): State<Api>,
+    Viewer(viewer): Viewer,
+    PathWord(id): PathWord,
+    Query(query): Query<UsersQuery>,
+) -> Result<Reply<Page<WorkerView>>> {
+    check_path(&id)?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let workers = Workers { below: query.below.unwrap_or_default(), after: &after, limit };
+    let found = departments::users(&api.store, viewer.as_deref(), &id, workers).await?;
+    let items = found.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(items, limit, |w: &WorkerView| w.user_id.clone())))
+}
+
+async fn grants(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWord(id): PathWord,
+    Query(page): Query<PageQuery>,
+) -> Result<Reply<Page<GrantView>>> {
+    caller.must_be(Role::Directory)?;
+    check_path(&id)?;
+    let limit = page.limit()?;
+    let after: String = page.cursor()?.unwrap_or_default();
+    let grants = departments::grants(&api.store, &id, &after, limit).await?;
+    let items = grants.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(items, limit, |g: &GrantView| g.user_id.clone())))
+}
+
+async fn grant(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    PathWords(id, user_id): PathWords,
+) -> Result<StatusCode> {
+    caller.must_be(Role::Directory)?;
+    check_path(&id)?;
+    check_user_id(&user_id).map_err(|_| Error::not_found("no such user"))?;
+    departments::grant(&api.store, &id, &user_id, &caller.0.user_id, now).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn revoke(
+    State(api): State<Api>,
+    caller: Proven,
+    PathWords(id, user_id): PathWords,
+) -> Result<StatusCode> {
+    caller.must_be(Role::Directory)?;
+    check_path(&id)?;
+    check_user_id(&user_id).map_err(|_| Error::not_found("no such user"))?;
+    departments::revoke(&api.store, &id, &user_id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn group(State(api): State<Api>, caller: Proven, PathWord(id): PathWord) -> Result<Reply<GroupView>> {
+    caller.must_be(Role::Directory)?;
+    check_path(&id)?;
+    Ok(Reply(groups::get(&api.store, &id).await?.into()))
+}
+
+async fn create_group(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    PathWord(id): PathWord,
+    MaybeJson(new): MaybeJson<NewDepartmentGroup>,
+) -> Result<impl IntoResponse> {
+    caller.must_be(Role::Directory)?;
+    check_path(&id)?;
+    let owner = new.owner.as_deref().unwrap_or(&caller.0.user_id);
+    let (name, below) = (new.name.as_deref(), new.below.unwrap_or_default());
+    let new = NewGroup { department_id: &id, name, below, owner };
+    let (group, is_new) = groups::create(&api.store, new, api.config.group_max_members, now).await?;
+    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Reply(GroupView::from(group))))
+}

@@ -1,0 +1,169 @@
+//! `/users`: people found, and their cards.
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json as Reply, Router};
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
+use super::{Api, Person, Viewer};
+use crate::directory::check_user_id;
+use crate::directory::contacts::{self, Card, Contact, Search, Workplace};
+use crate::error::{Error, Result};
+
+/// People of a page when the caller does not say.
+const LIMIT_DEFAULT: i64 = 50;
+/// Most characters that are typed.
+const TYPED_MAX_CHARS: usize = 255;
+const KINDS: [&str; 3] = ["internal", "external", "application"];
+
+pub fn routes() -> Router<Api> {
+    Router::new()
+        .route("/users", get(find))
+        .route("/users/me", get(own_card))
+        .route("/users/{user_id}", get(card))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FindQuery {
+    q: Option<String>,
+    department_id: Option<String>,
+    kind: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DepartmentName {
+    department_id: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct PersonName {
+    user_id: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct ContactView {
+    user_id: String,
+    name: String,
+    head_icon: Option<String>,
+    kind: String,
+    title: Option<String>,
+    department: Option<DepartmentName>,
+}
+
+#[derive(Serialize)]
+struct PresenceView {
+    status: String,
+    #[serde(with = "rfc3339::option")]
+    since: Option<OffsetDateTime>,
+}
+
+#[derive(Serialize)]
+struct CardView {
+    user_id: String,
+    name: String,
+    head_icon: Option<String>,
+    kind: String,
+    active: bool,
+    title: Option<String>,
+    email: Option<String>,
+    phone: Option<String>,
+    employee_number: Option<String>,
+    login_name: Option<String>,
+    departments: Vec<Workplace>,
+    manager: Option<PersonName>,
+    presence: Option<PresenceView>,
+}
+
+impl From<Contact> for ContactView {
+    fn from(c: Contact) -> Self {
+        Self {
+            user_id: c.user_id,
+            name: c.name,
+            head_icon: c.head_icon,
+            kind: c.kind,
+            title: c.title,
+            department: c.department.map(|(department_id, name)| DepartmentName { department_id, name }),
+        }
+    }
+}
+
+impl CardView {
+    fn new(card: Card, presence: Option<PresenceView>) -> Self {
+        Self {
+            user_id: card.user_id,
+            name: card.name,
+            head_icon: card.head_icon,
+            kind: card.kind,
+            active: card.active,
+            title: card.title,
+            email: card.email,
+            phone: card.phone,
+            employee_number: card.employee_number,
+            login_name: card.login_name,
+            departments: card.departments,
+            manager: card.manager.map(|(user_id, name)| PersonName { user_id, name }),
+            presence,
+        }
+    }
+}
+
+impl FindQuery {
+    fn check(&self) -> Result<()> {
+        if self.q.as_ref().is_some_and(|q| q.chars().count() > TYPED_MAX_CHARS) {
+            return Err(Error::parameter("q", format!("must have at most {TYPED_MAX_CHARS} characters")));
+        }
+        if let Some(department_id) = &self.department_id {
+            check_user_id(department_id).map_err(|reason| Error::parameter("department_id", reason))?;
+        }
+        if self.kind.as_ref().is_some_and(|kind| !KINDS.contains(&kind.as_str())) {
+            return Err(Error::parameter("kind", "must be internal, external or application"));
+        }
+        Ok(())
+    }
+}
+
+async fn find(
+    State(api): State<Api>,
+    Viewer(viewer): Viewer,
+    Query(query): Query<FindQuery>,
+) -> Result<Reply<Page<ContactView>>> {
+    query.check()?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let after = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let (typed, department_id) = (query.q.as_deref(), query.department_id.as_deref());
+    let search = Search { typed, department_id, kind: query.kind.as_deref(), limit };
+    let (found, next) = contacts::find(&api.store, viewer.as_deref(), search, after).await?;
+    let next_cursor = next.map(|place| write_cursor(&place));
+    Ok(Reply(Page { items: found.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+async fn own_card(State(api): State<Api>, Person(caller): Person) -> Result<Reply<CardView>> {
+    let Viewer(viewer) = Viewer::of(&api, &caller).await?;
+    card_of(&api, viewer.as_deref(), &caller.user_id).await
+}
+
+async fn card(
+    State(api): State<Api>,
+    Viewer(viewer): Viewer,
+    PathWord(user_id): PathWord,
+) -> Result<Reply<CardView>> {
+    card_of(&api, viewer.as_deref(), &user_id).await
+}
+
+async fn card_of(api: &Api, viewer: Option<&str>, user_id: &str) -> Result<Reply<CardView>> {
+    check_user_id(user_id).map_err(|_| Error::not_found("no such user"))?;
+    let card = contacts::card(&api.store, viewer, user_id).await?;
+    let mut presence = None;
+    if card.active {
+        let statuses = api.presence.of_people(&[user_id], api.store.now().await?).await?;
+        presence = statuses.into_iter().next().map(|s| PresenceView { status: s.status, since: s.since });
+    }
+    Ok(Reply(CardView::new(card, presence)))
+}

@@ -1,0 +1,265 @@
+//! People found and shown: by name, as a card, and to whom.
+//!
+//! A viewer is an external person, who sees whom they share a channel or a granted department with; for all
+//! others there is none, and they see everybody.
+
+use std::collections::HashSet;
+
+use deadpool_postgres::Object;
+use postgres_types::Json;
+use serde::{Deserialize, Serialize};
+use tokio_postgres::Row;
+
+use super::check_user_id;
+use super::words;
+use crate::error::{Error, Kind, Result};
+use crate::sql;
+use crate::store::Store;
+
+/// Among up to so many people each is looked at; else the words are, and whom they belong to.
+const FEW: i64 = 3_000;
+/// Words that are looked at in one statement, and in one search: a page ends there, full or not.
+const LOOK_STEP: i64 = 2_000;
+const LOOK_MAX: i64 = 20_000;
+
+/// Who is looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Search<'a> {
+    /// The beginning of something they are found by; None: everybody.
+    pub typed: Option<&'a str>,
+    /// Where they work, or below it.
+    pub department_id: Option<&'a str>,
+    pub kind: Option<&'a str>,
+    pub limit: i64,
+}
+
+/// Where a page ended: at which word, of whom.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place(pub String, pub String);
+
+/// Somebody who was found.
+#[derive(Debug)]
+pub struct Contact {
+    pub user_id: String,
+    pub name: String,
+    pub head_icon: Option<String>,
+    pub kind: String,
+    pub title: Option<String>,
+    /// The main department's id and name.
+    pub department: Option<(String, String)>,
+}
+
+/// Where somebody works.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Workplace {
+    pub department_id: String,
+    pub name: String,
+    pub main: bool,
+}
+
+/// All that is shown of a person; of somebody who has left only the name and that.
+#[derive(Debug)]
+pub struct Card {
+    pub user_id: String,
+    pub name: String,
+    pub head_icon: Option<String>,
+    pub kind: String,
+    pub active: bool,
+    pub title: Option<String>,
+    pub email: Option<String>,
+    pub phone: Option<String>,
+    pub employee_number: Option<String>,
+    pub login_name: Option<String>,
+    /// The main one first.
+    pub departments: Vec<Workplace>,
+    /// The manager's id and name.
+    pub manager: Option<(String, String)>,
+}
+
+/// A beginning as a stretch of words, and the place after which a page starts.
+struct Stretch<'a> {
+    from: Option<&'a str>,
+    below: &'a str,
+    after: Place,
+}
+
+/// Who looks as `user_id`: themselves if they are external, else nobody. Refuses whom the directory does not
+/// know, or who has left.
+pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/viewer")).await?;
+    let row = client.query_opt(&statement, &[&user_id]).await?;
+    let row = row.ok_or_else(|| Error::new(Kind::UnknownUser, ""))?;
+    Ok((row.get::<_, &str>("kind") == "external").then(|| user_id.to_owned()))
+}
+
+/// One page of those who are found, and where it ends if there may be more: pages may be short where few
+/// of many fit.
+pub async fn find(
+    store: &Store,
+    viewer: Option<&str>,
+    search: Search<'_>,
+    after: Place,
+) -> Result<(Vec<Contact>, Option<Place>)> {
+    let from = match search.typed {
+        None => None,
+        Some(typed) => Some(
+            words::beginning(typed)
+                .ok_or_else(|| Error::parameter("q", "must have a letter, a digit or a character"))?,
+        ),
+    };
+    let below = from.as_ref().map(|from| format!("{from}{}", char::MAX)).unwrap_or_default();
+    let stretch = Stretch { from: from.as_deref(), below: &below, after };
+    let client = store.client().await?;
+    if let (Some(viewer), Some(department_id)) = (viewer, search.department_id) {
+        // Whoever may see a department sees all its people.
+        let statement = client.prepare_cached(sql!("directory/is_granted")).await?;
+        if !client.query_one(&statement, &[&viewer, &department_id]).await?.get::<_, bool>(0) {
+            return Ok((Vec::new(), None));
+        }
+    }
+    match few(&client, viewer, search.department_id).await? {
+        Some(people) => find_among(&client, &people, viewer, search, stretch).await,
+        None => find_by_words(&client, viewer, search, stretch).await,
+    }
+}
+
+/// Whom a search is about, if it is not about everybody, nor about many.
+async fn few(
+    client: &Object,
+    viewer: Option<&str>,
+    department_id: Option<&str>,
+) -> Result<Option<Vec<String>>> {
+    let rows = match (department_id, viewer) {
+        (Some(department_id), _) => {
+            let statement = client.prepare_cached(sql!("directory/working_in")).await?;
+            client.query(&statement, &[&department_id, &(FEW + 1)]).await?
+        }
+        (None, Some(viewer)) => {
+            let statement = client.prepare_cached(sql!("directory/seen_by")).await?;
+            client.query(&statement, &[&viewer, &(FEW + 1)]).await?
+        }
+        (None, None) => return Ok(None),
+    };
+    let are_few = rows.len() as i64 <= FEW;
+    Ok(are_few.then(|| rows.iter().map(|row| row.get("user_id")).collect()))
+}
+
+async fn find_among(
+    client: &Object,
+    people: &[String],
+    viewer: Option<&str>,
+    search: Search<'_>,
+    Stretch { from, below, after }: Stretch<'_>,
+) -> Result<(Vec<Contact>, Option<Place>)> {
+    let statement = client.prepare_cached(sql!("directory/find_among")).await?;
+    let Search { kind, limit, .. } = search;
+    let rows = client
+        .query(&statement, &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer])
+        .await?;
+    let next = rows.last().filter(|_| rows.len() as i64 == limit).map(place);
+    Ok((rows.iter().map(contact).collect(), next))
+}
+
+async fn find_by_words(
+    client: &Object,
+    viewer: Option<&str>,
+    search: Search<'_>,
+    Stretch { from, below, mut after }: Stretch<'_>,
+) -> Result<(Vec<Contact>, Option<Place>)> {
+    let statement = client.prepare_cached(sql!("directory/find")).await?;
+    let Search { kind, limit, department_id, .. } = search;
+    let (mut found, mut looked) = (Vec::new(), 0);
+    // Mostly nearly everybody fits; where they do not, the next looks are longer.
+    let mut step = limit + limit / 4 + 1;
+    while looked < LOOK_MAX {
+        let rows = client
+            .query(&statement, &[&from, &below, &after.0, &after.1, &step, &kind, &department_id, &viewer])
+            .await?;
+        for row in &rows {
+            after = place(row);
+            if row.get::<_, Option<&str>>("name").is_some() {
+                found.push(contact(row));
+                if found.len() as i64 == limit {
+                    return Ok((found, Some(after)));
+                }
+            }
+        }
+        if (rows.len() as i64) < step {
+            return Ok((found, None));
+        }
+        looked += step;
+        step = (step * 4).min(LOOK_STEP);
+    }
+    Ok((found, Some(after)))
+}
+
+fn place(row: &Row) -> Place {
+    Place(row.get("word"), row.get("user_id"))
+}
+
+fn contact(row: &Row) -> Contact {
+    Contact {
+        user_id: row.get("user_id"),
+        name: row.get("name"),
+        head_icon: row.get("head_icon"),
+        kind: row.get("kind"),
+        title: row.get("title"),
+        department: pair(row, "department_id", "department_name"),
+    }
+}
+
+/// An id and the name that goes with it.
+fn pair(row: &Row, id: &str, name: &str) -> Option<(String, String)> {
+    row.get::<_, Option<String>>(id).zip(row.get(name))
+}
+
+/// Somebody's card, or not found: also where there is somebody whom the viewer does not see.
+pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<Card> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/card")).await?;
+    let row = client.query_opt(&statement, &[&user_id, &viewer]).await?;
+    let row = row.ok_or_else(|| Error::not_found("no such user"))?;
+    let active: bool = row.get("active");
+    let shown = |attribute: &str| row.get::<_, Option<String>>(attribute).filter(|_| active);
+    let Json(departments) = row.get("departments");
+    Ok(Card {
+        user_id: row.get("user_id"),
+        name: row.get("name"),
+        head_icon: shown("head_icon"),
+        kind: row.get("kind"),
+        active,
+        title: shown("title"),
+        email: shown("email"),
+        phone: shown("phone"),
+        employee_number: shown("employee_number"),
+        login_name: shown("login_name"),
+        departments: if active { departments } else { Vec::new() },
+        manager: pair(&row, "manager_id", "manager_name").filter(|_| active),
+    })
+}
+
+/// Refuses people whom the viewer does not see, in the words for those whom nobody knows.
+pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], at: &str) -> Result<()> {
+    let Some(viewer) = viewer else { return Ok(()) };
+    for (position, user) in users.iter().enumerate() {
+        check_user_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
+    }
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/unseen")).await?;
+    match client.query_opt(&statement, &[&viewer, &users]).await? {
+        None => Ok(()),
+        Some(row) => Err(super::unknown_user(at, row.get("position"))),
+    }
+}
+
+/// Those of these people whom the viewer sees, in no order.
+pub async fn seen(store: &Store, viewer: Option<&str>, user_ids: &[&str]) -> Result<HashSet<String>> {
+    let Some(viewer) = viewer else {
+        return Ok(user_ids.iter().map(|id| (*id).to_owned()).collect());
+    };
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/seen")).await?;
+    let rows = client.query(&statement, &[&viewer, &user_ids]).await?;
+    Ok(rows.iter().map(|row| row.get("user_id")).collect())
+}

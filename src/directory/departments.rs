@@ -1,0 +1,188 @@
+//! The tree of departments, level by level; who works in one, and to whom it is granted.
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::error::{Error, Result};
+use crate::sql;
+use crate::store::Store;
+
+/// So many departments are asked for their people one by one.
+const FEW: i64 = 200;
+
+/// A department as it is shown. For whom `viewer` is, see [`super::contacts`].
+#[derive(Debug)]
+pub struct Department {
+    pub department_id: String,
+    pub name: String,
+    pub parent_id: Option<String>,
+    pub sort_order: i32,
+    pub people_count: i32,
+    pub has_children: bool,
+}
+
+/// Where a page of a level ended.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Place {
+    pub sort_order: i32,
+    pub name: String,
+    pub department_id: String,
+}
+
+/// Somebody who works in a department.
+#[derive(Debug)]
+pub struct Worker {
+    pub user_id: String,
+    pub name: String,
+    pub head_icon: Option<String>,
+    pub kind: String,
+    pub title: Option<String>,
+    /// Whether it is their main department, or that lies below it.
+    pub main: bool,
+}
+
+/// Which of a department's people: with those below it, after whom, how many.
+#[derive(Debug, Clone, Copy)]
+pub struct Workers<'a> {
+    pub below: bool,
+    pub after: &'a str,
+    pub limit: i64,
+}
+
+/// A department that is granted to somebody.
+#[derive(Debug)]
+pub struct Grant {
+    pub user_id: String,
+    pub name: String,
+    pub granted_by: String,
+    pub granted_at: OffsetDateTime,
+}
+
+impl Default for Place {
+    /// Before the first.
+    fn default() -> Self {
+        Self { sort_order: i32::MIN, name: String::new(), department_id: String::new() }
+    }
+}
+
+/// The departments below one, or those at the top: for a viewer the topmost that are granted to them.
+pub async fn level(
+    store: &Store,
+    viewer: Option<&str>,
+    parent_id: Option<&str>,
+    after: &Place,
+    limit: i64,
+) -> Result<Vec<Department>> {
+    let Place { sort_order, name, department_id } = after;
+    if let Some(parent_id) = parent_id {
+        get(store, viewer, parent_id).await?;
+    }
+    let client = store.client().await?;
+    let rows = match (parent_id, viewer) {
+        (None, Some(viewer)) => {
+            let statement = client.prepare_cached(sql!("directory/granted_level")).await?;
+            client.query(&statement, &[&viewer, sort_order, name, department_id, &limit]).await?
+        }
+        _ => {
+            let statement = client.prepare_cached(sql!("directory/level")).await?;
+            let above = parent_id.unwrap_or_default();
+            client.query(&statement, &[&above, sort_order, name, department_id, &limit]).await?
+        }
+    };
+    Ok(rows.iter().map(department).collect())
+}
+
+/// A department with ids and names of those above it, from the top on; or not found, also where there is
+/// one that the viewer does not see.
+pub async fn get(
+    store: &Store,
+    viewer: Option<&str>,
+    department_id: &str,
+) -> Result<(Department, Vec<(String, String)>)> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/department")).await?;
+    let row = client.query_opt(&statement, &[&department_id, &viewer]).await?;
+    let row = row.ok_or_else(no_department)?;
+    let (ids, names): (Vec<String>, Vec<String>) = (row.get("path_ids"), row.get("path_names"));
+    Ok((department(&row), ids.into_iter().zip(names).collect()))
+}
+
+fn department(row: &Row) -> Department {
+    Department {
+        department_id: row.get("department_id"),
+        name: row.get("name"),
+        parent_id: row.get("parent_id"),
+        sort_order: row.get("sort_order"),
+        people_count: row.get("people_count"),
+        has_children: row.get("has_children"),
+    }
+}
+
+/// One page of a department's active people, by id.
+pub async fn users(
+    store: &Store,
+    viewer: Option<&str>,
+    department_id: &str,
+    Workers { below, after, limit }: Workers<'_>,
+) -> Result<Vec<Worker>> {
+    get(store, viewer, department_id).await?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/department_users")).await?;
+    let rows = client.query(&statement, &[&department_id, &below, &after, &limit, &FEW]).await?;
+    let worker = |row: &Row| Worker {
+        user_id: row.get("user_id"),
+        name: row.get("name"),
+        head_icon: row.get("head_icon"),
+        kind: row.get("kind"),
+        title: row.get("title"),
+        main: row.get("main"),
+    };
+    Ok(rows.iter().map(worker).collect())
+}
+
+/// Has somebody see a department and all below it. Repeating it is harmless.
+pub async fn grant(
+    store: &Store,
+    department_id: &str,
+    user_id: &str,
+    granted_by: &str,
+    now: OffsetDateTime,
+) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/grant")).await?;
+    let row = client.query_one(&statement, &[&department_id, &user_id, &granted_by, &now]).await?;
+    match (row.get("has_department"), row.get("has_user")) {
+        (true, true) => Ok(()),
+        (false, _) => Err(no_department()),
+        (true, false) => Err(Error::not_found("no such user")),
+    }
+}
+
+pub async fn revoke(store: &Store, department_id: &str, user_id: &str) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/revoke")).await?;
+    match client.execute(&statement, &[&department_id, &user_id]).await? {
+        0 => Err(Error::not_found("the department is not granted to this user")),
+        _ => Ok(()),
+    }
+}
+
+/// One page of whom a department is granted to, by id.
+pub async fn grants(store: &Store, department_id: &str, after: &str, limit: i64) -> Result<Vec<Grant>> {
+    get(store, None, department_id).await?;
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/grants")).await?;
+    let rows = client.query(&statement, &[&department_id, &after, &limit]).await?;
+    let grant = |row: &Row| Grant {
+        user_id: row.get("user_id"),
+        name: row.get("name"),
+        granted_by: row.get("granted_by"),
+        granted_at: row.get("granted_at"),
+    };
+    Ok(rows.iter().map(grant).collect())
+}
+
+pub fn no_department() -> Error {
+    Error::not_found("no such department")
+}

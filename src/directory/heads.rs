@@ -1,0 +1,113 @@
+//! How many people a department has, those below it among them: counted anew when the directory has changed.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::schedule::{Pace, Tick};
+use crate::sql;
+use crate::store::{REPEATABLE, Store, retrying};
+
+const FOLLOWER: &str = "people_count";
+/// A sync changes the directory many times a second: counting takes a tenth of the time at most.
+const REST: u32 = 9;
+
+/// Counts heads; every replica may.
+pub struct Heads {
+    store: Store,
+    pace: Pace,
+}
+
+impl Heads {
+    pub fn new(store: Store) -> Self {
+        Self { store, pace: Pace::new(REST) }
+    }
+
+    /// Counts if the directory has changed since, and it was not just now.
+    pub async fn tick(&self) -> Result<Tick> {
+        if !self.pace.is_resting() {
+            let began = Instant::now();
+            if count(&self.store).await? {
+                self.pace.rest_since(began);
+            }
+        }
+        Ok(Tick::Idle)
+    }
+}
+
+/// Whether there was anything to count. Counted is at least what was there at the revision that is kept.
+pub async fn count(store: &Store) -> Result<bool> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/behind")).await?;
+    let Some(row) = client.query_opt(&statement, &[&FOLLOWER]).await? else {
+        return Ok(false);
+    };
+    let revision: i64 = row.get("revision");
+    let statement = client.prepare_cached(sql!("directory/departments")).await?;
+    let rows = client.query(&statement, &[]).await?;
+    let parents = rows.iter().map(|row| (row.get("department_id"), row.get("parent_id"))).collect();
+    let statement = client.prepare_cached(sql!("directory/workplaces")).await?;
+    let workplaces = client.query(&statement, &[]).await?;
+    let workplaces =
+        workplaces.iter().map(|row| (row.get::<_, Vec<&str>>("department_ids"), row.get::<_, i64>("people")));
+    let counts = add_up(&parents, workplaces);
+    drop(client);
+    retrying(|| keep(store, revision, &counts)).await?;
+    Ok(true)
+}
+
+/// Of each department, with everybody below it. `parents`: what each hangs on; of people, in which
+/// departments so many work.
+fn add_up<'a>(
+    parents: &HashMap<&'a str, Option<&'a str>>,
+    workplaces: impl Iterator<Item = (Vec<&'a str>, i64)>,
+) -> HashMap<&'a str, i64> {
+    let mut counts: HashMap<&str, i64> = parents.keys().map(|id| (*id, 0)).collect();
+    let mut counted: HashSet<&str> = HashSet::new();
+    for (departments, people) in workplaces {
+        counted.clear();
+        for department in departments {
+            let mut at = Some(department);
+            // Whoever works in two of them is below what is above both only once.
+            while let Some(id) = at.filter(|id| parents.contains_key(id) && counted.insert(id)) {
+                counts.entry(id).and_modify(|count| *count += people);
+                at = parents.get(id).copied().flatten();
+            }
+        }
+    }
+    counts
+}
+
+async fn keep(store: &Store, revision: i64, counts: &HashMap<&str, i64>) -> Result<()> {
+    let (departments, people): (Vec<&str>, Vec<i32>) =
+        counts.iter().map(|(id, people)| (*id, i32::try_from(*people).unwrap_or(i32::MAX))).unzip();
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(REPEATABLE).await?;
+    let statement = tx.prepare_cached(sql!("directory/keep_counts")).await?;
+    tx.execute(&statement, &[&FOLLOWER, &revision, &departments, &people]).await?;
+    Ok(tx.commit().await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_works_twice_below_a_department_counts_once() {
+        let parents =
+            HashMap::from([("top", None), ("a", Some("top")), ("b", Some("top")), ("b1", Some("b"))]);
+        let workplaces = [
+            (vec!["a"], 3),
+            (vec!["b1"], 2),
+            (vec!["a", "b1"], 1),
+            (vec!["b", "b1", "top"], 1),
+            (vec!["nowhere"], 7),
+            (vec!["a", "nowhere"], 1),
+        ];
+        let counts = add_up(&parents, workplaces.into_iter());
+        let of = |id: &str| counts[id];
+        assert_eq!((of("top"), of("a"), of("b"), of("b1")), (8, 5, 4, 4));
+        assert_eq!(counts.len(), 4);
+    }
+}

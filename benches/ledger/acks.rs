@@ -27,8 +27,8 @@ const MEMORY_TARGET: f64 = 150.0;
 pub async fn measure(world: &World<'_>, peak: f64, report: &mut Report) {
     let senders = seeded(world, BEHIND).await;
     let have = i32::try_from(world.number("SELECT count(*) FROM t_im_user").await).expect("people");
-    let more = "INSERT INTO t_im_user (user_id, name, updated_at) \
-                SELECT 'u' || lpad(n::text, 7, '0'), 'Person ' || n, now() FROM generate_series($1::integer, $2::integer) AS n";
+    let more = "INSERT INTO t_im_user (user_id, name, updated_at, words_due) \
+                SELECT 'u' || lpad(n::text, 7, '0'), 'Person ' || n, now(), false FROM generate_series($1::integer, $2::integer) AS n";
     let most = MEMBERS[MEMBERS.len() - 1];
     world.sql.execute(more, &[&(have + 1), &most]).await.expect("people");
     world.watch_memory();

@@ -64,8 +64,8 @@ impl<'a> World<'a> {
 
     /// People `u0000001` and on.
     pub async fn people(&self, count: i32) {
-        let sql = "INSERT INTO t_im_user (user_id, name, updated_at) \
-                   SELECT 'u' || lpad(n::text, 7, '0'), 'Person ' || n, now() FROM generate_series(1, $1::integer) AS n";
+        let sql = "INSERT INTO t_im_user (user_id, name, updated_at, words_due) \
+                   SELECT 'u' || lpad(n::text, 7, '0'), 'Person ' || n, now(), false FROM generate_series(1, $1::integer) AS n";
         self.sql.execute(sql, &[&count]).await.expect("people");
     }
 

@@ -1,16 +1,21 @@
 -- People by the beginning of what they are found by, in its order: a stretch of words is looked at, and those
 -- who fit are told whole. Without a beginning everybody, by id.
--- $1 from this word, or null, $2 before this one, $3/$4 after this word and person, $5 most words to look at
+-- $1 from this word, or null, $2 before this one, $3/$4 after this word and person, not before $1, $5 most words to look at
 -- $6 only this kind, or null: no applications
--- $7 only who works in this department or below it, or null, $8 only whom this external person sees, or null
+-- $7 only who works in this department or below it, or $8 only whom this external person sees, or nulls
 WITH RECURSIVE place (department_id) AS (
-    SELECT department_id FROM t_im_department WHERE department_id = $7 AND removed_at IS NULL
+    -- The department, or those that are granted, with what is below.
+    SELECT department_id FROM t_im_department
+    WHERE removed_at IS NULL
+      AND department_id = ANY (ARRAY(SELECT $7::text UNION ALL
+                                     SELECT department_id FROM t_im_department_grant WHERE user_id = $8::text))
     UNION
     SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id WHERE d.removed_at IS NULL
 ),
 looked AS MATERIALIZED (
     (SELECT word, user_id FROM t_im_user_word
-     WHERE word >= $1 AND word < $2 AND (word, user_id) > ($3, $4)
+     -- Without another lower bound: the index would begin at one of them, and not always at the higher one.
+     WHERE $1::text IS NOT NULL AND (word, user_id) > ($3, $4) AND word < $2
      ORDER BY word, user_id
      LIMIT $5)
     UNION ALL
@@ -23,16 +28,19 @@ LEFT JOIN LATERAL (
     FROM t_im_user u
     WHERE u.user_id = l.user_id AND u.active
       AND CASE WHEN $6::text IS NULL THEN u.kind <> 'application' ELSE u.kind = $6 END
-      AND ($7::text IS NULL
+      AND ($7 IS NULL AND $8 IS NULL OR u.user_id = $8
            OR EXISTS (SELECT FROM t_im_department_user w
                       -- IS TRUE, so that the departments are put into one table for all, not into one for each.
-                      WHERE w.user_id = u.user_id AND (w.department_id IN (SELECT department_id FROM place)) IS TRUE))
-      AND ($8::text IS NULL OR im_sees($8, u.user_id))
+                      WHERE w.user_id = u.user_id AND (w.department_id IN (SELECT department_id FROM place)) IS TRUE)
+           OR EXISTS (SELECT FROM t_im_channel_user mine
+                      JOIN t_im_channel_user theirs
+                        ON theirs.channel_id = mine.channel_id AND theirs.user_id = u.user_id AND theirs.to_seq IS NULL
+                      WHERE mine.user_id = $8 AND mine.to_seq IS NULL))
       -- Whoever was found by an earlier word has had their turn.
       AND NOT EXISTS (SELECT FROM t_im_user_word e WHERE e.user_id = u.user_id AND e.word >= $1 AND e.word < l.word)
     OFFSET 0
 ) AS fits ON true
 LEFT JOIN t_im_department d
        ON d.department_id = fits.department_id AND d.removed_at IS NULL
-      AND ($8::text IS NULL OR im_granted($8, ARRAY[d.department_id]))
+      AND ($8 IS NULL OR d.department_id IN (SELECT department_id FROM place))
 ORDER BY l.word, l.user_id

@@ -20,7 +20,7 @@ use crate::store::Store;
 const FEW: i64 = 3_000;
 /// Words that are looked at in one statement, and in one search: a page ends there, full or not.
 const LOOK_STEP: i64 = 2_000;
-const LOOK_MAX: i64 = 20_000;
+const LOOK_MAX: i64 = 10_000;
 
 /// Who is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,7 @@ pub struct Search<'a> {
 }
 
 /// Where a page ended: at which word, of whom.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place(pub String, pub String);
 
 /// Somebody who was found.
@@ -109,7 +109,9 @@ pub async fn find(
         ),
     };
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX)).unwrap_or_default();
-    let stretch = Stretch { from: from.as_deref(), below: &below, after };
+    // A cursor of another search does not lead out of this one's stretch.
+    let start = Place(from.clone().unwrap_or_default(), String::new());
+    let stretch = Stretch { from: from.as_deref(), below: &below, after: after.max(start) };
     let client = store.client().await?;
     if let (Some(viewer), Some(department_id)) = (viewer, search.department_id) {
         // Whoever may see a department sees all its people.

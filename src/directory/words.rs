@@ -5,6 +5,7 @@
 //! down after the change that made them due, in steps that any replica may take.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use deadpool_postgres::Transaction;
 use pinyin::ToPinyinMulti;
@@ -25,10 +26,16 @@ const UNITS_MAX: usize = 24;
 /// Most ways in which one part of a name is read. The first characters, the surname, have theirs first.
 const READINGS_MAX: usize = 16;
 
-/// Puts down the words of a step of people.
+/// Puts down the words of a step of people. Where there are more, it rests for as long as it took: the sync
+/// that brings them comes first.
 pub async fn tick(store: &Store) -> Result<Tick> {
+    let began = Instant::now();
     let done = retrying(|| step(store, None)).await?;
-    Ok(if done as i64 == STEP { Tick::More } else { Tick::Idle })
+    if (done as i64) < STEP {
+        return Ok(Tick::Idle);
+    }
+    tokio::time::sleep(began.elapsed()).await;
+    Ok(Tick::More)
 }
 
 /// The words of these people are put down when it returns.

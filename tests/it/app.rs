@@ -215,10 +215,10 @@ impl TestApp {
         assert_eq!(reply.expect(200)["users"]["applied"], ids.len());
     }
 
-    /// People `u00001`… in bulk, straight into the table.
+    /// People `u00001`… in bulk, straight into the table; no search finds them.
     pub async fn crowd(&self, count: i64) -> Vec<String> {
-        let sql = "INSERT INTO t_im_user (user_id, name, updated_at) \
-                   SELECT 'u' || to_char(i, 'FM00000'), 'n' || i, now() FROM generate_series(1, $1::bigint) i \
+        let sql = "INSERT INTO t_im_user (user_id, name, updated_at, words_due) \
+                   SELECT 'u' || to_char(i, 'FM00000'), 'n' || i, now(), false FROM generate_series(1, $1::bigint) i \
                    ON CONFLICT DO NOTHING";
         self.sql().await.execute(sql, &[&count]).await.expect("a crowd");
         (1..=count).map(|i| format!("u{i:05}")).collect()

@@ -197,6 +197,46 @@ async fn few_among_many_are_found_page_by_page() {
 }
 
 #[tokio::test]
+async fn many_people_of_many_departments_are_walked_whole() {
+    let app = TestApp::start().await;
+    let sql = "INSERT INTO t_im_department (department_id, name) VALUES ('top', 'top'), ('other', 'other');
+        INSERT INTO t_im_department (department_id, name, parent_id, told_parent_id)
+        SELECT 'd' || i, 'd', 'top', 'top' FROM generate_series(1, 300) i;
+        INSERT INTO t_im_user (user_id, name, updated_at)
+        SELECT 'p' || to_char(i, 'FM0000'), '张' || i, now() FROM generate_series(1, 5000) i;
+        INSERT INTO t_im_department_user (department_id, user_id)
+        SELECT CASE WHEN i % 5 = 0 THEN 'other' ELSE 'd' || (i % 300 + 1) END, 'p' || to_char(i, 'FM0000')
+        FROM generate_series(1, 5000) i;
+        INSERT INTO t_im_department_user (department_id, user_id)
+        SELECT 'd' || (i % 7 + 1), 'p' || to_char(i, 'FM0000') FROM generate_series(1, 5000, 3) i ON CONFLICT DO NOTHING";
+    app.sql().await.batch_execute(sql).await.unwrap();
+    told(&app, json!({"users": [{"user_id": "me", "name": "me"}, {"user_id": "maria", "name": "m", "kind": "external"}]})).await;
+    app.client("hr", &["directory"]).put("/departments/top/grants/maria", json!(null)).await.expect(204);
+    app.until(BEHIND, 0).await;
+    let below: Vec<String> =
+        (1..=5000).filter(|i| i % 5 != 0 || i % 3 == 1).map(|i| format!("p{i:04}")).collect();
+    let (me, maria) = (app.person("me"), app.person("maria"));
+    assert_eq!(
+        me.get("/departments/top").await.expect(200)["people_count"].as_u64(),
+        Some(below.len() as u64)
+    );
+    assert_eq!(walk(&me, "/departments/top/users?below=true&limit=190", "user_id").await, below);
+    let sorted = |mut ids: Vec<String>| {
+        ids.sort();
+        ids
+    };
+    let of_top = walk(&me, "/users?q=z&department_id=top&limit=200", "user_id").await;
+    assert_eq!(sorted(of_top), below);
+    // One whom she shares a channel with, and no other of elsewhere.
+    app.direct("p0005", "maria").await;
+    let mut hers = below.clone();
+    hers.push("p0005".to_owned());
+    assert_eq!(sorted(walk(&maria, "/users?q=z&limit=200", "user_id").await), sorted(hers));
+    assert!(found(&maria, "张5").await.contains(&"p0005".to_owned()));
+    assert!(!found(&maria, "张20").await.contains(&"p0020".to_owned()));
+}
+
+#[tokio::test]
 async fn a_card_shows_all_of_a_person_and_little_of_a_leaver() {
     let app = company().await;
     let boss = app.person("boss");

@@ -486,8 +486,8 @@ impl Stage {
             Sender::open(&Self::pushing(&database, overrides, "http://127.0.0.1:9/"), lanes, |lane| {
                 drop(tokio::spawn(lane))
             });
-        let sql = "INSERT INTO t_im_user (user_id, name, updated_at) \
-                   SELECT 'p' || i, 'p' || i, now() FROM generate_series(0, 9) i";
+        let sql = "INSERT INTO t_im_user (user_id, name, updated_at, words_due) \
+                   SELECT 'p' || i, 'p' || i, now(), false FROM generate_series(0, 9) i";
         shared().connect(&database).await.batch_execute(sql).await.unwrap();
         Self { store, sender, database, overrides: overrides.to_owned() }
     }

@@ -13,6 +13,7 @@ mod messages;
 mod presence;
 mod problem;
 mod receipts;
+mod scim;
 mod search;
 mod service;
 mod users;
@@ -109,6 +110,7 @@ impl Api {
             .layer(from_fn_with_state(self.clone(), prove));
         Router::new()
             .nest("/api/v1", proven)
+            .nest("/scim/v2", scim::routes(&self))
             .merge(service::routes())
             .fallback(async || Error::not_found("no such path").into_response())
             .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())

@@ -137,6 +137,10 @@ pub struct Config {
     pub event_window: Duration,
     pub event_keep_days: u32,
 
+    pub scim_url: String,
+    pub scim_user_id: ScimUserId,
+    pub scim_groups: ScimGroups,
+
     #[serde(rename = "presence_expire_ms", deserialize_with = "millis")]
     pub presence_expire: Duration,
 
@@ -183,6 +187,23 @@ pub enum IdentityMode {
 pub enum IdentityNames {
     UserId,
     LoginName,
+}
+
+/// What somebody new is called of whom a SCIM client tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScimUserId {
+    ExternalId,
+    UserName,
+    Generated,
+}
+
+/// What the Groups of SCIM are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScimGroups {
+    Departments,
+    Groups,
 }
 
 /// What log lines look like.
@@ -326,6 +347,10 @@ impl Config {
             (
                 !self.callback_url.is_empty() && Url::parse(&self.callback_url).is_err(),
                 "callback_url is not a URL",
+            ),
+            (
+                !self.scim_url.is_empty() && Url::parse(&self.scim_url).is_err(),
+                "scim_url must be empty or the URL of /scim/v2 as clients see it",
             ),
             (
                 matches!(self.archive_place(), ArchivePlace::Unknown),

@@ -24,7 +24,8 @@ use tokio::sync::Notify;
 use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::{Store, retrying};
-use apply::{Rows, Step};
+use apply::Rows;
+pub use apply::{Step, lock};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord, check_user_id};
 pub use run::{
     Difference, Problem, Run, Runner, Sync, approve, ask, cancel, differences, name_changed, problems,
@@ -159,13 +160,24 @@ async fn change_departments(
 ) -> Result<Step> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    let rows = call_rows(&tx, records.len()).await?;
     let records: Vec<&DepartmentRecord> = records.iter().map(|(_, record)| record).collect();
-    stage::departments(&tx, Place { run_id: rows.run_id, after_row: 0, source }, &records).await?;
-    apply::lock(&tx).await?;
-    let step = apply::departments(&tx, rows, now).await?;
-    unstage(&tx, rows.run_id).await?;
+    let step = change_departments_in(&tx, source, &records, now).await?;
     tx.commit().await?;
+    Ok(step)
+}
+
+/// The same in a transaction that does more. The records were checked.
+pub async fn change_departments_in(
+    tx: &Transaction<'_>,
+    source: &str,
+    records: &[&DepartmentRecord],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let rows = call_rows(tx, records.len()).await?;
+    stage::departments(tx, Place { run_id: rows.run_id, after_row: 0, source }, records).await?;
+    lock(tx).await?;
+    let step = apply::departments(tx, rows, now).await?;
+    unstage(tx, rows.run_id).await?;
     Ok(step)
 }
 
@@ -183,8 +195,8 @@ async fn change_users(
     Ok(step)
 }
 
-/// The same in a transaction that does more.
-async fn change_users_in(
+/// The same in a transaction that does more. The records were checked.
+pub async fn change_users_in(
     tx: &Transaction<'_>,
     source: &str,
     records: &[&UserRecord],
@@ -192,7 +204,7 @@ async fn change_users_in(
 ) -> Result<Step> {
     let rows = call_rows(tx, records.len()).await?;
     stage::users(tx, Place { run_id: rows.run_id, after_row: 0, source }, records).await?;
-    apply::lock(tx).await?;
+    lock(tx).await?;
     let step = apply::users(tx, rows, now).await?;
     unstage(tx, rows.run_id).await?;
     Ok(step)

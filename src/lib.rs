@@ -32,6 +32,7 @@ pub mod push;
 pub mod recall;
 pub mod receipt;
 pub mod schedule;
+pub mod scim;
 pub mod search;
 pub mod store;
 pub mod stream;

@@ -249,6 +249,7 @@ async fn every_operation_answers_as_documented() {
     root.delete("/emojis/e").await.expect(204);
     exercise_callbacks(&app, &root).await;
     exercise_contacts(&a, &root).await;
+    crate::scim::exercise(&app).await;
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
@@ -307,7 +308,11 @@ fn every_route_is_documented_and_every_path_is_a_route() {
     for entry in std::fs::read_dir(folder).expect("src/api") {
         let path = entry.expect("a file").path();
         let source = std::fs::read_to_string(&path).unwrap_or_default();
-        let base = if path.ends_with("service.rs") { "" } else { "/api/v1" };
+        let base = match path.file_name().and_then(|name| name.to_str()) {
+            Some("service.rs") => "",
+            Some("scim.rs") => "/scim/v2",
+            _ => "/api/v1",
+        };
         for call in source.split(".route(\"").skip(1) {
             routes.insert(format!("{base}{}", call.split('"').next().expect("a path")));
         }

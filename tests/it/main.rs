@@ -27,6 +27,7 @@ mod queries;
 mod reading;
 mod recalls;
 mod receipts;
+mod scim;
 mod search;
 mod tidy;
 mod torture;

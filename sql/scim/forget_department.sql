@@ -1,0 +1,6 @@
+-- Forgets of a department that is removed what only SCIM knew.
+-- $1 department id
+WITH waiting AS (
+    DELETE FROM t_im_scim_waiting WHERE department_id = $1
+)
+UPDATE t_im_department SET scim = NULL WHERE department_id = $1

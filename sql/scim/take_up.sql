@@ -1,0 +1,15 @@
+-- Where somebody is to work who comes, or comes back: what waited for them, not waiting any more.
+-- $1 user id
+-- works_in: the main department first
+WITH taken AS (
+    DELETE FROM t_im_scim_waiting WHERE user_id = $1 RETURNING department_id
+),
+all_of_them AS (
+    SELECT t.department_id FROM taken t JOIN t_im_department d ON d.department_id = t.department_id AND d.removed_at IS NULL
+    UNION
+    SELECT department_id FROM t_im_user WHERE user_id = $1 AND department_id IS NOT NULL
+)
+SELECT ARRAY(
+    SELECT a.department_id FROM all_of_them a
+    ORDER BY a.department_id IS DISTINCT FROM (SELECT department_id FROM t_im_user WHERE user_id = $1), a.department_id
+) AS works_in

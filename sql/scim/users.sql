@@ -1,0 +1,13 @@
+-- People whom SCIM shows, with the Groups they are in, in the order asked for.
+-- $1 user ids, $2 what Groups are: departments or groups
+SELECT u.user_id, u.name, u.active, u.kind, u.login_name, u.employee_number, u.title, u.email, u.phone, u.head_icon, u.manager,
+       u.scim, u.version, u.created_at, u.updated_at, m.groups
+FROM unnest($1::text[]) WITH ORDINALITY AS w (user_id, ord)
+JOIN t_im_user u ON u.user_id = w.user_id AND u.source IN ('scim', 'api') AND u.deleted_at IS NULL
+CROSS JOIN LATERAL (
+    SELECT coalesce(jsonb_agg(jsonb_build_object('value', g.group_id, 'display', g.name) ORDER BY g.group_id), '[]') AS groups
+    FROM v_im_scim_member v
+    JOIN v_im_scim_group g ON g.kind = v.kind AND g.group_id = v.group_id
+    WHERE v.user_id = u.user_id AND v.kind = $2 AND g.kind = $2
+) AS m
+ORDER BY w.ord

@@ -1,0 +1,143 @@
+//! Bodies of SCIM, coming and going.
+
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use crate::api::{Api, wire};
+use crate::error::Kind;
+use crate::scim::{Error, Query, Refusal, Shown};
+
+const MEDIA_TYPE: &str = "application/scim+json";
+const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
+const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+
+/// An error in the form of SCIM.
+pub struct Told(Error);
+
+impl<E: Into<Error>> From<E> for Told {
+    fn from(e: E) -> Self {
+        Self(e.into())
+    }
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        let failed = match self.0 {
+            Error::Refused(refusal) => return refused(&refusal),
+            Error::Failed(e) => e,
+        };
+        let (kind, detail) = (failed.kind, failed.told().to_owned());
+        // Its headers, and its line in the log, are the same as everywhere.
+        let mut response = failed.into_response();
+        let status = if kind == Kind::InvalidField { StatusCode::BAD_REQUEST } else { response.status() };
+        let body = error(status, None, &detail);
+        *response.status_mut() = status;
+        *response.body_mut() = body.to_string().into();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
+        headers.remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
+fn refused(refusal: &Refusal) -> Response {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    answer(status, &error(status, refusal.scim_type, &refusal.detail))
+}
+
+fn error(status: StatusCode, scim_type: Option<&str>, detail: &str) -> Value {
+    let mut error = json!({"schemas": [ERROR], "status": status.as_str(), "detail": detail});
+    if let Some(scim_type) = scim_type {
+        error["scimType"] = scim_type.into();
+    }
+    error
+}
+
+/// An answer with a body.
+pub fn answer(status: StatusCode, body: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
+}
+
+/// A JSON body under either name of its type.
+pub struct Body(pub Value);
+
+impl FromRequest<Api> for Body {
+    type Rejection = Told;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
+        let told =
+            request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let essence = told.split(';').next().unwrap_or_default().trim();
+        if ![MEDIA_TYPE, "application/json"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
+            let detail = "the body must be application/scim+json or application/json".into();
+            return Err(Error::Refused(Refusal { status: 415, scim_type: None, detail }).into());
+        }
+        let bytes = wire::read_body(request.into_body(), api.config.request_body_max_bytes).await?;
+        let value = serde_json::from_slice(&bytes);
+        value.map(Self).map_err(|e| Error::invalid_syntax(e.to_string()).into())
+    }
+}
+
+/// The body of a search by POST.
+pub struct Search(pub Query);
+
+impl FromRequest<Api> for Search {
+    type Rejection = Told;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
+        let Body(told) = Body::from_request(request, api).await?;
+        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search is an object"))?;
+        let schemas = told.get("schemas").and_then(Value::as_array);
+        if !schemas.is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH)) {
+            return Err(Error::invalid_syntax(format!("schemas must name {SEARCH}")).into());
+        }
+        let (only, without) = (names(told, "attributes")?, names(told, "excludedAttributes")?);
+        Ok(Self(Query {
+            filter: text(told, "filter")?,
+            sort_by: text(told, "sortBy")?,
+            descending: descending(text(told, "sortOrder")?.as_deref())?,
+            start_index: number(told, "startIndex")?,
+            count: number(told, "count")?,
+            shown: Shown::of(only.as_deref(), without.as_deref())?,
+        }))
+    }
+}
+
+pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
+    match order {
+        None => Ok(false),
+        Some(order) if order.eq_ignore_ascii_case("ascending") => Ok(false),
+        Some(order) if order.eq_ignore_ascii_case("descending") => Ok(true),
+        Some(_) => Err(Error::invalid_value("sortOrder is ascending or descending")),
+    }
+}
+
+fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
+    match told.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(Error::invalid_value(format!("{name} is a text"))),
+    }
+}
+
+fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i64>> {
+    match told.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(value) => match value.as_i64() {
+            Some(number) => Ok(Some(number)),
+            None => Err(Error::invalid_value(format!("{name} is a whole number"))),
+        },
+    }
+}
+
+/// A list of names, or one text with commas.
+fn names(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
+    match told.get(name) {
+        Some(Value::Array(list)) => {
+            let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
+            let names = names.ok_or_else(|| Error::invalid_value(format!("{name} is a list of texts")))?;
+            Ok(Some(names.join(",")).filter(|names| !names.is_empty()))
+        }
+        _ => text(told, name),
+    }
+}

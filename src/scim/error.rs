@@ -1,0 +1,80 @@
+//! What a client of SCIM is told when something cannot be (RFC 7644 §3.12).
+
+use std::borrow::Cow;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Refused for a reason the client can do something about, or a failure like any other of the service.
+#[derive(Debug)]
+pub enum Error {
+    Refused(Refusal),
+    Failed(crate::error::Error),
+}
+
+/// A status, the keyword of RFC 7644 table 9 if one fits, and what is wrong in words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    pub status: u16,
+    pub scim_type: Option<&'static str>,
+    pub detail: Cow<'static, str>,
+}
+
+fn refused(status: u16, scim_type: &'static str, detail: impl Into<Cow<'static, str>>) -> Error {
+    Error::Refused(Refusal { status, scim_type: Some(scim_type), detail: detail.into() })
+}
+
+impl Error {
+    pub fn invalid_syntax(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "invalidSyntax", detail)
+    }
+
+    pub fn invalid_filter(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "invalidFilter", detail)
+    }
+
+    pub fn invalid_path(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "invalidPath", detail)
+    }
+
+    pub fn invalid_value(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "invalidValue", detail)
+    }
+
+    pub fn no_target(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "noTarget", detail)
+    }
+
+    pub fn mutability(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "mutability", detail)
+    }
+
+    pub fn too_many(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(400, "tooMany", detail)
+    }
+
+    pub fn uniqueness(detail: impl Into<Cow<'static, str>>) -> Self {
+        refused(409, "uniqueness", detail)
+    }
+
+    pub fn not_found() -> Self {
+        let detail = "there is no such resource".into();
+        Self::Refused(Refusal { status: 404, scim_type: None, detail })
+    }
+
+    pub fn changed_meanwhile() -> Self {
+        let detail = "the resource is not in the version that If-Match names".into();
+        Self::Refused(Refusal { status: 412, scim_type: None, detail })
+    }
+}
+
+impl From<crate::error::Error> for Error {
+    fn from(e: crate::error::Error) -> Self {
+        Self::Failed(e)
+    }
+}
+
+impl From<tokio_postgres::Error> for Error {
+    fn from(e: tokio_postgres::Error) -> Self {
+        Self::Failed(e.into())
+    }
+}

@@ -1,0 +1,447 @@
+//! What there is to say of a User and of a Group (RFC 7643): one table by which bodies are read and filters
+//! and paths are understood, and which discovery shows.
+
+use serde_json::{Map, Value};
+
+use super::error::{Error, Result};
+
+pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
+pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// Most values of one attribute, but for the members of a Group.
+pub const VALUES_MAX: usize = 100;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Text,
+    Flag,
+    Reference,
+    Binary,
+    Time,
+    Complex,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mutability {
+    ReadWrite,
+    ReadOnly,
+    Immutable,
+}
+
+/// One attribute, or one part of a complex one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Attribute {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub kind: Kind,
+    pub parts: &'static [Attribute],
+    pub many: bool,
+    pub required: bool,
+    pub case_exact: bool,
+    pub mutability: Mutability,
+    pub unique: bool,
+    pub canonical: &'static [&'static str],
+    pub refers_to: &'static [&'static str],
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Schema {
+    pub urn: &'static str,
+    pub name: &'static str,
+    pub about: &'static str,
+    pub attributes: &'static [Attribute],
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct ResourceType {
+    pub name: &'static str,
+    pub endpoint: &'static str,
+    pub about: &'static str,
+    pub schema: &'static Schema,
+    pub extensions: &'static [&'static Schema],
+}
+
+/// Where in a resource something stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    pub extension: Option<&'static Schema>,
+    pub attribute: &'static Attribute,
+    pub part: Option<&'static Attribute>,
+}
+
+const fn of(name: &'static str, kind: Kind, about: &'static str) -> Attribute {
+    Attribute {
+        name,
+        about,
+        kind,
+        parts: &[],
+        many: false,
+        required: false,
+        case_exact: false,
+        mutability: Mutability::ReadWrite,
+        unique: false,
+        canonical: &[],
+        refers_to: &[],
+    }
+}
+
+const fn text(name: &'static str, about: &'static str) -> Attribute {
+    of(name, Kind::Text, about)
+}
+
+const fn complex(name: &'static str, parts: &'static [Attribute], about: &'static str) -> Attribute {
+    Attribute { parts, ..of(name, Kind::Complex, about) }
+}
+
+const fn many(name: &'static str, parts: &'static [Attribute], about: &'static str) -> Attribute {
+    Attribute { many: true, ..complex(name, parts, about) }
+}
+
+const fn link(name: &'static str, refers_to: &'static [&'static str], about: &'static str) -> Attribute {
+    Attribute { refers_to, case_exact: true, ..of(name, Kind::Reference, about) }
+}
+
+const fn read_only(attribute: Attribute) -> Attribute {
+    Attribute { mutability: Mutability::ReadOnly, ..attribute }
+}
+
+const fn immutable(attribute: Attribute) -> Attribute {
+    Attribute { mutability: Mutability::Immutable, ..attribute }
+}
+
+const fn exact(attribute: Attribute) -> Attribute {
+    Attribute { case_exact: true, ..attribute }
+}
+
+const fn label(canonical: &'static [&'static str]) -> Attribute {
+    Attribute { canonical, ..text("type", "What it is for.") }
+}
+
+const DISPLAY: Attribute = text("display", "How it is shown.");
+const PRIMARY: Attribute = of("primary", Kind::Flag, "Whether it is the preferred one; at most one is.");
+const VALUE: Attribute = text("value", "The value itself.");
+const PLAIN: &[Attribute] = &[VALUE, DISPLAY, label(&[]), PRIMARY];
+
+/// What every resource has.
+pub const COMMON: &[Attribute] = &[
+    exact(text("externalId", "What the client calls it.")),
+    exact(read_only(text("id", "What we call it; never changes."))),
+    Attribute { many: true, ..exact(read_only(link("schemas", &["uri"], "The schemas it is of."))) },
+    read_only(complex(
+        "meta",
+        &[
+            exact(read_only(text("resourceType", "User or Group."))),
+            read_only(of("created", Kind::Time, "When it came.")),
+            read_only(of("lastModified", Kind::Time, "When it last changed.")),
+            read_only(link("location", &["uri"], "Its address.")),
+            exact(read_only(text("version", "Its version, as an ETag."))),
+        ],
+        "What we note of it.",
+    )),
+];
+
+const NAME: &[Attribute] = &[
+    text("formatted", "The whole name, as shown."),
+    text("familyName", "The family name."),
+    text("givenName", "The given name."),
+    text("middleName", "Names between."),
+    text("honorificPrefix", "A title before the name."),
+    text("honorificSuffix", "A title after the name."),
+];
+
+const ADDRESS: &[Attribute] = &[
+    text("formatted", "The whole address, as shown."),
+    text("streetAddress", "Street, number, floor."),
+    text("locality", "The city."),
+    text("region", "The province or state."),
+    text("postalCode", "The postal code."),
+    text("country", "The country, by ISO 3166-1."),
+    label(&["work", "home", "other"]),
+    PRIMARY,
+];
+
+pub const USER_SCHEMA: Schema = Schema {
+    urn: USER,
+    name: "User",
+    about: "A person or an application of the directory",
+    attributes: &[
+        Attribute {
+            required: true,
+            unique: true,
+            ..text("userName", "What they sign in by; nobody else's, whatever its case.")
+        },
+        complex("name", NAME, "The parts of the name."),
+        text("displayName", "What they are called in lists and channels."),
+        text("nickName", "A casual name."),
+        link("profileUrl", &["external"], "A page about them."),
+        text("title", "What they are, such as Vice President."),
+        text(
+            "userType",
+            "External, Guest, Contractor, Vendor or Partner: external; Application, Service or Bot: an application; else internal.",
+        ),
+        text("preferredLanguage", "The language they prefer."),
+        text("locale", "How numbers and dates are written for them."),
+        text("timezone", "Their time zone, by its name in the IANA database."),
+        of("active", Kind::Flag, "Whether they may act. Who has left keeps a name in history."),
+        many("emails", &[VALUE, DISPLAY, label(&["work", "home", "other"]), PRIMARY], "Addresses of e-mail."),
+        many(
+            "phoneNumbers",
+            &[VALUE, DISPLAY, label(&["work", "home", "mobile", "fax", "pager", "other"]), PRIMARY],
+            "Telephone numbers.",
+        ),
+        many("ims", PLAIN, "Addresses for instant messages elsewhere."),
+        many(
+            "photos",
+            &[
+                link("value", &["external"], "Where the picture is."),
+                DISPLAY,
+                label(&["photo", "thumbnail"]),
+                PRIMARY,
+            ],
+            "Pictures of them.",
+        ),
+        many("addresses", ADDRESS, "Postal addresses."),
+        read_only(many(
+            "groups",
+            &[
+                exact(read_only(text("value", "The id of the Group."))),
+                read_only(link("$ref", &["Group"], "The address of the Group.")),
+                read_only(text("display", "Its name.")),
+            ],
+            "The Groups they are in; changed by the Groups.",
+        )),
+        many("entitlements", PLAIN, "What they are entitled to."),
+        many("roles", PLAIN, "Their roles elsewhere; none of them means anything here."),
+        many(
+            "x509Certificates",
+            &[exact(of("value", Kind::Binary, "DER in base64.")), DISPLAY, label(&[]), PRIMARY],
+            "Certificates.",
+        ),
+    ],
+};
+
+pub const ENTERPRISE_SCHEMA: Schema = Schema {
+    urn: ENTERPRISE,
+    name: "EnterpriseUser",
+    about: "What a company knows of a User",
+    attributes: &[
+        text("employeeNumber", "The company's number for them."),
+        text("costCenter", "Who pays."),
+        text("organization", "The organisation."),
+        text("division", "The division."),
+        text("department", "The name of the department; where they belong is told by Groups."),
+        complex(
+            "manager",
+            &[
+                exact(text("value", "The id of the User who is the manager.")),
+                link("$ref", &["User"], "The address of that User."),
+            ],
+            "The manager, who may come later.",
+        ),
+    ],
+};
+
+pub const GROUP_SCHEMA: Schema = Schema {
+    urn: GROUP,
+    name: "Group",
+    about: "A department of the company, or a group of people, by the setting scim_groups",
+    attributes: &[
+        Attribute { required: true, ..text("displayName", "Its name.") },
+        many(
+            "members",
+            &[
+                exact(immutable(text("value", "The id of a User."))),
+                immutable(link("$ref", &["User"], "The address of that User.")),
+                immutable(Attribute { canonical: &["User"], ..text("type", "What the member is.") }),
+            ],
+            "The Users in it.",
+        ),
+    ],
+};
+
+pub static USERS: ResourceType = ResourceType {
+    name: "User",
+    endpoint: "/Users",
+    about: "People and applications",
+    schema: &USER_SCHEMA,
+    extensions: &[&ENTERPRISE_SCHEMA],
+};
+
+pub static GROUPS: ResourceType = ResourceType {
+    name: "Group",
+    endpoint: "/Groups",
+    about: "Departments, or groups",
+    schema: &GROUP_SCHEMA,
+    extensions: &[],
+};
+
+/// Every type of resource there is.
+pub static TYPES: [&ResourceType; 2] = [&USERS, &GROUPS];
+
+/// By name, whatever its case.
+pub fn named(attributes: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
+    attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name))
+}
+
+impl Attribute {
+    /// The part that stands for the whole.
+    pub fn value_part(&self) -> Option<&'static Attribute> {
+        named(self.parts, "value")
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        self.mutability == Mutability::ReadOnly
+    }
+}
+
+impl ResourceType {
+    /// The schema that begins a path, if one does, and the rest of it. `None`: a schema that is not ours.
+    pub fn split<'t>(&self, path: &'t str) -> Option<(Option<&'static Schema>, &'t str)> {
+        if !path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
+            return Some((None, path));
+        }
+        [self.schema].iter().chain(self.extensions).find_map(|schema| {
+            let (start, rest) = path.split_at_checked(schema.urn.len())?;
+            let whole = start.eq_ignore_ascii_case(schema.urn);
+            let rest = if rest.is_empty() { rest } else { rest.strip_prefix(':')? };
+            whole.then_some((Some(*schema), rest))
+        })
+    }
+
+    /// What `attribute`, `attribute.part` or either behind a schema's URN stands for.
+    pub fn resolve(&self, path: &str) -> Option<Place> {
+        let (schema, rest) = self.split(path)?;
+        let extension = schema.filter(|schema| schema.urn != self.schema.urn);
+        let (name, part) = rest.split_once('.').map_or((rest, None), |(name, part)| (name, Some(part)));
+        let attributes = extension.unwrap_or(self.schema).attributes;
+        let common = || extension.is_none().then(|| named(COMMON, name)).flatten();
+        let attribute = named(attributes, name).or_else(common)?;
+        let part = match part {
+            Some(part) => Some(named(attribute.parts, part)?),
+            None => None,
+        };
+        Some(Place { extension, attribute, part })
+    }
+
+    /// Reads what a client says of a resource: names as the schema writes them, values of their types;
+    /// without what is not the client's to say, and without what nobody here knows.
+    pub fn admit(&self, body: &Value) -> Result<Map<String, Value>> {
+        let body = body.as_object().ok_or_else(|| Error::invalid_syntax("a resource is an object"))?;
+        self.check_schemas(body)?;
+        let mut admitted = Map::new();
+        for (key, value) in body {
+            let (schema, rest) = self.split(key).unwrap_or((None, ""));
+            match schema {
+                Some(schema) if schema.urn != self.schema.urn && rest.is_empty() => {
+                    let told = admit_parts(schema.attributes, value)?;
+                    admitted.extend(told.map(|told| (schema.urn.to_owned(), told)));
+                }
+                None => {
+                    let own = named(self.schema.attributes, rest).or_else(|| named(COMMON, rest));
+                    if let Some(attribute) = own.filter(|a| !a.is_read_only()) {
+                        let told = admit(attribute, value)?;
+                        admitted.extend(told.map(|told| (attribute.name.to_owned(), told)));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+        self.check_required(&admitted)?;
+        Ok(admitted)
+    }
+
+    fn check_schemas(&self, body: &Map<String, Value>) -> Result<()> {
+        let schemas =
+            body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
+        let told = schemas.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        if told.into_iter().any(|urn| urn.eq_ignore_ascii_case(self.schema.urn)) {
+            return Ok(());
+        }
+        Err(Error::invalid_syntax(format!("schemas must name {}", self.schema.urn)))
+    }
+
+    /// Refuses a resource without what it must have.
+    pub fn check_required(&self, resource: &Map<String, Value>) -> Result<()> {
+        match self.schema.attributes.iter().find(|a| a.required && !resource.contains_key(a.name)) {
+            Some(missing) => Err(Error::invalid_value(format!("{} is missing", missing.name))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A value of an attribute, or nothing where it says nothing: null, an empty list, an empty text.
+pub fn admit(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
+    if !attribute.many {
+        return admit_one(attribute, value);
+    }
+    let single = std::slice::from_ref(value);
+    let list = value.as_array().map_or(single, Vec::as_slice);
+    if list.len() > VALUES_MAX && attribute.name != "members" {
+        return Err(Error::invalid_value(format!("{} has at most {VALUES_MAX} values", attribute.name)));
+    }
+    let mut admitted = Vec::with_capacity(list.len());
+    for value in list {
+        admitted.extend(admit_one(attribute, value)?);
+    }
+    if admitted.iter().filter(|value| value["primary"] == true).count() > 1 {
+        return Err(Error::invalid_value(format!("at most one of {} is primary", attribute.name)));
+    }
+    Ok(if admitted.is_empty() { None } else { Some(Value::Array(admitted)) })
+}
+
+/// One value, also of an attribute that has many.
+pub fn admit_one(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
+    let wrong = |what: &str| Err(Error::invalid_value(format!("{} is {what}", attribute.name)));
+    match (attribute.kind, value) {
+        (_, Value::Null) => Ok(None),
+        (Kind::Flag, Value::Bool(_)) => Ok(Some(value.clone())),
+        // Some clients write it as text.
+        (Kind::Flag, Value::String(word)) if word.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
+        (Kind::Flag, Value::String(word)) if word.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
+        (Kind::Flag, _) => wrong("true or false"),
+        (Kind::Complex, Value::Object(_)) => admit_parts(attribute.parts, value),
+        // And some write only the value of what has parts.
+        (Kind::Complex, Value::String(_)) if attribute.value_part().is_some() => {
+            admit_parts(attribute.parts, &serde_json::json!({"value": value}))
+        }
+        (Kind::Complex, _) => wrong("an object"),
+        (_, Value::String(told)) if told.is_empty() => Ok(None),
+        (_, Value::String(told)) if told.contains('\0') => wrong("a text without U+0000"),
+        (_, Value::String(_)) => Ok(Some(value.clone())),
+        _ => wrong("a text"),
+    }
+}
+
+fn admit_parts(parts: &'static [Attribute], value: &Value) -> Result<Option<Value>> {
+    let told = value.as_object().ok_or_else(|| Error::invalid_value("an object belongs here"))?;
+    let mut admitted = Map::new();
+    for (key, value) in told {
+        if let Some(part) = named(parts, key).filter(|part| !part.is_read_only()) {
+            admitted.extend(admit(part, value)?.map(|value| (part.name.to_owned(), value)));
+        }
+    }
+    Ok(if admitted.is_empty() { None } else { Some(Value::Object(admitted)) })
+}
+
+impl Place {
+    /// The attribute or part itself.
+    pub fn leaf(&self) -> &'static Attribute {
+        self.part.unwrap_or(self.attribute)
+    }
+
+    /// Every value that a resource has there.
+    pub fn values<'v>(&self, resource: &'v Map<String, Value>) -> Vec<&'v Value> {
+        let container = match self.extension {
+            Some(schema) => resource.get(schema.urn).and_then(Value::as_object),
+            None => Some(resource),
+        };
+        let whole = container.and_then(|container| container.get(self.attribute.name));
+        let single = whole.map(std::slice::from_ref).unwrap_or_default();
+        let list = whole.and_then(Value::as_array).map_or(single, Vec::as_slice);
+        match self.part {
+            Some(part) => list.iter().filter_map(|value| value.get(part.name)).collect(),
+            None => list.iter().collect(),
+        }
+    }
+}

@@ -2,8 +2,8 @@
 //!
 //! A private PostgreSQL, the service as a process of its own, and a gateway that is an HTTP server
 //! of its own process too: this program again, started as `demo gateway`. A made-up company moves
-//! in, talks, misses things, loses its gateway and its service; a month goes by and its records move
-//! into an archive; and at the end the books are compared: what was promised against what is there.
+//! in from its HR's service, talks, misses things, loses its gateway and its service; a month goes by and
+//! its records move into an archive; somebody leaves and somebody moves; and at the end the books are compared: what was promised against what is there.
 //! Whatever ends this program ends them all.
 
 #[path = "demo/books.rs"]
@@ -26,6 +26,8 @@ mod story;
 mod support;
 #[path = "demo/tell.rs"]
 mod tell;
+#[path = "demo/turnover.rs"]
+mod turnover;
 
 use std::process::ExitCode;
 
@@ -63,7 +65,8 @@ async fn show() -> ExitCode {
     faults::kill(&mut stage).await;
     story::afterwards(&stage, &announcement).await;
     let month = month::goes_by(&mut stage, &announcement, &direct).await;
-    let kept_all = proof::compare(&stage, &month).await;
+    let turnover = turnover::happens(&mut stage).await;
+    let kept_all = proof::compare(&stage, &month, &turnover).await;
     tell::look_at(&stage, keep);
     if keep {
         std::future::pending::<()>().await;

@@ -68,12 +68,7 @@ pub async fn measure(bench: &Bench, report: &mut Report) {
 }
 
 pub async fn open<'a>(bench: &'a Bench, hr: &Hr) -> World<'a> {
-    let pairs: Vec<(String, String)> = hr
-        .settings()
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(key, value)| (key.replace('.', "_"), value.trim_matches('"').to_owned()))
-        .collect();
+    let pairs = hr.pairs();
     let mut settings: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     settings.push(("directory_page_size", "2000"));
     World::open_with(&bench.cluster, &bench.receiver.url(), &settings).await

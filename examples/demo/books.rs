@@ -49,6 +49,13 @@ impl Books {
         members.insert(user_id.to_owned());
     }
 
+    /// Somebody is in no group any more.
+    pub fn left(&mut self, user_id: &str) {
+        for members in self.members.values_mut() {
+            members.remove(user_id);
+        }
+    }
+
     /// Takes the answer to a send.
     pub fn said(&mut self, channel_id: &str, sender: &str, answer: &Value) {
         let mut receivers = self.members[channel_id].clone();

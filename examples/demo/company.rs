@@ -131,24 +131,20 @@ fn person(n: usize) -> Person {
     Person { user_id, name, team: n % TEAMS.len() }
 }
 
-/// All of it as `POST /directory/changes` takes it.
-pub fn directory(people: &[Person]) -> Value {
-    let branches =
-        BRANCHES.map(|(id, name, parent)| json!({"department_id": id, "name": name, "parent_id": parent}));
-    let teams =
-        TEAMS.map(|(id, name, parent)| json!({"department_id": id, "name": name, "parent_id": parent}));
-    let one = |person: &Person| {
-        json!({
-            "user_id": person.user_id,
-            "name": person.name,
-            "head_icon": format!("/icons/{}.png", person.user_id),
-            "department_id": TEAMS[person.team].0,
-        })
-    };
-    let mut users: Vec<Value> = people.iter().map(one).collect();
-    users.push(json!({"user_id": OA, "name": OA_NAME, "kind": "application"}));
-    let departments: Vec<Value> = branches.into_iter().chain(teams).collect();
-    json!({"departments": departments, "users": users})
+/// The departments as HR lists them.
+pub fn departments() -> Vec<Value> {
+    let all = BRANCHES.into_iter().chain(TEAMS.map(|(id, name, parent)| (id, name, Some(parent))));
+    all.map(|(id, name, parent)| json!({"id": id, "name": name, "parent_id": parent})).collect()
+}
+
+/// Somebody as HR lists them.
+pub fn entry(person: &Person) -> Value {
+    json!({
+        "id": person.user_id,
+        "name": person.name,
+        "head_icon": format!("/icons/{}.png", person.user_id),
+        "department_ids": [TEAMS[person.team].0],
+    })
 }
 
 /// The tree, a line for each branch.

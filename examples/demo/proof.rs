@@ -12,6 +12,7 @@ use crate::stage::{Stage, id, until};
 use crate::story::NEWCOMER;
 use crate::support::Client;
 use crate::tell;
+use crate::turnover::Turnover;
 
 const PAGE: usize = 50;
 
@@ -26,7 +27,7 @@ pub struct Row {
 type Histories = BTreeMap<String, Vec<Value>>;
 
 /// Prints a table of all promises; whether every one was kept.
-pub async fn compare(stage: &Stage, month: &Month) -> bool {
+pub async fn compare(stage: &Stage, month: &Month, turnover: &Turnover) -> bool {
     tell::chapter("What was promised, and what is there");
     until("nothing waits for the gateway", async || {
         let callback = stage.callback().await;
@@ -55,6 +56,8 @@ pub async fn compare(stage: &Stage, month: &Month) -> bool {
         late(month),
         found(month),
         not_got(month),
+        left(turnover),
+        followed(turnover),
         docs(stage).await,
     ];
     tell::table(&rows);
@@ -191,7 +194,7 @@ async fn ledger_counts(stage: &Stage) -> Row {
 
 async fn unread(stage: &Stage) -> Row {
     let (mut right, mut all) = (0, 0);
-    for person in &stage.people {
+    for person in stage.people.iter().filter(|person| !stage.left.contains(&person.user_id)) {
         let list = stage.reader(&person.user_id).get("/conversations?limit=200").await.expect(200);
         let items = list["items"].as_array().expect("items");
         for channel_id in stage.books.channels_of(&person.user_id) {
@@ -295,6 +298,22 @@ fn not_got(month: &Month) -> Row {
         promised: "support sees what somebody did not get, and the audit sees support",
         seen: format!("{} of {}, {audited}", month.missed, month.missed_expected),
         ok: month.missed == month.missed_expected && month.audited,
+    }
+}
+
+fn left(turnover: &Turnover) -> Row {
+    Row {
+        promised: "who leaves signs in no more, is in no group and gets nothing, and keeps a name",
+        seen: format!("{} of 4", turnover.left),
+        ok: turnover.left == 4,
+    }
+}
+
+fn followed(turnover: &Turnover) -> Row {
+    Row {
+        promised: "who moves is where HR says, and a department's group follows",
+        seen: format!("{} of 3", turnover.moved),
+        ok: turnover.moved == 3,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The servers the story plays on, who calls them, and the books that are kept meanwhile.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::company::{self, Person};
 use crate::gateway::Process;
 use crate::support::gateway::SECRET;
 use crate::support::sandbox::POLL;
-use crate::support::{Client, Cluster, Reply, Sandbox, Service};
+use crate::support::{Client, Cluster, Hr, Reply, Sandbox, Service};
 use crate::tell;
 
 pub const DATABASE: &str = "demo";
@@ -23,11 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Stage {
     pub service: Service,
     pub gateway: Process,
+    /// HR's books, behind a service of its own.
+    pub hr: Hr,
     pub cluster: Cluster,
     /// Where the embedded archive lives.
     archive: Sandbox,
     pub people: Vec<Person>,
     pub books: Books,
+    /// Whoever has left the company.
+    pub left: BTreeSet<String>,
     http: Client,
 }
 
@@ -53,6 +58,16 @@ impl Stage {
             "archive     embedded in the service, its index in {}",
             archive.path().display()
         ));
+        let people = company::people();
+        let hr = Hr::start().await;
+        tell::note(&format!("HR          {}  {} people, as it lists them", hr.url(), people.len()));
+        for department in company::departments() {
+            hr.books().put_department(department);
+        }
+        for person in &people {
+            hr.books().put(company::entry(person));
+        }
+        let asking = hr.pairs();
         let settings = [
             ("database_url", cluster.url(DATABASE)),
             ("callback_url", gateway.push_url.clone()),
@@ -69,8 +84,12 @@ impl Stage {
             ("archive_drop_grace_ms", "2001".to_owned()),
             // Days move when the story says so, by hand.
             ("archive_schedule", "0 0 29 2 *".to_owned()),
+            // A new person comes with a picture; after that it is theirs.
+            ("directory_user_fields", "head_icon=/head_icon".to_owned()),
         ];
-        let settings = settings.each_ref().map(|(key, value)| (*key, value.as_str()));
+        let asking = asking.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+        let settings = settings.iter().map(|(key, value)| (*key, value.as_str()));
+        let settings: Vec<(&str, &str)> = settings.chain(asking).collect();
         let service = Service::start(&binary, &settings).await;
         let pid = service.pid().expect("it runs");
         tell::note(&format!("service     {}  pid {pid}, docs at {}/docs", service.url(), service.url()));
@@ -78,10 +97,12 @@ impl Stage {
             http: Client::anonymous(&service.api()),
             service,
             gateway,
+            hr,
             cluster,
             archive,
-            people: company::people(),
+            people,
             books: Books::default(),
+            left: BTreeSet::new(),
         }
     }
 
@@ -179,6 +200,13 @@ impl Stage {
         let expected = self.books.counts(said);
         until("the ledger is as it should be", async || self.ledger(who, ms_id).await == expected).await;
         tell::bar(&expected);
+    }
+
+    /// A run of the directory once it is through.
+    pub async fn run_ended(&self, who: &Caller, run_id: &str) -> Value {
+        let path = format!("/directory/runs/{run_id}");
+        until("HR has been asked", async || who.client.get(&path).await.expect(200)["state"] == "done").await;
+        who.get(&path, &["mode", "state", "counts"]).await
     }
 
     /// The gateway's callback, as operators see it.

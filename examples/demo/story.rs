@@ -24,16 +24,13 @@ const MISSED: usize = 130;
 const PULLED: usize = 99;
 
 pub async fn company(stage: &mut Stage) {
-    tell::chapter("The directory tells who works here");
+    tell::chapter("HR's own service tells who works here");
     let hr = stage.machine("HR", "directory");
-    let call = "POST /directory/changes";
-    let told = hr.call(
-        call,
-        company::directory(&stage.people),
-        &["departments/applied", "users/applied", "problems"],
-    );
-    let told = told.await.expect(200);
-    assert_eq!(told["users"]["applied"], company::PEOPLE + 1, "{told}");
+    let asked = hr.call("POST /directory/sync", json!({}), &["run_id"]).await.expect(202);
+    let run = stage.run_ended(&hr, &id(&asked, "run_id")).await;
+    assert_eq!(run["counts"]["users"]["created"], company::PEOPLE, "{run}");
+    let oa = json!({"users": [{"user_id": company::OA, "name": company::OA_NAME, "kind": "application"}]});
+    hr.call("POST /directory/changes", oa, &["users/applied", "problems"]).await.expect(200);
     for line in company::tree(&stage.people) {
         tell::note(&line);
     }

@@ -59,9 +59,20 @@ impl Hr {
         Self { address, books, serving }
     }
 
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The settings of a service that asks it, by their keys in the environment.
+    pub fn pairs(&self) -> Vec<(String, String)> {
+        let lines = self.settings();
+        let pairs = lines.lines().filter_map(|line| line.split_once(" = "));
+        pairs.map(|(key, value)| (key.replace('.', "_"), value.trim_matches('"').to_owned())).collect()
+    }
+
     /// The settings (TOML) of a service that asks it, when it is told to.
     pub fn settings(&self) -> String {
-        let base = format!("http://{}", self.address);
+        let base = self.url();
         format!(
             "directory.source = \"http\"\ndirectory.authorization = \"{AUTHORIZATION}\"\n\
              directory.users_url = \"{base}/people\"\ndirectory.departments_url = \"{base}/departments\"\n\

@@ -33,12 +33,7 @@ async fn nobody_is_ever_half_changed_and_the_run_ends_as_if_nothing_had_happened
     let database = crate::app::database().await;
     let sql = shared().connect(&database).await;
     let url = shared().url(&database);
-    let base = hr.settings();
-    let pairs: Vec<(String, String)> = base
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(key, value)| (key.replace('.', "_"), value.trim_matches('"').to_owned()))
-        .collect();
+    let pairs = hr.pairs();
     let mut settings: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
     let quick = [
         ("database_url", url.as_str()),

@@ -1,0 +1,81 @@
+//! Somebody leaves and somebody moves: HR's books say so, a trigger names them, and everything follows.
+
+use serde_json::{Value, json};
+
+use crate::company;
+use crate::stage::{Stage, id, until};
+use crate::story::{DIRECTOR, WANG};
+use crate::tell;
+
+/// Of the office, and of nobody's direct chats.
+const LEAVER: usize = 250;
+/// From support in Singapore to the platform team.
+const MOVER: usize = 251;
+
+/// What was to be seen of either, and how much of it was.
+#[derive(Default)]
+pub struct Turnover {
+    pub left: usize,
+    pub moved: usize,
+}
+
+pub async fn happens(stage: &mut Stage) -> Turnover {
+    tell::chapter("Somebody leaves, somebody moves: HR's books say so, and everything follows");
+    let (leaver, mover, wang, director) =
+        (stage.person(LEAVER), stage.person(MOVER), stage.person(WANG), stage.person(DIRECTOR));
+    let (hr, ops) = (stage.machine("HR", "directory"), stage.machine("Ops", "admin"));
+    let team = company::TEAMS[0].0;
+    let group = json!({"owner": wang.user_id, "name": "平台组 · 部门群"});
+    let call = format!("POST /departments/{team}/group");
+    let group = ops.call(&call, group, &["channel_id"]).await.expect(201);
+    let group_id = id(&group, "channel_id");
+    let all_hands = stage.books.founded_by(&director.user_id).expect("the group of all");
+    stage.hr.books().remove(&leaver.user_id);
+    stage.hr.books().set(&mover.user_id, "department_ids", json!([team]));
+    tell::note(&format!("in HR's books {} has left, and {} works in {team}", leaver.name, mover.name));
+    let named = json!({"user_ids": [leaver.user_id, mover.user_id]});
+    hr.call("POST /directory/changes", named, &["named"]).await.expect(200);
+    let newest = async || hr.client.get("/directory/runs?limit=1").await.expect(200)["items"][0].clone();
+    until("HR has been asked again", async || {
+        let run = newest().await;
+        run["asked_by"] == "change" && run["state"] == "done"
+    })
+    .await;
+    let run = newest().await;
+    hr.get(&format!("/directory/runs/{}", id(&run, "run_id")), &["mode", "state", "counts"]).await;
+
+    let mut seen = Turnover::default();
+    let signs_in = leaver.call("GET /conversations", Value::Null, &["title"]).await;
+    seen.left += usize::from(signs_in.status == 403);
+    stage.books.left(&leaver.user_id);
+    stage.left.insert(leaver.user_id.clone());
+    let others = company::PEOPLE - 1;
+    let path = format!("/channels/{all_hands}");
+    until("they are in no group", async || {
+        director.client.get(&path).await.expect(200)["member_count"] == others
+    })
+    .await;
+    seen.left += 1;
+    let sent = stage.say(&director, &all_hands, "欢迎新同事，也祝离开的同事一切顺利").await;
+    stage.all_pushed().await;
+    let ledger = stage.ledger(&director, &id(&sent, "ms_id")).await;
+    seen.left += usize::from(ledger.unreceived + ledger.received + ledger.read == others - 1);
+    let card = wang.get(&format!("/users/{}", leaver.user_id), &["name", "active"]).await;
+    seen.left += usize::from(card["active"] == false && card["name"] == leaver.name.as_str());
+
+    let card = wang.get(&format!("/users/{}", mover.user_id), &["name", "departments"]).await;
+    seen.moved += usize::from(card["departments"][0]["department_id"] == team);
+    let path = format!("/channels/{group_id}/members?limit=200");
+    let is_member = |members: &Value| {
+        members["items"].as_array().expect("items").iter().any(|m| m["user_id"] == mover.user_id.as_str())
+    };
+    until("the group follows", async || is_member(&wang.client.get(&path).await.expect(200))).await;
+    seen.moved += 1;
+    let there = stage.people.iter().filter(|person| person.team == 0).count() + 1;
+    let path = format!("/departments/{team}");
+    until("the tree follows", async || wang.client.get(&path).await.expect(200)["people_count"] == there)
+        .await;
+    wang.get(&path, &["name", "people_count"]).await;
+    seen.moved += 1;
+    seen
+}

@@ -14,6 +14,7 @@ mod raw;
 #[path = "../ledger/report.rs"]
 mod report;
 mod running;
+mod searching;
 mod sending;
 #[path = "../../tests/support/mod.rs"]
 mod support;
@@ -66,6 +67,9 @@ async fn run() {
     }
     if wanted("c") {
         sending::measure(&bench, &mut report).await;
+    }
+    if wanted("d") {
+        searching::measure(&bench, &mut report).await;
     }
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     report.note(format!(

@@ -52,6 +52,22 @@ async fn ended(app: &TestApp, run_id: &str) -> Value {
     desk(app).get(&format!("/directory/runs/{run_id}")).await.expect(200)
 }
 
+/// Every call about runs, for whoever wants each answered once.
+pub async fn exercise() {
+    let (hr, app) = company().await;
+    let root = app.client("root", &["admin"]);
+    hr.books().empty = true;
+    for word in ["cancel", "approve"] {
+        let held = text(&run(&app, json!({})).await["run_id"]);
+        root.get("/directory/runs").await.expect(200);
+        for list in ["differences", "problems"] {
+            root.get(&format!("/directory/runs/{held}/{list}")).await.expect(200);
+        }
+        root.post(&format!("/directory/runs/{held}/{word}"), json!({})).await.expect(200);
+        ended_run(&app, &held).await;
+    }
+}
+
 /// Waits until the newest run that a trigger asked for is through.
 async fn told_of(app: &TestApp) {
     app.until("SELECT count(*) FROM t_im_directory_changed", 0).await;

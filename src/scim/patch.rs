@@ -220,11 +220,12 @@ impl Work<'_> {
         if let Some(filter) = &target.filter {
             let ids =
                 named_by(filter).ok_or_else(|| Error::invalid_filter("members are chosen by value eq"))?;
-            return match op {
-                Op::Remove => Ok(self.members.take(ids)),
-                Op::Add => Ok(self.members.put(ids)),
-                Op::Replace => Err(Error::mutability("a member is added or removed, not changed")),
-            };
+            match op {
+                Op::Remove => self.members.take(ids),
+                Op::Add => self.members.put(ids),
+                Op::Replace => return Err(Error::mutability("a member is added or removed, not changed")),
+            }
+            return Ok(());
         }
         let ids = match value {
             Some(value) => {

@@ -209,7 +209,8 @@ async fn of_two_changes_at_once_neither_is_lost() {
             idp.patch(&at, set("title", title.as_str())),
             idp.patch(&at, set("nickName", nick.as_str()))
         );
-        (one.expect(200), other.expect(200));
+        one.expect(200);
+        other.expect(200);
         let both = idp.get(&at).await;
         let version = both.header("etag").to_owned();
         let both = both.expect(200);
@@ -306,6 +307,19 @@ async fn people_are_found_by_filter_in_order_and_by_page() {
         let list = found(query.into()).await;
         assert_eq!((ids(&list), &list["totalResults"]), (expected.to_vec(), &json!(4)), "{query}");
     }
+}
+
+#[tokio::test]
+async fn a_search_shows_what_it_is_asked_for_and_refuses_what_means_nothing() {
+    let app = TestApp::start().await;
+    let idp = provider(&app);
+    for name in ["Anna", "bert", "Carl", "dora"] {
+        let mut told = person(name);
+        told["externalId"] = json!(format!("id-{name}"));
+        told["emails"] = json!([{"value": format!("{name}@one.example")}]);
+        made(&idp, "/Users", told).await;
+    }
+    let found = async |query: String| idp.get(&format!("/Users?{query}")).await.expect(200);
     let few = found("attributes=userName&count=1".into()).await;
     assert_eq!(few["Resources"][0], json!({"schemas": [USER], "id": "id-Anna", "userName": "Anna"}));
     assert!(found("excludedAttributes=emails".into()).await["Resources"][0].get("emails").is_none());

@@ -6,5 +6,7 @@ SELECT group_id FROM v_im_scim_group WHERE $2 = 'display_name' AND kind = $1 AND
 UNION ALL
 SELECT group_id FROM v_im_scim_group WHERE $2 = 'external_id' AND kind = $1 AND scim ->> 'externalId' = $3
 UNION ALL
-SELECT g.group_id FROM v_im_scim_member m JOIN v_im_scim_group g ON g.kind = m.kind AND g.group_id = m.group_id
-WHERE $2 = 'member' AND m.kind = $1 AND g.kind = $1 AND m.user_id = $3
+SELECT g.group_id
+FROM v_im_scim_member m
+CROSS JOIN LATERAL (SELECT i.group_id FROM v_im_scim_group i WHERE i.kind = $1 AND i.group_id = m.group_id OFFSET 0) AS g
+WHERE $2 = 'member' AND m.kind = $1 AND m.user_id = $3

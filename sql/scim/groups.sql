@@ -5,7 +5,8 @@ WITH found AS (
     SELECT w.ord, g.group_id, g.name, g.scim, g.version, g.created_at, g.updated_at,
            CASE WHEN $3 THEN (SELECT count(*) FROM v_im_scim_member m WHERE m.kind = $1 AND m.group_id = g.group_id) END AS members
     FROM unnest($2::text[]) WITH ORDINALITY AS w (group_id, ord)
-    JOIN v_im_scim_group g ON g.kind = $1 AND g.group_id = w.group_id
+    -- Apart, so that each is looked up, instead of all of them being read.
+    CROSS JOIN LATERAL (SELECT * FROM v_im_scim_group i WHERE i.kind = $1 AND i.group_id = w.group_id OFFSET 0) AS g
 ),
 counted AS (
     SELECT f.*, row_number() OVER (ORDER BY ord) AS place, sum(members) OVER (ORDER BY ord) AS so_far FROM found f

@@ -7,7 +7,8 @@ JOIN t_im_user u ON u.user_id = w.user_id AND u.source IN ('scim', 'api') AND u.
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(jsonb_build_object('value', g.group_id, 'display', g.name) ORDER BY g.group_id), '[]') AS groups
     FROM v_im_scim_member v
-    JOIN v_im_scim_group g ON g.kind = v.kind AND g.group_id = v.group_id
-    WHERE v.user_id = u.user_id AND v.kind = $2 AND g.kind = $2
+    -- Apart, so that each is looked up, instead of all Groups being read for each person.
+    CROSS JOIN LATERAL (SELECT i.group_id, i.name FROM v_im_scim_group i WHERE i.kind = $2 AND i.group_id = v.group_id OFFSET 0) AS g
+    WHERE v.user_id = u.user_id AND v.kind = $2
 ) AS m
 ORDER BY w.ord

@@ -7,6 +7,7 @@ mod conversations;
 mod deliveries;
 mod departments;
 mod directory;
+mod edits;
 mod emojis;
 mod events;
 mod messages;
@@ -38,6 +39,7 @@ use crate::archive::Archive;
 use crate::archiver::Archiver;
 use crate::callback::{Bells, Callbacks};
 use crate::config::{Config, IdentityNames};
+use crate::directory::edit::Edits;
 use crate::directory::{self as people, Followers, contacts};
 use crate::error::{Error, Kind};
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
@@ -71,6 +73,8 @@ pub struct Stages {
     pub directory: Arc<Notify>,
     /// Wake who follows the directory.
     pub followers: Followers,
+    /// Edits of people.
+    pub edits: Arc<Edits>,
 }
 
 impl std::ops::Deref for Api {
@@ -101,6 +105,7 @@ impl Api {
             .merge(directory::routes())
             .merge(users::routes())
             .merge(departments::routes())
+            .merge(edits::routes())
             .merge(emojis::routes())
             .merge(callbacks::routes())
             .merge(deliveries::routes())

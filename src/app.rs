@@ -25,6 +25,7 @@ use crate::channel::leavers;
 use crate::config::Config;
 use crate::directory::Followers;
 use crate::directory::Runner;
+use crate::directory::edit::Edits;
 use crate::directory::heads::Heads;
 use crate::directory::words;
 use crate::error::{Error, Result};
@@ -44,6 +45,9 @@ use crate::{receipt, schedule, telemetry};
 
 /// How often the house is kept.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
+
+/// Edits of people that one replica sends at once.
+const EDITS_AT_ONCE: usize = 4;
 
 /// A worker that one replica at a time is: it makes room for others when it stops.
 macro_rules! leased {
@@ -71,6 +75,7 @@ pub struct App {
     callbacks: Arc<Callbacks>,
     cold: Option<Cold>,
     directory: Option<Arc<Runner>>,
+    edits: Arc<Edits>,
 }
 
 /// The archive, and who works on it.
@@ -155,7 +160,8 @@ impl App {
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
         let cold = Cold::open(&config, &store).await?;
         let directory = Runner::open(store.clone(), &config)?.map(Arc::new);
-        Ok(Self { config, store, identity, callbacks: Arc::new(callbacks), cold, directory })
+        let edits = Arc::new(Edits::open(store.clone(), &config)?);
+        Ok(Self { config, store, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
     }
 
     /// Answers on `listener` until `stop`; then lets requests and batches under way end.
@@ -200,6 +206,7 @@ impl App {
             bells: wakes.push,
             directory: wakes.directory,
             followers: wakes.followers,
+            edits: self.edits,
         });
         let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
         let listener = listener.tap_io(move |socket| be_prompt(socket, write_timeout));
@@ -314,6 +321,13 @@ impl App {
         }));
         if let Some(runner) = &self.directory {
             leased!(tasks, "directory", runner.clone(), poll, wakes.directory.clone(), stop.clone());
+        }
+        for _ in 0..if self.edits.has_source() { EDITS_AT_ONCE } else { 0 } {
+            let edits = self.edits.clone();
+            tasks.spawn(schedule::run("edits", poll, edits.wake(), stop.clone(), move || {
+                let edits = edits.clone();
+                async move { edits.tick().await }
+            }));
         }
         let store = self.store.clone();
         tasks.spawn(schedule::run("leavers", poll, Arc::default(), stop.clone(), move || {

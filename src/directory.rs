@@ -6,6 +6,7 @@
 mod apply;
 pub mod contacts;
 pub mod departments;
+pub mod edit;
 pub mod heads;
 mod record;
 mod run;

@@ -98,6 +98,11 @@ impl Error {
         Self { pointer: Some(name.into()), ..Self::new(Kind::InvalidParameter, detail) }
     }
 
+    /// The same with the culprit, by JSON pointer.
+    pub fn at(self, pointer: impl Into<String>) -> Self {
+        Self { pointer: Some(pointer.into()), ..self }
+    }
+
     pub fn not_found(what: &'static str) -> Self {
         Self::new(Kind::NotFound, what)
     }

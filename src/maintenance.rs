@@ -42,13 +42,16 @@ impl Maintenance {
         let events = event::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
         directory::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into()))
             .await?;
+        let keep = Duration::days(self.config.directory.edit_keep_days.into());
+        let edits = directory::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full =
-            [client_ids, attempts.unsigned_abs(), replays].iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
-                || events >= EVENTS_STEP.into()
-                || removed > 0;
+        let full = [client_ids, attempts.unsigned_abs(), replays, edits]
+            .iter()
+            .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+            || events >= EVENTS_STEP.into()
+            || removed > 0;
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 

@@ -19,7 +19,7 @@ use crate::directory::check_user_id;
 use crate::error::{Error, Kind, Result};
 
 /// Entries of a page when the caller does not say.
-const LIMIT_DEFAULT: i64 = 50;
+pub const LIMIT_DEFAULT: i64 = 50;
 /// Most entries of a page.
 pub const LIMIT_MAX: i64 = 200;
 

@@ -11,6 +11,8 @@ use crate::cron::Schedule;
 
 /// Largest page that is asked for.
 const PAGE_SIZE_MAX: u32 = 10_000;
+/// Longest that a source may be away before an edit is given up.
+const GIVE_UP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// Where people come from. `config.default.toml` says what each key means.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +46,16 @@ pub struct Directory {
     pub kinds: BTreeMap<String, String>,
     #[serde(deserialize_with = "list")]
     pub local: Vec<String>,
+    #[serde(deserialize_with = "list")]
+    pub editable: Vec<String>,
+    pub write_url: String,
+    #[serde(rename = "edit_retry_base_ms", deserialize_with = "millis")]
+    pub edit_retry_base: Duration,
+    #[serde(rename = "edit_retry_max_ms", deserialize_with = "millis")]
+    pub edit_retry_max: Duration,
+    #[serde(rename = "edit_give_up_ms", deserialize_with = "millis")]
+    pub edit_give_up: Duration,
+    pub edit_keep_days: u32,
     pub schedule: String,
     pub full_schedule: String,
     pub time_zone: String,
@@ -77,14 +89,20 @@ impl Directory {
         refuse_broken(&[
             (asks && self.users_url.is_empty(), "directory.users_url is not set, and directory.source is"),
             (
-                [&self.users_url, &self.departments_url, &self.user_url, &self.department_url]
-                    .into_iter()
-                    .any(|url| broken(url)),
-                "directory.users_url, departments_url, user_url and department_url must be http(s) URLs",
+                [
+                    &self.users_url,
+                    &self.departments_url,
+                    &self.user_url,
+                    &self.department_url,
+                    &self.write_url,
+                ]
+                .into_iter()
+                .any(|url| broken(url)),
+                "directory.users_url, departments_url, user_url, department_url and write_url must be http(s) URLs",
             ),
             (
-                no_id(&self.user_url) || no_id(&self.department_url),
-                "directory.user_url and department_url need {id} where the external id goes",
+                no_id(&self.user_url) || no_id(&self.department_url) || no_id(&self.write_url),
+                "directory.user_url, department_url and write_url need {id} where the external id goes",
             ),
             (self.timeout.is_zero() || self.timeout > TIME_MAX, "directory.timeout_ms must be 1 ms to a day"),
             (self.answer_max_bytes == 0, "directory.answer_max_bytes must be at least 1"),
@@ -92,9 +110,39 @@ impl Directory {
             (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share is a share: 0.0 to 1.0"),
             (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
         ])?;
+        self.check_edits()?;
         self.schedule()?;
         self.full_schedule()?;
         Ok(())
+    }
+
+    fn check_edits(&self) -> Result<(), ConfigError> {
+        let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
+        let writes = !self.write_url.is_empty();
+        refuse_broken(&[
+            (
+                writes && self.source == SourceKind::None,
+                "directory.write_url is set, and directory.source is not",
+            ),
+            (
+                writes && self.source == SourceKind::Http && self.user_url.is_empty(),
+                "directory.write_url needs directory.user_url: whoever is written is read before and after",
+            ),
+            (
+                zero(self.edit_retry_base)
+                    || zero(self.edit_retry_max)
+                    || self.edit_retry_max < self.edit_retry_base,
+                "directory.edit_retry_base_ms and edit_retry_max_ms must be 1 ms to a day, the first not above the second",
+            ),
+            (
+                self.edit_give_up.is_zero() || self.edit_give_up > GIVE_UP_MAX,
+                "directory.edit_give_up_ms must be 1 ms to 30 days",
+            ),
+            (
+                self.edit_keep_days == 0 || self.edit_keep_days > DAYS_MAX,
+                "directory.edit_keep_days must be 1 to 3650",
+            ),
+        ])
     }
 
     /// When what has changed is asked for.

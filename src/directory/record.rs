@@ -22,6 +22,20 @@ pub const USER_ATTRIBUTES: &[&str] = &[
     "department_ids",
 ];
 
+/// Of these, what a person is edited by.
+pub const EDITABLE: &[&str] = &[
+    "name",
+    "head_icon",
+    "active",
+    "login_name",
+    "employee_number",
+    "title",
+    "email",
+    "phone",
+    "manager",
+    "department_ids",
+];
+
 /// What is told of a person. Attributes named in `untold` stay as they are, or take their default when
 /// the person is new; of the others, what is `None` is cleared.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -270,6 +270,8 @@ impl Runner {
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
         apply::lock(&tx).await?;
+        let statement = tx.prepare_cached(sql!("directory/drop_overtaken")).await?;
+        tx.execute(&statement, &[&rows.run_id, &rows.after, &rows.up_to]).await?;
         let departments = apply::departments(&tx, rows, now).await?;
         let users = apply::users(&tx, rows, now).await?;
         let refused =

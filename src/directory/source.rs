@@ -3,8 +3,11 @@
 mod fields;
 mod http;
 
+use std::time::Duration;
+
 use futures_util::future::BoxFuture;
 
+use super::edit::Values;
 use super::record::{DepartmentRecord, UserRecord};
 use crate::config::{Directory, SourceKind};
 use crate::error::Result as Outcome;
@@ -41,7 +44,7 @@ pub enum Failure {
     Failed(String),
 }
 
-/// A source of people. None of them ever holds more than a page.
+/// A source of people. None of them ever holds more than a page, and who is in which Group of a SCIM server.
 pub trait Source: Send + Sync {
     /// What its people are called after: `(source, external_id)` is a person.
     fn name(&self) -> &'static str;
@@ -57,6 +60,63 @@ pub trait Source: Send + Sync {
 
     /// Begins to ask. Departments come before people.
     fn pull(&self, want: Want) -> Box<dyn Pull>;
+
+    /// How people are written there, if they can be.
+    fn writer(&self) -> Option<&dyn Writer> {
+        None
+    }
+}
+
+/// Writes people at a source. Nothing is sent without a precondition.
+pub trait Writer: Send + Sync {
+    /// Whether an attribute is the source's to say.
+    fn tells(&self, attribute: &str) -> bool;
+
+    /// Whether an edit of an attribute can be sent.
+    fn takes(&self, attribute: &str) -> bool;
+
+    /// Somebody as the source has them now, and by which version.
+    fn read<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Heard>;
+
+    /// Has somebody changed who is `present` in this version of the source's: else nothing happens.
+    fn write<'a>(
+        &'a self,
+        external_id: &'a str,
+        present: (&'a str, &'a Values),
+        changes: &'a Values,
+    ) -> BoxFuture<'a, Written>;
+}
+
+/// What a source says of one person.
+#[derive(Debug)]
+pub enum Heard {
+    There(Box<UserRecord>),
+    Gone,
+    Later(Later),
+}
+
+/// What a source makes of an edit.
+#[derive(Debug)]
+pub enum Written {
+    Done,
+    /// There is another version of them by now.
+    Stale,
+    Gone,
+    Refused(u16),
+    Later(Later),
+}
+
+/// Why there is no answer that counts, and how long to leave the source alone, if it says so.
+#[derive(Debug)]
+pub struct Later {
+    pub reason: String,
+    pub retry_after: Option<Duration>,
+}
+
+impl Later {
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), retry_after: None }
+    }
 }
 
 /// A listing under way, page by page.

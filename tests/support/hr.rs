@@ -1,7 +1,8 @@
 //! A company's HR service: people and departments as JSON over HTTP, page by page, all of them or what has
-//! changed since a token; and as unreliable as such services are.
+//! changed since a token; it lets people be changed by whoever says which version they have seen; and it is
+//! as unreliable as such services are.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -39,6 +40,33 @@ pub struct Books {
     pub empty: bool,
     /// Method and path of every request.
     pub asked: Vec<String>,
+    /// Whether it says which version of somebody it tells of.
+    pub unversioned: bool,
+    /// Every change that was asked for.
+    pub patches: Vec<Patch>,
+    /// What becomes of the next ones; of those after them, what should.
+    pub moods: VecDeque<Mood>,
+}
+
+/// A change that was asked for.
+#[derive(Debug, Clone)]
+pub struct Patch {
+    pub id: String,
+    pub if_match: Option<String>,
+    pub body: Value,
+    /// What became of it; none where nobody was told.
+    pub status: Option<u16>,
+}
+
+/// How a change is dealt with.
+#[derive(Debug, Clone, Copy)]
+pub enum Mood {
+    /// Nothing is changed, and this is answered; with seconds to wait, if any.
+    Answer(u16, Option<u64>),
+    /// It is changed, and nobody is ever told.
+    Lost,
+    /// Nothing is changed, and nothing ever answered.
+    Silent,
 }
 
 /// Entries by id, each with the change that made it what it is; null once it is gone.
@@ -49,7 +77,7 @@ impl Hr {
         let books = Arc::new(Mutex::new(Books::default()));
         let router = Router::new()
             .route("/people", get(people))
-            .route("/people/{id}", get(person))
+            .route("/people/{id}", get(person).patch(change_person))
             .route("/departments", get(departments))
             .route("/departments/{id}", get(department))
             .with_state(books.clone());
@@ -78,6 +106,16 @@ impl Hr {
              directory.users_url = \"{base}/people\"\ndirectory.departments_url = \"{base}/departments\"\n\
              directory.user_url = \"{base}/people/{{id}}\"\ndirectory.department_url = \"{base}/departments/{{id}}\"\n\
              directory.token_parameter = \"since\"\ndirectory.schedule = \"\"\ndirectory.full_schedule = \"\"\n"
+        )
+    }
+
+    /// The same for one that also writes there, and does not wait long for an answer.
+    pub fn write_settings(&self) -> String {
+        format!(
+            "{}directory.write_url = \"http://{}/people/{{id}}\"\ndirectory.timeout_ms = 700\n\
+             directory.edit_retry_base_ms = 20\ndirectory.edit_retry_max_ms = 100\n",
+            self.settings(),
+            self.address
         )
     }
 
@@ -142,6 +180,48 @@ impl Books {
         self.left = None;
     }
 
+    /// An attribute of somebody, as the books have it.
+    pub fn of(&self, id: &str, attribute: &str) -> Value {
+        self.people[id].1[attribute].clone()
+    }
+
+    /// An entry with its version.
+    fn told(&self, changed: u64, entry: &Value) -> Value {
+        let mut entry = entry.clone();
+        if !self.unversioned && entry.is_object() {
+            entry["etag"] = json!(etag(changed));
+        }
+        entry
+    }
+
+    fn one(&self, listing: &Listing, id: &str) -> Response {
+        match listing.get(id) {
+            Some((changed, entry)) if !entry.is_null() => {
+                let body = Json(self.told(*changed, entry));
+                if self.unversioned {
+                    return body.into_response();
+                }
+                ([("etag", etag(*changed))], body).into_response()
+            }
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    }
+
+    /// RFC 7396 under RFC 9110's `If-Match`.
+    fn change(&mut self, id: &str, if_match: Option<&str>, patch: &Value) -> StatusCode {
+        let Some((changed, entry)) = self.people.get(id).filter(|(_, entry)| !entry.is_null()).cloned()
+        else {
+            return StatusCode::NOT_FOUND;
+        };
+        if if_match.is_some_and(|version| version != etag(changed)) {
+            return StatusCode::PRECONDITION_FAILED;
+        }
+        let mut entry = entry;
+        merge(&mut entry, patch);
+        self.put(entry);
+        StatusCode::OK
+    }
+
     fn page(&self, listing: &Listing, query: &BTreeMap<String, String>) -> Response {
         let number = |name: &str| query.get(name).and_then(|n| n.parse::<u64>().ok());
         let since = number("since");
@@ -158,7 +238,8 @@ impl Books {
             if !is_new || self.empty || since.is_none() && entry.is_null() {
                 continue;
             }
-            let entry = if entry.is_null() { json!({"id": id, "deleted": true}) } else { entry.clone() };
+            let entry =
+                if entry.is_null() { json!({"id": id, "deleted": true}) } else { self.told(*changed, entry) };
             items.push((id, entry));
             if items.len() > limit {
                 break;
@@ -169,6 +250,28 @@ impl Books {
         let next = items.last().filter(|_| more).map(|(id, _)| (*id).clone());
         let items: Vec<Value> = items.into_iter().map(|(_, entry)| entry).collect();
         Json(json!({"items": items, "next_cursor": next, "token": self.changes.to_string()})).into_response()
+    }
+}
+
+fn etag(changed: u64) -> String {
+    format!("\"v{changed}\"")
+}
+
+fn merge(target: &mut Value, patch: &Value) {
+    let Value::Object(patch) = patch else {
+        *target = patch.clone();
+        return;
+    };
+    if !target.is_object() {
+        *target = json!({});
+    }
+    let target = target.as_object_mut().expect("an object");
+    for (name, value) in patch {
+        if value.is_null() {
+            target.remove(name);
+        } else {
+            merge(target.entry(name.clone()).or_insert(Value::Null), value);
+        }
     }
 }
 
@@ -207,17 +310,10 @@ async fn departments(State(books): Shared, headers: HeaderMap, Query(query): Ask
     }
 }
 
-fn one(listing: &Listing, id: &str) -> Response {
-    match listing.get(id) {
-        Some((_, entry)) if !entry.is_null() => Json(entry.clone()).into_response(),
-        _ => StatusCode::NOT_FOUND.into_response(),
-    }
-}
-
 async fn person(State(books): Shared, headers: HeaderMap, Path(id): Path<String>) -> Response {
     let mut books = books.lock().expect("no panic while held");
     match take(&mut books, &headers, format!("GET /people/{id}")) {
-        Ok(()) => one(&books.people, &id),
+        Ok(()) => books.one(&books.people, &id),
         Err(refused) => refused,
     }
 }
@@ -225,7 +321,42 @@ async fn person(State(books): Shared, headers: HeaderMap, Path(id): Path<String>
 async fn department(State(books): Shared, headers: HeaderMap, Path(id): Path<String>) -> Response {
     let mut books = books.lock().expect("no panic while held");
     match take(&mut books, &headers, format!("GET /departments/{id}")) {
-        Ok(()) => one(&books.departments, &id),
+        Ok(()) => books.one(&books.departments, &id),
         Err(refused) => refused,
+    }
+}
+
+async fn change_person(
+    State(shared): Shared,
+    headers: HeaderMap,
+    Path(id): Path<String>,
+    Json(body): Json<Value>,
+) -> Response {
+    let status = {
+        let mut books = shared.lock().expect("no panic while held");
+        if let Err(refused) = take(&mut books, &headers, format!("PATCH /people/{id}")) {
+            return refused;
+        }
+        let if_match = headers.get("if-match").map(|value| value.to_str().expect("a version").to_owned());
+        let mood = books.moods.pop_front();
+        let status = match mood {
+            Some(Mood::Answer(status, _)) => Some(status),
+            Some(Mood::Silent) => None,
+            Some(Mood::Lost) => {
+                books.change(&id, if_match.as_deref(), &body);
+                None
+            }
+            None => Some(books.change(&id, if_match.as_deref(), &body).as_u16()),
+        };
+        books.patches.push(Patch { id, if_match, body, status });
+        status.map(|status| (status, mood))
+    };
+    match status {
+        Some((status, Some(Mood::Answer(_, Some(seconds))))) => {
+            (StatusCode::from_u16(status).expect("a status"), [("retry-after", seconds.to_string())])
+                .into_response()
+        }
+        Some((status, _)) => StatusCode::from_u16(status).expect("a status").into_response(),
+        None => std::future::pending().await,
     }
 }

@@ -54,6 +54,24 @@ impl Fields {
         Ok(Self { user, department, kinds: settings.kinds.clone(), untold, untold_of_departments })
     }
 
+    /// Whether an attribute of a person is the source's to say.
+    pub fn tells(&self, attribute: &str) -> bool {
+        !self.untold.iter().any(|untold| *untold == attribute)
+    }
+
+    /// The names that lead to where an attribute is written: the first place it is read from, unless that is
+    /// inside of a list. A list of departments is written whole.
+    pub fn path(&self, attribute: &str) -> Option<Vec<String>> {
+        let pointer = self.user.get(attribute)?.first()?;
+        let pointer = match attribute {
+            "department_ids" => pointer.strip_suffix("/*")?,
+            _ => pointer,
+        };
+        let names: Vec<String> = pointer.split('/').skip(1).map(unescaped).collect();
+        let is_name = |name: &String| name != "*" && name.parse::<usize>().is_err();
+        (!names.is_empty() && names.iter().all(is_name)).then_some(names)
+    }
+
     /// The person an entry tells of.
     pub fn user(&self, entry: &Value) -> Told {
         let id = self.user_text(entry, "external_id");
@@ -172,11 +190,15 @@ fn places(
     Ok(places)
 }
 
+fn unescaped(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
+}
+
 /// What a pointer leads to; `*` leads to every element.
 fn all_at<'a>(entry: &'a Value, pointer: &str) -> Vec<&'a Value> {
     let mut at = vec![entry];
     for segment in pointer.split('/').skip(1) {
-        let name = segment.replace("~1", "/").replace("~0", "~");
+        let name = unescaped(segment);
         at = at
             .into_iter()
             .flat_map(|value| match (value, name.as_str()) {

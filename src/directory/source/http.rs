@@ -1,4 +1,7 @@
-//! People asked of an HR service, or of a SCIM server, over HTTP: JSON, page by page.
+//! People asked of an HR service, or of a SCIM server, over HTTP: JSON, page by page; and written there.
+
+mod scim;
+mod write;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -6,21 +9,24 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Client, StatusCode};
+use reqwest::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
 use super::fields::{Fields, text_at};
-use super::{Failure, Pull, Source, Told, Want};
+use super::{Failure, Pull, Source, Told, Want, Writer};
 use crate::config::{Directory, Paging, SourceKind};
 use crate::directory::record::DepartmentRecord;
 use crate::error::{Error, Kind, Result as Outcome};
+use scim::Memberships;
 
 /// How often a page is asked for before the run fails, and the first wait in between, doubled each time.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// Longest `Retry-After` that is believed.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Most pages of one listing: one that never ends is found out.
 const PAGES_MAX: usize = 100_000;
 
@@ -67,6 +73,7 @@ struct Asked {
     left: VecDeque<Next>,
     pages: usize,
     tokens: Tokens,
+    memberships: Memberships,
 }
 
 /// The token of each listing: they need not be alike.
@@ -92,7 +99,7 @@ impl Http {
         let mut settings = settings.clone();
         let name = if settings.source == SourceKind::Scim { "scim-server" } else { "http" };
         if settings.source == SourceKind::Scim {
-            as_scim(&mut settings);
+            scim::lay_out(&mut settings);
         }
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
@@ -118,45 +125,6 @@ impl Http {
         let client = builder.build().map_err(Error::internal)?;
         Ok(Self(Arc::new(Asking { name, client, fields: Fields::new(&settings)?, settings })))
     }
-}
-
-/// What SCIM 2.0 (RFC 7643, 7644) calls everything, below whatever the settings say.
-fn as_scim(settings: &mut Directory) {
-    let base = settings.users_url.trim_end_matches('/').trim_end_matches("/Users").to_owned();
-    settings.users_url = format!("{base}/Users");
-    settings.user_url = format!("{base}/Users/{{id}}");
-    settings.departments_url = format!("{base}/Groups");
-    settings.department_url = format!("{base}/Groups/{{id}}");
-    settings.paging = Paging::Index;
-    settings.index_parameter = "startIndex".to_owned();
-    settings.page_size_parameter = "count".to_owned();
-    settings.items = "/Resources".to_owned();
-    settings.total = "/totalResults".to_owned();
-    settings.token_parameter = String::new();
-    let enterprise = "/urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-    let user = [
-        ("external_id", "/id"),
-        ("name", "/displayName|/name/formatted|/userName"),
-        ("active", "/active"),
-        ("gone", ""),
-        ("login_name", "/userName"),
-        ("employee_number", &format!("{enterprise}/employeeNumber")),
-        ("title", "/title"),
-        ("email", "/emails/0/value"),
-        ("phone", "/phoneNumbers/0/value"),
-        ("manager", &format!("{enterprise}/manager/value")),
-        ("department_ids", "/groups/*/value"),
-        ("version", "/meta/version"),
-    ];
-    settings.user_fields.extend(user.map(|(k, v)| (k.to_owned(), v.to_owned())));
-    let department = [
-        ("department_id", "/id"),
-        ("name", "/displayName"),
-        ("parent_id", ""),
-        ("sort_order", ""),
-        ("gone", ""),
-    ];
-    settings.department_fields.extend(department.map(|(k, v)| (k.to_owned(), v.to_owned())));
 }
 
 impl Source for Http {
@@ -196,7 +164,18 @@ impl Source for Http {
                 (since, departments.into_iter().chain([listing(What::Users)]).collect())
             }
         };
-        Box::new(Asked { asking: self.0.clone(), since, left, pages: 0, tokens: Tokens::default() })
+        Box::new(Asked {
+            asking: self.0.clone(),
+            since,
+            left,
+            pages: 0,
+            tokens: Tokens::default(),
+            memberships: Memberships::default(),
+        })
+    }
+
+    fn writer(&self) -> Option<&dyn Writer> {
+        Some(self)
     }
 }
 
@@ -229,11 +208,8 @@ impl Asked {
             What::Departments => &settings.department_url,
             What::Users => &settings.user_url,
         };
-        // Everything that is not plainly a character of an id is escaped: it must not lead elsewhere.
-        let id: String = url::form_urlencoded::byte_serialize(external_id.as_bytes()).collect();
-        let url = parse(&template.replace("{id}", &id.replace('+', "%20")))?;
-        let told = match self.asking.get(url).await? {
-            Got::Page(entry) => self.told(what, &entry),
+        let told = match self.asking.get(at(template, external_id)?).await? {
+            Got::Page(entry) => self.asking.told_alone(what, entry),
             Got::Gone => match what {
                 What::Departments => Told::Department(DepartmentRecord::gone(external_id)),
                 What::Users => Fields::gone_user(external_id),
@@ -242,28 +218,30 @@ impl Asked {
         Ok(vec![told])
     }
 
-    fn told(&self, what: What, entry: &Value) -> Told {
-        match what {
-            What::Departments => self.asking.fields.department(entry),
-            What::Users => self.asking.fields.user(entry),
+    fn told(&mut self, what: What, entry: &mut Value) -> Told {
+        if self.asking.is_scim() {
+            self.memberships.listed(what == What::Departments, entry);
         }
+        self.asking.told(what, entry)
     }
 
     async fn listed(&mut self, what: What, mut page: Page) -> Result<Vec<Told>, Failure> {
         let url = self.url(what, &page)?;
-        let Got::Page(body) = self.asking.get(url.clone()).await? else {
+        let Got::Page(mut body) = self.asking.get(url.clone()).await? else {
             // The answer to a token that is too old; without one the address is wrong.
             return Err(match &self.since {
                 Some(_) => Failure::Expired,
                 None => Failure::Failed("the listing is not there: 404 or 410".to_owned()),
             });
         };
-        let settings = &self.asking.settings;
-        let Some(entries) = body.pointer(&settings.items).and_then(Value::as_array) else {
+        let asking = self.asking.clone();
+        let settings = &asking.settings;
+        let Some(entries) = body.pointer_mut(&settings.items).and_then(Value::as_array_mut) else {
             return Err(Failure::Failed("a page has no entries where directory.items says".to_owned()));
         };
         page.seen += entries.len() as u64;
-        let told = entries.iter().map(|entry| self.told(what, entry)).collect();
+        let is_empty = entries.is_empty();
+        let told = entries.iter_mut().map(|entry| self.told(what, entry)).collect();
         let more = match settings.paging {
             Paging::Cursor => {
                 let before = page.cursor.take();
@@ -273,7 +251,7 @@ impl Asked {
                 }
                 page.cursor.is_some()
             }
-            Paging::Index => index_goes_on(&mut page, text_at(&body, &settings.total), entries.is_empty())?,
+            Paging::Index => index_goes_on(&mut page, text_at(&body, &settings.total), is_empty)?,
         };
         // The first page's: what has changed since then is told again, rather than not at all.
         if let (slot @ None, Some(token)) = (self.tokens.of(what), text_at(&body, &settings.token)) {
@@ -327,6 +305,12 @@ fn index_goes_on(page: &mut Page, total: Option<String>, is_empty: bool) -> Resu
     Ok(page.seen < total)
 }
 
+/// Everything that is not plainly a character of an id is escaped: it must not lead elsewhere.
+fn at(template: &str, external_id: &str) -> Result<Url, Failure> {
+    let id: String = url::form_urlencoded::byte_serialize(external_id.as_bytes()).collect();
+    parse(&template.replace("{id}", &id.replace('+', "%20")))
+}
+
 fn parse(url: &str) -> Result<Url, Failure> {
     Url::parse(url).map_err(|_| Failure::Failed("an address is no URL".to_owned()))
 }
@@ -363,30 +347,87 @@ impl Asking {
     }
 
     async fn attempt(&self, url: Url) -> Result<Got, Miss> {
+        let answer = self.exchange(self.client.get(url)).await?;
+        match answer.status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Got::Gone),
+            status if status.is_success() => answer.json().map(Got::Page),
+            status => {
+                let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                Err(Miss { reason: format!("the source answers {}", status.as_u16()), passes })
+            }
+        }
+    }
+
+    /// Asks once. Only of an answer of success the body is read.
+    async fn exchange(&self, request: RequestBuilder) -> Result<Answer, Miss> {
         let passing = |reason: &str| Miss { reason: reason.to_owned(), passes: true };
-        let mut response = self
-            .client
-            .get(url)
+        let mut response = request
             .send()
             .await
             .map_err(|e| passing(if e.is_timeout() { "no answer in time" } else { "no connection" }))?;
-        match response.status() {
-            StatusCode::NOT_FOUND | StatusCode::GONE => return Ok(Got::Gone),
-            status if status.is_success() => {}
-            status => {
-                let passes = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
-                return Err(Miss { reason: format!("the source answers {}", status.as_u16()), passes });
-            }
+        let mut answer = Answer {
+            status: response.status(),
+            etag: header(response.headers(), ETAG),
+            retry_after: header(response.headers(), RETRY_AFTER)
+                .and_then(|seconds| seconds.parse().ok())
+                .map(|seconds| Duration::from_secs(seconds).min(RETRY_AFTER_MAX)),
+            body: Vec::new(),
+        };
+        if !answer.status.is_success() {
+            return Ok(answer);
         }
-        let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(|_| passing("an answer was cut off"))? {
-            if body.len() + part.len() > self.settings.answer_max_bytes {
+            if answer.body.len() + part.len() > self.settings.answer_max_bytes {
                 let reason = "an answer is larger than directory.answer_max_bytes".to_owned();
                 return Err(Miss { reason, passes: false });
             }
-            body.extend_from_slice(&part);
+            answer.body.extend_from_slice(&part);
         }
-        let no_json = |_| Miss { reason: "an answer is not JSON".to_owned(), passes: false };
-        serde_json::from_slice(&body).map(Got::Page).map_err(no_json)
+        Ok(answer)
     }
+
+    fn is_scim(&self) -> bool {
+        self.settings.source == SourceKind::Scim
+    }
+
+    fn told(&self, what: What, entry: &Value) -> Told {
+        match what {
+            What::Departments => self.fields.department(entry),
+            What::Users => self.fields.user(entry),
+        }
+    }
+
+    /// An entry that was read by itself.
+    fn told_alone(&self, what: What, mut entry: Value) -> Told {
+        if !self.is_scim() || what == What::Departments {
+            return self.told(what, &entry);
+        }
+        let names_groups = scim::read_alone(&mut entry);
+        let mut told = self.told(what, &entry);
+        if let (Told::User(user), false) = (&mut told, names_groups)
+            && !user.untold.contains(&"department_ids")
+        {
+            user.untold.push("department_ids");
+        }
+        told
+    }
+}
+
+/// What came back of one request.
+struct Answer {
+    status: StatusCode,
+    etag: Option<String>,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn json(&self) -> Result<Value, Miss> {
+        let no_json = |_| Miss { reason: "an answer is not JSON".to_owned(), passes: false };
+        serde_json::from_slice(&self.body).map_err(no_json)
+    }
+}
+
+fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(|value| value.trim().to_owned())
 }

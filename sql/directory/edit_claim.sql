@@ -1,0 +1,15 @@
+-- Takes on an edit that is due: the first of its person, or one whose replica died while it was sent.
+-- $1 now, $2 ours until
+UPDATE t_im_directory_edit
+SET state = 'sent', attempts = attempts + 1, due_at = $2
+WHERE edit_id = (
+    SELECT e.edit_id FROM t_im_directory_edit e
+    WHERE e.ended_at IS NULL AND e.due_at <= $1
+      AND (e.state = 'sent'
+           OR NOT EXISTS (SELECT FROM t_im_directory_edit other
+                          WHERE other.user_id = e.user_id AND other.ended_at IS NULL AND other.edit_id <> e.edit_id
+                            AND (other.state = 'sent' OR other.edit_id < e.edit_id)))
+    ORDER BY e.due_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED)
+RETURNING edit_id, user_id, source, attributes, base, attempts, failures, give_up_at

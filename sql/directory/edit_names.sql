@@ -1,0 +1,6 @@
+-- What an edit names: the manager by the id that the source of the person has for them, and departments that are not.
+-- $1 source, $2 user id of the manager, $3 department ids
+SELECT (SELECT external_id FROM t_im_user WHERE user_id = $2 AND source = $1) AS manager,
+       (SELECT min(at) FROM unnest($3::text[]) WITH ORDINALITY AS named (department_id, at)
+        WHERE NOT EXISTS (SELECT FROM t_im_department d
+                          WHERE d.department_id = named.department_id AND d.removed_at IS NULL)) AS unknown_at

@@ -1,0 +1,134 @@
+//! A SCIM 2.0 server as a source: where everything stands in its records, and who is in which Group.
+
+use std::collections::HashMap;
+
+use serde_json::{Value, json};
+
+use crate::config::{Directory, Paging};
+use crate::directory::edit::Values;
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
+/// Attributes of which a person has several; we know the primary one.
+const PLURAL: &[&str] = &["emails", "phoneNumbers"];
+
+/// What SCIM 2.0 (RFC 7643, 7644) calls everything, below whatever the settings say.
+pub(super) fn lay_out(settings: &mut Directory) {
+    let base = settings.users_url.trim_end_matches('/').trim_end_matches("/Users").to_owned();
+    settings.users_url = format!("{base}/Users");
+    settings.user_url = format!("{base}/Users/{{id}}");
+    settings.departments_url = format!("{base}/Groups");
+    settings.department_url = format!("{base}/Groups/{{id}}");
+    settings.paging = Paging::Index;
+    settings.index_parameter = "startIndex".to_owned();
+    settings.page_size_parameter = "count".to_owned();
+    settings.items = "/Resources".to_owned();
+    settings.total = "/totalResults".to_owned();
+    settings.token_parameter = String::new();
+    let user = [
+        ("external_id", "/id"),
+        ("name", "/displayName|/name/formatted|/userName"),
+        ("active", "/active"),
+        ("gone", ""),
+        ("login_name", "/userName"),
+        ("employee_number", &format!("/{ENTERPRISE}/employeeNumber")),
+        ("title", "/title"),
+        ("email", "/emails/0/value"),
+        ("phone", "/phoneNumbers/0/value"),
+        ("manager", &format!("/{ENTERPRISE}/manager/value")),
+        ("department_ids", "/groups/*/value"),
+        ("version", "/meta/version"),
+    ];
+    settings.user_fields.extend(user.map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let department = [
+        ("department_id", "/id"),
+        ("name", "/displayName"),
+        ("parent_id", ""),
+        ("sort_order", ""),
+        ("gone", ""),
+    ];
+    settings.department_fields.extend(department.map(|(k, v)| (k.to_owned(), v.to_owned())));
+}
+
+/// Who is in which Group, as a listing tells it. Many servers leave that out of their Users.
+#[derive(Default)]
+pub(super) struct Memberships(HashMap<String, Vec<String>>);
+
+impl Memberships {
+    /// Notes a Group, or completes a User by the Groups that came before.
+    pub fn listed(&mut self, is_group: bool, entry: &mut Value) {
+        if !is_group {
+            let known = |id: &str| self.0.get(id).cloned().unwrap_or_default();
+            if !read_alone(entry)
+                && let Some(id) = entry["id"].as_str()
+            {
+                let groups: Vec<Value> = known(id).into_iter().map(|group| json!({"value": group})).collect();
+                entry["groups"] = Value::Array(groups);
+            }
+            return;
+        }
+        let Some(group) = entry["id"].as_str() else { return };
+        for member in entry["members"].as_array().into_iter().flatten() {
+            let is_user = member["type"].as_str().is_none_or(|kind| kind == "User");
+            if let (true, Some(user)) = (is_user, member["value"].as_str()) {
+                self.0.entry(user.to_owned()).or_default().push(group.to_owned());
+            }
+        }
+    }
+}
+
+/// Puts what is primary first. Returns whether the User names its groups.
+pub(super) fn read_alone(entry: &mut Value) -> bool {
+    for attribute in PLURAL {
+        if let Some(values) = entry.get_mut(*attribute).and_then(Value::as_array_mut) {
+            // A stable sort: false comes before true.
+            values.sort_by_key(|value| value["primary"] != true);
+        }
+    }
+    entry.get("groups").is_some_and(Value::is_array)
+}
+
+/// Attributes that a PATCH of a User changes. Membership is changed at the Groups, and not here.
+pub(super) fn takes(attribute: &str) -> bool {
+    path(attribute).is_some()
+}
+
+fn path(attribute: &str) -> Option<String> {
+    Some(match attribute {
+        "name" => "displayName".to_owned(),
+        "active" | "title" => attribute.to_owned(),
+        "login_name" => "userName".to_owned(),
+        "email" => "emails".to_owned(),
+        "phone" => "phoneNumbers".to_owned(),
+        "employee_number" => format!("{ENTERPRISE}:employeeNumber"),
+        "manager" => format!("{ENTERPRISE}:manager"),
+        _ => return None,
+    })
+}
+
+/// The PatchOp (RFC 7644, 3.5.2) that changes somebody who is `present` now.
+pub(super) fn patch(present: &Values, changes: &Values) -> Value {
+    let operation = |(attribute, value): (&'static str, &Value)| {
+        let path = path(attribute)?;
+        let there = present.get(attribute).filter(|there| !there.is_null());
+        Some(match (attribute, there) {
+            ("email" | "phone", Some(there)) => {
+                // Of several only ours is touched. JSON's way to quote a text is the filter's.
+                let ours = format!("{path}[value eq {there}]");
+                match value {
+                    Value::Null => json!({"op": "remove", "path": ours}),
+                    value => json!({"op": "replace", "path": format!("{ours}.value"), "value": value}),
+                }
+            }
+            (_, None) if value.is_null() => return None,
+            ("email" | "phone", None) => {
+                json!({"op": "add", "path": path, "value": [{"value": value, "type": "work", "primary": true}]})
+            }
+            _ if value.is_null() => json!({"op": "remove", "path": path}),
+            ("manager", _) => json!({"op": "replace", "path": path, "value": {"value": value}}),
+            _ => json!({"op": "replace", "path": path, "value": value}),
+        })
+    };
+    let operations: Vec<Value> = changes.iter().filter_map(operation).collect();
+    json!({"schemas": [PATCH_OP], "Operations": operations})
+}

@@ -251,6 +251,7 @@ async fn every_operation_answers_as_documented() {
     exercise_contacts(&a, &root).await;
     crate::scim::exercise(&app).await;
     crate::directory_runs::exercise().await;
+    crate::edits::exercise().await;
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);

@@ -97,6 +97,20 @@ fn assert_guarded(hr: &Hr) {
     assert!(books.patches.iter().all(|patch| patch.if_match.is_some()), "{:?}", books.patches);
 }
 
+/// Every call about edits, answered with success.
+pub async fn exercise() {
+    let (hr, app) = company().await;
+    hr.books().moods.extend([Mood::Answer(422, None), Mood::Answer(422, None)]);
+    let first = edit(&app, "e1", json!({"phone": "102"})).await;
+    until(&app, &first, "refused").await;
+    let own = app.person("e1").patch("/users/me", json!({"phone": "103"})).await.expect(202);
+    let second = text(&own["edit"]["edit_id"]);
+    until(&app, &second, "refused").await;
+    app.person("e1").get("/users/e1/edits").await.expect(200);
+    root(&app).post(&format!("/directory/edits/{first}/retry"), json!({})).await.expect(200);
+    root(&app).post(&format!("/directory/edits/{second}/cancel"), json!({})).await.expect(200);
+}
+
 #[tokio::test]
 async fn what_is_ours_to_say_is_so_at_once() {
     let (hr, app) = company().await;

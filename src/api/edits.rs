@@ -79,7 +79,10 @@ impl From<Edit> for EditView {
     }
 }
 
-fn edited(user_id: String, edited: Edited) -> (StatusCode, Reply<EditedView>) {
+fn edited(api: &Api, user_id: String, edited: Edited) -> (StatusCode, Reply<EditedView>) {
+    if !edited.applied.is_empty() {
+        api.followers.wake();
+    }
     let status = if edited.edit.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let edit = edited.edit.map(Into::into);
     (status, Reply(EditedView { user_id, applied: edited.applied, edit }))
@@ -92,7 +95,7 @@ async fn edit_oneself(
     Json(body): Json<Map<String, Value>>,
 ) -> Result<(StatusCode, Reply<EditedView>)> {
     let done = api.edits.edit_oneself(&caller.user_id, &Values::asked(body)?, now).await?;
-    Ok(edited(caller.user_id, done))
+    Ok(edited(&api, caller.user_id, done))
 }
 
 async fn edit(
@@ -104,7 +107,7 @@ async fn edit(
 ) -> Result<(StatusCode, Reply<EditedView>)> {
     caller.must_be(Role::Directory)?;
     let done = api.edits.edit(&user_id, &Values::asked(body)?, &caller.0.user_id, now).await?;
-    Ok(edited(user_id, done))
+    Ok(edited(&api, user_id, done))
 }
 
 async fn list_of_person(

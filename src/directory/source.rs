@@ -26,7 +26,7 @@ pub enum Want {
 /// One entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Told {
-    User(UserRecord),
+    User(Box<UserRecord>),
     Department(DepartmentRecord),
     /// An entry that is no record: whose, if that can be read, and why.
     Bad {

@@ -280,14 +280,14 @@ fn id_of(entry: &Value) -> String {
 }
 
 /// Counts a request, and says what is wrong with it.
-fn take(books: &mut Books, headers: &HeaderMap, asked: String) -> Result<(), Response> {
+fn take(books: &mut Books, headers: &HeaderMap, asked: String) -> Result<(), StatusCode> {
     books.asked.push(asked);
     if let Some(left) = &mut books.left {
-        *left = left.checked_sub(1).ok_or_else(|| StatusCode::BAD_GATEWAY.into_response())?;
+        *left = left.checked_sub(1).ok_or(StatusCode::BAD_GATEWAY)?;
     }
     match headers.get("authorization").map(|value| value.as_bytes()) {
         Some(value) if value == AUTHORIZATION.as_bytes() => Ok(()),
-        _ => Err(StatusCode::UNAUTHORIZED.into_response()),
+        _ => Err(StatusCode::UNAUTHORIZED),
     }
 }
 
@@ -298,7 +298,7 @@ async fn people(State(books): Shared, headers: HeaderMap, Query(query): Asked) -
     let mut books = books.lock().expect("no panic while held");
     match take(&mut books, &headers, "GET /people".to_owned()) {
         Ok(()) => books.page(&books.people, &query),
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -306,7 +306,7 @@ async fn departments(State(books): Shared, headers: HeaderMap, Query(query): Ask
     let mut books = books.lock().expect("no panic while held");
     match take(&mut books, &headers, "GET /departments".to_owned()) {
         Ok(()) => books.page(&books.departments, &query),
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -314,7 +314,7 @@ async fn person(State(books): Shared, headers: HeaderMap, Path(id): Path<String>
     let mut books = books.lock().expect("no panic while held");
     match take(&mut books, &headers, format!("GET /people/{id}")) {
         Ok(()) => books.one(&books.people, &id),
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -322,7 +322,7 @@ async fn department(State(books): Shared, headers: HeaderMap, Path(id): Path<Str
     let mut books = books.lock().expect("no panic while held");
     match take(&mut books, &headers, format!("GET /departments/{id}")) {
         Ok(()) => books.one(&books.departments, &id),
-        Err(refused) => refused,
+        Err(refused) => refused.into_response(),
     }
 }
 
@@ -335,7 +335,7 @@ async fn change_person(
     let status = {
         let mut books = shared.lock().expect("no panic while held");
         if let Err(refused) = take(&mut books, &headers, format!("PATCH /people/{id}")) {
-            return refused;
+            return refused.into_response();
         }
         let if_match = headers.get("if-match").map(|value| value.to_str().expect("a version").to_owned());
         let mood = books.moods.pop_front();

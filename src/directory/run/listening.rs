@@ -42,7 +42,7 @@ impl Listening {
         let (mut users, mut departments, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for told in page {
             match self.judge(told) {
-                Ok(Told::User(user)) => users.push(user),
+                Ok(Told::User(user)) => users.push(*user),
                 Ok(Told::Department(department)) => departments.push(department),
                 Ok(Told::Bad { kind, external_id, detail }) => problems.push((kind, external_id, detail)),
                 Err(problem) => problems.push(problem),

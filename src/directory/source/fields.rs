@@ -56,7 +56,7 @@ impl Fields {
 
     /// Whether an attribute of a person is the source's to say.
     pub fn tells(&self, attribute: &str) -> bool {
-        !self.untold.iter().any(|untold| *untold == attribute)
+        !self.untold.contains(&attribute)
     }
 
     /// The names that lead to where an attribute is written: the first place it is read from, unless that is
@@ -82,14 +82,14 @@ impl Fields {
             Err(reason) => return bad(format!("external_id: {reason}")),
         };
         match self.read_user(entry, external_id).and_then(checked_user) {
-            Ok(record) => Told::User(record),
+            Ok(record) => Told::User(Box::new(record)),
             Err((attribute, reason)) => bad(format!("{attribute}: {reason}")),
         }
     }
 
     /// Somebody of whom the source says that they are no more.
     pub fn gone_user(external_id: &str) -> Told {
-        Told::User(UserRecord::gone(external_id))
+        Told::User(Box::new(UserRecord::gone(external_id)))
     }
 
     /// The department an entry tells of.

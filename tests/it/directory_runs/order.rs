@@ -64,7 +64,7 @@ fn story() -> impl Strategy<Value = Story> {
 type Tree = (Vec<(String, Option<String>)>, Vec<(String, String)>);
 
 async fn tree(store: &im_push_gateway::store::Store, sql: &tokio_postgres::Client, told: &[Event]) -> Tree {
-    sql.batch_execute("TRUNCATE t_im_department, t_im_department_user, t_im_user")
+    sql.batch_execute("TRUNCATE t_im_department, t_im_department_user, t_im_user CASCADE")
         .await
         .expect("nothing is left");
     for event in told {

@@ -70,8 +70,8 @@ impl Http {
             Told::User(user) if user.gone => Ok(Heard::Gone),
             Told::User(mut user) => {
                 // Where there is one, it is what If-Match is compared with.
-                user.source_version = answer.etag.clone().or(user.source_version);
-                Ok(Heard::There(Box::new(user)))
+                user.source_version = answer.etag.clone().or(user.source_version.take());
+                Ok(Heard::There(user))
             }
             Told::Bad { detail, .. } => Err(Later::because(format!("the source's record: {detail}"))),
             Told::Department(_) => Err(Later::because("the source answers with a department")),

@@ -10,7 +10,7 @@ use super::error::{Error, Result};
 use super::schema::{Attribute, Kind, Place, ResourceType, named};
 
 /// Longest filter, in bytes, and how deep its parentheses may go.
-const FILTER_MAX_BYTES: usize = 8_192;
+const FILTER_MAX_BYTES: usize = 4_096;
 const DEPTH_MAX: usize = 32;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -47,7 +47,7 @@ use crate::{receipt, schedule, telemetry};
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Edits of people that one replica sends at once.
-const EDITS_AT_ONCE: usize = 4;
+const EDITS_AT_ONCE: u32 = 4;
 
 /// A worker that one replica at a time is: it makes room for others when it stops.
 macro_rules! leased {
@@ -324,7 +324,9 @@ impl App {
         }
         for _ in 0..if self.edits.has_source() { EDITS_AT_ONCE } else { 0 } {
             let edits = self.edits.clone();
-            tasks.spawn(schedule::run("edits", poll, edits.wake(), stop.clone(), move || {
+            // Together they look as often as any other worker; what is asked for here wakes them.
+            let each = poll * EDITS_AT_ONCE;
+            tasks.spawn(schedule::run("edits", each, edits.wake(), stop.clone(), move || {
                 let edits = edits.clone();
                 async move { edits.tick().await }
             }));

@@ -1,12 +1,19 @@
 -- What a run has heard of somebody before an edit of them was taken in is older than what is here: it is dropped, and
 -- the person is read again. The directory is locked by an earlier statement.
 -- $1 run id, $2 after this row, $3 up to this row
-WITH overtaken AS (
+WITH edited AS MATERIALIZED (
+    -- From the edits on, which are few; the arrays have the others looked up one by one, by whichever plan.
+    SELECT source, external_id
+    FROM t_im_user
+    WHERE user_id = ANY (ARRAY(
+        SELECT user_id FROM t_im_directory_edit
+        WHERE heard_at_call > (SELECT begun_at_call FROM t_im_directory_run WHERE run_id = $1)))
+),
+overtaken AS (
     DELETE FROM t_im_stage_user s
-    USING t_im_directory_run r, t_im_user u
-    WHERE r.run_id = $1 AND s.run_id = $1 AND s.row_no > $2 AND s.row_no <= $3
-      AND u.source = s.source AND u.external_id = s.external_id
-      AND EXISTS (SELECT FROM t_im_directory_edit e WHERE e.user_id = u.user_id AND e.heard_at_call > r.begun_at_call)
+    WHERE s.run_id = $1 AND s.external_id = ANY (ARRAY(SELECT external_id FROM edited))
+      AND s.row_no > $2 AND s.row_no <= $3
+      AND EXISTS (SELECT FROM edited e WHERE e.source = s.source AND e.external_id = s.external_id)
     RETURNING s.external_id
 )
 INSERT INTO t_im_directory_changed (kind, external_id)

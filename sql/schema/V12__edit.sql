@@ -41,8 +41,8 @@ CREATE UNIQUE INDEX edit_one_under_way ON t_im_directory_edit (user_id) WHERE st
 CREATE INDEX t_im_directory_edit_user ON t_im_directory_edit (user_id, edit_id);
 CREATE INDEX t_im_directory_edit_state ON t_im_directory_edit (state, edit_id);
 CREATE INDEX t_im_directory_edit_ended ON t_im_directory_edit (ended_at) WHERE ended_at IS NOT NULL;
--- Whom a run must not take by what it has heard.
-CREATE INDEX t_im_directory_edit_heard ON t_im_directory_edit (user_id, heard_at_call) WHERE heard_at_call IS NOT NULL;
+-- Whom a run must not take by what it has heard: few, whoever the run is about.
+CREATE INDEX t_im_directory_edit_heard ON t_im_directory_edit (heard_at_call) WHERE heard_at_call IS NOT NULL;
 
 -- When, as im_directory_call counts, a run began to listen.
 ALTER TABLE t_im_directory_run ADD COLUMN begun_at_call bigint;

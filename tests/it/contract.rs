@@ -37,7 +37,10 @@ struct Operation {
 
 impl Contract {
     fn read(yaml: &str) -> Self {
-        let document: Value = serde_norway::from_str(yaml).expect("the contract is YAML");
+        // Its own values refuse what is there twice; those of JSON would take the second.
+        let document: serde_norway::Value =
+            serde_norway::from_str(yaml).expect("the contract is YAML in which nothing stands twice");
+        let document = serde_json::to_value(document).expect("and could be JSON");
         let mut operations = Vec::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
             for method in item.as_object().expect("a path").keys() {

@@ -4,6 +4,6 @@
 INSERT INTO t_im_lease AS l (name, holder, epoch, until) VALUES ($1, $2, 1, $4)
 ON CONFLICT (name) DO UPDATE
 SET holder = EXCLUDED.holder, until = EXCLUDED.until,
-    epoch = l.epoch + CASE WHEN l.holder = EXCLUDED.holder AND l.until > $3::timestamptz THEN 0 ELSE 1 END
+    epoch = l.epoch + CASE WHEN l.holder = EXCLUDED.holder THEN 0 ELSE 1 END
 WHERE l.holder = EXCLUDED.holder OR l.until <= $3::timestamptz OR l.until > $4::timestamptz
 RETURNING epoch

@@ -38,7 +38,7 @@ async fn nobody_is_ever_half_changed_and_the_run_ends_as_if_nothing_had_happened
     let quick = [
         ("database_url", url.as_str()),
         ("poll_ms", "20"),
-        ("lease_ms", "200"),
+        ("lease_ms", "500"),
         ("log", "warn,im_push_gateway=info"),
     ];
     settings.extend(quick);

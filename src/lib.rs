@@ -37,4 +37,5 @@ pub mod search;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
+mod tls;
 pub mod token_command;

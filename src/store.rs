@@ -1,16 +1,12 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. No other module opens a connection.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
     Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
     Transaction,
 };
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
@@ -18,6 +14,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::tls::{self, Authorities};
 
 /// The text of `sql/<name>.sql`: one statement, prepared once a connection.
 #[macro_export]
@@ -227,26 +224,7 @@ fn manager(config: &Config) -> Result<Manager> {
         pg.ssl_mode(SslMode::Disable);
         return Ok(Manager::from_config(pg, NoTls, recycling));
     }
-    let mut roots = RootCertStore::empty();
-    if config.database_ca_file.is_empty() {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    } else {
-        let pem = CertificateDer::pem_file_iter(&config.database_ca_file)
-            .map_err(|_| refuse("database_ca_file cannot be read"))?;
-        for certificate in pem {
-            let certificate = certificate.map_err(|_| refuse("database_ca_file is not PEM"))?;
-            roots.add(certificate).map_err(Error::internal)?;
-        }
-    }
-    if roots.is_empty() {
-        return Err(refuse("there is no authority to verify the database by: set database_ca_file"));
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let tls = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(Error::internal)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let tls = tls::client(&Authorities::Own(&config.database_ca_file), "database_ca_file")?;
     Ok(Manager::from_config(pg, MakeRustlsConnect::new(tls), recycling))
 }
 

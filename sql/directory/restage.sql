@@ -6,5 +6,5 @@ problems AS (DELETE FROM t_im_directory_problem WHERE run_id = $1),
 there AS (INSERT INTO t_im_stage (run_id) VALUES ($1) ON CONFLICT DO NOTHING)
 UPDATE t_im_directory_run
 SET begun = true, begun_at_call = nextval('im_directory_call'), state = 'asked', staged = 0, applied = 0, problems = 0,
-    counts = '{}', detail = NULL, token = NULL
+    counts = '{}', token = NULL
 WHERE run_id = $1

@@ -24,6 +24,10 @@ pub struct Directory {
     pub user_url: String,
     pub department_url: String,
     pub authorization: Secret,
+    pub bind_dn: String,
+    pub bind_password: Secret,
+    pub starttls: bool,
+    pub id_attribute: String,
     pub ca_file: String,
     #[serde(rename = "timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
@@ -71,6 +75,7 @@ pub enum SourceKind {
     None,
     Http,
     Scim,
+    Ldap,
 }
 
 /// How a listing goes on.
@@ -84,22 +89,31 @@ pub enum Paging {
 impl Directory {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let asks = self.source != SourceKind::None;
-        let broken = |url: &str| !url.is_empty() && !is_address(url);
+        let is_ldap = self.source == SourceKind::Ldap;
+        let broken = |url: &str| !url.is_empty() && !is_address(url, &["http", "https"]);
+        let lists: &[&str] = if is_ldap { &["ldap", "ldaps"] } else { &["http", "https"] };
         let no_id = |url: &str| !url.is_empty() && !url.contains("{id}");
         refuse_broken(&[
             (asks && self.users_url.is_empty(), "directory.users_url is not set, and directory.source is"),
             (
-                [
-                    &self.users_url,
-                    &self.departments_url,
-                    &self.user_url,
-                    &self.department_url,
-                    &self.write_url,
-                ]
-                .into_iter()
-                .any(|url| broken(url)),
-                "directory.users_url, departments_url, user_url, department_url and write_url must be http(s) URLs",
+                [&self.users_url, &self.departments_url]
+                    .into_iter()
+                    .any(|url| !url.is_empty() && !is_address(url, lists)),
+                "directory.users_url and departments_url must be http(s) URLs, or ldap(s) ones of an LDAP server",
             ),
+            (
+                [&self.user_url, &self.department_url, &self.write_url].into_iter().any(|url| broken(url)),
+                "directory.user_url, department_url and write_url must be http(s) URLs",
+            ),
+            (
+                self.bind_dn.is_empty() != self.bind_password.expose().is_empty(),
+                "directory.bind_dn and bind_password go together: a bind without a password proves nothing (RFC 4513)",
+            ),
+            (
+                self.starttls && !self.users_url.starts_with("ldap://"),
+                "directory.starttls is for an ldap:// URL",
+            ),
+            (is_ldap && self.id_attribute.is_empty(), "directory.id_attribute is not set"),
             (
                 no_id(&self.user_url) || no_id(&self.department_url) || no_id(&self.write_url),
                 "directory.user_url, department_url and write_url need {id} where the external id goes",
@@ -123,6 +137,10 @@ impl Directory {
             (
                 writes && self.source == SourceKind::None,
                 "directory.write_url is set, and directory.source is not",
+            ),
+            (
+                writes && self.source == SourceKind::Ldap,
+                "directory.write_url is set, and nothing is written to an LDAP server",
             ),
             (
                 writes && self.source == SourceKind::Http && self.user_url.is_empty(),
@@ -164,9 +182,10 @@ impl Directory {
     }
 }
 
-fn is_address(url: &str) -> bool {
+fn is_address(url: &str, schemes: &[&str]) -> bool {
     // {id} is no character of a URL, and stands for some.
-    Url::parse(&url.replace("{id}", "id")).is_ok_and(|url| matches!(url.scheme(), "http" | "https"))
+    let is_one = |url: Url| url.has_host() && schemes.contains(&url.scheme());
+    Url::parse(&url.replace("{id}", "id")).is_ok_and(is_one)
 }
 
 /// A table, or pairs with commas as the environment gives them.

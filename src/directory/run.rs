@@ -126,7 +126,9 @@ impl Runner {
         if !listening.as_ref().is_some_and(|l| l.is_of(run.run_id, epoch)) {
             *listening = None;
             self.sweep(run.run_id).await?;
-            let want = self.begin_listening(run, epoch).await?;
+            let Some(want) = self.begin_listening(run, epoch).await? else {
+                return book::ask_for_everybody(&self.store, run.run_id, "there was no token").await;
+            };
             *listening = Some(Listening::new(run.run_id, epoch, self.source.pull(want)));
         }
         let Some(current) = listening.as_mut() else { return Ok(()) };
@@ -144,11 +146,7 @@ impl Runner {
             }
             Err(Failure::Expired) => {
                 *listening = None;
-                tracing::info!(
-                    run_id = run.run_id,
-                    "the directory's token has expired: everybody is asked for"
-                );
-                book::expired(&self.store, run.run_id).await
+                book::ask_for_everybody(&self.store, run.run_id, "the token had expired").await
             }
             Err(Failure::Failed(why)) => {
                 *listening = None;
@@ -157,14 +155,19 @@ impl Runner {
         }
     }
 
-    async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Want> {
+    /// What to ask for; none where a run is to go on from a token, and there is none.
+    async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Option<Want>> {
         let known = book::known(&self.store, self.source.name()).await?;
+        let mut want = match (run.mode.as_str(), known.token) {
+            ("incremental", Some(token)) => Want::Since(token),
+            ("incremental", None) => return Ok(None),
+            _ => Want::Everything,
+        };
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
         let statement = tx.prepare_cached(sql!("directory/restage")).await?;
         tx.execute(&statement, &[&run.run_id]).await?;
-        let mut want = Want::Everything;
         if !run.dry_run {
             let statement = tx.prepare_cached(sql!("directory/take_changed")).await?;
             let row = tx.query_one(&statement, &[&run.run_id]).await?;
@@ -173,10 +176,7 @@ impl Runner {
             }
         }
         tx.commit().await?;
-        Ok(match (run.mode.as_str(), known.token) {
-            ("incremental", Some(token)) => Want::Since(token),
-            _ => want,
-        })
+        Ok(Some(want))
     }
 
     /// What earlier runs have staged and nobody needs any more.

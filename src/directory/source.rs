@@ -2,10 +2,12 @@
 
 mod fields;
 mod http;
+mod ldap;
 
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 
 use super::edit::Values;
 use super::record::{DepartmentRecord, UserRecord};
@@ -21,6 +23,29 @@ pub enum Want {
     Since(String),
     /// These people and departments, by external id.
     These { users: Vec<String>, departments: Vec<String> },
+}
+
+/// What a listing is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum What {
+    Departments,
+    Users,
+}
+
+/// The token of each listing: they need not be alike.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+struct Tokens {
+    departments: Option<String>,
+    users: Option<String>,
+}
+
+impl Tokens {
+    fn of(&mut self, what: What) -> &mut Option<String> {
+        match what {
+            What::Departments => &mut self.departments,
+            What::Users => &mut self.users,
+        }
+    }
 }
 
 /// One entry of a listing.
@@ -58,6 +83,9 @@ pub trait Source: Send + Sync {
     /// Whether it can be asked for one person or department.
     fn reads_one(&self) -> bool;
 
+    /// Whether an attribute of a person is the source's to say.
+    fn tells(&self, attribute: &str) -> bool;
+
     /// Begins to ask. Departments come before people.
     fn pull(&self, want: Want) -> Box<dyn Pull>;
 
@@ -69,9 +97,6 @@ pub trait Source: Send + Sync {
 
 /// Writes people at a source. Nothing is sent without a precondition.
 pub trait Writer: Send + Sync {
-    /// Whether an attribute is the source's to say.
-    fn tells(&self, attribute: &str) -> bool;
-
     /// Whether an edit of an attribute can be sent.
     fn takes(&self, attribute: &str) -> bool;
 
@@ -126,12 +151,24 @@ pub trait Pull: Send {
 
     /// The token to go on from, once the listing is at its end.
     fn token(&self) -> Option<String>;
+
+    /// Of a listing of what has changed, at its end: who is still there as they were, by external id. Whoever
+    /// was neither told of nor is one of them is no more. None where it tells by itself who that is.
+    fn unchanged_departments(&mut self) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The same of people.
+    fn unchanged_users(&mut self) -> Option<Vec<String>> {
+        None
+    }
 }
 
 /// The source of the settings, or none.
 pub fn open(settings: &Directory) -> Outcome<Option<Box<dyn Source>>> {
     Ok(match settings.source {
         SourceKind::None => None,
+        SourceKind::Ldap => Some(Box::new(ldap::Ldap::new(settings)?)),
         SourceKind::Http | SourceKind::Scim => Some(Box::new(http::Http::new(settings)?)),
     })
 }

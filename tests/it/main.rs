@@ -17,6 +17,7 @@ mod events;
 mod harness;
 mod identity;
 mod large;
+mod ldap;
 mod life;
 mod messages;
 mod moving;

@@ -22,6 +22,7 @@ pub mod receiver;
 pub mod sandbox;
 pub mod scim_server;
 pub mod service;
+pub mod slapd;
 
 pub use client::{Client, Exchange, Reply, observe};
 pub use elastic::{Elastic, shared_elastic};
@@ -36,3 +37,4 @@ pub use receiver::{Received, Receiver, Script};
 pub use sandbox::Sandbox;
 pub use scim_server::ScimServer;
 pub use service::Service;
+pub use slapd::Slapd;

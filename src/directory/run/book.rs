@@ -211,10 +211,11 @@ pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &
     Ok(())
 }
 
-pub(super) async fn expired(store: &Store, run_id: i64) -> Result<()> {
+pub(super) async fn ask_for_everybody(store: &Store, run_id: i64, why: &str) -> Result<()> {
+    tracing::info!(run_id, why, "directory run asks for everybody");
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("directory/expired")).await?;
-    client.execute(&statement, &[&run_id]).await?;
+    let statement = client.prepare_cached(sql!("directory/everybody")).await?;
+    client.execute(&statement, &[&run_id, &why]).await?;
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use deadpool_postgres::Transaction;
+
 use super::book::{self, Noted};
 use crate::directory::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
 use crate::directory::source::{Failure, Pull, Source, Told};
@@ -48,11 +50,20 @@ impl Listening {
                 Err(problem) => problems.push(problem),
             }
         }
-        let users: Vec<&UserRecord> = users.iter().collect();
-        let departments: Vec<&DepartmentRecord> = departments.iter().collect();
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
         lease.hold(&tx, self.epoch).await?;
+        // A server may name all who are no more, whoever they were.
+        let gone = |gone: bool, id: &str| gone.then(|| id.to_owned());
+        let ids = users.iter().filter_map(|user| gone(user.gone, &user.external_id)).collect();
+        let known_users = known(&tx, sql!("directory/known_users"), source, ids).await?;
+        users.retain(|user| !user.gone || known_users.contains(&user.external_id));
+        let ids = departments.iter().filter_map(|d| gone(d.gone, &d.department_id)).collect();
+        let known_departments = known(&tx, sql!("directory/known_departments"), source, ids).await?;
+        departments
+            .retain(|department| !department.gone || known_departments.contains(&department.department_id));
+        let users: Vec<&UserRecord> = users.iter().collect();
+        let departments: Vec<&DepartmentRecord> = departments.iter().collect();
         let place = |after_row| Place { run_id: self.run_id, after_row, source };
         stage::departments(&tx, place(self.rows), &departments).await?;
         let rows = self.rows + count(&departments);
@@ -83,23 +94,36 @@ impl Listening {
         }
     }
 
-    /// Everything was told. In a full listing, whoever is missing is no more, unless an entry may be theirs.
-    pub async fn end(self, store: &Store, lease: &Lease, source: &dyn Source, is_full: bool) -> Result<()> {
+    /// Everything was told. In a full listing, or where the source has named whoever is still there, whoever is
+    /// missing is no more, unless an entry may be theirs.
+    pub async fn end(
+        mut self,
+        store: &Store,
+        lease: &Lease,
+        source: &dyn Source,
+        is_full: bool,
+    ) -> Result<()> {
+        let (departments, users) = (self.pull.unchanged_departments(), self.pull.unchanged_users());
+        let everybody = is_full.then(Vec::new);
+        let departments = departments.or_else(|| everybody.clone()).filter(|_| source.has_departments());
+        let users = users.or(everybody);
         let mut rows = self.rows;
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
         lease.hold(&tx, self.epoch).await?;
         let mut remark = None;
-        if is_full && self.nameless == 0 {
-            if source.has_departments() {
+        if self.nameless == 0 {
+            let run = (&self.run_id, &source.name());
+            if let Some(unchanged) = departments {
                 let statement = tx.prepare_cached(sql!("directory/stage_gone_departments")).await?;
                 let stays = ["name", "parent_id", "sort_order"];
-                rows +=
-                    gone(tx.execute(&statement, &[&self.run_id, &source.name(), &rows, &&stays[..]]).await?);
+                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &&stays[..], &unchanged]).await?);
             }
-            let statement = tx.prepare_cached(sql!("directory/stage_gone_users")).await?;
-            let stays: Vec<&str> = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
-            rows += gone(tx.execute(&statement, &[&self.run_id, &source.name(), &rows, &stays]).await?);
+            if let Some(unchanged) = users {
+                let statement = tx.prepare_cached(sql!("directory/stage_gone_users")).await?;
+                let stays: Vec<&str> = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
+                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &stays, &unchanged]).await?);
+            }
         } else if is_full {
             remark = Some(format!("{} entries name nobody, so nobody is taken to have left", self.nameless));
         }
@@ -107,6 +131,16 @@ impl Listening {
         tx.execute(&statement, &[&self.run_id, &rows, &self.pull.token(), &remark]).await?;
         Ok(tx.commit().await?)
     }
+}
+
+/// Which of these, if there are any, a source has told of before.
+async fn known(tx: &Transaction<'_>, sql: &str, source: &str, ids: Vec<String>) -> Result<HashSet<String>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let statement = tx.prepare_cached(sql).await?;
+    let rows = tx.query(&statement, &[&source, &ids]).await?;
+    Ok(rows.into_iter().map(|row| row.get(0)).collect())
 }
 
 fn count<T>(records: &[T]) -> i64 {

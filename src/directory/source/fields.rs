@@ -171,6 +171,13 @@ fn checked_user(record: UserRecord) -> std::result::Result<UserRecord, Reason> {
     record.check().map(|()| record)
 }
 
+/// Where a source's attributes stand as long as the settings say nothing else.
+pub fn lay_under(given: &mut BTreeMap<String, String>, places: &[(&str, &str)]) {
+    for (attribute, pointers) in places {
+        given.entry((*attribute).to_owned()).or_insert_with(|| (*pointers).to_owned());
+    }
+}
+
 fn places(
     setting: &str,
     given: &BTreeMap<String, String>,

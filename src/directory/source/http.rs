@@ -11,12 +11,11 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use reqwest::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, StatusCode};
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
 
-use super::fields::{Fields, text_at};
-use super::{Failure, Pull, Source, Told, Want, Writer};
+use super::fields::{Fields, lay_under, text_at};
+use super::{Failure, Pull, Source, Tokens, Told, Want, What, Writer};
 use crate::config::{Directory, Paging, SourceKind};
 use crate::directory::record::DepartmentRecord;
 use crate::error::{Error, Kind, Result as Outcome};
@@ -29,6 +28,28 @@ const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
 /// Most pages of one listing: one that never ends is found out.
 const PAGES_MAX: usize = 100_000;
+
+/// Where an HR service's attributes stand.
+const USER_FIELDS: &[(&str, &str)] = &[
+    ("external_id", "/id"),
+    ("name", "/name"),
+    ("active", "/active"),
+    ("gone", "/deleted"),
+    ("login_name", "/login_name"),
+    ("employee_number", "/employee_number"),
+    ("title", "/title"),
+    ("email", "/email"),
+    ("phone", "/phone"),
+    ("manager", "/manager_id"),
+    ("department_ids", "/department_ids/*"),
+];
+const DEPARTMENT_FIELDS: &[(&str, &str)] = &[
+    ("department_id", "/id"),
+    ("name", "/name"),
+    ("parent_id", "/parent_id"),
+    ("sort_order", "/sort_order"),
+    ("gone", "/deleted"),
+];
 
 /// Asks over HTTP.
 pub struct Http(Arc<Asking>);
@@ -53,12 +74,6 @@ enum Next {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum What {
-    Departments,
-    Users,
-}
-
 #[derive(Default)]
 struct Page {
     cursor: Option<String>,
@@ -76,22 +91,6 @@ struct Asked {
     memberships: Memberships,
 }
 
-/// The token of each listing: they need not be alike.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
-struct Tokens {
-    departments: Option<String>,
-    users: Option<String>,
-}
-
-impl Tokens {
-    fn of(&mut self, what: What) -> &mut Option<String> {
-        match what {
-            What::Departments => &mut self.departments,
-            What::Users => &mut self.users,
-        }
-    }
-}
-
 impl Http {
     /// # Errors
     /// `Kind::Internal` naming the setting that will not do.
@@ -101,6 +100,8 @@ impl Http {
         if settings.source == SourceKind::Scim {
             scim::lay_out(&mut settings);
         }
+        lay_under(&mut settings.user_fields, USER_FIELDS);
+        lay_under(&mut settings.department_fields, DEPARTMENT_FIELDS);
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
         let authorization = settings.authorization.expose();
@@ -144,6 +145,10 @@ impl Source for Http {
         let settings = &self.0.settings;
         !settings.user_url.is_empty()
             && (settings.departments_url.is_empty() || !settings.department_url.is_empty())
+    }
+
+    fn tells(&self, attribute: &str) -> bool {
+        self.0.fields.tells(attribute)
     }
 
     fn pull(&self, want: Want) -> Box<dyn Pull> {

@@ -5,9 +5,9 @@ use futures_util::future::BoxFuture;
 use reqwest::header::{CONTENT_TYPE, IF_MATCH};
 use serde_json::Value;
 
-use super::{Answer, Http, Miss, What, at, scim};
+use super::{Answer, Http, Miss, at, scim};
 use crate::directory::edit::Values;
-use crate::directory::source::{Heard, Later, Told, Writer, Written};
+use crate::directory::source::{Heard, Later, Told, What, Writer, Written};
 
 impl From<Miss> for Later {
     fn from(miss: Miss) -> Self {
@@ -25,10 +25,6 @@ impl Answer {
 }
 
 impl Writer for Http {
-    fn tells(&self, attribute: &str) -> bool {
-        self.0.fields.tells(attribute)
-    }
-
     fn takes(&self, attribute: &str) -> bool {
         let shaped =
             if self.0.is_scim() { scim::takes(attribute) } else { self.0.fields.path(attribute).is_some() };

@@ -1,0 +1,3 @@
+-- A run that cannot go on from a token asks for everybody.
+-- $1 run id, $2 why
+UPDATE t_im_directory_run SET mode = 'full', detail = $2 WHERE run_id = $1

@@ -1,0 +1,454 @@
+//! People of an LDAP server (RFC 4511): listed by content synchronization (RFC 4533) where the server offers
+//! it, and then only what has changed since a cookie; else by paged search (RFC 2696), everybody each time.
+//!
+//! An entry is known by its UUID, which stays when the entry is renamed or moved. Where it lies in the tree,
+//! and whom its attributes name, is told by DNs; those are looked up.
+
+mod dn;
+mod listing;
+mod names;
+mod session;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use ldap3::{ResultEntry, SearchEntry, get_url_params, ldap_escape};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use url::Url;
+use uuid::Uuid;
+
+use super::fields::{Fields, lay_under};
+use super::{Failure, Pull, Source, Tokens, Told, Want, What};
+use crate::config::Directory;
+use crate::directory::record::DepartmentRecord;
+use crate::error::{Error, Kind, Result as Outcome};
+use crate::tls::{self, Authorities};
+use listing::{Item, Listing};
+use names::Names;
+use session::{Search, Server, Session};
+
+/// Where the attributes of inetOrgPerson (RFC 2798) and organizationalUnit (RFC 4519) stand.
+const USER_FIELDS: &[(&str, &str)] = &[
+    ("name", "/displayName/0|/cn/0"),
+    ("login_name", "/uid/0"),
+    ("employee_number", "/employeeNumber/0"),
+    ("title", "/title/0"),
+    ("email", "/mail/0"),
+    ("phone", "/telephoneNumber/0|/mobile/0"),
+    ("manager", "/manager/0"),
+    ("department_ids", "/parent_id"),
+];
+const DEPARTMENT_FIELDS: &[(&str, &str)] = &[("name", "/ou/0|/cn/0"), ("parent_id", "/parent_id")];
+/// What we put into an entry ourselves.
+const ID: &str = "id";
+const PARENT: &str = "parent_id";
+/// The attribute that content synchronization knows entries by (RFC 4530).
+const ENTRY_UUID: &str = "entryUUID";
+
+/// Asks an LDAP server.
+pub struct Ldap(Arc<Asking>);
+
+struct Asking {
+    server: Server,
+    users: Search,
+    departments: Option<Search>,
+    id_attribute: String,
+    fields: Fields,
+    /// Attributes that are asked for, and those of them that hold DNs, of what they name.
+    user_attributes: BTreeSet<String>,
+    department_attributes: BTreeSet<String>,
+    user_names: BTreeMap<String, What>,
+    department_names: BTreeMap<String, What>,
+    page_size: u32,
+    /// What a token was given for: with other settings it tells nothing.
+    shape: String,
+}
+
+/// A listing under way.
+struct Asked {
+    asking: Arc<Asking>,
+    since: Option<Tokens>,
+    is_stale: bool,
+    left: VecDeque<What>,
+    these: VecDeque<(What, String)>,
+    /// The one that is being read, of what.
+    listing: Option<(What, Listing)>,
+    names: Names,
+    tokens: Tokens,
+    unchanged_departments: Option<Vec<String>>,
+    unchanged_users: Option<Vec<String>>,
+}
+
+/// What is kept between runs.
+#[derive(Serialize, Deserialize)]
+struct Token {
+    shape: String,
+    #[serde(flatten)]
+    cookies: Tokens,
+}
+
+impl Ldap {
+    /// # Errors
+    /// `Kind::Internal` naming the setting that will not do.
+    pub fn new(settings: &Directory) -> Outcome<Self> {
+        let mut settings = settings.clone();
+        lay_under(&mut settings.user_fields, USER_FIELDS);
+        lay_under(&mut settings.department_fields, DEPARTMENT_FIELDS);
+        settings.user_fields.insert("external_id".to_owned(), format!("/{ID}"));
+        settings.department_fields.insert("department_id".to_owned(), format!("/{ID}"));
+        let (url, users) = located("directory.users_url", &settings.users_url)?;
+        let departments = match settings.departments_url.as_str() {
+            "" => None,
+            given => Some(located("directory.departments_url", given)?),
+        };
+        let server = |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port());
+        if departments.as_ref().is_some_and(|(other, _)| server(other) != server(&url)) {
+            return Err(refuse("directory.departments_url is on another server than directory.users_url"));
+        }
+        let tls = tls::client(&Authorities::Also(&settings.ca_file), "directory.ca_file")?;
+        let user_attributes = attributes(settings.user_fields.values());
+        let department_attributes = attributes(settings.department_fields.values());
+        let names = |fields: &BTreeMap<String, String>, field: &str, what| {
+            attributes(fields.get(field).into_iter()).into_iter().map(move |name| (name, what))
+        };
+        let asked_for = (
+            (&settings.users_url, &settings.departments_url, &settings.id_attribute),
+            (&settings.user_fields, &settings.department_fields),
+        );
+        let shape = BASE64.encode(Sha256::digest(format!("{asked_for:?}")));
+        Ok(Self(Arc::new(Asking {
+            user_names: names(&settings.user_fields, "manager", What::Users)
+                .chain(names(&settings.user_fields, "department_ids", What::Departments))
+                .collect(),
+            department_names: names(&settings.department_fields, "parent_id", What::Departments).collect(),
+            fields: Fields::new(&settings)?,
+            server: Server {
+                url,
+                bind_dn: settings.bind_dn,
+                bind_password: settings.bind_password,
+                starttls: settings.starttls,
+                tls: Arc::new(tls),
+                timeout: settings.timeout,
+            },
+            users,
+            departments: departments.map(|(_, search)| search),
+            id_attribute: settings.id_attribute,
+            user_attributes,
+            department_attributes,
+            page_size: settings.page_size,
+            shape,
+        })))
+    }
+}
+
+/// Where a server is, and what is searched for there.
+fn located(setting: &str, given: &str) -> Outcome<(Url, Search)> {
+    let url = Url::parse(given).map_err(|_| refuse(format!("{setting} is no URL")))?;
+    let parts = get_url_params(&url).map_err(|_| refuse(format!("{setting} is no URL of RFC 4516")))?;
+    let (base, scope, filter) = (parts.base.into_owned(), parts.scope, parts.filter.into_owned());
+    ldap3::parse_filter(&filter)
+        .map_err(|()| refuse(format!("{setting} has a filter that cannot be read")))?;
+    Ok((url, Search { base, scope, filter }))
+}
+
+fn refuse(why: impl Into<String>) -> Error {
+    Error::new(Kind::Internal, why.into())
+}
+
+/// The attributes that pointers lead to.
+fn attributes<'a>(pointers: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
+    pointers
+        .flat_map(|pointers| pointers.split('|'))
+        .filter_map(|pointer| pointer.trim().split('/').nth(1))
+        .filter(|name| ![ID, PARENT].contains(name))
+        .map(str::to_owned)
+        .collect()
+}
+
+impl Source for Ldap {
+    fn name(&self) -> &'static str {
+        "ldap"
+    }
+
+    fn has_departments(&self) -> bool {
+        self.0.departments.is_some()
+    }
+
+    /// A server that offers no synchronization gives no token either.
+    fn has_tokens(&self) -> bool {
+        true
+    }
+
+    fn reads_one(&self) -> bool {
+        true
+    }
+
+    fn tells(&self, attribute: &str) -> bool {
+        self.0.fields.tells(attribute)
+    }
+
+    fn pull(&self, want: Want) -> Box<dyn Pull> {
+        let (mut since, mut is_stale) = (None, false);
+        let (mut left, mut these) = (VecDeque::new(), VecDeque::new());
+        match want {
+            Want::These { users, departments } => {
+                these.extend(departments.into_iter().map(|id| (What::Departments, id)));
+                these.extend(users.into_iter().map(|id| (What::Users, id)));
+            }
+            want => {
+                if let Want::Since(token) = want {
+                    let token = serde_json::from_str::<Token>(&token).ok();
+                    since = token.filter(|token| token.shape == self.0.shape).map(|token| token.cookies);
+                    is_stale = since.is_none();
+                }
+                left.extend(self.has_departments().then_some(What::Departments));
+                left.push_back(What::Users);
+            }
+        }
+        Box::new(Asked {
+            asking: self.0.clone(),
+            since,
+            is_stale,
+            left,
+            these,
+            listing: None,
+            names: Names::default(),
+            tokens: Tokens::default(),
+            unchanged_departments: None,
+            unchanged_users: None,
+        })
+    }
+}
+
+impl Pull for Asked {
+    fn page(&mut self) -> BoxFuture<'_, Result<Option<Vec<Told>>, Failure>> {
+        // The library panics at what it cannot read: the run fails then, and not who runs it.
+        let page = AssertUnwindSafe(self.next_page()).catch_unwind();
+        page.map(|done| done.unwrap_or_else(|_| Err(Failure::Failed("an answer cannot be read".to_owned()))))
+            .boxed()
+    }
+
+    fn token(&self) -> Option<String> {
+        self.tokens.users.as_ref()?;
+        let token = Token { shape: self.asking.shape.clone(), cookies: self.tokens.clone() };
+        serde_json::to_string(&token).ok()
+    }
+
+    fn unchanged_departments(&mut self) -> Option<Vec<String>> {
+        self.unchanged_departments.take()
+    }
+
+    fn unchanged_users(&mut self) -> Option<Vec<String>> {
+        self.unchanged_users.take()
+    }
+}
+
+impl Asked {
+    async fn next_page(&mut self) -> Result<Option<Vec<Told>>, Failure> {
+        if self.is_stale {
+            return Err(Failure::Expired);
+        }
+        if !self.these.is_empty() {
+            return self.read_these().await.map(Some);
+        }
+        let (what, mut listing) = match self.listing.take() {
+            Some(begun) => begun,
+            None => {
+                let Some(what) = self.left.pop_front() else { return Ok(None) };
+                (what, self.begin(what).await?)
+            }
+        };
+        let items = listing.read(&self.asking, what).await?;
+        match listing.ended() {
+            None => self.listing = Some((what, listing)),
+            Some(ended) => {
+                *self.tokens.of(what) = ended.cookie.map(|cookie| BASE64.encode(cookie));
+                match what {
+                    What::Departments => self.unchanged_departments = ended.unchanged,
+                    What::Users => self.unchanged_users = ended.unchanged,
+                }
+            }
+        }
+        self.told(what, items).await.map(Some)
+    }
+
+    async fn begin(&mut self, what: What) -> Result<Listing, Failure> {
+        let session = Session::open(&self.asking.server).await?;
+        let cookie = match &mut self.since {
+            None => None,
+            Some(since) => {
+                let cookie = since.of(what).take().and_then(|text| BASE64.decode(text).ok());
+                Some(cookie.ok_or(Failure::Expired)?)
+            }
+        };
+        Listing::begin(&self.asking, what, session, cookie).await
+    }
+
+    /// Reads some of those who were named; whoever is not found is no more.
+    async fn read_these(&mut self) -> Result<Vec<Told>, Failure> {
+        let what = self.these[0].0;
+        let most = self.these.len().min(self.asking.page_size as usize);
+        let same = self.these.iter().take(most).take_while(|(kind, _)| *kind == what).count();
+        let ids: Vec<String> = self.these.drain(..same).map(|(_, id)| id).collect();
+        let asking = self.asking.clone();
+        let mut session = Session::open(&asking.server).await?;
+        let search = |id: &String| {
+            let Search { base, scope, filter } = asking.search(what).clone();
+            Search { base, scope, filter: format!("(&{filter}({}))", asking.is(id)) }
+        };
+        let attributes = asking.attributes(what);
+        let found = session.search_all(ids.iter().map(search).collect(), &attributes, 1).await?;
+        let mut items = Vec::new();
+        for (id, (entries, result)) in ids.into_iter().zip(found) {
+            session::succeeded("the search for one entry", &result)?;
+            let entry = entries.into_iter().find_map(entry_of);
+            items.push(match entry.filter(|entry| asking.is_listed(what, &entry.dn)) {
+                Some(entry) => Item::There { id, entry },
+                None => Item::Gone(id),
+            });
+        }
+        self.told(what, items).await
+    }
+
+    /// What is told of these entries, once everybody they name is looked up.
+    async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Vec<Told>, Failure> {
+        let asking = self.asking.clone();
+        self.names.begin_page();
+        let entries = || {
+            items.iter().filter_map(|item| match item {
+                Item::There { id, entry } => Some((id, entry)),
+                Item::Gone(_) => None,
+            })
+        };
+        for (id, entry) in entries() {
+            self.names.note(what, &entry.dn, id);
+        }
+        if asking.departments.is_some() {
+            self.names.look_above(&asking, entries().map(|(_, entry)| entry.dn.as_str())).await?;
+        }
+        for (attribute, of) in asking.names(what) {
+            if *of == What::Users || asking.departments.is_some() {
+                let named = entries().flat_map(|(_, entry)| values(entry, attribute));
+                self.names.look_up(&asking, *of, named.map(String::as_str)).await?;
+            }
+        }
+        items.iter().map(|item| self.told_of(what, item)).collect()
+    }
+
+    fn told_of(&self, what: What, item: &Item) -> Result<Told, Failure> {
+        let asking = &self.asking;
+        let (id, entry) = match item {
+            Item::There { id, entry } => (id, entry),
+            Item::Gone(id) => {
+                return Ok(match what {
+                    What::Departments => Told::Department(DepartmentRecord::gone(id)),
+                    What::Users => Fields::gone_user(id),
+                });
+            }
+        };
+        let mut record = json!({ID: id});
+        if asking.departments.is_some() {
+            record[PARENT] = json!(self.names.department_over(asking, &entry.dn)?);
+        }
+        for attribute in asking.attributes_of_records(what) {
+            record[attribute] = match asking.names(what).get(attribute) {
+                None => json!(values(entry, attribute)),
+                // Whoever is not listed is left out: a name may outlive whom it named.
+                Some(of) => values(entry, attribute).iter().filter_map(|dn| self.names.id(*of, dn)).collect(),
+            };
+        }
+        Ok(match what {
+            What::Departments => asking.fields.department(&record),
+            What::Users => asking.fields.user(&record),
+        })
+    }
+}
+
+impl Asking {
+    fn search(&self, what: What) -> &Search {
+        match (what, &self.departments) {
+            (What::Departments, Some(departments)) => departments,
+            _ => &self.users,
+        }
+    }
+
+    fn attributes_of_records(&self, what: What) -> &BTreeSet<String> {
+        match what {
+            What::Departments => &self.department_attributes,
+            What::Users => &self.user_attributes,
+        }
+    }
+
+    /// What a search asks for.
+    fn attributes(&self, what: What) -> Vec<String> {
+        self.attributes_of_records(what).iter().chain([&self.id_attribute]).cloned().collect()
+    }
+
+    /// The attributes that hold DNs, and of what.
+    fn names(&self, what: What) -> &BTreeMap<String, What> {
+        match what {
+            What::Departments => &self.department_names,
+            What::Users => &self.user_names,
+        }
+    }
+
+    /// Whether an entry that a search has found counts: the base of the departments is none of them.
+    fn is_listed(&self, what: What, dn: &str) -> bool {
+        what == What::Users || dn::is_below(dn, &self.search(what).base)
+    }
+
+    /// The entry above another one, where that may be a department.
+    fn above<'a>(&self, dn: &'a str) -> Option<&'a str> {
+        dn::parent(dn).filter(|above| self.is_listed(What::Departments, above))
+    }
+
+    /// The filter that finds an entry by its id.
+    fn is(&self, id: &str) -> String {
+        let value = match Uuid::parse_str(id) {
+            // Of a GUID the first three parts are stored with their bytes turned round.
+            Ok(uuid) if self.id_attribute.eq_ignore_ascii_case("objectGUID") => {
+                uuid.to_bytes_le().iter().map(|byte| format!("\\{byte:02x}")).collect()
+            }
+            _ => ldap_escape(id).into_owned(),
+        };
+        format!("{}={value}", self.id_attribute)
+    }
+}
+
+/// An entry that a search has found; what else there may be, as a referral to another server, is none.
+fn entry_of(found: ResultEntry) -> Option<SearchEntry> {
+    (!found.is_ref() && !found.is_intermediate()).then(|| SearchEntry::construct(found))
+}
+
+/// The values of an attribute, by whichever letters it is written. Values that are no text are none.
+fn values<'a>(entry: &'a SearchEntry, attribute: &str) -> &'a [String] {
+    let (_, values) = entry
+        .attrs
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case(attribute))
+        .unwrap_or((const { &String::new() }, const { &Vec::new() }));
+    values
+}
+
+/// What an entry is called for good.
+fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, Failure> {
+    if let [text] = values(entry, attribute)
+        && let Ok(uuid) = Uuid::parse_str(text)
+    {
+        return Ok(uuid.to_string());
+    }
+    let binary = entry.bin_attrs.iter().find(|(name, _)| name.eq_ignore_ascii_case(attribute));
+    let text = values(entry, attribute).first().map(|text| text.as_bytes());
+    let bytes = binary.and_then(|(_, values)| values.first()).map(Vec::as_slice).or(text);
+    match bytes.map(Uuid::from_slice_le) {
+        Some(Ok(uuid)) => Ok(uuid.to_string()),
+        _ => Err(Failure::Failed("an entry has no UUID where directory.id_attribute says".to_owned())),
+    }
+}

@@ -1,0 +1,255 @@
+//! One listing: everything a search finds, or what has changed of it since a cookie.
+
+use std::collections::HashSet;
+
+use ldap3::controls::{
+    Control, ControlParser, ControlType, EntryState, MakeCritical, PagedResults, RawControl, RefreshMode,
+    SyncDone, SyncInfo, SyncRequest, SyncState, parse_syncinfo,
+};
+use ldap3::{LdapResult, ResultEntry, Scope, SearchEntry};
+use uuid::Uuid;
+
+use super::session::{Answers, REFRESH_REQUIRED, Search, Session, UNWILLING_TO_PERFORM, succeeded};
+use super::{Asking, ENTRY_UUID, entry_of, id_of, values};
+use crate::directory::source::{Failure, What};
+
+/// Content synchronization (RFC 4533), as servers announce it.
+const SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
+
+/// What a listing tells of.
+pub enum Item {
+    There { id: String, entry: SearchEntry },
+    Gone(String),
+}
+
+/// What there is to say once a listing is at its end.
+pub struct Ended {
+    pub cookie: Option<Vec<u8>>,
+    /// Who is still there as before, if whoever is not told of is gone.
+    pub unchanged: Option<Vec<String>>,
+}
+
+/// A listing under way.
+pub struct Listing {
+    session: Session,
+    answers: Option<Answers>,
+    way: Way,
+    ended: Option<Ended>,
+}
+
+enum Way {
+    Paged,
+    Synchronized(Refresh),
+}
+
+/// What a server has told of the entries it does not send.
+#[derive(Default)]
+struct Refresh {
+    has_cookie: bool,
+    /// The last one that was told; where none is, the one we came with still holds.
+    cookie: Option<Vec<u8>>,
+    /// Those that are as they were.
+    present: HashSet<Vec<u8>>,
+    /// Whether that is all of them.
+    is_complete: bool,
+}
+
+impl Listing {
+    /// Begins; with a cookie, to ask only for what has changed since.
+    ///
+    /// # Errors
+    /// `Failure::Expired` if there is a cookie, and the server does not take any.
+    pub async fn begin(
+        asking: &Asking,
+        what: What,
+        mut session: Session,
+        cookie: Option<Vec<u8>>,
+    ) -> Result<Self, Failure> {
+        let is_known_so = asking.id_attribute.eq_ignore_ascii_case(ENTRY_UUID);
+        if is_known_so && offers_sync(&mut session).await? {
+            let refresh =
+                Refresh { has_cookie: cookie.is_some(), cookie: cookie.clone(), ..Refresh::default() };
+            // Without the hint, a server that can tell no changes says so, and everybody is asked for.
+            let request = SyncRequest { mode: RefreshMode::RefreshOnly, cookie, reload_hint: false };
+            let controls = vec![request.critical().into()];
+            let answers = session.search(asking.search(what), &asking.attributes(what), controls).await?;
+            return Ok(Self {
+                session,
+                answers: Some(answers),
+                way: Way::Synchronized(refresh),
+                ended: None,
+            });
+        }
+        if cookie.is_some() {
+            return Err(Failure::Expired);
+        }
+        let mut listing = Self { session, answers: None, way: Way::Paged, ended: None };
+        listing.ask_for_page(asking, what, Vec::new()).await?;
+        Ok(listing)
+    }
+
+    async fn ask_for_page(&mut self, asking: &Asking, what: What, cookie: Vec<u8>) -> Result<(), Failure> {
+        let page = PagedResults { size: i32::try_from(asking.page_size).unwrap_or(i32::MAX), cookie };
+        let controls = vec![page.into()];
+        let answers = self.session.search(asking.search(what), &asking.attributes(what), controls).await?;
+        self.answers = Some(answers);
+        Ok(())
+    }
+
+    /// The next entries, about a page of them.
+    pub async fn read(&mut self, asking: &Asking, what: What) -> Result<Vec<Item>, Failure> {
+        let mut items = Vec::new();
+        while items.len() < asking.page_size as usize {
+            let Some(answers) = &mut self.answers else { break };
+            match self.session.next(answers).await? {
+                Some(answer) => self.heard(asking, what, answer, &mut items)?,
+                None => {
+                    let result = match self.answers.take() {
+                        Some(answers) => Session::end(answers).await,
+                        None => break,
+                    };
+                    if let Some(next) = self.end(&result)? {
+                        self.ask_for_page(asking, what, next).await?;
+                    }
+                }
+            }
+        }
+        Ok(items)
+    }
+
+    /// What there is to say at the end; none before.
+    pub fn ended(&mut self) -> Option<Ended> {
+        self.ended.take()
+    }
+
+    fn heard(
+        &mut self,
+        asking: &Asking,
+        what: What,
+        answer: ResultEntry,
+        items: &mut Vec<Item>,
+    ) -> Result<(), Failure> {
+        let refresh = match &mut self.way {
+            Way::Synchronized(refresh) => refresh,
+            Way::Paged => {
+                if let Some(entry) = entry_of(answer).filter(|entry| asking.is_listed(what, &entry.dn)) {
+                    items.push(Item::There { id: id_of(&entry, &asking.id_attribute)?, entry });
+                }
+                return Ok(());
+            }
+        };
+        if answer.is_intermediate() {
+            return refresh.informed(parse_syncinfo(answer), items);
+        }
+        let state = control::<SyncState>(&answer.1, |kind| matches!(kind, ControlType::SyncState));
+        let Some(entry) = entry_of(answer) else { return Ok(()) };
+        let state = state.ok_or_else(|| unreadable("an entry comes without its state"))?;
+        match state.state {
+            EntryState::Present => {
+                refresh.present.insert(state.entry_uuid);
+            }
+            EntryState::Delete => items.push(Item::Gone(uuid(&state.entry_uuid)?)),
+            EntryState::Add | EntryState::Modify => {
+                let id = uuid(&state.entry_uuid)?;
+                // Whom a trigger names is looked for by the attribute.
+                if values(&entry, &asking.id_attribute).first().is_some_and(|other| *other != id) {
+                    return Err(unreadable("the server synchronizes by other ids than entryUUID"));
+                }
+                if asking.is_listed(what, &entry.dn) {
+                    items.push(Item::There { id, entry });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes note of how a search has ended. Returns where the next page begins, if there is one.
+    fn end(&mut self, result: &LdapResult) -> Result<Option<Vec<u8>>, Failure> {
+        match &mut self.way {
+            Way::Synchronized(refresh) => {
+                // OpenLDAP's answer to a cookie from before its data were set back is not the RFC's.
+                let is_too_old = [REFRESH_REQUIRED, UNWILLING_TO_PERFORM].contains(&result.rc);
+                if is_too_old && refresh.has_cookie {
+                    return Err(Failure::Expired);
+                }
+                succeeded("a synchronization", result)?;
+                let done = control::<SyncDone>(&result.ctrls, |kind| matches!(kind, ControlType::SyncDone));
+                let done = done.ok_or_else(|| unreadable("a synchronization ends without saying how"))?;
+                self.ended = Some(refresh.ended(done)?);
+                Ok(None)
+            }
+            Way::Paged => {
+                succeeded("a search", result)?;
+                let page =
+                    control::<PagedResults>(&result.ctrls, |kind| matches!(kind, ControlType::PagedResults));
+                let next = page.map(|page| page.cookie).filter(|cookie| !cookie.is_empty());
+                if next.is_none() {
+                    self.ended = Some(Ended { cookie: None, unchanged: None });
+                }
+                Ok(next)
+            }
+        }
+    }
+}
+
+impl Refresh {
+    /// What is told between entries (RFC 4533, 2.5).
+    fn informed(&mut self, info: SyncInfo, items: &mut Vec<Item>) -> Result<(), Failure> {
+        let cookie = match info {
+            SyncInfo::SyncIdSet { refresh_deletes: true, sync_uuids, cookie } => {
+                for id in sync_uuids {
+                    items.push(Item::Gone(uuid(&id)?));
+                }
+                cookie
+            }
+            SyncInfo::SyncIdSet { refresh_deletes: false, sync_uuids, cookie } => {
+                self.present.extend(sync_uuids);
+                cookie
+            }
+            // The end of a phase in which whoever is still there is named.
+            SyncInfo::RefreshPresent { cookie, .. } => {
+                self.is_complete = true;
+                cookie
+            }
+            SyncInfo::NewCookie(cookie) => Some(cookie),
+            SyncInfo::RefreshDelete { cookie, .. } => cookie,
+        };
+        self.cookie = cookie.or_else(|| self.cookie.take());
+        Ok(())
+    }
+
+    fn ended(&mut self, done: SyncDone) -> Result<Ended, Failure> {
+        let is_complete = self.has_cookie && (self.is_complete || !done.refresh_deletes);
+        let unchanged = match is_complete {
+            true => Some(self.present.drain().map(|id| uuid(&id)).collect::<Result<_, _>>()?),
+            false => None,
+        };
+        // An empty cookie leads nowhere.
+        let cookie = done.cookie.or_else(|| self.cookie.take()).filter(|cookie| !cookie.is_empty());
+        Ok(Ended { cookie, unchanged })
+    }
+}
+
+/// Whether a server says that it synchronizes content (RFC 4512, 5.1).
+async fn offers_sync(session: &mut Session) -> Result<bool, Failure> {
+    let search = Search { base: String::new(), scope: Scope::Base, filter: "(objectClass=*)".to_owned() };
+    let attribute = "supportedControl".to_owned();
+    let found = session.search_all(vec![search], std::slice::from_ref(&attribute), 1).await?;
+    // Who may not ask what a server can do is served by paged search.
+    let entries = found.into_iter().flat_map(|(entries, _)| entries).filter_map(entry_of);
+    Ok(entries.flat_map(|entry| values(&entry, &attribute).to_vec()).any(|control| control == SYNC))
+}
+
+/// The control of this kind, if it came along.
+fn control<T: ControlParser>(controls: &[Control], is_it: impl Fn(ControlType) -> bool) -> Option<T> {
+    let found = controls.iter().find(|control| control.0.is_some_and(&is_it));
+    found.filter(|control| control.1.val.is_some()).map(|control| RawControl::parse(&control.1))
+}
+
+fn uuid(bytes: &[u8]) -> Result<String, Failure> {
+    Uuid::from_slice(bytes).map(|id| id.to_string()).map_err(|_| unreadable("an id of an entry is no UUID"))
+}
+
+fn unreadable(why: &str) -> Failure {
+    Failure::Failed(why.to_owned())
+}

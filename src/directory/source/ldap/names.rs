@@ -1,0 +1,139 @@
+//! Whom a DN names: what entries are to each other stands in DNs, and what we keep are ids.
+
+use std::collections::{HashMap, HashSet};
+
+use ldap3::{LdapResult, ResultEntry, Scope};
+
+use super::dn;
+use super::session::{INVALID_DN_SYNTAX, NO_SUCH_OBJECT, Search, Session, succeeded};
+use super::{Asking, entry_of, id_of};
+use crate::directory::source::{Failure, What};
+
+/// DNs that are remembered during a listing; with more, they are forgotten and looked up again.
+const KNOWN_MAX: usize = 50_000;
+/// DNs that are looked up at once.
+const AT_ONCE: usize = 32;
+
+/// What a DN leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Found {
+    /// One of those that are listed.
+    Listed(String),
+    /// Something else.
+    Other,
+    /// Nothing.
+    Nothing,
+}
+
+/// The DNs that were met, and a connection of their own: on the listing's, answers would come after it.
+#[derive(Default)]
+pub struct Names {
+    known: HashMap<(What, String), Found>,
+    session: Option<Session>,
+}
+
+impl Names {
+    /// Forgets everything if that is too much by now.
+    pub fn begin_page(&mut self) {
+        if self.known.len() > KNOWN_MAX {
+            self.known.clear();
+        }
+    }
+
+    /// Remembers an entry that was listed.
+    pub fn note(&mut self, what: What, dn: &str, id: &str) {
+        self.known.insert((what, dn.to_owned()), Found::Listed(id.to_owned()));
+    }
+
+    /// The id of the entry that a DN names, if it is one of those that are listed.
+    pub fn id(&self, what: What, dn: &str) -> Option<&str> {
+        match self.known.get(&(what, dn.to_owned())) {
+            Some(Found::Listed(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The department that an entry lies in: the nearest one above it.
+    ///
+    /// # Errors
+    /// The entry above is not there: the tree changed while it was read.
+    pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, Failure> {
+        let mut at = asking.above(dn);
+        while let Some(above) = at {
+            match self.known.get(&(What::Departments, above.to_owned())) {
+                Some(Found::Listed(id)) => return Ok(Some(id)),
+                Some(Found::Other) => at = asking.above(above),
+                Some(Found::Nothing) | None => {
+                    return Err(Failure::Failed("the tree changed while it was read".to_owned()));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Looks up the departments that these entries lie in.
+    pub async fn look_above<'a>(
+        &mut self,
+        asking: &Asking,
+        dns: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Failure> {
+        let mut wanted: HashSet<&str> = dns.filter_map(|dn| asking.above(dn)).collect();
+        while !wanted.is_empty() {
+            self.look_up(asking, What::Departments, wanted.iter().copied()).await?;
+            let is_other =
+                |dn: &&str| self.known.get(&(What::Departments, (*dn).to_owned())) == Some(&Found::Other);
+            wanted = wanted.into_iter().filter(is_other).filter_map(|dn| asking.above(dn)).collect();
+        }
+        Ok(())
+    }
+
+    /// Looks up what these DNs name.
+    pub async fn look_up<'a>(
+        &mut self,
+        asking: &Asking,
+        what: What,
+        dns: impl Iterator<Item = &'a str>,
+    ) -> Result<(), Failure> {
+        let unknown = |dn: &&str| !self.known.contains_key(&(what, (*dn).to_owned()));
+        let dns: Vec<&str> = dns.filter(unknown).collect::<HashSet<_>>().into_iter().collect();
+        if dns.is_empty() {
+            return Ok(());
+        }
+        let session = match &mut self.session {
+            Some(session) => session,
+            none => none.insert(Session::open(&asking.server).await?),
+        };
+        let search = |dn: &&str| Search {
+            base: (*dn).to_owned(),
+            scope: Scope::Base,
+            filter: asking.search(what).filter.clone(),
+        };
+        let searches = dns.iter().map(search).collect();
+        let answers =
+            session.search_all(searches, std::slice::from_ref(&asking.id_attribute), AT_ONCE).await?;
+        for (dn, (entries, result)) in dns.into_iter().zip(answers) {
+            let found = found(asking, what, dn, (entries, result))?;
+            self.known.insert((what, dn.to_owned()), found);
+        }
+        Ok(())
+    }
+}
+
+fn found(
+    asking: &Asking,
+    what: What,
+    dn: &str,
+    (entries, result): (Vec<ResultEntry>, LdapResult),
+) -> Result<Found, Failure> {
+    if [NO_SUCH_OBJECT, INVALID_DN_SYNTAX].contains(&result.rc) {
+        return Ok(Found::Nothing);
+    }
+    succeeded("the search for a name", &result)?;
+    // A department is one only where departments are listed.
+    let is_listed = what == What::Users || dn::is_below(dn, &asking.search(what).base);
+    let entry = entries.into_iter().find_map(entry_of).filter(|_| is_listed);
+    Ok(match entry {
+        Some(entry) => Found::Listed(id_of(&entry, &asking.id_attribute)?),
+        None => Found::Other,
+    })
+}

@@ -1,0 +1,48 @@
+//! Encryption to servers that are not asked over HTTP, always with a verified certificate.
+
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::{Error, Kind, Result};
+
+/// Which authorities a certificate is verified by.
+pub enum Authorities<'a> {
+    /// Those of a PEM file alone, or the system's where no file is named.
+    Own(&'a str),
+    /// The system's, and those of a PEM file if one is named.
+    Also(&'a str),
+}
+
+/// What a client needs to encrypt; `setting` names the file in errors.
+///
+/// # Errors
+/// `Kind::Internal` if the file cannot be read or is not PEM, or if nobody could be verified at all.
+pub fn client(authorities: &Authorities<'_>, setting: &str) -> Result<ClientConfig> {
+    let refuse = |why: &str| Error::new(Kind::Internal, format!("{setting} {why}"));
+    let (file, with_system) = match authorities {
+        Authorities::Own(file) => (*file, file.is_empty()),
+        Authorities::Also(file) => (*file, true),
+    };
+    let mut roots = RootCertStore::empty();
+    if with_system {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if !file.is_empty() {
+        for certificate in CertificateDer::pem_file_iter(file).map_err(|_| refuse("cannot be read"))? {
+            let certificate = certificate.map_err(|_| refuse("is not PEM"))?;
+            roots.add(certificate).map_err(Error::internal)?;
+        }
+    }
+    if roots.is_empty() {
+        return Err(refuse("is to be set: there is no authority to verify a server by"));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Ok(ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(Error::internal)?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
+}

@@ -8,6 +8,8 @@ mod dn;
 mod listing;
 mod names;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::AssertUnwindSafe;
@@ -51,6 +53,8 @@ const ID: &str = "id";
 const PARENT: &str = "parent_id";
 /// The attribute that content synchronization knows entries by (RFC 4530).
 const ENTRY_UUID: &str = "entryUUID";
+/// The one that Active Directory knows them by, as 16 bytes.
+const OBJECT_GUID: &str = "objectGUID";
 
 /// Asks an LDAP server.
 pub struct Ldap(Arc<Asking>);
@@ -301,7 +305,7 @@ impl Asked {
         let mut session = Session::open(&asking.server).await?;
         let search = |id: &String| {
             let Search { base, scope, filter } = asking.search(what).clone();
-            Search { base, scope, filter: format!("(&{filter}({}))", asking.is(id)) }
+            Search { base, scope, filter: format!("(&{filter}({}))", is(&asking.id_attribute, id)) }
         };
         let attributes = asking.attributes(what);
         let found = session.search_all(ids.iter().map(search).collect(), &attributes, 1).await?;
@@ -408,18 +412,18 @@ impl Asking {
     fn above<'a>(&self, dn: &'a str) -> Option<&'a str> {
         dn::parent(dn).filter(|above| self.is_listed(What::Departments, above))
     }
+}
 
-    /// The filter that finds an entry by its id.
-    fn is(&self, id: &str) -> String {
-        let value = match Uuid::parse_str(id) {
-            // Of a GUID the first three parts are stored with their bytes turned round.
-            Ok(uuid) if self.id_attribute.eq_ignore_ascii_case("objectGUID") => {
-                uuid.to_bytes_le().iter().map(|byte| format!("\\{byte:02x}")).collect()
-            }
-            _ => ldap_escape(id).into_owned(),
-        };
-        format!("{}={value}", self.id_attribute)
-    }
+/// The filter that finds an entry by its id.
+fn is(attribute: &str, id: &str) -> String {
+    let value = match Uuid::parse_str(id) {
+        // Of a GUID the first three parts are stored with their bytes turned round.
+        Ok(uuid) if attribute.eq_ignore_ascii_case(OBJECT_GUID) => {
+            uuid.to_bytes_le().iter().map(|byte| format!("\\{byte:02x}")).collect()
+        }
+        _ => ldap_escape(id).into_owned(),
+    };
+    format!("{attribute}={value}")
 }
 
 /// An entry that a search has found; what else there may be, as a referral to another server, is none.

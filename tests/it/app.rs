@@ -132,6 +132,8 @@ impl TestApp {
 
     /// Starts the service (again), on another port.
     pub async fn run(&mut self) {
+        // A test that fails shows what the service had to say.
+        let _ = tracing_subscriber::fmt().with_max_level(tracing::Level::WARN).with_test_writer().try_init();
         let app = App::build(config(&self.database, &self.overrides)).await.expect("the service starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         self.base = format!("http://{}", listener.local_addr().expect("an address"));

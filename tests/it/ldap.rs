@@ -33,6 +33,7 @@ async fn found(sync: Sync) -> Company {
         .hire("mw", "Maria Weber", "ou=测试组,ou=研发部", &[("manager", &zs), ("mobile", "+49 1")])
         .await;
     slapd.hire("boss", "Boss", "", &[("manager", "uid=nobody,dc=elsewhere")]).await;
+    slapd.hire("temp", "Temp", "", &[]).await;
     Company { slapd, zs, mw, qa, ops }
 }
 
@@ -107,6 +108,10 @@ async fn follow(sync: Sync, told: i64) {
     slapd.set(&company.zs, "displayName", "张三丰").await;
     slapd.rename(&company.mw, "uid=maria", Some(&company.ops)).await;
     slapd.remove(&format!("uid=boss,ou=people,{TOP}")).await;
+    // Out of what is searched is out.
+    slapd
+        .rename(&format!("uid=temp,ou=people,{TOP}"), "uid=temp", Some(&format!("ou=departments,{TOP}")))
+        .await;
     slapd.rename(&company.qa, "ou=质量部", Some(&company.ops)).await;
     let done = run(&app, "incremental").await;
     assert_eq!((&done["state"], &done["problems"]), (&json!("done"), &json!(0)), "{done}");
@@ -139,19 +144,19 @@ async fn ids(app: &TestApp, login_names: &[&str]) -> Vec<String> {
 
 #[tokio::test]
 async fn changes_come_from_a_server_that_remembers_them() {
-    // A joiner, a rename, a mover, a leaver, and a department.
-    follow(Sync::Log, 5).await;
+    // A joiner, a rename, a mover, two leavers, and a department.
+    follow(Sync::Log, 6).await;
 }
 
 #[tokio::test]
 async fn changes_come_from_a_server_that_names_who_is_still_there() {
-    follow(Sync::Present, 5).await;
+    follow(Sync::Present, 6).await;
 }
 
 #[tokio::test]
 async fn changes_come_from_a_server_that_only_lists() {
-    // Everybody and every department there is by then, and the leaver.
-    follow(Sync::Never, 7).await;
+    // Everybody and every department there is by then, and the leavers.
+    follow(Sync::Never, 8).await;
 }
 
 #[tokio::test]
@@ -160,7 +165,7 @@ async fn only_a_server_that_synchronizes_gives_a_token() {
         let (_company, app) = company(sync, "directory.page_size = 1\n").await;
         let kept = "SELECT count(*) FROM t_im_directory_source WHERE source = 'ldap' AND token IS NOT NULL";
         assert_eq!(app.count(kept, &[]).await, tokens, "{sync:?}");
-        assert_eq!(active(&app).await.len(), 3, "page by page");
+        assert_eq!(active(&app).await.len(), 4, "page by page");
     }
 }
 
@@ -180,13 +185,13 @@ async fn a_cookie_that_leads_nowhere_asks_for_everybody() {
     company.slapd.hire("new", "New", "", &[]).await;
     let done = run(&app, "incremental").await;
     assert_eq!((&done["mode"], &done["state"]), (&json!("full"), &json!("done")), "{done}");
-    assert_eq!(active(&app).await, ["boss", "mw", "new", "zs"]);
+    assert_eq!(active(&app).await, ["boss", "mw", "new", "temp", "zs"]);
 
     // It remembers nothing from so long ago, and says so.
     move_cookies(&app, "20000101").await;
     company.slapd.remove(&company.mw).await;
     assert_eq!(run(&app, "incremental").await["mode"], "full");
-    assert_eq!(active(&app).await, ["boss", "new", "zs"]);
+    assert_eq!(active(&app).await, ["boss", "new", "temp", "zs"]);
 
     // What was asked for by other settings tells nothing of what these ask for.
     app.halt().await;
@@ -211,15 +216,15 @@ async fn nobody_leaves_with_a_server_that_dies_or_lists_nobody() {
     app.until_with(ended, &[&run_id], 1).await;
     let failed = desk(&app).get(&format!("/directory/runs/{run_id}")).await.expect(200);
     assert_eq!(failed["state"], "failed", "{failed}");
-    assert_eq!(active(&app).await, ["boss", "mw", "zs"], "nothing is half applied");
+    assert_eq!(active(&app).await, ["boss", "mw", "temp", "zs"], "nothing is half applied");
 
     company.slapd.run().await;
     assert_eq!(run(&app, "incremental").await["state"], "done");
-    assert_eq!(active(&app).await.len(), 3 + MANY);
+    assert_eq!(active(&app).await.len(), 4 + MANY);
     company.slapd.empty().await;
     let held = run(&app, "full").await;
     assert_eq!(held["state"], "held", "{held}");
-    assert_eq!(active(&app).await.len(), 3 + MANY);
+    assert_eq!(active(&app).await.len(), 4 + MANY);
 }
 
 const MANY: usize = 300;
@@ -266,7 +271,7 @@ async fn a_synchronization_that_is_cut_off_counts_for_nothing() {
         (&json!("failed"), &json!("the connection ended")),
         "{failed}"
     );
-    assert_eq!(active(&app).await, ["boss", "mw", "zs"]);
+    assert_eq!(active(&app).await, ["boss", "mw", "temp", "zs"]);
     relaying.abort();
 }
 
@@ -289,14 +294,14 @@ async fn one_bad_entry_is_kept_with_its_reason() {
     company.slapd.hire("good", "Good", "", &[]).await;
     let done = run(&app, "incremental").await;
     assert_eq!((&done["state"], &done["problems"]), (&json!("done"), &json!(1)), "{done}");
-    assert_eq!(active(&app).await, ["boss", "good", "mw", "zs"]);
+    assert_eq!(active(&app).await, ["boss", "good", "mw", "temp", "zs"]);
     let path = format!("/directory/runs/{}/problems", text(&done["run_id"]));
     let problems = desk(&app).get(&path).await.expect(200);
     assert!(text(&problems["items"][0]["detail"]).starts_with("title: "), "{problems}");
     // It does not leave either, for being bad.
     company.slapd.set(&format!("uid=good,ou=people,{TOP}"), "title", &"x".repeat(300)).await;
     run(&app, "incremental").await;
-    assert_eq!(active(&app).await, ["boss", "good", "mw", "zs"]);
+    assert_eq!(active(&app).await, ["boss", "good", "mw", "temp", "zs"]);
 }
 
 #[tokio::test]
@@ -358,7 +363,7 @@ async fn an_encrypted_connection_is_verified() {
         let app = TestApp::start_with(&settings).await;
         let ended = run(&app, "full").await;
         assert_eq!(ended["state"], state, "{ended}");
-        assert_eq!(active(&app).await.len(), if state == "done" { 3 } else { 0 });
+        assert_eq!(active(&app).await.len(), if state == "done" { 4 } else { 0 });
         if state == "failed" {
             assert_eq!(ended["detail"], "the certificate is not to be trusted");
         }

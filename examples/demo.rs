@@ -3,7 +3,8 @@
 //! A private PostgreSQL, the service as a process of its own, and a gateway that is an HTTP server
 //! of its own process too: this program again, started as `demo gateway`. A made-up company moves
 //! in from its HR's service, talks, misses things, loses its gateway and its service; a month goes by and
-//! its records move into an archive; somebody leaves and somebody moves; and at the end the books are compared: what was promised against what is there.
+//! its records move into an archive; somebody leaves and somebody moves; and at the end the books are
+//! compared: what was promised against what is there.
 //! Whatever ends this program ends them all.
 
 #[path = "demo/books.rs"]
@@ -65,7 +66,7 @@ async fn show() -> ExitCode {
     faults::kill(&mut stage).await;
     story::afterwards(&stage, &announcement).await;
     let month = month::goes_by(&mut stage, &announcement, &direct).await;
-    let turnover = turnover::happens(&mut stage).await;
+    let turnover = turnover::happens(&mut stage, &announcement).await;
     let kept_all = proof::compare(&stage, &month, &turnover).await;
     tell::look_at(&stage, keep);
     if keep {

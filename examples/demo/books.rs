@@ -87,6 +87,12 @@ impl Books {
         said.missed.remove(receiver);
     }
 
+    /// A message that was said before.
+    pub fn find(&self, ms_id: &str) -> &Said {
+        self.said.iter().find(|said| said.ms_id == ms_id).expect("said before")
+    }
+
+    /// A channel that somebody has founded.
     pub fn founded_by(&self, founder: &str) -> Option<String> {
         self.founders.iter().rev().find(|(_, who)| *who == founder).map(|(id, _)| id.clone())
     }

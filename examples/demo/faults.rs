@@ -106,7 +106,9 @@ pub async fn kill(stage: &mut Stage) {
     let ops = stage.machine("Ops", "admin");
     let shown = ["items/0/breaker", "items/0/batches_in_flight", "items/0/waiting_pairs"];
     ops.get("/callbacks", &shown).await;
-    tell::note("what the killed process had on the wire goes again when its lease has run out: some 20 s");
+    tell::note(
+        "what the killed process had on the wire goes again when its lease has run out: 5 s, as set here",
+    );
     stage.all_pushed().await;
     tell::note(&format!(
         "the gateway has taken all of them, {:.1} s after the kill",

@@ -176,7 +176,7 @@ async fn comes_late(stage: &mut Stage, announcement: &str) -> usize {
     let receipt = json!([{"ms_id": announcement, "receiver": told.user_id, "status": "received"}]);
     gateway.call("POST /receipts", receipt, &["results/0/status"]).await.expect(200);
     stage.books.received(announcement, &told.user_id);
-    let said = stage.books.said.iter().find(|said| said.ms_id == announcement).expect("said before");
+    let said = stage.books.find(announcement);
     let (channel_id, seq) = (said.channel_id.clone(), said.seq);
     let call = format!("POST /channels/{channel_id}/read");
     reads.call(&call, json!({"seq": seq}), &["read_seq", "unread_count"]).await.expect(200);

@@ -17,6 +17,8 @@ use crate::support::{Client, Cluster, Hr, Reply, Sandbox, Service};
 use crate::tell;
 
 pub const DATABASE: &str = "demo";
+/// Where HR's entries say what; naming any replaces the defaults, which know of no picture.
+const USER_FIELDS: &str = "external_id=/id,name=/name,head_icon=/head_icon,department_ids=/department_ids/*";
 /// What is waited for has come by then, or the demo fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -85,7 +87,7 @@ impl Stage {
             // Days move when the story says so, by hand.
             ("archive_schedule", "0 0 29 2 *".to_owned()),
             // A new person comes with a picture; after that it is theirs.
-            ("directory_user_fields", "head_icon=/head_icon".to_owned()),
+            ("directory_user_fields", USER_FIELDS.to_owned()),
         ];
         let asking = asking.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let settings = settings.iter().map(|(key, value)| (*key, value.as_str()));
@@ -196,7 +198,7 @@ impl Stage {
 
     /// Returns when the ledger of one message is as the books say, and shows it.
     pub async fn ledger_as_booked(&self, who: &Caller, ms_id: &str) {
-        let said = self.books.said.iter().find(|said| said.ms_id == ms_id).expect("said before");
+        let said = self.books.find(ms_id);
         let expected = self.books.counts(said);
         until("the ledger is as it should be", async || self.ledger(who, ms_id).await == expected).await;
         tell::bar(&expected);

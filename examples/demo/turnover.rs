@@ -19,7 +19,7 @@ pub struct Turnover {
     pub moved: usize,
 }
 
-pub async fn happens(stage: &mut Stage) -> Turnover {
+pub async fn happens(stage: &mut Stage, announcement: &str) -> Turnover {
     tell::chapter("Somebody leaves, somebody moves: HR's books say so, and everything follows");
     let (leaver, mover, wang, director) =
         (stage.person(LEAVER), stage.person(MOVER), stage.person(WANG), stage.person(DIRECTOR));
@@ -29,7 +29,7 @@ pub async fn happens(stage: &mut Stage) -> Turnover {
     let call = format!("POST /departments/{team}/group");
     let group = ops.call(&call, group, &["channel_id"]).await.expect(201);
     let group_id = id(&group, "channel_id");
-    let all_hands = stage.books.founded_by(&director.user_id).expect("the group of all");
+    let all_hands = stage.books.find(announcement).channel_id.clone();
     stage.hr.books().remove(&leaver.user_id);
     stage.hr.books().set(&mover.user_id, "department_ids", json!([team]));
     tell::note(&format!("in HR's books {} has left, and {} works in {team}", leaver.name, mover.name));
@@ -55,21 +55,25 @@ pub async fn happens(stage: &mut Stage) -> Turnover {
         director.client.get(&path).await.expect(200)["member_count"] == others
     })
     .await;
+    director.get(&path, &["name", "member_count"]).await;
     seen.left += 1;
     let sent = stage.say(&director, &all_hands, "欢迎新同事，也祝离开的同事一切顺利").await;
     stage.all_pushed().await;
-    let ledger = stage.ledger(&director, &id(&sent, "ms_id")).await;
+    let ms_id = id(&sent, "ms_id");
+    stage.ledger_as_booked(&director, &ms_id).await;
+    let ledger = stage.ledger(&director, &ms_id).await;
     seen.left += usize::from(ledger.unreceived + ledger.received + ledger.read == others - 1);
     let card = wang.get(&format!("/users/{}", leaver.user_id), &["name", "active"]).await;
     seen.left += usize::from(card["active"] == false && card["name"] == leaver.name.as_str());
 
-    let card = wang.get(&format!("/users/{}", mover.user_id), &["name", "departments"]).await;
+    let card = wang.get(&format!("/users/{}", mover.user_id), &["name", "departments/0/department_id"]).await;
     seen.moved += usize::from(card["departments"][0]["department_id"] == team);
     let path = format!("/channels/{group_id}/members?limit=200");
     let is_member = |members: &Value| {
         members["items"].as_array().expect("items").iter().any(|m| m["user_id"] == mover.user_id.as_str())
     };
     until("the group follows", async || is_member(&wang.client.get(&path).await.expect(200))).await;
+    tell::note(&format!("{} is in the department's group, without anybody's doing", mover.name));
     seen.moved += 1;
     let there = stage.people.iter().filter(|person| person.team == 0).count() + 1;
     let path = format!("/departments/{team}");

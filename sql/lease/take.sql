@@ -1,9 +1,18 @@
 -- Takes or prolongs a lease; no row: somebody else has it. The epoch rises when it changes hands. One
 -- that ends later than any lease taken now was taken before the clock went back, and counts no more.
 -- $1 name, $2 holder, $3 now, $4 until
-INSERT INTO t_im_lease AS l (name, holder, epoch, until) VALUES ($1, $2, 1, $4)
-ON CONFLICT (name) DO UPDATE
-SET holder = EXCLUDED.holder, until = EXCLUDED.until,
-    epoch = l.epoch + CASE WHEN l.holder = EXCLUDED.holder THEN 0 ELSE 1 END
-WHERE l.holder = EXCLUDED.holder OR l.until <= $3::timestamptz OR l.until > $4::timestamptz
-RETURNING epoch
+WITH held AS MATERIALIZED (
+    -- Most of it is still to come: whoever asks at every step has not every step wait for a commit.
+    SELECT epoch FROM t_im_lease
+    WHERE name = $1 AND holder = $2 AND until <= $4 AND until - $3::timestamptz > ($4::timestamptz - $3) / 2
+),
+taken AS (
+    INSERT INTO t_im_lease AS l (name, holder, epoch, until)
+    SELECT $1, $2, 1, $4 WHERE NOT EXISTS (SELECT FROM held)
+    ON CONFLICT (name) DO UPDATE
+    SET holder = EXCLUDED.holder, until = EXCLUDED.until,
+        epoch = l.epoch + CASE WHEN l.holder = EXCLUDED.holder THEN 0 ELSE 1 END
+    WHERE l.holder = EXCLUDED.holder OR l.until <= $3 OR l.until > $4
+    RETURNING epoch
+)
+SELECT epoch FROM held UNION ALL SELECT epoch FROM taken

@@ -30,7 +30,7 @@ moved_out AS (
     DELETE FROM t_im_department_user d
     USING change c
     WHERE d.user_id = ANY (ARRAY(SELECT user_id FROM change WHERE NOT worked_in <@ works_in))
-      AND c.user_id = d.user_id AND d.department_id <> ALL (c.works_in)
+      AND NOT c.worked_in <@ c.works_in AND c.user_id = d.user_id AND d.department_id <> ALL (c.works_in)
 ),
 moved_in AS (
     INSERT INTO t_im_department_user (department_id, user_id)

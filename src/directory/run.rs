@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::lease::Lease;
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::{Store, retrying};
+use crate::store::{REPEATABLE, Store, retrying};
 use book::{Counts, Open};
 pub use book::{
     Difference, Problem, Run, Sync, approve, ask, cancel, differences, name_changed, problems, prune_runs,
@@ -268,6 +268,8 @@ impl Runner {
     async fn apply_step(&self, rows: Rows, epoch: i64, now: OffsetDateTime) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
+        // The end of the run is not: it waits until this, too, is on the disk.
+        tx.batch_execute(REPEATABLE).await?;
         self.lease.hold(&tx, epoch).await?;
         apply::lock(&tx).await?;
         let statement = tx.prepare_cached(sql!("directory/drop_overtaken")).await?;

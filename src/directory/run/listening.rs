@@ -11,12 +11,22 @@ use crate::directory::stage::{self, Place};
 use crate::error::Result;
 use crate::lease::Lease;
 use crate::sql;
-use crate::store::Store;
+use crate::store::{REPEATABLE, Store};
+
+/// What came of asking for a page; none at the end.
+type Page = std::result::Result<Option<Vec<Told>>, Failure>;
 
 pub struct Listening {
+    pull: Box<dyn Pull>,
+    /// The page after the one that is staged: it was asked for meanwhile.
+    ahead: Option<Page>,
+    staging: Staging,
+}
+
+/// What was told so far.
+struct Staging {
     run_id: i64,
     epoch: i64,
-    pull: Box<dyn Pull>,
     rows: i64,
     /// Who was told of: a listing that shifts under us tells some twice.
     users: HashSet<String>,
@@ -27,20 +37,75 @@ pub struct Listening {
 
 impl Listening {
     pub fn new(run_id: i64, epoch: i64, pull: Box<dyn Pull>) -> Self {
-        Self { run_id, epoch, pull, rows: 0, users: HashSet::new(), departments: HashSet::new(), nameless: 0 }
+        let (users, departments) = (HashSet::new(), HashSet::new());
+        Self {
+            pull,
+            ahead: None,
+            staging: Staging { run_id, epoch, rows: 0, users, departments, nameless: 0 },
+        }
     }
 
     /// Whether it is this run's, and nobody else ran in between.
     pub fn is_of(&self, run_id: i64, epoch: i64) -> bool {
-        (self.run_id, self.epoch) == (run_id, epoch)
+        (self.staging.run_id, self.staging.epoch) == (run_id, epoch)
     }
 
-    pub async fn page(&mut self) -> std::result::Result<Option<Vec<Told>>, Failure> {
-        self.pull.page().await
+    pub async fn page(&mut self) -> Page {
+        match self.ahead.take() {
+            Some(page) => page,
+            None => self.pull.page().await,
+        }
     }
 
-    /// Stages a page; a bad entry is kept with its reason.
+    /// Stages a page, while the source is asked for the next one.
     pub async fn stage(&mut self, store: &Store, lease: &Lease, source: &str, page: Vec<Told>) -> Result<()> {
+        let (staged, ahead) = tokio::join!(self.staging.stage(store, lease, source, page), self.pull.page());
+        self.ahead = Some(ahead);
+        staged
+    }
+
+    /// Everything was told. In a full listing, or where the source has named whoever is still there, whoever is
+    /// missing is no more, unless an entry may be theirs.
+    pub async fn end(
+        mut self,
+        store: &Store,
+        lease: &Lease,
+        source: &dyn Source,
+        is_full: bool,
+    ) -> Result<()> {
+        let (departments, users) = (self.pull.unchanged_departments(), self.pull.unchanged_users());
+        let everybody = is_full.then(Vec::new);
+        let departments = departments.or_else(|| everybody.clone()).filter(|_| source.has_departments());
+        let users = users.or(everybody);
+        let Staging { run_id, epoch, mut rows, nameless, .. } = self.staging;
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        lease.hold(&tx, epoch).await?;
+        let mut remark = None;
+        if nameless == 0 {
+            let run = (&run_id, &source.name());
+            if let Some(unchanged) = departments {
+                let statement = tx.prepare_cached(sql!("directory/stage_gone_departments")).await?;
+                let stays = ["name", "parent_id", "sort_order"];
+                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &&stays[..], &unchanged]).await?);
+            }
+            if let Some(unchanged) = users {
+                let statement = tx.prepare_cached(sql!("directory/stage_gone_users")).await?;
+                let stays: Vec<&str> = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
+                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &stays, &unchanged]).await?);
+            }
+        } else if is_full {
+            remark = Some(format!("{nameless} entries name nobody, so nobody is taken to have left"));
+        }
+        let statement = tx.prepare_cached(sql!("directory/staged")).await?;
+        tx.execute(&statement, &[&run_id, &rows, &self.pull.token(), &remark]).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+impl Staging {
+    /// Stages a page; a bad entry is kept with its reason.
+    async fn stage(&mut self, store: &Store, lease: &Lease, source: &str, page: Vec<Told>) -> Result<()> {
         let (mut users, mut departments, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for told in page {
             match self.judge(told) {
@@ -52,6 +117,7 @@ impl Listening {
         }
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
+        tx.batch_execute(REPEATABLE).await?;
         lease.hold(&tx, self.epoch).await?;
         // A server may name all who are no more, whoever they were.
         let gone = |gone: bool, id: &str| gone.then(|| id.to_owned());
@@ -92,44 +158,6 @@ impl Listening {
             }
             _ => Ok(told),
         }
-    }
-
-    /// Everything was told. In a full listing, or where the source has named whoever is still there, whoever is
-    /// missing is no more, unless an entry may be theirs.
-    pub async fn end(
-        mut self,
-        store: &Store,
-        lease: &Lease,
-        source: &dyn Source,
-        is_full: bool,
-    ) -> Result<()> {
-        let (departments, users) = (self.pull.unchanged_departments(), self.pull.unchanged_users());
-        let everybody = is_full.then(Vec::new);
-        let departments = departments.or_else(|| everybody.clone()).filter(|_| source.has_departments());
-        let users = users.or(everybody);
-        let mut rows = self.rows;
-        let mut client = store.client().await?;
-        let tx = client.transaction().await?;
-        lease.hold(&tx, self.epoch).await?;
-        let mut remark = None;
-        if self.nameless == 0 {
-            let run = (&self.run_id, &source.name());
-            if let Some(unchanged) = departments {
-                let statement = tx.prepare_cached(sql!("directory/stage_gone_departments")).await?;
-                let stays = ["name", "parent_id", "sort_order"];
-                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &&stays[..], &unchanged]).await?);
-            }
-            if let Some(unchanged) = users {
-                let statement = tx.prepare_cached(sql!("directory/stage_gone_users")).await?;
-                let stays: Vec<&str> = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
-                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &stays, &unchanged]).await?);
-            }
-        } else if is_full {
-            remark = Some(format!("{} entries name nobody, so nobody is taken to have left", self.nameless));
-        }
-        let statement = tx.prepare_cached(sql!("directory/staged")).await?;
-        tx.execute(&statement, &[&self.run_id, &rows, &self.pull.token(), &remark]).await?;
-        Ok(tx.commit().await?)
     }
 }
 

@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 use super::report::{Figure, Report, count};
 use super::support::Hr;
 use super::world::World;
-use super::{Bench, found, person, raw};
+use super::{Bench, person, raw};
 
 /// One in a thousand.
 const CHANGED: usize = 1_000;
 const RAW_TARGET: f64 = 0.4;
 const CHANGED_TARGET: f64 = 10.0;
 const MEMORY_TARGET: f64 = 200.0;
+/// The words of this many people are put down meanwhile.
+pub const PATIENCE: Duration = Duration::from_secs(900);
 const LOOK: Duration = Duration::from_millis(5);
 
 pub async fn measure(bench: &Bench, report: &mut Report) {
-    let hr = Hr::start().await;
-    found(bench, &hr);
+    let hr = bench.hr().await;
     let world = open(bench, &hr).await;
     let raw = {
         let world = World::open(&bench.cluster, &bench.receiver).await;
@@ -90,4 +91,15 @@ pub async fn run(world: &World<'_>, mode: &str) -> Duration {
             _ => tokio::time::sleep(LOOK).await,
         }
     }
+}
+
+/// How long it takes until everybody can be found.
+pub async fn words_are_down(world: &World<'_>) -> Duration {
+    let begun = Instant::now();
+    let due = "SELECT count(*) FROM (SELECT FROM t_im_user WHERE words_due LIMIT 1) AS due";
+    while world.number(due).await > 0 {
+        assert!(begun.elapsed() < PATIENCE, "the words are not put down");
+        tokio::time::sleep(LOOK * 40).await;
+    }
+    begun.elapsed()
 }

@@ -1,36 +1,22 @@
 //! (d) Contacts found by two initials, among everybody.
 
-use std::time::{Duration, Instant};
-
 use super::Bench;
 use super::http::Request;
 use super::load::closed;
 use super::report::{Figure, Report, count, spread};
-use super::running::{open, run};
-use super::support::Hr;
+use super::running::{PATIENCE, open, run, words_are_down};
 
 const SEARCHES: usize = 4_000;
 const TARGET_MS: f64 = 20.0;
-/// The words of this many people are put down meanwhile.
-const PATIENCE: Duration = Duration::from_secs(900);
-const LOOK: Duration = Duration::from_millis(200);
 /// As surnames and given names begin.
 const FAMILY: &str = "wlzcyhxs";
 const GIVEN: &str = "wfnmjlqyt";
 
 pub async fn measure(bench: &Bench, report: &mut Report) {
-    let hr = Hr::start().await;
-    super::found(bench, &hr);
+    let hr = bench.hr().await;
     let world = open(bench, &hr).await;
     run(&world, "full").await;
-    let begun = Instant::now();
-    while world.number("SELECT count(*) FROM (SELECT FROM t_im_user WHERE words_due LIMIT 1) AS due").await
-        > 0
-    {
-        assert!(begun.elapsed() < PATIENCE, "the words are not put down");
-        tokio::time::sleep(LOOK).await;
-    }
-    let words = begun.elapsed();
+    let words = words_are_down(&world).await;
     world.sql.batch_execute("VACUUM ANALYZE t_im_user, t_im_user_word").await.expect("a vacuum");
     let initials =
         FAMILY.chars().flat_map(|family| GIVEN.chars().map(move |given| format!("{family}{given}")));

@@ -5,9 +5,8 @@ use std::time::Duration;
 use super::http::Request;
 use super::load::{Load, Work, paced};
 use super::report::{Figure, Report, count, spread};
-use super::running::{open, run};
-use super::support::Hr;
-use super::{Bench, found, person};
+use super::running::{open, run, words_are_down};
+use super::{Bench, person};
 
 const SENDERS: i32 = 16;
 const RATE: f64 = 100.0;
@@ -15,12 +14,13 @@ const QUIET: Duration = Duration::from_secs(20);
 const TARGET: f64 = 1.3;
 
 pub async fn measure(bench: &Bench, report: &mut Report) {
-    let hr = Hr::start().await;
-    found(bench, &hr);
+    let hr = bench.hr().await;
     let world = open(bench, &hr).await;
     run(&world, "full").await;
     let directs = world.directs(SENDERS, 1).await;
     world.settle_down().await;
+    // What follows a run is neither with nor without it.
+    words_are_down(&world).await;
     let work = || -> Vec<Work> {
         let one =
             |(n, channels): (usize, &Vec<i64>)| vec![Request::send(channels[0], &format!("u{:07}", n + 1))];

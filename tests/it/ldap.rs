@@ -336,7 +336,8 @@ async fn groups_may_be_the_departments() {
         .map(|line| match line.starts_with("directory.departments_url") {
             true => format!(
                 "{}\n",
-                line.replace("ou=people", "ou=departments").replace("organizationalUnit", "groupOfNames")
+                line.replace("ou=people", "ou=departments")
+                    .replace("(objectClass=organizationalUnit)", "objectClass=groupOfNames")
             ),
             false => format!("{line}\n"),
         })
@@ -347,6 +348,30 @@ async fn groups_may_be_the_departments() {
     assert_eq!(tree(&app).await, ["board"]);
     assert_eq!(person(&app, "zs").await["works_in"], json!(["board"]));
     assert_eq!(person(&app, "mw").await["works_in"], json!([]));
+    // A trigger finds one of them too.
+    let board: String = {
+        let sql = "SELECT department_id FROM t_im_department WHERE name = 'board'";
+        app.sql().await.query_one(sql, &[]).await.expect("the board").get(0)
+    };
+    company.slapd.rename(&group, "cn=council", None).await;
+    desk(&app).post("/directory/changes", json!({"department_ids": [board]})).await.expect(200);
+    app.until("SELECT count(*) FROM t_im_department WHERE name = 'council'", 1).await;
+}
+
+#[tokio::test]
+async fn without_departments_people_alone_are_read() {
+    let mut company = found(Sync::Log).await;
+    let settings = company.slapd.settings();
+    let people = settings.lines().filter(|line| !line.contains("departments_url"));
+    let app = TestApp::start_with(&people.map(|line| format!("{line}\n")).collect::<String>()).await;
+    assert_eq!(run(&app, "full").await["state"], "done");
+    let id = &ids(&app, &["zs"]).await[0];
+    company.slapd.set(&company.zs, "title", "architect").await;
+    let named = json!({"user_ids": [id], "department_ids": [id]});
+    desk(&app).post("/directory/changes", named).await.expect(200);
+    app.until("SELECT count(*) FROM t_im_user WHERE title = 'architect'", 1).await;
+    assert_eq!(active(&app).await, ["boss", "mw", "temp", "zs"]);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_department", &[]).await, 0);
 }
 
 #[tokio::test]

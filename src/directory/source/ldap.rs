@@ -159,6 +159,8 @@ fn located(setting: &str, given: &str) -> Outcome<(Url, Search)> {
     let (base, scope, filter) = (parts.base.into_owned(), parts.scope, parts.filter.into_owned());
     ldap3::parse_filter(&filter)
         .map_err(|()| refuse(format!("{setting} has a filter that cannot be read")))?;
+    // It becomes a part of another one.
+    let filter = if filter.starts_with('(') { filter } else { format!("({filter})") };
     Ok((url, Search { base, scope, filter }))
 }
 
@@ -203,7 +205,8 @@ impl Source for Ldap {
         let (mut left, mut these) = (VecDeque::new(), VecDeque::new());
         match want {
             Want::These { users, departments } => {
-                these.extend(departments.into_iter().map(|id| (What::Departments, id)));
+                let departments = departments.into_iter().filter(|_| self.has_departments());
+                these.extend(departments.map(|id| (What::Departments, id)));
                 these.extend(users.into_iter().map(|id| (What::Users, id)));
             }
             want => {

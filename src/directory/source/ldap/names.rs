@@ -56,7 +56,7 @@ impl Names {
     /// The department that an entry lies in: the nearest one above it.
     ///
     /// # Errors
-    /// The entry above is not there: the tree changed while it was read.
+    /// The entry above is not there: the tree changed while it was read, or we may not read it.
     pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, Failure> {
         let mut at = asking.above(dn);
         while let Some(above) = at {
@@ -64,7 +64,9 @@ impl Names {
                 Some(Found::Listed(id)) => return Ok(Some(id)),
                 Some(Found::Other) => at = asking.above(above),
                 Some(Found::Nothing) | None => {
-                    return Err(Failure::Failed("the tree changed while it was read".to_owned()));
+                    return Err(Failure::Failed(
+                        "what an entry lies in is gone, or may not be read".to_owned(),
+                    ));
                 }
             }
         }

@@ -69,7 +69,8 @@ pub enum Failure {
     Failed(String),
 }
 
-/// A source of people. None of them ever holds more than a page, and who is in which Group of a SCIM server.
+/// A source of people. None of them ever holds more than a page, and who is in which Group of a SCIM server, or
+/// who is still there on an LDAP server.
 pub trait Source: Send + Sync {
     /// What its people are called after: `(source, external_id)` is a person.
     fn name(&self) -> &'static str;

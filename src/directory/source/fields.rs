@@ -54,6 +54,14 @@ impl Fields {
         Ok(Self { user, department, kinds: settings.kinds.clone(), untold, untold_of_departments })
     }
 
+    /// Of a source where whoever is listed is active, unless an attribute says otherwise: else somebody who comes
+    /// back would stay away.
+    pub fn listed_is_active(mut self, settings: &Directory) -> Self {
+        self.untold
+            .retain(|attribute| *attribute != "active" || settings.local.iter().any(|a| a == "active"));
+        self
+    }
+
     /// Whether an attribute of a person is the source's to say.
     pub fn tells(&self, attribute: &str) -> bool {
         !self.untold.contains(&attribute)

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use ldap3::{ResultEntry, SearchEntry, get_url_params, ldap_escape};
+use ldap3::{ResultEntry, Scope, SearchEntry, get_url_params, ldap_escape};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -103,6 +103,10 @@ impl Ldap {
     /// `Kind::Internal` naming the setting that will not do.
     pub fn new(settings: &Directory) -> Outcome<Self> {
         let mut settings = settings.clone();
+        if settings.departments_url.is_empty() {
+            // Nobody lies anywhere that is known here: where they work is the API's to say.
+            lay_under(&mut settings.user_fields, &[("department_ids", "")]);
+        }
         lay_under(&mut settings.user_fields, USER_FIELDS);
         lay_under(&mut settings.department_fields, DEPARTMENT_FIELDS);
         settings.user_fields.insert("external_id".to_owned(), format!("/{ID}"));
@@ -116,6 +120,11 @@ impl Ldap {
         if departments.as_ref().is_some_and(|(other, _)| server(other) != server(&url)) {
             return Err(refuse("directory.departments_url is on another server than directory.users_url"));
         }
+        if departments.as_ref().is_some_and(|(_, search)| search.scope != Scope::Subtree) {
+            return Err(refuse(
+                "directory.departments_url is to search everything below its base: scope sub",
+            ));
+        }
         let tls = tls::client(&Authorities::Also(&settings.ca_file), "directory.ca_file")?;
         let user_attributes = attributes(settings.user_fields.values());
         let department_attributes = attributes(settings.department_fields.values());
@@ -123,16 +132,17 @@ impl Ldap {
             attributes(fields.get(field).into_iter()).into_iter().map(move |name| (name, what))
         };
         let asked_for = (
-            (&settings.users_url, &settings.departments_url, &settings.id_attribute),
-            (&settings.user_fields, &settings.department_fields),
+            (&settings.users_url, &settings.departments_url, &settings.id_attribute, &settings.bind_dn),
+            (&settings.user_fields, &settings.department_fields, &settings.kinds, &settings.local),
         );
         let shape = BASE64.encode(Sha256::digest(format!("{asked_for:?}")));
         Ok(Self(Arc::new(Asking {
             user_names: names(&settings.user_fields, "manager", What::Users)
                 .chain(names(&settings.user_fields, "department_ids", What::Departments))
+                .filter(|(_, what)| *what == What::Users || departments.is_some())
                 .collect(),
             department_names: names(&settings.department_fields, "parent_id", What::Departments).collect(),
-            fields: Fields::new(&settings)?,
+            fields: Fields::new(&settings)?.listed_is_active(&settings),
             server: Server {
                 url,
                 bind_dn: settings.bind_dn,
@@ -263,7 +273,7 @@ impl Asked {
             return Err(Failure::Expired);
         }
         if !self.these.is_empty() {
-            return self.read_these().await.map(Some);
+            return self.read_these().await;
         }
         let (what, mut listing) = match self.listing.take() {
             Some(begun) => begun,
@@ -283,7 +293,7 @@ impl Asked {
                 }
             }
         }
-        self.told(what, items).await.map(Some)
+        self.told(what, items).await
     }
 
     async fn begin(&mut self, what: What) -> Result<Listing, Failure> {
@@ -299,7 +309,7 @@ impl Asked {
     }
 
     /// Reads some of those who were named; whoever is not found is no more.
-    async fn read_these(&mut self) -> Result<Vec<Told>, Failure> {
+    async fn read_these(&mut self) -> Result<Option<Vec<Told>>, Failure> {
         let what = self.these[0].0;
         let most = self.these.len().min(self.asking.page_size as usize);
         let same = self.these.iter().take(most).take_while(|(kind, _)| *kind == what).count();
@@ -317,21 +327,22 @@ impl Asked {
             session::succeeded("the search for one entry", &result)?;
             let entry = entries.into_iter().find_map(entry_of);
             items.push(match entry.filter(|entry| asking.is_listed(what, &entry.dn)) {
-                Some(entry) => Item::There { id, entry },
-                None => Item::Gone(id),
+                Some(entry) => item(entry, &asking),
+                // Whoever names them may write a UUID in another way.
+                None => Item::Gone(Uuid::parse_str(&id).map_or(id, |uuid| uuid.to_string())),
             });
         }
         self.told(what, items).await
     }
 
     /// What is told of these entries, once everybody they name is looked up.
-    async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Vec<Told>, Failure> {
+    async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Option<Vec<Told>>, Failure> {
         let asking = self.asking.clone();
         self.names.begin_page();
         let entries = || {
             items.iter().filter_map(|item| match item {
                 Item::There { id, entry } => Some((id, entry)),
-                Item::Gone(_) => None,
+                Item::Gone(_) | Item::Nameless(_) => None,
             })
         };
         for (id, entry) in entries() {
@@ -341,28 +352,31 @@ impl Asked {
             self.names.look_above(&asking, entries().map(|(_, entry)| entry.dn.as_str())).await?;
         }
         for (attribute, of) in asking.names(what) {
-            if *of == What::Users || asking.departments.is_some() {
-                let named = entries().flat_map(|(_, entry)| values(entry, attribute));
-                self.names.look_up(&asking, *of, named.map(String::as_str)).await?;
-            }
+            let named = entries().flat_map(|(_, entry)| values(entry, attribute));
+            self.names.look_up(&asking, *of, named.map(String::as_str)).await?;
         }
-        items.iter().map(|item| self.told_of(what, item)).collect()
+        Ok(Some(items.iter().map(|item| self.told_of(what, item)).collect()))
     }
 
-    fn told_of(&self, what: What, item: &Item) -> Result<Told, Failure> {
+    fn told_of(&self, what: What, item: &Item) -> Told {
         let asking = &self.asking;
+        let bad = |external_id: Option<&String>, detail: &str| Told::Bad {
+            kind: if what == What::Users { "user" } else { "department" },
+            external_id: external_id.cloned(),
+            detail: detail.to_owned(),
+        };
         let (id, entry) = match item {
             Item::There { id, entry } => (id, entry),
-            Item::Gone(id) => {
-                return Ok(match what {
-                    What::Departments => Told::Department(DepartmentRecord::gone(id)),
-                    What::Users => Fields::gone_user(id),
-                });
-            }
+            Item::Gone(id) if what == What::Users => return Fields::gone_user(id),
+            Item::Gone(id) => return Told::Department(DepartmentRecord::gone(id)),
+            Item::Nameless(why) => return bad(None, why),
         };
         let mut record = json!({ID: id});
         if asking.departments.is_some() {
-            record[PARENT] = json!(self.names.department_over(asking, &entry.dn)?);
+            match self.names.department_over(asking, &entry.dn) {
+                Ok(department) => record[PARENT] = json!(department),
+                Err(why) => return bad(Some(id), why),
+            }
         }
         for attribute in asking.attributes_of_records(what) {
             record[attribute] = match asking.names(what).get(attribute) {
@@ -371,10 +385,10 @@ impl Asked {
                 Some(of) => values(entry, attribute).iter().filter_map(|dn| self.names.id(*of, dn)).collect(),
             };
         }
-        Ok(match what {
+        match what {
             What::Departments => asking.fields.department(&record),
             What::Users => asking.fields.user(&record),
-        })
+        }
     }
 }
 
@@ -444,8 +458,16 @@ fn values<'a>(entry: &'a SearchEntry, attribute: &str) -> &'a [String] {
     values
 }
 
+/// An entry by its id, if it has one.
+fn item(entry: SearchEntry, asking: &Asking) -> Item {
+    match id_of(&entry, &asking.id_attribute) {
+        Ok(id) => Item::There { id, entry },
+        Err(why) => Item::Nameless(why),
+    }
+}
+
 /// What an entry is called for good.
-fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, Failure> {
+fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, &'static str> {
     if let [text] = values(entry, attribute)
         && let Ok(uuid) = Uuid::parse_str(text)
     {
@@ -456,6 +478,6 @@ fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, Failure> {
     let bytes = binary.and_then(|(_, values)| values.first()).map(Vec::as_slice).or(text);
     match bytes.map(Uuid::from_slice_le) {
         Some(Ok(uuid)) => Ok(uuid.to_string()),
-        _ => Err(Failure::Failed("an entry has no UUID where directory.id_attribute says".to_owned())),
+        _ => Err("an entry has no UUID where directory.id_attribute says"),
     }
 }

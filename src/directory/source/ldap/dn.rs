@@ -20,26 +20,43 @@ pub fn is_below(dn: &str, base: &str) -> bool {
     base.is_empty() || std::iter::successors(parent(dn), |dn| parent(dn)).any(|above| folded(above) == base)
 }
 
-/// In one way of writing: no letter case, no blanks around what separates. Servers fold further; they also
-/// write a name in one way.
+/// In one way of writing: no letter case, no escapes but of what would separate, no blanks around that, and
+/// one where there are several. Servers fold further; what they write themselves they write in one way.
 fn folded(dn: &str) -> String {
-    let mut folded = String::with_capacity(dn.len());
-    let (mut escaped, mut blanks) = (false, 0);
-    for c in dn.trim().chars() {
-        let separates = !escaped && matches!(c, ',' | '=' | '+');
-        if c == ' ' && !escaped {
-            blanks += 1;
+    let mut folded: Vec<u8> = Vec::with_capacity(dn.len());
+    let mut bytes = dn.trim().bytes().peekable();
+    let (mut blank, mut starts) = (false, true);
+    while let Some(byte) = bytes.next() {
+        let escaped = byte == b'\\';
+        let byte = if escaped { unescaped(&mut bytes) } else { byte };
+        let separates = !escaped && matches!(byte, b',' | b'=' | b'+');
+        if byte == b' ' {
+            blank = true;
             continue;
         }
-        let after = folded.chars().last().is_none_or(|last| matches!(last, ',' | '=' | '+'));
-        if !separates && !after {
-            folded.extend(std::iter::repeat_n(' ', blanks));
+        if blank && !separates && !starts {
+            folded.push(b' ');
         }
-        blanks = 0;
-        folded.extend(c.to_lowercase());
-        escaped = !escaped && c == '\\';
+        if escaped && matches!(byte, b',' | b'=' | b'+') {
+            folded.push(b'\\');
+        }
+        folded.push(byte);
+        (blank, starts) = (false, separates);
     }
-    folded
+    String::from_utf8_lossy(&folded).to_lowercase()
+}
+
+/// What a backslash stands before: two hexadecimal digits of a byte, or the character itself.
+fn unescaped(bytes: &mut std::iter::Peekable<impl Iterator<Item = u8> + Clone>) -> u8 {
+    let digits: Vec<u8> = bytes.clone().take(2).collect();
+    let byte = std::str::from_utf8(&digits).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+    match byte {
+        Some(byte) if digits.len() == 2 => {
+            bytes.nth(1);
+            byte
+        }
+        _ => bytes.next().unwrap_or(b'\\'),
+    }
 }
 
 #[cfg(test)]
@@ -55,6 +72,8 @@ mod tests {
             ("dc=example", "", true),
             ("ou=xrd,dc=example", "ou=rd,dc=example", false),
             (r"cn=a\,ou=rd,dc=example", "ou=rd,dc=example", false),
+            (r"uid=zs,ou=A\2C B", r"ou=a\,  b", true),
+            (r"uid=zs,ou=\E7\A0\94", "ou=研", true),
         ] {
             assert_eq!(is_below(dn, base), expected, "{dn} below {base}");
         }

@@ -9,8 +9,11 @@ use ldap3::controls::{
 use ldap3::{LdapResult, ResultEntry, Scope, SearchEntry};
 use uuid::Uuid;
 
-use super::session::{Answers, REFRESH_REQUIRED, Search, Session, UNWILLING_TO_PERFORM, succeeded};
-use super::{Asking, ENTRY_UUID, entry_of, id_of, values};
+use super::session::{
+    Answers, INSUFFICIENT_ACCESS, REFRESH_REQUIRED, Search, Session, UNAVAILABLE_EXTENSION,
+    UNWILLING_TO_PERFORM, succeeded,
+};
+use super::{Asking, ENTRY_UUID, entry_of, id_of, item, values};
 use crate::directory::source::{Failure, What};
 
 /// Content synchronization (RFC 4533), as servers announce it.
@@ -18,8 +21,13 @@ const SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 
 /// What a listing tells of.
 pub enum Item {
-    There { id: String, entry: SearchEntry },
+    There {
+        id: String,
+        entry: SearchEntry,
+    },
     Gone(String),
+    /// An entry without an id, and why that is.
+    Nameless(&'static str),
 }
 
 /// What there is to say once a listing is at its end.
@@ -46,6 +54,8 @@ enum Way {
 #[derive(Default)]
 struct Refresh {
     has_cookie: bool,
+    /// Whether anything was told yet.
+    has_begun: bool,
     /// The last one that was told; where none is, the one we came with still holds.
     cookie: Option<Vec<u8>>,
     /// Those that are as they were.
@@ -99,7 +109,8 @@ impl Listing {
     /// The next entries, about a page of them.
     pub async fn read(&mut self, asking: &Asking, what: What) -> Result<Vec<Item>, Failure> {
         let mut items = Vec::new();
-        while items.len() < asking.page_size as usize {
+        // Also of those that bring no entry there is an end: whoever runs has to say that they still do.
+        for _ in 0..asking.page_size {
             let Some(answers) = &mut self.answers else { break };
             match self.session.next(answers).await? {
                 Some(answer) => self.heard(asking, what, answer, &mut items)?,
@@ -110,6 +121,7 @@ impl Listing {
                     };
                     if let Some(next) = self.end(&result)? {
                         self.ask_for_page(asking, what, next).await?;
+                        break;
                     }
                 }
             }
@@ -133,11 +145,12 @@ impl Listing {
             Way::Synchronized(refresh) => refresh,
             Way::Paged => {
                 if let Some(entry) = entry_of(answer).filter(|entry| asking.is_listed(what, &entry.dn)) {
-                    items.push(Item::There { id: id_of(&entry, &asking.id_attribute)?, entry });
+                    items.push(item(entry, asking));
                 }
                 return Ok(());
             }
         };
+        refresh.has_begun = true;
         if answer.is_intermediate() {
             return refresh.informed(parse_syncinfo(answer), items);
         }
@@ -152,8 +165,10 @@ impl Listing {
             EntryState::Add | EntryState::Modify => {
                 let id = uuid(&state.entry_uuid)?;
                 // Whom a trigger names is looked for by the attribute.
-                if values(&entry, &asking.id_attribute).first().is_some_and(|other| *other != id) {
-                    return Err(unreadable("the server synchronizes by other ids than entryUUID"));
+                if id_of(&entry, &asking.id_attribute).as_deref() != Ok(id.as_str()) {
+                    return Err(unreadable(
+                        "the server synchronizes by other ids than entryUUID, or hides those",
+                    ));
                 }
                 if asking.is_listed(what, &entry.dn) {
                     items.push(Item::There { id, entry });
@@ -167,9 +182,15 @@ impl Listing {
     fn end(&mut self, result: &LdapResult) -> Result<Option<Vec<u8>>, Failure> {
         match &mut self.way {
             Way::Synchronized(refresh) => {
+                let is_refused =
+                    [UNAVAILABLE_EXTENSION, INSUFFICIENT_ACCESS, UNWILLING_TO_PERFORM].contains(&result.rc);
+                if is_refused && !refresh.has_cookie && !refresh.has_begun {
+                    // The server offers it, but not here, or not to us.
+                    self.way = Way::Paged;
+                    return Ok(Some(Vec::new()));
+                }
                 // OpenLDAP's answer to a cookie from before its data were set back is not the RFC's.
-                let is_too_old = [REFRESH_REQUIRED, UNWILLING_TO_PERFORM].contains(&result.rc);
-                if is_too_old && refresh.has_cookie {
+                if (is_refused || result.rc == REFRESH_REQUIRED) && refresh.has_cookie {
                     return Err(Failure::Expired);
                 }
                 succeeded("a synchronization", result)?;
@@ -220,6 +241,10 @@ impl Refresh {
 
     fn ended(&mut self, done: SyncDone) -> Result<Ended, Failure> {
         let is_complete = self.has_cookie && (self.is_complete || !done.refresh_deletes);
+        // Whoever is still there was to be named: that nobody is may also be how a server leaves that out.
+        if is_complete && !self.is_complete && self.present.is_empty() {
+            return Err(Failure::Expired);
+        }
         let unchanged = match is_complete {
             true => Some(self.present.drain().map(|id| uuid(&id)).collect::<Result<_, _>>()?),
             false => None,

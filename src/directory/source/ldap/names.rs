@@ -5,7 +5,9 @@ use std::collections::{HashMap, HashSet};
 use ldap3::{LdapResult, ResultEntry, Scope};
 
 use super::dn;
-use super::session::{INVALID_DN_SYNTAX, NO_SUCH_OBJECT, Search, Session, succeeded};
+use super::session::{
+    INSUFFICIENT_ACCESS, INVALID_DN_SYNTAX, NO_SUCH_OBJECT, REFERRAL, Search, Session, succeeded,
+};
 use super::{Asking, entry_of, id_of};
 use crate::directory::source::{Failure, What};
 
@@ -56,17 +58,15 @@ impl Names {
     /// The department that an entry lies in: the nearest one above it.
     ///
     /// # Errors
-    /// The entry above is not there: the tree changed while it was read, or we may not read it.
-    pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, Failure> {
+    /// What is above is not there: the tree changed while it was read, or we may not read it.
+    pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, &'static str> {
         let mut at = asking.above(dn);
         while let Some(above) = at {
             match self.known.get(&(What::Departments, above.to_owned())) {
                 Some(Found::Listed(id)) => return Ok(Some(id)),
                 Some(Found::Other) => at = asking.above(above),
                 Some(Found::Nothing) | None => {
-                    return Err(Failure::Failed(
-                        "what an entry lies in is gone, or may not be read".to_owned(),
-                    ));
+                    return Err("what it lies in is gone, or may not be read");
                 }
             }
         }
@@ -127,15 +127,16 @@ fn found(
     dn: &str,
     (entries, result): (Vec<ResultEntry>, LdapResult),
 ) -> Result<Found, Failure> {
-    if [NO_SUCH_OBJECT, INVALID_DN_SYNTAX].contains(&result.rc) {
+    // A name may lead to another server, or to what is not ours to read.
+    if [NO_SUCH_OBJECT, INVALID_DN_SYNTAX, REFERRAL, INSUFFICIENT_ACCESS].contains(&result.rc) {
         return Ok(Found::Nothing);
     }
     succeeded("the search for a name", &result)?;
     // A department is one only where departments are listed.
     let is_listed = what == What::Users || dn::is_below(dn, &asking.search(what).base);
     let entry = entries.into_iter().find_map(entry_of).filter(|_| is_listed);
-    Ok(match entry {
-        Some(entry) => Found::Listed(id_of(&entry, &asking.id_attribute)?),
+    Ok(match entry.and_then(|entry| id_of(&entry, &asking.id_attribute).ok()) {
+        Some(id) => Found::Listed(id),
         None => Found::Other,
     })
 }

@@ -18,8 +18,11 @@ use crate::directory::source::Failure;
 
 /// Result codes (RFC 4511, appendix A.1; RFC 4533, 2.2).
 pub const SUCCESS: u32 = 0;
+pub const REFERRAL: u32 = 10;
+pub const UNAVAILABLE_EXTENSION: u32 = 12;
 pub const NO_SUCH_OBJECT: u32 = 32;
 pub const INVALID_DN_SYNTAX: u32 = 34;
+pub const INSUFFICIENT_ACCESS: u32 = 50;
 pub const UNWILLING_TO_PERFORM: u32 = 53;
 pub const REFRESH_REQUIRED: u32 = 4096;
 

@@ -1,5 +1,6 @@
 //! A folder for child processes. When its owner is gone, however it went, so are they and the folder.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
@@ -7,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Between two looks at something outside this process.
@@ -133,11 +135,13 @@ pub fn signal(name: &str, pids: &[u32]) {
 }
 
 /// A port of 127.0.0.1 for a server that will come back on it: below those the kernel hands out,
-/// so that no outgoing connection takes it meanwhile.
+/// so that no outgoing connection takes it meanwhile, and given to nobody else of this process.
 pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     let random = RandomState::new().build_hasher().finish();
+    let mut given = GIVEN.lock().expect("no panic while held");
     (0..1000)
         .map(|n| 10_000 + u16::try_from(random.wrapping_add(n * 7919) % 20_000).expect("below 20,000"))
-        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok() && given.insert(*port))
         .expect("a free port between 10000 and 30000")
 }

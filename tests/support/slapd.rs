@@ -26,13 +26,17 @@ pub enum Sync {
     Log,
     /// It names whoever is still there.
     Present,
+    /// Not here, though it can elsewhere.
+    Elsewhere,
     /// Not at all.
     Never,
 }
 
 /// The server. Dropped, or its owner dead: killed.
 pub struct Slapd {
+    /// Where it answers in plain, and encrypted from the beginning.
     port: u16,
+    encrypted_port: u16,
     child: Option<Child>,
     operator: Option<Ldap>,
     sandbox: Sandbox,
@@ -54,20 +58,26 @@ impl Slapd {
         let overlay = match sync {
             Sync::Log => "overlay syncprov\nsyncprov-sessionlog 1000\nsyncprov-reloadhint TRUE",
             Sync::Present => "overlay syncprov",
-            Sync::Never => "",
+            Sync::Elsewhere | Sync::Never => "",
         };
         let module = if sync == Sync::Never { "" } else { "moduleload syncprov" };
         let conf = format!(
             "include /etc/ldap/schema/core.schema\ninclude /etc/ldap/schema/cosine.schema\n\
              include /etc/ldap/schema/inetorgperson.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\n{module}\n\
              TLSCertificateFile {folder}/server.crt\nTLSCertificateKeyFile {folder}/server.key\n\
-             pidfile {folder}/pid\nsizelimit unlimited\ndatabase mdb\nmaxsize 268435456\ndbnosync\n\
+             pidfile {folder}/pid\nreferral ldap://127.0.0.1:1\nsizelimit unlimited\ndatabase mdb\nmaxsize 268435456\ndbnosync\n\
              suffix \"{TOP}\"\nrootdn \"{ROOT}\"\nrootpw {PASSWORD}\ndirectory {folder}/data\n\
              index objectClass,entryCSN,entryUUID eq\n{more}\n{overlay}\n"
         );
         fs::write(sandbox.path().join("slapd.conf"), conf).expect("a slapd.conf");
-        let mut server =
-            Self { port: free_port(), child: None, operator: None, sandbox, certificate: Some(certificate) };
+        let mut server = Self {
+            port: free_port(),
+            encrypted_port: free_port(),
+            child: None,
+            operator: None,
+            sandbox,
+            certificate: Some(certificate),
+        };
         server.empty().await;
         server
     }
@@ -89,14 +99,14 @@ impl Slapd {
     /// Starts it, on the data that are there.
     pub async fn run(&mut self) {
         let mut command = Command::new(BINARY);
-        let urls = format!("{} {}", self.address("ldap", 0), self.address("ldaps", 1));
+        let urls = format!("{} {}", self.address("ldap"), self.address("ldaps"));
         command.args(["-h", &urls, "-f", "slapd.conf", "-d", "0"]);
         let child = self.sandbox.enter(&mut command, LOG).spawn();
         self.child = Some(child.unwrap_or_else(|e| panic!("{BINARY}: {e}; tests/tools ensure slapd")));
         let deadline = Instant::now() + START;
         loop {
             if let Ok((connection, ldap)) =
-                LdapConnAsync::with_settings(LdapConnSettings::new(), &self.address("ldap", 0)).await
+                LdapConnAsync::with_settings(LdapConnSettings::new(), &self.address("ldap")).await
             {
                 tokio::spawn(connection.drive());
                 self.operator = Some(ldap);
@@ -118,9 +128,9 @@ impl Slapd {
         }
     }
 
-    /// Its address in plain, and encrypted from the beginning.
-    fn address(&self, scheme: &str, after: u16) -> String {
-        format!("{scheme}://127.0.0.1:{}", self.port + after)
+    fn address(&self, scheme: &str) -> String {
+        let port = if scheme == "ldaps" { self.encrypted_port } else { self.port };
+        format!("{scheme}://127.0.0.1:{port}")
     }
 
     /// Where it answers in plain.
@@ -130,16 +140,16 @@ impl Slapd {
 
     /// The settings (TOML) of a service that asks it when it is told to.
     pub fn settings(&self) -> String {
-        self.settings_by("ldap", 0)
+        self.settings_by("ldap")
     }
 
     /// The same over TLS from the beginning; whom to trust is not among them.
     pub fn encrypted_settings(&self) -> String {
-        self.settings_by("ldaps", 1)
+        self.settings_by("ldaps")
     }
 
-    fn settings_by(&self, scheme: &str, after: u16) -> String {
-        let base = self.address(scheme, after);
+    fn settings_by(&self, scheme: &str) -> String {
+        let base = self.address(scheme);
         format!(
             "directory.source = \"ldap\"\n\
              directory.users_url = \"{base}/ou=people,{TOP}??sub?(objectClass=inetOrgPerson)\"\n\

@@ -236,7 +236,7 @@ impl Runner {
         let removed = counts.of("departments", "removed");
         for (what, going, there) in [("people", leaving, users), ("departments", removed, departments)] {
             let share = going as f64 / there.max(1) as f64;
-            let all = run.mode != "changes" && going > 0 && going >= there;
+            let all = run.mode == "full" && going > 0 && going >= there;
             if all
                 || going > i64::from(self.settings.guard_count)
                 || going > 1 && share > self.settings.guard_share

@@ -37,5 +37,6 @@ pub mod search;
 pub mod store;
 pub mod stream;
 pub mod telemetry;
+pub mod text;
 mod tls;
 pub mod token_command;

@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Api;
 use crate::directory::check_user_id;
 use crate::error::{Error, Kind, Result};
+use crate::text::is_label;
 
 /// Entries of a page when the caller does not say.
 pub const LIMIT_DEFAULT: i64 = 50;
@@ -253,14 +254,10 @@ pub fn check_limit(limit: Option<i64>, default: i64, most: i64) -> Result<i64> {
     }
 }
 
-/// Why somebody looks at or changes what is not theirs, where they may say so.
+/// The reason for a look at other people's data or a change of it, where one may be given.
 pub fn check_reason(reason: Option<&str>) -> Result<Option<&str>> {
-    let clean = |text: &str| {
-        let chars = text.chars().count();
-        chars <= REASON_MAX_CHARS && !text.trim().is_empty() && !text.chars().any(char::is_control)
-    };
-    if !reason.is_none_or(clean) {
-        let detail = format!("must say why, in one line of 1 to {REASON_MAX_CHARS} characters");
+    if !reason.is_none_or(|reason| is_label(reason, REASON_MAX_CHARS)) {
+        let detail = format!("say why, in one line of 1 to {REASON_MAX_CHARS} characters that can be seen");
         return Err(Error::parameter("reason", detail));
     }
     Ok(reason.map(str::trim))

@@ -1,0 +1,84 @@
+//! What a reader sees of a text. One rule for every name, reason and message: a text of characters
+//! that show nothing is empty.
+
+use icu_properties::CodePointSetData;
+use icu_properties::props::{DefaultIgnorableCodePoint, WhiteSpace};
+
+/// Whether a reader sees nothing of `text`: it is empty, or has only blanks, control characters and
+/// characters that Unicode displays as nothing (U+200B, U+3164, variation selectors and more).
+pub fn is_blank(text: &str) -> bool {
+    let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
+    let blank = CodePointSetData::new::<WhiteSpace>();
+    text.chars().all(|c| {
+        // The empty Braille pattern, and marks around annotations, which Unicode lists in neither set.
+        let empty = matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffb}');
+        empty || c.is_control() || blank.contains(c) || ignorable.contains(c)
+    })
+}
+
+/// Whether `text` has directional embeddings, overrides or isolates (U+202A to U+202E, U+2066 to
+/// U+2069): `invoice_<U+202E>fdp.exe` is displayed as a PDF. The marks that right-to-left names
+/// need (U+061C, U+200E, U+200F) reorder nothing beside them and are fine.
+pub fn overrides_direction(text: &str) -> bool {
+    text.chars().any(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+}
+
+/// Whether `text` can stand as a name, a title or a reason: one line of 1 to `most_chars`
+/// characters that a reader sees in the order they are written.
+pub fn is_label(text: &str, most_chars: usize) -> bool {
+    let one_line = !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
+    one_line && text.chars().count() <= most_chars && !is_blank(text) && !overrides_direction(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shows_nothing_is_blank() {
+        let nothing = [
+            "",
+            " ",
+            "\t\n",
+            "\u{a0}",
+            "\u{3000}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{2060}",
+            "\u{ad}",
+            "\u{34f}",
+            "\u{115f}",
+            "\u{3164}",
+            "\u{ffa0}",
+            "\u{180e}",
+            "\u{2800}",
+            "\u{fe0f}",
+            "\u{202e}",
+            "\u{e0041}",
+            "\u{1d173}",
+            "\u{fffa}",
+            "\u{85}",
+            " \u{200b}\u{3000}\u{2063} ",
+        ];
+        for text in nothing {
+            assert!(is_blank(text) && !is_label(text, 10), "{text:?}");
+        }
+        for text in ["a", "。", "\u{200b}张", "👩\u{200d}🚀", "\u{301}", "\u{fffd}", "0"] {
+            assert!(!is_blank(text) && is_label(text, 10), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_label_is_one_line_in_the_order_it_is_written() {
+        for turned in ["invoice_\u{202e}fdp.exe", "a\u{202a}b", "a\u{2066}b", "a\u{2069}"] {
+            assert!(overrides_direction(turned) && !is_label(turned, 50), "{turned:?}");
+        }
+        for text in ["שלום\u{200f}!", "a\u{200e}b", "علی\u{61c}", "می\u{200c}خواهم"] {
+            assert!(!overrides_direction(text) && is_label(text, 50), "{text:?}");
+        }
+        for lines in ["a\nb", "a\u{2028}b", "a\u{0}", "a\u{85}b"] {
+            assert!(!is_label(lines, 50), "{lines:?}");
+        }
+        assert!(is_label(&"长".repeat(50), 50) && !is_label(&"长".repeat(51), 50));
+    }
+}

@@ -58,6 +58,15 @@ pub struct NewGroup {
     pub members: Vec<String>,
 }
 
+impl NewGroup {
+    /// Whether its words are within their bounds. It says nothing of its members.
+    pub fn check(&self) -> Result<()> {
+        check_label("/name", self.name.as_deref(), NAME_MAX_CHARS)?;
+        check_label("/picture", self.picture.as_deref(), PICTURE_MAX_CHARS)?;
+        check_newcomers_see(self.newcomers_see.as_deref())
+    }
+}
+
 /// What changes of a group; an outer `None` leaves it, an inner one clears it.
 #[derive(Debug, Default)]
 pub struct Change {
@@ -173,9 +182,7 @@ pub async fn create_group(
     most_members: u32,
     now: OffsetDateTime,
 ) -> Result<i64> {
-    check_label("/name", group.name.as_deref(), NAME_MAX_CHARS)?;
-    check_label("/picture", group.picture.as_deref(), PICTURE_MAX_CHARS)?;
-    check_newcomers_see(group.newcomers_see.as_deref())?;
+    group.check()?;
     check_users(store, &group.members, "/members").await?;
     let mut seen = HashSet::from([caller]);
     let members: Vec<&str> = group.members.iter().map(String::as_str).filter(|m| seen.insert(m)).collect();

@@ -151,10 +151,14 @@ async fn create(
     Now(now): Now,
     Json(new): Json<NewChannel>,
 ) -> Result<impl IntoResponse> {
-    match new.channel_type.as_str() {
+    let NewChannel { channel_type, name, picture, newcomers_see, members } = new;
+    let group = NewGroup { name, picture, newcomers_see, members };
+    match channel_type.as_str() {
         "direct" => {
+            // Without effect here, and yet no other bounds than those of a group.
+            group.check()?;
             // The caller may be named among the two.
-            let mut others = new.members.iter().filter(|member| **member != caller.user_id);
+            let mut others = group.members.iter().filter(|member| **member != caller.user_id);
             let (Some(other), None) = (others.next(), others.next()) else {
                 return Err(Error::field("/members", "a direct channel has exactly one other member"));
             };
@@ -162,10 +166,7 @@ async fn create(
             let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
             opened(&api, &caller, id, is_new).await
         }
-        "group" => {
-            let NewChannel { name, picture, newcomers_see, members, .. } = new;
-            open_group(&api, &caller, NewGroup { name, picture, newcomers_see, members }, now).await
-        }
+        "group" => open_group(&api, &caller, group, now).await,
         _ => Err(Error::field("/type", "must be direct or group")),
     }
 }

@@ -1,6 +1,7 @@
-// Draws /openapi.json as a page. Everything is made of text nodes: no markup of the contract is trusted.
+// Draws a contract as a page: /openapi.json, or at /docs/scim that of SCIM. Everything is made of text nodes: no markup of the contract is trusted.
 'use strict';
 
+const CONTRACT = location.pathname === '/docs/scim' ? '/openapi-scim.json' : '/openapi.json';
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
 let spec;
 
@@ -157,7 +158,7 @@ function curl(operation) {
   if (operation.roles.length) lines.push(`-H 'x-user-roles: ${operation.roles[0]}'`);
   if (operation.body) {
     const body = JSON.stringify(examplesOf(operation.body)[0][1]).replace(/'/g, `'\\''`);
-    lines.push(`-H 'content-type: application/json'`, `-d '${body}'`);
+    lines.push(`-H 'content-type: ${operation.bodyType}'`, `-d '${body}'`);
   }
   return el('pre', { tabindex: '0' }, el('code', {}, lines.join(' \\\n  ')));
 }
@@ -204,10 +205,11 @@ function operations() {
   const entries = [...Object.entries(spec.paths), ...Object.entries(spec.webhooks ?? {})];
   return entries.flatMap(([path, item]) => Object.keys(item).filter((key) => METHODS.includes(key)).map((method) => {
     const own = item[method];
+    const [bodyType, body] = Object.entries(own.requestBody?.content ?? {})[0] ?? [];
     return {
       method, path, ours: !(path in spec.paths), id: own.operationId, tag: own.tags[0], summary: own.summary, description: own.description,
       parameters: [...(item.parameters ?? []), ...(own.parameters ?? [])].map(resolve),
-      body: own.requestBody?.content['application/json'], optional: own.requestBody?.required === false,
+      bodyType, body, optional: own.requestBody?.required === false,
       responses: own.responses, roles: own['x-roles'] ?? [], secured: (own.security ?? spec.security ?? []).length > 0,
     };
   }));
@@ -245,7 +247,7 @@ function follow() {
 async function main() {
   const page = document.getElementById('main');
   try {
-    const answer = await fetch('/openapi.json');
+    const answer = await fetch(CONTRACT);
     if (!answer.ok) throw new Error(`status ${answer.status}`);
     spec = await answer.json();
   } catch (error) {
@@ -259,7 +261,7 @@ async function main() {
     el('li', {}, el('code', {}, one.name ?? `authorization: ${name}`), prose(one.description)));
   page.replaceChildren(
     el('h1', {}, spec.info.title), el('p', { class: 'soft' }, `${spec.info.summary} Version ${spec.info.version}, `,
-      el('a', { href: '/openapi.json' }, 'openapi.json')),
+      el('a', { href: CONTRACT }, CONTRACT.slice(1))),
     ...prose(spec.info.description), el('h3', {}, 'Who is calling'), el('ul', { class: 'fields' }, schemes),
     ...spec.tags.flatMap((tag) => [el('h2', { id: tag.name }, tag.name), ...prose(tag.description),
       ...all.filter((one) => one.tag === tag.name).map(draw)]));

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, `/openapi.json`, `/docs`: what is said of the service itself.
+//! `/healthz`, `/readyz`, the contracts and the page that shows them: what is said of the service itself.
 
 use std::sync::LazyLock;
 
@@ -20,17 +20,23 @@ use crate::index;
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The contract, written by hand as YAML, served as JSON.
-static CONTRACT: LazyLock<Value> = LazyLock::new(|| {
-    serde_norway::from_str(include_str!("../../openapi/im-push-gateway.yaml")).expect("the contract is YAML")
-});
+/// The contracts, written by hand as YAML, served as JSON.
+static CONTRACT: LazyLock<Value> =
+    LazyLock::new(|| as_json(include_str!("../../openapi/im-push-gateway.yaml")));
+static SCIM_CONTRACT: LazyLock<Value> = LazyLock::new(|| as_json(include_str!("../../openapi/scim.yaml")));
+
+fn as_json(yaml: &str) -> Value {
+    serde_norway::from_str(yaml).expect("the contract is YAML")
+}
 
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/openapi.json", get(contract))
+        .route("/openapi.json", get(async || Reply(&*CONTRACT)))
+        .route("/openapi-scim.json", get(async || Reply(&*SCIM_CONTRACT)))
         .route("/docs", get(docs))
+        .route("/docs/scim", get(docs))
         .route("/docs.js", get(async || asset("text/javascript", include_str!("docs.js"))))
         .route("/docs.css", get(async || asset("text/css", include_str!("docs.css"))))
 }
@@ -87,10 +93,6 @@ async fn archive_state(api: &Api) -> Result<(&'static str, Option<f64>)> {
     let lag = index::backlog(&api.store).await?.lag_seconds(now);
     let state = if index.is_away() { "away" } else { archiver.state(now).await?.as_str() };
     Ok((state, Some(lag)))
-}
-
-async fn contract() -> Reply<&'static Value> {
-    Reply(&CONTRACT)
 }
 
 async fn docs() -> impl IntoResponse {

@@ -16,6 +16,8 @@ const PIXELS_MAX: u64 = 100_000;
 /// Largest size in bytes that JavaScript can count.
 const SIZE_MAX_BYTES: u64 = (1 << 53) - 1;
 const CLIENT_ID_MAX_CHARS: usize = 128;
+/// What content of any type may have.
+const FIELDS: [&str; 7] = ["text", "url", "width", "height", "size", "name", "media_type"];
 
 /// A message's content. A picture or file is sent alone; emoji stand in text as `[:emoji_id:]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +60,11 @@ pub struct File {
 impl Content {
     /// Reads and bounds `content` as `ms_type` says. Errors point below `at`, the pointer of
     /// the item that holds both.
-    pub fn parse(ms_type: &str, content: Value, at: &str) -> Result<Self> {
+    pub fn parse(ms_type: &str, mut content: Value, at: &str) -> Result<Self> {
+        // Clients with one class for all types send the fields of the others as null.
+        if let Value::Object(fields) = &mut content {
+            fields.retain(|name, value| !(value.is_null() && FIELDS.contains(&name.as_str())));
+        }
         fn read<T: for<'de> Deserialize<'de>>(content: Value, at: &str) -> Result<T> {
             serde_path_to_error::deserialize(content)
                 .map_err(|e| Error::of_data(&format!("{at}/content"), &e))

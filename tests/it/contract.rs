@@ -21,6 +21,18 @@ const BRIEF_STREAMS: &str = "stream_life_ms = 20\n";
 
 static CONTRACT: LazyLock<Contract> =
     LazyLock::new(|| Contract::read(include_str!("../../openapi/im-push-gateway.yaml")));
+static SCIM_CONTRACT: LazyLock<Contract> =
+    LazyLock::new(|| Contract::read(include_str!("../../openapi/scim.yaml")));
+
+/// The one that says what is at `path`.
+fn contract_of(path: &str) -> &'static Contract {
+    if path.starts_with("/scim/") { &SCIM_CONTRACT } else { &CONTRACT }
+}
+
+/// All that is served.
+fn operations() -> impl Iterator<Item = &'static Operation> {
+    CONTRACT.operations.iter().chain(&SCIM_CONTRACT.operations)
+}
 
 struct Contract {
     document: Value,
@@ -184,14 +196,15 @@ pub fn watch(base: &str) {
         if !watched {
             return;
         }
-        if let Some(breach) = CONTRACT.breach(exchange) {
+        let contract = contract_of(exchange.path);
+        if let Some(breach) = contract.breach(exchange) {
             let Exchange { method, path, reply, .. } = exchange;
             panic!(
                 "{method} {path} answered {} against the contract: {breach}\n{}",
                 reply.status, reply.body
             );
         }
-        if let Some(operation) = CONTRACT.operation(exchange.method, exchange.path)
+        if let Some(operation) = contract.operation(exchange.method, exchange.path)
             && exchange.reply.status < 300
         {
             let mut seen = exercised().lock().expect("no panic while held");
@@ -259,16 +272,12 @@ async fn every_operation_answers_as_documented() {
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
     let outside = Client::anonymous(&app.base);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/openapi-scim.json", "/docs", "/docs/scim"] {
         outside.get(path).await.expect(200);
     }
     let seen = exercised().lock().expect("no panic while held");
-    let left: Vec<String> = CONTRACT
-        .operations
-        .iter()
-        .map(|o| format!("{} {}", o.method, o.path))
-        .filter(|o| !seen.contains(o))
-        .collect();
+    let left: Vec<String> =
+        operations().map(|o| format!("{} {}", o.method, o.path)).filter(|o| !seen.contains(o)).collect();
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
 }
 
@@ -330,7 +339,7 @@ fn every_route_is_documented_and_every_path_is_a_route() {
     };
     let routes: BTreeSet<String> =
         routes.iter().filter(|r| !NOT_IN_CONTRACT.contains(&r.as_str())).map(|r| shape(r)).collect();
-    let documented: BTreeSet<String> = CONTRACT.operations.iter().map(|o| shape(&o.path)).collect();
+    let documented: BTreeSet<String> = operations().map(|o| shape(&o.path)).collect();
     assert_eq!(routes, documented);
 }
 
@@ -405,7 +414,9 @@ async fn the_docs_page_needs_nothing_from_elsewhere() {
             "{path}"
         );
     }
-    assert_eq!(outside.get("/openapi.json").await.expect(200)["openapi"], "3.1.0");
+    for path in ["/openapi.json", "/openapi-scim.json"] {
+        assert_eq!(outside.get(path).await.expect(200)["openapi"], "3.1.0");
+    }
 }
 
 /// schemathesis, against a live service; `tests/contract` says what it looks for.

@@ -146,6 +146,12 @@ impl Error {
         self.database().is_some_and(|db| contention.contains(db.code()))
     }
 
+    /// Whether the database refuses the data themselves (SQLSTATE class 22): repeated, it refuses them again.
+    pub fn is_of_data(&self) -> bool {
+        self.kind == Kind::InvalidParameter
+            || self.database().is_some_and(|db| db.code().code().starts_with("22"))
+    }
+
     /// Whether the database is away or going away, so that the fate of a commit is unclear.
     pub fn is_unavailable(&self) -> bool {
         self.kind == Kind::Unavailable

@@ -5,6 +5,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -39,9 +40,9 @@ pub fn routes() -> Router<Api> {
 #[serde(deny_unknown_fields)]
 struct Changes {
     #[serde(default)]
-    users: AtMost<RECORDS_MAX, Value>,
+    users: AtMost<RECORDS_MAX, Box<RawValue>>,
     #[serde(default)]
-    departments: AtMost<RECORDS_MAX, Value>,
+    departments: AtMost<RECORDS_MAX, Box<RawValue>>,
     /// Who has changed at the source, by its external ids: they are read again there.
     #[serde(default)]
     user_ids: AtMost<RECORDS_MAX, String>,
@@ -221,7 +222,9 @@ async fn apply(
     let mut problems = Vec::new();
     let departments = read::<NewDepartment, _>(changes.departments.0, "/departments", &mut problems);
     let users: Vec<(usize, UserRecord)> = read::<NewUser, _>(changes.users.0, "/users", &mut problems);
-    let told: Vec<String> = users.iter().take(FOUND_AT_ONCE).map(|(_, user)| user.user_id.clone()).collect();
+    let is_kept = |user: &&(usize, UserRecord)| user.1.check().is_ok();
+    let told = users.iter().filter(is_kept).take(FOUND_AT_ONCE).map(|(_, user)| user.user_id.clone());
+    let told: Vec<String> = told.collect();
     let named = name(&api, &changes.user_ids.0, &changes.department_ids.0).await?;
     let applied = directory::change(&api.store, directory::API, departments, users, now).await?;
     words::catch_up(&api.store, &told).await?;
@@ -363,19 +366,24 @@ async fn cancel(
 
 /// Reads records with their positions; what is no record becomes a problem.
 fn read<T: for<'de> Deserialize<'de> + Into<R>, R>(
-    values: Vec<Value>,
+    records: Vec<Box<RawValue>>,
     at: &str,
     problems: &mut Vec<(String, String)>,
 ) -> Vec<(usize, R)> {
-    let mut records = Vec::with_capacity(values.len());
-    for (position, value) in values.into_iter().enumerate() {
-        match serde_path_to_error::deserialize::<_, T>(value) {
-            Ok(record) => records.push((position, record.into())),
+    let mut read = Vec::with_capacity(records.len());
+    for (position, record) in records.into_iter().enumerate() {
+        let mut record = serde_json::Deserializer::from_str(record.get());
+        match serde_path_to_error::deserialize::<_, T>(&mut record) {
+            Ok(record) => read.push((position, record.into())),
             Err(e) => {
                 let error = Error::of_data(&format!("{at}/{position}"), &e);
-                problems.push((error.pointer.unwrap_or_default(), error.detail.into_owned()));
+                let detail = match e.inner().is_data() {
+                    true => error.detail.into_owned(),
+                    false => "cannot be read: half of a surrogate pair, or a number too large".to_owned(),
+                };
+                problems.push((error.pointer.unwrap_or_default(), detail));
             }
         }
     }
-    records
+    read
 }

@@ -60,6 +60,11 @@ pub struct Directory {
     #[serde(rename = "edit_give_up_ms", deserialize_with = "millis")]
     pub edit_give_up: Duration,
     pub edit_keep_days: u32,
+    pub run_attempts: u32,
+    #[serde(rename = "run_retry_base_ms", deserialize_with = "millis")]
+    pub run_retry_base: Duration,
+    #[serde(rename = "run_retry_max_ms", deserialize_with = "millis")]
+    pub run_retry_max: Duration,
     pub schedule: String,
     pub full_schedule: String,
     pub time_zone: String,
@@ -123,6 +128,11 @@ impl Directory {
             (self.page_size == 0 || self.page_size > PAGE_SIZE_MAX, "directory.page_size must be 1 to 10000"),
             (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share is a share: 0.0 to 1.0"),
             (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
+            (self.run_attempts == 0, "directory.run_attempts must be at least 1"),
+            (
+                !is_pause(self.run_retry_base, self.run_retry_max),
+                "directory.run_retry_base_ms and run_retry_max_ms must be 1 ms to a day, the first not above the second",
+            ),
         ])?;
         self.check_edits()?;
         self.schedule()?;
@@ -131,7 +141,6 @@ impl Directory {
     }
 
     fn check_edits(&self) -> Result<(), ConfigError> {
-        let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
         let writes = !self.write_url.is_empty();
         refuse_broken(&[
             (
@@ -147,9 +156,7 @@ impl Directory {
                 "directory.write_url needs directory.user_url: whoever is written is read before and after",
             ),
             (
-                zero(self.edit_retry_base)
-                    || zero(self.edit_retry_max)
-                    || self.edit_retry_max < self.edit_retry_base,
+                !is_pause(self.edit_retry_base, self.edit_retry_max),
                 "directory.edit_retry_base_ms and edit_retry_max_ms must be 1 ms to a day, the first not above the second",
             ),
             (
@@ -210,4 +217,9 @@ fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D
             })
             .collect(),
     }
+}
+
+/// Whether these are the first and the longest pause between attempts.
+fn is_pause(first: Duration, longest: Duration) -> bool {
+    !first.is_zero() && first <= longest && longest <= TIME_MAX
 }

@@ -132,6 +132,9 @@ impl UserRecord {
                 return Err((attribute, "has 1 to 255 characters, none of them a control character"));
             }
         }
+        if self.source_version.as_ref().is_some_and(|version| !is_short(version, LINK_MAX_CHARS)) {
+            return Err(("version", "has at most 2,048 characters, none of them U+0000"));
+        }
         if let Some(manager) = &self.manager {
             check_user_id(manager).map_err(|reason| ("manager", reason))?;
         }

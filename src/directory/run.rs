@@ -45,6 +45,16 @@ pub struct Runner {
     schedule: Option<Schedule>,
     full_schedule: Option<Schedule>,
     listening: Mutex<Option<Listening>>,
+    trouble: Mutex<Trouble>,
+}
+
+/// A step of a run that fails, however often it is repeated.
+#[derive(Default)]
+struct Trouble {
+    /// Run, state and rows applied: another step has not failed yet.
+    step: Option<(i64, String, i64)>,
+    failures: u32,
+    waits_until: Option<OffsetDateTime>,
 }
 
 impl Runner {
@@ -61,6 +71,7 @@ impl Runner {
             full_schedule: config.directory.full_schedule().map_err(Error::internal)?,
             settings: config.directory.clone(),
             listening: Mutex::default(),
+            trouble: Mutex::default(),
         }))
     }
 
@@ -74,12 +85,52 @@ impl Runner {
         let Some(run) = book::open_run(&self.store).await? else {
             return Ok(Tick::Idle);
         };
-        match run.state.as_str() {
-            "asked" => self.listen(&run, epoch).await?,
-            "staged" => self.decide(&run, epoch, now).await?,
-            _ => self.apply(&run, epoch, now).await?,
+        let step = Some((run.run_id, run.state.clone(), run.applied));
+        let mut trouble = self.trouble.lock().await;
+        if trouble.step != step {
+            *trouble = Trouble { step, ..Trouble::default() };
+        }
+        // Pages that succeed in between do not shorten the pause: it is the whole listing that is repeated. A clock
+        // that was set back does not lengthen it.
+        let longest = self.settings.run_retry_max;
+        if trouble.waits_until.is_some_and(|until| now < until && until <= now + longest) {
+            return Ok(Tick::Idle);
+        }
+        let done = match run.state.as_str() {
+            "asked" => self.listen(&run, epoch).await,
+            "staged" => self.decide(&run, epoch, now).await,
+            _ => self.apply(&run, epoch, now).await,
+        };
+        if let Err(e) = done {
+            self.trouble(&run, &mut trouble, &e, now).await?;
         }
         Ok(Tick::More)
+    }
+
+    /// Has a step that failed wait longer each time; the run fails when the step has failed too often, and at
+    /// once when the database refuses what was told.
+    async fn trouble(
+        &self,
+        run: &Open,
+        trouble: &mut Trouble,
+        error: &Error,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        tracing::warn!(run_id = run.run_id, %error, "a step of a directory run failed");
+        metrics::counter!("impg_worker_failures_total", "worker" => "directory").increment(1);
+        trouble.failures += 1;
+        if error.is_of_data() || trouble.failures >= self.settings.run_attempts {
+            let why = match error.database() {
+                Some(db) => format!("the database refuses it with SQLSTATE {}", db.code().code()),
+                None => error.told().to_owned(),
+            };
+            let why = format!("given up after attempt {}: {why}", trouble.failures);
+            return self.fail(run.run_id, &why).await;
+        }
+        let doubled = 2_u32.saturating_pow(trouble.failures - 1);
+        let pause = self.settings.run_retry_base.saturating_mul(doubled).min(self.settings.run_retry_max);
+        trouble.waits_until = Some(now + pause);
+        Ok(())
     }
 
     /// Gives the lease back, for a replica that stops.

@@ -1,5 +1,6 @@
 //! Where people come from: whatever lists a company's people and departments, and tells what has changed.
 
+mod body;
 mod fields;
 mod http;
 mod ldap;
@@ -59,6 +60,22 @@ pub enum Told {
         external_id: Option<String>,
         detail: String,
     },
+}
+
+impl Told {
+    fn bad(what: What, external_id: Option<&str>, detail: impl Into<String>) -> Self {
+        let kind = if what == What::Users { "user" } else { "department" };
+        Self::Bad { kind, external_id: external_id.map(str::to_owned), detail: detail.into() }
+    }
+
+    /// Whose entry it is, if that can be read.
+    pub fn external_id(&self) -> Option<&str> {
+        match self {
+            Self::User(user) => Some(&user.external_id),
+            Self::Department(department) => Some(&department.department_id),
+            Self::Bad { external_id, .. } => external_id.as_deref(),
+        }
+    }
 }
 
 /// Why a source did not tell. `Failed` says it without quoting what was asked or answered.

@@ -5,6 +5,7 @@ mod support;
 
 mod app;
 mod archive;
+mod bad_records;
 mod callbacks;
 mod channels;
 mod contacts;

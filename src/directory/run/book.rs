@@ -11,6 +11,9 @@ use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::Store;
 
+/// Most characters that are shown of what a source has told.
+const SHOWN_MAX_CHARS: usize = 255;
+
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Sync<'a> {
@@ -199,13 +202,19 @@ pub(super) async fn decide(
     Ok(())
 }
 
+/// A text that a source has told, as it can be kept and shown, whatever is in it. It equals no id that is kept.
+fn shown(told: &str) -> String {
+    let fit = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    told.chars().map(fit).take(SHOWN_MAX_CHARS).collect()
+}
+
 pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &[Noted]) -> Result<()> {
     if problems.is_empty() {
         return Ok(());
     }
     let kinds: Vec<&str> = problems.iter().map(|(kind, _, _)| *kind).collect();
-    let ids: Vec<Option<&str>> = problems.iter().map(|(_, id, _)| id.as_deref()).collect();
-    let details: Vec<&str> = problems.iter().map(|(_, _, detail)| detail.as_str()).collect();
+    let ids: Vec<Option<String>> = problems.iter().map(|(_, id, _)| id.as_deref().map(shown)).collect();
+    let details: Vec<String> = problems.iter().map(|(_, _, detail)| shown(detail)).collect();
     let statement = tx.prepare_cached(sql!("directory/note_problems")).await?;
     tx.execute(&statement, &[&run_id, &kinds, &ids, &details]).await?;
     Ok(())

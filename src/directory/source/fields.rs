@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::Told;
+use super::{Told, What};
 use crate::config::Directory;
 use crate::directory::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
 use crate::error::{Error, Kind, Result};
@@ -82,53 +82,70 @@ impl Fields {
 
     /// The person an entry tells of.
     pub fn user(&self, entry: &Value) -> Told {
-        let id = self.user_text(entry, "external_id");
-        let bad = |detail: String| Told::Bad { kind: "user", external_id: id.clone().ok().flatten(), detail };
-        let external_id = match &id {
-            Ok(Some(id)) => id.clone(),
-            Ok(None) => return bad("external_id: is missing".to_owned()),
-            Err(reason) => return bad(format!("external_id: {reason}")),
+        let (what, id) = (What::Users, self.user_text(entry, "external_id"));
+        let external_id = match id {
+            Ok(Some(id)) => id,
+            Ok(None) => return Told::bad(what, None, "external_id: is missing"),
+            Err(reason) => return Told::bad(what, None, format!("external_id: {reason}")),
         };
-        match self.read_user(entry, external_id).and_then(checked_user) {
+        match self.read_user(entry, external_id.clone()).and_then(checked_user) {
             Ok(record) => Told::User(Box::new(record)),
-            Err((attribute, reason)) => bad(format!("{attribute}: {reason}")),
+            Err((attribute, reason)) => Told::bad(what, Some(&external_id), format!("{attribute}: {reason}")),
         }
     }
 
-    /// Somebody of whom the source says that they are no more.
-    pub fn gone_user(external_id: &str) -> Told {
-        Told::User(Box::new(UserRecord::gone(external_id)))
+    /// What a source does not know any more.
+    pub fn gone(what: What, id: &str) -> Told {
+        let (told, checked) = match what {
+            What::Users => {
+                let user = UserRecord::gone(id);
+                let checked = user.check();
+                (Told::User(Box::new(user)), checked)
+            }
+            What::Departments => {
+                let department = DepartmentRecord::gone(id);
+                let checked = department.check();
+                (Told::Department(department), checked)
+            }
+        };
+        match checked {
+            Ok(()) => told,
+            Err((attribute, reason)) => Told::bad(what, Some(id), format!("{attribute}: {reason}")),
+        }
     }
 
     /// The department an entry tells of.
     pub fn department(&self, entry: &Value) -> Told {
-        let at = |attribute| text_of(self.department.get(attribute), entry);
-        let id = at("department_id");
-        let bad =
-            |detail: String| Told::Bad { kind: "department", external_id: id.clone().ok().flatten(), detail };
-        let Ok(Some(department_id)) = id.clone() else {
-            return bad("department_id: is missing".to_owned());
+        let what = What::Departments;
+        let Ok(Some(id)) = text_of(self.department.get("department_id"), entry) else {
+            return Told::bad(what, None, "department_id: is missing");
         };
-        let gone = match truth_of(self.department.get("gone"), entry) {
-            Ok(gone) => gone.unwrap_or(false),
-            Err(reason) => return bad(format!("gone: {reason}")),
-        };
-        if gone {
-            return Told::Department(DepartmentRecord::gone(department_id));
+        match self.read_department(entry, id.clone()).and_then(|told| told.check().map(|()| told)) {
+            Ok(record) => Told::Department(record),
+            Err((attribute, reason)) => Told::bad(what, Some(&id), format!("{attribute}: {reason}")),
         }
-        let (name, parent_id, sort_order) = match (at("name"), at("parent_id"), at("sort_order")) {
-            (Ok(name), Ok(parent), Ok(sort)) => (name, parent, sort),
-            _ => return bad("name, parent_id, sort_order: are text or numbers".to_owned()),
-        };
-        let Ok(sort_order) = sort_order.as_deref().unwrap_or("0").parse() else {
-            return bad("sort_order: is no number that fits".to_owned());
-        };
-        let untold = self.untold_of_departments.clone();
-        let record = DepartmentRecord { department_id, name, parent_id, sort_order, gone: false, untold };
-        match record.check() {
-            Ok(()) => Told::Department(record),
-            Err((attribute, reason)) => bad(format!("{attribute}: {reason}")),
+    }
+
+    fn read_department(
+        &self,
+        entry: &Value,
+        department_id: String,
+    ) -> std::result::Result<DepartmentRecord, Reason> {
+        let place = |attribute| self.department.get(attribute);
+        let text =
+            |attribute: &'static str| text_of(place(attribute), entry).map_err(|reason| (attribute, reason));
+        if truth_of(place("gone"), entry).map_err(|reason| ("gone", reason))?.unwrap_or(false) {
+            return Ok(DepartmentRecord::gone(department_id));
         }
+        let sort_order = text("sort_order")?.map_or(Ok(0), |text| text.parse());
+        Ok(DepartmentRecord {
+            department_id,
+            name: text("name")?,
+            parent_id: text("parent_id")?,
+            sort_order: sort_order.map_err(|_| ("sort_order", "is no number that fits"))?,
+            gone: false,
+            untold: self.untold_of_departments.clone(),
+        })
     }
 
     fn read_user(&self, entry: &Value, external_id: String) -> std::result::Result<UserRecord, Reason> {
@@ -205,7 +222,7 @@ fn places(
     Ok(places)
 }
 
-fn unescaped(segment: &str) -> String {
+pub fn unescaped(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
 }
 

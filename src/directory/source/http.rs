@@ -12,12 +12,12 @@ use futures_util::future::BoxFuture;
 use reqwest::header::{ACCEPT, AUTHORIZATION, ETAG, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use url::Url;
 
-use super::fields::{Fields, lay_under, text_at};
-use super::{Failure, Pull, Source, Tokens, Told, Want, What, Writer};
+use super::fields::{Fields, lay_under};
+use super::{Failure, Pull, Source, Tokens, Told, Want, What, Writer, body};
 use crate::config::{Directory, Paging, SourceKind};
-use crate::directory::record::DepartmentRecord;
 use crate::error::{Error, Kind, Result as Outcome};
 use scim::Memberships;
 
@@ -214,25 +214,31 @@ impl Asked {
             What::Users => &settings.user_url,
         };
         let told = match self.asking.get(at(template, external_id)?).await? {
-            Got::Page(entry) => self.asking.told_alone(what, entry),
-            Got::Gone => match what {
-                What::Departments => Told::Department(DepartmentRecord::gone(external_id)),
-                What::Users => Fields::gone_user(external_id),
-            },
+            Got::Page(entry) => self.asking.told_alone(what, &entry),
+            Got::Gone => return Ok(vec![Fields::gone(what, external_id)]),
         };
-        Ok(vec![told])
+        Ok(vec![match told {
+            Told::Bad { external_id: None, detail, .. } => Told::bad(what, Some(external_id), detail),
+            told if told.external_id() == Some(external_id) => told,
+            // It says nothing of the one that was asked for.
+            _ => Told::bad(what, Some(external_id), "the source answers with another record"),
+        }])
     }
 
-    fn told(&mut self, what: What, entry: &mut Value) -> Told {
+    fn told(&mut self, what: What, entry: &RawValue) -> Told {
+        let mut entry = match read(what, entry) {
+            Ok(entry) => entry,
+            Err(bad) => return bad,
+        };
         if self.asking.is_scim() {
-            self.memberships.listed(what == What::Departments, entry);
+            self.memberships.listed(what == What::Departments, &mut entry);
         }
-        self.asking.told(what, entry)
+        self.asking.told(what, &entry)
     }
 
     async fn listed(&mut self, what: What, mut page: Page) -> Result<Vec<Told>, Failure> {
         let url = self.url(what, &page)?;
-        let Got::Page(mut body) = self.asking.get(url.clone()).await? else {
+        let Got::Page(body) = self.asking.get(url.clone()).await? else {
             // The answer to a token that is too old; without one the address is wrong.
             return Err(match &self.since {
                 Some(_) => Failure::Expired,
@@ -241,25 +247,28 @@ impl Asked {
         };
         let asking = self.asking.clone();
         let settings = &asking.settings;
-        let Some(entries) = body.pointer_mut(&settings.items).and_then(Value::as_array_mut) else {
+        let Some(entries) = body::entries(&body, &settings.items) else {
             return Err(Failure::Failed("a page has no entries where directory.items says".to_owned()));
         };
         page.seen += entries.len() as u64;
         let is_empty = entries.is_empty();
-        let told = entries.iter_mut().map(|entry| self.told(what, entry)).collect();
+        let told = entries.into_iter().map(|entry| self.told(what, entry)).collect();
         let more = match settings.paging {
             Paging::Cursor => {
                 let before = page.cursor.take();
-                page.cursor = text_at(&body, &settings.next);
+                page.cursor = body::text(&body, &settings.next);
                 if before.is_some() && before == page.cursor {
                     return Err(Failure::Failed("a page names itself as the next one".to_owned()));
                 }
                 page.cursor.is_some()
             }
-            Paging::Index => index_goes_on(&mut page, text_at(&body, &settings.total), is_empty)?,
+            Paging::Index => index_goes_on(&mut page, body::text(&body, &settings.total), is_empty)?,
         };
         // The first page's: what has changed since then is told again, rather than not at all.
-        if let (slot @ None, Some(token)) = (self.tokens.of(what), text_at(&body, &settings.token)) {
+        if let (slot @ None, Some(token)) = (self.tokens.of(what), body::text(&body, &settings.token)) {
+            if token.contains('\0') {
+                return Err(Failure::Failed("the token holds what is no character".to_owned()));
+            }
             *slot = Some(token);
         }
         if more {
@@ -322,7 +331,7 @@ fn parse(url: &str) -> Result<Url, Failure> {
 
 /// What came back.
 enum Got {
-    Page(Value),
+    Page(Box<RawValue>),
     /// 404 or 410.
     Gone,
 }
@@ -403,7 +412,11 @@ impl Asking {
     }
 
     /// An entry that was read by itself.
-    fn told_alone(&self, what: What, mut entry: Value) -> Told {
+    fn told_alone(&self, what: What, entry: &RawValue) -> Told {
+        let mut entry = match read(what, entry) {
+            Ok(entry) => entry,
+            Err(bad) => return bad,
+        };
         if !self.is_scim() || what == What::Departments {
             return self.told(what, &entry);
         }
@@ -427,10 +440,16 @@ struct Answer {
 }
 
 impl Answer {
-    fn json(&self) -> Result<Value, Miss> {
+    fn json(&self) -> Result<Box<RawValue>, Miss> {
         let no_json = |_| Miss { reason: "an answer is not JSON".to_owned(), passes: false };
-        serde_json::from_slice(&self.body).map_err(no_json)
+        serde_json::from_str(&body::mended(&self.body)).map_err(no_json)
     }
+}
+
+/// An entry as it stands in a page, read.
+fn read(what: What, entry: &RawValue) -> Result<Value, Told> {
+    serde_json::from_str(entry.get())
+        .map_err(|_| Told::bad(what, None, "holds a number that is too large, or lists in too many lists"))
 }
 
 fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<String> {

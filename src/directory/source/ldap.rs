@@ -29,7 +29,6 @@ use uuid::Uuid;
 use super::fields::{Fields, lay_under};
 use super::{Failure, Pull, Source, Tokens, Told, Want, What};
 use crate::config::Directory;
-use crate::directory::record::DepartmentRecord;
 use crate::error::{Error, Kind, Result as Outcome};
 use crate::tls::{self, Authorities};
 use listing::{Item, Listing};
@@ -360,27 +359,21 @@ impl Asked {
 
     fn told_of(&self, what: What, item: &Item) -> Told {
         let asking = &self.asking;
-        let bad = |external_id: Option<&String>, detail: &str| Told::Bad {
-            kind: if what == What::Users { "user" } else { "department" },
-            external_id: external_id.cloned(),
-            detail: detail.to_owned(),
-        };
         let (id, entry) = match item {
             Item::There { id, entry } => (id, entry),
-            Item::Gone(id) if what == What::Users => return Fields::gone_user(id),
-            Item::Gone(id) => return Told::Department(DepartmentRecord::gone(id)),
-            Item::Nameless(why) => return bad(None, why),
+            Item::Gone(id) => return Fields::gone(what, id),
+            Item::Nameless(why) => return Told::bad(what, None, *why),
         };
         let mut record = json!({ID: id});
         if asking.departments.is_some() {
             match self.names.department_over(asking, &entry.dn) {
                 Ok(department) => record[PARENT] = json!(department),
-                Err(why) => return bad(Some(id), why),
+                Err(why) => return Told::bad(what, Some(id), why),
             }
         }
         for attribute in asking.attributes_of_records(what) {
             record[attribute] = match asking.names(what).get(attribute) {
-                None => json!(values(entry, attribute)),
+                None => json!(texts(entry, attribute)),
                 // Whoever is not listed is left out: a name may outlive whom it named.
                 Some(of) => values(entry, attribute).iter().filter_map(|dn| self.names.id(*of, dn)).collect(),
             };
@@ -456,6 +449,13 @@ fn values<'a>(entry: &'a SearchEntry, attribute: &str) -> &'a [String] {
         .find(|(name, _)| name.eq_ignore_ascii_case(attribute))
         .unwrap_or((const { &String::new() }, const { &Vec::new() }));
     values
+}
+
+/// The same as a record has them. What is no text becomes U+0000, which no record may hold.
+fn texts(entry: &SearchEntry, attribute: &str) -> Vec<String> {
+    let binary = entry.bin_attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
+    let read = |value: &Vec<u8>| String::from_utf8(value.clone()).unwrap_or_else(|_| "\0".to_owned());
+    values(entry, attribute).iter().cloned().chain(binary.flat_map(|(_, values)| values).map(read)).collect()
 }
 
 /// An entry by its id, if it has one.

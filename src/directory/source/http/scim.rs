@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::config::{Directory, Paging};
+use crate::directory::check_user_id;
 use crate::directory::edit::Values;
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -67,7 +68,8 @@ impl Memberships {
             }
             return;
         }
-        let Some(group) = entry["id"].as_str() else { return };
+        // One that cannot be kept spoils no record of its members.
+        let Some(group) = entry["id"].as_str().filter(|id| check_user_id(id).is_ok()) else { return };
         for member in entry["members"].as_array().into_iter().flatten() {
             let is_user = member["type"].as_str().is_none_or(|kind| kind == "User");
             if let (true, Some(user)) = (is_user, member["value"].as_str()) {

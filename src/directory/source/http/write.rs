@@ -59,7 +59,7 @@ impl Http {
     }
 
     fn person(&self, external_id: &str, answer: &Answer) -> Result<Heard, Later> {
-        match self.0.told_alone(What::Users, answer.json()?) {
+        match self.0.told_alone(What::Users, &*answer.json()?) {
             Told::User(user) if user.external_id != external_id => {
                 Err(Later::because("the source answers with somebody else"))
             }

@@ -123,6 +123,7 @@ impl Scim<'_> {
     ) -> Result<()> {
         manager_by_id(&mut document);
         check_size(&document)?;
+        document = before.and_then(|before| before.told_as(&document)).unwrap_or(document);
         let columns = Columns::of(&document);
         let taken = tx.prepare_cached(sql!("scim/name_taken")).await?;
         if tx.query_one(&taken, &[&columns.login_name, &id]).await?.get(0) {

@@ -1,5 +1,7 @@
 //! A User and a person of the directory: what of the one is a column of the other, both ways.
 
+use std::collections::BTreeMap;
+
 use deadpool_postgres::GenericClient;
 use postgres_types::Json;
 use serde_json::{Map, Value, json};
@@ -73,6 +75,11 @@ impl Person {
         }
     }
 
+    /// What was told of them, if this says the same in another order.
+    pub fn told_as(&self, document: &Map<String, Value>) -> Option<Map<String, Value>> {
+        self.told.clone().filter(|told| sets(told) == sets(document))
+    }
+
     /// What a client may change: as it was told, and where a column says something else by now, as it says.
     pub fn document(&self) -> Map<String, Value> {
         let mut document =
@@ -110,17 +117,33 @@ impl Person {
     }
 }
 
-/// Which of many values is the one that we keep in a column: the primary one, else of the first of these types
-/// that there is, else the first.
+/// Which of many values is the one that we keep in a column: the primary one, else one of the first of these types
+/// that there is, else any. Of several the smallest: in whichever order a client writes them, they are a set.
 fn chosen(document: &Map<String, Value>, attribute: &str, types: &[&str]) -> Option<usize> {
     let list = document.get(attribute)?.as_array()?;
-    let valued = |value: &Value| value["value"].is_string();
-    let primary = list.iter().position(|value| valued(value) && value["primary"] == true);
-    let typed = |kind: &&str| {
-        list.iter()
-            .position(|v| valued(v) && v["type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind)))
+    let smallest = |fits: &dyn Fn(&Value) -> bool| {
+        let fitting = list.iter().enumerate().filter(|(_, v)| v["value"].is_string() && fits(v));
+        fitting.min_by_key(|(_, v)| v["value"].as_str()).map(|(at, _)| at)
     };
-    primary.or_else(|| types.iter().find_map(typed)).or_else(|| list.iter().position(valued))
+    let typed = |kind: &&str| smallest(&|v| v["type"].as_str().is_some_and(|t| t.eq_ignore_ascii_case(kind)));
+    let primary = smallest(&|v| v["primary"] == true);
+    primary.or_else(|| types.iter().find_map(typed)).or_else(|| smallest(&|_| true))
+}
+
+/// A document by which two are compared: lists are sets (RFC 7643, 2.4), and are put into one order.
+fn sets(document: &Map<String, Value>) -> BTreeMap<&String, String> {
+    fn set(value: &Value) -> String {
+        match value {
+            Value::Array(list) => {
+                let mut list: Vec<String> = list.iter().map(set).collect();
+                list.sort_unstable();
+                list.join(",")
+            }
+            Value::Object(parts) => format!("{:?}", sets(parts)),
+            value => value.to_string(),
+        }
+    }
+    document.iter().map(|(name, value)| (name, set(value))).collect()
 }
 
 const EMAIL: (&str, &[&str]) = ("emails", &["work"]);

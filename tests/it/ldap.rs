@@ -462,3 +462,27 @@ async fn settings_that_cannot_be_are_refused() {
         assert!(why.contains(word), "{why}");
     }
 }
+
+#[tokio::test]
+async fn values_in_another_order_are_no_change() {
+    for sync in [Sync::Log, Sync::Never] {
+        let mut company = found(sync).await;
+        let slapd = &mut company.slapd;
+        let many = ["c@corp.example", "a@corp.example", "b@corp.example"];
+        for attribute in ["mail", "title"] {
+            slapd.set_all(&company.zs, attribute, &many).await;
+        }
+        let app = TestApp::start_with(&slapd.settings()).await;
+        run(&app, "full").await;
+        assert_eq!(person(&app, "zs").await["email"], "a@corp.example", "the smallest");
+        for turn in 0..many.len() {
+            let mut turned = many;
+            turned.rotate_left(turn);
+            for attribute in ["mail", "title"] {
+                company.slapd.set_all(&company.zs, attribute, &turned).await;
+            }
+            let done = run(&app, "full").await;
+            assert_eq!(done["counts"]["users"], json!({"same": 4}), "{done}");
+        }
+    }
+}

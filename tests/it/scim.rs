@@ -576,3 +576,30 @@ async fn scim_sanity_finds_no_failure() {
         assert!(of("pass") > 20 && of("fail") + of("error") + of("warn") == 0, "{said}");
     }
 }
+
+#[tokio::test]
+async fn values_in_another_order_are_no_change() {
+    let app = TestApp::start().await;
+    let idp = provider(&app);
+    let values = |order: &[&str]| {
+        let values: Vec<Value> =
+            order.iter().map(|v| json!({"value": format!("{v}@corp.example")})).collect();
+        let mut told = person("zs");
+        told["active"] = json!(true);
+        for attribute in ["emails", "phoneNumbers", "photos", "ims"] {
+            told[attribute] = json!(values);
+        }
+        told
+    };
+    let id = made(&idp, "/Users", values(&["c", "a", "b"])).await;
+    let email = "SELECT count(*) FROM t_im_user WHERE (email, phone, head_icon) = ('a@corp.example', 'a@corp.example', 'a@corp.example')";
+    assert_eq!(app.count(email, &[]).await, 1, "the smallest");
+    let first = idp.get(&format!("/Users/{id}")).await.expect(200);
+    for order in [["a", "b", "c"], ["b", "c", "a"], ["c", "b", "a"]] {
+        let again = idp.put(&format!("/Users/{id}"), values(&order)).await.expect(200);
+        assert_eq!(again["meta"]["version"], first["meta"]["version"]);
+    }
+    let less = idp.put(&format!("/Users/{id}"), values(&["c", "a"])).await.expect(200);
+    assert_ne!(less["meta"]["version"], first["meta"]["version"]);
+    assert_eq!(app.count(email, &[]).await, 1);
+}

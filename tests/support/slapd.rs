@@ -196,7 +196,15 @@ impl Slapd {
 
     /// Has an attribute of an entry hold this alone.
     pub async fn set(&mut self, dn: &str, attribute: &str, value: &str) {
-        let changes = vec![Mod::Replace(attribute, HashSet::from([value]))];
+        self.set_all(dn, attribute, &[value]).await;
+    }
+
+    /// Has an attribute of an entry hold these alone, in this order.
+    pub async fn set_all(&mut self, dn: &str, attribute: &str, values: &[&str]) {
+        let value = |at: usize| HashSet::from([values[at]]);
+        let first = Mod::Replace(attribute, value(0));
+        let more = (1..values.len()).map(|at| Mod::Add(attribute, value(at)));
+        let changes = [first].into_iter().chain(more).collect();
         let done = self.operator().modify(dn, changes).await.expect("an answer");
         done.success().unwrap_or_else(|e| panic!("{dn}: {e}"));
     }

@@ -374,8 +374,12 @@ impl Asked {
         for attribute in asking.attributes_of_records(what) {
             record[attribute] = match asking.names(what).get(attribute) {
                 None => json!(texts(entry, attribute)),
-                // Whoever is not listed is left out: a name may outlive whom it named.
-                Some(of) => values(entry, attribute).iter().filter_map(|dn| self.names.id(*of, dn)).collect(),
+                Some(of) => {
+                    // Whoever is not listed is left out: a name may outlive whom it named.
+                    let named = values(entry, attribute).iter();
+                    let ids: BTreeSet<&str> = named.filter_map(|dn| self.names.id(*of, dn)).collect();
+                    ids.into_iter().collect()
+                }
             };
         }
         match what {
@@ -451,11 +455,15 @@ fn values<'a>(entry: &'a SearchEntry, attribute: &str) -> &'a [String] {
     values
 }
 
-/// The same as a record has them. What is no text becomes U+0000, which no record may hold.
+/// The same as a record has them, in an order of ours: an attribute is a set, and a server may give it in another
+/// order each time (RFC 4512, 2.2). What is no text becomes U+0000, which no record may hold.
 fn texts(entry: &SearchEntry, attribute: &str) -> Vec<String> {
     let binary = entry.bin_attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
     let read = |value: &Vec<u8>| String::from_utf8(value.clone()).unwrap_or_else(|_| "\0".to_owned());
-    values(entry, attribute).iter().cloned().chain(binary.flat_map(|(_, values)| values).map(read)).collect()
+    let binary = binary.flat_map(|(_, values)| values).map(read);
+    let mut texts: Vec<String> = values(entry, attribute).iter().cloned().chain(binary).collect();
+    texts.sort_unstable();
+    texts
 }
 
 /// An entry by its id, if it has one.

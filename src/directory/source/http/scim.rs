@@ -11,7 +11,7 @@ use crate::directory::edit::Values;
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 /// Attributes of which a person has several; we know the primary one.
-const PLURAL: &[&str] = &["emails", "phoneNumbers"];
+const PLURAL: &[&str] = &["emails", "phoneNumbers", "photos", "groups"];
 
 /// What SCIM 2.0 (RFC 7643, 7644) calls everything, below whatever the settings say.
 pub(super) fn lay_out(settings: &mut Directory) {
@@ -79,12 +79,13 @@ impl Memberships {
     }
 }
 
-/// Puts what is primary first. Returns whether the User names its groups.
+/// Puts what is primary first, and the rest in an order of ours: the values are a set, which a server may give in
+/// another order each time (RFC 7643, 2.4). Returns whether the User names its groups.
 pub(super) fn read_alone(entry: &mut Value) -> bool {
     for attribute in PLURAL {
         if let Some(values) = entry.get_mut(*attribute).and_then(Value::as_array_mut) {
-            // A stable sort: false comes before true.
-            values.sort_by_key(|value| value["primary"] != true);
+            // False comes before true.
+            values.sort_by_cached_key(|value| (value["primary"] != true, value["value"].to_string()));
         }
     }
     entry.get("groups").is_some_and(Value::is_array)

@@ -120,6 +120,17 @@ CREATE TABLE t_im_directory_source (
     full_at timestamptz
 );
 
+-- Who is missing from a source's whole listing, and since which run. Where the source cannot be asked for one of them
+-- alone, whoever is missing again in a later run has left.
+CREATE TABLE t_im_directory_missing (
+    source      text COLLATE "C" NOT NULL,
+    kind        text NOT NULL,
+    external_id text COLLATE "C" NOT NULL,
+    run_id      bigint NOT NULL,
+    PRIMARY KEY (source, kind, external_id),
+    CONSTRAINT missing_kind_known CHECK (kind IN ('user', 'department'))
+);
+
 -- Whom a trigger has named, until a run reads them again: bursts become one row each.
 CREATE TABLE t_im_directory_changed (
     kind        text NOT NULL,

@@ -60,6 +60,7 @@ pub struct Directory {
     #[serde(rename = "edit_give_up_ms", deserialize_with = "millis")]
     pub edit_give_up: Duration,
     pub edit_keep_days: u32,
+    pub alone_max: u32,
     pub run_attempts: u32,
     #[serde(rename = "run_retry_base_ms", deserialize_with = "millis")]
     pub run_retry_base: Duration,

@@ -26,15 +26,13 @@ pub use book::{
     Difference, Problem, Run, Sync, approve, ask, cancel, differences, name_changed, problems, prune_runs,
     runs,
 };
-use listening::Listening;
+use listening::{Listening, Tools};
 
 /// Staged rows that one transaction applies, or one statement compares.
 const STEP: i64 = 1_000;
 const COMPARE_STEP: i64 = 5_000;
 /// Rows that one statement of the sweep before a run forgets.
 const SWEEP_STEP: i64 = 10_000;
-/// More people and departments than this are not read one by one: a listing is cheaper.
-const THESE_MAX: i64 = 1_000;
 
 /// Who runs, on one replica; one of them at a time does.
 pub struct Runner {
@@ -163,7 +161,7 @@ impl Runner {
         } else if book::open_run(&self.store).await?.is_none() {
             let named = book::named(&self.store).await?;
             if named > 0 {
-                let one_by_one = self.source.reads_one() && named <= THESE_MAX;
+                let one_by_one = self.source.reads_one() && named <= self.settings.alone_max.into();
                 let mode = if one_by_one { "changes" } else { self.mode(known.token.as_ref()) };
                 ask(&self.store, Sync { mode, asked_by: "change", dry_run: false }, now).await?;
             }
@@ -180,12 +178,12 @@ impl Runner {
             let Some(want) = self.begin_listening(run, epoch).await? else {
                 return book::ask_for_everybody(&self.store, run.run_id, "there was no token").await;
             };
-            *listening = Some(Listening::new(run.run_id, epoch, self.source.pull(want)));
+            *listening = Some(Listening::new(run, epoch, self.source.pull(want)));
         }
         let Some(current) = listening.as_mut() else { return Ok(()) };
         match current.page().await {
             Ok(Some(page)) => {
-                let staged = current.stage(&self.store, &self.lease, self.source.name(), page).await;
+                let staged = current.stage(self.tools(), page).await;
                 if staged.is_err() {
                     *listening = None;
                 }
@@ -193,7 +191,7 @@ impl Runner {
             }
             Ok(None) => {
                 let ended = listening.take().ok_or_else(|| Error::internal("nobody listens"))?;
-                ended.end(&self.store, &self.lease, &*self.source, run.mode == "full").await
+                ended.end(self.tools()).await
             }
             Err(Failure::Expired) => {
                 *listening = None;
@@ -204,6 +202,11 @@ impl Runner {
                 self.fail(run.run_id, &why).await
             }
         }
+    }
+
+    fn tools(&self) -> Tools<'_> {
+        let alone_max = usize::try_from(self.settings.alone_max).unwrap_or(usize::MAX);
+        Tools { store: &self.store, lease: &self.lease, source: &*self.source, alone_max }
     }
 
     /// What to ask for; none where a run is to go on from a token, and there is none.

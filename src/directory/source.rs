@@ -28,9 +28,19 @@ pub enum Want {
 
 /// What a listing is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum What {
+pub enum What {
     Departments,
     Users,
+}
+
+impl What {
+    /// As the database names it.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Departments => "department",
+            Self::Users => "user",
+        }
+    }
 }
 
 /// The token of each listing: they need not be alike.
@@ -56,7 +66,7 @@ pub enum Told {
     Department(DepartmentRecord),
     /// An entry that is no record: whose, if that can be read, and why.
     Bad {
-        kind: &'static str,
+        what: What,
         external_id: Option<String>,
         detail: String,
     },
@@ -64,8 +74,15 @@ pub enum Told {
 
 impl Told {
     fn bad(what: What, external_id: Option<&str>, detail: impl Into<String>) -> Self {
-        let kind = if what == What::Users { "user" } else { "department" };
-        Self::Bad { kind, external_id: external_id.map(str::to_owned), detail: detail.into() }
+        Self::Bad { what, external_id: external_id.map(str::to_owned), detail: detail.into() }
+    }
+
+    pub fn what(&self) -> What {
+        match self {
+            Self::User(_) => What::Users,
+            Self::Department(_) => What::Departments,
+            Self::Bad { what, .. } => *what,
+        }
     }
 
     /// Whose entry it is, if that can be read.
@@ -76,6 +93,25 @@ impl Told {
             Self::Bad { external_id, .. } => external_id.as_deref(),
         }
     }
+}
+
+/// A page of a listing, or records that were asked for alone.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub told: Vec<Told>,
+    /// Whether a listing is at its end with it.
+    pub ended: Option<Ended>,
+}
+
+/// The end of a listing.
+#[derive(Debug)]
+pub struct Ended {
+    pub what: What,
+    /// How many entries there are, if the source says so.
+    pub total: Option<u64>,
+    /// Of a listing of what has changed: who is still there as they were, by external id. Whoever was neither told of
+    /// nor is one of them is missing. None where the source tells by itself who is no more.
+    pub unchanged: Option<Vec<String>>,
 }
 
 /// Why a source did not tell. `Failed` says it without quoting what was asked or answered.
@@ -165,21 +201,14 @@ impl Later {
 /// A listing under way, page by page.
 pub trait Pull: Send {
     /// The next page; none at the end. After a failure the listing is worth nothing.
-    fn page(&mut self) -> BoxFuture<'_, Result<Option<Vec<Told>>, Failure>>;
+    fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>>;
+
+    /// Who is missing from a listing that has just ended: they are asked for alone before anything else. None: it
+    /// was not whole, and who was not listed may be there.
+    fn missing(&mut self, what: What, ids: Option<Vec<String>>);
 
     /// The token to go on from, once the listing is at its end.
     fn token(&self) -> Option<String>;
-
-    /// Of a listing of what has changed, at its end: who is still there as they were, by external id. Whoever
-    /// was neither told of nor is one of them is no more. None where it tells by itself who that is.
-    fn unchanged_departments(&mut self) -> Option<Vec<String>> {
-        None
-    }
-
-    /// The same of people.
-    fn unchanged_users(&mut self) -> Option<Vec<String>> {
-        None
-    }
 }
 
 /// The source of the settings, or none.

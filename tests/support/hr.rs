@@ -196,7 +196,7 @@ impl Books {
 
     fn one(&self, listing: &Listing, id: &str) -> Response {
         match listing.get(id) {
-            Some((changed, entry)) if !entry.is_null() => {
+            Some((changed, entry)) if !entry.is_null() && !self.empty => {
                 let body = Json(self.told(*changed, entry));
                 if self.unversioned {
                     return body.into_response();

@@ -1,12 +1,13 @@
-//! A listing under way: what it tells is checked and staged, page by page.
+//! A listing under way: what it tells is checked and staged, page by page. Who is missing at its end has left only
+//! if the source says so when asked for them alone, or if they are missing in two runs in a row.
 
 use std::collections::HashSet;
 
 use deadpool_postgres::Transaction;
 
-use super::book::{self, Noted};
-use crate::directory::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
-use crate::directory::source::{Failure, Pull, Source, Told};
+use super::book::{self, Noted, Open};
+use crate::directory::record::{DepartmentRecord, UserRecord};
+use crate::directory::source::{Ended, Failure, Page, Pull, Source, Told, What};
 use crate::directory::stage::{self, Place};
 use crate::error::Result;
 use crate::lease::Lease;
@@ -14,35 +15,61 @@ use crate::sql;
 use crate::store::{REPEATABLE, Store};
 
 /// What came of asking for a page; none at the end.
-type Page = std::result::Result<Option<Vec<Told>>, Failure>;
+type Answer = std::result::Result<Option<Page>, Failure>;
 
 pub struct Listening {
     pull: Box<dyn Pull>,
     /// The page after the one that is staged: it was asked for meanwhile.
-    ahead: Option<Page>,
+    ahead: Option<Answer>,
     staging: Staging,
+}
+
+/// What a page is staged with.
+#[derive(Clone, Copy)]
+pub struct Tools<'a> {
+    pub store: &'a Store,
+    pub lease: &'a Lease,
+    pub source: &'a dyn Source,
+    /// Most of those who are missing that are asked for alone.
+    pub alone_max: usize,
 }
 
 /// What was told so far.
 struct Staging {
     run_id: i64,
     epoch: i64,
+    is_full: bool,
+    is_dry: bool,
     rows: i64,
-    /// Who was told of: a listing that shifts under us tells some twice.
-    users: HashSet<String>,
-    departments: HashSet<String>,
+    users: Heard,
+    departments: Heard,
+    /// Why nobody has left for being missing.
+    remarks: Vec<String>,
+}
+
+/// The entries of one kind that were told of.
+#[derive(Default)]
+struct Heard {
+    ids: HashSet<String>,
+    /// How many came again: the listing shifted under us, and others may have been passed over.
+    twice: usize,
     /// Entries of which not even the id can be read.
-    nameless: u64,
+    nameless: usize,
 }
 
 impl Listening {
-    pub fn new(run_id: i64, epoch: i64, pull: Box<dyn Pull>) -> Self {
-        let (users, departments) = (HashSet::new(), HashSet::new());
-        Self {
-            pull,
-            ahead: None,
-            staging: Staging { run_id, epoch, rows: 0, users, departments, nameless: 0 },
-        }
+    pub fn new(run: &Open, epoch: i64, pull: Box<dyn Pull>) -> Self {
+        let staging = Staging {
+            run_id: run.run_id,
+            epoch,
+            is_full: run.mode == "full",
+            is_dry: run.dry_run,
+            rows: 0,
+            users: Heard::default(),
+            departments: Heard::default(),
+            remarks: Vec::new(),
+        };
+        Self { pull, ahead: None, staging }
     }
 
     /// Whether it is this run's, and nobody else ran in between.
@@ -50,53 +77,37 @@ impl Listening {
         (self.staging.run_id, self.staging.epoch) == (run_id, epoch)
     }
 
-    pub async fn page(&mut self) -> Page {
+    pub async fn page(&mut self) -> Answer {
         match self.ahead.take() {
             Some(page) => page,
             None => self.pull.page().await,
         }
     }
 
-    /// Stages a page, while the source is asked for the next one.
-    pub async fn stage(&mut self, store: &Store, lease: &Lease, source: &str, page: Vec<Told>) -> Result<()> {
-        let (staged, ahead) = tokio::join!(self.staging.stage(store, lease, source, page), self.pull.page());
-        self.ahead = Some(ahead);
-        staged
+    /// Stages a page, while the source is asked for the next one. At the end of a listing the source is first asked
+    /// for who is missing: members of a Group that was passed over work there.
+    pub async fn stage(&mut self, tools: Tools<'_>, page: Page) -> Result<()> {
+        let Some(ended) = page.ended else {
+            let (staged, ahead) = tokio::join!(self.staging.stage(tools, page.told), self.pull.page());
+            self.ahead = Some(ahead);
+            return staged;
+        };
+        self.staging.stage(tools, page.told).await?;
+        let what = ended.what;
+        if let Some(unchanged) = ended.unchanged.clone().or(self.staging.is_full.then(Vec::new)) {
+            let missing = self.staging.missing(tools, ended, unchanged).await?;
+            self.pull.missing(what, missing);
+        }
+        Ok(())
     }
 
-    /// Everything was told. In a full listing, or where the source has named whoever is still there, whoever is
-    /// missing is no more, unless an entry may be theirs.
-    pub async fn end(
-        mut self,
-        store: &Store,
-        lease: &Lease,
-        source: &dyn Source,
-        is_full: bool,
-    ) -> Result<()> {
-        let (departments, users) = (self.pull.unchanged_departments(), self.pull.unchanged_users());
-        let everybody = is_full.then(Vec::new);
-        let departments = departments.or_else(|| everybody.clone()).filter(|_| source.has_departments());
-        let users = users.or(everybody);
-        let Staging { run_id, epoch, mut rows, nameless, .. } = self.staging;
-        let mut client = store.client().await?;
+    /// Everything was told.
+    pub async fn end(self, tools: Tools<'_>) -> Result<()> {
+        let Staging { run_id, epoch, rows, remarks, .. } = self.staging;
+        let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
+        let mut client = tools.store.client().await?;
         let tx = client.transaction().await?;
-        lease.hold(&tx, epoch).await?;
-        let mut remark = None;
-        if nameless == 0 {
-            let run = (&run_id, &source.name());
-            if let Some(unchanged) = departments {
-                let statement = tx.prepare_cached(sql!("directory/stage_gone_departments")).await?;
-                let stays = ["name", "parent_id", "sort_order"];
-                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &&stays[..], &unchanged]).await?);
-            }
-            if let Some(unchanged) = users {
-                let statement = tx.prepare_cached(sql!("directory/stage_gone_users")).await?;
-                let stays: Vec<&str> = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
-                rows += gone(tx.execute(&statement, &[run.0, run.1, &rows, &stays, &unchanged]).await?);
-            }
-        } else if is_full {
-            remark = Some(format!("{nameless} entries name nobody, so nobody is taken to have left"));
-        }
+        tools.lease.hold(&tx, epoch).await?;
         let statement = tx.prepare_cached(sql!("directory/staged")).await?;
         tx.execute(&statement, &[&run_id, &rows, &self.pull.token(), &remark]).await?;
         Ok(tx.commit().await?)
@@ -105,21 +116,24 @@ impl Listening {
 
 impl Staging {
     /// Stages a page; a bad entry is kept with its reason.
-    async fn stage(&mut self, store: &Store, lease: &Lease, source: &str, page: Vec<Told>) -> Result<()> {
+    async fn stage(&mut self, tools: Tools<'_>, page: Vec<Told>) -> Result<()> {
         let (mut users, mut departments, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for told in page {
             match self.judge(told) {
                 Ok(Told::User(user)) => users.push(*user),
                 Ok(Told::Department(department)) => departments.push(department),
-                Ok(Told::Bad { kind, external_id, detail }) => problems.push((kind, external_id, detail)),
+                Ok(Told::Bad { what, external_id, detail }) => {
+                    problems.push((what.kind(), external_id, detail));
+                }
                 Err(problem) => problems.push(problem),
             }
         }
-        let mut client = store.client().await?;
+        let mut client = tools.store.client().await?;
         let tx = client.transaction().await?;
         tx.batch_execute(REPEATABLE).await?;
-        lease.hold(&tx, self.epoch).await?;
+        tools.lease.hold(&tx, self.epoch).await?;
         // A server may name all who are no more, whoever they were.
+        let source = tools.source.name();
         let gone = |gone: bool, id: &str| gone.then(|| id.to_owned());
         let ids = users.iter().filter_map(|user| gone(user.gone, &user.external_id)).collect();
         let known_users = known(&tx, sql!("directory/known_users"), source, ids).await?;
@@ -128,35 +142,113 @@ impl Staging {
         let known_departments = known(&tx, sql!("directory/known_departments"), source, ids).await?;
         departments
             .retain(|department| !department.gone || known_departments.contains(&department.department_id));
-        let users: Vec<&UserRecord> = users.iter().collect();
-        let departments: Vec<&DepartmentRecord> = departments.iter().collect();
-        let place = |after_row| Place { run_id: self.run_id, after_row, source };
-        stage::departments(&tx, place(self.rows), &departments).await?;
-        let rows = self.rows + count(&departments);
-        stage::users(&tx, place(rows), &users).await?;
-        let rows = rows + count(&users);
+        let rows = self.write(&tx, source, (&departments, &users)).await?;
         book::note_problems(&tx, self.run_id, &problems).await?;
-        let statement = tx.prepare_cached(sql!("directory/staging")).await?;
-        tx.execute(&statement, &[&self.run_id, &rows]).await?;
         tx.commit().await?;
         self.rows = rows;
         Ok(())
     }
 
+    /// Writes records behind those that are staged. Returns how many there are then.
+    async fn write(
+        &self,
+        tx: &Transaction<'_>,
+        source: &str,
+        (departments, users): (&[DepartmentRecord], &[UserRecord]),
+    ) -> Result<i64> {
+        let place = |after_row| Place { run_id: self.run_id, after_row, source };
+        stage::departments(tx, place(self.rows), &departments.iter().collect::<Vec<_>>()).await?;
+        let rows = self.rows + count(departments);
+        stage::users(tx, place(rows), &users.iter().collect::<Vec<_>>()).await?;
+        let rows = rows + count(users);
+        let statement = tx.prepare_cached(sql!("directory/staging")).await?;
+        tx.execute(&statement, &[&self.run_id, &rows]).await?;
+        Ok(rows)
+    }
+
+    /// Who is missing, to be asked for alone; none if the listing was not whole. Where the source cannot be asked for
+    /// one, or they are too many, those who were missing in the whole listing before, too, are staged as gone.
+    async fn missing(
+        &mut self,
+        tools: Tools<'_>,
+        ended: Ended,
+        unchanged: Vec<String>,
+    ) -> Result<Option<Vec<String>>> {
+        let Ended { what, total, .. } = ended;
+        let heard = self.heard(what);
+        if let Some(doubt) = heard.doubt(total.filter(|_| ended.unchanged.is_none())) {
+            self.remarks.push(format!("{doubt}, so nobody is taken to have left"));
+            return Ok(None);
+        }
+        let mut client = tools.store.client().await?;
+        let tx = client.transaction().await?;
+        tools.lease.hold(&tx, self.epoch).await?;
+        let (kind, source) = (what.kind(), tools.source.name());
+        let statement = match what {
+            What::Departments => tx.prepare_cached(sql!("directory/missing_departments")).await?,
+            What::Users => tx.prepare_cached(sql!("directory/missing_users")).await?,
+        };
+        let rows = tx.query(&statement, &[&self.run_id, &source, &unchanged]).await?;
+        let missing: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let asks = tools.source.reads_one() && missing.len() <= tools.alone_max;
+        let noted: &[String] = if asks { &[] } else { &missing };
+        let statement = tx.prepare_cached(sql!("directory/missing_before")).await?;
+        let rows = tx.query(&statement, &[&source, &kind, &noted, &self.run_id]).await?;
+        let gone: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
+        if !self.is_dry {
+            let statement = tx.prepare_cached(sql!("directory/note_missing")).await?;
+            tx.execute(&statement, &[&source, &kind, &noted, &self.run_id]).await?;
+        }
+        let (departments, users): (Vec<_>, Vec<_>) = match what {
+            What::Departments => (gone.iter().copied().map(DepartmentRecord::gone).collect(), Vec::new()),
+            What::Users => (Vec::new(), gone.iter().copied().map(UserRecord::gone).collect()),
+        };
+        let rows = self.write(&tx, source, (&departments, &users)).await?;
+        tx.commit().await?;
+        self.rows = rows;
+        if asks {
+            return Ok(Some(missing));
+        }
+        if let waiting @ 1.. = missing.len() - gone.len() {
+            let remark =
+                format!("{waiting} missing for the first time leave when the next run misses them, too");
+            self.remarks.push(remark);
+        }
+        // Who is in a Group that is missing is not known.
+        Ok(missing.is_empty().then(Vec::new))
+    }
+
+    fn heard(&mut self, what: What) -> &mut Heard {
+        match what {
+            What::Departments => &mut self.departments,
+            What::Users => &mut self.users,
+        }
+    }
+
     fn judge(&mut self, told: Told) -> std::result::Result<Told, Noted> {
-        let twice = "was listed twice; the first entry counts".to_owned();
-        match &told {
-            Told::User(user) if !self.users.insert(user.external_id.clone()) => {
-                Err(("user", Some(user.external_id.clone()), twice))
-            }
-            Told::Department(department) if !self.departments.insert(department.department_id.clone()) => {
-                Err(("department", Some(department.department_id.clone()), twice))
-            }
-            Told::Bad { external_id: None, .. } => {
-                self.nameless += 1;
-                Ok(told)
-            }
-            _ => Ok(told),
+        let what = told.what();
+        let heard = self.heard(what);
+        let Some(id) = told.external_id() else {
+            heard.nameless += 1;
+            return Ok(told);
+        };
+        if heard.ids.insert(id.to_owned()) {
+            return Ok(told);
+        }
+        heard.twice += 1;
+        Err((what.kind(), Some(id.to_owned()), "was listed twice; the first entry counts".to_owned()))
+    }
+}
+
+impl Heard {
+    /// Why a listing may have passed somebody over, if it may.
+    fn doubt(&self, total: Option<u64>) -> Option<String> {
+        let there = self.ids.len() + self.nameless;
+        match total {
+            _ if self.nameless > 0 => Some(format!("{} entries name nobody", self.nameless)),
+            _ if self.twice > 0 => Some(format!("{} entries came twice", self.twice)),
+            Some(total) if total != there as u64 => Some(format!("{there} of {total} were listed")),
+            _ => None,
         }
     }
 }
@@ -173,8 +265,4 @@ async fn known(tx: &Transaction<'_>, sql: &str, source: &str, ids: Vec<String>) 
 
 fn count<T>(records: &[T]) -> i64 {
     i64::try_from(records.len()).unwrap_or(i64::MAX)
-}
-
-fn gone(rows: u64) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
 }

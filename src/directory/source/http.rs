@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::fields::{Fields, lay_under};
-use super::{Failure, Pull, Source, Tokens, Told, Want, What, Writer, body};
+use super::{Ended, Failure, Page, Pull, Source, Tokens, Told, Want, What, Writer, body};
 use crate::config::{Directory, Paging, SourceKind};
 use crate::error::{Error, Kind, Result as Outcome};
 use scim::Memberships;
@@ -66,7 +66,7 @@ enum Next {
     /// A listing, from its next page on.
     Listing {
         what: What,
-        page: Page,
+        at: At,
     },
     One {
         what: What,
@@ -74,8 +74,9 @@ enum Next {
     },
 }
 
+/// How far a listing has come.
 #[derive(Default)]
-struct Page {
+struct At {
     cursor: Option<String>,
     /// Entries that came before, and how many there are to be.
     seen: u64,
@@ -152,7 +153,7 @@ impl Source for Http {
     }
 
     fn pull(&self, want: Want) -> Box<dyn Pull> {
-        let listing = |what| Next::Listing { what, page: Page::default() };
+        let listing = |what| Next::Listing { what, at: At::default() };
         let (since, left) = match want {
             Want::These { users, departments } => {
                 let one = |what| move |external_id| Next::One { what, external_id };
@@ -185,7 +186,7 @@ impl Source for Http {
 }
 
 impl Pull for Asked {
-    fn page(&mut self) -> BoxFuture<'_, Result<Option<Vec<Told>>, Failure>> {
+    fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>> {
         async move {
             self.pages += 1;
             if self.pages > PAGES_MAX {
@@ -194,10 +195,17 @@ impl Pull for Asked {
             match self.left.pop_front() {
                 None => Ok(None),
                 Some(Next::One { what, external_id }) => self.one(what, &external_id).await.map(Some),
-                Some(Next::Listing { what, page }) => self.listed(what, page).await.map(Some),
+                Some(Next::Listing { what, at }) => self.listed(what, at).await.map(Some),
             }
         }
         .boxed()
+    }
+
+    fn missing(&mut self, what: What, ids: Option<Vec<String>>) {
+        self.memberships.are_whole &= ids.is_some() || what != What::Departments;
+        for external_id in ids.into_iter().flatten().rev() {
+            self.left.push_front(Next::One { what, external_id });
+        }
     }
 
     fn token(&self) -> Option<String> {
@@ -207,22 +215,25 @@ impl Pull for Asked {
 }
 
 impl Asked {
-    async fn one(&self, what: What, external_id: &str) -> Result<Vec<Told>, Failure> {
+    async fn one(&mut self, what: What, external_id: &str) -> Result<Page, Failure> {
         let settings = &self.asking.settings;
         let template = match what {
             What::Departments => &settings.department_url,
             What::Users => &settings.user_url,
         };
         let told = match self.asking.get(at(template, external_id)?).await? {
-            Got::Page(entry) => self.asking.told_alone(what, &entry),
-            Got::Gone => return Ok(vec![Fields::gone(what, external_id)]),
+            // The members of a Group are known by it.
+            Got::Page(entry) if what == What::Departments => self.told(what, &entry),
+            Got::Page(entry) => self.asking.told_alone(&entry),
+            Got::Gone => Fields::gone(what, external_id),
         };
-        Ok(vec![match told {
+        let told = match told {
             Told::Bad { external_id: None, detail, .. } => Told::bad(what, Some(external_id), detail),
             told if told.external_id() == Some(external_id) => told,
             // It says nothing of the one that was asked for.
             _ => Told::bad(what, Some(external_id), "the source answers with another record"),
-        }])
+        };
+        Ok(Page { told: vec![told], ended: None })
     }
 
     fn told(&mut self, what: What, entry: &RawValue) -> Told {
@@ -230,14 +241,16 @@ impl Asked {
             Ok(entry) => entry,
             Err(bad) => return bad,
         };
-        if self.asking.is_scim() {
-            self.memberships.listed(what == What::Departments, &mut entry);
-        }
-        self.asking.told(what, &entry)
+        let says_where = match (self.asking.is_scim(), what) {
+            (false, _) => true,
+            (true, What::Departments) => self.memberships.note(&entry),
+            (true, What::Users) => self.memberships.complete(&mut entry),
+        };
+        self.asking.told(what, &entry, says_where)
     }
 
-    async fn listed(&mut self, what: What, mut page: Page) -> Result<Vec<Told>, Failure> {
-        let url = self.url(what, &page)?;
+    async fn listed(&mut self, what: What, mut at: At) -> Result<Page, Failure> {
+        let url = self.url(what, &at)?;
         let Got::Page(body) = self.asking.get(url.clone()).await? else {
             // The answer to a token that is too old; without one the address is wrong.
             return Err(match &self.since {
@@ -250,19 +263,20 @@ impl Asked {
         let Some(entries) = body::entries(&body, &settings.items) else {
             return Err(Failure::Failed("a page has no entries where directory.items says".to_owned()));
         };
-        page.seen += entries.len() as u64;
+        at.seen += entries.len() as u64;
         let is_empty = entries.is_empty();
         let told = entries.into_iter().map(|entry| self.told(what, entry)).collect();
         let more = match settings.paging {
             Paging::Cursor => {
-                let before = page.cursor.take();
-                page.cursor = body::text(&body, &settings.next);
-                if before.is_some() && before == page.cursor {
+                at.total = body::text(&body, &settings.total).and_then(|total| total.parse().ok());
+                let before = at.cursor.take();
+                at.cursor = body::text(&body, &settings.next);
+                if before.is_some() && before == at.cursor {
                     return Err(Failure::Failed("a page names itself as the next one".to_owned()));
                 }
-                page.cursor.is_some()
+                at.cursor.is_some()
             }
-            Paging::Index => index_goes_on(&mut page, body::text(&body, &settings.total), is_empty)?,
+            Paging::Index => index_goes_on(&mut at, body::text(&body, &settings.total), is_empty)?,
         };
         // The first page's: what has changed since then is told again, rather than not at all.
         if let (slot @ None, Some(token)) = (self.tokens.of(what), body::text(&body, &settings.token)) {
@@ -271,20 +285,21 @@ impl Asked {
             }
             *slot = Some(token);
         }
+        let ended = (!more).then_some(Ended { what, total: at.total, unchanged: None });
         if more {
-            self.left.push_front(Next::Listing { what, page });
+            self.left.push_front(Next::Listing { what, at });
         }
-        Ok(told)
+        Ok(Page { told, ended })
     }
 
-    fn url(&self, what: What, page: &Page) -> Result<Url, Failure> {
+    fn url(&self, what: What, at: &At) -> Result<Url, Failure> {
         let settings = &self.asking.settings;
         let base = match what {
             What::Departments => &settings.departments_url,
             What::Users => &settings.users_url,
         };
         let mut url = parse(base)?;
-        if let Some(next) = &page.cursor {
+        if let Some(next) = &at.cursor {
             // Some name the next page by its whole URL. It must be the same server: it gets our credentials.
             if let Ok(whole) = Url::parse(next) {
                 if whole.origin() != url.origin() {
@@ -295,7 +310,7 @@ impl Asked {
             url.query_pairs_mut().append_pair(&settings.cursor_parameter, next);
         }
         if settings.paging == Paging::Index {
-            url.query_pairs_mut().append_pair(&settings.index_parameter, &(page.seen + 1).to_string());
+            url.query_pairs_mut().append_pair(&settings.index_parameter, &(at.seen + 1).to_string());
         }
         if !settings.page_size_parameter.is_empty() {
             url.query_pairs_mut().append_pair(&settings.page_size_parameter, &settings.page_size.to_string());
@@ -309,14 +324,14 @@ impl Asked {
 }
 
 /// A listing by index must be the same from its beginning to its end: else somebody was passed over.
-fn index_goes_on(page: &mut Page, total: Option<String>, is_empty: bool) -> Result<bool, Failure> {
+fn index_goes_on(at: &mut At, total: Option<String>, is_empty: bool) -> Result<bool, Failure> {
     let Some(total) = total.and_then(|total| total.parse().ok()) else {
         return Err(Failure::Failed("a page has no total where directory.total says".to_owned()));
     };
-    if *page.total.get_or_insert(total) != total || is_empty && page.seen < total || page.seen > total {
+    if *at.total.get_or_insert(total) != total || is_empty && at.seen < total || at.seen > total {
         return Err(Failure::Failed("the listing changed while it was read".to_owned()));
     }
-    Ok(page.seen < total)
+    Ok(at.seen < total)
 }
 
 /// Everything that is not plainly a character of an id is escaped: it must not lead elsewhere.
@@ -404,30 +419,29 @@ impl Asking {
         self.settings.source == SourceKind::Scim
     }
 
-    fn told(&self, what: What, entry: &Value) -> Told {
-        match what {
+    /// An entry as a record; where somebody works stays as it is if the entry does not say it.
+    fn told(&self, what: What, entry: &Value, says_where: bool) -> Told {
+        let mut told = match what {
             What::Departments => self.fields.department(entry),
             What::Users => self.fields.user(entry),
-        }
-    }
-
-    /// An entry that was read by itself.
-    fn told_alone(&self, what: What, entry: &RawValue) -> Told {
-        let mut entry = match read(what, entry) {
-            Ok(entry) => entry,
-            Err(bad) => return bad,
         };
-        if !self.is_scim() || what == What::Departments {
-            return self.told(what, &entry);
-        }
-        let names_groups = scim::read_alone(&mut entry);
-        let mut told = self.told(what, &entry);
-        if let (Told::User(user), false) = (&mut told, names_groups)
+        if let (Told::User(user), false) = (&mut told, says_where)
             && !user.untold.contains(&"department_ids")
         {
             user.untold.push("department_ids");
         }
         told
+    }
+
+    /// A person who was read by themselves.
+    fn told_alone(&self, entry: &RawValue) -> Told {
+        match read(What::Users, entry) {
+            Ok(mut entry) => {
+                let says_where = !self.is_scim() || scim::read_alone(&mut entry);
+                self.told(What::Users, &entry, says_where)
+            }
+            Err(bad) => bad,
+        }
     }
 }
 

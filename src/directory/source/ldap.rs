@@ -27,7 +27,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::fields::{Fields, lay_under};
-use super::{Failure, Pull, Source, Tokens, Told, Want, What};
+use super::{Ended, Failure, Page, Pull, Source, Tokens, Told, Want, What};
 use crate::config::Directory;
 use crate::error::{Error, Kind, Result as Outcome};
 use crate::tls::{self, Authorities};
@@ -85,8 +85,6 @@ struct Asked {
     listing: Option<(What, Listing)>,
     names: Names,
     tokens: Tokens,
-    unchanged_departments: Option<Vec<String>>,
-    unchanged_users: Option<Vec<String>>,
 }
 
 /// What is kept between runs.
@@ -237,14 +235,12 @@ impl Source for Ldap {
             listing: None,
             names: Names::default(),
             tokens: Tokens::default(),
-            unchanged_departments: None,
-            unchanged_users: None,
         })
     }
 }
 
 impl Pull for Asked {
-    fn page(&mut self) -> BoxFuture<'_, Result<Option<Vec<Told>>, Failure>> {
+    fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>> {
         // The library panics at what it cannot read: the run fails then, and not who runs it.
         let page = AssertUnwindSafe(self.next_page()).catch_unwind();
         page.map(|done| done.unwrap_or_else(|_| Err(Failure::Failed("an answer cannot be read".to_owned()))))
@@ -257,22 +253,19 @@ impl Pull for Asked {
         serde_json::to_string(&token).ok()
     }
 
-    fn unchanged_departments(&mut self) -> Option<Vec<String>> {
-        self.unchanged_departments.take()
-    }
-
-    fn unchanged_users(&mut self) -> Option<Vec<String>> {
-        self.unchanged_users.take()
+    fn missing(&mut self, what: What, ids: Option<Vec<String>>) {
+        self.these.extend(ids.into_iter().flatten().map(|id| (what, id)));
     }
 }
 
 impl Asked {
-    async fn next_page(&mut self) -> Result<Option<Vec<Told>>, Failure> {
+    async fn next_page(&mut self) -> Result<Option<Page>, Failure> {
         if self.is_stale {
             return Err(Failure::Expired);
         }
         if !self.these.is_empty() {
-            return self.read_these().await;
+            let told = self.read_these().await?;
+            return Ok(Some(Page { told, ended: None }));
         }
         let (what, mut listing) = match self.listing.take() {
             Some(begun) => begun,
@@ -282,17 +275,14 @@ impl Asked {
             }
         };
         let items = listing.read(&self.asking, what).await?;
-        match listing.ended() {
-            None => self.listing = Some((what, listing)),
-            Some(ended) => {
-                *self.tokens.of(what) = ended.cookie.map(|cookie| BASE64.encode(cookie));
-                match what {
-                    What::Departments => self.unchanged_departments = ended.unchanged,
-                    What::Users => self.unchanged_users = ended.unchanged,
-                }
-            }
+        let ended = listing.ended().map(|end| {
+            *self.tokens.of(what) = end.cookie.map(|cookie| BASE64.encode(cookie));
+            Ended { what, total: None, unchanged: end.unchanged }
+        });
+        if ended.is_none() {
+            self.listing = Some((what, listing));
         }
-        self.told(what, items).await
+        Ok(Some(Page { told: self.told(what, items).await?, ended }))
     }
 
     async fn begin(&mut self, what: What) -> Result<Listing, Failure> {
@@ -308,7 +298,7 @@ impl Asked {
     }
 
     /// Reads some of those who were named; whoever is not found is no more.
-    async fn read_these(&mut self) -> Result<Option<Vec<Told>>, Failure> {
+    async fn read_these(&mut self) -> Result<Vec<Told>, Failure> {
         let what = self.these[0].0;
         let most = self.these.len().min(self.asking.page_size as usize);
         let same = self.these.iter().take(most).take_while(|(kind, _)| *kind == what).count();
@@ -335,7 +325,7 @@ impl Asked {
     }
 
     /// What is told of these entries, once everybody they name is looked up.
-    async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Option<Vec<Told>>, Failure> {
+    async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Vec<Told>, Failure> {
         let asking = self.asking.clone();
         self.names.begin_page();
         let entries = || {
@@ -354,7 +344,7 @@ impl Asked {
             let named = entries().flat_map(|(_, entry)| values(entry, attribute));
             self.names.look_up(&asking, *of, named.map(String::as_str)).await?;
         }
-        Ok(Some(items.iter().map(|item| self.told_of(what, item)).collect()))
+        Ok(items.iter().map(|item| self.told_of(what, item)).collect())
     }
 
     fn told_of(&self, what: What, item: &Item) -> Told {

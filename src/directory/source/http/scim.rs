@@ -52,30 +52,40 @@ pub(super) fn lay_out(settings: &mut Directory) {
 }
 
 /// Who is in which Group, as a listing tells it. Many servers leave that out of their Users.
-#[derive(Default)]
-pub(super) struct Memberships(HashMap<String, Vec<String>>);
+pub(super) struct Memberships {
+    groups: HashMap<String, Vec<String>>,
+    /// Whether every Group is known.
+    pub are_whole: bool,
+}
+
+impl Default for Memberships {
+    fn default() -> Self {
+        Self { groups: HashMap::new(), are_whole: true }
+    }
+}
 
 impl Memberships {
-    /// Notes a Group, or completes a User by the Groups that came before.
-    pub fn listed(&mut self, is_group: bool, entry: &mut Value) {
-        if !is_group {
-            let known = |id: &str| self.0.get(id).cloned().unwrap_or_default();
-            if !read_alone(entry)
-                && let Some(id) = entry["id"].as_str()
-            {
-                let groups: Vec<Value> = known(id).into_iter().map(|group| json!({"value": group})).collect();
-                entry["groups"] = Value::Array(groups);
-            }
-            return;
-        }
-        // One that cannot be kept spoils no record of its members.
-        let Some(group) = entry["id"].as_str().filter(|id| check_user_id(id).is_ok()) else { return };
+    /// Notes the members of a Group. One that cannot be kept spoils no record of its members.
+    pub fn note(&mut self, entry: &Value) -> bool {
+        let group = entry["id"].as_str().filter(|id| check_user_id(id).is_ok());
         for member in entry["members"].as_array().into_iter().flatten() {
             let is_user = member["type"].as_str().is_none_or(|kind| kind == "User");
-            if let (true, Some(user)) = (is_user, member["value"].as_str()) {
-                self.0.entry(user.to_owned()).or_default().push(group.to_owned());
+            if let (true, Some(group), Some(user)) = (is_user, group, member["value"].as_str()) {
+                self.groups.entry(user.to_owned()).or_default().push(group.to_owned());
             }
         }
+        true
+    }
+
+    /// Completes a User by the Groups that came before. Returns whether all of theirs are known.
+    pub fn complete(&self, entry: &mut Value) -> bool {
+        if read_alone(entry) {
+            return true;
+        }
+        if let Some(groups) = entry["id"].as_str().and_then(|id| self.groups.get(id)) {
+            entry["groups"] = groups.iter().map(|group| json!({"value": group})).collect();
+        }
+        self.are_whole
     }
 }
 

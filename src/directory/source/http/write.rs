@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Answer, Http, Miss, at, scim};
 use crate::directory::edit::Values;
-use crate::directory::source::{Heard, Later, Told, What, Writer, Written};
+use crate::directory::source::{Heard, Later, Told, Writer, Written};
 
 impl From<Miss> for Later {
     fn from(miss: Miss) -> Self {
@@ -59,7 +59,7 @@ impl Http {
     }
 
     fn person(&self, external_id: &str, answer: &Answer) -> Result<Heard, Later> {
-        match self.0.told_alone(What::Users, &*answer.json()?) {
+        match self.0.told_alone(&answer.json()?) {
             Told::User(user) if user.external_id != external_id => {
                 Err(Later::because("the source answers with somebody else"))
             }

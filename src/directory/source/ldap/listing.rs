@@ -31,7 +31,7 @@ pub enum Item {
 }
 
 /// What there is to say once a listing is at its end.
-pub struct Ended {
+pub struct End {
     pub cookie: Option<Vec<u8>>,
     /// Who is still there as before, if whoever is not told of is gone.
     pub unchanged: Option<Vec<String>>,
@@ -42,7 +42,7 @@ pub struct Listing {
     session: Session,
     answers: Option<Answers>,
     way: Way,
-    ended: Option<Ended>,
+    ended: Option<End>,
 }
 
 enum Way {
@@ -130,7 +130,7 @@ impl Listing {
     }
 
     /// What there is to say at the end; none before.
-    pub fn ended(&mut self) -> Option<Ended> {
+    pub fn ended(&mut self) -> Option<End> {
         self.ended.take()
     }
 
@@ -205,7 +205,7 @@ impl Listing {
                     control::<PagedResults>(&result.ctrls, |kind| matches!(kind, ControlType::PagedResults));
                 let next = page.map(|page| page.cookie).filter(|cookie| !cookie.is_empty());
                 if next.is_none() {
-                    self.ended = Some(Ended { cookie: None, unchanged: None });
+                    self.ended = Some(End { cookie: None, unchanged: None });
                 }
                 Ok(next)
             }
@@ -239,7 +239,7 @@ impl Refresh {
         Ok(())
     }
 
-    fn ended(&mut self, done: SyncDone) -> Result<Ended, Failure> {
+    fn ended(&mut self, done: SyncDone) -> Result<End, Failure> {
         let is_complete = self.has_cookie && (self.is_complete || !done.refresh_deletes);
         // Whoever is still there was to be named: that nobody is may also be how a server leaves that out.
         if is_complete && !self.is_complete && self.present.is_empty() {
@@ -251,7 +251,7 @@ impl Refresh {
         };
         // An empty cookie leads nowhere.
         let cookie = done.cookie.or_else(|| self.cookie.take()).filter(|cookie| !cookie.is_empty());
-        Ok(Ended { cookie, unchanged })
+        Ok(End { cookie, unchanged })
     }
 }
 

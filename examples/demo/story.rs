@@ -202,7 +202,7 @@ pub async fn afterwards(stage: &Stage, announcement: &str) {
     let (support, ops) = (stage.machine("Helpdesk", "support"), stage.machine("Ops", "admin"));
     stage.ledger_as_booked(&support, announcement).await;
     for status in ["unreceived", "received", "read"] {
-        let path = format!("/messages/{announcement}/receipts?status={status}&limit=1");
+        let path = format!("/messages/{announcement}/receipts?reason=ticket&status={status}&limit=1");
         let shown = ["items/0/name", "items/0/verdict", "items/0/last_modified_time"];
         support.get(&path, &shown).await;
     }

@@ -14,14 +14,16 @@ use super::{Api, Now, Person, Proven};
 use crate::audit::{self, Action, Entry};
 use crate::delivery::Status;
 use crate::directory::check_user_id;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::identity::Role;
 use crate::message::whole;
-use crate::receipt::{self, ReadTo, Receipt, ReceiptsPage, ReceiverStatus};
+use crate::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
 
 /// Most receipts of one call.
 const RECEIPTS_MAX: usize = 10_000;
 const LIMIT_DEFAULT: i64 = 50;
+/// What a caller is told of a message that only a role could show.
+const HIDDEN: [Kind; 3] = [Kind::NotFound, Kind::Forbidden, Kind::UnknownUser];
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -153,6 +155,15 @@ async fn read(
     Ok(Reply(CursorView { read_seq: cursor.read_seq, unread_count: cursor.unread_count }))
 }
 
+/// The receipts of a message, where the role or a membership shows them.
+async fn shown(api: &Api, caller: &Proven, ms_id: i64, page: ReceiptsPage<'_>) -> Result<Receipts> {
+    if !page.sees_all {
+        caller.must_be(Role::User)?;
+        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
+    }
+    receipt::of_message(&api.store, api.archive(), ms_id, page).await
+}
+
 async fn of_message(
     State(api): State<Api>,
     caller: Proven,
@@ -160,11 +171,6 @@ async fn of_message(
     PathId(ms_id): PathId,
     Query(query): Query<ReceiptsQuery>,
 ) -> Result<Reply<ReceiptsView>> {
-    let sees_all = caller.must_be(Role::Support).is_ok();
-    if !sees_all {
-        caller.must_be(Role::User)?;
-        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
-    }
     let status = match query.status.as_deref() {
         None => None,
         Some(text) => Some(
@@ -173,10 +179,17 @@ async fn of_message(
         ),
     };
     let reason = check_reason(query.reason.as_deref())?;
+    let by_role = caller.must_be(Role::Support).is_ok();
+    let sees_all = by_role && reason.is_some();
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let page = ReceiptsPage { caller: &caller.0.user_id, sees_all, status, after: &after, limit };
-    let receipts = receipt::of_message(&api.store, api.archive(), ms_id, page).await?;
+    let receipts = match shown(&api, &caller, ms_id, page).await {
+        Err(e) if by_role && !sees_all && HIDDEN.contains(&e.kind) => {
+            return Err(Error::parameter("reason", "is required to see receipts outside your own channels"));
+        }
+        receipts => receipts?,
+    };
     if sees_all {
         let entry = Entry {
             at: now,

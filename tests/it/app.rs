@@ -264,7 +264,7 @@ impl TestApp {
 
     /// Status and verdict of each receiver of a message.
     pub async fn ledger(&self, ms_id: &Value) -> Vec<(String, String, Value)> {
-        let path = format!("/messages/{}/receipts?limit=200", text(ms_id));
+        let path = format!("/messages/{}/receipts?limit=200&reason=a+test", text(ms_id));
         let page = self.client("desk", &["support"]).get(&path).await.expect(200);
         let items = page["items"].as_array().expect("items");
         items.iter().map(|i| (text(&i["receiver"]), text(&i["status"]), i["verdict"].clone())).collect()

@@ -120,8 +120,43 @@ async fn a_message_s_receipts_are_for_its_members_and_support() {
     let path = format!("/messages/{}/receipts", text(&sent["ms_id"]));
     app.person("b").get(&path).await.expect(200);
     app.person("c").get(&path).await.expect_problem(404, "not-found");
-    app.client("desk", &["support"]).get(&path).await.expect(200);
+    let desk = app.client("desk", &["support"]);
+    desk.get(&format!("{path}?reason=ticket")).await.expect(200);
     app.person("b").get("/messages/12345/receipts").await.expect_problem(404, "not-found");
     app.person("b").get("/messages/x/receipts").await.expect_problem(404, "not-found");
     app.person("b").get(&format!("{path}?status=lost")).await.expect_problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
+async fn support_sees_receipts_of_others_only_with_a_reason_that_can_be_read() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let sent = app.say("a", &app.direct("a", "b").await, "private").await;
+    let path = format!("/messages/{}/receipts", text(&sent["ms_id"]));
+    // A machine that is nobody of the directory, a person of another channel, an administrator.
+    for (who, role) in [("desk", "support"), ("c", "support"), ("root", "admin")] {
+        let asking = app.client(who, &[role]);
+        for query in [
+            "",
+            "?reason=",
+            "?reason=+",
+            "?reason=%E2%80%8B",
+            "?reason=%E3%80%80%E2%81%A3",
+            "?reason=%E2%80%AEx",
+        ] {
+            let refused = asking.get(&format!("{path}{query}")).await;
+            assert_eq!(
+                refused.expect_problem(400, "invalid-parameter")["pointer"],
+                "reason",
+                "{who} {query}"
+            );
+        }
+    }
+    // In their own channel they are a member like all others.
+    app.client("b", &["support"]).get(&path).await.expect(200);
+    let looks = "SELECT count(*) FROM t_im_audit";
+    assert_eq!(app.count(looks, &[]).await, 0);
+    app.client("b", &["support"]).get(&format!("{path}?reason=ticket")).await.expect(200);
+    app.client("c", &["support"]).get(&format!("{path}?reason=%E2%80%8B工单")).await.expect(200);
+    assert_eq!(app.count(looks, &[]).await, 2);
 }

@@ -431,7 +431,7 @@ async fn support_sees_everything_with_a_reason_and_leaves_a_trace() {
     root(&app).get(&format!("/support/messages?limit=1&reason=pages&cursor={cursor}")).await.expect(200);
     let receipts = format!("/messages/{}/receipts", text(&sent["ms_id"]));
     desk.get(&format!("{receipts}?reason=ticket+4712&status=read")).await.expect(200);
-    desk.get(&receipts).await.expect(200);
+    desk.get(&receipts).await.expect_problem(400, "invalid-parameter");
     app.person("bob").get(&receipts).await.expect(200);
     app.person("bob").get(&format!("{receipts}?reason=%09")).await.expect_problem(400, "invalid-parameter");
 
@@ -450,7 +450,6 @@ async fn support_sees_everything_with_a_reason_and_leaves_a_trace() {
         entry("desk", "search", json!("pages"), json!({}), 1),
         entry("root", "search", json!("pages"), json!({"cursor": cursor}), 1),
         entry("desk", "receipts", json!("ticket 4712"), json!({"ms_id": ms_id, "status": "read"}), 0),
-        entry("desk", "receipts", Value::Null, json!({"ms_id": ms_id, "status": null}), 1),
     ];
     let mut kept = audit.clone();
     kept.reverse();

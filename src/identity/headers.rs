@@ -89,10 +89,8 @@ impl Person<'_> {
         Ok(Caller::named(user.to_owned(), self.known_roles()))
     }
 
-    /// Separated by commas only: a group called `IT admin` is not `admin`.
     fn known_roles(&self) -> Roles {
-        let names = self.roles.unwrap_or_default().split(|byte| *byte == b',');
-        Roles::named(names.filter_map(|name| std::str::from_utf8(name).ok()).map(str::trim)).with(Role::User)
+        Roles::listed(self.roles.unwrap_or_default()).with(Role::User)
     }
 
     fn agrees_with(&self, caller: &Caller) -> Result<()> {

@@ -75,7 +75,7 @@ impl Tokens {
         if let Some(problem) = user_id_problem(user_id) {
             return Err(refused(format!("the token's {} names nobody: {problem}", self.user_claim)));
         }
-        let roles = claim(&claims, &self.roles_claim).map(roles).unwrap_or_default();
+        let roles = claim(&claims, &self.roles_claim).map(Roles::of_claim).unwrap_or_default();
         Ok(Caller { until, ..Caller::named(user_id.to_owned(), roles.with(Role::User)) })
     }
 
@@ -165,16 +165,6 @@ fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
         let (first, rest) = name.split_once('.')?;
         claim(claims.get(first)?.as_object()?, rest)
     })
-}
-
-/// Roles in an array, or in a string separated by commas or else by spaces (RFC 8693 §4.2).
-fn roles(value: &Value) -> Roles {
-    match value {
-        Value::Array(names) => Roles::named(names.iter().filter_map(Value::as_str)),
-        Value::String(text) if text.contains(',') => Roles::named(text.split(',').map(str::trim)),
-        Value::String(text) => Roles::named(text.split_ascii_whitespace()),
-        _ => Roles::default(),
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! What a caller may do, as a small set.
 
+use serde_json::Value;
+
 /// A part of the interface that not everybody may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -73,6 +75,23 @@ impl Roles {
         names.into_iter().filter_map(Role::named).collect()
     }
 
+    /// The roles in a text of names between commas. ASCII blanks around a name do not count; inside
+    /// they are part of it: a group called `IT admin` is not `admin`. Bytes, because groups of other
+    /// systems come in any encoding.
+    pub fn listed(text: &[u8]) -> Self {
+        let names = text.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        Self::named(names.filter_map(|name| std::str::from_utf8(name).ok()))
+    }
+
+    /// The roles that a JSON value gives: a list of names, or a string as of [`Roles::listed`].
+    pub fn of_claim(claim: &Value) -> Self {
+        match claim {
+            Value::Array(names) => Self::named(names.iter().filter_map(Value::as_str)),
+            Value::String(text) => Self::listed(text.as_bytes()),
+            _ => Self::default(),
+        }
+    }
+
     fn given(self, role: Role) -> bool {
         self.0 & role.bit() != 0
     }
@@ -87,6 +106,37 @@ impl FromIterator<Role> for Roles {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_list_is_a_list_and_a_string_is_split_at_commas_alone() {
+        let text = |text: &str| {
+            let (listed, claimed) = (Roles::listed(text.as_bytes()), Roles::of_claim(&json!(text)));
+            assert_eq!(listed, claimed, "a header and a claim are read alike: {text:?}");
+            listed.names()
+        };
+        assert_eq!(text("support, admin\t,gateway "), ["gateway", "support", "admin"]);
+        for none in [
+            "IT admin",
+            "openid support gateway",
+            "\u{a0}admin",
+            "admin\u{3000}",
+            "\u{200b}admin",
+            "admin\u{b}",
+            "admin;support",
+            "[\"admin\"]",
+            "Admin",
+            "",
+        ] {
+            assert!(text(none).is_empty(), "{none:?}");
+        }
+        assert_eq!(Roles::listed(b"\xff\xfe,support, \xc3").names(), ["support"]);
+        let list = |list: Value| Roles::of_claim(&list).names();
+        assert_eq!(list(json!(["admin", "IT support", "gateway,user", " support", 7, null])), ["admin"]);
+        for none in [json!({"admin": true}), json!(null), json!(7), json!([["admin"]])] {
+            assert!(list(none.clone()).is_empty(), "{none}");
+        }
+    }
 
     #[test]
     fn admin_implies_directory_and_support_but_not_gateway() {

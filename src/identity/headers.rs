@@ -23,29 +23,31 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of the preset, or of the settings.
+    /// The person's header is the preset's or the setting's:
     ///
-    /// | preset | person | roles | as written by |
-    /// | --- | --- | --- | --- |
-    /// | `oauth2-proxy` | `X-Auth-Request-User` | `X-Auth-Request-Groups` | `--set-xauthrequest`, handed on by nginx's `auth_request_set`; oauth2-proxy `pkg/apis/options/legacy_options.go` |
-    /// | `kong` | `X-Consumer-Custom-ID` | none | every authentication plugin, cleared when absent; `kong/constants.lua` |
-    /// | `apisix` | `X-Consumer-Username` | none | every authentication plugin; `apisix/consumer.lua` |
-    /// | `envoy` | `x-jwt-claim-sub` | `x-jwt-claim-roles` | `jwt_authn`'s `claim_to_headers` for both, which also removes what the client sent; `extractor.cc` |
-    /// | `authelia` | `Remote-User` | `Remote-Groups` | trusted header SSO; `internal/handlers/const.go` |
+    /// | preset | person | as written by |
+    /// | --- | --- | --- |
+    /// | `oauth2-proxy` | `X-Auth-Request-User` | `--set-xauthrequest`, handed on by nginx's `auth_request_set`; oauth2-proxy `pkg/apis/options/legacy_options.go` |
+    /// | `kong` | `X-Consumer-Custom-ID` | every authentication plugin, cleared when absent; `kong/constants.lua` |
+    /// | `apisix` | `X-Consumer-Username` | every authentication plugin; `apisix/consumer.lua` |
+    /// | `envoy` | `x-jwt-claim-sub` | `jwt_authn`'s `claim_to_headers`, which also removes what the client sent; `extractor.cc` |
+    /// | `authelia` | `Remote-User` | trusted header SSO; `internal/handlers/const.go` |
     ///
-    /// Kong writes `X-Consumer-Groups` only where the ACL plugin runs and APISIX a label only
-    /// where `attach-consumer-label` does; anywhere else the client's own would arrive here.
-    /// Whoever runs them on every route leaves the preset empty and names both headers. Kong's
-    /// `X-Consumer-Username` is no second choice: a user name of one consumer could be the
+    /// The roles' header is always the setting's, and off without it. No gateway sets one by itself:
+    /// each needs a line, a claim or a plugin for it, and where that is forgotten the client's own
+    /// header arrives here. A forgotten header of the person lets nobody in and is noticed; a
+    /// forgotten one of roles would make every employee an administrator.
+    ///
+    /// Kong's `X-Consumer-Username` is no second choice: a user name of one consumer could be the
     /// custom id of another.
     fn new(config: &Config) -> Result<Self> {
-        let (user, roles) = match config.identity_preset.as_str() {
-            "" => (config.identity_user_header.as_str(), config.identity_roles_header.as_str()),
-            "oauth2-proxy" => ("x-auth-request-user", "x-auth-request-groups"),
-            "kong" => ("x-consumer-custom-id", ""),
-            "apisix" => ("x-consumer-username", ""),
-            "envoy" => ("x-jwt-claim-sub", "x-jwt-claim-roles"),
-            "authelia" => ("remote-user", "remote-groups"),
+        let user = match config.identity_preset.as_str() {
+            "" => config.identity_user_header.as_str(),
+            "oauth2-proxy" => "x-auth-request-user",
+            "kong" => "x-consumer-custom-id",
+            "apisix" => "x-consumer-username",
+            "envoy" => "x-jwt-claim-sub",
+            "authelia" => "remote-user",
             _ => {
                 return Err(setting(
                     "identity_preset is none of oauth2-proxy, kong, apisix, envoy, authelia",
@@ -56,6 +58,7 @@ impl Names {
             HeaderName::from_bytes(text.as_bytes())
                 .map_err(|_| setting(format!("{key} is not a header's name")))
         };
+        let roles = config.identity_roles_header.as_str();
         let roles = if roles.is_empty() { None } else { Some(name("identity_roles_header", roles)?) };
         Ok(Self { user: name("identity_user_header", user)?, roles })
     }
@@ -145,9 +148,10 @@ impl Watch {
         watched.extend(refuse_anonymous.then_some(ANONYMOUS));
         if config.identity_mode == IdentityMode::Hmac {
             watched.extend([hmac::TIMESTAMP, hmac::SIGNATURE]);
-            let signed = Names { user: hmac::USER, roles: Some(hmac::ROLES) };
-            names.retain(|other| *other != signed);
-            names.insert(0, signed);
+            // What the settings call the same is under the signature, and read there.
+            names[0].roles.take_if(|roles| *roles == hmac::ROLES);
+            names.retain(|beside| beside.user != hmac::USER || beside.roles.is_some());
+            names.insert(0, Names { user: hmac::USER, roles: Some(hmac::ROLES) });
         }
         for header in names.iter().flat_map(|n| std::iter::once(&n.user).chain(&n.roles)) {
             let taken = |other: &HeaderName| other == header || look_alike(other.as_str(), header.as_str());

@@ -6,7 +6,8 @@ const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 /// Settings over a database that is not there: whoever asks it gets `Kind::Unavailable`.
 fn config(overrides: &str) -> Config {
     let database = r#"database_url = "postgresql://nobody@127.0.0.1:1/none""#;
-    Config::from_toml(&format!("{database}\n{overrides}")).unwrap()
+    let roles = r#"identity_roles_header = "x-user-roles""#;
+    Config::from_toml(&format!("{database}\n{roles}\n{overrides}")).unwrap()
 }
 
 fn headers(pairs: &[(&str, &str)]) -> HeaderMap {

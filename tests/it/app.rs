@@ -51,6 +51,7 @@ pub fn config(database: &str, overrides: &str) -> Config {
         ("database_url", format!("\"{url}\"")),
         ("database_pool_size", "8".into()),
         ("trusted_peers", "[\"127.0.0.1\"]".into()),
+        ("identity_roles_header", "\"x-user-roles\"".into()),
         ("poll_ms", "50".into()),
         ("lease_ms", "1000".into()),
         ("callback_retry_base_ms", "20".into()),

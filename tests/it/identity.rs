@@ -25,7 +25,7 @@ fn identity(overrides: &str) -> Identity {
 }
 
 fn trusting_loopback() -> Identity {
-    identity("trusted_peers = [\"127.0.0.1\"]")
+    identity("trusted_peers = [\"127.0.0.1\"]\nidentity_roles_header = \"x-user-roles\"")
 }
 
 async fn ask(

@@ -53,6 +53,7 @@ impl Service {
         };
         service.set("metrics_listen", &format!("127.0.0.1:{metrics_port}"));
         service.set("trusted_peers", "127.0.0.1");
+        service.set("identity_roles_header", "x-user-roles");
         for (key, value) in settings {
             service.set(key, value);
         }

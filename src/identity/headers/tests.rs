@@ -3,8 +3,12 @@ use http::HeaderValue;
 use super::*;
 use crate::error::Kind;
 
+const ROLES: &str = "identity_roles_header = \"x-user-roles\"";
+
+/// Settings that name a header for roles, unless `overrides` name another.
 fn config(overrides: &str) -> Config {
-    Config::from_toml(&format!("database_url = \"postgresql://\"\n{overrides}")).unwrap()
+    let roles = if overrides.contains("identity_roles_header") { "" } else { ROLES };
+    Config::from_toml(&format!("database_url = \"postgresql://\"\n{roles}\n{overrides}")).unwrap()
 }
 
 fn watch(overrides: &str) -> Watch {
@@ -135,29 +139,49 @@ fn a_group_with_a_role_in_its_name_is_not_the_role() {
 }
 
 #[test]
-fn presets_read_the_headers_their_gateways_write() {
+fn presets_read_the_person_that_their_gateways_write_and_roles_only_if_named() {
     let rows = [
-        ("oauth2-proxy", "X-Auth-Request-User", Some("X-Auth-Request-Groups")),
-        ("kong", "X-Consumer-Custom-ID", None),
-        ("apisix", "X-Consumer-Username", None),
-        ("envoy", "x-jwt-claim-sub", Some("x-jwt-claim-roles")),
-        ("authelia", "Remote-User", Some("Remote-Groups")),
+        ("oauth2-proxy", "X-Auth-Request-User", "X-Auth-Request-Groups"),
+        ("kong", "X-Consumer-Custom-ID", "X-Consumer-Groups"),
+        ("apisix", "X-Consumer-Username", "X-Consumer-Role"),
+        ("envoy", "x-jwt-claim-sub", "x-jwt-claim-roles"),
+        ("authelia", "Remote-User", "Remote-Groups"),
     ];
     for (preset, user, roles) in rows {
-        let watch = watch(&format!("identity_preset = \"{preset}\""));
-        let mut headers = map(&[(user, b"alice"), ("x-user-id", b"mallory"), ("x-user-roles", b"admin")]);
-        if let Some(roles) = roles {
-            headers.insert(
-                HeaderName::from_bytes(roles.as_bytes()).unwrap(),
-                HeaderValue::from_static("support"),
-            );
+        let sent = [
+            (user, b"alice".as_slice()),
+            (roles, b"support"),
+            ("x-user-id", b"mallory"),
+            ("x-user-roles", b"admin"),
+        ];
+        for (named, given) in [("", vec!["user"]), (roles, vec!["user", "support"])] {
+            let settings = format!("identity_preset = \"{preset}\"\nidentity_roles_header = \"{named}\"");
+            let caller = watch(&settings).read(&map(&sent)).unwrap().first().caller().unwrap();
+            assert_eq!((caller.user_id.as_str(), caller.roles.names()), ("alice", given), "{preset} {named}");
         }
-        let caller = watch.read(&headers).unwrap().first().caller().unwrap();
-        assert_eq!(caller.user_id, "alice", "{preset}");
-        assert_eq!(caller.roles.has(Role::Support), roles.is_some(), "{preset}");
-        assert!(!caller.roles.has(Role::Admin), "{preset}");
     }
     assert!(Watch::new(&config("identity_preset = \"nginx\"")).is_err());
+}
+
+#[test]
+fn an_employee_s_own_header_of_roles_counts_for_nothing_by_default() {
+    let config = Config::from_toml("database_url = \"postgresql://\"").unwrap();
+    for name in ["x-user-roles", "x-roles", "x-auth-request-groups", "remote-groups", "x-consumer-groups"] {
+        let headers = map(&[("x-user-id", b"alice"), (name, b"admin,gateway,directory,support")]);
+        let caller = Watch::new(&config).unwrap().read(&headers).unwrap().first().caller().unwrap();
+        assert_eq!(caller.roles.names(), ["user"], "{name}");
+    }
+}
+
+#[test]
+fn a_signature_covers_its_roles_whether_or_not_the_settings_name_the_header() {
+    for named in ["", "x-user-roles"] {
+        let settings = format!("identity_mode = \"hmac\"\nidentity_roles_header = \"{named}\"");
+        let headers = map(&[("x-user-id", b"alice"), ("x-user-roles", b"support")]);
+        let watch = watch(&settings);
+        let said = watch.read(&headers).unwrap();
+        assert_eq!(said.first().caller().unwrap().roles.names(), ["user", "support"], "{named}");
+    }
 }
 
 #[test]
@@ -184,7 +208,4 @@ fn settings_whose_headers_collide_are_refused() {
         let text = format!("identity_user_header = \"{user}\"\nidentity_roles_header = \"{roles}\"");
         assert!(Watch::new(&config(&text)).is_err(), "{user} {roles}");
     }
-    let watch = watch("identity_roles_header = \"\"");
-    let headers = map(&[("x-user-id", b"alice"), ("x-user-roles", b"admin")]);
-    assert_eq!(watch.read(&headers).unwrap().first().caller().unwrap().roles.names(), ["user"]);
 }

@@ -191,7 +191,8 @@ fn settings_that_prove_nothing_do_not_start() {
 #[tokio::test]
 async fn headers_that_disagree_with_the_token_are_refused() {
     let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
-    let text = "database_url = \"postgresql://nobody@127.0.0.1:1/none\"\nidentity_mode = \"jwt\"";
+    let text = "database_url = \"postgresql://nobody@127.0.0.1:1/none\"\nidentity_mode = \"jwt\"\n\
+                identity_roles_header = \"x-user-roles\"";
     let config = Config::from_toml(text).unwrap();
     let identity = Identity { watch: Watch::new(&config).unwrap(), proof: Proof::Jwt(tokens) };
     let store = Store::new(&config).unwrap();

@@ -14,9 +14,10 @@ use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use crate::directory::{check_user_id, unknown_user};
+use crate::directory::unknown_user;
 use crate::error::{Error, Kind, Result};
 use crate::event::{self, Happened, Type};
+use crate::ids::check_id;
 use crate::sql;
 use crate::store::{Store, retrying};
 
@@ -525,7 +526,7 @@ async fn tell(
 
 async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
     for (position, user) in users.iter().enumerate() {
-        check_user_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
+        check_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
     }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("channel/unknown_users")).await?;

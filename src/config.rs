@@ -49,6 +49,7 @@ pub struct Config {
     pub identity_names: IdentityNames,
     pub identity_preset: String,
     pub identity_user_header: String,
+    pub identity_user_encoding: UserEncoding,
     pub identity_roles_header: String,
     #[serde(deserialize_with = "list")]
     pub trusted_peers: Vec<String>,
@@ -179,6 +180,16 @@ pub enum IdentityMode {
     Jwt,
     Hmac,
     Headers,
+}
+
+/// How the header that names the person carries characters beyond ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UserEncoding {
+    Ascii,
+    #[serde(rename = "utf-8")]
+    Utf8,
+    Percent,
 }
 
 /// What a proof calls somebody.

@@ -27,7 +27,7 @@ use crate::sql;
 use crate::store::{Store, retrying};
 use apply::Rows;
 pub use apply::{Step, lock};
-pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord, check_user_id};
+pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
 pub use run::{
     Difference, Problem, Run, Runner, Sync, approve, ask, cancel, differences, name_changed, problems,
     prune_runs, runs,

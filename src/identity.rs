@@ -17,15 +17,13 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
 
-use crate::config::{Config, IdentityMode};
+use crate::config::{Config, IdentityMode, IdentityNames};
 use crate::error::{Error, Kind, Result};
+use crate::ids::{check_id, check_login_name};
 use crate::store::Store;
 
 pub use hmac::prune_replays;
 pub use role::{Role, Roles};
-
-/// Longest user id, in characters.
-const USER_ID_MAX_CHARS: usize = 128;
 
 /// Somebody whose identity was proven, and what they may do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,16 +141,12 @@ fn setting(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::Internal, detail)
 }
 
-/// What is wrong with a user id, if anything. Commas are how gateways join duplicates.
-fn user_id_problem(user_id: &str) -> Option<&'static str> {
-    let checks = [
-        (user_id.is_empty(), "it is empty"),
-        (user_id.chars().count() > USER_ID_MAX_CHARS, "it is longer than 128 characters"),
-        (user_id.chars().any(char::is_control), "it has control characters"),
-        (user_id.contains(','), "it is a list, not one user"),
-        (user_id.trim() != user_id, "it has white space at its ends"),
-    ];
-    checks.into_iter().find(|(broken, _)| *broken).map(|(_, problem)| problem)
+/// What is wrong with the name that a proof gives, if anything.
+fn check_named(names: IdentityNames, name: &str) -> std::result::Result<(), &'static str> {
+    match names {
+        IdentityNames::UserId => check_id(name),
+        IdentityNames::LoginName => check_login_name(name),
+    }
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub mod event;
 pub mod fanout;
 pub mod history;
 pub mod identity;
+pub mod ids;
 pub mod index;
 pub mod lease;
 pub mod maintenance;

@@ -11,9 +11,9 @@ use super::wire::{Id, LIMIT_MAX, Page, PageQuery, Query, check_limit, read_curso
 use super::{Api, Proven};
 use crate::archiver::{self, Run};
 use crate::audit::{self, Kept};
-use crate::directory::check_user_id;
 use crate::error::{Error, Result};
 use crate::identity::Role;
+use crate::ids::check_id;
 
 const LIMIT_DEFAULT: i64 = 50;
 
@@ -107,7 +107,7 @@ async fn list_audit(
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let before: i64 = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
     if let Some(actor) = &query.actor {
-        check_user_id(actor).map_err(|reason| Error::parameter("actor", reason))?;
+        check_id(actor).map_err(|reason| Error::parameter("actor", reason))?;
     }
     let kept = audit::list(&api.store, before, query.actor.as_deref(), limit).await?;
     let views = kept.into_iter().map(Into::into).collect();

@@ -13,10 +13,10 @@ use super::wire::{
 };
 use super::{Api, Now, Proven, Viewer};
 use crate::channel::department::{self as groups, Group, NewGroup};
-use crate::directory::check_user_id;
 use crate::directory::departments::{self, Department, Grant, Place, Worker, Workers, no_department};
 use crate::error::{Error, Result};
 use crate::identity::Role;
+use crate::ids::check_id;
 
 /// Entries of a page when the caller does not say.
 const LIMIT_DEFAULT: i64 = 50;
@@ -166,7 +166,7 @@ impl From<Group> for GroupView {
 
 /// The department of a path; what cannot be one is none.
 fn check_path(department_id: &str) -> Result<()> {
-    check_user_id(department_id).map_err(|_| no_department())
+    check_id(department_id).map_err(|_| no_department())
 }
 
 async fn level(
@@ -176,7 +176,7 @@ async fn level(
 ) -> Result<Reply<Page<DepartmentView>>> {
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     if let Some(parent_id) = &query.parent_id {
-        check_user_id(parent_id).map_err(|reason| Error::parameter("parent_id", reason))?;
+        check_id(parent_id).map_err(|reason| Error::parameter("parent_id", reason))?;
     }
     let after: Place = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let parent_id = query.parent_id.as_deref();
@@ -234,7 +234,7 @@ async fn grant(
 ) -> Result<StatusCode> {
     caller.must_be(Role::Directory)?;
     check_path(&id)?;
-    check_user_id(&user_id).map_err(|_| Error::not_found("no such user"))?;
+    check_id(&user_id).map_err(|_| Error::not_found("no such user"))?;
     departments::grant(&api.store, &id, &user_id, &caller.0.user_id, now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -246,7 +246,7 @@ async fn revoke(
 ) -> Result<StatusCode> {
     caller.must_be(Role::Directory)?;
     check_path(&id)?;
-    check_user_id(&user_id).map_err(|_| Error::not_found("no such user"))?;
+    check_id(&user_id).map_err(|_| Error::not_found("no such user"))?;
     departments::revoke(&api.store, &id, &user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

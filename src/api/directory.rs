@@ -12,11 +12,10 @@ use time::OffsetDateTime;
 use super::wire::{AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::config::SourceKind;
-use crate::directory::{
-    self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, check_user_id, words,
-};
+use crate::directory::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, words};
 use crate::error::{Error, Kind, Result};
 use crate::identity::Role;
+use crate::ids::check_id;
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
@@ -250,7 +249,7 @@ async fn name(api: &Api, users: &[String], departments: &[String]) -> Result<usi
     must_have_source(api)?;
     for (at, ids) in [("/user_ids", users), ("/department_ids", departments)] {
         for (position, id) in ids.iter().enumerate() {
-            check_user_id(id).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
+            check_id(id).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
         }
     }
     directory::name_changed(&api.store, users, departments).await?;

@@ -8,9 +8,10 @@ use time::OffsetDateTime;
 
 use super::wire::{AtMost, Json, Query, rfc3339};
 use super::{Api, Proven, Viewer};
-use crate::directory::{check_user_id, contacts};
+use crate::directory::contacts;
 use crate::error::{Error, Result};
 use crate::identity::Role;
+use crate::ids::check_id;
 use crate::presence::{Outcome, Report, Snapshot, Status};
 
 /// Most people of one report.
@@ -102,9 +103,9 @@ async fn report(
 
 fn parse(new: NewReport, caller: String) -> Result<Report> {
     let gateway = new.gateway.unwrap_or(caller);
-    check_user_id(&gateway).map_err(|reason| Error::field("/gateway", reason))?;
+    check_id(&gateway).map_err(|reason| Error::field("/gateway", reason))?;
     if let Some(id) = &new.snapshot_id {
-        check_user_id(id).map_err(|reason| Error::field("/snapshot_id", reason))?;
+        check_id(id).map_err(|reason| Error::field("/snapshot_id", reason))?;
     }
     let more = new.more.unwrap_or_default();
     let snapshot = match (new.snapshot.unwrap_or_default(), new.snapshot_id) {
@@ -122,8 +123,7 @@ fn parse(new: NewReport, caller: String) -> Result<Report> {
 }
 
 fn person((index, given): (usize, NewStatus)) -> Result<(String, bool)> {
-    check_user_id(&given.user_id)
-        .map_err(|reason| Error::field(format!("/users/{index}/user_id"), reason))?;
+    check_id(&given.user_id).map_err(|reason| Error::field(format!("/users/{index}/user_id"), reason))?;
     match given.status.as_str() {
         "online" => Ok((given.user_id, true)),
         "offline" => Ok((given.user_id, false)),
@@ -142,7 +142,7 @@ async fn of_people(
         return Err(Error::parameter("user_ids", detail));
     }
     for user_id in &user_ids {
-        check_user_id(user_id).map_err(|reason| Error::parameter("user_ids", reason))?;
+        check_id(user_id).map_err(|reason| Error::parameter("user_ids", reason))?;
     }
     let seen = contacts::seen(&api.store, viewer.as_deref(), &user_ids).await?;
     let now = api.store.now().await?;

@@ -13,9 +13,9 @@ use super::wire::{
 use super::{Api, Now, Person, Proven};
 use crate::audit::{self, Action, Entry};
 use crate::delivery::Status;
-use crate::directory::check_user_id;
 use crate::error::{Error, Kind, Result};
 use crate::identity::Role;
+use crate::ids::check_id;
 use crate::message::whole;
 use crate::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
 
@@ -137,7 +137,7 @@ fn parse((index, given): (usize, NewReceipt)) -> Result<Receipt> {
             return Err(Error::field(format!("/{index}/status"), "must be received or read"));
         }
     };
-    check_user_id(&given.receiver).map_err(|reason| Error::field(format!("/{index}/receiver"), reason))?;
+    check_id(&given.receiver).map_err(|reason| Error::field(format!("/{index}/receiver"), reason))?;
     Ok(Receipt { ms_id: given.ms_id.0, receiver: given.receiver, status })
 }
 

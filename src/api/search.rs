@@ -20,9 +20,9 @@ use super::{Api, Now, Person, Proven, clock};
 use crate::archive::text;
 use crate::audit::{self, Action, Entry};
 use crate::delivery::Status;
-use crate::directory::check_user_id;
 use crate::error::{Error, Result};
 use crate::identity::Role;
+use crate::ids::check_id;
 use crate::search::{Hit, Scope, Search, Searching};
 
 const LIMIT_DEFAULT: i64 = 50;
@@ -211,9 +211,7 @@ impl SearchQuery {
 
 fn user(name: &'static str, given: Option<&String>) -> Result<Option<String>> {
     match given {
-        Some(id) => {
-            check_user_id(id).map(|()| Some(id.clone())).map_err(|reason| Error::parameter(name, reason))
-        }
+        Some(id) => check_id(id).map(|()| Some(id.clone())).map_err(|reason| Error::parameter(name, reason)),
         None => Ok(None),
     }
 }

@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
-use crate::directory::check_user_id;
 use crate::directory::contacts::{self, Card, Contact, Search, Workplace};
 use crate::error::{Error, Result};
+use crate::ids::check_id;
 
 /// People of a page when the caller does not say.
 const LIMIT_DEFAULT: i64 = 50;
@@ -120,7 +120,7 @@ impl FindQuery {
             return Err(Error::parameter("q", format!("must have at most {TYPED_MAX_CHARS} characters")));
         }
         if let Some(department_id) = &self.department_id {
-            check_user_id(department_id).map_err(|reason| Error::parameter("department_id", reason))?;
+            check_id(department_id).map_err(|reason| Error::parameter("department_id", reason))?;
         }
         if self.kind.as_ref().is_some_and(|kind| !KINDS.contains(&kind.as_str())) {
             return Err(Error::parameter("kind", "must be internal, external or application"));
@@ -158,7 +158,7 @@ async fn card(
 }
 
 async fn card_of(api: &Api, viewer: Option<&str>, user_id: &str) -> Result<Reply<CardView>> {
-    check_user_id(user_id).map_err(|_| Error::not_found("no such user"))?;
+    check_id(user_id).map_err(|_| Error::not_found("no such user"))?;
     let card = contacts::card(&api.store, viewer, user_id).await?;
     let mut presence = None;
     if card.active {

@@ -15,8 +15,8 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Api;
-use crate::directory::check_user_id;
 use crate::error::{Error, Kind, Result};
+use crate::ids::check_id;
 use crate::text::is_label;
 
 /// Entries of a page when the caller does not say.
@@ -84,7 +84,7 @@ impl FromRequestParts<Api> for PathMember {
         let missing = || Error::not_found("no such member").into_response();
         let Path((channel, user)) =
             Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        match (Id::parse(&channel), check_user_id(&user)) {
+        match (Id::parse(&channel), check_id(&user)) {
             (Some(id), Ok(())) => Ok(Self(id.0, user)),
             _ => Err(missing()),
         }

@@ -8,8 +8,8 @@ use url::Url;
 
 use super::guard::Guard;
 use super::{Kind, State};
-use crate::directory::check_user_id;
 use crate::error::{Error, Result};
+use crate::ids::check_id;
 
 /// What can be subscribed to. A family, `channel.*` and its like, is all of its types, also those
 /// that come to be later.
@@ -121,7 +121,7 @@ impl Wanted {
         }
         for department_ids in self.department_ids.iter().flatten() {
             for (position, id) in department_ids.iter().enumerate() {
-                check_user_id(id).map_err(|why| Error::field(format!("/department_ids/{position}"), why))?;
+                check_id(id).map_err(|why| Error::field(format!("/department_ids/{position}"), why))?;
             }
             let distinct = department_ids.iter().collect::<BTreeSet<_>>().len();
             check_filter("/department_ids", department_ids.len(), distinct)?;

@@ -11,10 +11,11 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, tell};
+use crate::directory::check_active;
 use crate::directory::departments::no_department;
-use crate::directory::{check_active, check_user_id};
 use crate::error::{Error, Kind, Result};
 use crate::event::{self, Happened, Type};
+use crate::ids::check_id;
 use crate::schedule::{Pace, Tick};
 use crate::sql;
 use crate::store::{Store, retrying};
@@ -76,7 +77,7 @@ pub async fn create(
     now: OffsetDateTime,
 ) -> Result<(Group, bool)> {
     check_label("/name", new.name, NAME_MAX_CHARS)?;
-    check_user_id(new.owner).map_err(|reason| Error::field("/owner", reason))?;
+    check_id(new.owner).map_err(|reason| Error::field("/owner", reason))?;
     check_active(store, new.owner).await.map_err(|error| match error.kind {
         Kind::UnknownUser => Error::field("/owner", "must be somebody whom the directory knows as active"),
         _ => error,

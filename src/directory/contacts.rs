@@ -10,9 +10,9 @@ use postgres_types::Json;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 
-use super::check_user_id;
 use super::words;
 use crate::error::{Error, Kind, Result};
+use crate::ids::check_id;
 use crate::sql;
 use crate::store::Store;
 
@@ -245,7 +245,7 @@ pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<
 pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], at: &str) -> Result<()> {
     let Some(viewer) = viewer else { return Ok(()) };
     for (position, user) in users.iter().enumerate() {
-        check_user_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
+        check_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
     }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/unseen")).await?;

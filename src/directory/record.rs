@@ -1,7 +1,8 @@
 //! What a source tells of one person or one department, and whether it can be kept.
 
-/// Longest ids, names and the rest, in characters.
-const ID_MAX_CHARS: usize = 128;
+use crate::ids::{check_id, check_login_name};
+
+/// Longest names and links, in characters.
 const NAME_MAX_CHARS: usize = 255;
 const LINK_MAX_CHARS: usize = 2_048;
 /// Most departments one person works in.
@@ -113,16 +114,18 @@ impl UserRecord {
     /// # Errors
     /// The first attribute that cannot be kept, and why.
     pub fn check(&self) -> Result<(), Fault> {
-        check_user_id(&self.user_id).map_err(|reason| ("user_id", reason))?;
-        check_user_id(&self.external_id).map_err(|reason| ("external_id", reason))?;
+        check_id(&self.user_id).map_err(|reason| ("user_id", reason))?;
+        check_id(&self.external_id).map_err(|reason| ("external_id", reason))?;
         if let Some(name) = &self.name {
             check_name(name).map_err(|reason| ("name", reason))?;
         }
         if self.head_icon.as_ref().is_some_and(|icon| !is_short(icon, LINK_MAX_CHARS)) {
             return Err(("head_icon", "has at most 2,048 characters, none of them U+0000"));
         }
+        if let Some(login_name) = &self.login_name {
+            check_login_name(login_name).map_err(|reason| ("login_name", reason))?;
+        }
         for (attribute, value) in [
-            ("login_name", &self.login_name),
             ("employee_number", &self.employee_number),
             ("title", &self.title),
             ("email", &self.email),
@@ -136,13 +139,13 @@ impl UserRecord {
             return Err(("version", "has at most 2,048 characters, none of them U+0000"));
         }
         if let Some(manager) = &self.manager {
-            check_user_id(manager).map_err(|reason| ("manager", reason))?;
+            check_id(manager).map_err(|reason| ("manager", reason))?;
         }
         if self.department_ids.len() > DEPARTMENTS_MAX {
             return Err(("department_ids", "are at most 100"));
         }
         for department_id in &self.department_ids {
-            check_user_id(department_id).map_err(|reason| ("department_ids", reason))?;
+            check_id(department_id).map_err(|reason| ("department_ids", reason))?;
         }
         match self.kind.as_str() {
             "internal" | "external" | "application" => Ok(()),
@@ -161,25 +164,15 @@ impl DepartmentRecord {
     /// # Errors
     /// The first attribute that cannot be kept, and why.
     pub fn check(&self) -> Result<(), Fault> {
-        check_user_id(&self.department_id).map_err(|reason| ("department_id", reason))?;
+        check_id(&self.department_id).map_err(|reason| ("department_id", reason))?;
         if let Some(parent_id) = &self.parent_id {
-            check_user_id(parent_id).map_err(|reason| ("parent_id", reason))?;
+            check_id(parent_id).map_err(|reason| ("parent_id", reason))?;
         }
         match &self.name {
             Some(name) => check_name(name).map_err(|reason| ("name", reason)),
             None => Ok(()),
         }
     }
-}
-
-/// A user id names a person in headers and lists: no control characters, commas or outer blanks,
-/// and not the greatest character, which closes open ranges of ids.
-pub fn check_user_id(id: &str) -> Result<(), &'static str> {
-    let clean = !id.chars().any(|c| c.is_control() || c == ',' || c == char::MAX) && id.trim() == id;
-    if id.is_empty() || id.chars().count() > ID_MAX_CHARS || !clean {
-        return Err("an id has 1 to 128 characters, no control character, no comma, no blank at its ends");
-    }
-    Ok(())
 }
 
 fn check_name(name: &str) -> Result<(), &'static str> {

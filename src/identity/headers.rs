@@ -4,10 +4,13 @@
 //! cleans (CVE-2025-64484, oauth2-proxy), a `Connection` header that makes a proxy drop one
 //! (CVE-2025-48865, Fabio), duplicates of which proxy and backend read different ones.
 
-use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName};
+use std::borrow::Cow;
 
-use super::{Caller, Role, Roles, hmac, refused, setting, user_id_problem};
-use crate::config::{Config, IdentityMode};
+use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue};
+use percent_encoding::percent_decode_str;
+
+use super::{Caller, Role, Roles, check_named, hmac, refused, setting};
+use crate::config::{Config, IdentityMode, IdentityNames, UserEncoding};
 use crate::error::{Error, Result};
 
 /// Carries the secret shared with the gateway.
@@ -63,24 +66,61 @@ impl Names {
         Ok(Self { user: name("identity_user_header", user)?, roles })
     }
 
-    fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Person<'a>> {
-        let user = match headers.get(&self.user) {
-            None => None,
-            Some(value) => Some(value.to_str().map_err(|_| parameter(&self.user, "it is not plain ASCII"))?),
-        };
-        if let Some(problem) = user.and_then(user_id_problem) {
-            return Err(parameter(&self.user, problem));
-        }
+    fn read<'a>(&'a self, headers: &'a HeaderMap, reading: Reading) -> Result<Person<'a>> {
+        let sent = headers.get(&self.user).map(HeaderValue::as_bytes);
+        let user = sent.map(|sent| reading.user(sent)).transpose();
+        let user = user.map_err(|problem| parameter(&self.user, problem))?;
         let roles = self.roles.as_ref().and_then(|name| headers.get(name));
-        Ok(Person { names: self, user, roles: roles.map(|value| value.as_bytes()) })
+        Ok(Person { names: self, user, sent, roles: roles.map(HeaderValue::as_bytes) })
     }
 }
 
-/// The person one pair of headers names: a claim, not a proof.
+/// How a header names a person.
 #[derive(Debug, Clone, Copy)]
+struct Reading {
+    encoding: UserEncoding,
+    names: IdentityNames,
+}
+
+impl Reading {
+    fn user<'a>(self, sent: &'a [u8]) -> std::result::Result<Cow<'a, str>, &'static str> {
+        // What gateways make of a header that came twice.
+        if sent.contains(&b',') {
+            return Err("it is a list, not one user");
+        }
+        let utf8 = || str::from_utf8(sent).map_err(|_| "it is not UTF-8");
+        let user = match self.encoding {
+            UserEncoding::Utf8 => Cow::from(utf8()?),
+            _ if !sent.is_ascii() => {
+                return Err(
+                    "it is not plain ASCII (the setting identity_user_encoding names other encodings)",
+                );
+            }
+            UserEncoding::Ascii => Cow::from(utf8()?),
+            UserEncoding::Percent => percent_decoded(utf8()?)?,
+        };
+        check_named(self.names, &user)?;
+        Ok(user)
+    }
+}
+
+/// RFC 3986 §2.1, strictly: a `%` without two digits is no text that was encoded.
+fn percent_decoded(text: &str) -> std::result::Result<Cow<'_, str>, &'static str> {
+    let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
+    let escape = |(at, _): (usize, _)| hex(text.as_bytes().get(at + 1)) && hex(text.as_bytes().get(at + 2));
+    if !text.match_indices('%').all(escape) {
+        return Err("it is not percent-encoded");
+    }
+    percent_decode_str(text).decode_utf8().map_err(|_| "it is not percent-encoded UTF-8")
+}
+
+/// The person one pair of headers names: a claim, not a proof.
+#[derive(Debug)]
 pub struct Person<'a> {
     names: &'a Names,
-    pub user: Option<&'a str>,
+    user: Option<Cow<'a, str>>,
+    /// The same as sent: what a signature is over.
+    pub sent: Option<&'a [u8]>,
     /// As sent: groups of other systems may be in any script.
     pub roles: Option<&'a [u8]>,
 }
@@ -88,7 +128,8 @@ pub struct Person<'a> {
 impl Person<'_> {
     /// Believes the headers; whoever calls this has the proof. Everybody is a `user`.
     pub fn caller(&self) -> Result<Caller> {
-        let user = self.user.ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
+        let user = self.user.as_deref();
+        let user = user.ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
         Ok(Caller::named(user.to_owned(), self.known_roles()))
     }
 
@@ -97,7 +138,7 @@ impl Person<'_> {
     }
 
     fn agrees_with(&self, caller: &Caller) -> Result<()> {
-        let blamed = if self.user.is_some_and(|user| user != caller.user_id) {
+        let blamed = if self.user.as_deref().is_some_and(|user| user != caller.user_id) {
             &self.names.user
         } else if let (Some(_), Some(name)) = (self.roles, &self.names.roles)
             && self.known_roles() != caller.roles.with(Role::User)
@@ -121,8 +162,8 @@ pub struct Said<'a> {
 
 impl<'a> Said<'a> {
     /// The headers the mode itself reads.
-    pub fn first(&self) -> Person<'a> {
-        self.people[0]
+    pub fn first(&self) -> &Person<'a> {
+        &self.people[0]
     }
 
     /// Refuses a proven caller whom some header contradicts.
@@ -135,6 +176,7 @@ impl<'a> Said<'a> {
 pub struct Watch {
     /// Those the mode reads come first; never empty.
     names: Vec<Names>,
+    reading: Reading,
     watched: Vec<HeaderName>,
     refuse_anonymous: bool,
 }
@@ -162,13 +204,15 @@ impl Watch {
             }
             watched.push(header.clone());
         }
-        Ok(Self { names, watched, refuse_anonymous })
+        let reading = Reading { encoding: config.identity_user_encoding, names: config.identity_names };
+        Ok(Self { names, reading, watched, refuse_anonymous })
     }
 
     /// What `headers` say, or the trick they play.
     pub fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Said<'a>> {
         self.refuse_tricks(headers)?;
-        let people = self.names.iter().map(|names| names.read(headers)).collect::<Result<_>>()?;
+        let people =
+            self.names.iter().map(|names| names.read(headers, self.reading)).collect::<Result<_>>()?;
         Ok(Said { bearer: bearer(headers)?, people })
     }
 

@@ -64,7 +64,7 @@ impl Signatures {
     }
 
     /// Checks time and signature. The caller is proven once [`claim`] has taken the signature.
-    pub fn verify(&self, claimed: &Claimed<'_>, person: Person<'_>, now: OffsetDateTime) -> Result<Proven> {
+    pub fn verify(&self, claimed: &Claimed<'_>, person: &Person<'_>, now: OffsetDateTime) -> Result<Proven> {
         let caller = person.caller()?;
         let stamp = claimed.headers.get(TIMESTAMP).and_then(|value| value.to_str().ok());
         let stamp = stamp.ok_or_else(|| refused("the header x-signature-timestamp is missing"))?;
@@ -113,7 +113,7 @@ pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
     Ok(client.execute(&statement, &[&now, &PRUNE_BATCH]).await?)
 }
 
-fn signed_text(claimed: &Claimed<'_>, person: Person<'_>, stamp: &str) -> Result<Vec<u8>> {
+fn signed_text(claimed: &Claimed<'_>, person: &Person<'_>, stamp: &str) -> Result<Vec<u8>> {
     let body =
         claimed.body.ok_or_else(|| Error::internal("a signed request was checked without its body"))?;
     let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -122,7 +122,7 @@ fn signed_text(claimed: &Claimed<'_>, person: Person<'_>, stamp: &str) -> Result
         claimed.method.as_str().as_bytes(),
         claimed.path_and_query.as_bytes(),
         digest.as_bytes(),
-        person.user.unwrap_or_default().as_bytes(),
+        person.sent.unwrap_or_default(),
         person.roles.unwrap_or_default(),
         stamp.as_bytes(),
     ];

@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
 use super::keys::{Key, Keys};
-use super::{Caller, Role, Roles, refused, setting, user_id_problem};
-use crate::config::Config;
+use super::{Caller, Role, Roles, check_named, refused, setting};
+use crate::config::{Config, IdentityNames};
 use crate::error::{Error, Result};
 
 /// How far the gateway's clock may be off.
@@ -26,6 +26,7 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     algorithms: Vec<Algorithm>,
+    names: IdentityNames,
     user_claim: String,
     roles_claim: String,
     keys: Arc<Keys>,
@@ -52,6 +53,7 @@ impl Tokens {
             issuer: config.jwt_issuer.clone(),
             audience: config.jwt_audience.clone(),
             algorithms,
+            names: config.identity_names,
             user_claim: config.jwt_user_claim.clone(),
             roles_claim: config.jwt_roles_claim.clone(),
             keys: Arc::new(Keys::new(config)?),
@@ -72,9 +74,8 @@ impl Tokens {
         let claims = self.verified(token, &header, now).await?;
         let until = self.check_claims(&claims, now)?;
         let user_id = claim(&claims, &self.user_claim).and_then(Value::as_str).unwrap_or_default();
-        if let Some(problem) = user_id_problem(user_id) {
-            return Err(refused(format!("the token's {} names nobody: {problem}", self.user_claim)));
-        }
+        check_named(self.names, user_id)
+            .map_err(|reason| refused(format!("the token's {} {reason}", self.user_claim)))?;
         let roles = claim(&claims, &self.roles_claim).map(Roles::of_claim).unwrap_or_default();
         Ok(Caller { until, ..Caller::named(user_id.to_owned(), roles.with(Role::User)) })
     }

@@ -5,9 +5,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Caller, Roles, refused, user_id_problem};
+use super::{Caller, Roles, refused};
 use crate::config::Secret;
 use crate::error::{Error, Result};
+use crate::ids::check_id;
 use crate::sql;
 use crate::store::Store;
 
@@ -32,9 +33,7 @@ pub struct NewToken<'a> {
 
 impl NewToken<'_> {
     fn check(&self, now: OffsetDateTime) -> Result<()> {
-        if let Some(problem) = user_id_problem(self.user_id) {
-            return Err(Error::field("/user_id", problem));
-        }
+        check_id(self.user_id).map_err(|reason| Error::field("/user_id", reason))?;
         let named = (1..=NAME_MAX_CHARS).contains(&self.name.chars().count());
         if !named || self.name.chars().any(char::is_control) {
             return Err(Error::field("/name", "a name has 1 to 128 characters and none of control"));
@@ -166,6 +165,8 @@ mod tests {
             NewToken { name: "", ..new() },
             NewToken { name: "two\nlines", ..new() },
             NewToken { user_id: "a,b", ..new() },
+            NewToken { user_id: "me", ..new() },
+            NewToken { user_id: "svc/hr", ..new() },
             NewToken { roles: Roles::default(), ..new() },
             NewToken { expires_at: NOW, ..new() },
         ];

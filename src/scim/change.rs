@@ -15,7 +15,8 @@ use super::schema::{ENTERPRISE, ResourceType, USERS};
 use super::user::{self, Columns, Person};
 use super::{SOURCE, Scim};
 use crate::config::{ScimGroups, ScimUserId};
-use crate::directory::{self, DepartmentRecord, Step, UserRecord, check_user_id};
+use crate::directory::{self, DepartmentRecord, Step, UserRecord};
+use crate::ids::check_id;
 use crate::sql;
 use crate::store::retrying;
 
@@ -227,7 +228,7 @@ impl Scim<'_> {
 
     /// Whether anybody has joined or parted.
     async fn change_members(&self, tx: &Transaction<'_>, id: &str, mut members: Members) -> Result<bool> {
-        if let Some(bad) = members.add.iter().find(|id| check_user_id(id).is_err()) {
+        if let Some(bad) = members.add.iter().find(|id| check_id(id).is_err()) {
             let shown: String = bad.chars().take(40).collect();
             return Err(Error::invalid_value(format!("a member's value is no id: {shown:?}")));
         }
@@ -292,7 +293,7 @@ impl Scim<'_> {
             ScimUserId::UserName => "externalId",
             ScimUserId::Generated => return Ok(Uuid::now_v7().to_string()),
         };
-        let wanted = document.get(attribute).and_then(Value::as_str).filter(|id| check_user_id(id).is_ok());
+        let wanted = document.get(attribute).and_then(Value::as_str).filter(|id| check_id(id).is_ok());
         if let Some(wanted) = wanted {
             let taken = tx.prepare_cached(sql!("scim/id_taken")).await?;
             if !tx.query_one(&taken, &[&of, &wanted]).await?.get::<_, bool>(0) {

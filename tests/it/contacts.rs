@@ -151,9 +151,9 @@ async fn paging_has_no_gap_and_no_repeat_while_people_change() {
     let sql = "INSERT INTO t_im_user (user_id, name, login_name, updated_at) \
                SELECT 'p' || i, '张张' || chr(19968 + i % 500), 'zz' || i, now() FROM generate_series(1, 1000) i";
     app.sql().await.execute(sql, &[]).await.unwrap();
-    app.people(&["me"]).await;
+    app.people(&["moi"]).await;
     app.until(BEHIND, 0).await;
-    let me = app.person("me");
+    let me = app.person("moi");
     for query in ["q=zz", "q=张", "q=zh", "kind=internal"] {
         let path = format!("/users?limit=37&{}", query.replace('张', &encoded("张")));
         let mut seen = HashSet::new();
@@ -185,8 +185,8 @@ async fn few_among_many_are_found_page_by_page() {
                SELECT 'p' || to_char(i, 'FM00000'), '张' || i, CASE WHEN i > 23990 THEN 'external' ELSE 'internal' END, now() \
                FROM generate_series(1, 24000) i";
     app.sql().await.execute(sql, &[]).await.unwrap();
-    app.people(&["me"]).await;
-    let me = app.person("me");
+    app.people(&["moi"]).await;
+    let me = app.person("moi");
     let first = me.get("/users?kind=external&limit=7").await.expect(200);
     assert!(
         first["items"].as_array().unwrap().is_empty() && first["next_cursor"].is_string(),
@@ -210,12 +210,12 @@ async fn many_people_of_many_departments_are_walked_whole() {
         INSERT INTO t_im_department_user (department_id, user_id)
         SELECT 'd' || (i % 7 + 1), 'p' || to_char(i, 'FM0000') FROM generate_series(1, 5000, 3) i ON CONFLICT DO NOTHING";
     app.sql().await.batch_execute(sql).await.unwrap();
-    told(&app, json!({"users": [{"user_id": "me", "name": "me"}, {"user_id": "maria", "name": "m", "kind": "external"}]})).await;
+    told(&app, json!({"users": [{"user_id": "moi", "name": "moi"}, {"user_id": "maria", "name": "m", "kind": "external"}]})).await;
     app.client("hr", &["directory"]).put("/departments/top/grants/maria", json!(null)).await.expect(204);
     app.until(BEHIND, 0).await;
     let below: Vec<String> =
         (1..=5000).filter(|i| i % 5 != 0 || i % 3 == 1).map(|i| format!("p{i:04}")).collect();
-    let (me, maria) = (app.person("me"), app.person("maria"));
+    let (me, maria) = (app.person("moi"), app.person("maria"));
     assert_eq!(
         me.get("/departments/top").await.expect(200)["people_count"].as_u64(),
         Some(below.len() as u64)

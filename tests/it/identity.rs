@@ -263,3 +263,51 @@ async fn what_no_honest_gateway_sends_is_refused() {
         assert_eq!(answered.status().as_u16(), status, "{headers:?}");
     }
 }
+
+/// What no id can be.
+const NO_IDS: [&str; 8] = ["me", ".", "..", ".search", "a/b", "a,b", "\u{200b}", "a\u{202e}b"];
+
+#[tokio::test]
+async fn whatever_can_be_an_id_signs_in_and_stands_in_a_path() {
+    let app = app::TestApp::start_with("identity_user_encoding = \"percent\"").await;
+    let hr = app.client("hr", &["directory"]);
+    let encoded = |id: &str| {
+        url::form_urlencoded::byte_serialize(id.as_bytes()).collect::<String>().replace('+', "%20")
+    };
+    for id in
+        ["张三", "Ärzte", "100%", "%61lice", "CORP\\zs", "a b", "a+b", "a?b#c;d", "li.si@corp.example", "..."]
+    {
+        hr.post("/directory/changes", serde_json::json!({"users": [{"user_id": id, "name": "N"}]}))
+            .await
+            .expect(200);
+        let path = format!("/users/{}", encoded(id));
+        let person = app.person(&encoded(id));
+        assert_eq!(person.get("/users/me").await.expect(200)["user_id"], *id);
+        assert_eq!(person.get(&path).await.expect(200)["user_id"], *id);
+        let edit = serde_json::json!({"phone": "102"});
+        assert_eq!(person.patch("/users/me", edit.clone()).await.expect(200)["user_id"], *id);
+        assert_eq!(hr.patch(&path, edit).await.expect(200)["user_id"], *id);
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_no_id_is_refused_where_it_is_made_and_spoils_nothing_beside_it() {
+    let app = app::TestApp::start().await;
+    let hr = app.client("hr", &["directory", "admin"]);
+    for id in NO_IDS {
+        let told = serde_json::json!({
+            "users": [{"user_id": id, "name": "N"}, {"user_id": "good", "name": "N"}],
+            "departments": [{"department_id": id, "name": "N"}, {"department_id": "good", "name": "N"}],
+        });
+        let done = hr.post("/directory/changes", told).await.expect(200);
+        let pointers: Vec<&str> =
+            done["problems"].as_array().unwrap().iter().map(|p| p["pointer"].as_str().unwrap()).collect();
+        assert_eq!(pointers, ["/departments/0/department_id", "/users/0/user_id"], "{id:?}: {done}");
+        let sync = serde_json::json!({"users": [id]});
+        assert!(hr.post("/directory/sync", sync).await.status >= 400, "{id:?}");
+    }
+    // An administrator who edits themselves edits themselves.
+    app.people(&["hr"]).await;
+    let own = hr.patch("/users/me", serde_json::json!({"phone": "102"})).await.expect(200);
+    assert_eq!(own["user_id"], "hr");
+}

@@ -118,33 +118,33 @@ async fn conversations_are_unread_first_then_latest_and_page_without_omission() 
     let app = TestApp::start().await;
     let names: Vec<String> = (0..12).map(|i| format!("p{i:02}")).collect();
     let mut people: Vec<&str> = names.iter().map(String::as_str).collect();
-    people.push("me");
+    people.push("moi");
     app.people(&people).await;
     let mut channels = Vec::new();
     for name in &names {
-        let channel = app.direct(name, "me").await;
+        let channel = app.direct(name, "moi").await;
         app.say(name, &channel, "hi").await;
         channels.push(channel);
     }
     // The even ones are read; the odd ones are not.
     for channel in channels.iter().step_by(2) {
-        app.person("me").post(&format!("/channels/{channel}/read"), json!({"seq": 1})).await.expect(200);
+        app.person("moi").post(&format!("/channels/{channel}/read"), json!({"seq": 1})).await.expect(200);
     }
     let expected: Vec<String> =
         channels.iter().skip(1).step_by(2).rev().chain(channels.iter().step_by(2).rev()).cloned().collect();
-    let first = app.person("me").get("/conversations?limit=12").await.expect(200);
+    let first = app.person("moi").get("/conversations?limit=12").await.expect(200);
     let ids = |page: &Value| {
         page["items"].as_array().unwrap().iter().map(|c| text(&c["channel_id"])).collect::<Vec<_>>()
     };
     assert_eq!(ids(&first), expected);
 
-    let page = app.person("me").get("/conversations?limit=5").await.expect(200);
+    let page = app.person("moi").get("/conversations?limit=5").await.expect(200);
     let mut seen = ids(&page);
     // Somebody of a later page speaks: their conversation moves to the top, but is not missed.
     app.say("p00", &channels[0], "moved").await;
     let mut cursor = page["next_cursor"].clone();
     while let Some(next) = cursor.as_str() {
-        let page = app.person("me").get(&format!("/conversations?limit=5&cursor={next}")).await.expect(200);
+        let page = app.person("moi").get(&format!("/conversations?limit=5&cursor={next}")).await.expect(200);
         seen.extend(ids(&page));
         cursor = page["next_cursor"].clone();
     }

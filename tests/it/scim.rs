@@ -504,12 +504,21 @@ async fn errors_have_the_form_of_scim() {
         "nothing of what was refused is there"
     );
     let odd =
-        made(&idp, "/Users", json!({"schemas": [USER], "userName": "odd", "externalId": "a/b c%张"})).await;
-    let shown = idp.get("/Users/a%2Fb%20c%25%E5%BC%A0").await.expect(200);
+        made(&idp, "/Users", json!({"schemas": [USER], "userName": "odd", "externalId": "a?b c%张"})).await;
+    let shown = idp.get("/Users/a%3Fb%20c%25%E5%BC%A0").await.expect(200);
     assert_eq!(
         (text(&shown["id"]), &shown["meta"]["location"]),
-        (odd, &json!(format!("{base}/Users/a%2Fb%20c%25%E5%BC%A0")))
+        (odd, &json!(format!("{base}/Users/a%3Fb%20c%25%E5%BC%A0")))
     );
+    // What can be no id is kept as what the client calls them, and the id is generated.
+    for external_id in ["a/b", "me", ".search", ".."] {
+        let name = format!("of {external_id}");
+        let id =
+            made(&idp, "/Users", json!({"schemas": [USER], "userName": name, "externalId": external_id}))
+                .await;
+        let shown = idp.get(&format!("/Users/{id}")).await.expect(200);
+        assert_eq!((&shown["externalId"], id.len()), (&json!(external_id), 36));
+    }
 }
 
 /// A service for an outside judge, with a token for it.

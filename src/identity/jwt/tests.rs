@@ -31,6 +31,15 @@ async fn rsa_ec_and_ed25519_tokens_are_believed() {
 }
 
 #[tokio::test]
+async fn a_claim_names_people_in_any_script() {
+    let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
+    for name in ["张三", "100%", "%61lice"] {
+        let token = EC.sign(json!({}), &claims(json!({"sub": name})));
+        assert_eq!(tokens.caller(&token, at(0)).await.unwrap().user_id, name);
+    }
+}
+
+#[tokio::test]
 async fn a_group_with_a_blank_in_its_name_gives_no_role() {
     let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
     for (roles, given) in [
@@ -63,6 +72,8 @@ async fn wrong_or_missing_claims_are_refused() {
         json!({"sub": 7}),
         json!({"sub": "a,b"}),
         json!({"sub": "a\nb"}),
+        json!({"sub": "me"}),
+        json!({"sub": "a/b"}),
         json!({"sub": "x".repeat(129)}),
     ];
     for changes in refused {

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 
 use crate::config::{Directory, Paging};
-use crate::directory::check_user_id;
 use crate::directory::edit::Values;
+use crate::ids::check_id;
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -67,7 +67,7 @@ impl Default for Memberships {
 impl Memberships {
     /// Notes the members of a Group. One that cannot be kept spoils no record of its members.
     pub fn note(&mut self, entry: &Value) -> bool {
-        let group = entry["id"].as_str().filter(|id| check_user_id(id).is_ok());
+        let group = entry["id"].as_str().filter(|id| check_id(id).is_ok());
         for member in entry["members"].as_array().into_iter().flatten() {
             let is_user = member["type"].as_str().is_none_or(|kind| kind == "User");
             if let (true, Some(group), Some(user)) = (is_user, group, member["value"].as_str()) {

@@ -1,6 +1,7 @@
 //! Request: the only place that knows axum and the wire. One file per noun.
 
 mod archive;
+mod bodies;
 mod callbacks;
 mod channels;
 mod conversations;
@@ -27,8 +28,9 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
-use axum::http::Method;
+use axum::http::header::HOST;
 use axum::http::request::Parts;
+use axum::http::{Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use time::OffsetDateTime;
@@ -48,6 +50,7 @@ use crate::message::Sender;
 use crate::presence::Presence;
 use crate::store::Store;
 use crate::stream::Hub;
+use bodies::Budget;
 
 /// What handlers work with.
 #[derive(Clone)]
@@ -96,6 +99,7 @@ impl Api {
     /// Every route we serve. `openapi/im-push-gateway.yaml` says what each does.
     pub fn router(self) -> Router {
         let timeout = self.config.request_timeout;
+        let bodies = Budget::new(self.config.request_bodies_max_bytes);
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
@@ -119,6 +123,7 @@ impl Api {
             .merge(service::routes())
             .fallback(async || Error::not_found("no such path").into_response())
             .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
+            .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
             // Until the answer begins: what it streams may take as long as it takes.
             .layer(from_fn(move |request: Request, next: Next| async move {
                 match tokio::time::timeout(timeout, next.run(request)).await {
@@ -127,9 +132,26 @@ impl Api {
                 }
             }))
             .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
+            .layer(from_fn(one_host))
             .layer(from_fn(observe))
             .with_state(self)
     }
+}
+
+/// Refuses a request without exactly one `Host` (RFC 9112 §3.2): two readers would take two different
+/// ones. HTTP/1.0, which probes still speak, may have none.
+async fn one_host(request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_one = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => wire::is_host(host),
+        _ => false,
+    };
+    if is_one {
+        return next.run(request).await;
+    }
+    Error::parameter("host", "a request has one Host header: a name or an address, and a port")
+        .into_response()
 }
 
 /// Establishes who is calling before any handler runs.
@@ -144,22 +166,22 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
     let (mut parts, mut body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let peer = peer.ok_or_else(|| Error::internal("the peer's address is missing"))?;
-    let mut read = None;
-    if api.identity.needs_body() {
-        let bytes = wire::read_body(body, api.config.request_body_max_bytes).await?;
-        read = Some(bytes.clone());
-        body = Body::from(bytes);
-    }
     let target =
         parts.extensions.get::<axum::extract::OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let path_and_query = target.path_and_query().map_or("/", |p| p.as_str()).to_owned();
-    let claimed = Claimed {
+    let mut claimed = Claimed {
         peer,
         method: &parts.method,
         path_and_query: &path_and_query,
         headers: &parts.headers,
-        body: read.as_deref(),
+        body: None,
     };
+    let read;
+    if api.identity.needs_body(&claimed, clock())? {
+        read = wire::read_body(body, api).await?;
+        claimed.body = Some(&read);
+        body = Body::from(read.clone());
+    }
     let caller = api.identity.caller(&api.store, claimed, clock()).await?;
     let caller = known(api, caller).await?;
     parts.extensions.insert(caller);

@@ -1,17 +1,16 @@
 //! The service put together: stages, workers, listeners, and an orderly end.
 
+mod serve;
+
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::routing::get;
-use axum::serve::ListenerExt;
 use futures_util::FutureExt;
 use metrics_exporter_prometheus::PrometheusHandle;
-use socket2::SockRef;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,9 +41,13 @@ use crate::schedule::Tick;
 use crate::store::Store;
 use crate::stream::Hub;
 use crate::{receipt, schedule, telemetry};
+use serve::Bounds;
 
 /// How often the house is kept.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
+
+/// Connections that the metrics take.
+const SCRAPERS_MAX: usize = 64;
 
 /// Edits of people that one replica sends at once.
 const EDITS_AT_ONCE: u32 = 4;
@@ -177,9 +180,9 @@ impl App {
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
-        let write_timeout = self.config.write_timeout;
+        let bounds = Bounds::of(&self.config);
         if let Some(endpoint) = metrics {
-            tasks.spawn(serve_metrics(endpoint, stop_workers.clone()));
+            tasks.spawn(serve_metrics(endpoint, bounds, stop_workers.clone()));
         }
         let lanes = Lanes {
             store: self.store.clone(),
@@ -208,16 +211,13 @@ impl App {
             followers: wakes.followers,
             edits: self.edits,
         });
-        let service = api.router().into_make_service_with_connect_info::<SocketAddr>();
-        let listener = listener.tap_io(move |socket| be_prompt(socket, write_timeout));
-        let server = axum::serve(listener, service).with_graceful_shutdown(stop.clone().cancelled_owned());
         let late = async {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
         };
         let broken = tasks.broken.clone();
         let served = tokio::select! {
-            served = std::future::IntoFuture::into_future(server) => served.map_err(Error::internal),
+            () = serve::serve(listener, api.router(), bounds, stop.clone()) => Ok(()),
             () = broken.cancelled() => Err(Error::internal("a worker panicked; another start resumes its work")),
             () = late => Ok(()),
         };
@@ -389,18 +389,7 @@ impl App {
     }
 }
 
-/// An event is sent when it comes, not with the next one; and a client that takes nothing, or is gone
-/// without a word, does not keep its connection.
-fn be_prompt(socket: &TcpStream, write_timeout: Duration) {
-    let set = socket
-        .set_nodelay(true)
-        .and_then(|()| SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)));
-    if let Err(error) = set {
-        tracing::debug!(%error, "a socket is gone before it is used");
-    }
-}
-
-async fn serve_metrics(endpoint: MetricsEndpoint, stop: CancellationToken) {
+async fn serve_metrics(endpoint: MetricsEndpoint, bounds: Bounds, stop: CancellationToken) {
     let MetricsEndpoint { listener, handle } = endpoint;
     let folding = handle.clone();
     let upkeep = async move {
@@ -410,13 +399,8 @@ async fn serve_metrics(endpoint: MetricsEndpoint, stop: CancellationToken) {
         }
     };
     let router = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
-    let server = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned());
     tokio::select! {
-        served = std::future::IntoFuture::into_future(server) => {
-            if let Err(error) = served {
-                tracing::error!(%error, "metrics are not served");
-            }
-        }
+        () = serve::serve(listener, router, bounds.at_most(SCRAPERS_MAX), stop) => {}
         () = upkeep => {}
     }
 }

@@ -28,6 +28,9 @@ const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 /// Far more than it takes to notice that half of it is over.
 const STREAM_KEEP_MIN: Duration = Duration::from_secs(60);
 const DAYS_MAX: u32 = 3_650;
+/// Smallest and largest heads of requests that may be set.
+const HEAD_BYTES_MIN: usize = 8 * 1024;
+const HEAD_BYTES_MAX: usize = 1024 * 1024;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
 /// Elasticsearch takes names of 255 bytes, and ours get endings.
 const INDEX_NAME_MAX: usize = 100;
@@ -66,10 +69,20 @@ pub struct Config {
     pub jwt_algorithms: Vec<String>,
     pub jwt_user_claim: String,
     pub jwt_roles_claim: String,
+    pub jwt_max_bytes: usize,
     #[serde(rename = "jwt_refresh_ms", deserialize_with = "millis")]
     pub jwt_refresh: Duration,
 
+    pub connections_max: usize,
+    #[serde(rename = "head_timeout_ms", deserialize_with = "millis")]
+    pub head_timeout: Duration,
+    #[serde(rename = "idle_timeout_ms", deserialize_with = "millis")]
+    pub idle_timeout: Duration,
+    pub head_max_bytes: usize,
     pub request_body_max_bytes: usize,
+    #[serde(rename = "request_body_timeout_ms", deserialize_with = "millis")]
+    pub request_body_timeout: Duration,
+    pub request_bodies_max_bytes: usize,
     #[serde(rename = "request_timeout_ms", deserialize_with = "millis")]
     pub request_timeout: Duration,
     #[serde(rename = "write_timeout_ms", deserialize_with = "millis")]
@@ -325,6 +338,7 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
         self.check_streams()?;
+        self.check_requests()?;
         self.archive_schedule()?;
         self.directory.check()?;
         let rules = [
@@ -423,6 +437,27 @@ impl Config {
         ])
     }
 
+    fn check_requests(&self) -> Result<(), ConfigError> {
+        refuse_broken(&[
+            (
+                self.connections_max <= self.streams_max,
+                "connections_max must be more than streams_max: each stream is a connection",
+            ),
+            (
+                !(HEAD_BYTES_MIN..=HEAD_BYTES_MAX).contains(&self.head_max_bytes),
+                "head_max_bytes must be 8192 to 1048576",
+            ),
+            (
+                self.jwt_max_bytes == 0 || self.jwt_max_bytes >= self.head_max_bytes,
+                "jwt_max_bytes must be at least 1 and less than head_max_bytes: a token comes in a head",
+            ),
+            (
+                self.request_bodies_max_bytes < self.request_body_max_bytes,
+                "request_bodies_max_bytes must be at least request_body_max_bytes",
+            ),
+        ])
+    }
+
     /// Times that are neither nothing nor beyond what a calendar holds.
     fn check_times(&self) -> Result<(), ConfigError> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
@@ -430,6 +465,9 @@ impl Config {
         refuse_broken(&[
             (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
             (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
+            (zero(self.request_body_timeout), "request_body_timeout_ms must be 1 ms to a day"),
+            (zero(self.head_timeout), "head_timeout_ms must be 1 ms to a day"),
+            (zero(self.idle_timeout), "idle_timeout_ms must be 1 ms to a day"),
             (zero(self.write_timeout), "write_timeout_ms must be 1 ms to a day"),
             (zero(self.poll), "poll_ms must be 1 ms to a day"),
             (

@@ -92,9 +92,18 @@ impl Identity {
         Ok(Self { watch: headers::Watch::new(config)?, proof })
     }
 
-    /// Whether [`Claimed::body`] must be there: the proof covers it.
-    pub fn needs_body(&self) -> bool {
-        matches!(self.proof, Proof::Hmac(_))
+    /// Whether [`Claimed::body`] must be there: the proof covers it. All else that the head says is
+    /// checked by then, so that a body is read only for what may turn out to be proven.
+    ///
+    /// # Errors
+    /// As of [`Identity::caller`].
+    pub fn needs_body(&self, claimed: &Claimed<'_>, now: OffsetDateTime) -> Result<bool> {
+        let Proof::Hmac(signatures) = &self.proof else { return Ok(false) };
+        let said = self.watch.read(claimed.headers)?;
+        if said.bearer.is_some() {
+            return Ok(false);
+        }
+        signatures.head(claimed.headers, said.first(), now).map(|_| true)
     }
 
     /// Proves who is calling. A bearer token of ours is a proof in every mode and from every

@@ -42,6 +42,10 @@ pub fn init_metrics() -> Result<PrometheusHandle> {
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
     describe_counter!("impg_http_requests_total", "Requests answered, by route, method and status.");
+    describe_counter!(
+        "impg_connections_cut_total",
+        "Connections closed for others: their first head did not come in time, or there was no more room."
+    );
     describe_histogram!("impg_http_request_seconds", "Time to answer a request, by route.");
     describe_counter!("impg_sends_total", "Sends, by whether they were accepted.");
     describe_histogram!("impg_send_commit_seconds", "Time to commit a group of sends.");

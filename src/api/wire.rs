@@ -5,8 +5,10 @@ use std::marker::PhantomData;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,6 +17,7 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Api;
+use super::bodies::NoRoom;
 use crate::error::{Error, Kind, Result};
 use crate::ids::check_id;
 use crate::text::is_label;
@@ -123,7 +126,7 @@ pub struct Json<T>(pub T);
 impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     type Rejection = Response;
     async fn from_request(request: Request, api: &Api) -> std::result::Result<Self, Response> {
-        let parsed = parse(request, api.config.request_body_max_bytes).await;
+        let parsed = parse(request, api).await;
         parsed.map(Self).map_err(IntoResponse::into_response)
     }
 }
@@ -135,8 +138,7 @@ impl<T: DeserializeOwned + Default> FromRequest<Api> for MaybeJson<T> {
     type Rejection = Response;
     async fn from_request(request: Request, api: &Api) -> std::result::Result<Self, Response> {
         if !request.headers().contains_key(CONTENT_TYPE) {
-            let body = read_body(request.into_body(), api.config.request_body_max_bytes).await;
-            return match body {
+            return match read_body(request.into_body(), api).await {
                 Ok(bytes) if bytes.is_empty() => Ok(Self(T::default())),
                 Ok(_) => Err(Error::new(Kind::UnsupportedMediaType, "").into_response()),
                 Err(e) => Err(e.into_response()),
@@ -146,13 +148,14 @@ impl<T: DeserializeOwned + Default> FromRequest<Api> for MaybeJson<T> {
     }
 }
 
-async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Result<T> {
+async fn parse<T: DeserializeOwned>(request: Request, api: &Api) -> Result<T> {
+    refuse_encoded(request.headers())?;
     let media_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Error::new(Kind::UnsupportedMediaType, ""));
     }
-    let bytes = read_body(request.into_body(), most_bytes).await?;
+    let bytes = read_body(request.into_body(), api).await?;
     let mut reader = serde_json::Deserializer::from_slice(&bytes);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
         if e.inner().is_data() {
@@ -165,15 +168,40 @@ async fn parse<T: DeserializeOwned>(request: Request, most_bytes: usize) -> Resu
     Ok(value)
 }
 
-/// The whole body, if it is not too large.
-pub async fn read_body(body: Body, most_bytes: usize) -> Result<Bytes> {
-    match Limited::new(body, most_bytes).collect().await {
+/// The whole body, if it is not too large, comes in time, and there is memory for it.
+pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
+    let (most_bytes, within) = (api.config.request_body_max_bytes, api.config.request_body_timeout);
+    let Ok(body) = tokio::time::timeout(within, Limited::new(body, most_bytes).collect()).await else {
+        return Err(Error::new(
+            Kind::Timeout,
+            format!("the body did not come within {} ms", within.as_millis()),
+        ));
+    };
+    match body {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => {
             Err(Error::new(Kind::TooLarge, format!("a body has at most {most_bytes} bytes")))
         }
+        Err(e) if NoRoom::is_cause_of(&*e) => {
+            Err(Error::unavailable("the bodies of other requests take all the memory there is for bodies"))
+        }
         Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
     }
+}
+
+/// Refuses a body that is compressed or encoded otherwise: nothing here would decode it.
+pub fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
+    let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::UnsupportedMediaType, "send the body without Content-Encoding"))
+}
+
+/// Whether a `Host` is a name or an address, and a port at most.
+pub fn is_host(host: &HeaderValue) -> bool {
+    let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
+    authority.is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
 }
 
 /// A list of at most `MOST` items; one that is longer is refused before it is held.

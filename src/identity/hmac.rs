@@ -8,7 +8,7 @@
 use ::hmac::{Hmac, Mac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
@@ -39,6 +39,14 @@ pub struct Signatures {
     skew: Duration,
 }
 
+/// What a head says of its signature, before that is checked.
+pub struct Head<'a> {
+    caller: Caller,
+    stamp: &'a str,
+    at: OffsetDateTime,
+    signature: [u8; 32],
+}
+
 /// A signature that holds, and may not have been used before.
 #[derive(Debug)]
 pub struct Proven {
@@ -63,10 +71,15 @@ impl Signatures {
         Ok(Self { secrets: config.hmac_secrets.clone(), skew })
     }
 
-    /// Checks time and signature. The caller is proven once [`claim`] has taken the signature.
-    pub fn verify(&self, claimed: &Claimed<'_>, person: &Person<'_>, now: OffsetDateTime) -> Result<Proven> {
+    /// Checks all that can be checked without the body: who is named, the time, the signature's form.
+    pub fn head<'a>(
+        &self,
+        headers: &'a HeaderMap,
+        person: &Person<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Head<'a>> {
         let caller = person.caller()?;
-        let stamp = claimed.headers.get(TIMESTAMP).and_then(|value| value.to_str().ok());
+        let stamp = headers.get(TIMESTAMP).and_then(|value| value.to_str().ok());
         let stamp = stamp.ok_or_else(|| refused("the header x-signature-timestamp is missing"))?;
         let at = moment(stamp).ok_or_else(|| {
             Error::parameter(TIMESTAMP.as_str(), "x-signature-timestamp is not a number of seconds")
@@ -74,12 +87,17 @@ impl Signatures {
         if (now - at).abs() > self.skew {
             return Err(refused("the signature is from another time"));
         }
-        let signature =
-            claimed.headers.get(SIGNATURE).ok_or_else(|| refused("the header x-signature is missing"))?;
+        let signature = headers.get(SIGNATURE).ok_or_else(|| refused("the header x-signature is missing"))?;
         let signature: [u8; 32] =
             STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
                 Error::parameter(SIGNATURE.as_str(), "x-signature is not 32 bytes of base64")
             })?;
+        Ok(Head { caller, stamp, at, signature })
+    }
+
+    /// Checks time and signature. The caller is proven once [`claim`] has taken the signature.
+    pub fn verify(&self, claimed: &Claimed<'_>, person: &Person<'_>, now: OffsetDateTime) -> Result<Proven> {
+        let Head { caller, stamp, at, signature } = self.head(claimed.headers, person, now)?;
         let text = signed_text(claimed, person, stamp)?;
         // Every secret is tried, so that time does not tell which one it was.
         let tried = self.secrets.iter().filter(|secret| mac(secret, &text).verify(&signature.into()).is_ok());

@@ -7,6 +7,7 @@ use im_push_gateway::identity::{Caller, Claimed, Identity, Role, Roles, prune_re
 use im_push_gateway::store::Store;
 
 use crate::app;
+use crate::strangers::{dial, rest};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -264,6 +265,53 @@ async fn what_no_honest_gateway_sends_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn bodies_without_proof_take_only_so_much_memory_together() {
+    const BODY: usize = 150_000;
+    let app = app::TestApp::start_with(&format!(
+        "identity_mode = \"hmac\"\nhmac_secrets = [\"{SECRET}\"]\n\
+         request_body_max_bytes = 200000\nrequest_bodies_max_bytes = 1000000"
+    ))
+    .await;
+    let changes = "/api/v1/directory/changes";
+    // A head that is whole but for the digest of a body that never ends.
+    let stranger = || {
+        let head: String = signature_of("POST", changes, "", "hr", "directory")
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        format!(
+            "POST {changes} HTTP/1.1\r\nHost: im\r\n{head}content-type: application/json\r\ncontent-length: 60000\r\n\r\n{}",
+            " ".repeat(50_000)
+        )
+    };
+    let body: &'static str = format!("{{\"users\": []{}}}", " ".repeat(BODY)).leak();
+    let honest = async || {
+        answered(&app.base, ("POST", changes, body), signature_of("POST", changes, body, "hr", "directory"))
+            .await
+    };
+    assert_eq!(honest().await, 200);
+    let mut strangers = Vec::new();
+    let crowd = async {
+        loop {
+            strangers.push(dial(&app, &stranger()).await);
+            match honest().await {
+                200 => {}
+                refused => break refused,
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(app::LONG, crowd).await.expect("an end of memory"), 503);
+    assert!(strangers.len() >= 17, "all of the budget is there to be used");
+    drop(strangers);
+    let again = async { while honest().await != 200 {} };
+    tokio::time::timeout(app::LONG, again).await.expect("what was given up is free again");
+    // What proves nothing by its head is answered before its body comes.
+    let unsigned =
+        format!("POST {changes} HTTP/1.1\r\nHost: im\r\nConnection: close\r\ncontent-length: 60000\r\n\r\n");
+    assert!(rest(dial(&app, &unsigned).await).await.starts_with("HTTP/1.1 401"));
+}
+
 /// What no id can be.
 const NO_IDS: [&str; 8] = ["me", ".", "..", ".search", "a/b", "a,b", "\u{200b}", "a\u{202e}b"];
 
@@ -310,4 +358,20 @@ async fn what_can_be_no_id_is_refused_where_it_is_made_and_spoils_nothing_beside
     app.people(&["hr"]).await;
     let own = hr.patch("/users/me", serde_json::json!({"phone": "102"})).await.expect(200);
     assert_eq!(own["user_id"], "hr");
+}
+
+#[tokio::test]
+async fn in_a_run_an_id_that_can_be_none_is_a_problem_of_its_record() {
+    let hr = crate::support::Hr::start().await;
+    for id in NO_IDS.iter().chain(&["张三", "good"]) {
+        hr.books().put(serde_json::json!({"id": id, "name": "N"}));
+    }
+    let app = app::TestApp::start_with(&hr.settings()).await;
+    let desk = app.client("desk", &["directory"]);
+    let asked = desk.post("/directory/sync", serde_json::json!({})).await.expect(202);
+    app.until("SELECT count(*) FROM t_im_directory_run WHERE ended_at IS NULL", 0).await;
+    let done = desk.get(&format!("/directory/runs/{}", app::text(&asked["run_id"]))).await.expect(200);
+    assert_eq!((&done["state"], &done["problems"]), (&"done".into(), &NO_IDS.len().into()), "{done}");
+    assert_eq!(app.count("SELECT count(*) FROM t_im_user WHERE user_id IN ('张三', 'good')", &[]).await, 2);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_user WHERE source = 'http'", &[]).await, 2);
 }

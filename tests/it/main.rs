@@ -33,5 +33,6 @@ mod receipts;
 mod scim;
 mod scim_source;
 mod search;
+mod strangers;
 mod tidy;
 mod torture;

@@ -73,7 +73,8 @@ impl FromRequest<Api> for Body {
             let detail = "the body must be application/scim+json or application/json".into();
             return Err(Error::Refused(Refusal { status: 415, scim_type: None, detail }).into());
         }
-        let bytes = wire::read_body(request.into_body(), api.config.request_body_max_bytes).await?;
+        wire::refuse_encoded(request.headers())?;
+        let bytes = wire::read_body(request.into_body(), api).await?;
         let value = serde_json::from_slice(&bytes);
         value.map(Self).map_err(|e| Error::invalid_syntax(e.to_string()).into())
     }

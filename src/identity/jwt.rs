@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 
 /// How far the gateway's clock may be off.
 const LEEWAY_SECONDS: f64 = 30.0;
-/// Longest token anybody needs; the rest is an attack on the parser.
-const TOKEN_MAX_BYTES: usize = 8 * 1024;
+/// Keys of one set that a token is tried with: a stranger's token costs no more than these.
+const KEYS_TRIED_MAX: usize = 16;
 /// Types of token that are for us. Others of the same issuer, say a logout token, carry the
 /// same claims for another purpose (RFC 8725 §3.11, RFC 9068 §2.1).
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
@@ -26,6 +26,7 @@ pub struct Tokens {
     issuer: String,
     audience: String,
     algorithms: Vec<Algorithm>,
+    max_bytes: usize,
     names: IdentityNames,
     user_claim: String,
     roles_claim: String,
@@ -53,6 +54,7 @@ impl Tokens {
             issuer: config.jwt_issuer.clone(),
             audience: config.jwt_audience.clone(),
             algorithms,
+            max_bytes: config.jwt_max_bytes,
             names: config.identity_names,
             user_claim: config.jwt_user_claim.clone(),
             roles_claim: config.jwt_roles_claim.clone(),
@@ -66,8 +68,12 @@ impl Tokens {
     /// `Kind::Unauthenticated` for a token that is not believed, `Kind::Unavailable` while no
     /// key could be fetched at all.
     pub async fn caller(&self, token: &str, now: OffsetDateTime) -> Result<Caller> {
-        if token.len() > TOKEN_MAX_BYTES {
-            return Err(refused("the token is longer than 8192 bytes"));
+        if token.len() > self.max_bytes {
+            return Err(refused(format!(
+                "the token is too long: {} bytes, and jwt_max_bytes is {}",
+                token.len(),
+                self.max_bytes
+            )));
         }
         let header = decode_header(token).map_err(|_| refused("the bearer token is not a signed JWT"))?;
         self.check_header(&header)?;
@@ -146,17 +152,15 @@ fn algorithm(name: &str) -> Result<Algorithm> {
     })
 }
 
-/// The claims, if exactly one key fits the header and has signed. Of two that fit, none is
-/// guessed.
+/// The claims, if one of the keys that fit the header has signed. An issuer may give several keys one
+/// `kid`, or a token none; every key of its set is trusted alike.
 fn open(keys: &[Key], token: &str, header: &Header) -> Option<Claims> {
-    let mut fitting = keys.iter().filter(|key| key.fits(header.alg, header.kid.as_deref()));
-    let (Some(key), None) = (fitting.next(), fitting.next()) else {
-        return None;
-    };
     let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
     (validation.validate_exp, validation.validate_nbf, validation.validate_aud) = (false, false, false);
-    decode(token, &key.decoding, &validation).ok().map(|token| token.claims)
+    let fitting = keys.iter().filter(|key| key.fits(header.alg, header.kid.as_deref()));
+    let mut opened = fitting.take(KEYS_TRIED_MAX).map(|key| decode(token, &key.decoding, &validation));
+    opened.find_map(|opened| opened.ok().map(|token| token.claims))
 }
 
 /// The claim of this name, or the one at this path of names: `realm_access.roles` is where

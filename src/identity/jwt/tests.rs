@@ -138,7 +138,7 @@ async fn oversized_and_broken_tokens_are_refused() {
     let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
     let token = EC.sign(json!({}), &claims(json!({})));
     let (rest, signature) = token.rsplit_once('.').unwrap();
-    let padded = EC.sign(json!({}), &claims(json!({"pad": "x".repeat(9_000)})));
+    let padded = EC.sign(json!({}), &claims(json!({"pad": "x".repeat(20_000)})));
     let forged = format!("{rest}.{}", URL_SAFE_NO_PAD.encode([0; 64]));
     for broken in
         [padded, forged, rest.to_owned(), format!("{rest}.{signature}A"), format!("{token}.x"), "..".into()]
@@ -148,15 +148,54 @@ async fn oversized_and_broken_tokens_are_refused() {
 }
 
 #[tokio::test]
-async fn a_token_without_kid_needs_exactly_one_key_that_fits() {
-    let (endpoint, tokens) =
-        Endpoint::start(&[RSA.jwk(json!({"kid": "r"})), EC.jwk(json!({"kid": "e"}))]).await;
-    let token = RSA.sign(json!({}), &claims(json!({})));
-    assert!(tokens.caller(&token, at(0)).await.is_ok());
-    endpoint.serve_keys(&[RSA.jwk(json!({"kid": "r"})), OTHER_RSA.jwk(json!({"kid": "o"}))]);
-    let other = OTHER_RSA.sign(json!({}), &claims(json!({})));
-    assert_eq!(tokens.caller(&other, at(60)).await.unwrap_err().kind, Kind::Unauthenticated);
-    assert_eq!(tokens.caller(&token, at(60)).await.unwrap_err().kind, Kind::Unauthenticated);
+async fn every_key_that_fits_is_tried() {
+    // Two keys under one kid, and tokens that name no key at all.
+    let keys =
+        [RSA.jwk(json!({"kid": "k"})), OTHER_RSA.jwk(json!({"kid": "k"})), EC.jwk(json!({"kid": "e"}))];
+    let (endpoint, tokens) = Endpoint::start(&keys).await;
+    for (pair, header) in [
+        (&*RSA, json!({"kid": "k"})),
+        (&*OTHER_RSA, json!({"kid": "k"})),
+        (&*RSA, json!({})),
+        (&*OTHER_RSA, json!({})),
+        (&*EC, json!({})),
+    ] {
+        let token = pair.sign(header.clone(), &claims(json!({})));
+        assert!(tokens.caller(&token, at(0)).await.is_ok(), "{header}");
+    }
+    assert_eq!(kind(&tokens, &ED.sign(json!({"kid": "k"}), &claims(json!({})))).await, Kind::Unauthenticated);
+    assert_eq!(endpoint.asked(), 1);
+}
+
+#[tokio::test]
+async fn a_key_replaced_under_its_kid_is_asked_for_once_a_pause() {
+    let (endpoint, tokens) = Endpoint::start(&[RSA.jwk(json!({"kid": "k"}))]).await;
+    let old = RSA.sign(json!({"kid": "k"}), &claims(json!({})));
+    assert!(tokens.caller(&old, at(0)).await.is_ok());
+    endpoint.serve_keys(&[OTHER_RSA.jwk(json!({"kid": "k"}))]);
+    let new = OTHER_RSA.sign(json!({"kid": "k"}), &claims(json!({})));
+    for _ in 0..3 {
+        assert_eq!(tokens.caller(&new, at(1)).await.unwrap_err().kind, Kind::Unauthenticated);
+    }
+    assert_eq!(endpoint.asked(), 1, "anybody can make us ask: not within the pause");
+    assert!(tokens.caller(&new, at(60)).await.is_ok());
+    assert_eq!(tokens.caller(&old, at(60)).await.unwrap_err().kind, Kind::Unauthenticated);
+    assert_eq!(endpoint.asked(), 2);
+}
+
+#[tokio::test]
+async fn a_token_with_hundreds_of_groups_is_read_and_one_beyond_the_setting_is_called_too_long() {
+    let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
+    let groups = |n: usize| (0..n).map(|i| format!("01234567-89ab-cdef-0123-{i:012}")).collect::<Vec<_>>();
+    let mut roles = groups(250);
+    roles.push("support".to_owned());
+    let token = EC.sign(json!({}), &claims(json!({"roles": roles})));
+    assert!(token.len() > 8 * 1024);
+    assert_eq!(tokens.caller(&token, at(0)).await.unwrap().roles.names(), ["user", "support"]);
+    let token = EC.sign(json!({}), &claims(json!({"roles": groups(1_000)})));
+    let refused = tokens.caller(&token, at(0)).await.unwrap_err();
+    assert_eq!(refused.kind, Kind::Unauthenticated);
+    assert!(refused.detail.contains("too long") && refused.detail.contains("jwt_max_bytes"), "{refused}");
 }
 
 #[test]

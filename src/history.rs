@@ -3,6 +3,7 @@
 
 use std::ops::RangeInclusive;
 
+use deadpool_postgres::GenericClient;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -97,19 +98,8 @@ impl Reading<'_> {
 
     /// What the reader may see. Nobody else learns that there is such a channel.
     async fn spans(&self) -> Result<Vec<Span>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("history/is_member")).await?;
-        if !client.query_one(&statement, &[&self.channel_id, &self.reader]).await?.get::<_, bool>(0) {
-            return Err(Error::not_found("no such channel"));
-        }
-        let statement = client.prepare_cached(sql!("history/spans")).await?;
-        let rows = client.query(&statement, &[&self.channel_id, &self.reader]).await?;
-        let span = |row: &Row| Span {
-            channel_id: self.channel_id,
-            from_seq: row.get("from_seq"),
-            to_seq: row.get("to_seq"),
-        };
-        Ok(rows.iter().map(span).collect())
+        let spans = visible(&self.store.client().await?, self.channel_id, self.reader).await?;
+        if spans.is_empty() { Err(Error::not_found("no such channel")) } else { Ok(spans) }
     }
 
     async fn hot_before(&self, before: Place, after_seq: i64, limit: i64) -> Result<Hot> {
@@ -164,6 +154,20 @@ impl Reading<'_> {
         }
         messages(self.store, documents).await
     }
+}
+
+/// What a person may see of a channel; nothing, not even an empty span, if they are no member now.
+pub async fn visible(client: &impl GenericClient, channel_id: i64, person: &str) -> Result<Vec<Span>> {
+    let statement = client.prepare_cached(sql!("history/spans")).await?;
+    let rows = client.query(&statement, &[&channel_id, &person]).await?;
+    let span = |row: &Row| Span { channel_id, from_seq: row.get("from_seq"), to_seq: row.get("to_seq") };
+    Ok(rows.iter().map(span).collect())
+}
+
+/// Whether a message lies in what somebody may see.
+pub fn holds(spans: &[Span], channel_id: i64, seq: i64) -> bool {
+    let one = Span { channel_id, from_seq: seq, to_seq: seq };
+    spans.iter().any(|span| overlap(*span, one).is_some())
 }
 
 /// The seqs of a range that are in the spans: the newest or the oldest of them.

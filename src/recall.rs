@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 use crate::archive::{Archive, Find, Recalled};
 use crate::audit::{self, Action, Entry};
 use crate::error::{Error, Kind, Result};
+use crate::history;
 use crate::sql;
 use crate::store::{SHARE_SEAL, Store, retrying};
 
@@ -119,12 +120,8 @@ async fn check_may(
     if recall.any {
         return Ok(());
     }
-    let statement = tx.prepare_cached(sql!("history/spans")).await?;
-    let spans = tx.query(&statement, &[&message.channel_id, &recall.by]).await?;
-    let sees = spans.iter().any(|span| {
-        span.get::<_, i64>("from_seq") <= message.seq && span.get::<_, i64>("to_seq") >= message.seq
-    });
-    if !sees {
+    let spans = history::visible(tx, message.channel_id, recall.by).await?;
+    if !history::holds(&spans, message.channel_id, message.seq) {
         return Err(Error::not_found("no such message"));
     }
     if message.sender != recall.by {

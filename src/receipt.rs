@@ -9,6 +9,7 @@ use crate::archive::{Archive, Document, Find, Ledger, Order, Span};
 use crate::delivery::{Status, Verdict};
 use crate::directory;
 use crate::error::{Error, Result};
+use crate::history;
 use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
@@ -320,7 +321,11 @@ pub async fn of_message(
     let first =
         archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?.into_iter().next();
     let first = first.ok_or_else(missing)?;
-    if !page.sees_all && !sees(store, &first, page.caller).await? {
+    let sees = async || {
+        let spans = history::visible(&store.client().await?, first.channel_id, page.caller).await?;
+        Ok::<_, Error>(history::holds(&spans, first.channel_id, first.seq))
+    };
+    if !page.sees_all && !sees().await? {
         return Err(missing());
     }
     let late = overlay(store, &first).await?;
@@ -379,17 +384,6 @@ async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> R
         read: counts.get("read"),
         items: rows.into_iter().map(item).collect(),
     }))
-}
-
-/// Whether somebody may see a cold message.
-async fn sees(store: &Store, document: &Document, caller: &str) -> Result<bool> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("history/spans")).await?;
-    let spans = client.query(&statement, &[&document.channel_id, &caller]).await?;
-    let holds = |span: &tokio_postgres::Row| {
-        (span.get::<_, i64>("from_seq")..=span.get("to_seq")).contains(&document.seq)
-    };
-    Ok(spans.iter().any(holds))
 }
 
 /// What waits to go into the document of a cold message.

@@ -349,8 +349,7 @@ struct Of<'a> {
 
 impl Of<'_> {
     fn shows(&self, channel_id: i64, seq: i64) -> bool {
-        let one = Span { channel_id, from_seq: seq, to_seq: seq };
-        self.spans.as_ref().is_none_or(|spans| spans.iter().any(|span| overlap(*span, one).is_some()))
+        self.spans.as_ref().is_none_or(|spans| history::holds(spans, channel_id, seq))
     }
 }
 
@@ -374,8 +373,7 @@ impl Late {
 
     fn status(&self, document: &Document, receiver: &str) -> Option<Status> {
         let stored = document.ledger.as_ref()?.status(receiver)?;
-        let one = Span { channel_id: document.channel_id, from_seq: document.seq, to_seq: document.seq };
-        if self.reads.iter().any(|span| overlap(*span, one).is_some()) {
+        if history::holds(&self.reads, document.channel_id, document.seq) {
             return Some(Status::Read);
         }
         Some(stored.max(self.receipts.get(&document.ms_id).copied().unwrap_or(Status::Unreceived)))

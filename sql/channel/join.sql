@@ -2,13 +2,13 @@
 -- channel is locked by an earlier statement.
 -- $1 channel id, $2 user ids, $3 now
 WITH channel AS (
-    SELECT channel_id, last_seq, last_ms_id, newcomers_see FROM t_im_channel WHERE channel_id = $1
+    SELECT channel_id, last_seq, last_ms_id, newcomers_see, sees_floor_seq FROM t_im_channel WHERE channel_id = $1
 ),
 joined AS (
     INSERT INTO t_im_channel_user
         (channel_id, user_id, from_seq, from_ms_id, sees_from_seq, joined_at, read_seq, read_ms_id, read_sent_count)
     SELECT c.channel_id, given.user_id, c.last_seq + 1, c.last_ms_id,
-           CASE c.newcomers_see WHEN 'everything' THEN 1 ELSE c.last_seq + 1 END,
+           CASE c.newcomers_see WHEN 'everything' THEN c.sees_floor_seq ELSE c.last_seq + 1 END,
            $3, c.last_seq, c.last_ms_id, coalesce(s.sent_count, 0)
     FROM channel c
     CROSS JOIN unnest($2::text[]) AS given (user_id)

@@ -4,7 +4,7 @@
 -- changed after this come again, so that none that moved is missed, $6 limit
 WITH mine AS MATERIALIZED (
     -- Only what the order needs: the rest of a channel is read for those of the page.
-    SELECT m.channel_id, m.read_seq, m.sees_from_seq,
+    SELECT m.channel_id, m.read_seq,
            (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
            - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
                   ELSE (SELECT count(*) FROM t_im_recall r
@@ -30,7 +30,10 @@ SELECT page.channel_id, c.channel_type, c.announcement, page.unread_count, page.
        page.sorted_at,
        coalesce(c.channel_name, other.name, gathered.names) AS channel_name,
        coalesce(c.picture, other.head_icon) AS picture,
-       page.in_page, c.last_seq >= page.sees_from_seq AS last_is_visible,
+       page.in_page,
+       EXISTS (SELECT FROM v_im_visible v
+               WHERE v.channel_id = page.channel_id AND v.user_id = $1
+                 AND v.sees_from_seq <= c.last_seq AND (v.to_seq IS NULL OR v.to_seq >= c.last_seq)) AS last_is_visible,
        c.last_ms_id, c.last_server_time, c.last_sender, c.last_type,
        CASE WHEN c.last_recalled_seq < c.last_seq THEN c.last_preview ELSE '{}' END AS last_preview,
        c.last_recalled_seq = c.last_seq AS last_is_recalled,

@@ -5,7 +5,7 @@ SELECT h.ms_id AS horizon, page.*, u.name AS sender_name, r.recalled_by, r.recal
 FROM t_im_horizon h
 LEFT JOIN LATERAL (
     SELECT DISTINCT ON (seq) visible.*
-    FROM t_im_channel_user i
+    FROM v_im_visible i
     CROSS JOIN LATERAL (
         SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content
         FROM t_im_message

@@ -12,6 +12,9 @@ CREATE TABLE t_im_channel (
     create_time      timestamptz NOT NULL,
     -- What a newcomer sees of earlier messages: nothing, or all of them.
     newcomers_see    text NOT NULL DEFAULT 'nothing',
+    -- The first message that a newcomer may ever see. What was said before it was said under the promise
+    -- that newcomers see nothing: in a direct channel, or while the group was set so.
+    sees_floor_seq   bigint NOT NULL DEFAULT 1,
     dissolved_at     timestamptz,
     -- The two people of a direct channel, lower id first; cleared by the upgrade to a group.
     pair_low         text COLLATE "C",
@@ -41,8 +44,8 @@ CREATE TABLE t_im_channel_user (
     from_seq        bigint NOT NULL,
     from_ms_id      bigint NOT NULL,
     to_seq          bigint,
-    -- The first message the member may see: from_seq, or 1 while a member if newcomers saw
-    -- everything on joining.
+    -- The first message the member may see: from_seq, or the channel's sees_floor_seq while a member if
+    -- newcomers saw everything on joining.
     sees_from_seq   bigint NOT NULL,
     role            text NOT NULL DEFAULT 'member',
     joined_at       timestamptz NOT NULL,
@@ -60,6 +63,13 @@ CREATE TABLE t_im_channel_user (
 CREATE UNIQUE INDEX t_im_channel_user_open ON t_im_channel_user (channel_id, user_id) WHERE to_seq IS NULL;
 -- A person's channels, for the conversation list.
 CREATE INDEX t_im_channel_user_channels ON t_im_channel_user (user_id, channel_id) WHERE to_seq IS NULL;
+
+-- What a person may see of a channel: while they are a member, the messages of each of their intervals from
+-- sees_from_seq on. Every statement that shows a message, or tells of one, to a person asks this view.
+CREATE VIEW v_im_visible AS
+SELECT i.channel_id, i.user_id, i.from_seq, i.from_ms_id, i.to_seq, i.sees_from_seq, i.read_seq, i.read_ms_id
+FROM t_im_channel_user i
+JOIN t_im_channel_user now ON now.channel_id = i.channel_id AND now.user_id = i.user_id AND now.to_seq IS NULL;
 
 -- How many messages a member has sent in a channel. Apart from the membership, because
 -- it is written only under the channel's lock and so never waits for a reader's cursor.

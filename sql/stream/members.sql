@@ -1,4 +1,4 @@
--- When those who listen were members of a page's channels. Small channels are read whole; in large ones
+-- What those who listen may see of a page's channels. Small channels are read whole; in large ones
 -- those who listen are looked up. (Lateral, so that no plan reads all members of all channels.)
 -- $1 channel ids, $2 an object: the number of each who listens, by user id
 -- $3 most members of a channel that is read whole
@@ -15,7 +15,7 @@ SELECT c.channel_id, ($2::jsonb ->> m.user_id)::integer AS number, m.from_seq, m
 FROM channel c
 CROSS JOIN LATERAL (
     SELECT user_id, from_seq, sees_from_seq, to_seq
-    FROM t_im_channel_user
+    FROM v_im_visible
     WHERE channel_id = c.channel_id AND $2::jsonb ? user_id
     OFFSET 0
 ) AS m
@@ -26,7 +26,7 @@ FROM channel c
 CROSS JOIN listener l
 CROSS JOIN LATERAL (
     SELECT from_seq, sees_from_seq, to_seq
-    FROM t_im_channel_user
+    FROM v_im_visible
     WHERE channel_id = c.channel_id AND user_id = l.user_id
     OFFSET 0
 ) AS m

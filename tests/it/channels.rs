@@ -48,10 +48,11 @@ async fn newcomers_see_what_the_channel_lets_them_see() {
     app.person("a").post(&members, json!({"user_ids": ["c"]})).await.expect(200);
     let path = format!("/channels/{channel}");
     app.person("a").patch(&path, json!({"newcomers_see": "everything"})).await.expect(200);
-    app.person("a").post(&members, json!({"user_ids": ["d"]})).await.expect(200);
     app.say("a", &channel, "2").await;
-    assert_eq!(app.seqs("c", &channel, "").await, [2]);
-    assert_eq!(app.seqs("d", &channel, "").await, [2, 1]);
+    app.person("a").post(&members, json!({"user_ids": ["d"]})).await.expect(200);
+    app.say("a", &channel, "3").await;
+    assert_eq!(app.seqs("c", &channel, "").await, [3, 2]);
+    assert_eq!(app.seqs("d", &channel, "").await, [3, 2], "it opens from there on");
     assert_eq!(app.unread("d", &channel).await, 1, "what was said before joining is not unread");
     assert_eq!(app.ledger(&json!(app.message_id(&channel, 1).await)).await.len(), 1, "nor in the ledger");
 }

@@ -36,3 +36,4 @@ mod search;
 mod strangers;
 mod tidy;
 mod torture;
+mod visibility;

@@ -400,6 +400,8 @@ fn at(message: &Message) -> Place {
 /// Plays the scenes, with the reader in the channel at the end; says which seqs they see.
 async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
     let (mut last, mut open, mut inside) = (0, false, false);
+    // Where the group was opened last: what was said before stays unseen.
+    let mut opened = 1;
     let mut visible = std::collections::BTreeSet::new();
     // What was said before the latest joining and shown to the newcomer: until they leave.
     let mut earlier = std::collections::BTreeSet::new();
@@ -414,7 +416,7 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
             Scene::Join => {
                 stage.join(channel, 1).await;
                 if !inside && open {
-                    earlier.extend(1..=last);
+                    earlier.extend(opened..=last);
                 }
                 inside = true;
             }
@@ -427,6 +429,9 @@ async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
                 let newcomers_see = Some(if everything { "everything" } else { "nothing" }.to_owned());
                 let change = Change { newcomers_see, ..Change::default() };
                 channel::update(&stage.store, channel, &name(0), change).await.unwrap();
+                if everything && !open {
+                    opened = last + 1;
+                }
                 open = everything;
             }
             Scene::Read(back) if inside => {

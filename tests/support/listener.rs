@@ -81,6 +81,25 @@ impl Listener {
         all
     }
 
+    /// Whatever events come until everything up to this id was told, which a sign of life says, too.
+    pub async fn up_to(&mut self, id: i64) -> Vec<Told> {
+        let mut all = Vec::new();
+        let reading = async {
+            while self.last_id.is_none_or(|last| last < id) {
+                if self.ready.is_empty() {
+                    assert!(self.read().await, "the stream ended");
+                    continue;
+                }
+                let told = self.ready.pop_front().expect("it is there");
+                self.last_id = Some(told.id);
+                self.catch_up_with_what_was_read();
+                all.push(told);
+            }
+        };
+        tokio::time::timeout(LONG, reading).await.expect("everything up to this id in time");
+        all
+    }
+
     /// Events up to and with the message of these words.
     pub async fn through(&mut self, words: &str) -> Vec<Told> {
         let mut all = Vec::new();

@@ -1,3 +1,0 @@
--- Whether a person is in a channel now.
--- $1 channel id, $2 user id
-SELECT EXISTS (SELECT FROM t_im_channel_user WHERE channel_id = $1 AND user_id = $2 AND to_seq IS NULL)

@@ -27,7 +27,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
 use axum::http::{Method, Version};
@@ -184,8 +184,27 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
     }
     let caller = api.identity.caller(&api.store, claimed, clock()).await?;
     let caller = known(api, caller).await?;
+    check_text(&mut parts).await?;
     parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))
+}
+
+/// Neither text nor jsonb of the database holds U+0000: no parameter may, in the path or in the query.
+async fn check_text(parts: &mut Parts) -> crate::error::Result<()> {
+    let refused = |name: &str| Err(Error::parameter(name.replace('\0', ""), "must not contain U+0000"));
+    // What is not UTF-8 is left to whoever reads it.
+    if let Ok(path) = RawPathParams::from_request_parts(parts, &()).await
+        && let Some((name, _)) = path.iter().find(|(_, value)| value.contains('\0'))
+    {
+        return refused(name);
+    }
+    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes());
+    for (name, value) in query {
+        if name.contains('\0') || value.contains('\0') {
+            return refused(&name);
+        }
+    }
+    Ok(())
 }
 
 /// The person whom a login name stands for, where the gateway names people so. Whom it stands for nobody is

@@ -43,9 +43,6 @@ pub async fn put(store: &Store, emoji: &Emoji) -> Result<()> {
 
 /// Removes an emoji.
 pub async fn remove(store: &Store, emoji_id: &str) -> Result<()> {
-    if emoji_id.contains('\0') {
-        return Err(Error::not_found("no such emoji"));
-    }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("emoji/remove")).await?;
     match client.execute(&statement, &[&emoji_id]).await? {

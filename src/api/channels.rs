@@ -21,14 +21,14 @@ const MEMBERS_LIMIT_MAX: i64 = 1_000;
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/channels", post(create))
-        .route("/channels/{id}", get(show).patch(update).delete(dissolve))
-        .route("/channels/{id}/members", get(members).post(add_members))
-        .route("/channels/{id}/members/{user_id}", delete(remove_member))
-        .route("/channels/{id}/members/{user_id}/role", put(set_role))
-        .route("/channels/{id}/leave", post(leave))
-        .route("/channels/{id}/owner", post(hand_over))
+        .route("/channels/{channel_id}", get(show).patch(update).delete(dissolve))
+        .route("/channels/{channel_id}/members", get(members).post(add_members))
+        .route("/channels/{channel_id}/members/{user_id}", delete(remove_member))
+        .route("/channels/{channel_id}/members/{user_id}/role", put(set_role))
+        .route("/channels/{channel_id}/leave", post(leave))
+        .route("/channels/{channel_id}/owner", post(hand_over))
         .route("/groups", post(create_group))
-        .route("/groups/{id}/members", post(add_members))
+        .route("/groups/{channel_id}/members", post(add_members))
 }
 
 #[derive(Deserialize)]

@@ -30,8 +30,8 @@ const SEQ_MAX: i64 = (1 << 53) - 1;
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/messages", post(send_many))
-        .route("/channels/{id}/messages", get(list).post(send))
-        .route("/messages/{id}/recall", post(recall))
+        .route("/channels/{channel_id}/messages", get(list).post(send))
+        .route("/messages/{ms_id}/recall", post(recall))
 }
 
 #[derive(Deserialize)]

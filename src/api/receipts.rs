@@ -28,8 +28,8 @@ const HIDDEN: [Kind; 3] = [Kind::NotFound, Kind::Forbidden, Kind::UnknownUser];
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/receipts", post(accept))
-        .route("/channels/{id}/read", post(read))
-        .route("/messages/{id}/receipts", get(of_message))
+        .route("/channels/{channel_id}/read", post(read))
+        .route("/messages/{ms_id}/receipts", get(of_message))
 }
 
 #[derive(Deserialize)]

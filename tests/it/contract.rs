@@ -1,6 +1,8 @@
 //! The contract is a source: every answer that any test receives is held to it, every route is
 //! in it, and every operation of it is exercised.
 
+mod nul;
+
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, OnceLock};
 

@@ -137,7 +137,13 @@ impl SearchQuery {
             return Err(Error::parameter("q", format!("must have at most {QUERY_MAX_CHARS} characters")));
         }
         let words = text::parse_query(q);
-        if words.is_empty() { Err(Error::parameter("q", "has no letters or digits")) } else { Ok(words) }
+        if words.is_empty() {
+            return Err(Error::parameter(
+                "q",
+                "has no letter, digit or symbol such as 😀: punctuation is not searched",
+            ));
+        }
+        Ok(words)
     }
 
     /// The search of a person: what `direction` says is about them, and so is a status of nobody else.

@@ -25,7 +25,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use super::{Archive, Document, Find};
+use super::{Archive, Document, Find, text};
 use crate::config::{ArchivePlace, Config};
 use crate::error::{Error, Kind, Result};
 
@@ -82,7 +82,7 @@ impl Elastic {
             .client
             .index(IndexParts::IndexId(&index, IDENTITY))
             .op_type(OpType::Create)
-            .body(Identity { uuid: made })
+            .body(Identity { uuid: made, analysis: text::ANALYSIS })
             .send()
             .await;
         match answer::<serde_json::Value>(sent).await? {
@@ -97,7 +97,8 @@ impl Elastic {
         let index = self.identity_index();
         let sent = self.client.get(GetParts::IndexId(&index, IDENTITY)).send().await;
         match answer::<Hit<Identity>>(sent).await? {
-            Answer::Given(found) => Ok(Some(found.source.uuid)),
+            Answer::Given(found) if found.source.analysis == text::ANALYSIS => Ok(Some(found.source.uuid)),
+            Answer::Given(_) => Err(refuse(text::ANOTHER_ANALYSIS)),
             Answer::Refused { status: 404, .. } => Ok(None),
             refused => Err(refused.into_error()),
         }
@@ -342,6 +343,8 @@ fn batches(documents: &[Document], index: &str) -> Result<Vec<Batch>> {
 #[derive(Serialize, Deserialize)]
 struct Identity {
     uuid: String,
+    #[serde(default)]
+    analysis: u32,
 }
 
 #[derive(Deserialize)]

@@ -23,7 +23,7 @@ use tantivy::{Directory, Index, IndexReader, IndexSettings, IndexSortByField, In
 use tantivy::{Order as Sort, ReloadPolicy, Searcher, TantivyError};
 use uuid::Uuid;
 
-use super::{Archive, Document, Find};
+use super::{Archive, Document, Find, text};
 use crate::error::{Error, Kind, Result};
 use fields::Fields;
 
@@ -72,7 +72,10 @@ impl Embedded {
             .doc_store_cache_num_blocks(STORE_BLOCKS_CACHED)
             .try_into()
             .map_err(failed)?;
-        let id = id(dir).map_err(|e| failed(e.into()))?;
+        let (id, analysis) = id(dir).map_err(|e| failed(e.into()))?;
+        if analysis != text::ANALYSIS {
+            return Err(Error::new(Kind::Conflict, text::ANOTHER_ANALYSIS));
+        }
         let folder =
             Folder { path: dir.into(), id, index, fields, reader, writer: Mutex::new(None), _lock: lock };
         *folder.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(folder.new_writer()?);
@@ -206,22 +209,26 @@ fn settings() -> IndexSettings {
     }
 }
 
-/// The id in the folder; made, and put in place as a whole, if there is none.
-fn id(dir: &Path) -> std::io::Result<String> {
+/// The id in the folder and the number of the analysis it was indexed by; made, and put in place as a whole, if
+/// there is none.
+fn id(dir: &Path) -> std::io::Result<(String, u32)> {
     let path = dir.join(ID_FILE);
     match fs::read_to_string(&path) {
-        Ok(id) => return Ok(id.trim().to_owned()),
+        Ok(text) => {
+            let (id, analysis) = text.trim().split_once('\n').unwrap_or((text.trim(), ""));
+            return Ok((id.to_owned(), analysis.parse().unwrap_or_default()));
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(e),
     }
     let id = Uuid::now_v7().to_string();
     let unfinished = dir.join(format!("{ID_FILE}.new"));
     let mut file = File::create(&unfinished)?;
-    file.write_all(id.as_bytes())?;
+    write!(file, "{id}\n{}\n", text::ANALYSIS)?;
     file.sync_all()?;
     fs::rename(&unfinished, &path)?;
     sync_folder(dir)?;
-    Ok(id)
+    Ok((id, text::ANALYSIS))
 }
 
 fn sync_folder(dir: &Path) -> std::io::Result<()> {

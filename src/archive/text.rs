@@ -1,29 +1,36 @@
 //! How text is searched, the same in every archive: cut, folded and compared here alone.
 //!
 //! A text is cut into units: a Chinese, Japanese or Korean character is one by itself, elsewhere a
-//! run of letters or of digits. Unit i stands at position 2i, so that words of one character are
-//! found; between two characters that touch stands their pair, so that longer words are found
-//! without reading every occurrence of "的".
+//! run of letters or of digits. Each unit has a place, so that words of one character are found; at the
+//! place between two characters that touch stands their pair, so that longer words are found without
+//! reading every occurrence of "的". A place may have several terms: a word, the stem of its forms, the
+//! word with its signs (C++), the number that its digits begin.
 
 mod fold;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use std::ops::Range;
 
 use fold::fold;
 pub use fold::is_cjk;
+use units::{Cut, Term, Unit, cut};
 
-/// Longer runs of letters or digits are cut: nobody searches for a whole one, and indexes bound terms.
-pub const UNIT_CHARS_MAX: usize = 64;
+/// Rises with every change of what is indexed: an archive of another number has to be made anew.
+pub const ANALYSIS: u32 = 2;
+/// Why an archive of another number is not used.
+pub const ANOTHER_ANALYSIS: &str = "the archive was indexed by another version of this service, and its searches would miss messages. \
+     Choose an empty folder or another archive_index, then: im-push-gateway archive adopt";
 /// Most characters of the text that a highlight shows.
 pub const SNIPPET_CHARS_MAX: usize = 160;
 /// How many of these stand before the first hit.
 const SNIPPET_LEAD_CHARS: usize = 40;
 
-/// Holds the place between two units that make no pair. Never a term: indexes leave it out, and its
-/// position with nothing at it.
+/// Holds a place without a term: indexes leave it out, and its position with nothing at it. Never a term.
 pub const FILLER: &str = "_";
+/// Between the terms of one place. In none of them.
+pub const BESIDE: char = '|';
 
 /// Terms at their distances from the first one: they must occur so. One word is a phrase of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,27 +50,35 @@ pub fn folded(text: &str) -> String {
     folded
 }
 
-/// What both archives index of a text: its terms in the order of their positions, with a blank
-/// between them and [`FILLER`] where there is none.
+/// What both archives index of a text: the terms of its places in order, with a blank between two places,
+/// [`BESIDE`] between two terms of one, and [`FILLER`] where there is none.
 pub fn index_form(text: &str) -> String {
-    let terms = terms(&units(text));
-    let all: Vec<&str> = terms.iter().map(|term| term.as_deref().unwrap_or(FILLER)).collect();
-    all.join(" ")
+    let place = |terms: &Vec<Term>| {
+        let terms: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
+        terms.join(BESIDE.encode_utf8(&mut [0; 4]))
+    };
+    let all: Vec<String> = cut(text).places().iter().map(place).collect();
+    // What stands at the ends with nothing at it moves no term from another.
+    let first = all.iter().position(|place| !place.is_empty()).unwrap_or(all.len());
+    let last = all.iter().rposition(|place| !place.is_empty()).map_or(first, |last| last + 1);
+    let fill = |place: &String| if place.is_empty() { FILLER.to_owned() } else { place.clone() };
+    all[first..last].iter().map(fill).collect::<Vec<_>>().join(" ")
 }
 
-/// What a person typed, as phrases that all must occur: every word, and everything in quotation
-/// marks, is one. None if there is nothing in it to search for.
+/// What a person typed, as phrases that all must occur: every word is one, and so is everything in quotation
+/// marks, which must occur as it is spelt. Symbols count where a word has nothing else. None if there is
+/// nothing in it to search for.
 pub fn parse_query(query: &str) -> Vec<Phrase> {
-    let mut texts = Vec::new();
+    let mut all = Vec::new();
     let mut rest = query;
     while let Some((before, quoted, after)) = quotation(rest) {
-        texts.extend(before.split_whitespace());
-        texts.push(quoted);
+        all.extend(before.split_whitespace().flat_map(|word| Phrase::all(word, Spelling::AnyForm)));
+        all.extend(Phrase::all(quoted, Spelling::Exact));
         rest = after;
     }
-    texts.extend(rest.split_whitespace());
+    all.extend(rest.split_whitespace().flat_map(|word| Phrase::all(word, Spelling::AnyForm)));
     let mut phrases: Vec<Phrase> = Vec::new();
-    for phrase in texts.into_iter().filter_map(Phrase::of) {
+    for phrase in all {
         if !phrases.contains(&phrase) {
             phrases.push(phrase);
         }
@@ -71,22 +86,44 @@ pub fn parse_query(query: &str) -> Vec<Phrase> {
     phrases
 }
 
+/// Whether all forms of an English word are one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spelling {
+    Exact,
+    AnyForm,
+}
+
 impl Phrase {
-    /// The terms of a text that must occur in this order with nothing else between them. A pair says
-    /// where both its characters are, so these are left out. None if the text has no units.
-    pub fn of(text: &str) -> Option<Self> {
-        let terms = terms(&units(text));
-        let is_pair = |at: Option<usize>| at.and_then(|at| terms.get(at)?.as_ref()).is_some();
-        let needed = |at: usize| at % 2 == 1 || !is_pair(at.checked_sub(1)) && !is_pair(Some(at + 1));
-        let mut first = None;
-        let mut phrase = Vec::new();
-        for (at, term) in terms.iter().enumerate().filter(|(at, _)| needed(*at)) {
-            if let Some(term) = term {
-                let first = *first.get_or_insert(at);
-                phrase.push(((at - first) as u32, term.clone()));
-            }
+    /// A text as phrases: one of its units, or one for each symbol where there are no units.
+    fn all(text: &str, spelling: Spelling) -> Vec<Self> {
+        let cut = cut(text);
+        match Self::of(&cut, spelling) {
+            Some(phrase) => vec![phrase],
+            None => cut.symbols.into_iter().map(|(_, symbol)| Self(vec![(0, symbol.text)])).collect(),
         }
-        (!phrase.is_empty()).then_some(Self(phrase))
+    }
+
+    /// The terms that must occur in this order with nothing else between them. A pair says where both its
+    /// characters are, and a number where its digits are, so these are left out. None if there are no units.
+    fn of(cut: &Cut, spelling: Spelling) -> Option<Self> {
+        let mut terms = Vec::new();
+        let mut at = 0;
+        while let Some(unit) = cut.units.get(at) {
+            if cut.is_pair(at) {
+                terms.push((2 * at, cut.pair(at).text));
+            }
+            if let Some((groups, number)) = cut.numbers(at).last() {
+                terms.push((2 * at + 1, number));
+                at += groups;
+                continue;
+            }
+            if !cut.is_pair(at) && !cut.is_pair(at + 1) {
+                terms.push((2 * at + 1, sought(unit, spelling)));
+            }
+            at += 1;
+        }
+        let first = terms.first()?.0;
+        Some(Self(terms.into_iter().map(|(at, term)| ((at - first) as u32, term)).collect()))
     }
 
     /// The phrase in the form of [`index_form`], so that the same cutting at blanks gives its terms
@@ -107,23 +144,31 @@ impl Phrase {
         text
     }
 
-    /// The positions at which it begins.
-    fn occurrences<'a>(&'a self, terms: &'a [Option<String>]) -> impl Iterator<Item = usize> + 'a {
-        let is_at = |at: usize, term: &String| terms.get(at).is_some_and(|t| t.as_ref() == Some(term));
-        (0..terms.len())
-            .filter(move |at| self.0.iter().all(|(offset, term)| is_at(at + *offset as usize, term)))
+    /// Where it occurs, as the bytes of the text that these places are of.
+    fn occurrences<'a>(&'a self, places: &'a [Vec<Term>]) -> impl Iterator<Item = Range<usize>> + 'a {
+        (0..places.len()).filter_map(move |first| {
+            let mut covered: Option<Range<usize>> = None;
+            for (offset, wanted) in &self.0 {
+                let here = places.get(first + *offset as usize)?;
+                let source = &here.iter().find(|term| term.text == *wanted)?.source;
+                let before = covered.get_or_insert(source.clone());
+                *before = before.start.min(source.start)..before.end.max(source.end);
+            }
+            covered
+        })
     }
+}
 
-    /// How far its last term is from its first.
-    fn length(&self) -> usize {
-        self.0.last().map_or(0, |(offset, _)| *offset as usize)
-    }
+/// The term by which a unit is looked for.
+fn sought(unit: &Unit, spelling: Spelling) -> String {
+    let stem = || unit.stem().filter(|_| spelling == Spelling::AnyForm);
+    unit.signed().or_else(stem).unwrap_or_else(|| unit.term.clone())
 }
 
 /// Whether every phrase occurs in the text: what an archive would have found, of a text that is in none.
 pub fn matches(phrases: &[Phrase], text: &str) -> bool {
-    let terms = terms(&units(text));
-    phrases.iter().all(|phrase| phrase.occurrences(&terms).next().is_some())
+    let places = cut(text).places();
+    phrases.iter().all(|phrase| phrase.occurrences(&places).next().is_some())
 }
 
 /// The text around the first hit, at most [`SNIPPET_CHARS_MAX`] characters of it, cut into what was
@@ -152,16 +197,8 @@ pub fn highlight(phrases: &[Phrase], text: &str) -> Vec<Piece> {
 
 /// The bytes of the text that the phrases cover, in order, none touching the next.
 fn hits(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
-    let units = units(text);
-    let terms = terms(&units);
-    let mut hits = Vec::new();
-    for phrase in phrases {
-        for at in phrase.occurrences(&terms) {
-            // A pair stands between its characters: down to the first, up to the second.
-            let last = (at + phrase.length()).div_ceil(2);
-            hits.push(units[at / 2].source.start..units[last].source.end);
-        }
-    }
+    let places = cut(text).places();
+    let mut hits: Vec<Range<usize>> = phrases.iter().flat_map(|phrase| phrase.occurrences(&places)).collect();
     hits.sort_by_key(|hit| (hit.start, hit.end));
     hits.dedup_by(|next, hit| {
         let touches = next.start <= hit.end;
@@ -183,73 +220,6 @@ fn window(text: &str, hit: usize) -> Range<usize> {
     let before = starts.partition_point(|at| *at < hit);
     let first = before.saturating_sub(SNIPPET_LEAD_CHARS).min(chars - SNIPPET_CHARS_MAX);
     starts[first]..starts[first + SNIPPET_CHARS_MAX]
-}
-
-/// What is searched as a whole.
-struct Unit {
-    term: String,
-    /// The bytes of the text it was folded from.
-    source: Range<usize>,
-    cjk: bool,
-    /// Nothing is between it and the unit before.
-    touches: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    Gap,
-    Cjk,
-    Letter,
-    Digit,
-}
-
-impl Kind {
-    fn of(c: char) -> Self {
-        match c {
-            c if is_cjk(c) => Self::Cjk,
-            c if c.is_numeric() => Self::Digit,
-            c if c.is_alphabetic() => Self::Letter,
-            _ => Self::Gap,
-        }
-    }
-}
-
-fn units(text: &str) -> Vec<Unit> {
-    let mut units: Vec<Unit> = Vec::new();
-    let mut before = Kind::Gap;
-    let mut chars = 0;
-    fold(text, |c, source| {
-        let kind = Kind::of(c);
-        let goes_on = kind == before && kind != Kind::Cjk && chars < UNIT_CHARS_MAX;
-        match units.last_mut() {
-            _ if kind == Kind::Gap => {}
-            Some(unit) if goes_on => {
-                unit.term.push(c);
-                unit.source.end = source.end;
-                chars += 1;
-            }
-            _ => {
-                let (cjk, touches) = (kind == Kind::Cjk, before != Kind::Gap);
-                units.push(Unit { term: c.into(), source: source.clone(), cjk, touches });
-                chars = 1;
-            }
-        }
-        before = kind;
-    });
-    units
-}
-
-/// The term at every position: the units at the even ones, their pairs between them.
-fn terms(units: &[Unit]) -> Vec<Option<String>> {
-    let mut terms = Vec::with_capacity(units.len() * 2);
-    for (i, unit) in units.iter().enumerate() {
-        if let Some(before) = i.checked_sub(1).map(|i| &units[i]) {
-            let paired = before.cjk && unit.cjk && unit.touches;
-            terms.push(paired.then(|| format!("{}{}", before.term, unit.term)));
-        }
-        terms.push(Some(unit.term.clone()));
-    }
-    terms
 }
 
 /// What stands before, in and after the first pair of quotation marks.

@@ -35,6 +35,16 @@ pub const TEXTS: &[(&str, &str)] = &[
     ("text", "annual\nreport"),                             // 25
     ("text", "🙂🙂"),                                       // 26
     ("text", "the weight is 5㎏, ﬁnal offer"),              // 27
+    ("text", "今天😀开会，请准时"),                         // 28
+    ("text", "约翰·史密斯的方案"),                          // 29
+    ("text", "All servers restarted; reports follow"),      // 30
+    ("text", "C++ 和 C# 的面试题"),                         // 31
+    ("text", "请拨打 138-0013-8000 联系客户"),              // 32
+    ("text", "电话13800138000"),                            // 33
+    ("text", "plan C is ready, notepad++ too"),             // 34
+    ("text", "行👍🏽"),                                       // 35
+    ("text", "卡号 6222 0213 0000 1234 567，共 12 3 笔"),   // 36
+    ("text", "see Room #3 or issue#12"),                    // 37
 ];
 
 /// What somebody types, and the indices of exactly the texts that are found, in order.
@@ -87,6 +97,44 @@ pub const QUERIES: &[(&str, &[usize])] = &[
     // Words in any order, phrases in theirs.
     ("annual report", &[5, 6, 25]),
     ("report annual", &[5, 6, 25]),
+    // English words in any of their forms; as they are spelt in quotation marks.
+    ("server", &[30]),
+    ("SERVERS", &[30]),
+    ("restarting", &[30]),
+    ("reports", &[5, 6, 25, 30]),
+    ("\"reports\"", &[30]),
+    ("\"report\"", &[5, 6, 25]),
+    ("\"annual reports\"", &[]),
+    // Symbols part no word of Chinese, and are found where nothing else is asked for.
+    ("今天开会", &[28]),
+    ("今天😀开会", &[28]),
+    ("约翰史密斯", &[29]),
+    ("约翰·史密斯", &[29]),
+    ("翰史", &[29]),
+    ("🙂", &[26]),
+    ("😀", &[28]),
+    ("👍", &[35]),
+    ("👍🏿!", &[35]),
+    ("￥", &[9]),
+    ("🙂 😀", &[]),
+    // Signs that belong to a word.
+    ("c++", &[31]),
+    ("\"C++\"", &[31]),
+    ("C#", &[31]),
+    ("C", &[31, 34]),
+    ("notepad", &[34]),
+    ("Notepad++", &[34]),
+    ("issue #12", &[37]),
+    ("issue#12", &[37]),
+    // A number, however it is written.
+    ("13800138000", &[32, 33]),
+    ("138-0013-8000", &[32, 33]),
+    ("138 0013 8000", &[32]),
+    ("\"138 0013 8000\"", &[32, 33]),
+    ("0013-8000", &[32]),
+    ("6222021300001234567", &[36]),
+    ("0000 1234", &[36]),
+    ("123", &[9, 10]),
     ("\"annual report\"", &[5, 25]),
     ("“annual report”", &[5, 25]),
     ("「annual report」 attachment", &[5]),

@@ -40,7 +40,10 @@ pub fn template(index: &str, replicas: u32) -> Value {
 pub fn identity(replicas: u32) -> Value {
     json!({
         "settings": { "number_of_shards": 1, "number_of_replicas": replicas },
-        "mappings": { "dynamic": "strict", "properties": { "uuid": { "type": "keyword" } } },
+        "mappings": {
+            "dynamic": "strict",
+            "properties": { "uuid": { "type": "keyword" }, "analysis": { "type": "integer" } },
+        },
     })
 }
 
@@ -56,11 +59,15 @@ fn settings(replicas: u32) -> Value {
         "sort.order": ["desc", "desc"],
         "analysis": {
             "analyzer": {
-                "words": { "type": "custom", "tokenizer": "words", "filter": ["no_holes"] },
+                "words": { "type": "custom", "tokenizer": "words", "filter": ["beside", "no_holes"] },
             },
             "tokenizer": { "words": { "type": "whitespace", "max_token_length": 32_766 } },
-            // A hole goes, the place it took stays.
-            "filter": { "no_holes": { "type": "stop", "stopwords": ["_"] } },
+            "filter": {
+                // Terms of one place.
+                "beside": { "type": "pattern_capture", "preserve_original": false, "patterns": ["([^|]+)"] },
+                // A hole goes, the place it took stays.
+                "no_holes": { "type": "stop", "stopwords": ["_"] },
+            },
         },
     })
 }

@@ -141,10 +141,9 @@ fn key(ms_id: i64, part: u32) -> String {
 
 /// The terms of an index form. Where there is none, the position counts all the same.
 fn terms(form: &str) -> PreTokenizedString {
-    let tokens = form
-        .split_whitespace()
-        .enumerate()
-        .filter(|(_, term)| *term != text::FILLER)
+    let places = form.split_whitespace().enumerate().filter(|(_, place)| *place != text::FILLER);
+    let tokens = places
+        .flat_map(|(position, place)| place.split(text::BESIDE).map(move |term| (position, term)))
         .map(|(position, term)| Token { position, text: term.to_owned(), ..Token::default() })
         .collect();
     PreTokenizedString { text: String::new(), tokens }

@@ -87,10 +87,11 @@ fn is_accent(c: char) -> bool {
     canonical_combining_class(c) != 0 && !voice_of_kana
 }
 
-/// Soft hyphens, joiners, marks of direction and variant: pasted along, seen by nobody.
+/// Soft hyphens, joiners, marks of direction, of variant and of a skin tone: pasted along, and not typed.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}'
-        | '\u{2066}'..='\u{2069}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{E0100}'..='\u{E01EF}')
+        | '\u{2066}'..='\u{2069}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{1F3FB}'..='\u{1F3FF}'
+        | '\u{E0100}'..='\u{E01EF}')
 }
 
 /// Whether a folded character is a unit by itself: Chinese, Japanese and Korean leave no blanks

@@ -283,3 +283,15 @@ async fn a_secured_server_is_verified_and_takes_a_password_or_an_api_key() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_archive_that_was_indexed_otherwise_is_refused() {
+    let Some(server) = shared_elastic() else { return };
+    let identity = connect(&server.url(), "otherwise", "").identity().await.unwrap();
+    assert_eq!(connect(&server.url(), "otherwise", "").identity().await.unwrap(), identity);
+    let update = format!("{}/otherwise-identity/_doc/archive", server.url());
+    let request = reqwest::Client::new().put(update).json(&json!({"uuid": identity}));
+    assert!(request.send().await.unwrap().status().is_success(), "as an earlier version wrote it");
+    let refused = connect(&server.url(), "otherwise", "").identity().await.unwrap_err();
+    assert!(refused.detail.contains("archive adopt"), "{refused}");
+}

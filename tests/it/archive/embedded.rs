@@ -29,3 +29,15 @@ fn fresh(_: &str) -> Option<InFolder> {
 }
 
 conforms!(fresh);
+
+#[test]
+fn a_folder_that_was_indexed_otherwise_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    drop(Embedded::open(folder.path()).expect("an empty archive"));
+    drop(Embedded::open(folder.path()).expect("the same again"));
+    let file = folder.path().join("archive-id");
+    let id = std::fs::read_to_string(&file).expect("its id");
+    std::fs::write(&file, id.lines().next().expect("an id")).expect("as an earlier version wrote it");
+    let refused = Embedded::open(folder.path()).err().expect("refused");
+    assert!(refused.detail.contains("archive adopt"), "{refused}");
+}

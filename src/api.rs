@@ -41,6 +41,7 @@ use crate::archive::Archive;
 use crate::archiver::Archiver;
 use crate::callback::{Bells, Callbacks};
 use crate::config::{Config, IdentityNames};
+use crate::cron::Zone;
 use crate::directory::edit::Edits;
 use crate::directory::{self as people, Followers, contacts};
 use crate::error::{Error, Kind};
@@ -94,6 +95,11 @@ impl Api {
 
     fn archive(&self) -> Option<&dyn Archive> {
         self.archive.as_deref()
+    }
+
+    /// Where days begin.
+    fn zone(&self) -> crate::error::Result<Zone> {
+        self.config.zone().map_err(Error::internal)
     }
 
     /// Every route we serve. `openapi/im-push-gateway.yaml` says what each does.

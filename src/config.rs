@@ -12,7 +12,7 @@ use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use crate::cron::Schedule;
+use crate::cron::{Schedule, Zone};
 pub use directory::{Directory, Paging, SourceKind};
 
 /// The commented defaults, as printed by `im-push-gateway settings`.
@@ -157,6 +157,8 @@ pub struct Config {
 
     #[serde(rename = "presence_expire_ms", deserialize_with = "millis")]
     pub presence_expire: Duration,
+
+    pub time_zone: String,
 
     pub archive_url: String,
     pub archive_api_key: Secret,
@@ -340,6 +342,7 @@ impl Config {
         self.check_streams()?;
         self.check_requests()?;
         self.archive_schedule()?;
+        self.zone()?;
         self.directory.check()?;
         let rules = [
             (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
@@ -396,6 +399,11 @@ impl Config {
     /// How long the log of events reaches back.
     pub fn event_keep(&self) -> Duration {
         DAY * self.event_keep_days
+    }
+
+    /// Where days begin that a search names.
+    pub fn zone(&self) -> Result<Zone, ConfigError> {
+        Zone::parse(&self.time_zone).map_err(|e| ConfigError(format!("time_zone: {e}")))
     }
 
     /// When days move into the archive.

@@ -1,8 +1,8 @@
-//! When something repeats: the cron grammar that tokio-cron-scheduler has (it is croner's), in a
+//! When something repeats, and when a day is: the cron grammar that tokio-cron-scheduler has (it is croner's), in a
 //! time zone. What is due is asked of the clock each time, so that nothing that happens to a timer
 //! ends a schedule.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use time::OffsetDateTime;
@@ -22,7 +22,7 @@ impl Schedule {
             .build()
             .parse(cron)
             .map_err(|e| e.to_string())?;
-        let zone = zone.parse().map_err(|_| format!("there is no time zone {zone}"))?;
+        let Zone(zone) = Zone::parse(zone)?;
         let schedule = Self { cron, zone };
         match schedule.next_after(OffsetDateTime::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
@@ -43,6 +43,36 @@ impl Schedule {
         let next = self.next_after(begun)?;
         let turned_back = begun > now && self.next_after(now)? < begun;
         if turned_back { Some(now) } else { Some(next).filter(|next| *next <= now) }
+    }
+}
+
+/// A time zone, in which days begin.
+#[derive(Debug, Clone, Copy)]
+pub struct Zone(Tz);
+
+impl Zone {
+    /// By its name in the IANA database.
+    pub fn parse(name: &str) -> Result<Self, String> {
+        name.parse().map(Self).map_err(|_| format!("there is no time zone {name}"))
+    }
+
+    /// The moments at which a day (2026-11-29) begins and ends. None if it is none.
+    pub fn day(self, text: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
+        let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+        // As it is written, and not 2026-11-9.
+        if day.format("%Y-%m-%d").to_string() != text {
+            return None;
+        }
+        Some((self.beginning(day)?, self.beginning(day.checked_add_days(Days::new(1))?)?))
+    }
+
+    /// Midnight, or where a clock jumps over it, the first minute there is.
+    fn beginning(self, day: NaiveDate) -> Option<OffsetDateTime> {
+        let first = (0..24 * 60).find_map(|minute| {
+            let clock = day.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute);
+            clock.and_local_timezone(self.0).earliest()
+        })?;
+        OffsetDateTime::from_unix_timestamp(first.timestamp()).ok()
     }
 }
 
@@ -104,5 +134,27 @@ mod tests {
         assert!(Schedule::parse("every night", "UTC").is_err());
         assert!(Schedule::parse("30 2 * * *", "Mars/Olympus").is_err());
         assert!(Schedule::parse("0 0 31 2 *", "UTC").is_err(), "the 31st of February never comes");
+    }
+
+    #[test]
+    fn a_day_is_as_long_as_its_zone_has_it() {
+        let day = |zone: &str, day: &str| Zone::parse(zone).expect("a zone").day(day);
+        assert_eq!(
+            day("Asia/Shanghai", "2026-11-29"),
+            Some((datetime!(2026-11-28 16:00 UTC), datetime!(2026-11-29 16:00 UTC)))
+        );
+        // 25 hours, then 23; and a day whose midnight there is not.
+        for (zone, text, hours) in [
+            ("Europe/Berlin", "2026-10-25", 25),
+            ("Europe/Berlin", "2026-03-29", 23),
+            ("Africa/Cairo", "2026-04-24", 23),
+        ] {
+            let (from, to) = day(zone, text).expect("a day");
+            assert_eq!(to - from, Duration::hours(hours), "{text}");
+        }
+        for none in ["2026-02-30", "2026-11-9", "26-11-29", "2026-11-29T00:00:00Z", "", "today"] {
+            assert_eq!(day("UTC", none), None, "{none}");
+        }
+        assert!(Zone::parse("Mars/Base").is_err());
     }
 }

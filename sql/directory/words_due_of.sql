@@ -1,6 +1,6 @@
 -- Those of these people whose words are due; whom a replica has in hand is waited for.
 -- $1 user ids
-SELECT user_id, name, login_name, employee_number, email, active
+SELECT user_id, name, login_name, employee_number, email
 FROM t_im_user
 WHERE words_due AND user_id = ANY ($1::text[])
 ORDER BY user_id

@@ -99,7 +99,17 @@ impl From<Hit> for HitView {
 }
 
 impl SearchQuery {
-    fn search(&self) -> Result<Search> {
+    /// Puts ids in the place of names.
+    async fn name_people(&mut self, store: &Store, viewer: Option<&str>) -> Result<()> {
+        for (name, said) in [("sender", &mut self.sender), ("receiver", &mut self.receiver)] {
+            if let Some(typed) = said {
+                *typed = meant(store, viewer, name, typed).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn search(&self, zone: Zone) -> Result<Search> {
         let status = match self.status.as_deref() {
             None => None,
             Some(text) => Some(
@@ -118,14 +128,14 @@ impl SearchQuery {
         };
         Ok(Search {
             words: self.words()?,
-            sender: user("sender", self.sender.as_ref())?,
+            sender: self.sender.clone(),
             not_sender: None,
-            receiver: user("receiver", self.receiver.as_ref())?,
+            receiver: self.receiver.clone(),
             status,
             channel_id,
             ms_type: self.ms_type.clone(),
-            from: moment("from", self.from.as_deref())?,
-            to: moment("to", self.to.as_deref())?,
+            from: moment("from", self.from.as_deref(), |text| zone.day(text).map(|day| day.0))?,
+            to: moment("to", self.to.as_deref(), |text| zone.day(text).map(|day| day.1))?,
         })
     }
 
@@ -147,13 +157,16 @@ impl SearchQuery {
     }
 
     /// The search of a person: what `direction` says is about them, and so is a status of nobody else.
-    fn own(&self, caller: &str) -> Result<Search> {
+    async fn own(&mut self, api: &Api, caller: &Caller) -> Result<Search> {
         for (name, given) in [("reason", &self.reason), ("format", &self.format)] {
             if given.is_some() {
                 return Err(Error::parameter(name, "is for support"));
             }
         }
-        let mut search = self.search()?;
+        let Viewer(viewer) = Viewer::of(api, caller).await?;
+        self.name_people(&api.store, viewer.as_deref()).await?;
+        let caller = &caller.user_id;
+        let mut search = self.search(api.zone()?)?;
         match self.direction.as_deref() {
             None if search.status.is_some() && search.receiver.is_none() => {
                 search.receiver = Some(caller.to_owned());
@@ -171,17 +184,19 @@ impl SearchQuery {
         Ok(search)
     }
 
-    fn support(&self) -> Result<(Search, String)> {
+    async fn support(&mut self, api: &Api) -> Result<(Search, String)> {
         if self.direction.is_some() {
             return Err(Error::parameter("direction", "is for a person: name a sender or a receiver"));
         }
         let reason = check_reason(self.reason.as_deref())?
-            .ok_or_else(|| Error::parameter("reason", "is required: why somebody looks is kept"))?;
-        let search = self.search()?;
+            .ok_or_else(|| Error::parameter("reason", "is required: why somebody looks is kept"))?
+            .to_owned();
+        self.name_people(&api.store, None).await?;
+        let search = self.search(api.zone()?)?;
         if search.status.is_some() && search.receiver.is_none() {
             return Err(Error::parameter("status", "goes with a receiver"));
         }
-        Ok((search, reason.to_owned()))
+        Ok((search, reason))
     }
 
     fn format(&self) -> Result<Format> {
@@ -215,17 +230,39 @@ impl SearchQuery {
     }
 }
 
-fn user(name: &'static str, given: Option<&String>) -> Result<Option<String>> {
-    match given {
-        Some(id) => check_id(id).map(|()| Some(id.clone())).map_err(|reason| Error::parameter(name, reason)),
-        None => Ok(None),
+/// Whom an id or a name means.
+async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str) -> Result<String> {
+    let people = contacts::called(store, viewer, typed).await?;
+    match &people[..] {
+        [one] => Ok(one.user_id.clone()),
+        // Whom an external person does not see is not there, and who is not has said nothing.
+        [] if viewer.is_some() => Ok(typed.to_owned()),
+        [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins so")),
+        several => {
+            let left = |one: &Called| if one.active { "" } else { ", has left" };
+            let one = |one: &Called| format!("{} ({}{})", one.user_id, one.name, left(one));
+            let listed: Vec<String> = several.iter().map(one).collect();
+            Err(Error::parameter(
+                parameter,
+                format!("several users are called so; give the user_id of one: {}", listed.join(", ")),
+            ))
+        }
     }
 }
 
-fn moment(name: &'static str, given: Option<&str>) -> Result<Option<OffsetDateTime>> {
+/// A moment, or what a day stands for.
+fn moment(
+    name: &'static str,
+    given: Option<&str>,
+    of_day: impl Fn(&str) -> Option<OffsetDateTime>,
+) -> Result<Option<OffsetDateTime>> {
     let parse = |text| {
-        OffsetDateTime::parse(text, &Rfc3339)
-            .map_err(|_| Error::parameter(name, "must be a time of RFC 3339, such as 2026-11-21T08:00:00Z"))
+        of_day(text).or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok()).ok_or_else(|| {
+            Error::parameter(
+                name,
+                "must be a day, such as 2026-11-21, or a time of RFC 3339, such as 2026-11-21T08:00:00Z",
+            )
+        })
     };
     given.map(parse).transpose()
 }
@@ -233,9 +270,9 @@ fn moment(name: &'static str, given: Option<&str>) -> Result<Option<OffsetDateTi
 async fn own(
     State(api): State<Api>,
     Person(caller): Person,
-    Query(query): Query<SearchQuery>,
+    Query(mut query): Query<SearchQuery>,
 ) -> Result<Reply<Page<HitView>>> {
-    let search = query.own(&caller.user_id)?;
+    let search = query.own(&api, &caller).await?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     page(&api, Scope::Own(&caller.user_id), &search, (query.below()?, limit)).await.map(Reply)
 }
@@ -244,13 +281,13 @@ async fn everybody(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    Query(query): Query<SearchQuery>,
+    Query(mut query): Query<SearchQuery>,
 ) -> Result<Reply<Page<HitView>>> {
     caller.must_be(Role::Support)?;
     if query.format.is_some() {
         return Err(Error::parameter("format", "is for an export"));
     }
-    let (search, reason) = query.support()?;
+    let (search, reason) = query.support(&api).await?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let page = page(&api, Scope::Everybody, &search, (query.below()?, limit)).await?;
     let entry = Entry {
@@ -301,7 +338,7 @@ async fn export(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    Query(query): Query<SearchQuery>,
+    Query(mut query): Query<SearchQuery>,
 ) -> Result<Response> {
     caller.must_be(Role::Support)?;
     for (name, given) in [("limit", query.limit.is_some()), ("cursor", query.cursor.is_some())] {
@@ -310,7 +347,7 @@ async fn export(
         }
     }
     let format = query.format()?;
-    let (search, reason) = query.support()?;
+    let (search, reason) = query.support(&api).await?;
     let actor = caller.0.user_id.clone();
     let filter = query.filter();
     let entry = Entry {

@@ -9,6 +9,7 @@ use deadpool_postgres::Object;
 use postgres_types::Json;
 use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use super::words;
 use crate::error::{Error, Kind, Result};
@@ -21,6 +22,8 @@ const FEW: i64 = 3_000;
 /// Words that are looked at in one statement, and in one search: a page ends there, full or not.
 const LOOK_STEP: i64 = 2_000;
 const LOOK_MAX: i64 = 10_000;
+/// Most people who are told apart where one is meant.
+const CALLED_MAX: i64 = 10;
 
 /// Who is looked for.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,14 @@ pub struct Contact {
     pub title: Option<String>,
     /// The main department's id and name.
     pub department: Option<(String, String)>,
+}
+
+/// Somebody who may be meant.
+#[derive(Debug, Clone)]
+pub struct Called {
+    pub user_id: String,
+    pub name: String,
+    pub active: bool,
 }
 
 /// Where somebody works.
@@ -124,6 +135,25 @@ pub async fn find(
         Some(people) => find_among(&client, &people, viewer, search, stretch).await,
         None => find_by_words(&client, viewer, search, stretch).await,
     }
+}
+
+/// Who may be meant by an id or the beginning of a name, also of those who have left: one if it is an id or a
+/// whole name, else everybody with such a beginning, up to [`CALLED_MAX`] of them.
+pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<Called>> {
+    let from = words::beginning(typed);
+    let below = from.as_ref().map(|from| format!("{from}{}", char::MAX));
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("directory/called")).await?;
+    let parameters: [&(dyn ToSql + Sync); 6] = [&typed, &from, &below, &viewer, &LOOK_STEP, &CALLED_MAX];
+    let rows = client.query(&statement, &parameters).await?;
+    let called =
+        |row: &Row| Called { user_id: row.get("user_id"), name: row.get("name"), active: row.get("active") };
+    if let Some(row) = rows.first().filter(|row| row.get("is_id")) {
+        return Ok(vec![called(row)]);
+    }
+    let is_whole = |one: &Called| words::beginning(&one.name) == from;
+    let (whole, others): (Vec<_>, Vec<_>) = rows.iter().map(called).partition(is_whole);
+    Ok(if whole.len() == 1 { whole } else { [whole, others].concat() })
 }
 
 /// Whom a search is about, if it is not about everybody, nor about many.

@@ -76,17 +76,15 @@ async fn due(tx: &Transaction<'_>, of: Option<&[String]>) -> Result<Vec<Row>> {
     }
 }
 
-/// With blanks between them, which no word has. Nobody is found who has left.
+/// With blanks between them, which no word has. Also of those who have left: their messages are searched.
 fn words_of(person: &Row) -> String {
     let mut words = BTreeSet::new();
-    if person.get("active") {
-        add_name(person.get("name"), &mut words);
-        for attribute in ["login_name", "employee_number"] {
-            add_written(&units(person.get::<_, Option<&str>>(attribute).unwrap_or_default()), &mut words);
-        }
-        let email: &str = person.get::<_, Option<&str>>("email").unwrap_or_default();
-        add_written(&units(email.split('@').next().unwrap_or_default()), &mut words);
+    add_name(person.get("name"), &mut words);
+    for attribute in ["login_name", "employee_number"] {
+        add_written(&units(person.get::<_, Option<&str>>(attribute).unwrap_or_default()), &mut words);
     }
+    let email: &str = person.get::<_, Option<&str>>("email").unwrap_or_default();
+    add_written(&units(email.split('@').next().unwrap_or_default()), &mut words);
     let words: Vec<String> = words.into_iter().collect();
     words.join(" ")
 }

@@ -1,0 +1,18 @@
+-- Who may be meant by what was typed: whose id it is, and those who have a name that begins so, also who have
+-- left. The nearest first.
+-- $1 what was typed, $2 from this word, or null, $3 before this one, $4 the external person who looks, or null
+-- $5 most words to look at, $6 limit
+SELECT u.user_id, u.name, u.active, u.user_id = $1 AS is_id
+FROM (
+    SELECT user_id, min(word) AS word
+    FROM (
+        (SELECT word, user_id FROM t_im_user_word WHERE word >= $2 AND word < $3 ORDER BY word, user_id LIMIT $5)
+        UNION ALL
+        SELECT '', $1
+    ) AS looked
+    GROUP BY user_id
+) AS found
+CROSS JOIN LATERAL (SELECT user_id, name, active FROM t_im_user WHERE user_id = found.user_id OFFSET 0) AS u
+WHERE u.user_id = $1 OR $4::text IS NULL OR im_sees($4, u.user_id)
+ORDER BY is_id DESC, found.word, u.user_id
+LIMIT $6

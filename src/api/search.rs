@@ -13,25 +13,31 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use unicode_normalization::UnicodeNormalization;
 
 use super::messages::MessageView;
 use super::wire::{Id, LIMIT_MAX, Page, Query, check_limit, check_reason, read_cursor, write_cursor};
-use super::{Api, Now, Person, Proven, clock};
+use super::{Api, Now, Person, Proven, Viewer, clock};
 use crate::archive::text;
 use crate::audit::{self, Action, Entry};
+use crate::cron::Zone;
 use crate::delivery::Status;
+use crate::directory::contacts::{self, Called};
 use crate::error::{Error, Result};
-use crate::identity::Role;
-use crate::ids::check_id;
+use crate::identity::{Caller, Role};
 use crate::search::{Hit, Scope, Search, Searching};
+use crate::store::Store;
+use crate::text::is_blank;
 
 const LIMIT_DEFAULT: i64 = 50;
 /// Most characters of what is searched for.
 const QUERY_MAX_CHARS: usize = 200;
 /// Hits that an export reads at a time.
 const EXPORT_STEP: usize = 200;
-const CSV_HEAD: &str =
-    "ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status\r\n";
+/// Longest text that a spreadsheet takes within a formula.
+const NUMBER_MAX_CHARS: usize = 255;
+/// With a byte order mark, without which a spreadsheet takes UTF-8 for something else.
+const CSV_HEAD: &str = "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status\r\n";
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -467,25 +473,45 @@ fn csv_line(hit: &Hit) -> String {
     let (recalled_by, recalled_at) =
         m.recalled.as_ref().map_or_else(Default::default, |r| (r.by.clone(), time(r.at)));
     let fields = [
-        m.ms_id.to_string(),
-        m.channel_id.to_string(),
+        csv_field(&m.ms_id.to_string()),
+        csv_field(&m.channel_id.to_string()),
+        // A number, to be sorted by.
         m.seq.to_string(),
-        time(m.server_time),
-        m.sender.clone(),
-        m.sender_name.clone(),
-        m.ms_type.clone(),
-        if m.recalled.is_some() { String::new() } else { content },
-        recalled_by,
-        recalled_at,
-        hit.status.map(Status::as_str).unwrap_or_default().to_owned(),
+        csv_field(&time(m.server_time)),
+        csv_field(&m.sender),
+        csv_field(&m.sender_name),
+        csv_field(&m.ms_type),
+        csv_field(if m.recalled.is_some() { "" } else { &content }),
+        csv_field(&recalled_by),
+        csv_field(&recalled_at),
+        csv_field(hit.status.map(Status::as_str).unwrap_or_default()),
     ];
-    fields.map(|field| csv_field(&field)).join(",") + "\r\n"
+    fields.join(",") + "\r\n"
 }
 
-/// Quoted, and with an apostrophe before what a spreadsheet would take for a formula.
+/// Quoted. A spreadsheet takes it for text and nothing else: digits keep their places and zeros, and no formula
+/// is one.
 fn csv_field(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
-    format!("\"{}{}\"", if formula { "'" } else { "" }, text.replace('"', "\"\""))
+    let quoted = text.replace('"', "\"\"");
+    if is_number_like(text) {
+        return format!("\"=\"\"{quoted}\"\"\"");
+    }
+    format!("\"{}{quoted}\"", if is_formula_like(text) { "'" } else { "" })
+}
+
+/// Whether a spreadsheet would read it as a number, a date or a time, and write it otherwise.
+fn is_number_like(text: &str) -> bool {
+    let part_of_number = |c: char| c.is_ascii_digit() || ".,:/- eE%".contains(c);
+    text.len() <= NUMBER_MAX_CHARS
+        && text.starts_with(|c: char| c.is_ascii_digit())
+        && text.chars().all(part_of_number)
+}
+
+/// Whether it begins, after what shows nothing, as formulas do, in any width.
+fn is_formula_like(text: &str) -> bool {
+    let shown = text.trim_start_matches(|c: char| is_blank(c.encode_utf8(&mut [0; 4])));
+    let begins = |c: char| c.nfkd().any(|c| "=+-@\u{2212}".contains(c));
+    text.starts_with(['\t', '\r', '\n']) || shown.starts_with(begins)
 }
 
 #[cfg(test)]
@@ -496,5 +522,42 @@ mod tests {
     fn a_field_stays_one_field_and_is_no_formula() {
         assert_eq!(csv_field("a,b \"c\"\nd"), "\"a,b \"\"c\"\"\nd\"");
         assert_eq!(csv_field("=HYPERLINK(1)"), "\"'=HYPERLINK(1)\"");
+        for formula in [
+            "+1",
+            "-1",
+            "@SUM(1)",
+            " =1",
+            "\t=1",
+            "\r=1",
+            "\n=1",
+            "\u{a0}=1",
+            "\u{3000}＝1",
+            "\u{200b}=1",
+            "＝1",
+            "＋1",
+            "－1",
+            "＠x",
+            "﹦1",
+            "−1",
+            "\tx",
+            "\u{feff}=1",
+            "=1+cmd|' /C calc'!A0",
+        ] {
+            assert_eq!(csv_field(formula), format!("\"'{formula}\""));
+        }
+        for text in ["a=1", "李四", "", "收到 +1", "'=1", "(1)"] {
+            assert_eq!(csv_field(text), format!("\"{text}\""));
+        }
+    }
+
+    #[test]
+    fn digits_stay_as_they_are() {
+        for digits in ["7488500809728000017", "00123", "1E5", "3-4", "12:30", "2026-11-29", "4,500", "95%"] {
+            assert_eq!(csv_field(digits), format!("\"=\"\"{digits}\"\"\""));
+        }
+        for text in ["2026-07-30T08:00:00Z", "12 Uhr", "5㎏"] {
+            assert_eq!(csv_field(text), format!("\"{text}\""));
+        }
+        assert_eq!(csv_field(&"1".repeat(300)), format!("\"{}\"", "1".repeat(300)));
     }
 }

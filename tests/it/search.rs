@@ -300,7 +300,7 @@ async fn a_day_is_one_of_the_company_s_time_zone() {
 #[tokio::test]
 async fn what_makes_no_search_is_refused_by_name() {
     let app = TestApp::with_archive("").await;
-    app.people(&["ann"]).await;
+    app.people(&["ann", "bob"]).await;
     let ann = app.person("ann");
     for (query, pointer) in [
         ("q=", "q"),
@@ -627,14 +627,16 @@ fn row_of(hit: &Value) -> [String; 11] {
     let recalled = &hit["recalled"];
     let content = match hit["content"]["text"].as_str() {
         _ if recalled.is_object() => String::new(),
-        Some(text) if text.starts_with(['=', '+', '-', '@', '＝']) => format!("'{text}"),
+        Some(text) if text.trim_start().starts_with(['=', '+', '-', '@', '＝']) => format!("'{text}"),
         Some(text) => text.to_owned(),
         None => hit["content"].to_string(),
     };
     let given = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    // As text, so that a spreadsheet keeps all its digits.
+    let id = |value: &Value| format!("=\"{}\"", text(value));
     [
-        text(&hit["ms_id"]),
-        text(&hit["channel_id"]),
+        id(&hit["ms_id"]),
+        id(&hit["channel_id"]),
         hit["seq"].to_string(),
         text(&hit["server_time"]),
         text(&hit["sender"]),
@@ -652,7 +654,8 @@ async fn an_export_is_the_whole_search() {
     let app = TestApp::with_archive("").await;
     app.people(&["ann", "bob"]).await;
     let group = app.group(&["ann", "bob"]).await;
-    let odd = ["=HYPERLINK(\"x\") item", "+1 item", "@item", "＝1 item", "a,\"b\"\r\nitem,", "- item"];
+    let odd =
+        ["=HYPERLINK(\"x\") item", "+1 item", "@item", "＝1 item", "a,\"b\"\r\nitem,", "- item", "\t =item"];
     let sends: Vec<Value> = (0..450)
         .map(|i| {
             let said = odd.get(i).map_or_else(|| format!("item {i}"), |odd| (*odd).to_owned());
@@ -691,7 +694,7 @@ async fn an_export_is_the_whole_search() {
         let rows = csv(reply.expect(200).as_str().unwrap());
         assert_eq!(
             rows[0].join(","),
-            "ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status"
+            "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status"
         );
         assert_eq!(rows.len() - 1, paged.len());
         for (row, hit) in rows[1..].iter().zip(&paged) {

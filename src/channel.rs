@@ -20,6 +20,7 @@ use crate::event::{self, Happened, Type};
 use crate::ids::check_id;
 use crate::sql;
 use crate::store::{Store, retrying};
+use crate::text::{is_blank, is_label};
 
 /// Members who join an existing channel in one transaction: senders wait no longer than this takes.
 const JOIN_STEP: usize = 1_000;
@@ -536,19 +537,24 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
     }
 }
 
-/// A line of text: no control characters.
+/// One line that shows something, in the order in which it is written.
 fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
-    if text.is_some_and(|text| text.chars().any(char::is_control)) {
-        return Err(Error::field(pointer, "must not contain control characters"));
+    if text.is_none_or(|text| is_label(text, most_chars)) {
+        return Ok(());
     }
-    check_length(pointer, text, most_chars)
+    let rule = format!(
+        "must be one line of 1 to {most_chars} characters that shows something, without control characters and \
+         without marks that turn its direction (U+202A to U+202E, U+2066 to U+2069)"
+    );
+    Err(Error::field(pointer, rule))
 }
 
 fn check_length(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
     let Some(text) = text else { return Ok(()) };
-    let chars = text.chars().count();
-    if chars == 0 || chars > most_chars || text.contains('\0') {
-        let bounds = format!("must have 1 to {most_chars} characters, none of them U+0000");
+    if is_blank(text) || text.chars().count() > most_chars || text.contains('\0') {
+        let bounds = format!(
+            "must have 1 to {most_chars} characters, some of which show something, none of them U+0000"
+        );
         return Err(Error::field(pointer, bounds));
     }
     Ok(())

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::text::{is_blank, is_label};
 
 /// Most characters of a text.
 pub const TEXT_MAX_CHARS: usize = 20_000;
@@ -18,6 +19,8 @@ const SIZE_MAX_BYTES: u64 = (1 << 53) - 1;
 const CLIENT_ID_MAX_CHARS: usize = 128;
 /// What content of any type may have.
 const FIELDS: [&str; 7] = ["text", "url", "width", "height", "size", "name", "media_type"];
+const LABEL: &str = "must be one line of 1 to 255 characters that shows something, without control characters and without marks that turn \
+     its direction (U+202A to U+202E, U+2066 to U+2069)";
 
 /// A message's content. A picture or file is sent alone; emoji stand in text as `[:emoji_id:]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,8 +115,8 @@ impl Content {
         match self {
             Self::Text(Text { text }) => {
                 let chars = text.chars().count();
-                if chars == 0 || chars > TEXT_MAX_CHARS {
-                    return Err(("text", "must have 1 to 20,000 characters"));
+                if chars > TEXT_MAX_CHARS || is_blank(text) {
+                    return Err(("text", "must have 1 to 20,000 characters, some of which show something"));
                 }
                 no_nul("text", text)
             }
@@ -170,11 +173,7 @@ fn check_url(url: &str) -> Checked {
 }
 
 fn check_name(name: &str) -> Checked {
-    let chars = name.chars().count();
-    if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
-        return Err(("name", "must have 1 to 255 characters, none of them a control character"));
-    }
-    Ok(())
+    if is_label(name, NAME_MAX_CHARS) { Ok(()) } else { Err(("name", LABEL)) }
 }
 
 fn check_size(size: u64) -> Checked {

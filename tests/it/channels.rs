@@ -98,6 +98,31 @@ async fn a_group_has_roles() {
 }
 
 #[tokio::test]
+async fn a_group_is_called_something_that_is_seen_as_it_is() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let (a, channel) = (app.person("a"), app.group(&["a", "b"]).await);
+    for name in ["", " ", "\u{200B}", "\u{3000}\u{3164}", "a\nb", "gnp.\u{202E}exe", "\u{2068}a"] {
+        for field in ["name", "picture"] {
+            let made = a.post("/groups", json!({"members": ["b"], (field): name})).await;
+            assert_eq!(made.expect_problem(422, "invalid-field")["pointer"], format!("/{field}"), "{name:?}");
+            let changed = a.patch(&format!("/channels/{channel}"), json!({(field): name})).await;
+            assert_eq!(
+                changed.expect_problem(422, "invalid-field")["pointer"],
+                format!("/{field}"),
+                "{name:?}"
+            );
+        }
+    }
+    a.patch(&format!("/channels/{channel}"), json!({"announcement": "\n \u{200B}"}))
+        .await
+        .expect_problem(422, "invalid-field");
+    let names = json!({"name": "علی\u{61C} & שלום\u{200F}", "announcement": "one\n\ntwo"});
+    a.patch(&format!("/channels/{channel}"), names.clone()).await.expect(200);
+    assert_eq!(app.person("b").get(&format!("/channels/{channel}")).await.expect(200)["name"], names["name"]);
+}
+
+#[tokio::test]
 async fn a_dissolved_group_stays_readable_to_its_members() {
     let app = TestApp::start().await;
     app.people(&["a", "b"]).await;

@@ -44,20 +44,27 @@ async fn content_out_of_bounds_is_refused_with_its_place() {
     let app = TestApp::start().await;
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
+    let file = |name: &str| {
+        let content = json!({"url": "/f", "name": name, "size": 1, "media_type": "a/b"});
+        json!({"type": "file", "content": content})
+    };
     let refused = [
         (words(""), "/content/text"),
         (words(&"x".repeat(20_001)), "/content/text"),
         (words("nul \u{0}"), "/content/text"),
+        (words(" \n\u{3000}"), "/content/text"),
+        (words("\u{200B}\u{FEFF}"), "/content/text"),
+        (file("\u{200B} "), "/content/name"),
+        (file("invoice_\u{202E}fdp.exe"), "/content/name"),
+        (file("a\u{2066}b.pdf"), "/content/name"),
+        (json!({"type": "picture", "content": {"url": "/p", "name": "\u{3164}"}}), "/content/name"),
         (json!({"type": "text", "content": {"text": 7}}), "/content/text"),
         (json!({"type": "text", "content": {"text": "a", "bold": true}}), "/content/bold"),
         (json!({"type": "text", "content": {}}), "/content"),
         (json!({"type": "voice", "content": {}}), "/type"),
         (json!({"type": "picture", "content": {"url": "javascript:alert(1)"}}), "/content/url"),
         (json!({"type": "picture", "content": {"url": "/p", "width": 0}}), "/content/width"),
-        (
-            json!({"type": "file", "content": {"url": "/f", "name": "", "size": 1, "media_type": "a/b"}}),
-            "/content/name",
-        ),
+        (file(""), "/content/name"),
         (
             json!({"type": "file", "content": {"url": "/f", "name": "f", "size": 9007199254740992u64, "media_type": "a/b"}}),
             "/content/size",

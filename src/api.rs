@@ -61,6 +61,8 @@ pub struct Api(Arc<Stages>);
 pub struct Stages {
     pub config: Config,
     pub store: Store,
+    /// Answers probes, however busy `store` is.
+    pub probes: Store,
     pub identity: Identity,
     pub sender: Sender,
     pub callbacks: Arc<Callbacks>,

@@ -74,6 +74,7 @@ macro_rules! leased {
 pub struct App {
     config: Config,
     store: Store,
+    probes: Store,
     identity: Identity,
     callbacks: Arc<Callbacks>,
     cold: Option<Cold>,
@@ -157,14 +158,14 @@ impl App {
     /// Checks settings and database, and brings the schema up to date.
     pub async fn build(config: Config) -> Result<Self> {
         let identity = Identity::new(&config)?;
-        let store = Store::new(&config)?;
+        let (store, probes) = (Store::new(&config)?, Store::for_probes(&config)?);
         store.check_durable().await?;
         store.migrate(&config).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
         let cold = Cold::open(&config, &store).await?;
         let directory = Runner::open(store.clone(), &config)?.map(Arc::new);
         let edits = Arc::new(Edits::open(store.clone(), &config)?);
-        Ok(Self { config, store, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
+        Ok(Self { config, store, probes, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
     }
 
     /// Answers on `listener` until `stop`; then lets requests and batches under way end.
@@ -197,6 +198,7 @@ impl App {
         let api = Api::new(Stages {
             config: self.config,
             store: self.store,
+            probes: self.probes,
             identity: self.identity,
             sender,
             callbacks: self.callbacks,

@@ -287,8 +287,8 @@ impl Archiver {
     }
 
     /// How the archiver fares.
-    pub async fn state(&self, now: OffsetDateTime) -> Result<State> {
-        let known = state_row(&self.store).await?;
+    pub async fn state(&self, store: &Store, now: OffsetDateTime) -> Result<State> {
+        let known = state_row(store).await?;
         let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
         let oldest = known.oldest_day.map(|day| day.midnight().assume_utc() + Duration::DAY);
         let held = oldest.is_some_and(|end| now - end > self.age + HELD);

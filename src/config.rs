@@ -44,6 +44,8 @@ pub struct Config {
     pub database_pool_size: usize,
     #[serde(rename = "database_wait_ms", deserialize_with = "millis")]
     pub database_wait: Duration,
+    #[serde(rename = "readiness_wait_ms", deserialize_with = "millis")]
+    pub readiness_wait: Duration,
     pub listen: SocketAddr,
     #[serde(deserialize_with = "optional")]
     pub metrics_listen: Option<SocketAddr>,
@@ -472,6 +474,7 @@ impl Config {
         let days = |days: u32| days > DAYS_MAX;
         refuse_broken(&[
             (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
+            (zero(self.readiness_wait), "readiness_wait_ms must be 1 ms to a day"),
             (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
             (zero(self.request_body_timeout), "request_body_timeout_ms must be 1 ms to a day"),
             (zero(self.head_timeout), "head_timeout_ms must be 1 ms to a day"),

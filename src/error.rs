@@ -1,9 +1,14 @@
 //! One error type and one table: what went wrong, and what the caller is told (RFC 9457).
 
+mod state;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use tokio_postgres::error::{DbError, SqlState};
+
+use state::Remedy;
+pub use state::is_stale;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -136,14 +141,18 @@ impl Error {
         self.source.as_deref()?.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
     }
 
-    /// Whether the same work may succeed if simply done again: deadlock or serialisation.
+    /// Whether the same work may succeed if simply done again: deadlock, serialisation or a lock.
     pub fn is_contention(&self) -> bool {
-        let contention = [
-            SqlState::T_R_DEADLOCK_DETECTED,
-            SqlState::T_R_SERIALIZATION_FAILURE,
-            SqlState::LOCK_NOT_AVAILABLE,
-        ];
-        self.database().is_some_and(|db| contention.contains(db.code()))
+        self.remedy() == Some(Remedy::Again)
+    }
+
+    /// Whether the database refuses this over connections of this age: done again at once, it fails again.
+    pub fn needs_reconnect(&self) -> bool {
+        self.remedy() == Some(Remedy::Reconnect)
+    }
+
+    fn remedy(&self) -> Option<Remedy> {
+        self.database().and_then(state::find).map(|(remedy, _)| remedy)
     }
 
     /// Whether the database refuses the data themselves (SQLSTATE class 22): repeated, it refuses them again.
@@ -183,18 +192,24 @@ impl From<tokio_postgres::Error> for Error {
         if e.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
             return Self::new(Kind::InvalidParameter, "text must not contain U+0000");
         }
-        let away = match e.as_db_error() {
+        let told = match e.as_db_error() {
             Some(db) => {
-                let code = db.code().code();
-                // Going down, connection lost, out of resources; or stopped for its time.
-                ["57P", "08", "53", "57014", "25P03"].iter().any(|class| code.starts_with(class))
+                let found = state::find(db);
+                if found.is_some_and(|(remedy, _)| remedy == Remedy::Reconnect) {
+                    state::mark_stale();
+                }
+                found.map(|(_, told)| told)
             }
-            None => e.is_closed() || std::error::Error::source(&e).is_some_and(|s| s.is::<std::io::Error>()),
+            None => is_lost(&e).then_some("the database is away"),
         };
-        let kind = if away { Kind::Unavailable } else { Kind::Internal };
-        let detail = if away { "the database is away" } else { "" };
-        Self { source: Some(Box::new(e)), ..Self::new(kind, detail) }
+        let kind = if told.is_some() { Kind::Unavailable } else { Kind::Internal };
+        Self { source: Some(Box::new(e)), ..Self::new(kind, told.unwrap_or_default()) }
     }
+}
+
+/// Whether the connection is gone.
+fn is_lost(e: &tokio_postgres::Error) -> bool {
+    e.is_closed() || std::error::Error::source(e).is_some_and(|s| s.is::<std::io::Error>())
 }
 
 impl From<deadpool_postgres::PoolError> for Error {

@@ -84,7 +84,7 @@ impl Maintenance {
             let backlog = index::backlog(&self.store).await?;
             metrics::gauge!("impg_index_lag_seconds").set(backlog.lag_seconds(now));
             metrics::gauge!("impg_index_backlog_commits").set(backlog.commits as f64);
-            let state = archiver.state(now).await?;
+            let state = archiver.state(&self.store, now).await?;
             for alarm in [State::Overdue, State::Failed] {
                 let raised = if state == alarm { 1.0 } else { 0.0 };
                 metrics::gauge!("impg_archive_alarm", "alarm" => alarm.as_str()).set(raised);

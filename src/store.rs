@@ -1,11 +1,12 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. No other module opens a connection.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime,
-    Transaction,
+    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, RecyclingMethod,
+    Runtime, Transaction,
 };
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
@@ -13,7 +14,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Config;
-use crate::error::{Error, Kind, Result};
+use crate::error::{self, Error, Kind, Result};
 use crate::tls::{self, Authorities};
 
 /// The text of `sql/<name>.sql`: one statement, prepared once a connection.
@@ -65,6 +66,17 @@ pub enum Attached {
     No,
 }
 
+/// What a message sent now would find.
+#[derive(Debug, Clone, Copy)]
+pub struct Readiness {
+    /// The server takes writes.
+    pub writable: bool,
+    /// Today's partitions are there.
+    pub partitions: bool,
+    /// The clock that messages are stamped by.
+    pub now: OffsetDateTime,
+}
+
 /// The database as the rest of the service sees it. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -74,14 +86,31 @@ pub struct Store {
 impl Store {
     /// A pool on `config.database_url`. Connects on first use.
     pub fn new(config: &Config) -> Result<Self> {
-        let manager = manager(config)?;
-        let pool = Pool::builder(manager)
-            .max_size(config.database_pool_size)
-            .wait_timeout(Some(config.database_wait))
-            .create_timeout(Some(config.database_wait))
+        Self::open(config, config.database_pool_size, config.database_wait, SESSION.to_owned())
+    }
+
+    /// One more connection, for probes: they are answered while the pool is busy, and wait for no lock.
+    pub fn for_probes(config: &Config) -> Result<Self> {
+        let wait = config.readiness_wait;
+        // Half: the connection is free again before the next probe comes.
+        let session = format!("{SESSION}; SET statement_timeout = {}", (wait / 2).as_millis().max(1));
+        Self::open(config, 1, wait, session)
+    }
+
+    fn open(config: &Config, size: usize, wait: Duration, session: String) -> Result<Self> {
+        let session: Arc<str> = session.into();
+        let pool = Pool::builder(manager(config)?)
+            .max_size(size)
+            .wait_timeout(Some(wait))
+            .create_timeout(Some(wait))
             .runtime(Runtime::Tokio1)
-            .post_create(Hook::async_fn(|client, _| {
-                Box::pin(async move { client.batch_execute(SESSION).await.map_err(HookError::Backend) })
+            .post_create(Hook::async_fn(move |client, _| {
+                let session = session.clone();
+                Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
+            }))
+            .pre_recycle(Hook::sync_fn(|_, metrics: &Metrics| match error::is_stale(metrics.created) {
+                true => Err(HookError::message("connected before the database moved")),
+                false => Ok(()),
             }))
             .build()
             .map_err(Error::internal)?;
@@ -168,11 +197,21 @@ impl Store {
         Ok(())
     }
 
-    /// Whether a message sent now would find its partitions.
-    pub async fn today_has_partitions(&self) -> Result<bool> {
+    /// What a message sent now would find.
+    pub async fn readiness(&self) -> Result<Readiness> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(sql!("store/today_has_partitions")).await?;
-        Ok(client.query_one(&statement, &[]).await?.get(0))
+        let statement = client.prepare_cached(sql!("store/ready")).await?;
+        let row = client.query_one(&statement, &[]).await?;
+        let found = Readiness {
+            writable: row.get("writable"),
+            partitions: row.get("partitions"),
+            now: row.get("now"),
+        };
+        if !found.writable {
+            // After a switchover only a new connection finds the server that writes.
+            drop(Client::take(client));
+        }
+        Ok(found)
     }
 
     /// Everything below the first id is cold, everything below the second one sealed.

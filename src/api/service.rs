@@ -10,11 +10,14 @@ use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::time::{Instant, timeout_at};
 
 use super::{Api, Now};
 use crate::callback::GATEWAY;
 use crate::error::Result;
 use crate::index;
+use crate::store::Readiness;
 
 /// The page loads nothing from anywhere else, and nothing else may frame it.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -47,7 +50,7 @@ struct Health {
 }
 
 #[derive(Serialize)]
-struct Readiness {
+struct Ready {
     status: &'static str,
     database: &'static str,
     partitions: &'static str,
@@ -63,17 +66,22 @@ async fn healthz() -> Reply<Health> {
 }
 
 /// Ready: sends would be stored. A callback or an archive that is away does not make us unready,
-/// because it stops nobody from sending.
+/// because it stops nobody from sending. Asked over a connection of its own and for a bounded time: a busy
+/// service is not an unready one.
 async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
-    let (database, partitions) = match api.store.today_has_partitions().await {
-        Ok(true) => ("ok", "ok"),
-        Ok(false) => ("ok", "missing"),
-        Err(_) => ("away", "unknown"),
+    let until = Instant::now() + api.config.readiness_wait;
+    let found = timeout_at(until, api.probes.readiness()).await.ok().and_then(Result::ok);
+    let (database, partitions) = match found {
+        Some(Readiness { writable: false, .. }) => ("read_only", "unknown"),
+        Some(Readiness { partitions: true, .. }) => ("ok", "ok"),
+        Some(Readiness { partitions: false, .. }) => ("ok", "missing"),
+        None => ("away", "unknown"),
     };
-    let (archive, index_lag_seconds) = archive_state(&api).await.unwrap_or(("unknown", None));
+    let now = found.map_or(now, |found| found.now);
+    let archive = timeout_at(until, archive_state(&api, now)).await.ok().and_then(Result::ok);
+    let (archive, index_lag_seconds) = archive.unwrap_or(("unknown", None));
     let ready = partitions == "ok";
-    let now = api.store.now().await.unwrap_or(now);
-    let readiness = Readiness {
+    let readiness = Ready {
         status: if ready { "ready" } else { "unready" },
         database,
         partitions,
@@ -85,13 +93,12 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     (status, Reply(readiness)).into_response()
 }
 
-async fn archive_state(api: &Api) -> Result<(&'static str, Option<f64>)> {
+async fn archive_state(api: &Api, now: OffsetDateTime) -> Result<(&'static str, Option<f64>)> {
     let (Some(index), Some(archiver)) = (&api.index, &api.archiver) else {
         return Ok(("none", None));
     };
-    let now = api.store.now().await?;
-    let lag = index::backlog(&api.store).await?.lag_seconds(now);
-    let state = if index.is_away() { "away" } else { archiver.state(now).await?.as_str() };
+    let lag = index::backlog(&api.probes).await?.lag_seconds(now);
+    let state = if index.is_away() { "away" } else { archiver.state(&api.probes, now).await?.as_str() };
     Ok((state, Some(lag)))
 }
 

@@ -207,9 +207,15 @@ impl Lane {
         let mut outcomes = Vec::with_capacity(sends.len());
         // A channel found held stays so for this batch: its later sends must not overtake.
         let mut held = HashSet::new();
+        let mut reconnected = false;
         while let Some(part) = parts.pop() {
             match self.commit(part, &mut held).await {
                 Ok(done) => outcomes.extend(done),
+                // After a switchover a new connection finds the server that writes; if not, waiting does not help.
+                Err(e) if e.needs_reconnect() && std::mem::replace(&mut reconnected, true) => {
+                    let refused = |_: &_| Outcome::Done(Err(Error::new(e.kind, e.detail.clone())));
+                    outcomes.extend(part.iter().map(refused));
+                }
                 Err(e) if Instant::now() > deadline => {
                     tracing::warn!(error = %e, sends = part.len(), "sends not committed in time");
                     let late = || Error::unavailable("the database did not commit in time");

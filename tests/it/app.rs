@@ -50,6 +50,8 @@ pub fn config(database: &str, overrides: &str) -> Config {
     let settings = [
         ("database_url", format!("\"{url}\"")),
         ("database_pool_size", "8".into()),
+        // A busy machine is no reason to call the database away.
+        ("readiness_wait_ms", "20000".into()),
         ("trusted_peers", "[\"127.0.0.1\"]".into()),
         ("identity_roles_header", "\"x-user-roles\"".into()),
         ("poll_ms", "50".into()),

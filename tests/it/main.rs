@@ -10,6 +10,7 @@ mod callbacks;
 mod channels;
 mod contacts;
 mod contract;
+mod database;
 mod department_groups;
 mod directory;
 mod directory_runs;

@@ -158,12 +158,12 @@ async fn a_difference_in_verification_keeps_the_day_and_raises_an_alarm() {
     assert_eq!(aged.count(HOT, &[]).await, 6, "nothing is dropped");
     assert_eq!(aged.count("SELECT ms_id FROM t_im_horizon", &[]).await, 0, "nothing is cold");
     let now = aged.store.now().await.expect("a clock");
-    assert_eq!(archiver.state(now).await.expect("a state"), State::Failed);
+    assert_eq!(archiver.state(&aged.store, now).await.expect("a state"), State::Failed);
     // The next run writes it again, above what is there.
     lying.set(|_, _| Written::Whole);
     assert_eq!(run(&aged, &archiver).await.0, "done");
     assert_eq!(aged.count(HOT, &[]).await, 0);
-    assert_eq!(archiver.state(now).await.expect("a state"), State::Ok);
+    assert_eq!(archiver.state(&aged.store, now).await.expect("a state"), State::Ok);
     drop((archiver, lying));
     aged.app.run().await;
     assert_eq!(aged.receipts(&ms_ids).await.len(), 6);
@@ -362,7 +362,10 @@ async fn late_ticks_clock_changes_and_killed_runners_do_not_end_the_schedule() {
     // Three days late, once.
     let store = at(&database, "3 days").await;
     let late = on(&store);
-    assert_eq!(late.state(store.now().await.expect("a clock")).await.expect("a state"), State::Overdue);
+    assert_eq!(
+        late.state(&store, store.now().await.expect("a clock")).await.expect("a state"),
+        State::Overdue
+    );
     while late.tick().await.expect("a tick") == Tick::More {}
     assert_eq!(count(ended).await, 1);
     // A runner that took the lease for a run and was killed: another goes on when the lease is over.

@@ -15,6 +15,7 @@ mod messages;
 mod presence;
 mod problem;
 mod receipts;
+mod request;
 mod scim;
 mod search;
 mod service;
@@ -30,12 +31,13 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::header::HOST;
 use axum::http::request::Parts;
-use axum::http::{Method, Version};
+use axum::http::{HeaderValue, Method, Version};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
 
 use crate::archive::Archive;
 use crate::archiver::Archiver;
@@ -230,19 +232,29 @@ async fn known(api: &Api, mut caller: Caller) -> crate::error::Result<Caller> {
     Ok(caller)
 }
 
-/// Counts and times what was asked, by route, never by content.
+/// Counts, times and names what was asked, by route, never by content. Every line of the log that is written
+/// meanwhile carries the name.
 async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
-    let response = next.run(request).await;
-    let status = response.status().as_u16();
-    let took = started.elapsed();
-    metrics::histogram!("impg_http_request_seconds", "route" => route.clone()).record(took);
-    metrics::counter!("impg_http_requests_total", "route" => route.clone(), "method" => method,
-        "status" => status.to_string())
-    .increment(1);
-    tracing::debug!(method, route, status, took_ms = took.as_millis() as u64, "answered");
+    let id = request::id_of(request.headers());
+    let span = tracing::error_span!("request", request_id = id, method, route);
+    let answer = async {
+        let response = next.run(request).await;
+        let status = response.status().as_u16();
+        let took = started.elapsed();
+        metrics::histogram!("impg_http_request_seconds", "route" => route.clone()).record(took);
+        metrics::counter!("impg_http_requests_total", "route" => route.clone(), "method" => method,
+            "status" => status.to_string())
+        .increment(1);
+        tracing::debug!(status, took_ms = took.as_millis() as u64, "answered");
+        response
+    };
+    let mut response = request::ID.scope(id.clone(), answer.instrument(span)).await;
+    if let Ok(id) = HeaderValue::try_from(id) {
+        response.headers_mut().insert(request::HEADER, id);
+    }
     response
 }
 

@@ -158,7 +158,8 @@ impl App {
     /// Checks settings and database, and brings the schema up to date.
     pub async fn build(config: Config) -> Result<Self> {
         let identity = Identity::new(&config)?;
-        let (store, probes) = (Store::new(&config)?, Store::for_probes(&config)?);
+        let store = Store::new(&config)?;
+        let probes = store.for_probes(&config)?;
         store.check_durable().await?;
         store.migrate(&config).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;

@@ -5,6 +5,7 @@ mod state;
 use std::borrow::Cow;
 use std::fmt;
 
+use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, SqlState};
 
 use state::Remedy;
@@ -131,6 +132,23 @@ impl Error {
         if self.detail.is_empty() { self.kind.row().2 } else { &self.detail }
     }
 
+    /// Whether it was the database that failed, or could not be reached.
+    pub fn is_of_database(&self) -> bool {
+        let source = self.source.as_deref();
+        source
+            .is_some_and(|s| s.is::<tokio_postgres::Error>() || s.is::<Unreachable>() || s.is::<PoolError>())
+    }
+
+    /// Whether the database is away. The store says so once, and once that it is back.
+    pub fn is_database_away(&self) -> bool {
+        let Some(source) = self.source.as_deref() else { return false };
+        let lost = source.downcast_ref::<tokio_postgres::Error>().is_some_and(|e| match e.as_db_error() {
+            Some(db) => state::is_away(db),
+            None => is_lost(e),
+        });
+        lost || source.is::<Unreachable>()
+    }
+
     /// What the log may know, and the caller not.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
         self.source.as_deref()
@@ -170,9 +188,11 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (_, slug, _) = self.kind.row();
-        write!(f, "{slug}")?;
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
+        match self.kind {
+            // A sentence for the operator.
+            Kind::Internal if !self.detail.is_empty() => write!(f, "{}", self.detail)?,
+            _ if self.detail.is_empty() => write!(f, "{slug}")?,
+            _ => write!(f, "{slug}: {}", self.detail)?,
         }
         if let Some(source) = &self.source {
             write!(f, ": {source}")?;
@@ -181,11 +201,27 @@ impl fmt::Display for Error {
             // Only code and constraint: message and detail may quote people's data.
             write!(f, " {} {}", db.code().code(), db.constraint().unwrap_or_default())?;
         }
+        if let Some(db) = self.database().filter(|db| *db.code() == SqlState::INSUFFICIENT_PRIVILEGE) {
+            // This one names a table or a schema.
+            write!(f, "{}", db.message())?;
+        }
         Ok(())
     }
 }
 
 impl std::error::Error for Error {}
+
+/// Why there is no connection to the database, and what to do about it; for the operator.
+#[derive(Debug)]
+pub struct Unreachable(pub String);
+
+impl fmt::Display for Unreachable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unreachable {}
 
 impl From<tokio_postgres::Error> for Error {
     fn from(e: tokio_postgres::Error) -> Self {
@@ -210,15 +246,4 @@ impl From<tokio_postgres::Error> for Error {
 /// Whether the connection is gone.
 fn is_lost(e: &tokio_postgres::Error) -> bool {
     e.is_closed() || std::error::Error::source(e).is_some_and(|s| s.is::<std::io::Error>())
-}
-
-impl From<deadpool_postgres::PoolError> for Error {
-    fn from(e: deadpool_postgres::PoolError) -> Self {
-        match e {
-            deadpool_postgres::PoolError::Backend(e) => {
-                Self { source: Some(Box::new(e)), ..Self::unavailable("the database is away") }
-            }
-            e => Self { source: Some(Box::new(e)), ..Self::unavailable("no database connection is free") },
-        }
-    }
 }

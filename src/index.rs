@@ -125,7 +125,8 @@ impl Index {
     /// Indexes one batch.
     pub async fn tick(&self) -> Result<Tick> {
         let done = self.step().await;
-        self.away.store(done.as_ref().is_err_and(Error::is_unavailable), Ordering::Relaxed);
+        let away = |e: &Error| e.is_unavailable() && !e.is_of_database();
+        self.away.store(done.as_ref().is_err_and(away), Ordering::Relaxed);
         if matches!(done, Ok(Tick::More)) {
             tokio::time::sleep(LINGER).await;
         }

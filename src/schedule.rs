@@ -72,7 +72,11 @@ pub async fn run<F>(
                 poll
             }
             Err(error) => {
-                tracing::warn!(worker = name, %error, "tick failed");
+                // The store says once that the database is away.
+                match error.is_database_away() {
+                    true => tracing::debug!(worker = name, %error, "tick failed"),
+                    false => tracing::warn!(worker = name, %error, "tick failed"),
+                }
                 metrics::counter!("impg_worker_failures_total", "worker" => name).increment(1);
                 back_off = (back_off * 2).min(BACK_OFF_LAST);
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(back_off) => {} }

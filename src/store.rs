@@ -1,8 +1,10 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. No other module opens a connection.
 
+mod server;
+
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
     Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, RecyclingMethod,
@@ -16,6 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::config::Config;
 use crate::error::{self, Error, Kind, Result};
 use crate::tls::{self, Authorities};
+use server::Server;
 
 /// The text of `sql/<name>.sql`: one statement, prepared once a connection.
 #[macro_export]
@@ -81,32 +84,44 @@ pub struct Readiness {
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
+    server: Arc<Server>,
 }
 
 impl Store {
     /// A pool on `config.database_url`. Connects on first use.
     pub fn new(config: &Config) -> Result<Self> {
-        Self::open(config, config.database_pool_size, config.database_wait, SESSION.to_owned())
+        let server = Arc::new(Server::of(&address(config)?));
+        Self::open(config, server, (config.database_pool_size, config.database_wait), SESSION.to_owned())
     }
 
     /// One more connection, for probes: they are answered while the pool is busy, and wait for no lock.
-    pub fn for_probes(config: &Config) -> Result<Self> {
+    pub fn for_probes(&self, config: &Config) -> Result<Self> {
         let wait = config.readiness_wait;
         // Half: the connection is free again before the next probe comes.
         let session = format!("{SESSION}; SET statement_timeout = {}", (wait / 2).as_millis().max(1));
-        Self::open(config, 1, wait, session)
+        Self::open(config, self.server.clone(), (1, wait), session)
     }
 
-    fn open(config: &Config, size: usize, wait: Duration, session: String) -> Result<Self> {
+    fn open(
+        config: &Config,
+        server: Arc<Server>,
+        (size, wait): (usize, Duration),
+        session: String,
+    ) -> Result<Self> {
         let session: Arc<str> = session.into();
+        let known = server.clone();
         let pool = Pool::builder(manager(config)?)
             .max_size(size)
             .wait_timeout(Some(wait))
             .create_timeout(Some(wait))
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
-                let session = session.clone();
-                Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
+                let (session, server) = (session.clone(), known.clone());
+                Box::pin(async move {
+                    client.batch_execute(&session).await.map_err(HookError::Backend)?;
+                    server.connected();
+                    Ok(())
+                })
             }))
             .pre_recycle(Hook::sync_fn(|_, metrics: &Metrics| match error::is_stale(metrics.created) {
                 true => Err(HookError::message("connected before the database moved")),
@@ -114,12 +129,13 @@ impl Store {
             }))
             .build()
             .map_err(Error::internal)?;
-        Ok(Self { pool })
+        Ok(Self { pool, server })
     }
 
     /// A connection of the pool. Never held across a network call to anybody else.
     pub async fn client(&self) -> Result<Object> {
-        Ok(self.pool.get().await?)
+        let began = Instant::now();
+        self.pool.get().await.map_err(|e| self.server.refused(began, e))
     }
 
     /// Brings the schema up to date, one replica at a time, and makes today's partitions.
@@ -127,10 +143,12 @@ impl Store {
         let mut client = self.client().await?;
         client.batch_execute(UNHURRIED).await?;
         client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-        let ran = migrations::migrations::runner().run_async(&mut **client).await;
+        let runner = migrations::migrations::runner();
+        let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
+        let ran = runner.run_async(&mut **client).await;
         client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
         client.batch_execute(SESSION).await?;
-        ran.map_err(Error::internal)?;
+        ran.map_err(|e| self.server.explain_migration(e, newest.unwrap_or_default()))?;
         drop(client);
         self.make_partitions(config.partitions_ahead_days).await
     }
@@ -249,14 +267,14 @@ pub async fn own_seal(tx: &Transaction<'_>) -> Result<()> {
     Ok(tx.batch_execute(OWN_SEAL).await?)
 }
 
+fn address(config: &Config) -> Result<tokio_postgres::Config> {
+    let refuse = |_| Error::new(Kind::Internal, "database_url is not a PostgreSQL address");
+    config.database_url.expose().parse().map_err(refuse)
+}
+
 /// Encrypted and verified when the address asks for it, plain otherwise; nothing in between.
 fn manager(config: &Config) -> Result<Manager> {
-    let refuse = |why: &'static str| Error::new(Kind::Internal, why);
-    let mut pg: tokio_postgres::Config = config
-        .database_url
-        .expose()
-        .parse()
-        .map_err(|_| refuse("database_url is not a PostgreSQL address"))?;
+    let mut pg = address(config)?;
     pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     if pg.get_ssl_mode() != SslMode::Require {

@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
+use super::problem::{log_failure, problem};
 use super::wire::{
     AtMost, Id, Json, LIMIT_MAX, MaybeJson, Page, PathId, Query, check_limit, check_reason, read_cursor,
     rfc3339, write_cursor,
 };
-use super::{Api, Person, Proven, problem::problem};
+use super::{Api, Person, Proven};
 use crate::archive::Recalled;
 use crate::error::{Error, Result};
 use crate::history::{Message, Place, Reading};
@@ -214,9 +215,7 @@ fn item_result(result: Result<Sent>) -> ItemResult {
     match result {
         Ok(sent) => ItemResult::Sent { status: if sent.repeated { 200 } else { 201 }, sent: sent.into() },
         Err(e) => {
-            if e.cause().is_some() {
-                tracing::error!(error = %e, "send failed");
-            }
+            log_failure(&e);
             ItemResult::Refused { status: e.kind.row().0, problem: problem(&e) }
         }
     }

@@ -4,6 +4,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
+use super::request;
 use crate::error::{Error, Kind};
 
 /// Every problem type is this and the slug of its kind.
@@ -24,15 +25,26 @@ pub fn problem(error: &Error) -> Value {
     if let Some(pointer) = &error.pointer {
         problem.insert("pointer".into(), json!(pointer));
     }
+    if let Some(id) = request::id() {
+        problem.insert("request_id".into(), json!(id));
+    }
     Value::Object(problem)
+}
+
+/// A line for a failure that is not the caller's; what says which request it was is around it. While the database
+/// is away, the store has said so.
+pub fn log_failure(error: &Error) {
+    if error.is_database_away() {
+        tracing::debug!(%error, "request failed");
+    } else if error.cause().is_some() || error.kind == Kind::Internal {
+        tracing::error!(%error, "request failed");
+    }
 }
 
 impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, ..) = self.kind.row();
-        if self.cause().is_some() || self.kind == Kind::Internal {
-            tracing::error!(error = %self, "request failed");
-        }
+        log_failure(&self);
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = problem(&self).to_string();
         let mut response =

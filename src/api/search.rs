@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tracing::{Instrument, Span};
 use unicode_normalization::UnicodeNormalization;
 
 use super::messages::MessageView;
@@ -337,6 +338,8 @@ struct Export {
     written: i64,
     begun: bool,
     ended: bool,
+    /// For what the log says after the answer has begun.
+    request: Span,
 }
 
 /// Streamed in short reads: nothing is held open between them.
@@ -382,6 +385,7 @@ async fn export(
         written: 0,
         begun: false,
         ended: false,
+        request: Span::current(),
     };
     let (media_type, name) = match format {
         Format::Csv => ("text/csv; charset=utf-8", "messages.csv"),
@@ -443,11 +447,12 @@ impl Drop for Export {
         if !self.ended {
             let Self { api, actor, reason, filter, written, .. } = self;
             let end = ended(api.clone(), actor.clone(), reason.clone(), filter.clone(), *written);
-            tokio::spawn(async move {
+            let end = async move {
                 if let Err(error) = end.await {
                     tracing::error!(%error, "the end of an export is not audited");
                 }
-            });
+            };
+            tokio::spawn(end.instrument(self.request.clone()));
         }
     }
 }

@@ -68,6 +68,11 @@ fn of_code(code: &str) -> Option<(Remedy, &'static str)> {
     Some((row.1, row.2))
 }
 
+/// Whether a state says that the whole server is gone, and not only that it has no room or time.
+pub fn is_away(db: &DbError) -> bool {
+    find(db).is_some_and(|(_, told)| told == AWAY)
+}
+
 /// Two marks lie at least this far apart: while a server only reads, each failed write would otherwise cost a
 /// new connection for every reader.
 const MARKS_APART: Duration = Duration::from_secs(1);

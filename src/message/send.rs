@@ -217,13 +217,17 @@ impl Lane {
                     outcomes.extend(part.iter().map(refused));
                 }
                 Err(e) if Instant::now() > deadline => {
-                    tracing::warn!(error = %e, sends = part.len(), "sends not committed in time");
+                    if !e.is_database_away() {
+                        tracing::warn!(error = %e, sends = part.len(), "sends not committed in time");
+                    }
                     let late = || Error::unavailable("the database did not commit in time");
                     outcomes.extend(part.iter().map(|_| Outcome::Done(Err(late()))));
                 }
                 Err(e) if is_missing_partition(&e) => {
                     if let Err(e) = self.make_missing_partitions(part).await {
-                        tracing::warn!(error = %e, "a missing partition could not be made");
+                        if !e.is_database_away() {
+                            tracing::warn!(error = %e, "a missing partition could not be made");
+                        }
                         tokio::time::sleep(PAUSE).await;
                     }
                     parts.push(part);

@@ -198,6 +198,11 @@ pub fn watch(base: &str) {
         if !watched {
             return;
         }
+        let id = exchange.reply.header("x-request-id");
+        assert!(!id.is_empty(), "{:?} has no x-request-id", exchange.reply);
+        if exchange.reply.header("content-type") == "application/problem+json" {
+            assert_eq!(exchange.reply.body["request_id"], id, "{:?}", exchange.reply);
+        }
         let contract = contract_of(exchange.path);
         if let Some(breach) = contract.breach(exchange) {
             let Exchange { method, path, reply, .. } = exchange;

@@ -4,14 +4,16 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use im_push_gateway::app::App;
+use im_push_gateway::config::Config;
 use im_push_gateway::error::{Error, Kind};
 
 use crate::app::{LONG, LOOK, TestApp, text};
-use crate::support::sandbox::signal;
-use crate::support::{Client, Cluster, Reply};
+use crate::support::sandbox::{free_port, signal};
+use crate::support::{Client, Cluster, Reply, shared};
 
 /// Every write of an emoji runs this statement first.
-const TRAP: &str = "CREATE TABLE trap (statement text);
+pub const TRAP: &str = "CREATE TABLE trap (statement text);
     CREATE FUNCTION spring() RETURNS trigger LANGUAGE plpgsql AS $$
         DECLARE armed text; BEGIN
             FOR armed IN SELECT statement FROM trap LOOP EXECUTE armed; END LOOP; RETURN NEW;
@@ -36,7 +38,7 @@ async fn on(cluster: &Cluster, settings: &str) -> TestApp {
 }
 
 /// Asks until the answer is what it should become.
-async fn until<T, F: Future<Output = T>>(ask: impl Fn() -> F, wanted: impl Fn(&T) -> bool) -> T
+pub async fn until<T, F: Future<Output = T>>(ask: impl Fn() -> F, wanted: impl Fn(&T) -> bool) -> T
 where
     T: std::fmt::Debug,
 {
@@ -194,4 +196,66 @@ async fn a_database_that_hangs_is_away() {
     }
     signal("CONT", &cluster.processes());
     until(|| probe.get("/readyz"), |reply| reply.status == 200).await;
+}
+
+// ── what an operator is told at the start ────────────────────────────────────────────────────
+
+/// What a start on this address says when it fails.
+async fn start_on(url: &str) -> String {
+    let settings =
+        format!("database_url = \"{url}\"\ndatabase_wait_ms = 60000\ntrusted_peers = [\"127.0.0.1\"]");
+    let started = App::build(Config::from_toml(&settings).expect("settings")).await;
+    started.err().unwrap_or_else(|| panic!("{url} starts")).to_string()
+}
+
+#[tokio::test]
+async fn a_start_without_a_database_says_what_to_do() {
+    let cluster = shared();
+    let (port, closed) = (cluster.port(), free_port());
+    let administrator = cluster.connect("postgres").await;
+    administrator.batch_execute("CREATE ROLE ungranted LOGIN").await.unwrap();
+    let empty = cluster.fresh_database(None).await;
+    // No name server is asked for a label that is too long.
+    let nowhere = "x".repeat(64);
+    for (url, told) in [
+        (cluster.url("nodb"), "has no database \"nodb\": CREATE DATABASE nodb OWNER postgres"),
+        (
+            format!("postgresql://stranger@127.0.0.1:{port}/{empty}"),
+            "does not let the role \"stranger\" in: CREATE ROLE",
+        ),
+        (format!("postgresql://im@127.0.0.1:{closed}/im"), "nothing listens at 127.0.0.1:"),
+        (format!("postgresql://im@{nowhere}/im"), "has no address: correct the host in database_url"),
+        (
+            format!("postgresql://ungranted@127.0.0.1:{port}/{empty}"),
+            "GRANT CREATE ON SCHEMA public TO ungranted",
+        ),
+    ] {
+        let said = start_on(&url).await;
+        assert!(said.contains(told), "{said}");
+        assert!(!said.contains("internal") && !said.contains("db error"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_start_on_a_schema_of_others_says_whose_it_is() {
+    for (change, told) in [
+        (
+            "INSERT INTO refinery_schema_history VALUES (999, 'future', '2026-01-01T00:00:00Z', '1')",
+            "a newer im-push-gateway has upgraded this database to schema V999",
+        ),
+        (
+            "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 3",
+            "was made by another build: its schema V3",
+        ),
+        (
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$",
+            "only reads: name the primary in database_url",
+        ),
+    ] {
+        let database = crate::app::database().await;
+        shared().connect(&database).await.batch_execute(change).await.unwrap();
+        let said = start_on(&shared().url(&database)).await;
+        assert!(said.contains(told), "{said}");
+        assert!(!said.contains("internal") && !said.contains("db error"), "{said}");
+    }
 }

@@ -21,6 +21,7 @@ mod identity;
 mod large;
 mod ldap;
 mod life;
+mod logs;
 mod messages;
 mod moving;
 mod observers;

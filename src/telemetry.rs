@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::prelude::*;
 
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Kind, Result};
@@ -19,12 +22,26 @@ pub const UPKEEP: Duration = Duration::from_secs(5);
 pub fn init_log(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log)
         .map_err(|_| Error::new(Kind::Internal, "settings: log is no level and no EnvFilter directive"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Json => builder.json().flatten_event(true).with_current_span(false).try_init(),
-        LogFormat::Text => builder.with_ansi(false).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+    };
+    let registry = tracing_subscriber::registry().with(filter).with(filter_fn(is_fit));
+    registry.with(lines).try_init().map_err(Error::internal)
+}
+
+/// Libraries whose warnings say what we say ourselves, once.
+const SILENT: &[&str] = &["deadpool", "refinery"];
+
+/// Below a warning, the libraries that people's data pass through write it out: parameters of statements, headers,
+/// entries of a directory. Only our own lines may go deeper, whatever `log` says.
+fn is_fit(line: &Metadata<'_>) -> bool {
+    let target = line.target();
+    if target.starts_with(env!("CARGO_CRATE_NAME")) {
+        return true;
     }
-    .map_err(Error::internal)
+    *line.level() <= Level::WARN && !SILENT.iter().any(|library| target.starts_with(library))
 }
 
 /// Installs the metrics of the process; call once.

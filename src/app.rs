@@ -160,6 +160,7 @@ impl App {
         let identity = Identity::new(&config)?;
         let store = Store::new(&config)?;
         let probes = store.for_probes(&config)?;
+        store.check_sessions().await?;
         store.check_durable().await?;
         store.migrate(&config).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;

@@ -66,7 +66,11 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
     let config = Config::load(cli.config.as_deref())?;
     match cli.command {
         Command::Serve => serve(config).await,
-        Command::Migrate => Ok(Store::new(&config)?.migrate(&config).await?),
+        Command::Migrate => {
+            let store = Store::new(&config)?;
+            store.check_sessions().await?;
+            Ok(store.migrate(&config).await?)
+        }
         Command::Token(command) => token_command::run(&Store::new(&config)?, command).await,
         Command::Archive(command) => archive_command::run(&config, command).await,
         Command::Directory(command) => directory_command::run(&config, command).await,

@@ -1,6 +1,7 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. No other module opens a connection.
 
 mod server;
+mod session;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -25,6 +25,7 @@ mod logs;
 mod messages;
 mod moving;
 mod observers;
+mod pooler;
 mod presence;
 mod properties;
 mod push;

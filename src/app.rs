@@ -85,7 +85,7 @@ pub struct App {
 /// The archive, and who works on it.
 #[derive(Clone)]
 struct Cold {
-    archive: Arc<dyn Archive>,
+    archive: Arc<Bound>,
     index: Arc<Index>,
     outbox: Arc<Outbox>,
     archiver: Arc<Archiver>,
@@ -139,7 +139,7 @@ impl Cold {
             return Ok(None);
         };
         let bound = Arc::new(Bound::new(store.clone(), archive));
-        match bound.check().await {
+        match bound.refuse_another().await {
             Err(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "the archive is away: what is sent waits to be indexed");
             }
@@ -155,7 +155,8 @@ impl Cold {
 }
 
 impl App {
-    /// Checks settings and database, and brings the schema up to date.
+    /// Checks settings and database, and brings the schema up to date. What replicas share is changed last:
+    /// a start that fails changes nothing of it.
     pub async fn build(config: Config) -> Result<Self> {
         let identity = Identity::new(&config)?;
         let store = Store::new(&config)?;
@@ -167,6 +168,10 @@ impl App {
         let cold = Cold::open(&config, &store).await?;
         let directory = Runner::open(store.clone(), &config)?.map(Arc::new);
         let edits = Arc::new(Edits::open(store.clone(), &config)?);
+        if let Some(cold) = &cold {
+            cold.archive.adopt().await?;
+        }
+        callbacks.settle_gateway(store.now().await?).await?;
         Ok(Self { config, store, probes, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
     }
 
@@ -205,7 +210,7 @@ impl App {
             sender,
             callbacks: self.callbacks,
             presence,
-            archive: self.cold.as_ref().map(|cold| cold.archive.clone()),
+            archive: self.cold.as_ref().map(|cold| cold.archive.clone() as Arc<dyn Archive>),
             index: self.cold.as_ref().map(|cold| cold.index.clone()),
             archiver: self.cold.map(|cold| cold.archiver),
             streams,
@@ -375,7 +380,8 @@ impl App {
 
     fn spawn_push(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         if self.callbacks.get(GATEWAY).is_none() {
-            tracing::warn!("there is no gateway: nothing is pushed, statuses advance by receipts alone");
+            let days = self.config.callback_hold_days;
+            tracing::warn!(callback_hold_days = days, "this replica knows no gateway: messages wait to be pushed");
         }
         let watched = tasks.clone();
         let push = Arc::new(Push::new(

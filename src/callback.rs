@@ -4,6 +4,7 @@
 
 mod bells;
 mod breaker;
+mod gateway;
 mod guard;
 mod registry;
 mod resource;

@@ -115,6 +115,7 @@ pub struct Config {
     pub stream_keep: Duration,
 
     pub callback_url: String,
+    pub callback_hold_days: u32,
     #[serde(deserialize_with = "list")]
     pub callback_secrets: Vec<Secret>,
     #[serde(deserialize_with = "list")]
@@ -244,6 +245,18 @@ pub enum LogFormat {
 
 /// What kind of archive there is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+/// What the settings say of the gateway's endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GatewayPlace {
+    /// Nothing: what is set stays.
+    Unset,
+    /// There is none.
+    Off,
+    At(Url),
+    /// None that we know: refused at start.
+    Unknown,
+}
+
 pub enum ArchivePlace {
     Nowhere,
     Folder(PathBuf),
@@ -371,12 +384,12 @@ impl Config {
                 "client_id_keep_days must be at least 7: a send may be repeated that long",
             ),
             (
-                !self.callback_url.is_empty() && self.callback_secrets.is_empty(),
+                matches!(self.gateway_place(), GatewayPlace::At(_)) && self.callback_secrets.is_empty(),
                 "callback_url needs callback_secrets: an unsigned push is worth nothing",
             ),
             (
-                !self.callback_url.is_empty() && Url::parse(&self.callback_url).is_err(),
-                "callback_url is not a URL",
+                matches!(self.gateway_place(), GatewayPlace::Unknown),
+                "callback_url must be empty, none, or an http or https URL",
             ),
             (
                 !self.scim_url.is_empty() && Url::parse(&self.scim_url).is_err(),
@@ -416,6 +429,18 @@ impl Config {
 
     /// Where `archive_url` leads.
     pub fn archive_place(&self) -> ArchivePlace {
+    /// Where `callback_url` leads.
+    pub fn gateway_place(&self) -> GatewayPlace {
+        match self.callback_url.as_str() {
+            "" => GatewayPlace::Unset,
+            "none" => GatewayPlace::Off,
+            url => match Url::parse(url) {
+                Ok(url) if matches!(url.scheme(), "http" | "https") => GatewayPlace::At(url),
+                _ => GatewayPlace::Unknown,
+            },
+        }
+    }
+
         if self.archive_url.is_empty() {
             return ArchivePlace::Nowhere;
         }
@@ -503,6 +528,10 @@ impl Config {
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
             (
                 self.event_keep() <= self.callback_disable_after,
+            (
+                self.callback_hold_days >= self.archive_age_days,
+                "callback_hold_days must be less than archive_age_days: a day that is held does not move",
+            ),
                 "event_keep_days must be longer than callback_disable_after_ms",
             ),
             (

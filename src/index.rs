@@ -67,6 +67,23 @@ impl Bound {
         self.sure().await.map(|_| ())
     }
 
+    /// Makes sure that the database has no other archive, and changes nothing.
+    pub async fn refuse_another(&self) -> Result<()> {
+        let archive_id = self.archive_id.get_or_try_init(|| self.archive.identity()).await?;
+        match state(&self.store).await? {
+            Some(state) if state.archive_id != *archive_id => Err(Error::new(Kind::Internal, ANOTHER)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same as [`Self::check`], except that an archive that is away is taken when it is back.
+    pub async fn adopt(&self) -> Result<()> {
+        match self.check().await {
+            Err(error) if error.is_unavailable() => Ok(()),
+            checked => checked,
+        }
+    }
+
     async fn sure(&self) -> Result<&dyn Archive> {
         let archive_id = self.archive_id.get_or_try_init(|| self.archive.identity()).await?;
         let mut known = state(&self.store).await?;

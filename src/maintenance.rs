@@ -20,6 +20,7 @@ use crate::store::Store;
 /// Rows one step prunes; the next step follows at once while there are more.
 const PRUNE_STEP: i64 = 2_000;
 const EVENTS_STEP: i32 = 10_000;
+const HELD_STEP: i32 = 10_000;
 /// A day is frozen this long after it is over, when most of what comes late for it has come.
 const FREEZE_AFTER: Duration = Duration::hours(1);
 
@@ -39,6 +40,8 @@ impl Maintenance {
         let client_ids = self.prune_client_ids(now).await?;
         let keep = Duration::days(self.config.callback_keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let hold = Duration::days(self.config.callback_hold_days.into());
+        let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
         let events = event::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
         directory::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into()))
             .await?;
@@ -50,6 +53,7 @@ impl Maintenance {
         let full = [client_ids, attempts.unsigned_abs(), replays, edits]
             .iter()
             .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+            || held >= HELD_STEP.unsigned_abs().into()
             || events >= EVENTS_STEP.into()
             || removed > 0;
         Ok(if full { Tick::More } else { Tick::Idle })
@@ -73,13 +77,11 @@ impl Maintenance {
     }
 
     async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {
-        if self.callbacks.get(GATEWAY).is_some() {
-            let backlog = push::backlog(&self.store, GATEWAY).await?;
-            let age = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
-            metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
-            metrics::gauge!("impg_push_backlog_age_seconds").set(age);
-            metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);
-        }
+        let backlog = push::backlog(&self.store, GATEWAY).await?;
+        let age = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+        metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
+        metrics::gauge!("impg_push_backlog_age_seconds").set(age);
+        metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);
         if let Some(archiver) = &self.archiver {
             let backlog = index::backlog(&self.store).await?;
             metrics::gauge!("impg_index_lag_seconds").set(backlog.lag_seconds(now));

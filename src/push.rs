@@ -265,6 +265,13 @@ pub async fn attempts(
     Ok(client.query(&statement, &[&callback_id, &before, &limit]).await?)
 }
 
+/// Forgets some of what was held for a gateway since before `before`, while there is none.
+pub async fn forget_held(store: &Store, before: OffsetDateTime, most: i32) -> Result<u64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("push/forget_held")).await?;
+    Ok(client.execute(&statement, &[&before, &most]).await?)
+}
+
 /// Forgets attempts and dead letters from before `before`, some at a time.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<i64> {
     let client = store.client().await?;

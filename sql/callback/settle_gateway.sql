@@ -1,6 +1,6 @@
--- Makes the gateway's row what the settings say: theirs, or, if they name none, nobody's until the
--- API makes it somebody's. What the API had made before is overruled, its secrets with it.
--- $1 URL or null, $2 now
+-- Makes the gateway of a replica's settings the one of the database, or turns off the one that settings
+-- had made. What the API had made before is overruled, its secrets with it.
+-- $1 URL, or null: the settings turn it off, $2 now
 WITH changed AS (
     UPDATE t_im_callback
     SET url = $1, from_settings = $1 IS NOT NULL, headers = NULL, timeout_ms = NULL, concurrency = NULL,

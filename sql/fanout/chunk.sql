@@ -44,11 +44,11 @@ part AS MATERIALIZED (
 queued AS (
     INSERT INTO t_im_push_queue
         (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
-         pairs, bytes, queued_at, due_at)
-    SELECT gateway.callback_id, $1, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
-           pairs, bytes, moment.now, moment.now
+         pairs, bytes, held, queued_at, due_at)
+    SELECT 'gateway', $1, from_seq, to_seq, from_ms_id, to_ms_id, after_receiver, to_receiver,
+           pairs, bytes, gateway.is_off, moment.now, moment.now
     FROM part CROSS JOIN moment
-    CROSS JOIN (SELECT callback_id FROM t_im_callback WHERE callback_id = 'gateway' AND url IS NOT NULL) AS gateway
+    CROSS JOIN (SELECT url IS NULL AS is_off FROM t_im_callback WHERE callback_id = 'gateway') AS gateway
     WHERE pairs > 0
     ORDER BY from_seq
 ),

@@ -71,11 +71,11 @@ sized AS (
 queued AS (
     -- Cut where either bound is reached; a message alone is never cut.
     INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                                 pairs, bytes, queued_at, due_at)
-    SELECT gateway.callback_id, channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
-           sum(pairs), sum(bytes), min(server_time), min(server_time)
-    FROM sized CROSS JOIN (SELECT callback_id FROM t_im_callback WHERE callback_id = 'gateway' AND url IS NOT NULL) AS gateway
-    GROUP BY gateway.callback_id, channel_id, before / greatest($9::integer / pairs, 1), bytes_before / $10::integer
+                                 pairs, bytes, held, queued_at, due_at)
+    SELECT 'gateway', channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
+           sum(pairs), sum(bytes), gateway.is_off, min(server_time), min(server_time)
+    FROM sized CROSS JOIN (SELECT url IS NULL AS is_off FROM t_im_callback WHERE callback_id = 'gateway') AS gateway
+    GROUP BY gateway.is_off, channel_id, before / greatest($9::integer / pairs, 1), bytes_before / $10::integer
     ORDER BY channel_id, min(seq)
 ),
 unindexed AS (

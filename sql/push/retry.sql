@@ -6,11 +6,12 @@ WITH again AS MATERIALIZED (
     SELECT span.queue_id, array_agg(DISTINCT l.receiver) AS receivers, count(*) AS pairs
     FROM v_im_push_span span
     JOIN t_im_message_push l ON l.ms_id = span.ms_id AND l.receiver BETWEEN span.low AND span.high
-    WHERE span.batch_id = $1 AND coalesce($2::jsonb -> l.receiver ->> 0, $3::text) = 'retry'
+    WHERE span.batch_id = $1 AND (NOT span.held OR l.status = 0)
+      AND coalesce($2::jsonb -> l.receiver ->> 0, $3::text) = 'retry'
     GROUP BY span.queue_id
 ),
 timed AS (
-    SELECT again.receivers AS again_receivers, again.pairs AS held, q.*,
+    SELECT again.receivers AS again_receivers, again.pairs AS again_pairs, q.*,
            least($5::float8 * 2 ^ least(q.retries, 30), $6::float8) * (1 + $7::float8) AS wait_ms
     FROM again JOIN t_im_push_queue q USING (queue_id)
 ),
@@ -18,12 +19,12 @@ dead AS (
     INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
                                 receivers, pairs, bytes, reason, dead_at)
     SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-           again_receivers, held, bytes, 'answered retry for too long', $4
+           again_receivers, again_pairs, bytes, 'answered retry for too long', $4
     FROM timed WHERE waited_ms >= $8::bigint
 )
 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
                              receivers, pairs, bytes, waited_ms, in_turn, retries, queued_at, due_at)
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       again_receivers, held, bytes, waited_ms + wait_ms::bigint, false, retries + 1, queued_at,
+       again_receivers, again_pairs, bytes, waited_ms + wait_ms::bigint, false, retries + 1, queued_at,
        $4 + wait_ms * interval '1 millisecond'
 FROM timed WHERE waited_ms < $8::bigint

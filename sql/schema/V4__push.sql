@@ -41,6 +41,8 @@ CREATE TABLE t_im_push_queue (
     -- How long its receivers have been waited for after they were answered `retry`.
     waited_ms      bigint NOT NULL DEFAULT 0,
     in_turn        boolean NOT NULL DEFAULT true,
+    -- Queued while there was no gateway: only receivers who have not got it meanwhile are pushed.
+    held           boolean NOT NULL DEFAULT false,
     retries        integer NOT NULL DEFAULT 0,
     queued_at      timestamptz NOT NULL,
     due_at         timestamptz NOT NULL,
@@ -56,7 +58,7 @@ CREATE INDEX t_im_push_queue_batch ON t_im_push_queue (batch_id) WHERE batch_id 
 -- OFFSET 0 keeps the message lookup one index probe a row, also when the plan was made while
 -- there were no messages.
 CREATE VIEW v_im_push_span AS
-SELECT q.batch_id, q.queue_id, m.ms_id,
+SELECT q.batch_id, q.queue_id, q.held, m.ms_id,
        coalesce(named.receiver, q.after_receiver || chr(1), '') AS low,
        coalesce(named.receiver, q.to_receiver, U&'\+10FFFF') AS high
 FROM t_im_push_queue q

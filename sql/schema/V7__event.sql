@@ -2,7 +2,7 @@
 -- who are told of events. The row stays the lock under which an endpoint's batches are made.
 ALTER TABLE t_im_callback
     ADD COLUMN kind text NOT NULL DEFAULT 'observer',
-    -- Null while there is no gateway: then nothing is queued for it.
+    -- Null while there is no gateway: what is queued for it is held until there is one.
     ADD COLUMN url text,
     -- The gateway of the settings is theirs to change, and its secrets are not here.
     ADD COLUMN from_settings boolean NOT NULL DEFAULT false,

@@ -14,7 +14,6 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Api, Now};
-use crate::callback::GATEWAY;
 use crate::error::Result;
 use crate::index;
 use crate::store::Readiness;
@@ -85,7 +84,7 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
         status: if ready { "ready" } else { "unready" },
         database,
         partitions,
-        callback: api.callbacks.get(GATEWAY).map_or("none", |callback| callback.breaker_state(now)),
+        callback: api.callbacks.gateway_state(now),
         archive,
         index_lag_seconds,
     };

@@ -10,11 +10,12 @@ use tokio_postgres::Row;
 use url::Url;
 
 use super::breaker::Breaker;
+use super::gateway::{Own, Standing};
 use super::guard::Guard;
 use super::seal::{Keys, Label};
-use super::{Callback, Kind, State, public_url, sign};
+use super::{Callback, GATEWAY, Kind, State, public_url};
 use crate::config::Config;
-use crate::error::{self, Error, Result};
+use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
 
@@ -25,16 +26,23 @@ const IDLE_CONNECTIONS_MAX: usize = 16;
 pub struct Callbacks {
     pub(super) store: Store,
     pub(super) keys: Keys,
-    /// Where the gateway of the settings is, and what it is signed with: neither is in the database.
-    settled: Option<(Url, Vec<Vec<u8>>)>,
+    own: Own,
     pub(super) guard: Guard,
     /// To where the settings say, and to where the guard lets through: two pools of connections.
     clients: Clients,
     defaults: Defaults,
-    known: RwLock<HashMap<String, Arc<Callback>>>,
+    known: RwLock<Known>,
     /// Held while refreshing: an older reading must not replace a newer one. In it, the rows that could
     /// not be read, by their revisions: each is told of once.
     unreadable: tokio::sync::Mutex<HashMap<String, i64>>,
+}
+
+/// The last reading.
+#[derive(Default)]
+struct Known {
+    by_id: HashMap<String, Arc<Callback>>,
+    /// None before the first one.
+    gateway: Option<Standing>,
 }
 
 struct Clients {
@@ -57,15 +65,8 @@ impl Defaults {
 }
 
 impl Callbacks {
-    /// Reads the endpoints, after making the gateway's row what the settings say.
+    /// Reads the endpoints.
     pub async fn open(store: Store, config: &Config, now: OffsetDateTime) -> Result<Self> {
-        let settled = match settled_url(config)? {
-            None => None,
-            Some(url) => {
-                let secrets = config.callback_secrets.iter().map(sign::decode).collect::<Result<_>>()?;
-                Some((url, secrets))
-            }
-        };
         let defaults = Defaults {
             timeout: config.callback_timeout,
             concurrency: config.callback_concurrency,
@@ -77,7 +78,7 @@ impl Callbacks {
         let callbacks = Self {
             store,
             keys: Keys::parse(&config.callback_keys)?,
-            settled,
+            own: Own::of(config)?,
             clients: Clients {
                 free: client(config).build().map_err(Error::internal)?,
                 guarded: client(config).dns_resolver(guard.clone()).build().map_err(Error::internal)?,
@@ -87,17 +88,39 @@ impl Callbacks {
             known: RwLock::default(),
             unreadable: tokio::sync::Mutex::default(),
         };
-        callbacks.settle_gateway(now).await?;
         callbacks.refresh(now).await?;
         Ok(callbacks)
     }
 
-    async fn settle_gateway(&self, now: OffsetDateTime) -> Result<()> {
-        let url = self.settled.as_ref().map(|(url, _)| public_url(url));
+    /// Makes the gateway of the settings the one of the database: the last step of a start, so that a start
+    /// that fails changes nothing. Settings that do not name one change nothing either.
+    pub async fn settle_gateway(&self, now: OffsetDateTime) -> Result<()> {
+        let url = match &self.own {
+            Own::Unset => return Ok(()),
+            Own::Off => None,
+            Own::At { url, .. } => Some(public_url(url)),
+        };
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("callback/settle_gateway")).await?;
         client.execute(&statement, &[&url, &now]).await?;
+        drop(client);
+        self.refresh(now).await?;
         Ok(())
+    }
+
+    /// What `/readyz` shows of the push: `off`, `missing` (the settings here do not know the gateway of the
+    /// database), `differs` (they name another), `paused`, `failing` or `ok`.
+    pub fn gateway_state(&self, now: OffsetDateTime) -> &'static str {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let standing = known.gateway.clone().unwrap_or_default();
+        match known.by_id.get(GATEWAY) {
+            None if standing.url.is_none() => "off",
+            None => "missing",
+            Some(gateway) if gateway.state == State::Paused => "paused",
+            Some(gateway) if gateway.breaker_state(now) != "closed" => "failing",
+            Some(_) if self.own.differs(&standing) => "differs",
+            Some(_) => "ok",
+        }
     }
 
     /// Reads again what has changed, and returns all endpoints that have an address and can be signed
@@ -108,25 +131,31 @@ impl Callbacks {
         let statement = client.prepare_cached(sql!("callback/live")).await?;
         let rows = client.query(&statement, &[&now]).await?;
         drop(client);
-        let before = self.known.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let before = self.known.read().unwrap_or_else(PoisonError::into_inner).by_id.clone();
         let mut all = Vec::with_capacity(rows.len());
         for row in &rows {
             let (callback_id, revision): (&str, i64) = (row.get("callback_id"), row.get("revision"));
             if let Some(callback) = self.again(row, &before) {
                 unreadable.remove(callback_id);
                 all.push(callback);
-            } else if unreadable.insert(callback_id.to_owned(), revision) != Some(revision) {
+            } else if !row.get::<_, bool>("from_settings")
+                && unreadable.insert(callback_id.to_owned(), revision) != Some(revision)
+            {
                 tracing::error!(callback_id, "a callback waits: these settings do not open its secrets");
             }
         }
-        let known = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = known;
+        let by_id = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
+        let standing = Standing::of(&rows);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        standing.warn_of_change(known.gateway.as_ref(), &self.own);
+        *known = Known { by_id, gateway: Some(standing) };
+        drop(known);
         Ok(all)
     }
 
     /// An endpoint of the last reading.
     pub fn get(&self, callback_id: &str) -> Option<Arc<Callback>> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner).get(callback_id).cloned()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).by_id.get(callback_id).cloned()
     }
 
     /// The endpoint of a row: the one we have, unless the row has changed.
@@ -146,7 +175,7 @@ impl Callbacks {
         let callback_id: String = row.get("callback_id");
         let settled: bool = row.get("from_settings");
         let (url, secrets) = if settled {
-            self.settled.clone()?
+            self.own.gateway()?
         } else {
             (Url::parse(row.get("url")).ok()?, self.secrets(row)?)
         };
@@ -222,18 +251,6 @@ pub(super) fn secret_label(callback_id: &str) -> Label<'_> {
 /// What seals its headers.
 pub(super) fn headers_label(callback_id: &str) -> Label<'_> {
     Label { what: "headers", callback_id }
-}
-
-fn settled_url(config: &Config) -> Result<Option<Url>> {
-    if config.callback_url.is_empty() {
-        return Ok(None);
-    }
-    let refuse = |why: &'static str| Error::new(error::Kind::Internal, why);
-    let url = Url::parse(&config.callback_url).map_err(|_| refuse("callback_url is not a URL"))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refuse("callback_url must be http or https"));
-    }
-    Ok(Some(url))
 }
 
 /// Refuses redirects and asks no proxy. How long a POST may take, its endpoint says.

@@ -329,10 +329,15 @@ async fn there_is_one_gateway_and_the_settings_come_first() {
     assert_eq!(paused["state"], "paused");
 
     app.halt().await;
-    app.set("callback_url", "\"\"");
+    app.set("callback_url", "\"none\"");
     app.run().await;
     let admin = app.client("root", &["admin"]);
     admin.get("/callbacks/gateway").await.expect_problem(404, "not-found");
+    admin.post("/callbacks", json!({"kind": "gateway", "url": app.gateway.url()})).await.expect(201);
+    app.halt().await;
+    app.run().await;
+    let admin = app.client("root", &["admin"]);
+    assert_eq!(admin.get("/callbacks/gateway").await.expect(200)["from_settings"], false);
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ mod queries;
 mod reading;
 mod recalls;
 mod receipts;
+mod replicas;
 mod scim;
 mod scim_source;
 mod search;

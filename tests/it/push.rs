@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use im_push_gateway::push;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
+use crate::support::gateway::SECRET;
 use crate::support::{Answer, Gate};
 
 /// Gives up at once on what fails while others get through.
@@ -230,21 +232,62 @@ async fn a_stale_owner_may_advance_statuses_but_never_the_queue() {
 }
 
 #[tokio::test]
-async fn without_a_callback_statuses_advance_by_receipts_alone() {
+async fn without_a_gateway_messages_wait_for_one_and_statuses_advance_by_receipts() {
+    let mut app = TestApp::start_with("callback_url = \"\"\ninline_members = 3").await;
+    app.people(&["a", "b", "c", "d", "e"]).await;
+    let (small, large) = (app.group(&["a", "b", "c"]).await, app.group(&["a", "b", "c", "d", "e"]).await);
+    let mut sent = Vec::new();
+    for words in ["one", "two", "three"] {
+        sent.push(app.say("a", &small, words).await);
+        app.say("a", &large, words).await;
+    }
+    app.until("SELECT count(*) FROM t_im_fanout", 0).await;
+    let receipt = json!([{"ms_id": sent[0]["ms_id"], "receiver": "b", "status": "received"}]);
+    app.client("gw", &["gateway"]).post("/receipts", receipt).await.expect(200);
+    app.person("c").post(&format!("/channels/{small}/read"), json!({"seq": 2})).await.expect(200);
+    app.until("SELECT count(*) FROM t_im_read", 0).await;
+    assert_eq!(statuses(app.ledger(&sent[0]["ms_id"]).await)["b"].0, "received");
+    let listed = app.client("desk", &["support"]).get("/callbacks").await.expect(200);
+    assert_eq!(listed["items"], json!([]));
+
+    app.halt().await;
+    app.set("callback_url", &format!("\"{}\"", app.gateway.url()));
+    app.set("callback_secrets", &format!("[\"{SECRET}\"]"));
+    app.run().await;
+    let last = app.say("a", &small, "four").await;
+    app.settled().await;
+    let ids: Vec<String> = sent.iter().chain([&last]).map(|sent| text(&sent["ms_id"])).collect();
+    app.gateway.read(|record| {
+        let seen = |who: &str| ids.iter().map(|id| record.seen(id, who)).collect::<Vec<_>>();
+        assert_eq!(
+            (seen("b"), seen("c")),
+            (vec![0, 1, 1, 1], vec![0, 0, 1, 1]),
+            "what was got is not pushed"
+        );
+        for channel in [&small, &large] {
+            let seqs: Vec<i64> = record.first_sightings(channel).iter().map(|s| s.0).collect();
+            assert!(seqs.is_sorted(), "{seqs:?}");
+        }
+        assert_eq!(record.first_sightings(&large).len(), 3 * 4);
+    });
+}
+
+#[tokio::test]
+async fn what_waits_for_a_gateway_is_forgotten_after_a_time() {
     let app = TestApp::start_with("callback_url = \"\"").await;
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
-    let sent = app.say("a", &channel, "quiet").await;
-    assert_eq!(app.count("SELECT count(*) FROM t_im_push_queue", &[]).await, 0);
-    let receipt = json!([{"ms_id": sent["ms_id"], "receiver": "b", "status": "received"}]);
-    app.client("gw", &["gateway"]).post("/receipts", receipt).await.expect(200);
-    assert_eq!(statuses(app.ledger(&sent["ms_id"]).await)["b"].0, "received");
-    assert!(
-        app.client("desk", &["support"]).get("/callbacks").await.expect(200)["items"]
-            .as_array()
-            .unwrap()
-            .is_empty()
-    );
+    app.say("a", &channel, "one").await;
+    let queued = "SELECT count(*) FROM t_im_push_queue WHERE held";
+    let (store, later) = (&app.store, app.store.now().await.unwrap() + time::Duration::hours(1));
+    assert_eq!(push::forget_held(store, later - time::Duration::hours(2), 10).await.unwrap(), 0);
+    let gateway = |url: &str| format!("UPDATE t_im_callback SET url = {url} WHERE callback_id = 'gateway'");
+    app.sql().await.batch_execute(&gateway("'http://127.0.0.1:9/'")).await.unwrap();
+    assert_eq!(push::forget_held(store, later, 10).await.unwrap(), 0, "there is one: it is pushed");
+    assert_eq!(app.count(queued, &[]).await, 1);
+    app.sql().await.batch_execute(&gateway("NULL")).await.unwrap();
+    assert_eq!(push::forget_held(store, later, 10).await.unwrap(), 1);
+    assert_eq!(app.count(queued, &[]).await, 0);
 }
 
 #[tokio::test]

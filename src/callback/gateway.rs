@@ -1,0 +1,93 @@
+//! The gateway that replicas share, and what the settings of this one say of it.
+
+use tokio_postgres::Row;
+use url::Url;
+
+use super::{GATEWAY, public_url, sign};
+use crate::config::{Config, GatewayPlace};
+use crate::error::{Error, Result};
+
+/// The gateway of this replica's settings. The database knows its public URL alone.
+pub(super) enum Own {
+    Unset,
+    Off,
+    At { url: Url, secrets: Vec<Vec<u8>> },
+}
+
+impl Own {
+    pub fn of(config: &Config) -> Result<Self> {
+        Ok(match config.gateway_place() {
+            GatewayPlace::Unset => Self::Unset,
+            GatewayPlace::Off => Self::Off,
+            GatewayPlace::At(url) => {
+                let secrets = config.callback_secrets.iter().map(sign::decode).collect::<Result<_>>()?;
+                Self::At { url, secrets }
+            }
+            GatewayPlace::Unknown => return Err(Error::internal("callback_url is not an http or https URL")),
+        })
+    }
+
+    /// Where this replica pushes to while the gateway is one of settings.
+    pub fn gateway(&self) -> Option<(Url, Vec<Vec<u8>>)> {
+        match self {
+            Self::At { url, secrets } => Some((url.clone(), secrets.clone())),
+            _ => None,
+        }
+    }
+
+    fn public_url(&self) -> Option<String> {
+        self.gateway().map(|(url, _)| public_url(&url))
+    }
+
+    /// Whether another replica has set another gateway since.
+    pub fn differs(&self, standing: &Standing) -> bool {
+        matches!(self, Self::At { .. }) && self.public_url() != standing.url
+    }
+}
+
+/// The gateway as the database has it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Without what may be secret in it.
+    pub url: Option<String>,
+    from_settings: bool,
+}
+
+impl Standing {
+    /// As the rows of all endpoints say.
+    pub fn of(rows: &[Row]) -> Self {
+        let row = rows.iter().find(|row| row.get::<_, &str>("callback_id") == GATEWAY);
+        row.map_or_else(Self::default, |row| Self {
+            url: Url::parse(row.get("url")).ok().map(|url| public_url(&url)),
+            from_settings: row.get("from_settings"),
+        })
+    }
+
+    /// Every replica says what has changed for it, whichever process has changed it.
+    pub fn warn_of_change(&self, before: Option<&Self>, own: &Own) {
+        if before == Some(self) {
+            return;
+        }
+        let shown = |url: &Option<String>| url.clone().unwrap_or_else(|| "none".to_owned());
+        let now = shown(&self.url);
+        let by = if self.from_settings || matches!(before, Some(before) if before.from_settings) {
+            "the settings of a replica"
+        } else {
+            "the API"
+        };
+        if let Some(before) = before {
+            tracing::warn!(was = shown(&before.url), now, by, "the gateway of the push has changed");
+            metrics::counter!("impg_gateway_changes_total").increment(1);
+        }
+        match own {
+            Own::Unset if self.from_settings => {
+                tracing::warn!(gateway = now, "callback_url is not set: this replica pushes nothing itself");
+            }
+            Own::At { .. } if before.is_some() && own.differs(self) => {
+                let own = shown(&own.public_url());
+                tracing::warn!(gateway = now, own, "another replica has set another callback_url");
+            }
+            _ => {}
+        }
+    }
+}

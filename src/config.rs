@@ -172,6 +172,8 @@ pub struct Config {
     pub archive_replicas: u32,
     #[serde(rename = "archive_timeout_ms", deserialize_with = "millis")]
     pub archive_timeout: Duration,
+    #[serde(rename = "archive_retry_ms", deserialize_with = "millis")]
+    pub archive_retry: Duration,
     pub archive_age_days: u32,
     pub archive_schedule: String,
     pub archive_time_zone: String,
@@ -243,8 +245,6 @@ pub enum LogFormat {
     Text,
 }
 
-/// What kind of archive there is.
-#[derive(Debug, Clone, PartialEq, Eq)]
 /// What the settings say of the gateway's endpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GatewayPlace {
@@ -257,6 +257,8 @@ pub enum GatewayPlace {
     Unknown,
 }
 
+/// What kind of archive there is.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArchivePlace {
     Nowhere,
     Folder(PathBuf),
@@ -427,8 +429,6 @@ impl Config {
             .map_err(|e| ConfigError(format!("archive_schedule and archive_time_zone: {e}")))
     }
 
-    /// Where `archive_url` leads.
-    pub fn archive_place(&self) -> ArchivePlace {
     /// Where `callback_url` leads.
     pub fn gateway_place(&self) -> GatewayPlace {
         match self.callback_url.as_str() {
@@ -441,6 +441,8 @@ impl Config {
         }
     }
 
+    /// Where `archive_url` leads.
+    pub fn archive_place(&self) -> ArchivePlace {
         if self.archive_url.is_empty() {
             return ArchivePlace::Nowhere;
         }
@@ -527,11 +529,11 @@ impl Config {
             (zero(self.presence_expire), "presence_expire_ms must be 1 ms to a day"),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
             (
-                self.event_keep() <= self.callback_disable_after,
-            (
                 self.callback_hold_days >= self.archive_age_days,
                 "callback_hold_days must be less than archive_age_days: a day that is held does not move",
             ),
+            (
+                self.event_keep() <= self.callback_disable_after,
                 "event_keep_days must be longer than callback_disable_after_ms",
             ),
             (
@@ -552,6 +554,10 @@ impl Config {
             (
                 self.archive_drop_grace <= self.request_timeout,
                 "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",
+            ),
+            (
+                self.archive_retry >= self.request_timeout,
+                "archive_retry_ms must be less than request_timeout_ms: a caller waits for it",
             ),
             (days(self.archive_age_days), "archive_age_days must be at most 3650"),
             (

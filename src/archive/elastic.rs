@@ -9,7 +9,9 @@ mod query;
 
 use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write;
+use std::future::Future;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use elasticsearch::auth::Credentials;
 use elasticsearch::cert::{Certificate, CertificateValidation};
@@ -35,6 +37,9 @@ const BULK_DOCUMENTS: usize = 2_000;
 /// Most documents of one answer to a search; more than these are further requests. A document may
 /// have hundreds of kilobytes, and Elasticsearch holds an answer in memory as a whole.
 const PAGE: usize = 1_000;
+/// Waits before a read is repeated: doubled from the first to the last.
+const READ_AGAIN_FIRST: Duration = Duration::from_millis(25);
+const READ_AGAIN_LAST: Duration = Duration::from_millis(400);
 /// The only document of the identity's index.
 const IDENTITY: &str = "archive";
 
@@ -43,6 +48,7 @@ pub struct Elastic {
     client: Elasticsearch,
     index: String,
     replicas: u32,
+    retry: Duration,
     months: Mutex<HashSet<String>>,
 }
 
@@ -65,6 +71,7 @@ impl Elastic {
             client: Elasticsearch::new(builder.build().map_err(Error::internal)?),
             index: config.archive_index.clone(),
             replicas: config.archive_replicas,
+            retry: config.archive_retry,
             months: Mutex::default(),
         })
     }
@@ -95,8 +102,8 @@ impl Elastic {
 
     async fn known_identity(&self) -> Result<Option<String>> {
         let index = self.identity_index();
-        let sent = self.client.get(GetParts::IndexId(&index, IDENTITY)).send().await;
-        match answer::<Hit<Identity>>(sent).await? {
+        let get = || self.client.get(GetParts::IndexId(&index, IDENTITY)).send();
+        match self.read::<Hit<Identity>, _>(get).await? {
             Answer::Given(found) if found.source.analysis == text::ANALYSIS => Ok(Some(found.source.uuid)),
             Answer::Given(_) => Err(refuse(text::ANOTHER_ANALYSIS)),
             Answer::Refused { status: 404, .. } => Ok(None),
@@ -172,16 +179,29 @@ impl Elastic {
             .await;
         answer::<serde_json::Value>(sent).await?.given()?;
         for month in missing {
-            let aliases = json!({ "aliases": { mapping::target(&self.index, month): {} } });
-            self.create_index(&format!("{}-{month}", self.index), aliases).await?;
+            let name = format!("{}-{month}", self.index);
+            self.create_index(&name, json!({})).await?;
+            // An index is searched by its alias, and answers 503 until its shard has started.
+            self.search(&name, &json!({ "size": 0 })).await?;
+            self.add_aliases(&name, month).await?;
             self.months.lock().expect("no panic while held").insert(month.clone());
         }
         Ok(())
     }
 
-    /// Creates an index; one that is there already is no error.
+    async fn add_aliases(&self, name: &str, month: &str) -> Result<()> {
+        let add = |alias: &str| json!({ "add": { "index": name, "alias": alias } });
+        let actions = [add(&self.index), add(&mapping::target(&self.index, month))];
+        let sent = self.client.indices().update_aliases().body(json!({ "actions": actions })).send().await;
+        answer::<serde_json::Value>(sent).await?.given()?;
+        Ok(())
+    }
+
+    /// Creates an index; one that is there already is no error. Its shard may not have started yet.
     async fn create_index(&self, name: &str, body: serde_json::Value) -> Result<()> {
-        let sent = self.client.indices().create(IndicesCreateParts::Index(name)).body(body).send().await;
+        let indices = self.client.indices();
+        let create = indices.create(IndicesCreateParts::Index(name)).wait_for_active_shards("0");
+        let sent = create.body(body).send().await;
         match answer::<serde_json::Value>(sent).await? {
             Answer::Given(_) => Ok(()),
             Answer::Refused { reason, .. } if reason == "resource_already_exists_exception" => Ok(()),
@@ -190,16 +210,15 @@ impl Elastic {
     }
 
     async fn refresh_all(&self) -> Result<()> {
-        let sent = self
-            .client
-            .indices()
-            .refresh(IndicesRefreshParts::Index(&[&self.index]))
-            .ignore_unavailable(true)
-            .allow_no_indices(true)
-            .send()
-            .await;
-        let refreshed = answer::<Refreshed>(sent).await?.given()?;
-        refreshed.shards.whole()
+        let (indices, index) = (self.client.indices(), [self.index.as_str()]);
+        let refresh = || {
+            indices
+                .refresh(IndicesRefreshParts::Index(&index))
+                .ignore_unavailable(true)
+                .allow_no_indices(true)
+                .send()
+        };
+        self.read::<Refreshed, _>(refresh).await?.given()?.shards.whole()
     }
 
     async fn find_all(&self, find: &Find) -> Result<Vec<Document>> {
@@ -207,7 +226,7 @@ impl Elastic {
         let mut after = find.after;
         while found.len() < find.limit {
             let size = PAGE.min(find.limit - found.len());
-            let page = self.page(query::body(find, after, size)).await?;
+            let page = self.search(&self.index, &query::body(find, after, size)).await?;
             let ended = page.len() < size;
             found.extend(page);
             after = found.last().map(|last: &Document| (last.ms_id, last.part));
@@ -218,24 +237,46 @@ impl Elastic {
         Ok(found)
     }
 
-    async fn page(&self, body: serde_json::Value) -> Result<Vec<Document>> {
-        let sent = self
-            .client
-            .search(SearchParts::Index(&[&self.index]))
-            // Before the first write there is nothing to search, and nothing to be found.
-            .ignore_unavailable(true)
-            .allow_no_indices(true)
-            .allow_partial_search_results(false)
-            .filter_path(&["timed_out", "_shards.failed", "hits.hits._source"])
-            .body(body)
-            .send()
-            .await;
-        let page = answer::<Page>(sent).await?.given()?;
+    async fn search(&self, index: &str, body: &serde_json::Value) -> Result<Vec<Document>> {
+        let names = [index];
+        let search = || {
+            self.client
+                .search(SearchParts::Index(&names))
+                // Before the first write there is nothing to search, and nothing to be found.
+                .ignore_unavailable(true)
+                .allow_no_indices(true)
+                .allow_partial_search_results(false)
+                .filter_path(&["timed_out", "_shards.failed", "hits.hits._source"])
+                .body(body)
+                .send()
+        };
+        let page = self.read::<Page, _>(search).await?.given()?;
         page.shards.whole()?;
         if page.timed_out {
             return Err(Error::unavailable("the archive did not finish the search"));
         }
         Ok(page.hits.hits.into_iter().map(|hit| hit.source).collect())
+    }
+}
+
+impl Elastic {
+    /// Reads again, for a bounded time, what is answered with "not now": while an index is made, a shard
+    /// moves or a queue is full. No answer at all is an archive that is away.
+    async fn read<T, F>(&self, send: impl Fn() -> F) -> Result<Answer<T>>
+    where
+        T: DeserializeOwned,
+        F: Future<Output = std::result::Result<Response, elasticsearch::Error>>,
+    {
+        let (started, mut wait) = (Instant::now(), READ_AGAIN_FIRST);
+        loop {
+            let answered = answer(send().await).await?;
+            let passes = matches!(answered, Answer::Refused { status: 429 | 503, .. });
+            if !passes || started.elapsed() + wait > self.retry {
+                return Ok(answered);
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(READ_AGAIN_LAST);
+        }
     }
 }
 

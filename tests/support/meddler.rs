@@ -1,6 +1,7 @@
 //! Somebody between a client and an HTTP server who does what networks and tired servers do.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
@@ -66,6 +67,19 @@ impl Meddler {
     pub fn meet(&self, ending: &'static str, meddling: Meddling) {
         let policy = move |path: &str| if path.ends_with(ending) { meddling } else { Meddling::Pass };
         *self.inner.policy.write().expect("no panic while held") = Arc::new(policy);
+    }
+
+    /// The first so many requests to such a path are answered with a status, and those after them pass. Returns
+    /// how many there were.
+    pub fn refuse_first(&self, ending: &'static str, times: usize, status: u16) -> Arc<AtomicUsize> {
+        let met = Arc::new(AtomicUsize::new(0));
+        let counting = met.clone();
+        let policy = move |path: &str| {
+            let is_met = path.ends_with(ending) && counting.fetch_add(1, Ordering::SeqCst) < times;
+            if is_met { Meddling::Refuse(status) } else { Meddling::Pass }
+        };
+        *self.inner.policy.write().expect("no panic while held") = Arc::new(policy);
+        met
     }
 
     pub fn let_pass(&self) {

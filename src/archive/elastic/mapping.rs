@@ -31,7 +31,6 @@ pub fn template(index: &str, replicas: u32) -> Value {
         "template": {
             "settings": settings(replicas),
             "mappings": mappings(),
-            "aliases": { index: {} },
         },
     })
 }

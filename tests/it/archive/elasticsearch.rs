@@ -92,7 +92,7 @@ async fn a_search_is_whole_or_an_error() {
     let Some(server) = shared_elastic() else { return };
     let meddler = Meddler::before(&server.url()).await;
     let archive = connect(meddler.url(), "whole", "");
-    let hasty = connect(meddler.url(), "whole", "archive_timeout_ms = 300");
+    let hasty = connect(meddler.url(), "whole", "archive_timeout_ms = 300\narchive_retry_ms = 100");
     archive.write(&numbered(0..5)).await.unwrap();
     archive.refresh().await.unwrap();
     for meddling in [Meddling::Refuse(503), Meddling::Cut, Meddling::Delay(Duration::from_secs(2))] {
@@ -109,6 +109,49 @@ async fn a_search_is_whole_or_an_error() {
     }
     meddler.let_pass();
     assert_eq!(archive.find(&Find::newest(9)).await.unwrap().len(), 5);
+}
+
+#[tokio::test]
+async fn a_read_is_repeated_while_the_server_says_not_now() {
+    let Some(server) = shared_elastic() else { return };
+    let meddler = Meddler::before(&server.url()).await;
+    // Long enough for whatever a busy machine does in between.
+    let archive = connect(meddler.url(), "passing", "archive_retry_ms = 20000");
+    archive.write(&numbered(0..5)).await.unwrap();
+    for status in [429, 503] {
+        for path in ["/_search", "/_refresh", "/_doc/archive"] {
+            let refused = meddler.refuse_first(path, 3, status);
+            match path {
+                "/_search" => assert!(archive.find(&Find::newest(9)).await.is_ok()),
+                "/_refresh" => archive.refresh().await.unwrap(),
+                _ => assert!(!archive.identity().await.unwrap().is_empty()),
+            }
+            assert!(refused.load(Ordering::SeqCst) > 3, "{path} was asked again");
+        }
+    }
+    for (path, status) in [("/_search", 502), ("/_search", 401)] {
+        let refused = meddler.refuse_first(path, 1, status);
+        archive.find(&Find::newest(9)).await.unwrap_err();
+        assert_eq!(refused.load(Ordering::SeqCst), 1, "{status} does not pass");
+    }
+}
+
+#[tokio::test]
+async fn an_index_is_searched_from_when_its_shard_answers() {
+    let Some(server) = shared_elastic() else { return };
+    let meddler = Meddler::before(&server.url()).await;
+    let (archive, hasty) =
+        (connect(meddler.url(), "rising", ""), connect(meddler.url(), "rising", "archive_retry_ms = 100"));
+    let (january, february) = (numbered(0..3), numbered(38..40));
+    archive.write(&january).await.unwrap();
+    meddler.meet("/rising-2026-02/_search", Meddling::Refuse(503));
+    assert_away(&hasty.write(&february).await.unwrap_err(), "the archive is away");
+    assert_eq!(everything(&*archive).await, january, "what is there is found all the while");
+    let searched = http(reqwest::Method::GET, format!("{}/rising", server.url())).await;
+    assert_eq!(searched.as_object().unwrap().keys().collect::<Vec<_>>(), ["rising-2026-01"]);
+    meddler.let_pass();
+    archive.write(&february).await.unwrap();
+    assert_eq!(everything(&*archive).await, [january, february].concat());
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod bells;
 mod breaker;
+mod connection;
 mod gateway;
 mod guard;
 mod registry;
@@ -15,6 +16,7 @@ mod wanted;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use time::OffsetDateTime;
@@ -209,17 +211,19 @@ impl Callback {
         }
         let timestamp = now.unix_timestamp().to_string();
         let signature = sign::sign(&self.secrets, id, &timestamp, &body);
-        let request = self
-            .client
-            .post(self.url.clone())
-            .timeout(timeout)
-            .headers(self.headers.clone())
-            .header("webhook-id", id)
-            .header("webhook-timestamp", timestamp)
-            .header("webhook-signature", signature)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        request.send().await.map_err(|e| describe(&e))
+        let body = Bytes::from(body);
+        let request = || {
+            self.client
+                .post(self.url.clone())
+                .timeout(timeout)
+                .headers(self.headers.clone())
+                .header("webhook-id", id)
+                .header("webhook-timestamp", &timestamp)
+                .header("webhook-signature", &signature)
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone())
+        };
+        connection::send(request).await.map_err(|e| describe(&e))
     }
 
     /// The answer's body and what is wrong with the answer. Whose status says it all is only shown, so

@@ -128,6 +128,8 @@ pub struct Config {
     pub callback_secret_overlap: Duration,
     #[serde(rename = "callback_timeout_ms", deserialize_with = "millis")]
     pub callback_timeout: Duration,
+    #[serde(rename = "callback_idle_ms", deserialize_with = "millis")]
+    pub callback_idle: Duration,
     #[serde(rename = "callback_lease_margin_ms", deserialize_with = "millis")]
     pub callback_lease_margin: Duration,
     pub callback_answer_max_bytes: usize,
@@ -518,6 +520,7 @@ impl Config {
                 self.callback_secret_overlap > OVERLAP_MAX,
                 "callback_secret_overlap_ms must be at most 30 days",
             ),
+            (zero(self.callback_idle), "callback_idle_ms must be 1 ms to a day"),
             (zero(self.callback_lease_margin), "callback_lease_margin_ms must be 1 ms to a day"),
             (zero(self.callback_retry_base), "callback_retry_base_ms must be 1 ms to a day"),
             (zero(self.callback_retry_max), "callback_retry_max_ms must be 1 ms to a day"),

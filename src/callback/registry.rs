@@ -10,6 +10,7 @@ use tokio_postgres::Row;
 use url::Url;
 
 use super::breaker::Breaker;
+use super::connection::client;
 use super::gateway::{Own, Standing};
 use super::guard::Guard;
 use super::seal::{Keys, Label};
@@ -18,9 +19,6 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
-
-/// Idle connections kept to one endpoint.
-const IDLE_CONNECTIONS_MAX: usize = 16;
 
 /// The endpoints of one replica, with the state of their breakers.
 pub struct Callbacks {
@@ -251,14 +249,4 @@ pub(super) fn secret_label(callback_id: &str) -> Label<'_> {
 /// What seals its headers.
 pub(super) fn headers_label(callback_id: &str) -> Label<'_> {
     Label { what: "headers", callback_id }
-}
-
-/// Refuses redirects and asks no proxy. How long a POST may take, its endpoint says.
-fn client(config: &Config) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(config.callback_timeout)
-        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-        .no_proxy()
-        .user_agent(concat!("im-push-gateway/", env!("CARGO_PKG_VERSION")))
 }

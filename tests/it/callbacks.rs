@@ -1,6 +1,7 @@
 //! Endpoints as a resource: made, shown, changed, given new secrets, tried, removed.
 
 mod allowed;
+mod connections;
 mod signatures;
 
 use std::sync::Arc;

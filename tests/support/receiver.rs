@@ -1,6 +1,7 @@
 //! An endpoint that keeps what it is sent byte for byte, and answers as no well-behaved one would.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ impl Received {
     }
 }
 
-/// What is written in answer to a request; after it the connection ends.
+/// What is written in answer to a request; after it the connection ends, unless it is kept.
 #[derive(Debug, Clone)]
 pub struct Script {
     bytes: Vec<u8>,
@@ -62,6 +63,8 @@ pub struct Receiver {
 }
 
 struct Inner {
+    /// Requests that a connection answers, if it is kept at all; it ends under the one after them.
+    keeps: AtomicUsize,
     script: RwLock<Script>,
     received: Mutex<Vec<Received>>,
 }
@@ -74,6 +77,7 @@ impl Receiver {
 
     pub async fn start_on(address: SocketAddr) -> Self {
         let inner = Arc::new(Inner {
+            keeps: AtomicUsize::new(0),
             script: RwLock::new(Script::raw("HTTP/1.1 204 x\r\nconnection: close\r\n\r\n")),
             received: Mutex::default(),
         });
@@ -105,6 +109,13 @@ impl Receiver {
         *self.inner.script.write().expect("no panic while held") = script;
     }
 
+    /// From now on a connection is kept for so many requests, and ends under the next one: what a receiver that
+    /// closes idle connections looks like, if the next request comes at that moment.
+    pub fn keep_for(&self, requests: usize) {
+        self.answer(Script::raw("HTTP/1.1 204 x\r\n\r\n"));
+        self.inner.keeps.store(requests, Ordering::SeqCst);
+    }
+
     /// All that came so far.
     pub fn received(&self) -> Vec<Received> {
         self.inner.received.lock().expect("no panic while held").clone()
@@ -118,11 +129,24 @@ impl Drop for Receiver {
 }
 
 impl Inner {
-    /// One request of a connection. What is no request, or is cut off, is forgotten.
+    /// One request of a connection, or as many as it is kept for. What is no request, or is cut off, is forgotten.
     async fn take(self: Arc<Self>, mut stream: TcpStream) {
-        let Some(received) = read(&mut stream).await else {
-            return;
-        };
+        for answered in 0.. {
+            let Some(received) = read(&mut stream).await else {
+                return;
+            };
+            let keeps = self.keeps.load(Ordering::SeqCst);
+            if answered > 0 && answered >= keeps {
+                return;
+            }
+            self.answer(received, &mut stream).await;
+            if keeps == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn answer(&self, received: Received, stream: &mut TcpStream) {
         self.received.lock().expect("no panic while held").push(received);
         let Script { bytes, endless } = self.script.read().expect("no panic while held").clone();
         if stream.write_all(&bytes).await.is_err() {
@@ -134,7 +158,9 @@ impl Inner {
                 return;
             }
         }
-        let _ = stream.shutdown().await;
+        if self.keeps.load(Ordering::SeqCst) == 0 {
+            let _ = stream.shutdown().await;
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use crate::delivery::{Verdicts, judge};
+use crate::renewed::Renewed;
 use breaker::{Breaker, Noted};
 use guard::{Guard, Refused, Unresolved};
 
@@ -108,7 +109,7 @@ pub struct Callback {
     secrets: Vec<Vec<u8>>,
     /// Which secrets these are, where the database has them.
     secret_ids: Vec<i64>,
-    client: reqwest::Client,
+    client: Arc<Renewed<reqwest::Client>>,
     /// What an endpoint of the API's making is held to; the settings' own is not.
     guard: Option<Guard>,
     answer_max_bytes: usize,
@@ -212,8 +213,9 @@ impl Callback {
         let timestamp = now.unix_timestamp().to_string();
         let signature = sign::sign(&self.secrets, id, &timestamp, &body);
         let body = Bytes::from(body);
+        let client = self.client.get();
         let request = || {
-            self.client
+            client
                 .post(self.url.clone())
                 .timeout(timeout)
                 .headers(self.headers.clone())

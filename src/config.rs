@@ -42,6 +42,8 @@ pub struct Config {
     pub database_url: Secret,
     pub database_ca_file: String,
     pub database_pool_size: usize,
+    #[serde(rename = "database_connection_life_ms", deserialize_with = "millis")]
+    pub database_connection_life: Duration,
     #[serde(rename = "database_wait_ms", deserialize_with = "millis")]
     pub database_wait: Duration,
     #[serde(rename = "readiness_wait_ms", deserialize_with = "millis")]
@@ -187,6 +189,8 @@ pub struct Config {
     pub poll: Duration,
     #[serde(rename = "lease_ms", deserialize_with = "millis")]
     pub lease: Duration,
+    #[serde(rename = "connection_life_ms", deserialize_with = "millis")]
+    pub connection_life: Duration,
     #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
     pub shutdown_grace: Duration,
     pub log: String,
@@ -358,6 +362,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         self.check_times()?;
+        self.check_archive()?;
         self.check_streams()?;
         self.check_requests()?;
         self.archive_schedule()?;
@@ -497,11 +502,44 @@ impl Config {
         ])
     }
 
+    /// What moves into the archive, and when.
+    fn check_archive(&self) -> Result<(), ConfigError> {
+        refuse_broken(&[
+            (
+                self.archive_timeout.is_zero() || self.archive_timeout > TIME_MAX,
+                "archive_timeout_ms must be 1 ms to a day",
+            ),
+            (
+                self.callback_hold_days >= self.archive_age_days,
+                "callback_hold_days must be less than archive_age_days: a day that is held does not move",
+            ),
+            (
+                self.event_keep_days >= self.archive_age_days,
+                "event_keep_days must be less than archive_age_days: what is told of a message is read with it",
+            ),
+            (
+                self.archive_drop_grace <= self.request_timeout,
+                "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",
+            ),
+            (
+                self.archive_retry >= self.request_timeout,
+                "archive_retry_ms must be less than request_timeout_ms: a caller waits for it",
+            ),
+            (self.archive_age_days > DAYS_MAX, "archive_age_days must be at most 3650"),
+            (
+                self.archive_age_days <= self.client_id_keep_days,
+                "archive_age_days must be more than client_id_keep_days: a repeated send finds its message hot",
+            ),
+        ])
+    }
+
     /// Times that are neither nothing nor beyond what a calendar holds.
     fn check_times(&self) -> Result<(), ConfigError> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
         let days = |days: u32| days > DAYS_MAX;
         refuse_broken(&[
+            (zero(self.database_connection_life), "database_connection_life_ms must be 1 ms to a day"),
+            (zero(self.connection_life), "connection_life_ms must be 1 ms to a day"),
             (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
             (zero(self.readiness_wait), "readiness_wait_ms must be 1 ms to a day"),
             (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
@@ -514,7 +552,6 @@ impl Config {
                 zero(self.lease) || self.lease <= self.poll,
                 "lease_ms must be more than poll_ms, and at most a day",
             ),
-            (zero(self.archive_timeout), "archive_timeout_ms must be 1 ms to a day"),
             (zero(self.callback_timeout), "callback_timeout_ms must be 1 ms to a day"),
             (
                 self.callback_secret_overlap > OVERLAP_MAX,
@@ -532,10 +569,6 @@ impl Config {
             (zero(self.presence_expire), "presence_expire_ms must be 1 ms to a day"),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
             (
-                self.callback_hold_days >= self.archive_age_days,
-                "callback_hold_days must be less than archive_age_days: a day that is held does not move",
-            ),
-            (
                 self.event_keep() <= self.callback_disable_after,
                 "event_keep_days must be longer than callback_disable_after_ms",
             ),
@@ -547,25 +580,8 @@ impl Config {
             (zero(self.event_poll), "event_poll_ms must be 1 ms to a day"),
             (self.event_window > TIME_MAX, "event_window_ms must be at most a day"),
             (
-                self.event_keep_days >= self.archive_age_days,
-                "event_keep_days must be less than archive_age_days: what is told of a message is read with it",
-            ),
-            (
                 self.event_keep() <= self.callback_give_up,
                 "event_keep_days must be longer than callback_give_up_ms: what is retried must still be there",
-            ),
-            (
-                self.archive_drop_grace <= self.request_timeout,
-                "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",
-            ),
-            (
-                self.archive_retry >= self.request_timeout,
-                "archive_retry_ms must be less than request_timeout_ms: a caller waits for it",
-            ),
-            (days(self.archive_age_days), "archive_age_days must be at most 3650"),
-            (
-                self.archive_age_days <= self.client_id_keep_days,
-                "archive_age_days must be more than client_id_keep_days: a repeated send finds its message hot",
             ),
             (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
             (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),

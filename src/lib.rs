@@ -32,6 +32,7 @@ pub mod presence;
 pub mod push;
 pub mod recall;
 pub mod receipt;
+mod renewed;
 pub mod schedule;
 pub mod scim;
 pub mod search;

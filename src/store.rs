@@ -109,7 +109,7 @@ impl Store {
         (size, wait): (usize, Duration),
         session: String,
     ) -> Result<Self> {
-        let session: Arc<str> = session.into();
+        let (session, life): (Arc<str>, _) = (session.into(), config.database_connection_life);
         let known = server.clone();
         let pool = Pool::builder(manager(config)?)
             .max_size(size)
@@ -127,6 +127,10 @@ impl Store {
             .pre_recycle(Hook::sync_fn(|_, metrics: &Metrics| match error::is_stale(metrics.created) {
                 true => Err(HookError::message("connected before the database moved")),
                 false => Ok(()),
+            }))
+            .pre_recycle(Hook::sync_fn(move |_, metrics: &Metrics| match metrics.age() < life {
+                true => Ok(()),
+                false => Err(HookError::message("old")),
             }))
             .build()
             .map_err(Error::internal)?;

@@ -30,6 +30,7 @@ use url::Url;
 use super::{Archive, Document, Find, text};
 use crate::config::{ArchivePlace, Config};
 use crate::error::{Error, Kind, Result};
+use crate::renewed::Renewed;
 
 /// About how large the body of one bulk request gets, and most documents in it.
 const BULK_BYTES: usize = 5 << 20;
@@ -45,7 +46,7 @@ const IDENTITY: &str = "archive";
 
 /// A connection to a cluster and the months known to have an index.
 pub struct Elastic {
-    client: Elasticsearch,
+    clients: Renewed<Elasticsearch>,
     index: String,
     replicas: u32,
     retry: Duration,
@@ -55,20 +56,9 @@ pub struct Elastic {
 impl Elastic {
     /// The server of `archive_url`. Connects to nothing: an archive that is away stops no start.
     pub fn new(config: &Config) -> Result<Self> {
-        let ArchivePlace::Server(url) = config.archive_place() else {
-            return Err(refuse("archive_url is not http or https"));
-        };
-        let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
-            .timeout(config.archive_timeout)
-            .disable_proxy();
-        if let Some(authorities) = authorities(&url, &config.archive_ca_file)? {
-            builder = builder.cert_validation(CertificateValidation::Full(authorities));
-        }
-        if let Some(credentials) = credentials(config)? {
-            builder = builder.auth(credentials);
-        }
+        let own = config.clone();
         Ok(Self {
-            client: Elasticsearch::new(builder.build().map_err(Error::internal)?),
+            clients: Renewed::new(config.connection_life, move || client(&own))?,
             index: config.archive_index.clone(),
             replicas: config.archive_replicas,
             retry: config.archive_retry,
@@ -85,8 +75,8 @@ impl Elastic {
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(Error::internal)?;
         let made = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
-        let sent = self
-            .client
+        let client = self.clients.get();
+        let sent = client
             .index(IndexParts::IndexId(&index, IDENTITY))
             .op_type(OpType::Create)
             .body(Identity { uuid: made, analysis: text::ANALYSIS })
@@ -102,7 +92,8 @@ impl Elastic {
 
     async fn known_identity(&self) -> Result<Option<String>> {
         let index = self.identity_index();
-        let get = || self.client.get(GetParts::IndexId(&index, IDENTITY)).send();
+        let client = self.clients.get();
+        let get = || client.get(GetParts::IndexId(&index, IDENTITY)).send();
         match self.read::<Hit<Identity>, _>(get).await? {
             Answer::Given(found) if found.source.analysis == text::ANALYSIS => Ok(Some(found.source.uuid)),
             Answer::Given(_) => Err(refuse(text::ANOTHER_ANALYSIS)),
@@ -134,8 +125,8 @@ impl Elastic {
     /// Sends one bulk request; false if an index is missing. Documents that are stored in a later
     /// version answer 409, and that is as it should be.
     async fn bulk(&self, batch: &Batch) -> Result<bool> {
-        let sent = self
-            .client
+        let client = self.clients.get();
+        let sent = client
             .bulk(BulkParts::None)
             // Otherwise a missing index would be made on the way, with types guessed from contents.
             .require_alias(true)
@@ -170,8 +161,8 @@ impl Elastic {
         if missing.is_empty() {
             return Ok(());
         }
-        let sent = self
-            .client
+        let client = self.clients.get();
+        let sent = client
             .indices()
             .put_index_template(IndicesPutIndexTemplateParts::Name(&self.index))
             .body(mapping::template(&self.index, self.replicas))
@@ -192,14 +183,16 @@ impl Elastic {
     async fn add_aliases(&self, name: &str, month: &str) -> Result<()> {
         let add = |alias: &str| json!({ "add": { "index": name, "alias": alias } });
         let actions = [add(&self.index), add(&mapping::target(&self.index, month))];
-        let sent = self.client.indices().update_aliases().body(json!({ "actions": actions })).send().await;
+        let client = self.clients.get();
+        let sent = client.indices().update_aliases().body(json!({ "actions": actions })).send().await;
         answer::<serde_json::Value>(sent).await?.given()?;
         Ok(())
     }
 
     /// Creates an index; one that is there already is no error. Its shard may not have started yet.
     async fn create_index(&self, name: &str, body: serde_json::Value) -> Result<()> {
-        let indices = self.client.indices();
+        let client = self.clients.get();
+        let indices = client.indices();
         let create = indices.create(IndicesCreateParts::Index(name)).wait_for_active_shards("0");
         let sent = create.body(body).send().await;
         match answer::<serde_json::Value>(sent).await? {
@@ -210,7 +203,8 @@ impl Elastic {
     }
 
     async fn refresh_all(&self) -> Result<()> {
-        let (indices, index) = (self.client.indices(), [self.index.as_str()]);
+        let client = self.clients.get();
+        let (indices, index) = (client.indices(), [self.index.as_str()]);
         let refresh = || {
             indices
                 .refresh(IndicesRefreshParts::Index(&index))
@@ -238,9 +232,9 @@ impl Elastic {
     }
 
     async fn search(&self, index: &str, body: &serde_json::Value) -> Result<Vec<Document>> {
-        let names = [index];
+        let (client, names) = (self.clients.get(), [index]);
         let search = || {
-            self.client
+            client
                 .search(SearchParts::Index(&names))
                 // Before the first write there is nothing to search, and nothing to be found.
                 .ignore_unavailable(true)
@@ -299,6 +293,22 @@ impl Archive for Elastic {
 }
 
 // ── Settings ─────────────────────────────────────────────────────────────────────────────────
+
+fn client(config: &Config) -> Result<Elasticsearch> {
+    let ArchivePlace::Server(url) = config.archive_place() else {
+        return Err(refuse("archive_url is not http or https"));
+    };
+    let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
+        .timeout(config.archive_timeout)
+        .disable_proxy();
+    if let Some(authorities) = authorities(&url, &config.archive_ca_file)? {
+        builder = builder.cert_validation(CertificateValidation::Full(authorities));
+    }
+    if let Some(credentials) = credentials(config)? {
+        builder = builder.auth(credentials);
+    }
+    Ok(Elasticsearch::new(builder.build().map_err(Error::internal)?))
+}
 
 fn refuse(why: &'static str) -> Error {
     Error::new(Kind::Internal, why)

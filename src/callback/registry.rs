@@ -17,6 +17,7 @@ use super::seal::{Keys, Label};
 use super::{Callback, GATEWAY, Kind, State, public_url};
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::renewed::Renewed;
 use crate::sql;
 use crate::store::Store;
 
@@ -44,8 +45,21 @@ struct Known {
 }
 
 struct Clients {
-    free: reqwest::Client,
-    guarded: reqwest::Client,
+    free: Arc<Renewed<reqwest::Client>>,
+    guarded: Arc<Renewed<reqwest::Client>>,
+}
+
+impl Clients {
+    fn new(config: &Config, guard: &Guard) -> Result<Self> {
+        let (life, config, guard) = (config.connection_life, Arc::new(config.clone()), guard.clone());
+        let own = config.clone();
+        let free = move || client(&own).build().map_err(Error::internal);
+        let guarded = move || client(&config).dns_resolver(guard.clone()).build().map_err(Error::internal);
+        Ok(Self {
+            free: Arc::new(Renewed::new(life, free)?),
+            guarded: Arc::new(Renewed::new(life, guarded)?),
+        })
+    }
 }
 
 struct Defaults {
@@ -77,10 +91,7 @@ impl Callbacks {
             store,
             keys: Keys::parse(&config.callback_keys)?,
             own: Own::of(config)?,
-            clients: Clients {
-                free: client(config).build().map_err(Error::internal)?,
-                guarded: client(config).dns_resolver(guard.clone()).build().map_err(Error::internal)?,
-            },
+            clients: Clients::new(config, &guard)?,
             guard,
             defaults,
             known: RwLock::default(),

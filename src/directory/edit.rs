@@ -56,7 +56,7 @@ impl Edits {
             let unknown = "directory.editable names an attribute that there is not, or that nobody edits";
             return Err(Error::new(Kind::Internal, unknown));
         }
-        let source = source::open(&settings)?;
+        let source = source::open(&settings, config.connection_life)?;
         Ok(Self { store, source, settings, margin: config.lease, wake: Arc::default() })
     }
 

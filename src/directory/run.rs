@@ -58,7 +58,7 @@ struct Trouble {
 impl Runner {
     /// None where the settings name no source.
     pub fn open(store: Store, config: &Config) -> Result<Option<Self>> {
-        let Some(source) = source::open(&config.directory)? else {
+        let Some(source) = source::open(&config.directory, config.connection_life)? else {
             return Ok(None);
         };
         Ok(Some(Self {

@@ -212,10 +212,10 @@ pub trait Pull: Send {
 }
 
 /// The source of the settings, or none.
-pub fn open(settings: &Directory) -> Outcome<Option<Box<dyn Source>>> {
+pub fn open(settings: &Directory, connection_life: Duration) -> Outcome<Option<Box<dyn Source>>> {
     Ok(match settings.source {
         SourceKind::None => None,
         SourceKind::Ldap => Some(Box::new(ldap::Ldap::new(settings)?)),
-        SourceKind::Http | SourceKind::Scim => Some(Box::new(http::Http::new(settings)?)),
+        SourceKind::Http | SourceKind::Scim => Some(Box::new(http::Http::new(settings, connection_life)?)),
     })
 }

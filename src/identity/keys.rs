@@ -100,7 +100,11 @@ impl Keys {
             tracing::warn!("jwt_jwks_url is not https: whoever is on the way can hand us their keys");
         }
         let http =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).timeout(FETCH_TIMEOUT);
+            // Asked now and then: a connection would only grow old meanwhile.
+            reqwest::Client::builder()
+                .pool_max_idle_per_host(0)
+                .redirect(reqwest::redirect::Policy::none())
+                .timeout(FETCH_TIMEOUT);
         let http = http.build().map_err(Error::internal)?;
         Ok(Self {
             url,

@@ -1,11 +1,14 @@
 //! Starting, refusing, stopping; and every answer that is an error.
 
+use std::time::Instant;
+
 use im_push_gateway::app::App;
 use im_push_gateway::config::Config;
+use im_push_gateway::store::Store;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::app::{TestApp, config};
+use crate::app::{LONG, TestApp, config};
 use crate::support::{Client, Cluster, shared};
 
 #[tokio::test]
@@ -48,6 +51,22 @@ async fn readiness_follows_the_database() {
     app.person("a").get("/conversations").await.expect_problem(503, "unavailable");
     cluster.restart().await;
     assert_eq!(probe.get("/readyz").await.expect(200)["status"], "ready");
+}
+
+#[tokio::test]
+async fn a_connection_to_the_database_lives_for_a_bounded_time() {
+    let database = crate::app::database().await;
+    let backend = async |store: &Store| -> i32 {
+        let client = store.client().await.unwrap();
+        client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0)
+    };
+    let lasting = Store::new(&config(&database, "")).unwrap();
+    assert_eq!(backend(&lasting).await, backend(&lasting).await);
+    let brief = Store::new(&config(&database, "database_connection_life_ms = 1")).unwrap();
+    let (first, started) = (backend(&brief).await, Instant::now());
+    while backend(&brief).await == first {
+        assert!(started.elapsed() < LONG, "it is used for good");
+    }
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ use super::fields::{Fields, lay_under};
 use super::{Ended, Failure, Page, Pull, Source, Tokens, Told, Want, What, Writer, body};
 use crate::config::{Directory, Paging, SourceKind};
 use crate::error::{Error, Kind, Result as Outcome};
+use crate::renewed::Renewed;
 use scim::Memberships;
 
 /// How often a page is asked for before the run fails, and the first wait in between, doubled each time.
@@ -56,7 +57,7 @@ pub struct Http(Arc<Asking>);
 
 struct Asking {
     name: &'static str,
-    client: Client,
+    clients: Renewed<Client>,
     fields: Fields,
     settings: Directory,
 }
@@ -95,7 +96,7 @@ struct Asked {
 impl Http {
     /// # Errors
     /// `Kind::Internal` naming the setting that will not do.
-    pub fn new(settings: &Directory) -> Outcome<Self> {
+    pub fn new(settings: &Directory, connection_life: Duration) -> Outcome<Self> {
         let mut settings = settings.clone();
         let name = if settings.source == SourceKind::Scim { "scim-server" } else { "http" };
         if settings.source == SourceKind::Scim {
@@ -103,30 +104,35 @@ impl Http {
         }
         lay_under(&mut settings.user_fields, USER_FIELDS);
         lay_under(&mut settings.department_fields, DEPARTMENT_FIELDS);
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
-        let authorization = settings.authorization.expose();
-        if !authorization.is_empty() {
-            let unfit = |_| Error::new(Kind::Internal, "directory.authorization is no value of a header");
-            let mut value = HeaderValue::from_str(authorization).map_err(unfit)?;
-            value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
-        let mut builder = Client::builder()
-            .default_headers(headers)
-            .timeout(settings.timeout)
-            // A redirect would carry the authorization to wherever it leads.
-            .redirect(reqwest::redirect::Policy::none());
-        if !settings.ca_file.is_empty() {
-            let unfit = |e: std::io::Error| Error::new(Kind::Internal, format!("directory.ca_file: {e}"));
-            let pem = std::fs::read(&settings.ca_file).map_err(unfit)?;
-            for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(Error::internal)? {
-                builder = builder.add_root_certificate(certificate);
-            }
-        }
-        let client = builder.build().map_err(Error::internal)?;
-        Ok(Self(Arc::new(Asking { name, client, fields: Fields::new(&settings)?, settings })))
+        let own = settings.clone();
+        let clients = Renewed::new(connection_life, move || client(&own))?;
+        Ok(Self(Arc::new(Asking { name, clients, fields: Fields::new(&settings)?, settings })))
     }
+}
+
+fn client(settings: &Directory) -> Outcome<Client> {
+    let mut headers = HeaderMap::new();
+    headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
+    let authorization = settings.authorization.expose();
+    if !authorization.is_empty() {
+        let unfit = |_| Error::new(Kind::Internal, "directory.authorization is no value of a header");
+        let mut value = HeaderValue::from_str(authorization).map_err(unfit)?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let mut builder = Client::builder()
+        .default_headers(headers)
+        .timeout(settings.timeout)
+        // A redirect would carry the authorization to wherever it leads.
+        .redirect(reqwest::redirect::Policy::none());
+    if !settings.ca_file.is_empty() {
+        let unfit = |e: std::io::Error| Error::new(Kind::Internal, format!("directory.ca_file: {e}"));
+        let pem = std::fs::read(&settings.ca_file).map_err(unfit)?;
+        for certificate in reqwest::Certificate::from_pem_bundle(&pem).map_err(Error::internal)? {
+            builder = builder.add_root_certificate(certificate);
+        }
+    }
+    builder.build().map_err(Error::internal)
 }
 
 impl Source for Http {
@@ -376,7 +382,7 @@ impl Asking {
     }
 
     async fn attempt(&self, url: Url) -> Result<Got, Miss> {
-        let answer = self.exchange(self.client.get(url)).await?;
+        let answer = self.exchange(self.clients.get().get(url)).await?;
         match answer.status {
             StatusCode::NOT_FOUND | StatusCode::GONE => Ok(Got::Gone),
             status if status.is_success() => answer.json().map(Got::Page),

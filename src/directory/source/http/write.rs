@@ -50,7 +50,7 @@ impl Http {
     async fn heard(&self, external_id: &str) -> Result<Heard, Later> {
         let no_address = |_| Later::because("directory.user_url makes no address of this id");
         let url = at(&self.0.settings.user_url, external_id).map_err(no_address)?;
-        let answer = self.0.exchange(self.0.client.get(url)).await?;
+        let answer = self.0.exchange(self.0.clients.get().get(url)).await?;
         match answer.status.as_u16() {
             404 | 410 => Ok(Heard::Gone),
             200..300 => self.person(external_id, &answer),
@@ -89,7 +89,8 @@ impl Http {
         };
         let request = self
             .0
-            .client
+            .clients
+            .get()
             .patch(url)
             .header(IF_MATCH, version)
             .header(CONTENT_TYPE, media_type)

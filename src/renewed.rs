@@ -1,0 +1,62 @@
+//! Clients of other servers, made anew when they are old.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::error::Result;
+
+/// A client whose connections live for a bounded time. A pool keeps a connection for as long as it is used, and
+/// with it an address that the server's name has left. What is under way ends on the client it began with.
+pub struct Renewed<T> {
+    make: Box<dyn Fn() -> Result<T> + Send + Sync>,
+    life: Duration,
+    held: Mutex<(Instant, T)>,
+}
+
+impl<T: Clone> Renewed<T> {
+    /// Fails if the first client cannot be made.
+    pub fn new(life: Duration, make: impl Fn() -> Result<T> + Send + Sync + 'static) -> Result<Self> {
+        let held = Mutex::new((Instant::now(), make()?));
+        Ok(Self { make: Box::new(make), life, held })
+    }
+
+    /// The client of now. One that cannot be made anew is kept: a file of authorities may be being replaced.
+    pub fn get(&self) -> T {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (made, client) = &mut *held;
+        if made.elapsed() >= self.life {
+            *made = Instant::now();
+            match (self.make)() {
+                Ok(renewed) => *client = renewed,
+                Err(error) => tracing::error!(%error, "a client cannot be made anew: the old one stays"),
+            }
+        }
+        client.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::error::Error;
+
+    fn counting(life: Duration, fails_from: u32) -> Renewed<u32> {
+        let made = Arc::new(AtomicU32::new(0));
+        let make = move || match made.fetch_add(1, Ordering::Relaxed) {
+            n if n < fails_from => Ok(n),
+            _ => Err(Error::unavailable("no more")),
+        };
+        Renewed::new(life, make).expect("the first is made")
+    }
+
+    #[test]
+    fn it_is_made_anew_when_it_is_old_and_kept_where_that_fails() {
+        let young = counting(Duration::from_secs(3600), 9);
+        assert_eq!((young.get(), young.get()), (0, 0));
+        let old = counting(Duration::ZERO, 3);
+        assert_eq!((old.get(), old.get(), old.get(), old.get()), (1, 2, 2, 2));
+    }
+}

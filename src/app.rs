@@ -40,7 +40,7 @@ use crate::push::Push;
 use crate::schedule::Tick;
 use crate::store::Store;
 use crate::stream::Hub;
-use crate::{receipt, schedule, telemetry};
+use crate::{event, receipt, schedule, telemetry};
 use serve::Bounds;
 
 /// How often the house is kept.
@@ -164,6 +164,7 @@ impl App {
         store.check_sessions().await?;
         store.check_durable().await?;
         store.migrate(&config).await?;
+        event::notice_restored(&store, None).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
         let cold = Cold::open(&config, &store).await?;
         let directory = Runner::open(store.clone(), &config)?.map(Arc::new);

@@ -6,6 +6,7 @@
 //! seen an id has missed none below it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::GenericClient;
@@ -79,6 +80,8 @@ pub struct Sequencer {
     /// Whom news wakes: the streams, and the observers' lines.
     streams: Arc<Notify>,
     bells: Arc<Bells>,
+    /// The furthest position of the database's log that was seen; 0 before the first look.
+    wal_position: AtomicI64,
 }
 
 /// What one step has done.
@@ -94,11 +97,14 @@ struct Step {
 impl Sequencer {
     pub fn new(store: Store, config: &Config, streams: Arc<Notify>, bells: Arc<Bells>) -> Self {
         let batch_bytes = i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX);
-        Self { store, window: config.event_window, batch_bytes, streams, bells }
+        let (window, wal_position) = (config.event_window, AtomicI64::new(0));
+        Self { store, window, batch_bytes, streams, bells, wal_position }
     }
 
     /// Gives the next events their ids and queues them for the observers who take them.
     pub async fn tick(&self) -> Result<Tick> {
+        let seen = Some(self.wal_position.load(Ordering::Relaxed)).filter(|seen| *seen > 0);
+        self.wal_position.store(notice_restored(&self.store, seen).await?, Ordering::Relaxed);
         if !self.is_anything_waiting().await? {
             return Ok(Tick::Idle);
         }
@@ -137,6 +143,27 @@ impl Sequencer {
         tx.commit().await?;
         Ok(Step { events: row.get("events"), more: row.get("more"), callbacks: row.get("callbacks") })
     }
+}
+
+/// Notices that the database is a copy of what it was, or went back behind `seen`, a position of its log. Then
+/// events and channels go on from ids that were never given, and streams load anew. Returns the position of now.
+pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("event/notice_restored")).await?;
+    let row = client.query_one(&statement, &[&seen]).await?;
+    if row.get("restored") {
+        tracing::warn!("the database was restored: events and channels go on from ids that were never given");
+        metrics::counter!("impg_database_restored_total").increment(1);
+    }
+    Ok(row.get("wal_position"))
+}
+
+/// The same where it cannot be noticed, because an operator says so.
+pub async fn restored(store: &Store) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("event/restored")).await?;
+    client.query_one(&statement, &[]).await?;
+    Ok(())
 }
 
 /// Forgets events from before `before`, some at a time.

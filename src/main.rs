@@ -1,4 +1,4 @@
-//! The command line: `serve`, `migrate`, `token`, `archive`, `directory`, `settings`.
+//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `settings`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::config::{self, Config};
 use im_push_gateway::store::Store;
-use im_push_gateway::{archive_command, directory_command, telemetry, token_command};
+use im_push_gateway::{archive_command, directory_command, event, telemetry, token_command};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +41,9 @@ enum Command {
     /// The runs that ask the company's directory for people.
     #[command(subcommand)]
     Directory(directory_command::DirectoryCommand),
+    /// After the database was restored from a dump, a snapshot or a backup, before `serve`: make sure that no id of an
+    /// event or a channel is given twice. `serve` notices most restores by itself; once more does no harm.
+    Restored,
     /// Print the commented default settings.
     Settings,
 }
@@ -71,11 +74,21 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             store.check_sessions().await?;
             Ok(store.migrate(&config).await?)
         }
+        Command::Restored => restored(&config).await,
         Command::Token(command) => token_command::run(&Store::new(&config)?, command).await,
         Command::Archive(command) => archive_command::run(&config, command).await,
         Command::Directory(command) => directory_command::run(&config, command).await,
         Command::Settings => Ok(()),
     }
+}
+
+async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
+    let store = Store::new(config)?;
+    store.check_sessions().await?;
+    store.migrate(config).await?;
+    event::restored(&store).await?;
+    println!("events and channels go on from ids that were never given; streams load anew");
+    Ok(())
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -34,6 +34,7 @@ mod reading;
 mod recalls;
 mod receipts;
 mod replicas;
+mod restored;
 mod scim;
 mod scim_source;
 mod search;

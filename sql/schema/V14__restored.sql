@@ -1,0 +1,53 @@
+-- A database that was restored from a dump, a snapshot or a backup would give again the ids it had given after that:
+-- to other events and other channels, while portals and streams know the earlier ones. So it jumps over them.
+
+-- Where this database is. A copy is elsewhere: another cluster, another timeline of it, another database or table.
+CREATE FUNCTION im_database_place() RETURNS text LANGUAGE sql VOLATILE AS $$
+    SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                     (SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('t_im_event_head'))
+$$;
+
+-- The place as last known, and when the database was last restored.
+CREATE TABLE t_im_database (
+    only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    place       text NOT NULL,
+    restored_at timestamptz
+);
+INSERT INTO t_im_database (place) VALUES (im_database_place());
+
+-- Jumps: events and channels go on from the microseconds of the clock. No service gives a million ids a second, so no
+-- id of before is given again, however often one dump is restored; and JavaScript holds them. Streams that stand
+-- below the jump load anew.
+CREATE FUNCTION im_restored() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    beyond bigint := (extract(epoch FROM im_clock()) * 1000000)::bigint;
+    channels regclass := pg_get_serial_sequence('t_im_channel', 'channel_id');
+BEGIN
+    UPDATE t_im_database SET place = im_database_place(), restored_at = im_clock();
+    UPDATE t_im_event_head
+    SET last_event_id = greatest(last_event_id + 1, beyond),
+        complete_from = greatest(complete_from, last_event_id + 1, beyond);
+    PERFORM setval(channels, greatest(nextval(channels), beyond));
+END $$;
+
+-- Notices that the database is elsewhere than it was, or went back behind a position of its log that was seen.
+-- One in which nothing has happened yet only learns where it is.
+CREATE FUNCTION im_notice_restored(seen_wal_position bigint) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    went_back boolean := coalesce(pg_current_wal_flush_lsn() - '0/0' < seen_wal_position, false);
+BEGIN
+    IF NOT went_back AND EXISTS (SELECT FROM t_im_database WHERE place = im_database_place()) THEN
+        RETURN false;
+    END IF;
+    PERFORM FROM t_im_database FOR UPDATE;
+    -- Another replica may have noticed it first.
+    IF NOT went_back AND EXISTS (SELECT FROM t_im_database WHERE place = im_database_place()) THEN
+        RETURN false;
+    END IF;
+    IF EXISTS (SELECT FROM t_im_channel) OR EXISTS (SELECT FROM t_im_event_head WHERE last_event_id > 0) THEN
+        PERFORM im_restored();
+        RETURN true;
+    END IF;
+    UPDATE t_im_database SET place = im_database_place();
+    RETURN false;
+END $$;

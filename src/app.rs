@@ -22,6 +22,7 @@ use crate::callback::{Bells, Callbacks, GATEWAY};
 use crate::channel::department::Groups;
 use crate::channel::leavers;
 use crate::config::Config;
+use crate::cron::Alarms;
 use crate::directory::Followers;
 use crate::directory::Runner;
 use crate::directory::edit::Edits;
@@ -126,6 +127,7 @@ struct Wakes {
     index: Arc<Notify>,
     events: Arc<Notify>,
     directory: Arc<Notify>,
+    archiver: Arc<Notify>,
     /// The streams; for whoever writes to the log of events.
     stream: Arc<Notify>,
     followers: Followers,
@@ -190,6 +192,7 @@ impl App {
         self.spawn_workers(&tasks, &wakes, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
         let bounds = Bounds::of(&self.config);
+        let alarms = self.start_alarms(&wakes).await;
         if let Some(endpoint) = metrics {
             tasks.spawn(serve_metrics(endpoint, bounds, stop_workers.clone()));
         }
@@ -232,6 +235,9 @@ impl App {
             () = late => Ok(()),
         };
         stop_workers.cancel();
+        if let Some(alarms) = alarms {
+            alarms.stop().await;
+        }
         // Kubernetes and its like count both graces: see terminationGracePeriodSeconds of the chart.
         if tokio::time::timeout(grace, tasks.tracker.wait()).await.is_err() {
             tracing::warn!("stopped before all work under way had ended; it resumes on the next start");
@@ -239,11 +245,30 @@ impl App {
         served
     }
 
+    /// Fires the schedules of the settings. Without it workers find what is due at their next poll.
+    async fn start_alarms(&self, wakes: &Wakes) -> Option<Alarms> {
+        let directory = &self.config.directory;
+        let schedules = [
+            (self.config.archive_schedule().ok().filter(|_| self.cold.is_some()), &wakes.archiver),
+            (directory.schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
+            (directory.full_schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
+        ];
+        let alarms: Vec<_> =
+            schedules.into_iter().filter_map(|(schedule, wake)| Some((schedule?, wake.clone()))).collect();
+        if alarms.is_empty() {
+            return None;
+        }
+        let started = Alarms::start(&alarms).await;
+        started
+            .inspect_err(|error| tracing::warn!(%error, "nothing fires: schedules are found by polling"))
+            .ok()
+    }
+
     fn spawn_cold(&self, cold: Cold, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         leased!(tasks, "index", cold.index, poll, wakes.index.clone(), stop.clone());
         leased!(tasks, "outbox", cold.outbox, poll, Arc::default(), stop.clone());
-        leased!(tasks, "archiver", cold.archiver, poll, Arc::default(), stop.clone());
+        leased!(tasks, "archiver", cold.archiver, poll, wakes.archiver.clone(), stop.clone());
     }
 
     fn spawn_maintenance(&self, tasks: &Watched, stop: &CancellationToken) {
@@ -382,7 +407,10 @@ impl App {
     fn spawn_push(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         if self.callbacks.get(GATEWAY).is_none() {
             let days = self.config.callback_hold_days;
-            tracing::warn!(callback_hold_days = days, "this replica knows no gateway: messages wait to be pushed");
+            tracing::warn!(
+                callback_hold_days = days,
+                "this replica knows no gateway: messages wait to be pushed"
+            );
         }
         let watched = tasks.clone();
         let push = Arc::new(Push::new(

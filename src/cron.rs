@@ -1,32 +1,46 @@
-//! When something repeats, and when a day is: the cron grammar that tokio-cron-scheduler has (it is croner's), in a
-//! time zone. What is due is asked of the clock each time, so that nothing that happens to a timer
+//! When something repeats, and when a day is: cron expressions in a time zone. A scheduler fires at their times and
+//! wakes workers; what is due they ask the clock of the database each time, so that nothing that happens to a timer
 //! ends a schedule.
+
+mod alarms;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use time::OffsetDateTime;
 
+pub use alarms::Alarms;
+
 /// A cron expression in a time zone.
 #[derive(Debug, Clone)]
 pub struct Schedule {
+    /// As the settings have it.
+    text: String,
     cron: Cron,
     zone: Tz,
 }
 
 impl Schedule {
     /// `cron` has five fields, or six with seconds first; `zone` is a name of the IANA database.
-    pub fn parse(cron: &str, zone: &str) -> Result<Self, String> {
+    pub fn parse(text: &str, zone: &str) -> Result<Self, String> {
         let cron = croner::parser::CronParser::builder()
             .seconds(croner::parser::Seconds::Optional)
             .build()
-            .parse(cron)
+            .parse(text)
             .map_err(|e| e.to_string())?;
         let Zone(zone) = Zone::parse(zone)?;
-        let schedule = Self { cron, zone };
+        let schedule = Self { text: text.to_owned(), cron, zone };
         match schedule.next_after(OffsetDateTime::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
             None => Err("it never comes".to_owned()),
+        }
+    }
+
+    /// The expression with seconds, as the scheduler takes it.
+    fn with_seconds(&self) -> String {
+        match self.text.split_whitespace().count() {
+            5 => format!("0 {}", self.text),
+            _ => self.text.clone(),
         }
     }
 

@@ -4,12 +4,15 @@
 
 mod alarms;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use croner::Cron;
 use time::OffsetDateTime;
 
 pub use alarms::Alarms;
+
+/// More than a clock is ever set forward by.
+const GAP_MINUTES_MAX: i64 = 2 * 24 * 60;
 
 /// A cron expression in a time zone.
 #[derive(Debug, Clone)]
@@ -47,8 +50,35 @@ impl Schedule {
     /// The first time it comes after a moment.
     pub fn next_after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
         let moment = DateTime::<Utc>::from_timestamp(moment.unix_timestamp(), 0)?.with_timezone(&self.zone);
-        let next = self.cron.find_next_occurrence(&moment, false).ok()?;
+        let next = match self.names_hours() {
+            true => self.next_shown(&moment)?,
+            false => self.cron.find_next_occurrence(&moment, false).ok()?,
+        };
         OffsetDateTime::from_unix_timestamp(next.timestamp()).ok()
+    }
+
+    /// The first of the times that the zone's clock shows, wherever it is set back or forward: a time that is shown
+    /// twice is the first one, and one that is left out is the end of the gap.
+    fn next_shown(&self, moment: &DateTime<Tz>) -> Option<DateTime<Tz>> {
+        let mut shown = moment.naive_local().and_utc();
+        loop {
+            shown = self.cron.find_next_occurrence(&shown, false).ok()?;
+            let minutes_on =
+                (0..GAP_MINUTES_MAX).map(|minutes| shown.naive_utc() + TimeDelta::minutes(minutes));
+            let next =
+                minutes_on.into_iter().find_map(|time| self.zone.from_local_datetime(&time).earliest())?;
+            if next > *moment {
+                return Some(next);
+            }
+        }
+    }
+
+    /// Whether it comes at hours that it names: then an hour that a clock shows twice is one.
+    fn names_hours(&self) -> bool {
+        match self.with_seconds().split_whitespace().nth(2) {
+            Some(hours) => !hours.contains('*'),
+            None => self.text != "@hourly",
+        }
     }
 
     /// Since when something last begun at `begun` is due again, if it is: however late it is asked,
@@ -141,6 +171,43 @@ mod tests {
             days.push(now.date().day());
         }
         assert_eq!(days, [28, 29, 30, 31], "2:30 does not exist on the 29th, and it still comes");
+    }
+
+    /// The times in UTC at which a schedule of Berlin comes within a day.
+    fn times(cron: &str, from: OffsetDateTime) -> Vec<OffsetDateTime> {
+        let schedule = Schedule::parse(cron, "Europe/Berlin").expect("a schedule");
+        let next = |last: &OffsetDateTime| schedule.next_after(*last);
+        let all = std::iter::successors(schedule.next_after(from), next);
+        all.take_while(|time| *time < from + Duration::DAY).collect()
+    }
+
+    #[test]
+    fn autumn_repeats_only_what_comes_every_hour() {
+        // On the 25th of October, 3:00 of summer is 2:00 of winter: 0:00 to 1:00 UTC is the hour of 2 twice over.
+        let evening = datetime!(2026-10-24 20:00 UTC);
+        let at = |hour: u8, minute: u8| {
+            datetime!(2026-10-25 0:00 UTC) + Duration::minutes(60 * i64::from(hour) + i64::from(minute))
+        };
+        assert_eq!(times("30 2 * * *", evening), [at(0, 30)]);
+        assert_eq!(times("0 2 * * *", evening), [at(0, 0)]);
+        assert_eq!(times("0,30 2 * * *", evening), [at(0, 0), at(0, 30)]);
+        assert_eq!(times("30 1,2,3 * * *", evening).len(), 3);
+        let hourly = times("30 * * * *", evening);
+        assert!(hourly.contains(&at(0, 30)) && hourly.contains(&at(1, 30)), "{hourly:?}");
+    }
+
+    #[test]
+    fn spring_brings_what_lies_in_the_gap_right_after_it() {
+        // On the 29th of March, 2:00 is 3:00, which is 1:00 UTC.
+        let evening = datetime!(2026-03-28 20:00 UTC);
+        let ends = datetime!(2026-03-29 1:00 UTC);
+        for cron in ["30 2 * * *", "0,30 2 * * *"] {
+            assert_eq!(times(cron, evening), [ends], "{cron}");
+        }
+        assert_eq!(
+            times("30 1,2,3 * * *", evening),
+            [ends - Duration::minutes(30), ends, ends + Duration::minutes(30)]
+        );
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::check_id;
 use crate::sql;
 use crate::store::Store;
+use crate::text::is_label;
 
 /// What tells our tokens from JWTs, and lets secret scanners find a leaked one.
 pub const PREFIX: &str = "impg_";
@@ -34,9 +35,8 @@ pub struct NewToken<'a> {
 impl NewToken<'_> {
     fn check(&self, now: OffsetDateTime) -> Result<()> {
         check_id(self.user_id).map_err(|reason| Error::field("/user_id", reason))?;
-        let named = (1..=NAME_MAX_CHARS).contains(&self.name.chars().count());
-        if !named || self.name.chars().any(char::is_control) {
-            return Err(Error::field("/name", "a name has 1 to 128 characters and none of control"));
+        if !is_label(self.name, NAME_MAX_CHARS) {
+            return Err(Error::field("/name", "a name is one line of 1 to 128 characters that can be seen"));
         }
         if self.roles.is_empty() {
             return Err(Error::field("/roles", "a token without roles is good for nothing"));
@@ -164,6 +164,7 @@ mod tests {
         let broken = [
             NewToken { name: "", ..new() },
             NewToken { name: "two\nlines", ..new() },
+            NewToken { name: "\u{200b}", ..new() },
             NewToken { user_id: "a,b", ..new() },
             NewToken { user_id: "me", ..new() },
             NewToken { user_id: "svc/hr", ..new() },

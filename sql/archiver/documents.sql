@@ -19,7 +19,9 @@ SELECT page.ms_id, page.channel_id, page.seq, page.server_time, page.sender, pag
        page.content, r.recalled_by, r.recalled_at,
        ledger.*
 FROM page
-LEFT JOIN t_im_recall r ON r.ms_id = page.ms_id AND page.content = '{}'
+LEFT JOIN LATERAL (
+    SELECT recalled_by, recalled_at FROM t_im_recall
+    WHERE ms_id = page.ms_id AND page.content = '{}' OFFSET 0) AS r ON true
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(receiver), '{}') AS receivers, coalesce(array_agg(status), '{}') AS statuses,
            coalesce(array_agg(coalesce(verdict, 0::smallint)), '{}') AS verdicts,

@@ -2,16 +2,16 @@
 -- waits, once the first of it has waited that long. What lies more than a minute ahead is of before the
 -- clock stepped back.
 -- $1 told before this moment, $2 most of them, $3 most readers named, $4 now
-WITH due AS MATERIALIZED (
-    SELECT DISTINCT type, channel_id, seq
-    FROM (SELECT type, channel_id, seq FROM t_im_event_tally
-          WHERE at <= $1 OR at > $4::timestamptz + interval '1 minute' ORDER BY tally_id LIMIT $2::integer) AS oldest
-),
-taken AS (
+WITH taken AS (
     DELETE FROM t_im_event_tally
     WHERE tally_id = ANY (ARRAY(
-        SELECT t.tally_id FROM (SELECT * FROM t_im_event_tally ORDER BY tally_id LIMIT $2::integer * 4) AS t
-        JOIN due USING (type, channel_id, seq)))
+        -- No join: planned while there were few, it would compare each with each.
+        SELECT tally_id
+        FROM (SELECT tally_id, bool_or(is_due AND place <= $2::integer) OVER (PARTITION BY type, channel_id, seq) AS goes
+              FROM (SELECT tally_id, type, channel_id, seq, at <= $1 OR at > $4::timestamptz + interval '1 minute' AS is_due,
+                           row_number() OVER (ORDER BY tally_id) AS place
+                    FROM t_im_event_tally ORDER BY tally_id LIMIT $2::integer * 4) AS oldest) AS judged
+        WHERE goes))
     RETURNING type, channel_id, seq, ms_id, who, people, at
 )
 INSERT INTO t_im_event_new (type, channel_id, from_seq, from_ms_id, data, at)

@@ -20,6 +20,6 @@ LEFT JOIN LATERAL (
     ORDER BY seq
     LIMIT $5
 ) AS page ON true
-LEFT JOIN t_im_user u ON u.user_id = page.sender
-LEFT JOIN t_im_recall r ON r.ms_id = page.ms_id
+LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = page.sender OFFSET 0) AS u ON true
+LEFT JOIN LATERAL (SELECT recalled_by, recalled_at FROM t_im_recall WHERE ms_id = page.ms_id OFFSET 0) AS r ON true
 ORDER BY page.seq

@@ -16,11 +16,13 @@ judged AS MATERIALIZED (
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
                 ELSE 'admitted' END AS outcome
     FROM item
-    LEFT JOIN t_im_client_id known ON known.sender = item.sender AND known.client_id = item.client_id
-    LEFT JOIN t_im_user u ON u.user_id = item.sender AND u.active
-    LEFT JOIN t_im_channel c ON c.channel_id = item.channel_id
-    LEFT JOIN t_im_channel_user m
-           ON m.channel_id = item.channel_id AND m.user_id = item.sender AND m.to_seq IS NULL
+    LEFT JOIN LATERAL (SELECT sender FROM t_im_client_id
+                       WHERE sender = item.sender AND client_id = item.client_id OFFSET 0) AS known ON true
+    LEFT JOIN LATERAL (SELECT user_id FROM t_im_user WHERE user_id = item.sender AND active OFFSET 0) AS u ON true
+    LEFT JOIN LATERAL (SELECT last_ms_id, dissolved_at FROM t_im_channel
+                       WHERE channel_id = item.channel_id OFFSET 0) AS c ON true
+    LEFT JOIN LATERAL (SELECT user_id FROM t_im_channel_user
+                       WHERE channel_id = item.channel_id AND user_id = item.sender AND to_seq IS NULL OFFSET 0) AS m ON true
 ),
 decided AS MATERIALIZED (
     -- The first send of a client id that nothing speaks against takes it; a refused one took
@@ -36,8 +38,8 @@ moment AS MATERIALIZED (
     FROM t_im_horizon
 ),
 drawn AS MATERIALIZED (
-    SELECT ordered.*, nextval('im_ms_sequence') AS draw
-    FROM (SELECT * FROM decided WHERE outcome = 'admitted' ORDER BY ord) AS ordered
+    SELECT ordered.*, CASE WHEN outcome = 'admitted' THEN nextval('im_ms_sequence') END AS draw
+    FROM (SELECT * FROM decided ORDER BY ord) AS ordered
 ),
 based AS (
     SELECT drawn.*, moment.ms, min(draw) OVER (PARTITION BY channel_id) AS first_draw
@@ -55,14 +57,12 @@ minted AS MATERIALIZED (
 claimed AS (
     -- Sorted, so that two replicas claiming the same ids never wait for each other in a ring.
     INSERT INTO t_im_client_id (sender, client_id, ms_id, digest)
-    SELECT sender, client_id, ms_id, digest FROM minted ORDER BY sender, client_id
+    SELECT sender, client_id, ms_id, digest FROM minted WHERE outcome = 'admitted' ORDER BY sender, client_id
     ON CONFLICT (sender, client_id) DO NOTHING
     RETURNING ms_id
 )
-SELECT decided.ord,
-       CASE WHEN minted.ord IS NOT NULL AND minted.ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated'
-            ELSE decided.outcome END AS outcome,
-       minted.ms_id
-FROM decided
-LEFT JOIN minted USING (ord)
-ORDER BY decided.ord
+SELECT ord,
+       CASE WHEN outcome = 'admitted' AND ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated' ELSE outcome END AS outcome,
+       ms_id
+FROM minted
+ORDER BY ord

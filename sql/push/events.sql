@@ -3,13 +3,13 @@
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, m.channel_id, m.ms_id, m.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
        m.content, m.recalled
 FROM (SELECT DISTINCT unnest(event_ids) AS event_id FROM t_im_push_queue WHERE batch_id = $1) AS held
-JOIN t_im_event e USING (event_id)
+CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFSET 0) AS e
 LEFT JOIN LATERAL (
     SELECT m.channel_id, m.ms_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
            CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled
     FROM t_im_message m
-    JOIN t_im_channel c USING (channel_id)
-    LEFT JOIN t_im_recall r ON r.ms_id = m.ms_id
+    CROSS JOIN LATERAL (SELECT channel_type FROM t_im_channel WHERE channel_id = m.channel_id OFFSET 0) AS c
+    LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
     WHERE m.ms_id = e.ms_id AND e.type = 'message.created'
     OFFSET 0
 ) AS m ON true

@@ -10,7 +10,7 @@ CROSS JOIN LATERAL (
       AND ms_id BETWEEN q.from_ms_id AND q.to_ms_id
     OFFSET 0
 ) AS m
-JOIN t_im_channel c ON c.channel_id = q.channel_id
-LEFT JOIN t_im_recall r ON r.ms_id = m.ms_id
+CROSS JOIN LATERAL (SELECT channel_type FROM t_im_channel WHERE channel_id = q.channel_id OFFSET 0) AS c
+LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
 WHERE q.batch_id = $1
 ORDER BY m.channel_id, m.seq

@@ -5,15 +5,17 @@
 WITH again AS MATERIALIZED (
     SELECT span.queue_id, array_agg(DISTINCT l.receiver) AS receivers, count(*) AS pairs
     FROM v_im_push_span span
-    JOIN t_im_message_push l ON l.ms_id = span.ms_id AND l.receiver BETWEEN span.low AND span.high
-    WHERE span.batch_id = $1 AND (NOT span.held OR l.status = 0)
-      AND coalesce($2::jsonb -> l.receiver ->> 0, $3::text) = 'retry'
+    CROSS JOIN LATERAL (
+        SELECT receiver FROM t_im_message_push
+        WHERE ms_id = span.ms_id AND receiver BETWEEN span.low AND span.high AND (NOT span.held OR status = 0)
+        OFFSET 0) AS l
+    WHERE span.batch_id = $1 AND coalesce($2::jsonb -> l.receiver ->> 0, $3::text) = 'retry'
     GROUP BY span.queue_id
 ),
 timed AS (
     SELECT again.receivers AS again_receivers, again.pairs AS again_pairs, q.*,
            least($5::float8 * 2 ^ least(q.retries, 30), $6::float8) * (1 + $7::float8) AS wait_ms
-    FROM again JOIN t_im_push_queue q USING (queue_id)
+    FROM again CROSS JOIN LATERAL (SELECT * FROM t_im_push_queue WHERE queue_id = again.queue_id OFFSET 0) AS q
 ),
 dead AS (
     INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,

@@ -1,5 +1,5 @@
 -- Receipts that came before their ledger rows, for rows that are there now. Those of sealed
--- messages wait for the archive. The caller shares the seal lock.
+-- messages wait for the archive. The caller shares the seal lock. (ANY: as in receive.sql.)
 -- $1 most receipts
 WITH due AS MATERIALIZED (
     SELECT p.ms_id, p.receiver, p.received_at
@@ -13,16 +13,18 @@ WITH due AS MATERIALIZED (
     FOR UPDATE OF p SKIP LOCKED
 ),
 locked AS MATERIALIZED (
-    SELECT l.ms_id, l.receiver, due.received_at
-    FROM due JOIN t_im_message_push l ON l.ms_id = due.ms_id AND l.receiver = due.receiver
-    ORDER BY l.ms_id, l.receiver
-    FOR UPDATE OF l
+    -- One by one in order of the key, as every writer of several ledger rows locks them.
+    SELECT due.ms_id, due.receiver, due.received_at, l.status
+    FROM (SELECT * FROM due ORDER BY ms_id, receiver) AS due
+    CROSS JOIN LATERAL (
+        SELECT status FROM t_im_message_push WHERE ms_id = due.ms_id AND receiver = due.receiver
+        FOR UPDATE OFFSET 0) AS l
 ),
 advanced AS (
     UPDATE t_im_message_push l
     SET status = 1, verdict = NULL, verdict_reason = NULL, last_modified_time = locked.received_at
     FROM locked
-    WHERE l.ms_id = locked.ms_id AND l.receiver = locked.receiver AND l.status = 0
+    WHERE l.ms_id = ANY (ARRAY[locked.ms_id]) AND l.receiver = ANY (ARRAY[locked.receiver]) AND l.status = 0
     RETURNING l.ms_id, l.channel_id
 ),
 counted AS (
@@ -34,4 +36,4 @@ counted AS (
 )
 DELETE FROM t_im_receipt_pending p
 USING due
-WHERE p.ms_id = due.ms_id AND p.receiver = due.receiver
+WHERE p.ms_id = ANY (ARRAY[due.ms_id]) AND p.receiver = ANY (ARRAY[due.receiver])

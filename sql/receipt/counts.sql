@@ -8,8 +8,8 @@ FROM (
     SELECT CASE WHEN m.read_seq >= $3 THEN 2
                 ELSE greatest(l.status, coalesce(p.status, 0)) END AS status
     FROM t_im_channel_user m
-    LEFT JOIN t_im_message_push l ON l.ms_id = $1 AND l.receiver = m.user_id
-    LEFT JOIN t_im_receipt_pending p ON p.ms_id = $1 AND p.receiver = m.user_id
+    LEFT JOIN LATERAL (SELECT status FROM t_im_message_push WHERE ms_id = $1 AND receiver = m.user_id OFFSET 0) AS l ON true
+    LEFT JOIN LATERAL (SELECT status FROM t_im_receipt_pending WHERE ms_id = $1 AND receiver = m.user_id OFFSET 0) AS p ON true
     WHERE m.channel_id = $2 AND m.from_seq <= $3 AND (m.to_seq IS NULL OR m.to_seq >= $3)
       AND m.user_id <> $4
 ) AS receiver

@@ -9,9 +9,13 @@ FROM (
                     p.received_at, l.last_modified_time,
                     im_minted_at($1)) AS last_modified_time
     FROM t_im_channel_user m
-    JOIN t_im_user u ON u.user_id = m.user_id
-    LEFT JOIN t_im_message_push l ON l.ms_id = $1 AND l.receiver = m.user_id
-    LEFT JOIN t_im_receipt_pending p ON p.ms_id = $1 AND p.receiver = m.user_id
+    CROSS JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.user_id OFFSET 0) AS u
+    LEFT JOIN LATERAL (
+        SELECT status, verdict, verdict_reason, last_modified_time FROM t_im_message_push
+        WHERE ms_id = $1 AND receiver = m.user_id OFFSET 0) AS l ON true
+    LEFT JOIN LATERAL (
+        SELECT status, received_at FROM t_im_receipt_pending
+        WHERE ms_id = $1 AND receiver = m.user_id OFFSET 0) AS p ON true
     LEFT JOIN LATERAL (
         SELECT read_at FROM t_im_read
         WHERE channel_id = $2 AND user_id = m.user_id AND to_seq >= $3 ORDER BY to_seq LIMIT 1) AS r ON true

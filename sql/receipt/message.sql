@@ -2,7 +2,7 @@
 -- $1 ms_id, $2 caller, $3 whether the caller's role shows them every message
 SELECT m.ms_id, m.channel_id, m.seq, m.sender, m.server_time
 FROM t_im_message m
-WHERE m.ms_id = $1 AND m.ms_id >= (SELECT ms_id FROM t_im_horizon)
+WHERE m.ms_id = $1 AND $1 >= (SELECT ms_id FROM t_im_horizon)
   AND ($3 OR EXISTS (
       SELECT FROM v_im_visible v
       WHERE v.channel_id = m.channel_id AND v.user_id = $2

@@ -20,8 +20,9 @@ CREATE TABLE t_im_message (
     PRIMARY KEY (ms_id),
     CONSTRAINT message_type_known CHECK (ms_type IN ('text', 'picture', 'file'))
 ) PARTITION BY RANGE (ms_id);
--- A channel's page, either way. (ms_id is in it because it decides the partition.)
-CREATE UNIQUE INDEX t_im_message_channel ON t_im_message (channel_id, seq, ms_id);
+-- A channel's page, either way. ms_id is no key of it: nothing is looked up in it by ms_id alone, whatever
+-- the statistics of a day that has just begun say.
+CREATE INDEX t_im_message_channel ON t_im_message (channel_id, seq) INCLUDE (ms_id);
 
 -- The ledger: the push status of every message for every receiver. The primary key is its
 -- only index (status is not indexed, so its updates stay HOT).
@@ -67,6 +68,12 @@ BEGIN
         EXECUTE format('ALTER TABLE %I DROP CONSTRAINT day_bounds', child);
     END LOOP;
 END $$;
+
+-- The day of a partition, by its name; null for every other table. (A condition beside a cast does not hold
+-- the cast back: the planner may try it on any table first.)
+CREATE FUNCTION im_partition_day(name name) RETURNS date LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
+    SELECT CASE WHEN name::text ~ '^t_im_message(_push)?_p\d{8}$' THEN to_date(right(name::text, 8), 'YYYYMMDD') END
+$$;
 
 -- A send is known by its sender and client id, so that a repeat stores nothing new. Not
 -- partitioned by day (ids unique per day are not unique); pruned in small batches by age.

@@ -13,17 +13,20 @@ FROM (
         FROM t_im_message m
         LEFT JOIN LATERAL (SELECT status FROM t_im_message_push
                            WHERE ms_id = m.ms_id AND receiver = $1 OFFSET 0) AS l ON true
-        LEFT JOIN t_im_receipt_pending p ON p.ms_id = m.ms_id AND p.receiver = $1
+        LEFT JOIN LATERAL (SELECT status FROM t_im_receipt_pending
+                           WHERE ms_id = m.ms_id AND receiver = $1 OFFSET 0) AS p ON true
         WHERE m.channel_id = i.channel_id AND m.seq >= i.from_seq AND (i.to_seq IS NULL OR m.seq <= i.to_seq)
           AND m.ms_id >= greatest($3::bigint, (SELECT ms_id FROM t_im_horizon)) AND m.ms_id < $4::bigint
           AND m.ms_id > i.from_ms_id AND m.sender <> $1
           AND ($5::text IS NULL OR m.sender = $5) AND m.sender IS DISTINCT FROM $6::text
           AND ($7::text IS NULL OR m.ms_type = $7)
+        ORDER BY m.seq
+        OFFSET 0
     ) AS found
     WHERE i.user_id = $1 AND ($8::bigint IS NULL OR i.channel_id = $8)
       AND found.status = ANY ($2::smallint[])
     ORDER BY found.ms_id DESC
     LIMIT $9
 ) AS m
-LEFT JOIN t_im_recall r ON r.ms_id = m.ms_id
+LEFT JOIN LATERAL (SELECT ms_id, recalled_by, recalled_at FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
 ORDER BY m.ms_id DESC

@@ -11,6 +11,7 @@ mod callbacks;
 mod channels;
 mod contacts;
 mod contract;
+mod cost;
 mod database;
 mod department_groups;
 mod directory;

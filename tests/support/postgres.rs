@@ -33,6 +33,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_connections", "300"),
     ("max_wal_size", "2GB"),
     ("log_min_messages", "warning"),
+    // Counts what statements cost, in databases that ask for it.
+    ("shared_preload_libraries", "pg_stat_statements"),
     ("log_line_prefix", "%m [%p] %d "),
 ];
 

@@ -2,7 +2,7 @@
 -- $1 now less the age
 SELECT day, from_ms_id, below_ms_id
 FROM (
-    SELECT to_date(right(c.relname, 8), 'YYYYMMDD') AS day FROM pg_inherits i
+    SELECT im_partition_day(c.relname) AS day FROM pg_inherits i
     JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 't_im_message'::regclass
 ) AS partition

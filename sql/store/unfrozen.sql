@@ -4,7 +4,7 @@
 -- $1 days that ended by then
 SELECT partition
 FROM (
-    SELECT c.oid, c.relname AS partition, to_date(right(c.relname, 8), 'YYYYMMDD') AS day
+    SELECT c.oid, c.relname AS partition, im_partition_day(c.relname) AS day
     FROM pg_inherits i
     JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent IN ('t_im_message'::regclass, 't_im_message_push'::regclass)

@@ -378,6 +378,27 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
 }
 
 #[tokio::test]
+async fn partitions_are_found_in_whatever_order_their_tables_are_looked_at() {
+    let app = TestApp::start().await;
+    let sql = app.sql().await;
+    let days = "SELECT im_make_partitions(current_date - i) FROM generate_series(1, 25) i";
+    sql.batch_execute(days).await.unwrap();
+    // Orders that the planner takes by itself once the catalogue has statistics.
+    for order in ["enable_nestloop", "enable_hashjoin", "enable_hashjoin = off; SET enable_mergejoin"] {
+        let statements = [
+            include_str!("../../sql/store/unfrozen.sql").replace("$1", "now()"),
+            include_str!("../../sql/archiver/movable.sql").replace("$1", "now()"),
+            include_str!("../../sql/archiver/state.sql").to_owned(),
+        ];
+        sql.batch_execute(&format!("RESET ALL; SET {order} = off")).await.unwrap();
+        for statement in statements {
+            let found = sql.query(&statement, &[]).await;
+            assert!(!found.unwrap_or_else(|e| panic!("{order}: {statement}: {e:?}")).is_empty());
+        }
+    }
+}
+
+#[tokio::test]
 async fn closed_days_are_frozen_once_and_nobody_waits_for_it() {
     // A server of its own: where others connect, and where the server vacuums by itself, a snapshot may be
     // older than the rows, and then they are not frozen; or a table is held and passed over.

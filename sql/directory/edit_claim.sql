@@ -1,10 +1,11 @@
 -- Takes on an edit that is due: the first of its person, or one whose replica died while it was sent.
--- $1 now, $2 ours until
+-- It is given up at no later moment than one that is asked for now.
+-- $1 now, $2 ours until, $3 the latest moment to give up at
 UPDATE t_im_directory_edit
-SET state = 'sent', attempts = attempts + 1, due_at = $2
+SET state = 'sent', attempts = attempts + 1, due_at = $2, set_at = $1, give_up_at = least(give_up_at, $3)
 WHERE edit_id = (
     SELECT e.edit_id FROM t_im_directory_edit e
-    WHERE e.ended_at IS NULL AND e.due_at <= $1
+    WHERE e.ended_at IS NULL AND (e.due_at <= $1 OR im_stepped_back(e.set_at, $1))
       AND (e.state = 'sent'
            OR NOT EXISTS (SELECT FROM t_im_directory_edit other
                           WHERE other.user_id = e.user_id AND other.ended_at IS NULL AND other.edit_id <> e.edit_id

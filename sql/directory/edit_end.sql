@@ -3,7 +3,7 @@
 -- heard of, $8 now
 WITH ended AS (
     UPDATE t_im_directory_edit
-    SET state = $2, detail = $3, theirs = $4, theirs_version = $5, due_at = $6,
+    SET state = $2, detail = $3, theirs = $4, theirs_version = $5, due_at = $6, set_at = $8,
         failures = failures + CASE WHEN $2 = 'waiting' THEN 1 ELSE 0 END,
         heard_at_call = CASE WHEN $7::boolean THEN nextval('im_directory_call') ELSE heard_at_call END,
         ended_at = CASE WHEN $2 <> 'waiting' THEN $8::timestamptz END

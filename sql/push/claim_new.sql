@@ -7,7 +7,8 @@
 WITH candidate AS MATERIALIZED (
     SELECT q.queue_id, q.pairs, q.bytes
     FROM t_im_push_queue q
-    WHERE q.callback_id = $1 AND q.batch_id IS NULL AND (q.in_turn OR q.due_at <= $3)
+    WHERE q.callback_id = $1 AND q.batch_id IS NULL
+      AND (q.in_turn OR q.due_at <= $3 OR im_stepped_back(q.set_at, $3))
       AND NOT (q.in_turn AND EXISTS (
           SELECT FROM t_im_push_queue held
           WHERE held.callback_id = $1 AND held.channel_id = q.channel_id
@@ -29,8 +30,8 @@ taken AS (
     WHERE queue_id = ANY (ARRAY(SELECT queue_id FROM picked))
     RETURNING pairs
 )
-INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at, pairs)
-SELECT $2, $1, $3, $4, $3, sum(pairs) FROM taken HAVING count(*) > 0
+INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at, set_at, pairs)
+SELECT $2, $1, $3, $4, $3, $3, sum(pairs) FROM taken HAVING count(*) > 0
 RETURNING batch_id, epoch, attempts, waited_ms, pairs,
           (SELECT count(*) FROM candidate) > (SELECT count(*) FROM picked)
           OR (SELECT count(*) FROM candidate) = $5::integer AS more

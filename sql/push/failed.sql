@@ -9,12 +9,13 @@ WITH endpoint AS (
 ),
 failing AS (
     UPDATE t_im_callback c
-    SET failing_since = coalesce(c.failing_since, $2),
+    -- The earlier one, since the clock may have stepped back; least passes over null.
+    SET failing_since = least(c.failing_since, $2),
         state = CASE WHEN e.ends THEN 'disabled' ELSE c.state END,
         disabled_reason = CASE WHEN e.ends THEN $5 ELSE c.disabled_reason END,
         revision = c.revision + e.ends::integer
     FROM endpoint e
-    WHERE c.callback_id = e.callback_id AND (c.failing_since IS NULL OR e.ends)
+    WHERE c.callback_id = e.callback_id AND (c.failing_since IS NULL OR c.failing_since > $2 OR e.ends)
     RETURNING c.callback_id, c.disabled_reason, c.failing_since, e.ends
 ),
 told AS (

@@ -1,3 +1,3 @@
 -- Batches of an endpoint are made one at a time, and only while it is to get any.
--- $1 callback id
-SELECT state, events_per_second, paced_until, failing_since FROM t_im_callback WHERE callback_id = $1 FOR UPDATE
+-- $1 callback id, $2 now
+SELECT state, events_per_second, CASE WHEN NOT im_stepped_back(paced_at, $2) THEN paced_until END AS paced_until, failing_since FROM t_im_callback WHERE callback_id = $1 FOR UPDATE

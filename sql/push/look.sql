@@ -7,9 +7,11 @@ WITH clock AS MATERIALIZED (
 )
 SELECT clock.now,
        EXISTS (SELECT FROM t_im_push_batch b
-               WHERE b.callback_id = c.callback_id AND b.due_at <= clock.now
-                 AND (b.lease_until IS NULL OR b.lease_until <= clock.now) OFFSET 0) AS again,
+               WHERE b.callback_id = c.callback_id
+                 AND (b.due_at <= clock.now AND (b.lease_until IS NULL OR b.lease_until <= clock.now)
+                      OR im_stepped_back(b.set_at, clock.now)) OFFSET 0) AS again,
        EXISTS (SELECT FROM t_im_push_queue q
-               WHERE q.callback_id = c.callback_id AND q.batch_id IS NULL AND (q.in_turn OR q.due_at <= clock.now) OFFSET 0) AS fresh
+               WHERE q.callback_id = c.callback_id AND q.batch_id IS NULL
+                 AND (q.in_turn OR q.due_at <= clock.now OR im_stepped_back(q.set_at, clock.now)) OFFSET 0) AS fresh
 FROM clock CROSS JOIN t_im_callback c
 WHERE c.callback_id = $1 AND c.state = 'active'

@@ -1,5 +1,6 @@
--- Holds an endpoint's next batch back for as long as its rate allows this one. The endpoint is locked.
+-- Holds an endpoint's next batch back for as long as its rate allows this one. The endpoint is locked, and
+-- what held this one back has passed.
 -- $1 callback id, $2 pairs of this batch, $3 now
 UPDATE t_im_callback
-SET paced_until = greatest(paced_until, $3) + $2::bigint * interval '1 second' / events_per_second
+SET paced_until = $3::timestamptz + $2::bigint * interval '1 second' / events_per_second, paced_at = $3
 WHERE callback_id = $1 AND events_per_second IS NOT NULL

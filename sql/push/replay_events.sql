@@ -37,8 +37,8 @@ taken AS (
     WHERE o.department_ids IS NULL OR o.department_ids && d.department_ids
 ),
 queued AS (
-    INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, in_turn, queued_at, due_at)
-    SELECT $1, 0, array_agg(event_id ORDER BY event_id), count(*), 0, false, $5::timestamptz,
+    INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, in_turn, queued_at, set_at, due_at)
+    SELECT $1, 0, array_agg(event_id ORDER BY event_id), count(*), 0, false, $5::timestamptz, $5,
            $5::timestamptz + coalesce(min(before) * interval '1 second' / $6::integer, '0')
     FROM taken
     GROUP BY before / batch_events

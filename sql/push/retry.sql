@@ -25,8 +25,8 @@ dead AS (
     FROM timed WHERE waited_ms >= $8::bigint
 )
 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                             receivers, pairs, bytes, waited_ms, in_turn, retries, queued_at, due_at)
+                             receivers, pairs, bytes, waited_ms, in_turn, retries, queued_at, set_at, due_at)
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       again_receivers, again_pairs, bytes, waited_ms + wait_ms::bigint, false, retries + 1, queued_at,
+       again_receivers, again_pairs, bytes, waited_ms + wait_ms::bigint, false, retries + 1, queued_at, $4,
        $4 + wait_ms * interval '1 millisecond'
 FROM timed WHERE waited_ms < $8::bigint

@@ -23,6 +23,8 @@ CREATE TABLE t_im_directory_edit (
     failures       integer NOT NULL DEFAULT 0,
     -- waiting: not before; sent: until then it is the replica's that sends it.
     due_at         timestamptz NOT NULL,
+    -- When that was set.
+    set_at         timestamptz NOT NULL,
     give_up_at     timestamptz NOT NULL,
     asked_by       text COLLATE "C" NOT NULL,
     asked_at       timestamptz NOT NULL,

@@ -5,6 +5,13 @@ CREATE FUNCTION im_clock() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SA
          + coalesce(nullif(current_setting('impg.clock_offset', true), ''), '0')::interval
 $$;
 
+-- Whether something that was set then was set before the clock stepped back: no moment kept since counts
+-- any more, or what waits for it would wait for the clock to come by again. (Replicas write the moment a
+-- statement or two after they have asked for it; a minute is more than that.)
+CREATE FUNCTION im_stepped_back(set_at timestamptz, now timestamptz) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT set_at > now + interval '1 minute'
+$$;
+
 -- The low 22 bits of an ms_id. Never cached per session: values must rise across sessions.
 CREATE SEQUENCE im_ms_sequence;
 

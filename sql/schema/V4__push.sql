@@ -16,7 +16,9 @@ CREATE TABLE t_im_push_batch (
     waited_ms       bigint NOT NULL DEFAULT 0,
     created_at      timestamptz NOT NULL,
     lease_until     timestamptz,
-    due_at          timestamptz NOT NULL
+    due_at          timestamptz NOT NULL,
+    -- When those two were set.
+    set_at          timestamptz NOT NULL
 );
 CREATE INDEX t_im_push_batch_due ON t_im_push_batch (callback_id, due_at);
 
@@ -46,7 +48,10 @@ CREATE TABLE t_im_push_queue (
     retries        integer NOT NULL DEFAULT 0,
     queued_at      timestamptz NOT NULL,
     due_at         timestamptz NOT NULL,
-    batch_id       uuid
+    -- When that was set, of rows out of turn: those in turn wait for none.
+    set_at         timestamptz,
+    batch_id       uuid,
+    CONSTRAINT push_queue_wait_is_dated CHECK (in_turn OR set_at IS NOT NULL)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 CREATE INDEX t_im_push_queue_waiting ON t_im_push_queue (callback_id, queue_id) WHERE batch_id IS NULL;
 CREATE INDEX t_im_push_queue_held ON t_im_push_queue (callback_id, channel_id) WHERE batch_id IS NOT NULL AND in_turn;

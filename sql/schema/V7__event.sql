@@ -21,6 +21,8 @@ ALTER TABLE t_im_callback
     -- Null: no limit. Paced by the database, so that it holds for all replicas together.
     ADD COLUMN events_per_second integer,
     ADD COLUMN paced_until timestamptz,
+    -- When that was set.
+    ADD COLUMN paced_at timestamptz,
     ADD COLUMN state text NOT NULL DEFAULT 'active',
     -- Since when every POST has failed; what disabling counts from.
     ADD COLUMN failing_since timestamptz,
@@ -41,6 +43,7 @@ ALTER TABLE t_im_callback
     -- A nought here would end more than its own line: the sequencer divides by them for everybody.
     ADD CONSTRAINT callback_limits_positive
         CHECK (timeout_ms > 0 AND concurrency > 0 AND batch_events > 0 AND events_per_second > 0),
+    ADD CONSTRAINT callback_pace_is_dated CHECK ((paced_until IS NULL) = (paced_at IS NULL)),
     ADD CONSTRAINT callback_one_gateway CHECK ((kind = 'gateway') = (callback_id = 'gateway'));
 
 -- What an endpoint's POSTs are signed with, encrypted under the key of the settings. During a

@@ -71,7 +71,7 @@ impl Claim<'_> {
         let tx = client.transaction().await?;
         tx.batch_execute(REPEATABLE).await?;
         let lock = tx.prepare_cached(sql!("push/lock_callback")).await?;
-        let Some(endpoint) = tx.query_opt(&lock, &[callback_id]).await? else {
+        let Some(endpoint) = tx.query_opt(&lock, &[callback_id, &self.now]).await? else {
             return Ok(Claimed::Nothing);
         };
         if endpoint.get::<_, &str>("state") != "active" {

@@ -177,7 +177,7 @@ impl Attempt<'_> {
         // While the breaker is open nothing tells whether the batch or the endpoint is to blame.
         let counted_ms = if breaker_closed { i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) } else { 0 };
         let statement = tx.prepare_cached(sql!("push/postpone")).await?;
-        tx.execute(&statement, &[batch_id, epoch, &(now + wait), &counted_ms]).await?;
+        tx.execute(&statement, &[batch_id, epoch, &(now + wait), &counted_ms, &now]).await?;
         Ok(())
     }
 

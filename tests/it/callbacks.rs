@@ -265,8 +265,8 @@ async fn a_removed_observer_takes_its_queue_along_and_nobody_elses() {
     // Paused: nobody is to take what is queued here for events that never were.
     admin.patch(&path(&gone, ""), json!({"state": "paused"})).await.expect(200);
     admin.patch(&path(&stays, ""), json!({"state": "paused"})).await.expect(200);
-    let queue = "WITH batch AS (INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, due_at)
-                 SELECT gen_random_uuid(), c, now(), now() + interval '1 day' FROM unnest($1::text[]) c RETURNING batch_id, callback_id)
+    let queue = "WITH batch AS (INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, due_at, set_at)
+                 SELECT gen_random_uuid(), c, now(), now() + interval '1 day', now() FROM unnest($1::text[]) c RETURNING batch_id, callback_id)
                  INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, queued_at, due_at, batch_id)
                  SELECT callback_id, i, ARRAY[1], 1, 1, now(), now() + interval '1 day', CASE WHEN i < 3 THEN batch_id END
                  FROM batch, generate_series(1, 6000) i";

@@ -160,10 +160,11 @@ pub(super) async fn claim(
     store: &Store,
     now: OffsetDateTime,
     until: OffsetDateTime,
+    give_up_at: OffsetDateTime,
 ) -> Result<Option<Claim>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/edit_claim")).await?;
-    Ok(client.query_opt(&statement, &[&now, &until]).await?.map(|row| Claim {
+    Ok(client.query_opt(&statement, &[&now, &until, &give_up_at]).await?.map(|row| Claim {
         edit_id: row.get("edit_id"),
         user_id: row.get("user_id"),
         source: row.get("source"),

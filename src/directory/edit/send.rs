@@ -48,7 +48,8 @@ impl Edits {
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let until = now + self.settings.timeout * CALLS + self.margin;
-        let Some(claim) = book::claim(&self.store, now, until).await? else {
+        let give_up_at = now + self.settings.edit_give_up;
+        let Some(claim) = book::claim(&self.store, now, until, give_up_at).await? else {
             return Ok(Tick::Idle);
         };
         let person = self.person(&claim).await?;

@@ -15,7 +15,7 @@ use crate::index;
 use crate::push;
 use crate::schedule::Tick;
 use crate::sql;
-use crate::store::Store;
+use crate::store::{Crowding, Store};
 
 /// Rows one step prunes; the next step follows at once while there are more.
 const PRUNE_STEP: i64 = 2_000;
@@ -101,6 +101,19 @@ impl Maintenance {
             ("impg_reads_pending", "reads"),
         ] {
             metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
+        }
+        let crowding = self.store.crowding(self.config.database_pool_size).await?;
+        metrics::gauge!("impg_partition_days").set(crowding.days as f64);
+        metrics::gauge!("impg_lock_room_share").set(crowding.wanted as f64 / crowding.locks as f64);
+        if crowding.is_crowded() {
+            let Crowding { days, locks, wanted } = crowding;
+            tracing::warn!(
+                days,
+                locks,
+                wanted,
+                "so many days have tables that the server may run out of locks: \
+                 raise max_locks_per_transaction, or have days move into an archive"
+            );
         }
         let pool = self.store.pool_status();
         metrics::gauge!("impg_database_connections", "state" => "open").set(pool.size as f64);

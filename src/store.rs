@@ -62,6 +62,27 @@ const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// A server that is gone is noticed after this long, not when TCP gives up.
 const GONE: Duration = Duration::from_secs(10);
 
+/// The most locks that a transaction of a request takes for each day that has tables: one that takes in
+/// receipts locks a message's table, its index, and the ledger's twice over.
+const LOCKS_A_DAY: i64 = 6;
+
+/// Whether the server has room for the locks of all connections of a replica at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Crowding {
+    /// How many days have tables.
+    pub days: i64,
+    /// How many locks the server has room for.
+    pub locks: i64,
+    /// How many the connections of this replica take at most, all at once.
+    pub wanted: i64,
+}
+
+impl Crowding {
+    pub fn is_crowded(&self) -> bool {
+        self.wanted > self.locks
+    }
+}
+
 /// How a day's table belongs to its parent. Half: a detaching was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attached {
@@ -235,6 +256,16 @@ impl Store {
             drop(Client::take(client));
         }
         Ok(found)
+    }
+
+    /// What locks so many connections may take, against what the server has room for.
+    pub async fn crowding(&self, connections: usize) -> Result<Crowding> {
+        let client = self.client().await?;
+        let statement = client.prepare_cached(sql!("store/crowding")).await?;
+        let row = client.query_one(&statement, &[]).await?;
+        let (days, locks) = (row.get("days"), row.get("locks"));
+        let connections = i64::try_from(connections).unwrap_or(i64::MAX);
+        Ok(Crowding { days, locks, wanted: connections.saturating_mul(LOCKS_A_DAY * days) })
     }
 
     /// Everything below the first id is cold, everything below the second one sealed.

@@ -72,6 +72,7 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     let found = timeout_at(until, api.probes.readiness()).await.ok().and_then(Result::ok);
     let (database, partitions) = match found {
         Some(Readiness { writable: false, .. }) => ("read_only", "unknown"),
+        Some(Readiness { partitions: true, .. }) if is_crowded(&api, until).await => ("ok", "many"),
         Some(Readiness { partitions: true, .. }) => ("ok", "ok"),
         Some(Readiness { partitions: false, .. }) => ("ok", "missing"),
         None => ("away", "unknown"),
@@ -79,7 +80,7 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     let now = found.map_or(now, |found| found.now);
     let archive = timeout_at(until, archive_state(&api, now)).await.ok().and_then(Result::ok);
     let (archive, index_lag_seconds) = archive.unwrap_or(("unknown", None));
-    let ready = partitions == "ok";
+    let ready = ["ok", "many"].contains(&partitions);
     let readiness = Ready {
         status: if ready { "ready" } else { "unready" },
         database,
@@ -90,6 +91,11 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Reply(readiness)).into_response()
+}
+
+async fn is_crowded(api: &Api, until: Instant) -> bool {
+    let crowding = timeout_at(until, api.probes.crowding(api.config.database_pool_size)).await;
+    crowding.is_ok_and(|crowding| crowding.is_ok_and(|crowding| crowding.is_crowded()))
 }
 
 async fn archive_state(api: &Api, now: OffsetDateTime) -> Result<(&'static str, Option<f64>)> {

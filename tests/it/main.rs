@@ -13,6 +13,7 @@ mod clock;
 mod contacts;
 mod contract;
 mod cost;
+mod crowding;
 mod database;
 mod department_groups;
 mod directory;

@@ -367,9 +367,13 @@ impl App {
             }));
         }
         let store = self.store.clone();
+        let returns = leavers::Returns {
+            within: time::Duration::days(self.config.directory.return_days.into()),
+            most_members: self.config.group_max_members,
+        };
         tasks.spawn(schedule::run("leavers", poll, Arc::default(), stop.clone(), move || {
             let store = store.clone();
-            async move { leavers::tick(&store).await }
+            async move { leavers::tick(&store, returns).await }
         }));
         self.spawn_followers(tasks, &wakes.followers, stop);
         if let Some(cold) = &self.cold {

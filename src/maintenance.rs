@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 
 use crate::archiver::{Archiver, State};
 use crate::callback::{Callbacks, GATEWAY};
+use crate::channel::leavers;
 use crate::config::Config;
 use crate::directory;
 use crate::error::Result;
@@ -47,10 +48,12 @@ impl Maintenance {
             .await?;
         let keep = Duration::days(self.config.directory.edit_keep_days.into());
         let edits = directory::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let keep = Duration::days(self.config.directory.return_days.into());
+        let left = leavers::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full = [client_ids, attempts.unsigned_abs(), replays, edits]
+        let full = [client_ids, attempts.unsigned_abs(), replays, edits, left]
             .iter()
             .any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()

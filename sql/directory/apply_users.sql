@@ -52,7 +52,7 @@ told AS (
 ),
 leavers AS (
     INSERT INTO t_im_leaver (user_id)
-    SELECT user_id FROM change WHERE action = 'deactivated' ORDER BY user_id
+    SELECT user_id FROM change WHERE was_active IS DISTINCT FROM active AND NOT is_new ORDER BY user_id
     ON CONFLICT DO NOTHING
 ),
 risen AS (

@@ -276,10 +276,21 @@ CROSS JOIN LATERAL (
                AS sort_order
 ) AS n;
 
--- Who has left, until somebody has taken them out of their groups.
+-- Who has left or come back, until their groups have followed.
 CREATE TABLE t_im_leaver (
     user_id text COLLATE "C" PRIMARY KEY
 );
+
+-- The groups that people were taken out of for having left, and the role that they come back with: into these, if
+-- they return in time.
+CREATE TABLE t_im_left_group (
+    user_id    text COLLATE "C" NOT NULL,
+    channel_id bigint NOT NULL,
+    role       text NOT NULL,
+    left_at    timestamptz NOT NULL,
+    PRIMARY KEY (user_id, channel_id)
+);
+CREATE INDEX t_im_left_group_left ON t_im_left_group (left_at);
 
 -- Numbers the calls of the API that stage records of their own.
 CREATE SEQUENCE im_directory_call;

@@ -1,7 +1,9 @@
 //! Whoever has left the company leaves their groups: they are no receivers of what is said from then on.
-//! In their direct channels they stay, so that what they said, and to whom, stays as it was.
+//! In their direct channels they stay, so that what they said, and to whom, stays as it was. Whoever comes back
+//! soon enough, as one does who was let go by mistake, is back in the groups.
 
 use deadpool_postgres::Transaction;
+use time::{Duration, OffsetDateTime};
 
 use super::{end, part, tell};
 use crate::error::Result;
@@ -11,12 +13,20 @@ use crate::sql;
 use crate::store::{Store, retrying};
 use serde_json::json;
 
-/// Takes somebody who has left out of one group, or forgets that they have left when they are in none.
-pub async fn tick(store: &Store) -> Result<Tick> {
-    retrying(|| step(store)).await
+/// Who comes back into a group.
+#[derive(Debug, Clone, Copy)]
+pub struct Returns {
+    pub within: Duration,
+    pub most_members: u32,
 }
 
-async fn step(store: &Store) -> Result<Tick> {
+/// Takes somebody who has left out of one group, or puts somebody who is back into one; forgets them when there
+/// is none.
+pub async fn tick(store: &Store, returns: Returns) -> Result<Tick> {
+    retrying(|| step(store, returns)).await
+}
+
+async fn step(store: &Store, returns: Returns) -> Result<Tick> {
     let mut client = store.client().await?;
     let next = client.prepare_cached(sql!("channel/leaver")).await?;
     let Some(row) = client.query_opt(&next, &[]).await? else {
@@ -25,6 +35,7 @@ async fn step(store: &Store) -> Result<Tick> {
     let (user, channel_id): (String, Option<i64>) = (row.get("user_id"), row.get("channel_id"));
     let tx = client.transaction().await?;
     match channel_id {
+        Some(channel_id) if row.get("is_back") => come_back(&tx, channel_id, &user, returns).await?,
         Some(channel_id) => leave(&tx, channel_id, &user).await?,
         None => {
             let statement = tx.prepare_cached(sql!("channel/forget_leaver")).await?;
@@ -33,6 +44,32 @@ async fn step(store: &Store) -> Result<Tick> {
     }
     tx.commit().await?;
     Ok(Tick::More)
+}
+
+/// Forgets groups that it is too late to come back into, a step of them.
+pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("channel/prune_left")).await?;
+    Ok(client.execute(&statement, &[&before, &most]).await?)
+}
+
+async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: Returns) -> Result<()> {
+    let lock = tx.prepare_cached(sql!("channel/lock_for_leaver")).await?;
+    tx.query(&lock, &[&channel_id]).await?;
+    let clock = tx.prepare_cached(sql!("store/now")).await?;
+    let now: OffsetDateTime = tx.query_one(&clock, &[]).await?.get(0);
+    let statement = tx.prepare_cached(sql!("channel/take_back")).await?;
+    let most = i32::try_from(returns.most_members).unwrap_or(i32::MAX);
+    let earliest = now - returns.within;
+    let Some(row) = tx.query_opt(&statement, &[&channel_id, &user, &earliest, &most]).await? else {
+        return Ok(());
+    };
+    let role: &str = row.get("role");
+    let statement = tx.prepare_cached(sql!("channel/join")).await?;
+    tx.query_one(&statement, &[&channel_id, &&[user][..], &now]).await?;
+    let statement = tx.prepare_cached(sql!("channel/set_role")).await?;
+    tx.execute(&statement, &[&channel_id, &user, &role]).await?;
+    tell(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
 }
 
 /// Its owner hands a group over to the admin, or else the member, who has been in it longest.
@@ -44,6 +81,8 @@ async fn leave(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> 
     let Some(place) = tx.query_opt(&place, &[&channel_id, &user]).await? else {
         return Ok(());
     };
+    let note = tx.prepare_cached(sql!("channel/note_left")).await?;
+    tx.execute(&note, &[&channel_id, &user]).await?;
     if place.get::<_, bool>("owns") {
         match place.get::<_, Option<&str>>("heir") {
             Some(heir) => {

@@ -61,6 +61,7 @@ pub struct Directory {
     pub edit_give_up: Duration,
     pub edit_keep_days: u32,
     pub alone_max: u32,
+    pub return_days: u32,
     pub run_attempts: u32,
     #[serde(rename = "run_retry_base_ms", deserialize_with = "millis")]
     pub run_retry_base: Duration,
@@ -129,6 +130,7 @@ impl Directory {
             (self.page_size == 0 || self.page_size > PAGE_SIZE_MAX, "directory.page_size must be 1 to 10000"),
             (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share is a share: 0.0 to 1.0"),
             (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
+            (self.return_days > DAYS_MAX, "directory.return_days must be 0 to 3650"),
             (self.run_attempts == 0, "directory.run_attempts must be at least 1"),
             (
                 !is_pause(self.run_retry_base, self.run_retry_max),

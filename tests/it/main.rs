@@ -46,3 +46,4 @@ mod strangers;
 mod tidy;
 mod torture;
 mod visibility;
+mod whole_listings;

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::{Store, retrying};
+use crate::text;
 use apply::Rows;
 pub use apply::{Step, lock};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
@@ -82,7 +83,7 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
 pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/of_login_name")).await?;
-    let rows = client.query(&statement, &[&login_name]).await?;
+    let rows = client.query(&statement, &[&text::fold(login_name)]).await?;
     Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
 }
 

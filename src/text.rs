@@ -1,8 +1,10 @@
 //! What a reader sees of a text. One rule for every name, reason and message: a text of characters
 //! that show nothing is empty.
 
+use icu_casemap::CaseMapper;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{DefaultIgnorableCodePoint, WhiteSpace};
+use unicode_normalization::UnicodeNormalization;
 
 /// Whether a reader sees nothing of `text`: it is empty, or has only blanks, control characters and
 /// characters that Unicode displays as nothing (U+200B, U+3164, variation selectors and more).
@@ -28,6 +30,13 @@ pub fn overrides_direction(text: &str) -> bool {
 pub fn is_label(text: &str, most_chars: usize) -> bool {
     let one_line = !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
     one_line && text.chars().count() <= most_chars && !is_blank(text) && !overrides_direction(text)
+}
+
+/// `text` without its case: two that are equal then are one name, one address, one login. Unicode's full case folding
+/// under canonical equivalence (The Unicode Standard, D145), by no locale's rules, so that it is the same everywhere.
+pub fn fold(text: &str) -> String {
+    let decomposed: String = text.nfd().collect();
+    CaseMapper::new().fold_string(&decomposed).nfc().collect()
 }
 
 #[cfg(test)]
@@ -80,5 +89,27 @@ mod tests {
             assert!(!is_label(lines, 50), "{lines:?}");
         }
         assert!(is_label(&"长".repeat(50), 50) && !is_label(&"长".repeat(51), 50));
+    }
+
+    #[test]
+    fn what_differs_by_case_alone_is_one() {
+        for (one, other) in [
+            ("MÜLLER@corp.example", "müller@corp.example"),
+            ("MU\u{308}LLER", "müller"),
+            ("Ärzte", "äRZTE"),
+            ("STRASSE", "straße"),
+            ("İ", "i\u{307}"),
+            ("ΣΟΦΟΣ", "σοφος"),
+            ("Ⅷ", "ⅷ"),
+            ("ǅ", "ǆ"),
+            ("I", "i"),
+        ] {
+            assert_eq!(fold(one), fold(other), "{one} {other}");
+            assert_eq!(fold(&fold(one)), fold(one), "{one}");
+        }
+        for (one, other) in [("İ", "i"), ("ı", "i"), ("müller", "muller"), ("张三", "張三"), ("①", "1")]
+        {
+            assert_ne!(fold(one), fold(other), "{one} {other}");
+        }
     }
 }

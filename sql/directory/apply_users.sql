@@ -10,16 +10,17 @@ change AS MATERIALIZED (
 ),
 written AS (
     INSERT INTO t_im_user
-        (user_id, source, external_id, name, head_icon, active, kind, login_name, employee_number, title, email, phone,
-         manager, department_id, deleted_at, source_version, created_at, updated_at)
-    SELECT user_id, source, external_id, name, head_icon, active, kind, login_name, employee_number, title, email, phone,
-           manager, department_id, deleted_at, source_version, $4::timestamptz, $4
+        (user_id, source, external_id, name, head_icon, active, kind, login_name,
+         login_name_folded, user_id_folded, employee_number, title, email, email_folded, phone, manager, department_id, deleted_at, source_version, created_at, updated_at)
+    SELECT user_id, source, external_id, name, head_icon, active, kind, login_name,
+           login_name_folded, user_id_folded, employee_number, title, email, email_folded, phone, manager, department_id, deleted_at, source_version, $4::timestamptz, $4
     FROM staged
     WHERE action NOT IN ('same', 'refused') OR action = 'same' AND is_newer
     ORDER BY user_id
     ON CONFLICT (user_id) DO UPDATE
     SET source = EXCLUDED.source, external_id = EXCLUDED.external_id, name = EXCLUDED.name, head_icon = EXCLUDED.head_icon,
         active = EXCLUDED.active, kind = EXCLUDED.kind, login_name = EXCLUDED.login_name,
+        login_name_folded = EXCLUDED.login_name_folded, email_folded = EXCLUDED.email_folded,
         employee_number = EXCLUDED.employee_number, title = EXCLUDED.title, email = EXCLUDED.email,
         phone = EXCLUDED.phone, manager = EXCLUDED.manager, department_id = EXCLUDED.department_id,
         deleted_at = EXCLUDED.deleted_at, source_version = EXCLUDED.source_version, updated_at = EXCLUDED.updated_at,

@@ -1,23 +1,21 @@
 -- SCIM clients (Entra, Okta) push people and departments. What of a resource has no column of its own is kept as
 -- the client told it; where a column says something else by now, the column holds.
-ALTER TABLE t_im_user ADD COLUMN scim jsonb;
+ALTER TABLE t_im_user
+    ADD COLUMN scim jsonb,
+    -- The e-mail addresses of it, folded, by which clients find people.
+    ADD COLUMN scim_emails text[];
 ALTER TABLE t_im_department ADD COLUMN scim jsonb;
-
--- The e-mail addresses of somebody, by which clients find them.
-CREATE FUNCTION im_scim_emails(scim jsonb, email text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT array_append(ARRAY(SELECT lower(e ->> 'value') FROM jsonb_array_elements(scim -> 'emails') AS e), lower(email))
-$$;
 
 -- People whom SCIM shows: its own, and the API's, who become its own when it changes them. Those of other sources
 -- are theirs.
 CREATE INDEX t_im_user_scim ON t_im_user (user_id) WHERE source IN ('scim', 'api') AND deleted_at IS NULL;
 -- What clients look them up by.
-CREATE INDEX t_im_user_scim_name ON t_im_user (lower(coalesce(login_name, user_id)))
+CREATE INDEX t_im_user_scim_name ON t_im_user (coalesce(login_name_folded, user_id_folded, user_id))
     WHERE source IN ('scim', 'api') AND deleted_at IS NULL;
 CREATE INDEX t_im_user_scim_external ON t_im_user ((scim ->> 'externalId')) WHERE scim IS NOT NULL AND deleted_at IS NULL;
-CREATE INDEX t_im_user_scim_email ON t_im_user USING gin (im_scim_emails(scim, email))
-    WHERE source IN ('scim', 'api') AND deleted_at IS NULL;
-CREATE INDEX t_im_department_scim_name ON t_im_department (lower(name));
+CREATE INDEX t_im_user_scim_email ON t_im_user (email_folded) WHERE source IN ('scim', 'api') AND deleted_at IS NULL;
+CREATE INDEX t_im_user_scim_emails ON t_im_user USING gin (scim_emails) WHERE scim_emails IS NOT NULL;
+CREATE INDEX t_im_department_scim_name ON t_im_department (name_folded);
 CREATE INDEX t_im_department_scim_external ON t_im_department ((scim ->> 'externalId')) WHERE scim IS NOT NULL;
 
 -- Who was told to work in a department and does not yet, or not now: because nobody of that id has come, or
@@ -34,12 +32,13 @@ CREATE INDEX t_im_scim_waiting_user ON t_im_scim_waiting (user_id);
 CREATE TABLE t_im_scim_group (
     group_id   text COLLATE "C" PRIMARY KEY,
     name       text NOT NULL,
+    name_folded text COLLATE "C" NOT NULL,
     scim       jsonb NOT NULL,
     version    bigint NOT NULL DEFAULT 1,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL
 );
-CREATE INDEX t_im_scim_group_name ON t_im_scim_group (lower(name));
+CREATE INDEX t_im_scim_group_name ON t_im_scim_group (name_folded);
 CREATE INDEX t_im_scim_group_external ON t_im_scim_group ((scim ->> 'externalId'));
 
 -- Nobody is referenced: a member may come later.
@@ -52,11 +51,11 @@ CREATE INDEX t_im_scim_member_user ON t_im_scim_member (user_id);
 
 -- What SCIM calls a Group, by what Groups are: departments or groups.
 CREATE VIEW v_im_scim_group AS
-SELECT 'departments' AS kind, department_id AS group_id, name, scim, version, created_at, updated_at
+SELECT 'departments' AS kind, department_id AS group_id, name, name_folded, scim, version, created_at, updated_at
 FROM t_im_department
 WHERE removed_at IS NULL AND source IN ('scim', 'api')
 UNION ALL
-SELECT 'groups', group_id, name, scim, version, created_at, updated_at FROM t_im_scim_group;
+SELECT 'groups', group_id, name, name_folded, scim, version, created_at, updated_at FROM t_im_scim_group;
 
 CREATE VIEW v_im_scim_member AS
 SELECT 'departments' AS kind, department_id AS group_id, user_id FROM t_im_department_user

@@ -8,6 +8,8 @@ ALTER TABLE t_im_department
     -- Whose the department is. `api`: whoever tells it over the API.
     ADD COLUMN source         text COLLATE "C" NOT NULL DEFAULT 'api',
     ADD COLUMN told_parent_id text COLLATE "C",
+    -- Without its case, as all names here that are compared without it: folded by the service, the same in every locale.
+    ADD COLUMN name_folded    text COLLATE "C",
     ADD COLUMN sort_order     integer NOT NULL DEFAULT 0,
     ADD COLUMN removed_at     timestamptz,
     -- Rises with every change.
@@ -24,9 +26,12 @@ ALTER TABLE t_im_user
     ADD COLUMN source          text COLLATE "C" NOT NULL DEFAULT 'api',
     ADD COLUMN external_id     text COLLATE "C",
     ADD COLUMN login_name      text,
+    ADD COLUMN login_name_folded text COLLATE "C",
+    ADD COLUMN user_id_folded  text COLLATE "C",
     ADD COLUMN employee_number text,
     ADD COLUMN title           text,
     ADD COLUMN email           text,
+    ADD COLUMN email_folded    text COLLATE "C",
     ADD COLUMN phone           text,
     -- The manager's external id of the same source: who may come later, or never.
     ADD COLUMN manager         text COLLATE "C",
@@ -49,7 +54,7 @@ ALTER TABLE t_im_user
     ALTER COLUMN external_id SET NOT NULL,
     ADD CONSTRAINT user_of_source UNIQUE (source, external_id);
 -- Who signs in by a login name: two active people may claim one for a moment, and then nobody has it.
-CREATE INDEX t_im_user_login ON t_im_user (lower(login_name)) WHERE active AND login_name IS NOT NULL;
+CREATE INDEX t_im_user_login ON t_im_user (login_name_folded) WHERE active AND login_name_folded IS NOT NULL;
 
 -- Where people work. The main department also stands in t_im_user.department_id. Departments may come after
 -- their people, so nothing is referenced; whoever has left works nowhere.
@@ -150,14 +155,17 @@ CREATE UNLOGGED TABLE t_im_stage_user (
     external_id     text COLLATE "C" NOT NULL,
     -- For somebody new.
     user_id         text COLLATE "C" NOT NULL,
+    user_id_folded  text COLLATE "C",
     name            text,
     head_icon       text,
     active          boolean NOT NULL DEFAULT true,
     kind            text NOT NULL DEFAULT 'internal',
     login_name      text,
+    login_name_folded text COLLATE "C",
     employee_number text,
     title           text,
     email           text,
+    email_folded    text COLLATE "C",
     phone           text,
     manager         text,
     -- The first is the main one.
@@ -176,6 +184,7 @@ CREATE UNLOGGED TABLE t_im_stage_department (
     source         text COLLATE "C" NOT NULL,
     department_id  text COLLATE "C" NOT NULL,
     name           text,
+    name_folded    text COLLATE "C",
     told_parent_id text COLLATE "C",
     sort_order     integer NOT NULL DEFAULT 0,
     gone           boolean NOT NULL DEFAULT false,
@@ -188,9 +197,9 @@ CREATE UNIQUE INDEX t_im_stage_department_id ON t_im_stage_department (run_id, d
 -- is. The guard counts it, a dry run shows it and a step applies it, so that all three say the same.
 CREATE VIEW v_im_stage_user AS
 SELECT s.run_id, s.row_no, s.external_id AS told_external_id, u.user_id IS NULL AS is_new, u.active AS was_active,
-       coalesce(u.user_id, s.user_id) AS user_id, owner.source, owner.external_id,
-       n.name, n.head_icon, n.active, n.kind, n.login_name, n.employee_number, n.title, n.email, n.phone, n.manager,
-       n.department_id, w.works_in, b.worked_in, n.source_version,
+       coalesce(u.user_id, s.user_id) AS user_id, s.user_id_folded, owner.source, owner.external_id,
+       n.name, n.head_icon, n.active, n.kind, n.login_name, n.login_name_folded, n.employee_number, n.title, n.email,
+       n.email_folded, n.phone, n.manager, n.department_id, w.works_in, b.worked_in, n.source_version,
        n.deleted_at,
        CASE WHEN NOT owner.may_tell THEN 'the user_id belongs to somebody else of the directory'
             WHEN n.name IS NULL THEN 'somebody new needs a name' END AS problem,
@@ -228,9 +237,11 @@ CROSS JOIN LATERAL (
            CASE WHEN k.keeps AND 'active' = ANY (s.untold) THEN u.active ELSE s.active END AS active,
            CASE WHEN k.keeps AND 'kind' = ANY (s.untold) THEN u.kind ELSE s.kind END AS kind,
            CASE WHEN k.keeps AND 'login_name' = ANY (s.untold) THEN u.login_name ELSE s.login_name END AS login_name,
+           CASE WHEN k.keeps AND 'login_name' = ANY (s.untold) THEN u.login_name_folded ELSE s.login_name_folded END AS login_name_folded,
            CASE WHEN k.keeps AND 'employee_number' = ANY (s.untold) THEN u.employee_number ELSE s.employee_number END AS employee_number,
            CASE WHEN k.keeps AND 'title' = ANY (s.untold) THEN u.title ELSE s.title END AS title,
            CASE WHEN k.keeps AND 'email' = ANY (s.untold) THEN u.email ELSE s.email END AS email,
+           CASE WHEN k.keeps AND 'email' = ANY (s.untold) THEN u.email_folded ELSE s.email_folded END AS email_folded,
            CASE WHEN k.keeps AND 'phone' = ANY (s.untold) THEN u.phone ELSE s.phone END AS phone,
            CASE WHEN k.keeps AND 'manager' = ANY (s.untold) THEN u.manager ELSE s.manager END AS manager,
            CASE WHEN k.keeps AND 'department_ids' = ANY (s.untold) THEN u.department_id ELSE s.department_ids[1] END AS department_id,
@@ -254,7 +265,7 @@ CROSS JOIN LATERAL (
 
 -- The same of departments.
 CREATE VIEW v_im_stage_department AS
-SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n.name, n.told_parent_id, n.sort_order,
+SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n.name, n.name_folded, n.told_parent_id, n.sort_order,
        CASE WHEN d.source <> 'api' AND s.source = 'api' THEN d.source ELSE s.source END AS source,
        CASE WHEN s.gone THEN coalesce(d.removed_at, im_clock()) END AS removed_at,
        CASE WHEN may.tell IS FALSE THEN 'the department belongs to another source'
@@ -270,6 +281,7 @@ LEFT JOIN t_im_department d USING (department_id)
 CROSS JOIN LATERAL (SELECT d.source = s.source OR 'api' IN (d.source, s.source) AS tell) AS may
 CROSS JOIN LATERAL (
     SELECT CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.untold) THEN d.name ELSE s.name END AS name,
+           CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.untold) THEN d.name_folded ELSE s.name_folded END AS name_folded,
            CASE WHEN d.department_id IS NOT NULL AND 'parent_id' = ANY (s.untold) THEN d.told_parent_id ELSE s.told_parent_id END
                AS told_parent_id,
            CASE WHEN d.department_id IS NOT NULL AND 'sort_order' = ANY (s.untold) THEN d.sort_order ELSE s.sort_order END

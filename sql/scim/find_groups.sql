@@ -1,8 +1,8 @@
 -- The ids of Groups that may be meant: each branch is index probes, and one of them runs.
--- $1 what Groups are, $2 what they are known by: id, display_name, external_id, member; $3 its value
+-- $1 what Groups are, $2 what they are known by: id, display_name, external_id, member; $3 its value, of a name folded
 SELECT group_id FROM v_im_scim_group WHERE $2 = 'id' AND kind = $1 AND group_id = $3
 UNION ALL
-SELECT group_id FROM v_im_scim_group WHERE $2 = 'display_name' AND kind = $1 AND lower(name) = lower($3)
+SELECT group_id FROM v_im_scim_group WHERE $2 = 'display_name' AND kind = $1 AND name_folded = $3
 UNION ALL
 SELECT group_id FROM v_im_scim_group WHERE $2 = 'external_id' AND kind = $1 AND scim ->> 'externalId' = $3
 UNION ALL

@@ -1,13 +1,17 @@
--- The ids of people whom SCIM shows and who may be meant: each branch is one index probe, and one of them runs.
--- $1 what they are known by: id, user_name, external_id, email; $2 its value
+-- The ids of people whom SCIM shows and who may be meant: each branch is one index probe, and one of them runs,
+-- of e-mail two, which may find somebody twice.
+-- $1 what they are known by: id, user_name, external_id, email; $2 its value, folded where case does not count
 SELECT user_id FROM t_im_user
 WHERE $1 = 'id' AND user_id = $2 AND source IN ('scim', 'api') AND deleted_at IS NULL
 UNION ALL
 SELECT user_id FROM t_im_user
-WHERE $1 = 'user_name' AND lower(coalesce(login_name, user_id)) = lower($2) AND source IN ('scim', 'api') AND deleted_at IS NULL
+WHERE $1 = 'user_name' AND coalesce(login_name_folded, user_id_folded, user_id) = $2 AND source IN ('scim', 'api') AND deleted_at IS NULL
 UNION ALL
 SELECT user_id FROM t_im_user
 WHERE $1 = 'external_id' AND scim ->> 'externalId' = $2 AND scim IS NOT NULL AND source IN ('scim', 'api') AND deleted_at IS NULL
 UNION ALL
 SELECT user_id FROM t_im_user
-WHERE $1 = 'email' AND im_scim_emails(scim, email) @> ARRAY[lower($2)] AND source IN ('scim', 'api') AND deleted_at IS NULL
+WHERE $1 = 'email' AND email_folded = $2 AND source IN ('scim', 'api') AND deleted_at IS NULL
+UNION ALL
+SELECT user_id FROM t_im_user
+WHERE $1 = 'email' AND scim_emails @> ARRAY[$2] AND scim_emails IS NOT NULL AND source IN ('scim', 'api') AND deleted_at IS NULL

@@ -6,4 +6,4 @@ WITH waiting AS (
 member AS (
     DELETE FROM t_im_scim_member WHERE user_id = $1
 )
-UPDATE t_im_user SET scim = NULL WHERE user_id = $1 AND scim IS NOT NULL
+UPDATE t_im_user SET scim = NULL, scim_emails = NULL WHERE user_id = $1 AND scim IS NOT NULL

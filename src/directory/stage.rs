@@ -9,6 +9,7 @@ use tokio_postgres::types::{ToSql, Type};
 use super::record::{DepartmentRecord, UserRecord};
 use crate::error::Result;
 use crate::sql;
+use crate::text::fold;
 
 /// Where a step of records is staged: of which run, after which row.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +29,10 @@ pub async fn users(tx: &Transaction<'_>, place: Place<'_>, records: &[&UserRecor
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
+        Type::TEXT,
         Type::BOOL,
+        Type::TEXT,
+        Type::TEXT,
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
@@ -43,20 +47,23 @@ pub async fn users(tx: &Transaction<'_>, place: Place<'_>, records: &[&UserRecor
     ];
     let mut writer = pin!(BinaryCopyInWriter::new(tx.copy_in(sql!("directory/stage_users")).await?, TYPES));
     for (row, r) in (place.after_row + 1..).zip(records) {
-        let row: [&(dyn ToSql + Sync); 19] = [
+        let row: [&(dyn ToSql + Sync); 22] = [
             &place.run_id,
             &row,
             &place.source,
             &r.external_id,
             &r.user_id,
+            &fold(&r.user_id),
             &r.name,
             &r.head_icon,
             &r.active,
             &r.kind,
             &r.login_name,
+            &r.login_name.as_deref().map(fold),
             &r.employee_number,
             &r.title,
             &r.email,
+            &r.email.as_deref().map(fold),
             &r.phone,
             &r.manager,
             &r.department_ids,
@@ -83,6 +90,7 @@ pub async fn departments(
         Type::TEXT,
         Type::TEXT,
         Type::TEXT,
+        Type::TEXT,
         Type::INT4,
         Type::BOOL,
         Type::TEXT_ARRAY,
@@ -90,12 +98,13 @@ pub async fn departments(
     let mut writer =
         pin!(BinaryCopyInWriter::new(tx.copy_in(sql!("directory/stage_departments")).await?, TYPES));
     for (row, r) in (place.after_row + 1..).zip(records) {
-        let row: [&(dyn ToSql + Sync); 9] = [
+        let row: [&(dyn ToSql + Sync); 10] = [
             &place.run_id,
             &row,
             &place.source,
             &r.department_id,
             &r.name,
+            &r.name.as_deref().map(fold),
             &r.parent_id,
             &r.sort_order,
             &r.gone,

@@ -19,6 +19,7 @@ use crate::directory::{self, DepartmentRecord, Step, UserRecord};
 use crate::ids::check_id;
 use crate::sql;
 use crate::store::retrying;
+use crate::text::fold;
 
 /// Longest of what is kept of one resource as it was told, in bytes of JSON.
 const TOLD_MAX_BYTES: usize = 65_536;
@@ -127,7 +128,7 @@ impl Scim<'_> {
         document = before.and_then(|before| before.told_as(&document)).unwrap_or(document);
         let columns = Columns::of(&document);
         let taken = tx.prepare_cached(sql!("scim/name_taken")).await?;
-        if tx.query_one(&taken, &[&columns.login_name, &id]).await?.get(0) {
+        if tx.query_one(&taken, &[&columns.login_name.as_deref().map(fold), &id]).await?.get(0) {
             return Err(Error::uniqueness("somebody else has this userName"));
         }
         let was_active = before.is_some_and(|before| before.columns.active);
@@ -145,7 +146,8 @@ impl Scim<'_> {
         let record = columns.record(id, works_in)?;
         refuse(directory::change_users_in(tx, SOURCE, &[&record], self.now).await?)?;
         let version = before.map_or(0, |before| before.version);
-        execute(tx, sql!("scim/keep_user"), &[&id, &Json(&document), &version, &self.now]).await
+        let emails = user::emails(&document);
+        execute(tx, sql!("scim/keep_user"), &[&id, &Json(&document), &version, &self.now, &emails]).await
     }
 
     async fn change_group(
@@ -204,13 +206,14 @@ impl Scim<'_> {
             let keep = sql!("scim/keep_department");
             return execute(tx, keep, &[&id, &Json(&document), &version, &moved, &self.now]).await;
         }
+        let (keep, folded) = (sql!("scim/keep_group"), fold(&name));
         if before.is_none() {
-            execute(tx, sql!("scim/keep_group"), &[&id, &name, &Json(&document), &false, &self.now]).await?;
+            execute(tx, keep, &[&id, &name, &Json(&document), &false, &self.now, &folded]).await?;
             self.change_members(tx, id, members).await?;
             return Ok(());
         }
         let moved = self.change_members(tx, id, members).await?;
-        execute(tx, sql!("scim/keep_group"), &[&id, &name, &Json(&document), &moved, &self.now]).await
+        execute(tx, keep, &[&id, &name, &Json(&document), &moved, &self.now, &folded]).await
     }
 
     async fn remove_group(&self, tx: &Transaction<'_>, group: &Group) -> Result<()> {

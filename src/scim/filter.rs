@@ -8,6 +8,7 @@ use time::format_description::well_known::Rfc3339;
 
 use super::error::{Error, Result};
 use super::schema::{Attribute, Kind, Place, ResourceType, named};
+use crate::text;
 
 /// Longest filter, in bytes, and how deep its parentheses may go.
 const FILTER_MAX_BYTES: usize = 4_096;
@@ -188,7 +189,7 @@ fn compare(leaf: &Attribute, op: Op, value: &Value, told: &Value) -> bool {
                 return ordered(op, instant(value).partial_cmp(&instant(told)));
             }
             let exact = leaf.case_exact || leaf.value_part().is_some_and(|part| part.case_exact);
-            let fold = |text: &str| if exact { text.to_owned() } else { text.to_lowercase() };
+            let fold = |text: &str| if exact { text.to_owned() } else { text::fold(text) };
             let (value, told) = (fold(value), fold(told));
             match op {
                 Op::Co => value.contains(&told),

@@ -12,6 +12,7 @@ use super::schema::{GROUPS, Kind, Place, ResourceType, TYPES, USERS};
 use super::shown::Shown;
 use super::{Scim, group, user};
 use crate::sql;
+use crate::text::fold;
 
 /// Resources of a page when the client does not say, and most of one.
 const PAGE: usize = 100;
@@ -243,6 +244,10 @@ impl Scim<'_> {
         else {
             return Ok(None);
         };
+        let value = match known_by {
+            "user_name" | "email" | "display_name" => fold(value),
+            _ => value.to_owned(),
+        };
         let rows = if kind == &USERS {
             let statement = client.prepare_cached(sql!("scim/find_users")).await?;
             client.query(&statement, &[&known_by, &value]).await?
@@ -252,6 +257,7 @@ impl Scim<'_> {
         };
         let mut ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         ids.sort_unstable();
+        ids.dedup();
         Ok(Some(ids))
     }
 
@@ -300,7 +306,7 @@ fn sort_key(by: &Place, resource: &Resource) -> Option<String> {
     };
     match leaf {
         Value::String(text) if by.leaf().case_exact => Some(text.clone()),
-        Value::String(text) => Some(text.to_lowercase()),
+        Value::String(text) => Some(fold(text)),
         Value::Bool(flag) => Some(flag.to_string()),
         _ => None,
     }

@@ -13,6 +13,7 @@ use super::read::{located, meta};
 use super::schema::{ENTERPRISE, USER};
 use crate::directory::UserRecord;
 use crate::sql;
+use crate::text::fold;
 
 /// What of a person the rest of the service knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +145,12 @@ fn sets(document: &Map<String, Value>) -> BTreeMap<&String, String> {
         }
     }
     document.iter().map(|(name, value)| (name, set(value))).collect()
+}
+
+/// All e-mail addresses of a document, folded.
+pub fn emails(document: &Map<String, Value>) -> Vec<String> {
+    let list = document.get("emails").and_then(Value::as_array).into_iter().flatten();
+    list.filter_map(|email| email["value"].as_str()).map(fold).collect()
 }
 
 const EMAIL: (&str, &[&str]) = ("emails", &["work"]);

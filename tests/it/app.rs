@@ -79,6 +79,22 @@ pub async fn database() -> String {
     shared().fresh_database(Some(TEMPLATE)).await
 }
 
+/// An empty database whose own rules of case are those of a locale (ICU).
+pub async fn database_of(locale: &str) -> String {
+    let name = shared().fresh_database(None).await;
+    let sql = shared().connect("postgres").await;
+    let create = format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE '{locale}' LC_COLLATE 'C' LC_CTYPE 'C'"
+    );
+    for statement in [format!("DROP DATABASE {name}"), create] {
+        sql.batch_execute(&statement).await.expect("a database");
+    }
+    let lower = "SELECT lower('I') = 'ı'";
+    let is_turkish: bool = shared().connect(&name).await.query_one(lower, &[]).await.expect("a row").get(0);
+    assert_eq!(is_turkish, locale.starts_with("tr"));
+    name
+}
+
 impl TestApp {
     pub async fn start() -> Self {
         Self::start_with("").await

@@ -1,12 +1,13 @@
 //! People and departments pushed by an identity provider.
 
+use im_push_gateway::directory;
 use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Role, Roles};
 use serde_json::{Value, json};
 use time::Duration;
 use tokio::process::Command;
 
-use crate::app::{TestApp, text};
+use crate::app::{self, TestApp, text};
 use crate::support::{Client, Reply};
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -611,4 +612,51 @@ async fn values_in_another_order_are_no_change() {
     let less = idp.put(&format!("/Users/{id}"), values(&["c", "a"])).await.expect(200);
     assert_ne!(less["meta"]["version"], first["meta"]["version"]);
     assert_eq!(app.count(email, &[]).await, 1);
+}
+
+#[tokio::test]
+async fn names_that_differ_by_case_alone_are_one() {
+    for locale in [None, Some("tr-TR")] {
+        let database = match locale {
+            None => app::database().await,
+            Some(locale) => app::database_of(locale).await,
+        };
+        let app = TestApp::start_on(database, "").await;
+        let idp = provider(&app);
+        for (name, others) in [
+            ("MÜLLER@corp.example", ["müller@corp.example", "mu\u{308}ller@CORP.example"]),
+            ("Ingrid", ["INGRID", "ingrid"]),
+            ("İpek", ["i\u{307}pek", "İPEK"]),
+            ("straße", ["STRASSE", "Strasse"]),
+        ] {
+            let mut told = person(name);
+            told["emails"] = json!([{"value": format!("home.{name}")}, {"value": name, "primary": true}]);
+            let id = made(&idp, "/Users", told).await;
+            for other in others {
+                refused(idp.post("/Users", person(other)).await, 409, Some("uniqueness"));
+                for filter in ["userName eq", "emails.value eq", "emails[primary eq true].value eq"] {
+                    let found = idp
+                        .get(&format!("/Users?{}", filtered(&format!("{filter} \"{other}\""))))
+                        .await
+                        .expect(200);
+                    assert_eq!(ids(&found), [&id], "{filter} {other}");
+                }
+                let found = idp
+                    .get(&format!("/Users?{}", filtered(&format!("emails.value eq \"HOME.{other}\""))))
+                    .await
+                    .expect(200);
+                assert_eq!(ids(&found), [&id], "{other}");
+                let named = directory::of_login_name(&app.store, other).await.expect("an answer");
+                assert_eq!(named, Some(id.clone()), "{other}: as the gateway may name them");
+            }
+        }
+        let rd = made(&idp, "/Groups", group("Ärzte", &[])).await;
+        for name in ["ÄRZTE", "ärzte", "A\u{308}rzte"] {
+            let found = idp
+                .get(&format!("/Groups?{}", filtered(&format!("displayName eq \"{name}\""))))
+                .await
+                .expect(200);
+            assert_eq!(ids(&found), [&rd], "{name}");
+        }
+    }
 }

@@ -91,6 +91,17 @@ fn every_sql_file_is_used_by_its_own_module() {
     assert_eq!(there, used);
 }
 
+/// Case is folded by `text::fold`, which is the same in every locale of a database.
+#[test]
+fn no_statement_folds_case_by_the_locale_of_the_database() {
+    for path in files("sql", "sql") {
+        let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+        for folding in ["lower(", "upper(", "initcap(", "ilike", "citext", "~*", "casefold("] {
+            assert!(!text.contains(folding), "{}: {folding}", path.display());
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_statement_prepares_against_the_migrated_schema() {
     let database = app::database().await;

@@ -1,5 +1,7 @@
 //! Distinguished names (RFC 4514), as far as we need them: where an entry lies, and below what.
 
+use crate::text::fold;
+
 /// The name of the entry above, as it is written; none above the topmost.
 pub fn parent(dn: &str) -> Option<&str> {
     let mut escaped = false;
@@ -43,7 +45,7 @@ fn folded(dn: &str) -> String {
         folded.push(byte);
         (blank, starts) = (false, separates);
     }
-    String::from_utf8_lossy(&folded).to_lowercase()
+    fold(&String::from_utf8_lossy(&folded))
 }
 
 /// What a backslash stands before: two hexadecimal digits of a byte, or the character itself.

@@ -14,7 +14,7 @@ demo: ## Shows the main job on this machine; DEMO=keep leaves it running
 	cargo run --release --example demo
 
 test: lint ## Runs everything: lint, then every test against real servers
-	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server
+	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients
 	cargo test
 
 lint: ## Checks format, clippy, licences and sources of dependencies, and the chart

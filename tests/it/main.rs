@@ -9,6 +9,7 @@ mod archive;
 mod bad_records;
 mod callbacks;
 mod channels;
+mod clients;
 mod clock;
 mod contacts;
 mod contract;

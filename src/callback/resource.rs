@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use postgres_types::Json;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -375,11 +376,14 @@ impl Callbacks {
         })?;
         let client = self.store.client().await?;
         note(&client, Action::CallbackTested, callback_id, &json!({}), by).await?;
+        let data = json!({"callback_id": callback_id});
+        let log = client.prepare_cached(sql!("callback/log_test")).await?;
+        let event_id: i64 = client.query_one(&log, &[&Json(&data), &by.now]).await?.get("event_id");
         drop(client);
         let batch_id = Uuid::now_v7().to_string();
         let at = by.now.format(&time::format_description::well_known::Rfc3339).map_err(Error::internal)?;
         let event =
-            json!({"event_id": "0", "type": "callback.test", "at": at, "data": {"callback_id": callback_id}});
+            json!({"event_id": event_id.to_string(), "type": "callback.test", "at": at, "data": data});
         let body = json!({"batch_id": batch_id, "callback_id": callback_id, "events": [event]});
         let posted = callback.post_within(patience, &batch_id, body.to_string().into_bytes(), by.now).await;
         let answer = String::from_utf8_lossy(&posted.answer).chars().take(TEST_ANSWER_MAX_CHARS).collect();

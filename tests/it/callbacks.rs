@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 
 use crate::app::{TestApp, text};
-use crate::support::{Client, Receiver, Script};
+use crate::support::{Client, Received, Receiver, Script};
 
 /// Two keys, and loopback, where the receivers of tests are.
 pub const OPEN: &str = "callback_keys = [\"AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=\"]\n\
@@ -187,6 +187,15 @@ async fn a_wish_that_cannot_be_granted_changes_nothing() {
     assert_eq!(admin.get(&path(&made, "")).await.expect(200), before);
 }
 
+fn each_is_an_event_of_its_own(received: &[Received]) {
+    let id = |request: &Received| {
+        let sent: Value = serde_json::from_slice(&request.body).unwrap();
+        text(&sent["events"][0]["event_id"]).parse::<i64>().unwrap()
+    };
+    let ids: Vec<i64> = received.iter().map(id).collect();
+    assert!(ids[0] > 0 && ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
 #[tokio::test]
 async fn a_test_tells_how_the_endpoint_answers() {
     let app = TestApp::start_with(OPEN).await;
@@ -248,6 +257,8 @@ async fn a_test_tells_how_the_endpoint_answers() {
         (&sent["callback_id"], &sent["events"][0]["type"]),
         (&made["callback_id"], &json!("callback.test"))
     );
+
+    each_is_an_event_of_its_own(&received);
 
     drop(receiver);
     let tested = admin.post(&path(&made, "/test"), json!({})).await.expect(200);

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
+
+use crate::strict;
 
 /// The push status of one message for one receiver. It only ever rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,39 +102,25 @@ impl Verdicts {
     }
 }
 
-/// The two forms of an answer, told apart by their fields: a misspelt or misplaced field
-/// must not turn somebody into a receiver.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Answer {
-    All(All),
-    Lists(Lists),
-}
-
+/// The two forms of an answer: `received` is `all` with what is excepted, or a list with other lists beside it.
+/// A misspelt or misplaced field must not turn somebody into a receiver.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct All {
-    received: Everybody,
-    #[serde(default)]
-    except: Others,
+struct Answer {
+    received: Value,
+    #[serde(default, deserialize_with = "given")]
+    except: Option<Others>,
+    #[serde(default, deserialize_with = "given")]
+    offline: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    retry: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "given")]
+    rejected: Option<Vec<Rejected>>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Everybody {
-    All,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Lists {
-    received: Vec<String>,
-    #[serde(default)]
-    offline: Vec<String>,
-    #[serde(default)]
-    retry: Vec<String>,
-    #[serde(default)]
-    rejected: Vec<Rejected>,
+/// A field that is there is no null.
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(de).map(Some)
 }
 
 #[derive(Deserialize, Default)]
@@ -155,11 +143,19 @@ struct Rejected {
 /// one that does, whoever is not said to have received anything is retried. A receiver named
 /// twice gets the more cautious verdict.
 pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
-    let (received, rest, others) = match serde_json::from_slice(body).ok()? {
-        Answer::All(All { received: Everybody::All, except }) => (Vec::new(), Verdict::Received, except),
-        Answer::Lists(Lists { received, offline, retry, rejected }) => {
-            (received, Verdict::Retry, Others { offline, retry, rejected })
+    let answer: Answer = strict::read(body).ok()?;
+    let Answer { received, except, offline, retry, rejected } = answer;
+    let (received, rest, others) = match (received, except) {
+        (Value::String(all), except) if all == "all" => {
+            let no_list = offline.is_none() && retry.is_none() && rejected.is_none();
+            (Vec::new(), Verdict::Received, no_list.then(|| except.unwrap_or_default())?)
         }
+        (received @ Value::Array(_), None) => {
+            let [offline, retry] = [offline, retry].map(Option::unwrap_or_default);
+            let others = Others { offline, retry, rejected: rejected.unwrap_or_default() };
+            (strict::read_value(received, "").ok()?, Verdict::Retry, others)
+        }
+        _ => return None,
     };
     let plain = |verdict| move |receiver: String| (receiver, verdict, None);
     let rejected = |r: Rejected| {
@@ -206,6 +202,24 @@ mod tests {
             ["u1", "u2", "u3"].map(|u| verdicts.of(u)),
             [Verdict::Offline, Verdict::Retry, Verdict::Received]
         );
+    }
+
+    #[test]
+    fn a_list_is_no_answer_nor_a_null_in_one() {
+        for body in [
+            r#"[["u1"]]"#,
+            r#"["all"]"#,
+            r#"["all", {}]"#,
+            r#"{"received": {"all": null}}"#,
+            r#"{"received": "all", "except": null}"#,
+            r#"{"received": "all", "except": [["u1"]]}"#,
+            r#"{"received": "all", "offline": ["u1"]}"#,
+            r#"{"received": ["u1"], "except": {}}"#,
+            r#"{"received": ["u1"], "rejected": [["u2", "gone"]]}"#,
+            r#"{"received": ["u1"], "received": ["u2"]}"#,
+        ] {
+            assert!(judged(body).is_none(), "{body}");
+        }
     }
 
     #[test]

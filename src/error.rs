@@ -84,21 +84,6 @@ impl Error {
         Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, detail) }
     }
 
-    /// A value that is not of its type: where below `at`, and why, without serde's line and column.
-    pub fn of_data(at: &str, e: &serde_path_to_error::Error<serde_json::Error>) -> Self {
-        use serde_path_to_error::Segment;
-        let segment = |s: &Segment| match s {
-            Segment::Seq { index } => format!("/{index}"),
-            Segment::Map { key } => format!("/{}", key.replace('~', "~0").replace('/', "~1")),
-            Segment::Enum { variant } => format!("/{variant}"),
-            Segment::Unknown => String::new(),
-        };
-        let below: String = e.path().iter().map(segment).collect();
-        let text = e.inner().to_string();
-        let reason = text.split(" at line ").next().unwrap_or(&text).to_owned();
-        Self::field(format!("{at}{below}"), reason)
-    }
-
     /// A path or query parameter that cannot be accepted.
     pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { pointer: Some(name.into()), ..Self::new(Kind::InvalidParameter, detail) }

@@ -24,6 +24,7 @@ pub mod history;
 pub mod identity;
 pub mod ids;
 pub mod index;
+
 pub mod lease;
 pub mod maintenance;
 pub mod message;
@@ -38,6 +39,7 @@ pub mod scim;
 pub mod search;
 pub mod store;
 pub mod stream;
+pub mod strict;
 pub mod telemetry;
 pub mod text;
 mod tls;

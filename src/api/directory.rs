@@ -4,6 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ use crate::directory::{self, DepartmentRecord, Difference, Problem, Run, Sync, U
 use crate::error::{Error, Kind, Result};
 use crate::identity::Role;
 use crate::ids::check_id;
+use crate::strict;
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
@@ -364,24 +366,16 @@ async fn cancel(
 }
 
 /// Reads records with their positions; what is no record becomes a problem.
-fn read<T: for<'de> Deserialize<'de> + Into<R>, R>(
+fn read<T: DeserializeOwned + Into<R>, R>(
     records: Vec<Box<RawValue>>,
     at: &str,
     problems: &mut Vec<(String, String)>,
 ) -> Vec<(usize, R)> {
     let mut read = Vec::with_capacity(records.len());
     for (position, record) in records.into_iter().enumerate() {
-        let mut record = serde_json::Deserializer::from_str(record.get());
-        match serde_path_to_error::deserialize::<_, T>(&mut record) {
+        match strict::read_part::<T>(&record, &format!("{at}/{position}")) {
             Ok(record) => read.push((position, record.into())),
-            Err(e) => {
-                let error = Error::of_data(&format!("{at}/{position}"), &e);
-                let detail = match e.inner().is_data() {
-                    true => error.detail.into_owned(),
-                    false => "cannot be read: half of a surrogate pair, or a number too large".to_owned(),
-                };
-                problems.push((error.pointer.unwrap_or_default(), detail));
-            }
+            Err(e) => problems.push((e.pointer.unwrap_or_default(), e.detail.into_owned())),
         }
     }
     read

@@ -21,6 +21,7 @@ use crate::history::{Message, Place, Reading};
 use crate::identity::Role;
 use crate::message::{Content, Outgoing, Sent, check_client_id};
 use crate::recall::{self, Recall};
+use crate::strict;
 
 /// Most sends of one bulk call.
 const BULK_MAX: usize = 1_000;
@@ -192,8 +193,7 @@ async fn send_many(
 
 /// A bad item fails alone, so each is read by itself.
 fn bulk_item(sender: &str, index: usize, item: Value) -> Result<Outgoing> {
-    let item: NewMessageIn =
-        serde_path_to_error::deserialize(item).map_err(|e| Error::of_data(&format!("/{index}"), &e))?;
+    let item: NewMessageIn = strict::read_value(item, &format!("/{index}"))?;
     let said = (item.client_id, item.ms_type.as_str(), item.content);
     outgoing(sender, item.channel_id.0, said, &format!("/{index}"))
 }

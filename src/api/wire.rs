@@ -20,6 +20,7 @@ use super::Api;
 use super::bodies::NoRoom;
 use crate::error::{Error, Kind, Result};
 use crate::ids::check_id;
+use crate::strict;
 use crate::text::is_label;
 
 /// Entries of a page when the caller does not say.
@@ -131,41 +132,43 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     }
 }
 
-/// A JSON body that may be left out, together with its content type.
+/// A JSON body that may be left out, together with its content type; empty or `null` it says the same.
 pub struct MaybeJson<T>(pub T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Api> for MaybeJson<T> {
     type Rejection = Response;
     async fn from_request(request: Request, api: &Api) -> std::result::Result<Self, Response> {
-        if !request.headers().contains_key(CONTENT_TYPE) {
-            return match read_body(request.into_body(), api).await {
-                Ok(bytes) if bytes.is_empty() => Ok(Self(T::default())),
-                Ok(_) => Err(Error::new(Kind::UnsupportedMediaType, "").into_response()),
-                Err(e) => Err(e.into_response()),
-            };
-        }
-        Json::from_request(request, api).await.map(|Json(value)| Self(value))
+        parse_if_any(request, api).await.map(Self).map_err(IntoResponse::into_response)
     }
 }
 
 async fn parse<T: DeserializeOwned>(request: Request, api: &Api) -> Result<T> {
     refuse_encoded(request.headers())?;
+    must_be_json(&request)?;
+    strict::read(&read_body(request.into_body(), api).await?)
+}
+
+async fn parse_if_any<T: DeserializeOwned + Default>(request: Request, api: &Api) -> Result<T> {
+    refuse_encoded(request.headers())?;
+    let typed = request.headers().contains_key(CONTENT_TYPE);
+    if typed {
+        must_be_json(&request)?;
+    }
+    let bytes = read_body(request.into_body(), api).await?;
+    match bytes.trim_ascii() {
+        [] => Ok(T::default()),
+        _ if !typed => Err(Error::new(Kind::UnsupportedMediaType, "")),
+        _ => Ok(strict::read::<Option<T>>(&bytes)?.unwrap_or_default()),
+    }
+}
+
+fn must_be_json(request: &Request) -> Result<()> {
     let media_type = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
     if !essence.eq_ignore_ascii_case("application/json") {
         return Err(Error::new(Kind::UnsupportedMediaType, ""));
     }
-    let bytes = read_body(request.into_body(), api).await?;
-    let mut reader = serde_json::Deserializer::from_slice(&bytes);
-    let value = serde_path_to_error::deserialize(&mut reader).map_err(|e| {
-        if e.inner().is_data() {
-            Error::of_data("", &e)
-        } else {
-            Error::new(Kind::MalformedBody, e.into_inner().to_string())
-        }
-    })?;
-    reader.end().map_err(|e| Error::new(Kind::MalformedBody, e.to_string()))?;
-    Ok(value)
+    Ok(())
 }
 
 /// The whole body, if it is not too large, comes in time, and there is memory for it.
@@ -242,13 +245,29 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> std::result::Result<Self, Response> {
-        axum::extract::Query::try_from_uri(&parts.uri).map(|axum::extract::Query(value)| Self(value)).map_err(
-            |e| {
-                let text = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
-                Error::new(Kind::InvalidParameter, text).into_response()
-            },
-        )
+        parse_query(parts.uri.query().unwrap_or_default()).map(Self).map_err(IntoResponse::into_response)
     }
+}
+
+fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
+    let reader = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(query.as_bytes()));
+    serde_path_to_error::deserialize(reader).map_err(|e| {
+        let (path, reason) = (e.path().to_string(), strict::reason(&e.inner().to_string()));
+        let named = |words: &str| Some(reason.strip_prefix(words)?.split('`').next()?.to_owned());
+        if let Some(missing) = named("missing field `") {
+            Error::parameter(missing, "is missing")
+        } else if let Some(twice) = named("duplicate field `") {
+            Error::parameter(twice, "is given twice")
+        } else if let Some(unknown) = named("unknown field `") {
+            let known = reason.split_once(", expected ").map_or("none", |(_, known)| known);
+            Error::parameter(unknown, format!("is no parameter of this operation; it takes {known}"))
+        } else {
+            // Otherwise they are the words of Rust's own parsers.
+            let number = ["digit", "integer", "number"].iter().any(|word| reason.contains(word));
+            let why = if number { "must be a whole number within its bounds".into() } else { reason };
+            Error::parameter(path, why)
+        }
+    })
 }
 
 /// `limit` and `cursor` of a page.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::strict;
 use crate::text::{is_blank, is_label};
 
 /// Most characters of a text.
@@ -68,14 +69,11 @@ impl Content {
         if let Value::Object(fields) = &mut content {
             fields.retain(|name, value| !(value.is_null() && FIELDS.contains(&name.as_str())));
         }
-        fn read<T: for<'de> Deserialize<'de>>(content: Value, at: &str) -> Result<T> {
-            serde_path_to_error::deserialize(content)
-                .map_err(|e| Error::of_data(&format!("{at}/content"), &e))
-        }
+        let below = format!("{at}/content");
         let parsed = match ms_type {
-            "text" => Self::Text(read(content, at)?),
-            "picture" => Self::Picture(read(content, at)?),
-            "file" => Self::File(read(content, at)?),
+            "text" => Self::Text(strict::read_value(content, &below)?),
+            "picture" => Self::Picture(strict::read_value(content, &below)?),
+            "file" => Self::File(strict::read_value(content, &below)?),
             _ => {
                 return Err(Error::field(format!("{at}/type"), "must be text, picture or file"));
             }
@@ -140,11 +138,11 @@ impl Content {
 
 /// A whole number from 0 to 2^53 - 1, however JSON writes it: 7 and 7.0 are one number (RFC 8259, 6).
 pub fn whole<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
-    let number = serde_json::Number::deserialize(de)?;
+    let refuse = || serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1");
+    let number = serde_json::Number::deserialize(de).map_err(|_: D::Error| refuse())?;
     let whole = |f: &f64| f.fract() == 0.0 && (0.0..=SIZE_MAX_BYTES as f64).contains(f);
     let read = number.as_u64().or_else(|| number.as_f64().filter(whole).map(|f| f as u64));
-    read.filter(|n| *n <= SIZE_MAX_BYTES)
-        .ok_or_else(|| serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1"))
+    read.filter(|n| *n <= SIZE_MAX_BYTES).ok_or_else(refuse)
 }
 
 fn wholes<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<u64>, D::Error> {

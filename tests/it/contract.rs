@@ -180,6 +180,26 @@ fn observed_breaches(body: &Value) -> Vec<String> {
     errors
 }
 
+/// Operations that take a JSON body: method, a path that names nothing there is, what its schema is, and whether
+/// it must come.
+pub fn with_bodies() -> Vec<(&'static str, String, Value, bool)> {
+    let mut found = Vec::new();
+    for operation in &CONTRACT.operations {
+        let body = CONTRACT.resolve(&operation.responses.replace("/responses", "/requestBody"));
+        let Some(body) = CONTRACT.document.pointer(&body) else { continue };
+        let schema = &body["content"]["application/json"]["schema"];
+        let schema = schema["oneOf"].as_array().map_or(schema, |choices| &choices[0]);
+        let schema = match schema["$ref"].as_str() {
+            Some(named) => CONTRACT.document.pointer(named.trim_start_matches('#')).expect("a schema"),
+            None => schema,
+        };
+        let path: Vec<&str> =
+            operation.path.split('/').map(|part| if part.starts_with('{') { "99" } else { part }).collect();
+        found.push((operation.method.as_str(), path.join("/"), schema.clone(), body["required"] == true));
+    }
+    found
+}
+
 fn exercised() -> &'static Mutex<BTreeSet<String>> {
     static SEEN: OnceLock<Mutex<BTreeSet<String>>> = OnceLock::new();
     SEEN.get_or_init(Mutex::default)

@@ -7,6 +7,7 @@ mod alarms;
 mod app;
 mod archive;
 mod bad_records;
+mod bodies;
 mod callbacks;
 mod channels;
 mod clients;

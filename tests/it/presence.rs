@@ -336,10 +336,10 @@ async fn what_is_out_of_bounds_is_refused_whole() {
     let a = json!({"user_id": "a", "status": "online"});
     for (body, pointer) in [
         (report("gw-1", &crowd, "online"), "/users"),
-        (json!({"gateway": "gw-1"}), ""),
+        (json!({"gateway": "gw-1"}), "/users"),
         (json!({"users": [a, {"user_id": "b,c", "status": "online"}]}), "/users/1/user_id"),
         (json!({"users": [a, {"user_id": "b", "status": "busy"}]}), "/users/1/status"),
-        (json!({"users": [a, {"user_id": "b"}]}), "/users/1"),
+        (json!({"users": [a, {"user_id": "b"}]}), "/users/1/status"),
         (json!({"users": [a], "gateway": " gw"}), "/gateway"),
         (json!({"users": [a], "snapshots": true}), "/snapshots"),
         (json!({"users": [a], "more": true}), "/more"),

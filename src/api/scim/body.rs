@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::api::{Api, wire};
 use crate::error::Kind;
 use crate::scim::{Error, Query, Refusal, Shown};
+use crate::strict;
 
 const MEDIA_TYPE: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
@@ -75,8 +76,8 @@ impl FromRequest<Api> for Body {
         }
         wire::refuse_encoded(request.headers())?;
         let bytes = wire::read_body(request.into_body(), api).await?;
-        let value = serde_json::from_slice(&bytes);
-        value.map(Self).map_err(|e| Error::invalid_syntax(e.to_string()).into())
+        let value = strict::read(&bytes);
+        value.map(Self).map_err(|e| Error::invalid_syntax(e.told().to_owned()).into())
     }
 }
 

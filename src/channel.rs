@@ -14,6 +14,7 @@ use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::claim::{self, Claim};
 use crate::directory::unknown_user;
 use crate::error::{Error, Kind, Result};
 use crate::event::{self, Happened, Type};
@@ -58,9 +59,19 @@ pub struct NewGroup {
     pub picture: Option<String>,
     pub newcomers_see: Option<String>,
     pub members: Vec<String>,
+    /// The caller's own id for it, so that making it can be repeated.
+    pub client_id: Option<String>,
 }
 
 impl NewGroup {
+    fn claim<'a>(&'a self, caller: &'a str) -> Option<Claim<'a>> {
+        self.client_id.as_deref().map(|client_id| Claim { caller, call: "group", client_id })
+    }
+
+    fn digest(&self) -> Result<Vec<u8>> {
+        claim::digest(&(&self.name, &self.picture, &self.newcomers_see, &self.members))
+    }
+
     /// Whether its words are within their bounds. It says nothing of its members.
     pub fn check(&self) -> Result<()> {
         check_label("/name", self.name.as_deref(), NAME_MAX_CHARS)?;
@@ -177,13 +188,15 @@ async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>
 }
 
 /// A new group owned by `caller`. All its members are there when it is.
+///
+/// Returns its id, and whether it is new: under the same client id it is made once.
 pub async fn create_group(
     store: &Store,
     caller: &str,
-    group: NewGroup,
+    group: &NewGroup,
     most_members: u32,
     now: OffsetDateTime,
-) -> Result<i64> {
+) -> Result<(i64, bool)> {
     group.check()?;
     check_users(store, &group.members, "/members").await?;
     let mut seen = HashSet::from([caller]);
@@ -202,8 +215,22 @@ pub async fn create_group(
     let count = members.len() + 1;
     let data = json!({"channel_type": "group", "name": group.name, "creator": caller, "member_count": count});
     tell(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
+    if let Some(claim) = group.claim(caller)
+        && !claim.keep(&tx, &group.digest()?, (channel_id, now)).await?
+    {
+        drop(tx);
+        let made = made_before(store, caller, group).await?;
+        return made.map(|id| (id, false)).ok_or_else(claim::forgotten);
+    }
     tx.commit().await?;
-    Ok(channel_id)
+    Ok((channel_id, true))
+}
+
+/// The group that was made under the same client id.
+pub async fn made_before(store: &Store, caller: &str, group: &NewGroup) -> Result<Option<i64>> {
+    let Some(claim) = group.claim(caller) else { return Ok(None) };
+    let kept = claim.kept(&store.client().await?).await?;
+    kept.map(|kept| kept.of(&group.digest()?)).transpose()
 }
 
 /// Changes a group's name, picture, announcement or what newcomers see. Owner and admins only.

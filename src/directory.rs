@@ -30,8 +30,8 @@ use apply::Rows;
 pub use apply::{Step, lock};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
 pub use run::{
-    Difference, Problem, Run, Runner, Sync, approve, ask, cancel, differences, name_changed, problems,
-    prune_runs, runs,
+    Difference, Problem, Run, Runner, Sync, approve, ask, ask_once, cancel, differences, name_changed,
+    problems, prune_runs, runs,
 };
 use stage::Place;
 

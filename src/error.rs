@@ -50,7 +50,7 @@ impl Kind {
             Self::NotFound => (404, "not-found", "There is no such thing, or not for this caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
             Self::Conflict => (409, "conflict", "The present state does not allow this"),
-            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another message"),
+            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another request"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::UnsupportedMediaType => {

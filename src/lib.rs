@@ -10,6 +10,7 @@ pub mod archiver;
 pub mod audit;
 pub mod callback;
 pub mod channel;
+pub mod claim;
 pub mod config;
 pub mod conversation;
 pub mod cron;

@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use crate::archiver::{Archiver, State};
 use crate::callback::{Callbacks, GATEWAY};
 use crate::channel::leavers;
+use crate::claim;
 use crate::config::Config;
 use crate::directory;
 use crate::error::Result;
@@ -39,6 +40,8 @@ impl Maintenance {
         let now = self.store.now().await?;
         self.store.make_partitions(self.config.partitions_ahead_days).await?;
         let client_ids = self.prune_client_ids(now).await?;
+        let keep = Duration::days(self.config.client_id_keep_days.into());
+        let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.callback_keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let hold = Duration::days(self.config.callback_hold_days.into());
@@ -53,7 +56,7 @@ impl Maintenance {
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full = [client_ids, attempts.unsigned_abs(), replays, edits, left]
+        let full = [client_ids, claims, attempts.unsigned_abs(), replays, edits, left]
             .iter()
             .any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()

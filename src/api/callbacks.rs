@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 use url::Url;
 
-use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, rfc3339};
+use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any, rfc3339};
 use super::{Api, Proven};
 use crate::callback::{self, By, FILTER_MAX, NewSecret, Shown, Tested, Wanted};
 use crate::error::{Error, Result};
@@ -38,6 +38,7 @@ pub fn routes() -> Router<Api> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewCallback {
+    client_id: Option<String>,
     kind: Option<String>,
     url: String,
     description: Option<String>,
@@ -88,6 +89,7 @@ fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> std::result::
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Rotation {
+    client_id: Option<String>,
     overlap_ms: Option<u64>,
 }
 
@@ -287,11 +289,14 @@ async fn create(
     caller.must_be(Role::Admin)?;
     let kind = callback::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
         .ok_or_else(|| Error::field("/kind", "is observer or gateway"))?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    check_client_id_if_any(new.client_id.as_deref())?;
+    let client_id = new.client_id.clone();
+    let now = api.store.now().await?;
+    let by = By { actor: &caller.0.user_id, now, client_id: client_id.as_deref() };
     let (callback_id, secret) = api.callbacks.create(kind, &new.wanted(), by).await?;
     api.bells.dispatch.notify_one();
     let callback = view(&api, &caller, &callback_id).await?;
-    Ok((StatusCode::CREATED, Reply(CreatedView { callback, secret: secret.secret })))
+    Ok((made(&secret), Reply(CreatedView { callback, secret: secret.secret })))
 }
 
 async fn change(
@@ -301,7 +306,7 @@ async fn change(
     Json(change): Json<CallbackChange>,
 ) -> Result<Reply<CallbackView>> {
     caller.must_be(Role::Admin)?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
     api.callbacks.change(&callback_id, &change.wanted(), by).await?;
     api.bells.dispatch.notify_one();
     view(&api, &caller, &callback_id).await.map(Reply)
@@ -313,7 +318,7 @@ async fn remove(
     PathWord(callback_id): PathWord,
 ) -> Result<StatusCode> {
     caller.must_be(Role::Admin)?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
     api.callbacks.remove(&callback_id, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -329,9 +334,15 @@ async fn rotate(
     if overlap > OVERLAP_MAX {
         return Err(Error::field("/overlap_ms", "must be at most 2592000000: 30 days"));
     }
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    check_client_id_if_any(rotation.client_id.as_deref())?;
+    let now = api.store.now().await?;
+    let by = By { actor: &caller.0.user_id, now, client_id: rotation.client_id.as_deref() };
     let new = api.callbacks.rotate(&callback_id, overlap, by).await?;
-    Ok((StatusCode::CREATED, Reply(new.into())))
+    Ok((made(&new), Reply(new.into())))
+}
+
+fn made(secret: &NewSecret) -> StatusCode {
+    if secret.repeated { StatusCode::OK } else { StatusCode::CREATED }
 }
 
 async fn test(
@@ -340,7 +351,7 @@ async fn test(
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<TestedView>> {
     caller.must_be(Role::Admin)?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await? };
+    let by = By { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
     let patience = api.config.request_timeout.mul_f64(TEST_SHARE);
     Ok(Reply(api.callbacks.test(&callback_id, patience, by).await?.into()))
 }

@@ -8,7 +8,7 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
-use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, rfc3339};
+use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, check_client_id_if_any, rfc3339};
 use super::{Api, Now, Person, Viewer};
 use crate::channel::{self, Change, Channel, Joiners, NewGroup};
 use crate::directory::contacts;
@@ -40,11 +40,13 @@ struct NewChannel {
     picture: Option<String>,
     newcomers_see: Option<String>,
     members: Vec<String>,
+    client_id: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Group {
+    client_id: Option<String>,
     name: Option<String>,
     picture: Option<String>,
     newcomers_see: Option<String>,
@@ -151,8 +153,9 @@ async fn create(
     Now(now): Now,
     Json(new): Json<NewChannel>,
 ) -> Result<impl IntoResponse> {
-    let NewChannel { channel_type, name, picture, newcomers_see, members } = new;
-    let group = NewGroup { name, picture, newcomers_see, members };
+    let NewChannel { channel_type, name, picture, newcomers_see, members, client_id } = new;
+    let group = NewGroup { name, picture, newcomers_see, members, client_id };
+    check_client_id_if_any(group.client_id.as_deref())?;
     match channel_type.as_str() {
         "direct" => {
             // Without effect here, and yet no other bounds than those of a group.
@@ -177,8 +180,10 @@ async fn create_group(
     Now(now): Now,
     Json(new): Json<Group>,
 ) -> Result<impl IntoResponse> {
-    let Group { name, picture, newcomers_see, members } = new;
-    open_group(&api, &caller, NewGroup { name, picture, newcomers_see, members }, now).await
+    let Group { client_id, name, picture, newcomers_see, members } = new;
+    let group = NewGroup { name, picture, newcomers_see, members, client_id };
+    check_client_id_if_any(group.client_id.as_deref())?;
+    open_group(&api, &caller, group, now).await
 }
 
 async fn open_group(
@@ -187,10 +192,14 @@ async fn open_group(
     group: NewGroup,
     now: OffsetDateTime,
 ) -> Result<(StatusCode, Reply<ChannelView>)> {
+    // Whom a repeat names may have left by now.
+    if let Some(id) = channel::made_before(&api.store, &caller.user_id, &group).await? {
+        return opened(api, caller, id, false).await;
+    }
     check_seen(api, caller, &group.members, "/members").await?;
     let most = api.config.group_max_members;
-    let id = channel::create_group(&api.store, &caller.user_id, group, most, now).await?;
-    opened(api, caller, id, true).await
+    let (id, is_new) = channel::create_group(&api.store, &caller.user_id, &group, most, now).await?;
+    opened(api, caller, id, is_new).await
 }
 
 /// Nobody reaches somebody whom they do not see: to them such people are not there.

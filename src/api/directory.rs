@@ -10,7 +10,9 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::wire::{AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, rfc3339};
+use super::wire::{
+    AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, check_client_id_if_any, rfc3339,
+};
 use super::{Api, Now, Proven};
 use crate::config::SourceKind;
 use crate::directory::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, words};
@@ -96,6 +98,7 @@ struct Count {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    client_id: Option<String>,
     mode: Option<Mode>,
     dry_run: Option<bool>,
 }
@@ -279,7 +282,11 @@ async fn sync(
         _ => "full",
     };
     let sync = Sync { mode, asked_by: "hand", dry_run: wanted.dry_run.unwrap_or(false) };
-    let run_id = directory::ask(&api.store, sync, now).await?;
+    check_client_id_if_any(wanted.client_id.as_deref())?;
+    let run_id = match wanted.client_id.as_deref() {
+        Some(id) => directory::ask_once(&api.store, sync, (&caller.0.user_id, id), now).await?,
+        None => directory::ask(&api.store, sync, now).await?,
+    };
     api.directory.notify_one();
     Ok((StatusCode::ACCEPTED, Reply(Asked { run_id: Id(run_id) })))
 }

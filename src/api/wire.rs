@@ -20,6 +20,7 @@ use super::Api;
 use super::bodies::NoRoom;
 use crate::error::{Error, Kind, Result};
 use crate::ids::check_id;
+use crate::message::check_client_id;
 use crate::strict;
 use crate::text::is_label;
 
@@ -308,6 +309,11 @@ pub fn check_reason(reason: Option<&str>) -> Result<Option<&str>> {
         return Err(Error::parameter("reason", detail));
     }
     Ok(reason.map(str::trim))
+}
+
+/// A caller's own id for what a call makes.
+pub fn check_client_id_if_any(client_id: Option<&str>) -> Result<()> {
+    client_id.map_or(Ok(()), |client_id| check_client_id(client_id, ""))
 }
 
 /// One page of a listing.

@@ -12,9 +12,11 @@ use url::Url;
 use uuid::Uuid;
 
 use super::registry::{Callbacks, headers_label, secret_label};
+use super::seal::Label;
 use super::wanted::Wanted;
 use super::{GATEWAY, Kind, Posted, State, public_url, sign};
 use crate::audit::{self, Action, Entry};
+use crate::claim::{self, Claim};
 use crate::error::{self, Error, Result};
 use crate::sql;
 use crate::store::retrying;
@@ -30,6 +32,8 @@ const TEST_ANSWER_MAX_CHARS: usize = 2_000;
 /// Queue rows and batches that one step of sweeping takes away.
 const SWEEP_ROWS: i64 = 5_000;
 const SWEEP_BATCHES: i64 = 50;
+/// What a body is kept as that made something: it may hold credentials, and is sealed as they are.
+const CLAIM: Label<'static> = Label { what: "claim", callback_id: "" };
 /// A removed endpoint's row stays at least so long: what was being queued for it has arrived by then.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
 
@@ -66,13 +70,15 @@ pub struct Shown {
     pub breaker: &'static str,
 }
 
-/// A secret that was just made. It is not shown again.
+/// A secret that was just made. It is not shown again, unless the same call is repeated.
 #[derive(Debug)]
 pub struct NewSecret {
     pub secret_id: i64,
     pub secret: String,
     /// When the secrets before it end, if there were any.
     pub others_until: Option<OffsetDateTime>,
+    /// Whether it was made before, under the same client id.
+    pub repeated: bool,
 }
 
 /// How a test ended.
@@ -152,11 +158,18 @@ impl Fields {
     }
 }
 
-/// Whose doing a change is, and when.
+/// Whose doing a change is, and when; and their own id for what it makes, so that it can be repeated.
 #[derive(Debug, Clone, Copy)]
 pub struct By<'a> {
     pub actor: &'a str,
     pub now: OffsetDateTime,
+    pub client_id: Option<&'a str>,
+}
+
+impl<'a> By<'a> {
+    fn claim(self, call: &'a str) -> Option<Claim<'a>> {
+        self.client_id.map(|client_id| Claim { caller: self.actor, call, client_id })
+    }
 }
 
 impl Callbacks {
@@ -213,8 +226,14 @@ impl Callbacks {
         })
     }
 
-    /// Makes an endpoint with its first secret. There is one gateway, and the settings come first.
+    /// Makes an endpoint with its first secret. There is one gateway, and the settings come first. Under the same
+    /// client id it is made once.
     pub async fn create(&self, kind: Kind, wanted: &Wanted, by: By<'_>) -> Result<(String, NewSecret)> {
+        let digest = claim::digest(&(kind.as_str(), wanted))?;
+        let claim = by.claim("callback");
+        if let Some(made) = self.made_before(claim, &digest).await? {
+            return Ok(made);
+        }
         let url = wanted.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
         if kind == Kind::Observer && wanted.event_types.is_none() {
             return Err(Error::field("/event_types", "is required of an observer"));
@@ -228,13 +247,48 @@ impl Callbacks {
         let sealed = self.keys.seal(secret_label(&callback_id), &bytes)?;
         let mut fields = Fields::new(url);
         fields.take(wanted, self.seal_headers(&callback_id, wanted)?);
-        let made = Made { callback_id: &callback_id, kind, fields: &fields, sealed: &sealed };
-        let secret_id = retrying(|| self.insert(&made, by)).await?;
+        let sealed_digest = claim.map(|_| self.keys.seal(CLAIM, &digest)).transpose()?.unwrap_or_default();
+        let claim = claim.map(|claim| (claim, sealed_digest.as_slice()));
+        let made = Made { callback_id: &callback_id, kind, fields: &fields, sealed: &sealed, claim };
+        let Some(secret_id) = retrying(|| self.insert(&made, by)).await? else {
+            let claim = claim.map(|(claim, _)| claim);
+            return self.made_before(claim, &digest).await?.ok_or_else(claim::forgotten);
+        };
         self.refresh(by.now).await?;
-        Ok((callback_id, NewSecret { secret_id, secret, others_until: None }))
+        Ok((callback_id, NewSecret { secret_id, secret, others_until: None, repeated: false }))
     }
 
-    async fn insert(&self, made: &Made<'_>, by: By<'_>) -> Result<i64> {
+    /// The endpoint and the secret that were made under the same client id.
+    async fn made_before(
+        &self,
+        claim: Option<Claim<'_>>,
+        digest: &[u8],
+    ) -> Result<Option<(String, NewSecret)>> {
+        let Some(claim) = claim else { return Ok(None) };
+        let client = self.store.client().await?;
+        let Some(kept) = claim.kept(&client).await? else { return Ok(None) };
+        if self.keys.open(CLAIM, &kept.digest).as_deref() != Some(digest) {
+            return Err(claim::reused());
+        }
+        let statement = client.prepare_cached(sql!("callback/secret")).await?;
+        let gone = || {
+            Error::new(
+                error::Kind::Conflict,
+                "what was made under this client_id is gone: removed, or a secret that signs no more",
+            )
+        };
+        let row = client.query_opt(&statement, &[&kept.made_id]).await?.ok_or_else(gone)?;
+        let callback_id: String = row.get("callback_id");
+        let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
+            Error::new(error::Kind::Conflict, "no key of callback_keys opens what is kept of this callback")
+        })?;
+        let secret = sign::encode(&bytes);
+        let (secret_id, made_at) = (kept.made_id, kept.made_at);
+        Ok(Some((callback_id, NewSecret { secret_id, secret, others_until: Some(made_at), repeated: true })))
+    }
+
+    /// `None`: something was made under the same client id at the same time.
+    async fn insert(&self, made: &Made<'_>, by: By<'_>) -> Result<Option<i64>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let count = tx.prepare_cached(sql!("callback/count")).await?;
@@ -257,8 +311,13 @@ impl Callbacks {
             by,
         )
         .await?;
+        if let Some((claim, digest)) = made.claim
+            && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
+        {
+            return Ok(None);
+        }
         tx.commit().await?;
-        Ok(row.get("secret_id"))
+        Ok(Some(row.get("secret_id")))
     }
 
     /// Changes what is given. Of the gateway of the settings only the state can be changed here.
@@ -330,22 +389,36 @@ impl Callbacks {
         Ok(swept)
     }
 
-    /// Gives an endpoint a new secret; those before it sign too for `overlap`.
+    /// Gives an endpoint a new secret; those before it sign too for `overlap`. Under the same client id it is
+    /// given once.
     pub async fn rotate(&self, callback_id: &str, overlap: Duration, by: By<'_>) -> Result<NewSecret> {
+        let digest = claim::digest(&(callback_id, overlap.as_millis()))?;
+        let claim = by.claim("callback secret");
+        let again = async || {
+            let made = self.made_before(claim, &digest).await?;
+            let until = |at: OffsetDateTime| at + overlap;
+            Ok::<_, Error>(
+                made.map(|(_, new)| NewSecret { others_until: new.others_until.map(until), ..new }),
+            )
+        };
+        if let Some(made) = again().await? {
+            return Ok(made);
+        }
         let (bytes, secret) = sign::mint()?;
         let sealed = self.keys.seal(secret_label(callback_id), &bytes)?;
         let until = by.now + overlap;
-        let secret_id = retrying(|| self.add_secret(callback_id, (&sealed, until), by)).await?;
+        let sealed_digest = claim.map(|_| self.keys.seal(CLAIM, &digest)).transpose()?.unwrap_or_default();
+        let added =
+            Added { sealed: &sealed, until, claim: claim.map(|claim| (claim, sealed_digest.as_slice())) };
+        let Some(secret_id) = retrying(|| self.add_secret(callback_id, &added, by)).await? else {
+            return again().await?.ok_or_else(claim::forgotten);
+        };
         self.refresh(by.now).await?;
-        Ok(NewSecret { secret_id, secret, others_until: Some(until) })
+        Ok(NewSecret { secret_id, secret, others_until: Some(until), repeated: false })
     }
 
-    async fn add_secret(
-        &self,
-        callback_id: &str,
-        (sealed, until): (&[u8], OffsetDateTime),
-        by: By<'_>,
-    ) -> Result<i64> {
+    async fn add_secret(&self, callback_id: &str, added: &Added<'_>, by: By<'_>) -> Result<Option<i64>> {
+        let until = added.until;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let row = lock(&tx, callback_id, by.now).await?;
@@ -357,10 +430,15 @@ impl Callbacks {
             return Err(Error::new(error::Kind::Conflict, why));
         }
         let add = tx.prepare_cached(sql!("callback/add_secret")).await?;
-        let row = tx.query_one(&add, &[&callback_id, &sealed, &by.now, &until]).await?;
+        let row = tx.query_one(&add, &[&callback_id, &added.sealed, &by.now, &until]).await?;
         note(&tx, Action::CallbackRotated, callback_id, &json!({}), by).await?;
+        if let Some((claim, digest)) = added.claim
+            && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
+        {
+            return Ok(None);
+        }
         tx.commit().await?;
-        Ok(row.get("secret_id"))
+        Ok(Some(row.get("secret_id")))
     }
 
     /// Sends an observer a `callback.test`, whatever its state, and tells how it answered within
@@ -410,6 +488,15 @@ struct Made<'a> {
     kind: Kind,
     fields: &'a Fields,
     sealed: &'a [u8],
+    claim: Option<(Claim<'a>, &'a [u8])>,
+}
+
+/// A secret that is to be.
+struct Added<'a> {
+    sealed: &'a [u8],
+    /// When those before it end.
+    until: OffsetDateTime,
+    claim: Option<(Claim<'a>, &'a [u8])>,
 }
 
 async fn lock(tx: &Transaction<'_>, callback_id: &str, now: OffsetDateTime) -> Result<Row> {

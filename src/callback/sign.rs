@@ -19,7 +19,12 @@ const SECRET_BYTES: usize = 32;
 pub(super) fn mint() -> Result<(Vec<u8>, String)> {
     let mut bytes = [0u8; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(Error::internal)?;
-    Ok((bytes.to_vec(), format!("{SECRET_MARK}{}", BASE64_STANDARD.encode(bytes))))
+    Ok((bytes.to_vec(), encode(&bytes)))
+}
+
+/// How the owner of a secret writes it down.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    format!("{SECRET_MARK}{}", BASE64_STANDARD.encode(bytes))
 }
 
 /// The bytes of a secret of the settings.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use reqwest::header::{HeaderName, HeaderValue};
+use serde::Serialize;
 use url::Url;
 
 use super::guard::Guard;
@@ -68,7 +69,7 @@ const HEADER_FAMILIES_OF_OURS: &[&str] = &["proxy-", "webhook-"];
 
 /// A wish: what is `None` stays as it is, or takes its default when new; `Some(None)` is the default
 /// again.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize)]
 pub struct Wanted {
     pub url: Option<String>,
     pub description: Option<Option<String>>,

@@ -23,8 +23,8 @@ use crate::sql;
 use crate::store::{REPEATABLE, Store, retrying};
 use book::{Counts, Open};
 pub use book::{
-    Difference, Problem, Run, Sync, approve, ask, cancel, differences, name_changed, problems, prune_runs,
-    runs,
+    Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed, problems,
+    prune_runs, runs,
 };
 use listening::{Listening, Tools};
 

@@ -200,6 +200,14 @@ pub fn with_bodies() -> Vec<(&'static str, String, Value, bool)> {
     found
 }
 
+/// The statuses that an operation answers with.
+pub fn answers(method: &str, path: &str) -> Vec<String> {
+    let operation = CONTRACT.operation(method, path).expect("an operation");
+    let responses =
+        CONTRACT.document.pointer(&operation.responses).and_then(Value::as_object).expect("answers");
+    responses.keys().cloned().collect()
+}
+
 fn exercised() -> &'static Mutex<BTreeSet<String>> {
     static SEEN: OnceLock<Mutex<BTreeSet<String>>> = OnceLock::new();
     SEEN.get_or_init(Mutex::default)

@@ -39,6 +39,7 @@ mod queries;
 mod reading;
 mod recalls;
 mod receipts;
+mod repeats;
 mod replicas;
 mod restored;
 mod scim;

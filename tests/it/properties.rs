@@ -531,8 +531,9 @@ impl Stage {
             picture: None,
             newcomers_see: None,
             members: (1..members).map(name).collect(),
+            client_id: None,
         };
-        channel::create_group(&self.store, &name(0), group, MOST_MEMBERS, now()).await.unwrap()
+        channel::create_group(&self.store, &name(0), &group, MOST_MEMBERS, now()).await.unwrap().0
     }
 
     async fn join(&self, channel: i64, who: usize) {

@@ -8,7 +8,7 @@ use crate::app;
 /// Modules from the bottom up; a module may name only those before it.
 const LAYERS: &[&[&str]] = &[
     &["error", "strict", "cron", "text", "tls", "ids", "config", "renewed"],
-    &["store", "delivery", "schedule", "telemetry"],
+    &["store", "claim", "delivery", "schedule", "telemetry"],
     &["identity", "directory", "presence", "emoji", "callback", "archive", "lease", "audit", "event"],
     &[
         "channel",

@@ -7,6 +7,7 @@ use postgres_types::Json;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use crate::claim::{self, Claim};
 use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::Store;
@@ -110,6 +111,32 @@ pub async fn ask(store: &Store, sync: Sync<'_>, now: OffsetDateTime) -> Result<i
     let statement = client.prepare_cached(sql!("directory/ask")).await?;
     let Sync { mode, asked_by, dry_run } = sync;
     Ok(client.query_one(&statement, &[&mode, &asked_by, &dry_run, &now]).await?.get(0))
+}
+
+/// The same under an id of the caller's: asked again under it, it is the same run.
+pub async fn ask_once(
+    store: &Store,
+    sync: Sync<'_>,
+    (caller, client_id): (&str, &str),
+    now: OffsetDateTime,
+) -> Result<i64> {
+    let claim = Claim { caller, call: "directory run", client_id };
+    let digest = claim::digest(&(sync.mode, sync.dry_run))?;
+    let mut client = store.client().await?;
+    if let Some(kept) = claim.kept(&client).await? {
+        return kept.of(&digest);
+    }
+    let tx = client.transaction().await?;
+    let statement = tx.prepare_cached(sql!("directory/ask")).await?;
+    let Sync { mode, asked_by, dry_run } = sync;
+    let run_id = tx.query_one(&statement, &[&mode, &asked_by, &dry_run, &now]).await?.get(0);
+    if claim.keep(&tx, &digest, (run_id, now)).await? {
+        tx.commit().await?;
+        return Ok(run_id);
+    }
+    tx.rollback().await?;
+    let kept = claim.kept(&client).await?;
+    kept.ok_or_else(claim::forgotten)?.of(&digest)
 }
 
 /// Remembers who has changed at the source, for the next run.

@@ -4,7 +4,8 @@
 WITH job AS MATERIALIZED (
     SELECT first.*, sum(bytes) OVER (ORDER BY seq) - bytes AS bytes_before
     FROM (SELECT f.seq, f.ms_id, f.sender, f.after_receiver, pg_column_size(m.content) AS bytes
-          FROM t_im_fanout f JOIN t_im_message m ON m.ms_id = f.ms_id
+          FROM t_im_fanout f
+          CROSS JOIN LATERAL (SELECT content FROM t_im_message WHERE ms_id = f.ms_id OFFSET 0) AS m
           WHERE f.channel_id = $1 ORDER BY f.seq LIMIT $2::integer) AS first
 ),
 receiver AS MATERIALIZED (

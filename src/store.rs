@@ -131,19 +131,14 @@ impl Store {
         session: String,
     ) -> Result<Self> {
         let (session, life): (Arc<str>, _) = (session.into(), config.database_connection_life);
-        let known = server.clone();
         let pool = Pool::builder(manager(config)?)
             .max_size(size)
             .wait_timeout(Some(wait))
             .create_timeout(Some(wait))
             .runtime(Runtime::Tokio1)
             .post_create(Hook::async_fn(move |client, _| {
-                let (session, server) = (session.clone(), known.clone());
-                Box::pin(async move {
-                    client.batch_execute(&session).await.map_err(HookError::Backend)?;
-                    server.connected();
-                    Ok(())
-                })
+                let session = session.clone();
+                Box::pin(async move { client.batch_execute(&session).await.map_err(HookError::Backend) })
             }))
             .pre_recycle(Hook::sync_fn(|_, metrics: &Metrics| match error::is_stale(metrics.created) {
                 true => Err(HookError::message("connected before the database moved")),
@@ -161,7 +156,11 @@ impl Store {
     /// A connection of the pool. Never held across a network call to anybody else.
     pub async fn client(&self) -> Result<Object> {
         let began = Instant::now();
-        self.pool.get().await.map_err(|e| self.server.refused(began, e))
+        let client = self.pool.get().await.map_err(|e| self.server.refused(began, e))?;
+        if Object::metrics(&client).created >= began {
+            self.server.connected(began);
+        }
+        Ok(client)
     }
 
     /// Brings the schema up to date, one replica at a time, and makes today's partitions.

@@ -1,14 +1,16 @@
 -- Somebody who has left the company, and a group that they are still in; or who is back, and a group that they were
--- taken out of; or no group.
+-- taken out of; or no group. OFFSET 0: the few leavers lead to their users, whatever the statistics say.
 SELECT l.user_id, u.active AS is_back,
        CASE WHEN u.active THEN
            (SELECT g.channel_id FROM t_im_left_group g WHERE g.user_id = l.user_id ORDER BY g.channel_id LIMIT 1)
        ELSE
-           (SELECT m.channel_id FROM t_im_channel_user m JOIN t_im_channel c USING (channel_id)
+           (SELECT m.channel_id
+            FROM t_im_channel_user m
+            CROSS JOIN LATERAL (SELECT channel_type FROM t_im_channel WHERE channel_id = m.channel_id OFFSET 0) AS c
             WHERE m.user_id = l.user_id AND m.to_seq IS NULL AND c.channel_type = 'group'
             ORDER BY m.channel_id LIMIT 1)
        END AS channel_id
 FROM t_im_leaver l
-JOIN t_im_user u USING (user_id)
+CROSS JOIN LATERAL (SELECT active FROM t_im_user WHERE user_id = l.user_id OFFSET 0) AS u
 ORDER BY l.user_id
 LIMIT 1

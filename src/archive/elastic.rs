@@ -61,7 +61,8 @@ impl Elastic {
             clients: Renewed::new(config.connection_life, move || client(&own))?,
             index: config.archive_index.clone(),
             replicas: config.archive_replicas,
-            retry: config.archive_retry,
+            // A caller waits for it.
+            retry: config.archive_retry.min(config.request_timeout / 2),
             months: Mutex::default(),
         })
     }

@@ -47,11 +47,12 @@ impl Server {
         Self { place: places.join(","), database, role, contact: Mutex::default() }
     }
 
-    /// A connection was made. Says so if the server was away.
-    pub fn connected(&self) {
+    /// A connection was made by an attempt that began then. Says so if the server was away: a server that is
+    /// just dying may still let in who came before.
+    pub fn connected(&self, began: Instant) {
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         contact.connected = Some(Instant::now());
-        if let Some(since) = contact.away_since.take() {
+        if let Some(since) = contact.away_since.take_if(|since| *since < began) {
             let away_ms = since.elapsed().as_millis() as u64;
             tracing::info!(server = self.place, away_ms, "the database is back");
         }
@@ -69,7 +70,7 @@ impl Server {
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         let overtaken = contact.connected.is_some_and(|connected| connected > began);
         if !overtaken && contact.away_since.is_none() {
-            contact.away_since = Some(began);
+            contact.away_since = Some(Instant::now());
             tracing::warn!(server = self.place, why, "the database is away");
         }
         Error::unavailable("the database is away").because(Unreachable(why))

@@ -57,7 +57,7 @@ pub async fn people(world: &World<'_>) -> Vec<i64> {
     groups
 }
 
-/// Fills the day so long ago: messages of the groups, spread over it, with a row for every receiver:
+/// Fills the day so long ago: messages of the groups, spread over it, with every receiver in the ledger:
 /// 7 of 10 read, 2 received, 1 offline, each at a time of its own. Returns the day's name in tables.
 pub async fn fill(world: &World<'_>, groups: &[i64], days_ago: i32, rows: i64) -> String {
     let messages = (rows / i64::from(MEMBERS - 1)).max(1);
@@ -73,21 +73,24 @@ pub async fn fill(world: &World<'_>, groups: &[i64], days_ago: i32, rows: i64) -
                 jsonb_build_object('text', '各位同事，第 ' || n || ' 号季度销售报告已上传，请在周五前确认 please check') \
          FROM (SELECT n, ({day})::timestamp AT TIME ZONE 'UTC' + n * (interval '86000 s' / {messages}) AS moment \
                FROM generate_series(0, {messages} - 1) AS n) AS said; \
-         INSERT INTO t_im_message_push (ms_id, receiver, channel_id, status, verdict, last_modified_time) \
-         SELECT ms_id, user_id, channel_id, \
-                CASE WHEN dice < 0.7 THEN 2 WHEN dice < 0.9 THEN 1 ELSE 0 END, CASE WHEN dice >= 0.9 THEN 1 END, \
-                server_time + late * interval '4 hours' \
-         FROM (SELECT m.ms_id, m.channel_id, m.server_time, u.user_id, random() AS dice, random() ^ 4 AS late \
-               FROM t_im_message m JOIN t_im_user u ON u.user_id <> m.sender \
+         INSERT INTO t_im_ledger (ms_id, channel_id, seq, server_time, block, receivers, received, read, offline, times) \
+         SELECT ms_id, channel_id, seq, server_time, slot >> 10, \
+                string_agg(CASE WHEN receives THEN '1' ELSE '0' END, '' ORDER BY slot)::bit varying, \
+                string_agg(CASE WHEN receives AND dice >= 0.7 AND dice < 0.9 THEN '1' ELSE '0' END, '' ORDER BY slot)::bit varying, \
+                string_agg(CASE WHEN receives AND dice < 0.7 THEN '1' ELSE '0' END, '' ORDER BY slot)::bit varying, \
+                string_agg(CASE WHEN receives AND dice >= 0.9 THEN '1' ELSE '0' END, '' ORDER BY slot)::bit varying, \
+                string_agg(substring(int8send((late * 14400000)::bigint) FROM 4), '' ORDER BY slot) \
+         FROM (SELECT m.ms_id, m.channel_id, m.seq, m.server_time, s.slot, s.user_id <> m.sender AS receives, \
+                      random() AS dice, random() ^ 4 AS late \
+               FROM t_im_message m JOIN t_im_channel_slot s ON s.channel_id = m.channel_id \
                WHERE m.ms_id >= im_first_ms_id(({day})::timestamp AT TIME ZONE 'UTC') \
-                 AND m.ms_id < im_first_ms_id(({day} + 1)::timestamp AT TIME ZONE 'UTC') \
-               ORDER BY m.ms_id, u.user_id) AS receipt;"
+                 AND m.ms_id < im_first_ms_id(({day} + 1)::timestamp AT TIME ZONE 'UTC')) AS receipt \
+         GROUP BY ms_id, channel_id, seq, server_time, slot >> 10;"
     );
     world.sql.batch_execute(&fill).await.expect("an old day");
     let name: String =
         world.sql.query_one(&format!("SELECT to_char({day}, 'YYYYMMDD')"), &[]).await.expect("a day").get(0);
-    let tidy =
-        format!("VACUUM (FREEZE, ANALYZE) t_im_message_p{name}, t_im_message_push_p{name}; CHECKPOINT");
+    let tidy = format!("VACUUM (FREEZE, ANALYZE) t_im_message_p{name}, t_im_ledger_p{name}; CHECKPOINT");
     for statement in tidy.split("; ") {
         world.sql.batch_execute(statement).await.expect(statement);
     }

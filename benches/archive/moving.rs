@@ -169,7 +169,7 @@ async fn receivers(
 }
 
 async fn hot_bytes(world: &world::World<'_>, day: &str) -> f64 {
-    let sql = format!("SELECT pg_total_relation_size('t_im_message_push_p{day}')");
+    let sql = format!("SELECT pg_total_relation_size('t_im_ledger_p{day}')");
     world.number(&sql).await as f64
 }
 

@@ -79,7 +79,8 @@ async fn while_moving(world: &World<'_>, work: Vec<Work>, reader: bool) -> Load 
         )
         .await;
         let client = world.cluster.connect(&world.database).await;
-        let read = "BEGIN; SELECT count(*) FROM t_im_message; SELECT count(*) FROM t_im_message_push WHERE ms_id = 0";
+        let read =
+            "BEGIN; SELECT count(*) FROM t_im_message; SELECT count(*) FROM t_im_ledger WHERE ms_id = 0";
         client.batch_execute(read).await.expect("a reader");
         holding = Some(tokio::spawn(async move {
             client.batch_execute(READER).await.expect("a reader");

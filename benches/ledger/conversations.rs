@@ -27,7 +27,7 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
     let me = "u0000001";
     let work = vec![vec![Request::get(&format!("/conversations?limit={LIMIT}"), me)]];
     let mut load = closed(world.address(), work, FOREVER, CALLS).await.or_panic("conversation lists");
-    let client = world.raw().await;
+    let client = world.session().await;
     let statement = client.prepare(PAGE).await.expect("hand-made SQL");
     let mut raw = Load::default();
     for _ in 0..CALLS {

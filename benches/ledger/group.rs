@@ -12,10 +12,11 @@ use super::world::World;
 
 const LARGE: i32 = 10_000;
 const LARGE_MESSAGES: usize = 50;
-const LARGE_TARGET: f64 = 0.7;
+const LARGE_TARGET: f64 = 10.0;
 const BUSY: i32 = 200;
 const BUSY_LENGTH: Duration = Duration::from_secs(5);
-const BUSY_TARGET: f64 = 0.6;
+const BUSY_TARGET: f64 = 1.5;
+const BUSY_ONE_TARGET: f64 = 0.7;
 const BUSY_RECEIVERS: f64 = 20_000.0;
 const LONG: Duration = Duration::from_secs(60);
 const FOREVER: Duration = Duration::from_secs(600);
@@ -34,7 +35,7 @@ pub async fn large(world: &World<'_>, report: &mut Report) {
     let started = Instant::now();
     send(world, group, LARGE_MESSAGES).await;
     let acknowledged = started.elapsed().as_secs_f64();
-    let (_, pairs, messages) = world.backlog().await;
+    let pairs = world.backlog().await;
     assert!(world.drained(LONG).await, "(b) is not drained after {LONG:?}");
     let took = started.elapsed().as_secs_f64();
     let peak = world.memory_peak();
@@ -56,8 +57,8 @@ pub async fn large(world: &World<'_>, report: &mut Report) {
     );
     report.add(memory("(e) memory, most during (b)", peak, MEMORY_TARGET));
     report.note(format!(
-        "(b) {LARGE_MESSAGES} messages acknowledged in {acknowledged:.2} s; backlog then the rows of {messages} messages \
-         and {pairs} pairs; all received after {took:.2} s"
+        "(b) {LARGE_MESSAGES} messages acknowledged in {acknowledged:.2} s; backlog then {pairs} pairs; \
+         all received after {took:.2} s"
     ));
 }
 
@@ -84,8 +85,8 @@ pub async fn busy(world: &World<'_>, report: &mut Report) {
         let mut load =
             closed(world.address(), work, BUSY_LENGTH, usize::MAX).await.or_panic("sends into a busy group");
         let answered = (world.number(PUSHED).await - pushed) as f64 / started.elapsed().as_secs_f64();
-        let (_, pairs, messages) = world.backlog().await;
-        let drain = drain_time(world).await;
+        let pairs = world.backlog().await;
+        let drain = drain_time(world, report).await;
         let whole = started.elapsed().as_secs_f64();
         let answered_all = (world.number(PUSHED).await - pushed) as f64 / whole;
         let expected = load.latencies.len() as i64 * i64::from(BUSY - 1);
@@ -100,7 +101,7 @@ pub async fn busy(world: &World<'_>, report: &mut Report) {
         )
         .beside(format!("{}/s, {}", count(raw.per_second()), spread(&mut raw)), ratio);
         report.add(if number == 1 {
-            figure
+            figure.target(format!("≥ {BUSY_ONE_TARGET:.2} of raw"), ratio >= BUSY_ONE_TARGET)
         } else {
             figure.target(format!("≥ {BUSY_TARGET:.2} of raw"), ratio >= BUSY_TARGET)
         });
@@ -111,11 +112,9 @@ pub async fn busy(world: &World<'_>, report: &mut Report) {
             )
             .target(format!("≥ {}/s", count(BUSY_RECEIVERS)), answered_all >= BUSY_RECEIVERS),
         );
-        report.note(format!(
-            "(f) {number} senders: backlog at the end {pairs} pairs and the rows of {messages} messages, drained in {drain}"
-        ));
+        report.note(format!("(f) {number} senders: backlog at the end {pairs} pairs, drained in {drain}"));
     }
 }
 
-/// Every ledger row that the service wrote or a hand did.
+/// Every ledger row of the service, as its view shows them.
 const LEDGER: &str = "SELECT count(*) FROM t_im_message_push";

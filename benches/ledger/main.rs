@@ -9,6 +9,7 @@ mod acks;
 mod conversations;
 mod direct;
 mod group;
+mod hot;
 mod http;
 mod load;
 mod raw;
@@ -30,6 +31,8 @@ const SERVER: &[(&str, &str)] = &[
     ("max_wal_size", "8GB"),
     ("checkpoint_timeout", "15min"),
     ("wal_compression", "lz4"),
+    // What the statements of a send cost the server.
+    ("shared_preload_libraries", "pg_stat_statements"),
 ];
 const IDLE_TARGET: f64 = 64.0;
 /// After its start, a service has this long to come to rest.
@@ -79,6 +82,16 @@ async fn run() {
     if wanted("f") {
         let world = World::open(&cluster, &receiver).await;
         group::busy(&world, &mut report).await;
+        world.close().await;
+    }
+    if wanted("g") {
+        let world = World::open(&cluster, &receiver).await;
+        hot::bytes(&world, &mut report).await;
+        world.close().await;
+    }
+    if wanted("h") {
+        let world = World::open(&cluster, &receiver).await;
+        hot::snapshot(&world, &mut report).await;
         world.close().await;
     }
     conditions(&cluster, &mut report, begun).await;

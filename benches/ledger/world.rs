@@ -16,9 +16,9 @@ pub const CONTENT: &str = r#"{"text":"The minutes of this morning are on the boa
 pub const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off";
 /// Connections of the service, by its default.
 pub const POOL: &str = "16";
-/// Nothing left to write or to push.
-const DRAINED: &str = "SELECT NOT EXISTS (SELECT FROM t_im_fanout) \
-     AND NOT EXISTS (SELECT FROM t_im_push_queue WHERE callback_id = 'gateway')";
+/// Nothing left to push.
+const DRAINED: &str = "SELECT NOT EXISTS (SELECT FROM t_im_push_queue WHERE callback_id = 'gateway')";
+const RAW_TABLES: &str = include_str!("raw_tables.sql");
 const LOOK: Duration = Duration::from_millis(5);
 
 pub struct World<'a> {
@@ -50,10 +50,18 @@ impl<'a> World<'a> {
         Self { cluster, database, sql, service }
     }
 
-    /// One more connection with the service's own session settings, for hand-made SQL.
-    pub async fn raw(&self) -> Client {
+    /// One more connection with the service's own session settings.
+    pub async fn session(&self) -> Client {
         let client = self.cluster.connect(&self.database).await;
         client.batch_execute(SESSION).await.expect("session settings");
+        client
+    }
+
+    /// One for hand-made SQL: it writes into tables of its own.
+    pub async fn raw(&self) -> Client {
+        let client = self.session().await;
+        client.batch_execute(RAW_TABLES).await.expect("tables for hand-made SQL");
+        client.batch_execute("SET search_path = raw, public").await.expect("a search path");
         client
     }
 
@@ -84,7 +92,9 @@ impl<'a> World<'a> {
                                                       joined_at, read_seq, read_ms_id) \
                        SELECT channel_id, person, 1, 0, 1, now(), 0, 0 \
                        FROM made, LATERAL (VALUES (pair_low), (pair_high)) AS member (person)) \
-                   SELECT array_agg(channel_id ORDER BY channel_id) FROM made GROUP BY pair_low ORDER BY pair_low";
+                   SELECT array_agg(channel_id ORDER BY channel_id), \
+                          count(im_set_members(channel_id, ARRAY[pair_low, pair_high])) \
+                   FROM made GROUP BY pair_low ORDER BY pair_low";
         let rows = self.sql.query(sql, &[&senders, &each]).await;
         rows.expect("channels").iter().map(|row| row.get(0)).collect()
     }
@@ -99,7 +109,8 @@ impl<'a> World<'a> {
                                                       joined_at, read_seq, read_ms_id) \
                        SELECT channel_id, 'u' || lpad(n::text, 7, '0'), 1, 0, 1, now(), 0, 0 \
                        FROM made, generate_series(1, $1::integer) AS n) \
-                   SELECT channel_id FROM made";
+                   SELECT channel_id, im_set_members(channel_id, ARRAY( \
+                       SELECT 'u' || lpad(n::text, 7, '0') FROM generate_series(1, $1::integer) AS n)) FROM made";
         let row = self.sql.query_one(sql, &[&members]).await;
         row.expect("a group").get(0)
     }
@@ -107,17 +118,18 @@ impl<'a> World<'a> {
     /// What autovacuum would have done by the time these tables had grown so. The others are as a
     /// new day's are: empty, and nobody has looked at them.
     pub async fn settle_down(&self) {
-        for statement in ["VACUUM ANALYZE t_im_user, t_im_channel, t_im_channel_user", "CHECKPOINT"] {
+        let seen = "VACUUM ANALYZE t_im_user, t_im_channel, t_im_channel_user, t_im_channel_slot, t_im_channel_block";
+        for statement in [seen, "CHECKPOINT"] {
             self.sql.batch_execute(statement).await.expect(statement);
         }
     }
 
-    /// Queue rows and pairs that wait, and messages whose rows are still to be written.
-    pub async fn backlog(&self) -> (i64, i64, i64) {
-        let sql = "SELECT count(*), coalesce(sum(pairs), 0)::bigint, (SELECT count(*) FROM t_im_fanout) \
-                   FROM t_im_push_queue WHERE callback_id = 'gateway'";
-        let row = self.sql.query_one(sql, &[]).await.expect("the backlog");
-        (row.get(0), row.get(1), row.get(2))
+    /// Pairs of message and receiver that wait to be pushed or answered.
+    pub async fn backlog(&self) -> i64 {
+        self.number(
+            "SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue WHERE callback_id = 'gateway'",
+        )
+        .await
     }
 
     /// Waits until all is written, pushed and answered, at most so long; whether it is.
@@ -132,6 +144,19 @@ impl<'a> World<'a> {
             tokio::time::sleep(LOOK).await;
         }
         false
+    }
+
+    /// Counts the server's time from now on.
+    pub async fn watch_statements(&self) {
+        let watch = "CREATE EXTENSION IF NOT EXISTS pg_stat_statements; SELECT pg_stat_statements_reset()";
+        self.sql.batch_execute(watch).await.expect("pg_stat_statements");
+    }
+
+    /// Milliseconds that the server has spent on this database's statements since then.
+    pub async fn statement_ms(&self) -> f64 {
+        let sql = "SELECT coalesce(sum(total_exec_time), 0) FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid \
+                   WHERE d.datname = current_database()";
+        self.sql.query_one(sql, &[]).await.expect("pg_stat_statements").get(0)
     }
 
     pub async fn number(&self, sql: &str) -> i64 {

@@ -51,6 +51,7 @@ use crate::identity::{Caller, Claimed, Identity, Role, Roles};
 use crate::index::Index;
 use crate::message::Sender;
 use crate::presence::Presence;
+use crate::receipt::Inbox;
 use crate::store::Store;
 use crate::stream::Hub;
 use bodies::Budget;
@@ -67,6 +68,7 @@ pub struct Stages {
     pub probes: Store,
     pub identity: Identity,
     pub sender: Sender,
+    pub inbox: Inbox,
     pub callbacks: Arc<Callbacks>,
     pub presence: Presence,
     pub archive: Option<Arc<dyn Archive>>,

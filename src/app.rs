@@ -30,7 +30,6 @@ use crate::directory::heads::Heads;
 use crate::directory::words;
 use crate::error::{Error, Result};
 use crate::event::Sequencer;
-use crate::fanout::Fanout;
 use crate::identity::Identity;
 use crate::index::{Bound, Index};
 use crate::maintenance::Maintenance;
@@ -38,6 +37,7 @@ use crate::message::{Lanes, Sender};
 use crate::outbox::Outbox;
 use crate::presence::Presence;
 use crate::push::Push;
+use crate::receipt::Inbox;
 use crate::schedule::Tick;
 use crate::store::Store;
 use crate::stream::Hub;
@@ -121,7 +121,6 @@ pub struct MetricsEndpoint {
 /// Whom work for each stage wakes.
 #[derive(Clone, Default)]
 struct Wakes {
-    fanout: Arc<Notify>,
     push: Arc<Bells>,
     receipts: Arc<Notify>,
     index: Arc<Notify>,
@@ -198,12 +197,12 @@ impl App {
         }
         let lanes = Lanes {
             store: self.store.clone(),
-            fanout: wakes.fanout,
             push: wakes.push.gateway.clone(),
             index: wakes.index,
             events: wakes.events,
         };
         let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
+        let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();
         let presence = Presence::new(self.store.clone(), &self.config);
         let api = Api::new(Stages {
@@ -212,6 +211,7 @@ impl App {
             probes: self.probes,
             identity: self.identity,
             sender,
+            inbox,
             callbacks: self.callbacks,
             presence,
             archive: self.cold.as_ref().map(|cold| cold.archive.clone() as Arc<dyn Archive>),
@@ -322,16 +322,6 @@ impl App {
 
     fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
-        let fanout = Arc::new(Fanout::new(
-            self.store.clone(),
-            &self.config,
-            wakes.push.gateway.clone(),
-            wakes.receipts.clone(),
-        ));
-        tasks.spawn(schedule::run("fanout", poll, wakes.fanout.clone(), stop.clone(), move || {
-            let fanout = fanout.clone();
-            async move { fanout.tick().await }
-        }));
         let store = self.store.clone();
         tasks.spawn(schedule::run("receipts", poll, wakes.receipts.clone(), stop.clone(), move || {
             let store = store.clone();

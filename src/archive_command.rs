@@ -49,7 +49,7 @@ async fn show(store: &Store, config: &Config) -> Outcome {
     let days = archiver::sized_candidates(store, store.now().await? - age).await?;
     println!("{} days are over {} days old", days.len(), config.archive_age_days);
     for day in days {
-        let held = match day.pushes + day.fanouts {
+        let held = match day.pushes {
             0 => String::new(),
             n => format!(", held: {n} pushes are waiting"),
         };

@@ -47,7 +47,6 @@ pub struct Candidate {
     pub messages: i64,
     pub ledger_rows: i64,
     /// Messages whose rows are still written, and queue rows that are still pushed: they hold it.
-    pub fanouts: i64,
     pub pushes: i64,
 }
 
@@ -186,12 +185,12 @@ impl Archiver {
             };
         }
         if let Some(next) = candidates(&self.store, now - self.age, 1).await?.pop() {
-            if next.fanouts + next.pushes == 0 {
+            if next.pushes == 0 {
                 return self.seal(run_id, epoch, &next).await;
             }
             if days.is_empty() {
-                let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes + next.fanouts);
-                tracing::warn!(day = %next.day, pushes = next.pushes, fanouts = next.fanouts, "a day is held");
+                let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes);
+                tracing::warn!(day = %next.day, pushes = next.pushes, "a day is held");
                 return Ok(Progress::Ended("done", why));
             }
         }
@@ -218,7 +217,7 @@ impl Archiver {
         self.lease.hold(&tx, epoch).await?;
         let statement = tx.prepare_cached(sql!("archiver/holds")).await?;
         let holds = tx.query_one(&statement, &[&next.below_ms_id]).await?;
-        if holds.get::<_, i64>("fanouts") + holds.get::<_, i64>("pushes") > 0 {
+        if holds.get::<_, i64>("pushes") > 0 {
             return Ok(Progress::Working(format!("{} has new pushes", next.day)));
         }
         let statement = tx.prepare_cached(sql!("archiver/seal")).await?;
@@ -365,7 +364,6 @@ pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize)
             below_ms_id,
             messages: 0,
             ledger_rows: 0,
-            fanouts: held.get("fanouts"),
             pushes: held.get("pushes"),
         });
     }

@@ -96,9 +96,6 @@ pub struct Config {
     pub send_batch: usize,
     pub send_lanes: usize,
     pub send_queue: usize,
-    pub inline_members: u32,
-    pub inline_rows: u32,
-    pub fanout_chunk_rows: u32,
     #[serde(rename = "recall_within_ms", deserialize_with = "millis")]
     pub recall_within: Duration,
     pub client_id_keep_days: u32,
@@ -376,17 +373,12 @@ impl Config {
             ),
             (self.send_lanes == 0, "send_lanes must be at least 1"),
             (self.send_batch == 0 || self.send_queue == 0, "send_batch and send_queue must be at least 1"),
-            (self.fanout_chunk_rows == 0, "fanout_chunk_rows must be at least 1"),
             (self.callback_concurrency == 0, "callback_concurrency must be at least 1"),
             (
                 self.callback_batch_pairs == 0
                     || self.callback_batch_rows == 0
                     || self.callback_batch_bytes == 0,
                 "callback_batch_pairs, callback_batch_rows and callback_batch_bytes must be at least 1",
-            ),
-            (
-                self.fanout_chunk_rows > self.callback_batch_pairs,
-                "fanout_chunk_rows must not exceed callback_batch_pairs: a batch takes whole chunks",
             ),
             (
                 self.client_id_keep_days < CLIENT_ID_KEEP_DAYS_MIN,
@@ -521,10 +513,6 @@ impl Config {
                 self.archive_drop_grace <= self.request_timeout,
                 "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",
             ),
-            (
-                self.archive_retry >= self.request_timeout,
-                "archive_retry_ms must be less than request_timeout_ms: a caller waits for it",
-            ),
             (self.archive_age_days > DAYS_MAX, "archive_age_days must be at most 3650"),
             (
                 self.archive_age_days <= self.client_id_keep_days,
@@ -585,10 +573,6 @@ impl Config {
             ),
             (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
             (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),
-            (
-                self.inline_members > self.callback_batch_pairs,
-                "inline_members must not exceed callback_batch_pairs: a batch takes whole messages",
-            ),
         ])
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Deserializer};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::strict;
 
@@ -89,16 +89,9 @@ impl Verdicts {
         self.named.get(receiver).map_or(self.rest, |(verdict, _)| *verdict)
     }
 
-    /// `{"u1": ["received"], "u2": ["rejected", "reason"]}`, as the settling statements take it.
-    pub fn to_json(&self) -> Value {
-        let entry = |(receiver, (verdict, reason)): (&String, &(Verdict, Option<String>))| {
-            let value = match reason {
-                Some(reason) => json!([verdict.as_str(), reason]),
-                None => json!([verdict.as_str()]),
-            };
-            (receiver.clone(), value)
-        };
-        Value::Object(self.named.iter().map(entry).collect())
+    /// The verdict on a receiver, and why they rejected it.
+    pub fn with_reason(&self, receiver: &str) -> (Verdict, Option<&str>) {
+        self.named.get(receiver).map_or((self.rest, None), |(verdict, reason)| (*verdict, reason.as_deref()))
     }
 }
 

@@ -20,13 +20,13 @@ pub mod directory_command;
 pub mod emoji;
 pub mod error;
 pub mod event;
-pub mod fanout;
 pub mod history;
 pub mod identity;
 pub mod ids;
 pub mod index;
 
 pub mod lease;
+pub mod ledger;
 pub mod maintenance;
 pub mod message;
 pub mod outbox;

@@ -101,11 +101,7 @@ impl Maintenance {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("store/backlog")).await?;
         let backlog = client.query_one(&statement, &[]).await?;
-        for (gauge, column) in [
-            ("impg_fanout_pending_messages", "fanouts"),
-            ("impg_receipts_pending", "receipts"),
-            ("impg_reads_pending", "reads"),
-        ] {
+        for (gauge, column) in [("impg_receipts_pending", "receipts"), ("impg_reads_pending", "reads")] {
             metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
         }
         let crowding = self.store.crowding(self.config.database_pool_size).await?;

@@ -1,15 +1,21 @@
 //! Back: what receivers have received and read. Statuses only advance.
 
+mod inbox;
+
 use std::collections::HashMap;
 
+use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::IsolationLevel;
+
+pub use inbox::Inbox;
 
 use crate::archive::{Archive, Document, Find, Ledger, Order, Span};
 use crate::delivery::{Status, Verdict};
 use crate::directory;
 use crate::error::{Error, Result};
 use crate::history;
+use crate::ledger::{self, Block, Key};
 use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
@@ -17,8 +23,6 @@ use crate::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
 /// Ranges of reads, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
 const READ_MESSAGES_STEP: i32 = 500;
-/// Waiting receipts that one background step applies.
-const PENDING_STEP: i32 = 2_000;
 /// Receipts that one transaction takes.
 const RECEIPTS_STEP: usize = 1_000;
 
@@ -35,8 +39,8 @@ pub struct Receipt {
 pub enum Outcome {
     Advanced,
     Unchanged,
-    /// Kept and applied later: its ledger row is still being written, or the message is sealed or
-    /// cold, and whether it is for this receiver will show then.
+    /// Kept until the archive has it: the message is sealed, or cold, and then whether it is for this receiver will
+    /// show.
     Waiting,
     /// There is no such message, or not for this receiver.
     Unknown,
@@ -107,21 +111,22 @@ pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) ->
     for step in receipts.chunks(RECEIPTS_STEP) {
         outcomes.extend(retrying(|| accept_step(store, step, now)).await?);
     }
-    let advanced = outcomes.iter().filter(|o| **o == Outcome::Advanced).count();
-    metrics::counter!("impg_receipts_total").increment(receipts.len() as u64);
-    metrics::counter!("impg_receipts_advanced_total").increment(advanced as u64);
+    count(&outcomes);
     Ok(outcomes)
+}
+
+fn count(outcomes: &[Outcome]) {
+    let advanced = outcomes.iter().filter(|o| **o == Outcome::Advanced).count();
+    metrics::counter!("impg_receipts_total").increment(outcomes.len() as u64);
+    metrics::counter!("impg_receipts_advanced_total").increment(advanced as u64);
 }
 
 async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<Outcome>> {
     let mut outcomes = vec![Outcome::Unknown; receipts.len()];
-    let keys = |indices: &[usize]| -> (Vec<i64>, Vec<String>) {
-        indices.iter().map(|&i| (receipts[i].ms_id, receipts[i].receiver.clone())).unzip()
-    };
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let (horizon, _) = store::horizon(&tx).await?;
+    let (horizon, sealed) = store::horizon(&tx).await?;
     let cold: Vec<&Receipt> = receipts.iter().filter(|r| r.ms_id < horizon).collect();
     if !cold.is_empty() {
         keep(&tx, &cold, now).await?;
@@ -135,45 +140,95 @@ async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -
     };
     let (received, read) = (of(Status::Received), of(Status::Read));
     if !received.is_empty() {
-        let (ms_ids, receivers) = keys(&received);
-        let statement = tx.prepare_cached(sql!("receipt/receive")).await?;
-        for row in tx.query(&statement, &[&ms_ids, &receivers, &now]).await? {
-            outcomes[received[row.get::<_, i64>("ord") as usize - 1]] = match row.get("outcome") {
-                "advanced" => Outcome::Advanced,
-                "unchanged" => Outcome::Unchanged,
-                "waiting" => Outcome::Waiting,
-                _ => Outcome::Unknown,
-            };
-        }
+        let of_received: Vec<&Receipt> = received.iter().map(|&i| &receipts[i]).collect();
+        let done = receive(&tx, &of_received, sealed, now).await?;
+        received.into_iter().zip(done).for_each(|(i, outcome)| outcomes[i] = outcome);
     }
     if !read.is_empty() {
-        let (ms_ids, receivers) = keys(&read);
-        let statement = tx.prepare_cached(sql!("receipt/read_points")).await?;
-        let mut points = Vec::new();
-        for row in tx.query(&statement, &[&ms_ids, &receivers]).await? {
-            let moves = row.get::<_, i64>("seq") > row.get::<_, i64>("read_seq");
-            outcomes[read[row.get::<_, i64>("ord") as usize - 1]] =
-                if moves { Outcome::Advanced } else { Outcome::Unchanged };
-            points.push(Point {
-                channel_id: row.get("channel_id"),
-                user: row.get("user_id"),
-                seq: row.get("seq"),
-                ms_id: row.get("ms_id"),
-                sent_count: None,
-            });
-        }
-        advance(&tx, points, now).await?;
+        let of_read: Vec<&Receipt> = read.iter().map(|&i| &receipts[i]).collect();
+        let done = read_up_to(&tx, &of_read, now).await?;
+        read.into_iter().zip(done).for_each(|(i, outcome)| outcomes[i] = outcome);
     }
     tx.commit().await?;
     Ok(outcomes)
 }
 
-/// Keeps receipts of cold messages until the archive has them.
-async fn keep(
-    tx: &deadpool_postgres::Transaction<'_>,
+/// `received` for hot messages. What is sealed waits for the archive.
+async fn receive(
+    tx: &Transaction<'_>,
+    receipts: &[&Receipt],
+    sealed: i64,
+    now: OffsetDateTime,
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = vec![Outcome::Unknown; receipts.len()];
+    let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
+    let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
+    let statement = tx.prepare_cached(sql!("receipt/locate")).await?;
+    let rows = tx.query(&statement, &[&ms_ids, &receivers]).await?;
+    let located: Vec<(usize, i32)> =
+        rows.iter().map(|row| (row.get::<_, i64>("ord") as usize - 1, row.get("slot"))).collect();
+    let key = |&(i, slot): &(usize, i32)| Key::of_slot(receipts[i].ms_id, slot);
+    let (open, closed): (Vec<_>, Vec<_>) =
+        located.into_iter().partition(|(i, _)| receipts[*i].ms_id >= sealed);
+    let mut blocks = ledger::lock(tx, &open.iter().map(key).collect::<Vec<_>>()).await?;
+    let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
+    for receipt in &open {
+        let (i, place) = (receipt.0, ledger::place(receipt.1));
+        let Some(block) = places.get(&key(receipt)).map(|at| &mut blocks[*at]) else {
+            continue;
+        };
+        if block.advance(place, Status::Received, now) {
+            outcomes[i] = Outcome::Advanced;
+        } else if block.is_receiver(place) {
+            outcomes[i] = Outcome::Unchanged;
+        }
+    }
+    ledger::write(tx, &blocks, now).await?;
+    if !closed.is_empty() {
+        let blocks = ledger::receivers(tx, &closed.iter().map(key).collect::<Vec<_>>()).await?;
+        let blocks: HashMap<Key, Block> = blocks.into_iter().map(|block| (block.key, block)).collect();
+        let is_receiver = |receipt: &&(usize, i32)| {
+            blocks.get(&key(receipt)).is_some_and(|block| block.is_receiver(ledger::place(receipt.1)))
+        };
+        let waiting: Vec<usize> = closed.iter().filter(is_receiver).map(|(i, _)| *i).collect();
+        waiting.iter().for_each(|&i| outcomes[i] = Outcome::Waiting);
+        keep(tx, &waiting.iter().map(|&i| receipts[i]).collect::<Vec<_>>(), now).await?;
+    }
+    Ok(outcomes)
+}
+
+/// `read` for hot messages: the readers' cursors move.
+async fn read_up_to(
+    tx: &Transaction<'_>,
     receipts: &[&Receipt],
     now: OffsetDateTime,
-) -> Result<()> {
+) -> Result<Vec<Outcome>> {
+    let mut outcomes = vec![Outcome::Unknown; receipts.len()];
+    let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
+    let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
+    let statement = tx.prepare_cached(sql!("receipt/read_points")).await?;
+    let mut points = Vec::new();
+    for row in tx.query(&statement, &[&ms_ids, &receivers]).await? {
+        let moves = row.get::<_, i64>("seq") > row.get::<_, i64>("read_seq");
+        outcomes[row.get::<_, i64>("ord") as usize - 1] =
+            if moves { Outcome::Advanced } else { Outcome::Unchanged };
+        points.push(Point {
+            channel_id: row.get("channel_id"),
+            user: row.get("user_id"),
+            seq: row.get("seq"),
+            ms_id: row.get("ms_id"),
+            sent_count: None,
+        });
+    }
+    advance(tx, points, now).await?;
+    Ok(outcomes)
+}
+
+/// Keeps receipts of cold messages until the archive has them.
+async fn keep(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) -> Result<()> {
+    if receipts.is_empty() {
+        return Ok(());
+    }
     let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
@@ -280,11 +335,7 @@ pub async fn advance_to(store: &Store, point: &Point, at: OffsetDateTime) -> Res
 }
 
 /// Moves cursors, each to the furthest of its points.
-async fn advance(
-    tx: &deadpool_postgres::Transaction<'_>,
-    points: Vec<Point>,
-    now: OffsetDateTime,
-) -> Result<()> {
+async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) -> Result<()> {
     let channels: Vec<i64> = points.iter().map(|p| p.channel_id).collect();
     let users: Vec<&str> = points.iter().map(|p| p.user.as_str()).collect();
     let seqs: Vec<i64> = points.iter().map(|p| p.seq).collect();
@@ -355,14 +406,12 @@ async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> R
         return Ok(None);
     };
     let (channel_id, seq): (i64, i64) = (message.get("channel_id"), message.get("seq"));
-    let sender: &str = message.get("sender");
     let statement = client.prepare_cached(sql!("receipt/counts")).await?;
-    let counts = client.query_one(&statement, &[&ms_id, &channel_id, &seq, &sender]).await?;
+    let counts = client.query_one(&statement, &[&ms_id, &channel_id, &seq]).await?;
     let statement = client.prepare_cached(sql!("receipt/list")).await?;
     let status = page.status.map(Status::code);
-    let rows = client
-        .query(&statement, &[&ms_id, &channel_id, &seq, &sender, &status, &page.after, &page.limit])
-        .await?;
+    let rows =
+        client.query(&statement, &[&ms_id, &channel_id, &seq, &status, &page.after, &page.limit]).await?;
     let item = |row: tokio_postgres::Row| {
         let status = Status::from_code(row.get("status"));
         let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
@@ -441,24 +490,40 @@ async fn page_of(
     Ok(Receipts { ms_id, channel_id, seq, unreceived, received, read, items: rows })
 }
 
-/// The background pass: waiting receipts and reads kept as ranges go into the ledger rows.
+/// The background pass: reads kept as ranges go into the ledger.
 pub async fn tick(store: &Store) -> Result<Tick> {
     retrying(|| async {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
         tx.batch_execute(&format!("{REPEATABLE}; {SHARE_SEAL}")).await?;
-        let statement = tx.prepare_cached(sql!("receipt/apply_pending")).await?;
-        let applied = tx.execute(&statement, &[&PENDING_STEP]).await?;
         let statement = tx.prepare_cached(sql!("receipt/split_reads")).await?;
         tx.execute(&statement, &[&READ_SPANS_STEP]).await?;
-        let statement = tx.prepare_cached(sql!("receipt/write_reads")).await?;
-        let written = tx.query_one(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP]).await?;
+        let statement = tx.prepare_cached(sql!("receipt/take_reads")).await?;
+        let reads = tx.query(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP]).await?;
+        write_reads(&tx, &reads).await?;
         tx.commit().await?;
-        let spans: i64 = written.get("spans");
-        let more = applied >= PENDING_STEP.unsigned_abs().into() || spans > 0;
-        Ok(if more { Tick::More } else { Tick::Idle })
+        Ok(if reads.is_empty() { Tick::Idle } else { Tick::More })
     })
     .await
+}
+
+async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Result<()> {
+    let read = |row: &tokio_postgres::Row| {
+        let slot: i32 = row.get("slot");
+        let ms_id: Option<i64> = row.get("ms_id");
+        ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), row.get("read_at")))
+    };
+    let reads: Vec<(Key, usize, OffsetDateTime)> = rows.iter().filter_map(read).collect();
+    let mut blocks = ledger::lock(tx, &reads.iter().map(|(key, ..)| *key).collect::<Vec<_>>()).await?;
+    let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
+    let mut last = OffsetDateTime::UNIX_EPOCH;
+    for (key, place, at) in reads {
+        last = last.max(at);
+        if let Some(block) = places.get(&key).map(|i| &mut blocks[*i]) {
+            block.advance(place, Status::Read, at);
+        }
+    }
+    ledger::write(tx, &blocks, last).await
 }
 
 impl Outcome {

@@ -67,8 +67,6 @@ fn describe() {
     describe_counter!("impg_sends_total", "Sends, by whether they were accepted.");
     describe_histogram!("impg_send_commit_seconds", "Time to commit a group of sends.");
     describe_histogram!("impg_send_batch_size", "Sends that shared a commit.");
-    describe_counter!("impg_fanout_rows_total", "Ledger rows written in chunks.");
-    describe_counter!("impg_fanout_messages_total", "Messages whose fan-out ended.");
     describe_histogram!("impg_callback_seconds", "Time from the POST of a batch to its answer.");
     describe_counter!("impg_callback_failures_total", "Batches that failed whole, by reason.");
     describe_counter!("impg_callback_breaker_opened_total", "Times the breaker opened.");
@@ -78,8 +76,10 @@ fn describe() {
         "Answers that came after their lease had gone to another worker."
     );
     describe_counter!("impg_push_dead_batches_total", "Batches given up.");
-    describe_gauge!("impg_fanout_pending_messages", "Messages whose ledger rows are still to be written.");
-    describe_gauge!("impg_receipts_pending", "Receipts that wait for their ledger rows.");
+    describe_gauge!(
+        "impg_receipts_pending",
+        "Receipts of sealed or cold messages that wait for the archive."
+    );
     describe_gauge!("impg_reads_pending", "Reads that are still to be written into the ledger.");
     describe_gauge!("impg_push_backlog_pairs", "(message, receiver) pairs waiting to be pushed.");
     describe_gauge!("impg_push_backlog_age_seconds", "Age of the oldest push that waits.");

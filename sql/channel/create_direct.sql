@@ -11,4 +11,4 @@ joined AS (
     SELECT made.channel_id, member.user_id, 1, 0, 1, $4, 0, 0
     FROM made, unnest(ARRAY[$2, $3]) AS member (user_id)
 )
-SELECT channel_id FROM made
+SELECT channel_id, im_set_members(channel_id, ARRAY[$2, $3]) FROM made

@@ -13,4 +13,4 @@ joined AS (
     FROM made, (SELECT $1 AS user_id, 'owner' AS role
                 UNION ALL SELECT unnest($5::text[]), 'member') AS member
 )
-SELECT channel_id FROM made
+SELECT channel_id, im_set_members(channel_id, ARRAY[$1] || $5::text[]) FROM made

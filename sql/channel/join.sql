@@ -19,4 +19,5 @@ joined AS (
 UPDATE t_im_channel
 SET member_count = member_count + (SELECT count(*) FROM joined)
 WHERE channel_id = $1
-RETURNING ARRAY(SELECT user_id FROM joined ORDER BY user_id) AS joined
+RETURNING ARRAY(SELECT user_id FROM joined ORDER BY user_id) AS joined,
+          im_set_members($1, ARRAY(SELECT user_id FROM joined))

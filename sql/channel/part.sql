@@ -18,3 +18,4 @@ closed AS (
 )
 UPDATE t_im_channel SET member_count = member_count - 1
 WHERE channel_id = $1 AND (EXISTS (SELECT FROM removed) OR EXISTS (SELECT FROM closed))
+RETURNING im_clear_members($1, ARRAY[$2])

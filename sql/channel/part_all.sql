@@ -20,4 +20,5 @@ parted AS MATERIALIZED (
 )
 UPDATE t_im_channel SET member_count = member_count - (SELECT count(*) FROM parted)
 WHERE channel_id = $1
-RETURNING ARRAY(SELECT user_id FROM parted ORDER BY user_id) AS parted, member_count
+RETURNING ARRAY(SELECT user_id FROM parted ORDER BY user_id) AS parted, member_count,
+          im_clear_members($1, ARRAY(SELECT user_id FROM parted))

@@ -1,34 +1,25 @@
 -- Stores the admitted sends of a batch: seq, message, the channel's head, the sender's
--- count; ledger rows and queue row at once for small channels, a fan-out for the rest.
+-- count; the ledger and the push.
 -- $1 ms_ids, $2 channel ids, $3 senders, $4 types, $5 contents, $6 previews
--- $7 most members a channel may have for its ledger rows to be written here
--- $8 most ledger rows written here, all channels together
--- $9 most (message, receiver) pairs of one queue row
--- $10 most bytes of the messages of one queue row
+-- $7 most (message, receiver) pairs of one queue row
+-- $8 most bytes of the messages of one queue row
 WITH item AS MATERIALIZED (
     SELECT i.*
     FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[])
          AS i (ms_id, channel_id, sender, ms_type, content, preview)
 ),
-channel AS MATERIALIZED (
-    -- A channel whose fan-out is pending lets nothing overtake it.
-    SELECT c.channel_id, c.last_seq, c.last_server_time, c.member_count,
-           c.member_count > $7::integer
-           OR EXISTS (SELECT FROM t_im_fanout f WHERE f.channel_id = c.channel_id)
-           OR sum(c.member_count::bigint * n.messages) OVER (ORDER BY c.member_count, c.channel_id) > $8::integer
-               AS deferred
-    FROM (SELECT channel_id, count(*) AS messages FROM item GROUP BY channel_id) AS n
-    JOIN t_im_channel c USING (channel_id)
-),
 placed AS MATERIALIZED (
-    SELECT item.*, channel.deferred, channel.member_count,
+    SELECT item.*, slot.slot, channel.member_count,
            channel.last_seq + row_number() OVER in_channel AS seq,
            greatest(moment.now, channel.last_server_time + interval '1 microsecond')
                + (row_number() OVER in_channel - 1) * interval '1 microsecond' AS server_time,
            coalesce(s.sent_count, 0)
                + row_number() OVER (PARTITION BY item.channel_id, item.sender ORDER BY item.ms_id) AS sender_count
     FROM item
-    JOIN channel USING (channel_id)
+    CROSS JOIN LATERAL (
+        SELECT last_seq, last_server_time, member_count FROM t_im_channel WHERE channel_id = item.channel_id OFFSET 0) AS channel
+    CROSS JOIN LATERAL (
+        SELECT slot FROM t_im_channel_slot WHERE channel_id = item.channel_id AND user_id = item.sender OFFSET 0) AS slot
     LEFT JOIN t_im_channel_sender s ON s.channel_id = item.channel_id AND s.user_id = item.sender
     CROSS JOIN (SELECT im_clock() AS now) AS moment
     WINDOW in_channel AS (PARTITION BY item.channel_id ORDER BY item.ms_id)
@@ -51,32 +42,48 @@ counted AS (
     SET sent_count = EXCLUDED.sent_count, last_sent_seq = EXCLUDED.last_sent_seq
 ),
 ledger AS (
-    INSERT INTO t_im_message_push (ms_id, receiver, channel_id, last_modified_time)
-    SELECT p.ms_id, m.user_id, p.channel_id, p.server_time
+    -- The members' bits, less the sender's.
+    INSERT INTO t_im_ledger (ms_id, channel_id, seq, server_time, block, receivers)
+    SELECT p.ms_id, p.channel_id, p.seq, p.server_time, b.block, b.receivers
     FROM placed p
-    JOIN t_im_channel_user m ON m.channel_id = p.channel_id AND m.to_seq IS NULL AND m.user_id <> p.sender
-    WHERE NOT p.deferred
-),
-deferred AS (
-    INSERT INTO t_im_fanout (channel_id, seq, ms_id, sender)
-    SELECT channel_id, seq, ms_id, sender FROM placed WHERE placed.deferred
+    CROSS JOIN LATERAL (
+        SELECT block, CASE WHEN block = p.slot >> 10 THEN set_bit(members, p.slot & 1023, 0) ELSE members END AS receivers
+        FROM t_im_channel_block WHERE channel_id = p.channel_id
+        OFFSET 0
+    ) AS b
+    WHERE bit_count(b.receivers) > 0
 ),
 sized AS (
-    SELECT channel_id, seq, ms_id, server_time, member_count - 1 AS pairs, pg_column_size(content) AS bytes,
+    SELECT channel_id, seq, ms_id, slot, server_time, member_count - 1 AS pairs, pg_column_size(content) AS bytes,
            row_number() OVER in_channel - 1 AS before,
            sum(pg_column_size(content)) OVER in_channel - pg_column_size(content) AS bytes_before
-    FROM placed WHERE NOT placed.deferred AND member_count > 1
+    FROM placed WHERE member_count > 1
     WINDOW in_channel AS (PARTITION BY channel_id ORDER BY seq)
 ),
+part AS (
+    -- Messages of a channel together, cut where either bound is reached; a message with more receivers than the
+    -- bound alone, in ranges of slots.
+    SELECT channel_id, min(seq) AS from_seq, max(seq) AS to_seq, min(ms_id) AS from_ms_id, max(ms_id) AS to_ms_id,
+           NULL::integer AS from_slot, NULL::integer AS to_slot,
+           sum(pairs) AS pairs, sum(bytes) AS bytes, min(server_time) AS queued_at
+    FROM sized
+    WHERE pairs <= $7::integer
+    GROUP BY channel_id, before / greatest($7::integer / pairs, 1), bytes_before / $8::integer
+    UNION ALL
+    SELECT m.channel_id, m.seq, m.seq, m.ms_id, m.ms_id, stretch.from_slot, stretch.from_slot + $7::integer - 1,
+           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $7::integer - 1)::integer, m.bytes, m.server_time
+    FROM sized m
+    CROSS JOIN LATERAL im_member_stretches(m.channel_id, $7::integer) AS stretch
+    WHERE m.pairs > $7::integer
+),
 queued AS (
-    -- Cut where either bound is reached; a message alone is never cut.
-    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
+    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot,
                                  pairs, bytes, held, queued_at, due_at)
-    SELECT 'gateway', channel_id, min(seq), max(seq), min(ms_id), max(ms_id),
-           sum(pairs), sum(bytes), gateway.is_off, min(server_time), min(server_time)
-    FROM sized CROSS JOIN (SELECT url IS NULL AS is_off FROM t_im_callback WHERE callback_id = 'gateway') AS gateway
-    GROUP BY gateway.is_off, channel_id, before / greatest($9::integer / pairs, 1), bytes_before / $10::integer
-    ORDER BY channel_id, min(seq)
+    SELECT 'gateway', channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot,
+           pairs, bytes, gateway.is_off, queued_at, queued_at
+    FROM part CROSS JOIN (SELECT url IS NULL AS is_off FROM t_im_callback WHERE callback_id = 'gateway') AS gateway
+    WHERE pairs > 0
+    ORDER BY channel_id, from_seq, from_slot
 ),
 unindexed AS (
     INSERT INTO t_im_index_queue (ms_ids, queued_at)
@@ -91,4 +98,4 @@ told AS (
     GROUP BY channel_id
     RETURNING channel_id
 )
-SELECT ms_id, seq, server_time, deferred, EXISTS (SELECT FROM told) AS told FROM placed
+SELECT ms_id, seq, server_time, EXISTS (SELECT FROM told) AS told FROM placed

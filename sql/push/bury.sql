@@ -7,8 +7,8 @@ batch AS (
     DELETE FROM t_im_push_batch WHERE batch_id = $1
 )
 INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                            after_receiver, to_receiver, receivers, event_ids, pairs, bytes, reason, dead_at)
+                            from_slot, to_slot, receivers, event_ids, pairs, bytes, reason, dead_at)
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       after_receiver, to_receiver, receivers, event_ids, pairs, bytes, $2, $3
+       from_slot, to_slot, receivers, event_ids, pairs, bytes, $2, $3
 FROM gone
 ORDER BY queue_id

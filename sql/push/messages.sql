@@ -1,8 +1,9 @@
--- The messages of a batch, each channel's in order.
+-- What the queue rows of a batch stand for: messages, each channel's in order, with their receivers in blocks.
 -- $1 batch id
-SELECT DISTINCT ON (m.channel_id, m.seq)
+SELECT q.queue_id, q.from_slot, q.to_slot, q.receivers AS named,
        m.ms_id, m.channel_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
-       CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled
+       CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled,
+       l.blocks, l.receivers
 FROM t_im_push_queue q
 CROSS JOIN LATERAL (
     SELECT * FROM t_im_message
@@ -12,5 +13,13 @@ CROSS JOIN LATERAL (
 ) AS m
 CROSS JOIN LATERAL (SELECT channel_type FROM t_im_channel WHERE channel_id = q.channel_id OFFSET 0) AS c
 LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
-WHERE q.batch_id = $1
-ORDER BY m.channel_id, m.seq
+CROSS JOIN LATERAL (
+    -- What was held while there was no gateway is for those only who have not got it meanwhile.
+    SELECT array_agg(block) AS blocks,
+           array_agg(CASE WHEN q.held THEN receivers & ~coalesce(received, receivers # receivers) & ~coalesce(read, receivers # receivers)
+                          ELSE receivers END) AS receivers
+    FROM t_im_ledger
+    WHERE ms_id = m.ms_id AND block BETWEEN coalesce(q.from_slot >> 10, 0) AND coalesce(q.to_slot >> 10, 2097151)
+) AS l
+WHERE q.batch_id = $1 AND l.blocks IS NOT NULL
+ORDER BY m.channel_id, m.seq, q.queue_id

@@ -1,27 +1,32 @@
 -- One page of a message's receivers with their status, by user id.
--- $1 ms_id, $2 channel id, $3 seq, $4 sender, $5 status or null, $6 after this receiver, $7 limit
+-- $1 ms_id, $2 channel id, $3 seq, $4 status or null, $5 after this receiver, $6 limit
 SELECT receiver, name, status, verdict, verdict_reason, last_modified_time
 FROM (
-    SELECT m.user_id AS receiver, u.name, l.verdict, l.verdict_reason,
-           (CASE WHEN m.read_seq >= $3 THEN 2
-                 ELSE greatest(l.status, coalesce(p.status, 0)) END)::smallint AS status,
-           coalesce(CASE WHEN l.status IS DISTINCT FROM 2::smallint AND m.read_seq >= $3 THEN r.read_at END,
-                    p.received_at, l.last_modified_time,
-                    im_minted_at($1)) AS last_modified_time
-    FROM t_im_channel_user m
-    CROSS JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.user_id OFFSET 0) AS u
+    SELECT s.user_id AS receiver, u.name,
+           greatest(held.status, late.status) AS status,
+           CASE WHEN held.status = 0 AND late.status IS NULL THEN held.verdict END AS verdict,
+           CASE WHEN held.status = 0 AND late.status IS NULL THEN held.verdict_reason END AS verdict_reason,
+           CASE WHEN late.status > held.status THEN late.at ELSE held.last_modified_time END AS last_modified_time
+    FROM t_im_channel_slot s
+    CROSS JOIN LATERAL (
+        SELECT im_ledger_status(l, s.slot & 1023) AS status, im_ledger_verdict(l, s.slot & 1023) AS verdict,
+               im_ledger_reason(l, s.slot & 1023) AS verdict_reason, im_ledger_time(l, s.slot & 1023) AS last_modified_time
+        FROM t_im_ledger l
+        WHERE ms_id = $1 AND block = s.slot >> 10 AND im_bit(receivers, s.slot & 1023) = 1
+        OFFSET 0
+    ) AS held
+    CROSS JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = s.user_id OFFSET 0) AS u
     LEFT JOIN LATERAL (
-        SELECT status, verdict, verdict_reason, last_modified_time FROM t_im_message_push
-        WHERE ms_id = $1 AND receiver = m.user_id OFFSET 0) AS l ON true
-    LEFT JOIN LATERAL (
-        SELECT status, received_at FROM t_im_receipt_pending
-        WHERE ms_id = $1 AND receiver = m.user_id OFFSET 0) AS p ON true
-    LEFT JOIN LATERAL (
-        SELECT read_at FROM t_im_read
-        WHERE channel_id = $2 AND user_id = m.user_id AND to_seq >= $3 ORDER BY to_seq LIMIT 1) AS r ON true
-    WHERE m.channel_id = $2 AND m.from_seq <= $3 AND (m.to_seq IS NULL OR m.to_seq >= $3)
-      AND m.user_id <> $4 AND m.user_id > $6
+        SELECT waiting.status, waiting.at
+        FROM (SELECT 2::smallint AS status, read_at AS at FROM t_im_read
+              WHERE channel_id = $2 AND user_id = s.user_id AND from_seq <= $3 AND to_seq >= $3
+              UNION ALL
+              SELECT status, received_at FROM t_im_receipt_pending WHERE ms_id = $1 AND receiver = s.user_id) AS waiting
+        ORDER BY waiting.status DESC, waiting.at
+        LIMIT 1
+    ) AS late ON true
+    WHERE s.channel_id = $2 AND s.user_id > $5
 ) AS receiver
-WHERE $5::smallint IS NULL OR status = $5
+WHERE $4::smallint IS NULL OR status = $4
 ORDER BY receiver
-LIMIT $7
+LIMIT $6

@@ -80,3 +80,78 @@ CREATE TABLE t_im_channel_sender (
     last_sent_seq bigint NOT NULL,
     PRIMARY KEY (channel_id, user_id)
 ) WITH (fillfactor = 50);
+
+-- The ledger keeps a bit a receiver, so each member of a channel has a slot in it: a number from 0, given once for
+-- good, also to a member who leaves and comes back. The lower id of a direct channel has slot 0, the other slot 1.
+CREATE TABLE t_im_channel_slot (
+    channel_id bigint NOT NULL,
+    slot       integer NOT NULL,
+    user_id    text COLLATE "C" NOT NULL,
+    PRIMARY KEY (channel_id, slot)
+);
+CREATE UNIQUE INDEX t_im_channel_slot_user ON t_im_channel_slot (channel_id, user_id);
+
+-- The members of a channel as bits, in blocks of 1,024 slots, kept ready: a send copies them and clears its
+-- sender's. Written by joins and leaves, which hold the channel's lock.
+CREATE TABLE t_im_channel_block (
+    channel_id bigint NOT NULL,
+    block      integer NOT NULL,
+    -- As long as the block has slots.
+    members    bit varying NOT NULL,
+    PRIMARY KEY (channel_id, block)
+) WITH (fillfactor = 50);
+
+-- Bits of this length, of which those at these positions are set.
+CREATE FUNCTION im_bits(positions integer[], length integer) RETURNS bit varying LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT string_agg(CASE WHEN given.position IS NULL THEN '0' ELSE '1' END, '' ORDER BY bit)::bit varying
+    FROM generate_series(0, $2 - 1) AS bit
+    LEFT JOIN (SELECT DISTINCT unnest($1) AS position) AS given ON given.position = bit
+$$;
+
+-- The bit at a position; 0 beyond the end, and where there are no bits.
+CREATE FUNCTION im_bit(bits bit varying, place integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN $2 < length($1) THEN get_bit($1, $2) ELSE 0 END
+$$;
+
+-- Whoever is new gets a slot, and the bits of all of them are set. The channel is locked, or has just been made.
+CREATE FUNCTION im_set_members(channel_id bigint, user_ids text[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO t_im_channel_slot AS s (channel_id, slot, user_id)
+    SELECT $1, taken.slots + row_number() OVER (ORDER BY given.user_id COLLATE "C") - 1, given.user_id
+    FROM (SELECT coalesce(max(s.slot) + 1, 0) AS slots FROM t_im_channel_slot s WHERE s.channel_id = $1) AS taken,
+         unnest($2) AS given (user_id)
+    WHERE NOT EXISTS (SELECT FROM t_im_channel_slot s WHERE s.channel_id = $1 AND s.user_id = given.user_id);
+
+    INSERT INTO t_im_channel_block (channel_id, block, members)
+    SELECT $1, sized.block, (sized.members || repeat('0', sized.length - length(sized.members))::bit varying)
+                            | im_bits(sized.positions, sized.length)
+    FROM (SELECT touched.block, touched.positions, coalesce(present.members, '') AS members,
+                 greatest(touched.length, length(present.members)) AS length
+          FROM (SELECT s.slot >> 10 AS block, array_agg(s.slot & 1023) AS positions, max(s.slot & 1023) + 1 AS length
+                FROM t_im_channel_slot s
+                WHERE s.channel_id = $1 AND s.user_id = ANY ($2)
+                GROUP BY s.slot >> 10) AS touched
+          LEFT JOIN t_im_channel_block present ON present.channel_id = $1 AND present.block = touched.block) AS sized
+    ON CONFLICT ON CONSTRAINT t_im_channel_block_pkey DO UPDATE SET members = EXCLUDED.members;
+END $$;
+
+-- The bits of these members are cleared; their slots stay theirs. The channel is locked.
+CREATE FUNCTION im_clear_members(channel_id bigint, user_ids text[]) RETURNS void LANGUAGE sql AS $$
+    UPDATE t_im_channel_block b
+    SET members = b.members & ~im_bits(gone.positions, length(b.members))
+    FROM (SELECT s.slot >> 10 AS block, array_agg(s.slot & 1023) AS positions
+          FROM t_im_channel_slot s
+          WHERE s.channel_id = $1 AND s.user_id = ANY ($2)
+          GROUP BY s.slot >> 10) AS gone
+    WHERE b.channel_id = $1 AND b.block = gone.block
+$$;
+
+-- The members of a channel in stretches of so many slots, and how many of them each stretch has.
+CREATE FUNCTION im_member_stretches(channel_id bigint, slots integer) RETURNS TABLE (from_slot integer, members bigint)
+LANGUAGE sql STABLE AS $$
+    SELECT low, sum(bit_count(substring(b.members FROM greatest(low - (b.block << 10), 0) + 1
+                                        FOR least(low + $2 - (b.block << 10), 1024) - greatest(low - (b.block << 10), 0))))::bigint
+    FROM generate_series(0, (SELECT max((block << 10) + length(members)) - 1 FROM t_im_channel_block b WHERE b.channel_id = $1), $2) AS low
+    JOIN t_im_channel_block b ON b.channel_id = $1 AND b.block BETWEEN low >> 10 AND (low + $2 - 1) >> 10
+    GROUP BY low
+$$;

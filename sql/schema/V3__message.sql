@@ -24,23 +24,59 @@ CREATE TABLE t_im_message (
 -- it, by the statistics of a day that has just begun.
 CREATE INDEX t_im_message_channel ON t_im_message (channel_id, seq);
 
--- The ledger: the push status of every message for every receiver. The primary key is its
--- only index (status is not indexed, so its updates stay HOT).
-CREATE TABLE t_im_message_push (
-    ms_id              bigint NOT NULL,
-    receiver           text COLLATE "C" NOT NULL,
-    channel_id         bigint NOT NULL,
-    status             smallint NOT NULL DEFAULT 0,
-    -- Why an unreceived message was not pushed: the gateway's verdict, if it gave one.
-    verdict            smallint,
-    verdict_reason     text,
-    last_modified_time timestamptz NOT NULL,
-    PRIMARY KEY (ms_id, receiver),
-    -- 0 unreceived, 1 received, 2 read
-    CONSTRAINT push_status_known CHECK (status BETWEEN 0 AND 2),
-    -- 1 offline, 2 rejected
-    CONSTRAINT push_verdict_known CHECK (verdict BETWEEN 1 AND 2)
+-- The ledger: the push status of every message for every receiver, a bit each. One row holds the receivers of a
+-- message in a block of 1,024 slots of its channel (t_im_channel_slot); bits beyond the end of `receivers` are 0.
+-- A receiver is unreceived until a bit of `received` or `read` says more; `offline` and `rejected` say why the gateway
+-- did not deliver. The primary key is the only index, so that updates stay HOT.
+CREATE TABLE t_im_ledger (
+    ms_id       bigint NOT NULL,
+    channel_id  bigint NOT NULL,
+    seq         bigint NOT NULL,
+    server_time timestamptz NOT NULL,
+    -- When every bit that is set below was set, as long as one moment holds for all of them.
+    changed_at  timestamptz,
+    block       integer NOT NULL,
+    receivers   bit varying NOT NULL,
+    received    bit varying,
+    read        bit varying,
+    offline     bit varying,
+    rejected    bit varying,
+    -- Where they were set at several moments: for each slot milliseconds since server_time, 5 bytes each.
+    times       bytea,
+    -- Why a receiver was rejected, by place in the block: {"17": "no such device"}.
+    reasons     jsonb,
+    PRIMARY KEY (ms_id, block)
 ) PARTITION BY RANGE (ms_id);
+
+-- What a row of the ledger says of the receiver at a place in its block.
+CREATE FUNCTION im_ledger_status(l t_im_ledger, place integer) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN im_bit(l.read, place) = 1 THEN 2 WHEN im_bit(l.received, place) = 1 THEN 1 ELSE 0 END::smallint
+$$;
+CREATE FUNCTION im_ledger_verdict(l t_im_ledger, place integer) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN im_bit(l.offline, place) = 1 THEN 1 WHEN im_bit(l.rejected, place) = 1 THEN 2 END::smallint
+$$;
+CREATE FUNCTION im_ledger_reason(l t_im_ledger, place integer) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT l.reasons ->> place::text
+$$;
+CREATE FUNCTION im_ledger_time(l t_im_ledger, place integer) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN l.times IS NOT NULL
+                THEN l.server_time + ('x' || encode(substring(l.times FROM 1 + 5 * place FOR 5), 'hex'))::bit(40)::bigint
+                                     * interval '1 millisecond'
+                WHEN 1 IN (im_bit(l.received, place), im_bit(l.read, place), im_bit(l.offline, place), im_bit(l.rejected, place))
+                THEN l.changed_at
+                ELSE l.server_time END
+$$;
+
+-- The ledger with one row a receiver, without reads that are not written into it yet.
+CREATE VIEW v_im_ledger AS
+SELECT l.ms_id, l.channel_id, l.seq, s.user_id AS receiver,
+       im_ledger_status(l, s.slot & 1023) AS status,
+       im_ledger_verdict(l, s.slot & 1023) AS verdict,
+       im_ledger_reason(l, s.slot & 1023) AS verdict_reason,
+       im_ledger_time(l, s.slot & 1023) AS last_modified_time
+FROM t_im_ledger l
+JOIN t_im_channel_slot s ON s.channel_id = l.channel_id AND s.slot BETWEEN l.block << 10 AND (l.block << 10) + 1023
+WHERE im_bit(l.receivers, s.slot & 1023) = 1;
 
 -- One day's partitions of both, made ahead or by the send that misses them. CREATE TABLE …
 -- PARTITION OF would lock the parent against everybody; LIKE, CHECK and ATTACH do not.
@@ -54,11 +90,11 @@ DECLARE
 BEGIN
     -- Replicas make the same day one after another.
     PERFORM pg_advisory_xact_lock(hashtext('im_make_partitions'));
-    FOREACH parent IN ARRAY ARRAY['t_im_message', 't_im_message_push'] LOOP
+    FOREACH parent IN ARRAY ARRAY['t_im_message', 't_im_ledger'] LOOP
         child := parent || to_char(day, '"_p"YYYYMMDD');
         CONTINUE WHEN to_regclass(child) IS NOT NULL;
         -- Room on the page keeps status updates HOT.
-        options := CASE parent WHEN 't_im_message_push' THEN 'fillfactor = 50, ' ELSE '' END
+        options := CASE parent WHEN 't_im_ledger' THEN 'fillfactor = 50, ' ELSE '' END
             || 'autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_scale_factor = 0.1';
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES, '
             || 'CONSTRAINT day_bounds CHECK (ms_id >= %s AND ms_id < %s)) WITH (%s)',
@@ -72,7 +108,7 @@ END $$;
 -- The day of a partition, by its name; null for every other table. (A condition beside a cast does not hold
 -- the cast back: the planner may try it on any table first.)
 CREATE FUNCTION im_partition_day(name name) RETURNS date LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
-    SELECT CASE WHEN name::text ~ '^t_im_message(_push)?_p\d{8}$' THEN to_date(right(name::text, 8), 'YYYYMMDD') END
+    SELECT CASE WHEN name::text ~ '^t_im_(message|ledger)_p\d{8}$' THEN to_date(right(name::text, 8), 'YYYYMMDD') END
 $$;
 
 -- A send is known by its sender and client id, so that a repeat stores nothing new. Not
@@ -85,20 +121,6 @@ CREATE TABLE t_im_client_id (
     PRIMARY KEY (sender, client_id)
 );
 CREATE INDEX t_im_client_id_age ON t_im_client_id (ms_id);
-
--- A message whose ledger rows are still to be written, in chunks of receivers in id order.
--- While a channel has one, its later messages queue behind it.
-CREATE TABLE t_im_fanout (
-    channel_id     bigint NOT NULL,
-    seq            bigint NOT NULL,
-    ms_id          bigint NOT NULL,
-    sender         text COLLATE "C" NOT NULL,
-    after_receiver text COLLATE "C" NOT NULL DEFAULT '',
-    PRIMARY KEY (channel_id, seq)
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
-
--- The oldest of them first, without sorting all.
-CREATE INDEX t_im_fanout_age ON t_im_fanout (ms_id);
 
 -- A read as a range of seq with its time, until the background pass has written it into
 -- the ledger rows. Meanwhile status `read` is derived from the reader's cursor.
@@ -113,10 +135,25 @@ CREATE TABLE t_im_read (
     PRIMARY KEY (channel_id, user_id, to_seq)
 );
 
--- A valid receipt that came before its ledger row: applied when the fan-out ends.
+-- A receipt of a message that is sealed or cold, until the archive has it.
 CREATE TABLE t_im_receipt_pending (
     ms_id       bigint NOT NULL,
     receiver    text COLLATE "C" NOT NULL,
     received_at timestamptz NOT NULL,
     PRIMARY KEY (ms_id, receiver)
 );
+
+-- The ledger as a table of one row a receiver, under the name and with the columns that companies know it by: what
+-- the blocks hold and the reads that are not written into them yet.
+CREATE VIEW t_im_message_push AS
+SELECT l.ms_id, l.channel_id, l.receiver,
+       CASE WHEN r.read_at IS NOT NULL THEN 2::smallint ELSE l.status END AS status,
+       CASE WHEN r.read_at IS NULL THEN l.verdict END AS verdict,
+       CASE WHEN r.read_at IS NULL THEN l.verdict_reason END AS verdict_reason,
+       CASE WHEN l.status < 2 THEN coalesce(r.read_at, l.last_modified_time) ELSE l.last_modified_time END AS last_modified_time
+FROM v_im_ledger l
+LEFT JOIN LATERAL (
+    SELECT read_at FROM t_im_read
+    WHERE channel_id = l.channel_id AND user_id = l.receiver AND from_seq <= l.seq AND to_seq >= l.seq
+    ORDER BY to_seq LIMIT 1
+) AS r ON true;

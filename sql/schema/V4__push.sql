@@ -22,8 +22,8 @@ CREATE TABLE t_im_push_batch (
 );
 CREATE INDEX t_im_push_batch_due ON t_im_push_batch (callback_id, due_at);
 
--- What is still to be pushed: a range of one channel's messages for a range of their
--- receivers (null: all). One row a commit and channel. In turn, a channel's rows go one
+-- What is still to be pushed: a range of one channel's messages for their receivers in a range
+-- of slots (null: all), or for some by name. One row a commit and channel. In turn, a channel's rows go one
 -- after another; out of turn are receivers answered `retry` and replayed dead letters.
 CREATE TABLE t_im_push_queue (
     queue_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -33,8 +33,8 @@ CREATE TABLE t_im_push_queue (
     to_seq         bigint NOT NULL,
     from_ms_id     bigint NOT NULL,
     to_ms_id       bigint NOT NULL,
-    after_receiver text COLLATE "C",
-    to_receiver    text COLLATE "C",
+    from_slot      integer,
+    to_slot        integer,
     receivers      text[] COLLATE "C",
     -- How many (message, receiver) pairs it holds: what the size of a batch is measured in.
     pairs          integer NOT NULL,
@@ -56,24 +56,6 @@ CREATE TABLE t_im_push_queue (
 CREATE INDEX t_im_push_queue_waiting ON t_im_push_queue (callback_id, queue_id) WHERE batch_id IS NULL;
 CREATE INDEX t_im_push_queue_held ON t_im_push_queue (callback_id, channel_id) WHERE batch_id IS NOT NULL AND in_turn;
 CREATE INDEX t_im_push_queue_batch ON t_im_push_queue (batch_id) WHERE batch_id IS NOT NULL;
-
--- What the queue rows of a batch stand for: of each message, the receivers from low to high, both
--- included; a row that names its receivers gives one span each. No user id holds a character
--- below the first one that can be seen or above the greatest, so these close an open range.
--- OFFSET 0 keeps the message lookup one index probe a row, also when the plan was made while
--- there were no messages.
-CREATE VIEW v_im_push_span AS
-SELECT q.batch_id, q.queue_id, q.held, m.ms_id,
-       coalesce(named.receiver, q.after_receiver || chr(1), '') AS low,
-       coalesce(named.receiver, q.to_receiver, U&'\+10FFFF') AS high
-FROM t_im_push_queue q
-CROSS JOIN LATERAL (
-    SELECT ms_id FROM t_im_message
-    WHERE channel_id = q.channel_id AND seq BETWEEN q.from_seq AND q.to_seq
-      AND ms_id BETWEEN q.from_ms_id AND q.to_ms_id
-    OFFSET 0
-) AS m
-LEFT JOIN LATERAL unnest(q.receivers) AS named (receiver) ON true;
 
 -- Every POST of a batch and how it ended, for whoever asks why somebody did not get a message.
 CREATE TABLE t_im_push_attempt (
@@ -102,8 +84,8 @@ CREATE TABLE t_im_push_dead (
     to_seq         bigint NOT NULL,
     from_ms_id     bigint NOT NULL,
     to_ms_id       bigint NOT NULL,
-    after_receiver text COLLATE "C",
-    to_receiver    text COLLATE "C",
+    from_slot      integer,
+    to_slot        integer,
     receivers      text[] COLLATE "C",
     pairs          integer NOT NULL,
     bytes          integer NOT NULL,

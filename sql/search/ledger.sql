@@ -7,12 +7,14 @@ SELECT m.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.ms_type,
 FROM (
     SELECT found.*
     FROM t_im_channel_user i
+    CROSS JOIN LATERAL (SELECT slot FROM t_im_channel_slot WHERE channel_id = i.channel_id AND user_id = $1 OFFSET 0) AS s
     CROSS JOIN LATERAL (
         SELECT m.*, CASE WHEN i.read_seq >= m.seq THEN 2
                          ELSE greatest(l.status, p.status, 0) END AS status
         FROM t_im_message m
-        LEFT JOIN LATERAL (SELECT status FROM t_im_message_push
-                           WHERE ms_id = m.ms_id AND receiver = $1 OFFSET 0) AS l ON true
+        CROSS JOIN LATERAL (SELECT im_ledger_status(l, s.slot & 1023) AS status FROM t_im_ledger l
+                            WHERE ms_id = m.ms_id AND block = s.slot >> 10 AND im_bit(receivers, s.slot & 1023) = 1
+                            OFFSET 0) AS l
         LEFT JOIN LATERAL (SELECT status FROM t_im_receipt_pending
                            WHERE ms_id = m.ms_id AND receiver = $1 OFFSET 0) AS p ON true
         WHERE m.channel_id = i.channel_id AND m.seq >= i.from_seq AND (i.to_seq IS NULL OR m.seq <= i.to_seq)

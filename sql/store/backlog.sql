@@ -1,4 +1,3 @@
 -- What waits for the background workers.
-SELECT (SELECT count(*) FROM t_im_fanout) AS fanouts,
-       (SELECT count(*) FROM t_im_receipt_pending) AS receipts,
+SELECT (SELECT count(*) FROM t_im_receipt_pending) AS receipts,
        (SELECT count(*) FROM t_im_read) AS reads

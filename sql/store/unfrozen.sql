@@ -7,7 +7,7 @@ FROM (
     SELECT c.oid, c.relname AS partition, im_partition_day(c.relname) AS day
     FROM pg_inherits i
     JOIN pg_class c ON c.oid = i.inhrelid
-    WHERE i.inhparent IN ('t_im_message'::regclass, 't_im_message_push'::regclass)
+    WHERE i.inhparent IN ('t_im_message'::regclass, 't_im_ledger'::regclass)
       AND NOT i.inhdetachpending
 ) AS attached
 CROSS JOIN LATERAL (SELECT (day + 1)::timestamp AT TIME ZONE 'UTC' AS ended) AS bounds

@@ -124,7 +124,7 @@ async fn accept(
         return Err(Error::field("", "must have at least one item"));
     }
     let receipts: Vec<Receipt> = given.into_iter().enumerate().map(parse).collect::<Result<_>>()?;
-    let outcomes = receipt::accept(&api.store, &receipts, now).await?;
+    let outcomes = api.inbox.accept(receipts, now).await?;
     api.receipts.notify_one();
     let results = outcomes.iter().map(|o| OutcomeView { status: o.as_str() }).collect();
     Ok(Reply(Results { results }))

@@ -1,13 +1,17 @@
 //! A sealed day as documents, some messages at a time.
 
-use time::OffsetDateTime;
+use std::collections::{HashMap, HashSet};
+
+use bit_vec::BitVec;
 use tokio_postgres::Row;
+use tokio_postgres::types::{FromSql, Json};
 
 use super::day::Sum;
 use crate::archive::{Document, Group, Ledger, RECEIVERS_MAX};
-use crate::delivery::Status;
+use crate::delivery::{Status, Verdict};
 use crate::error::Result;
 use crate::index;
+use crate::ledger::{self, BLOCK_SLOTS, Block, Key, Reasons};
 use crate::sql;
 use crate::store::Store;
 
@@ -37,10 +41,28 @@ pub async fn read(store: &Store, above: i64, below: i64, version: i64) -> Result
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("archiver/documents")).await?;
     let rows = client.query(&statement, &[&above, &below, &PAGE_MESSAGES, &PAGE_ROWS]).await?;
+    let channels: HashSet<i64> = rows.iter().map(|row| row.get("channel_id")).collect();
+    let statement = client.prepare_cached(sql!("archiver/people")).await?;
+    let people = client.query(&statement, &[&Vec::from_iter(channels)]).await?;
     drop(client);
-    let documents: Vec<Document> = rows.iter().flat_map(|row| documents(row, version)).collect();
+    let people: HashMap<i64, People<'_>> =
+        people.iter().map(|row| (row.get("channel_id"), People::of(row))).collect();
+    let documents: Vec<Document> =
+        rows.iter().flat_map(|row| documents(row, people.get(&row.get("channel_id")), version)).collect();
     let last_ms_id = rows.last().map_or(above, |row| row.get("ms_id"));
     Ok(Page { sum: Sum::of(&documents), documents, messages: rows.len() as i64, last_ms_id })
+}
+
+/// The slots of a channel, in the order of its users' ids.
+struct People<'a> {
+    slots: Vec<i32>,
+    user_ids: Vec<&'a str>,
+}
+
+impl<'a> People<'a> {
+    fn of(row: &'a Row) -> Self {
+        Self { slots: row.get("slots"), user_ids: row.get("user_ids") }
+    }
 }
 
 /// How many messages and ledger rows a stretch of ids has.
@@ -61,40 +83,79 @@ pub async fn size(store: &Store, from: i64, below: i64) -> Result<(i64, i64)> {
 }
 
 /// The parts of one message: each with the next receivers in id order.
-fn documents(row: &Row, version: i64) -> Vec<Document> {
-    let receivers: Vec<&str> = row.get("receivers");
-    let statuses: Vec<i16> = row.get("statuses");
-    let verdicts: Vec<i16> = row.get("verdicts");
-    let times: Vec<OffsetDateTime> = row.get("times");
-    let reasons: Option<Vec<Option<&str>>> = row.get("reasons");
+fn documents(row: &Row, people: Option<&People<'_>>, version: i64) -> Vec<Document> {
     let message = Document { version, ..index::message(row) };
-    let parts = receivers.len().div_ceil(RECEIVERS_MAX).max(1);
-    let part = |part: usize| {
-        let mut ledger = Ledger::default();
-        for i in part * RECEIVERS_MAX..receivers.len().min((part + 1) * RECEIVERS_MAX) {
-            let reason = reasons.as_ref().and_then(|all| all[i]);
-            let group = group(&mut ledger, Status::from_code(statuses[i]), verdicts[i]);
-            if reason.is_some() {
-                group.why.resize(group.who.len(), None);
-                group.why.push(reason.map(str::to_owned));
-            } else if !group.why.is_empty() {
-                group.why.push(None);
-            }
-            group.who.push(receivers[i].to_owned());
-            let after = (times[i] - message.server_time).whole_microseconds();
-            group.at.push(i64::try_from(after).unwrap_or(i64::MAX));
+    let blocks = blocks(row, &message);
+    let (mut documents, mut ledger, mut receivers) = (Vec::new(), Ledger::default(), 0);
+    for (slot, user_id) in people.iter().flat_map(|p| p.slots.iter().zip(&p.user_ids)) {
+        let place = ledger::place(*slot);
+        let block = blocks.get(&(slot / BLOCK_SLOTS)).filter(|block| block.is_receiver(place));
+        let Some(block) = block else { continue };
+        if receivers == RECEIVERS_MAX {
+            documents.push(Document { ledger: Some(std::mem::take(&mut ledger)), ..message.clone() });
+            receivers = 0;
         }
-        Document { part: part as u32, ledger: Some(ledger), ..message.clone() }
-    };
-    (0..parts).map(part).collect()
+        add(&mut ledger, block, place, user_id);
+        receivers += 1;
+    }
+    documents.push(Document { ledger: Some(ledger), ..message });
+    documents.iter_mut().enumerate().for_each(|(part, document)| document.part = part as u32);
+    documents
 }
 
-fn group(ledger: &mut Ledger, status: Status, verdict: i16) -> &mut Group {
+fn add(ledger: &mut Ledger, block: &Block, place: usize, user_id: &str) {
+    let reason = block.reason(place);
+    let group = group(ledger, block.status(place), block.verdict(place));
+    if reason.is_some() {
+        group.why.resize(group.who.len(), None);
+        group.why.push(reason.map(str::to_owned));
+    } else if !group.why.is_empty() {
+        group.why.push(None);
+    }
+    group.who.push(user_id.to_owned());
+    let after = (block.time(place) - block.server_time).whole_microseconds();
+    group.at.push(i64::try_from(after).unwrap_or(i64::MAX));
+}
+
+/// The blocks of a message by their numbers.
+fn blocks(row: &Row, message: &Document) -> HashMap<i32, Block> {
+    let numbers: Vec<i32> = row.get::<_, Option<_>>("blocks").unwrap_or_default();
+    let receivers: Vec<BitVec> = row.get::<_, Option<_>>("receivers").unwrap_or_default();
+    let mut blocks: Vec<Block> = numbers
+        .iter()
+        .zip(receivers)
+        .map(|(block, receivers)| {
+            Block::new(Key { ms_id: message.ms_id, block: *block }, message.server_time, receivers)
+        })
+        .collect();
+    put(row, "received", &mut blocks, |block| &mut block.received);
+    put(row, "read", &mut blocks, |block| &mut block.read);
+    put(row, "offline", &mut blocks, |block| &mut block.offline);
+    put(row, "rejected", &mut blocks, |block| &mut block.rejected);
+    put(row, "changed_at", &mut blocks, |block| &mut block.changed_at);
+    put(row, "times", &mut blocks, |block| &mut block.times);
+    let reasons: Vec<Option<Json<Reasons>>> = row.get::<_, Option<_>>("reasons").unwrap_or_default();
+    blocks.iter_mut().zip(reasons).for_each(|(block, reasons)| block.reasons = reasons.map(|Json(all)| all));
+    numbers.into_iter().zip(blocks).collect()
+}
+
+/// Puts one column, an array with an element a block, into its blocks.
+fn put<'a, T: FromSql<'a>>(
+    row: &'a Row,
+    column: &str,
+    blocks: &mut [Block],
+    field: impl Fn(&mut Block) -> &mut Option<T>,
+) {
+    let values: Vec<Option<T>> = row.get::<_, Option<_>>(column).unwrap_or_default();
+    blocks.iter_mut().zip(values).for_each(|(block, value)| *field(block) = value);
+}
+
+fn group(ledger: &mut Ledger, status: Status, verdict: Option<Verdict>) -> &mut Group {
     match (status, verdict) {
         (Status::Read, _) => &mut ledger.read,
         (Status::Received, _) => &mut ledger.received,
-        (Status::Unreceived, 1) => &mut ledger.offline,
-        (Status::Unreceived, 2) => &mut ledger.rejected,
+        (Status::Unreceived, Some(Verdict::Offline)) => &mut ledger.offline,
+        (Status::Unreceived, Some(Verdict::Rejected)) => &mut ledger.rejected,
         (Status::Unreceived, _) => &mut ledger.unreceived,
     }
 }

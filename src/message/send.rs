@@ -42,7 +42,6 @@ pub struct Sender {
 /// What the lanes need, and whom they wake.
 pub struct Lanes {
     pub store: Store,
-    pub fanout: Arc<Notify>,
     pub push: Arc<Notify>,
     pub index: Arc<Notify>,
     pub events: Arc<Notify>,
@@ -52,19 +51,16 @@ impl Sender {
     /// Opens the lanes, each a task for `spawn`. It runs until every `Sender` is gone and its queue
     /// is empty.
     pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
-        let Lanes { store, fanout, push, index, events } = lanes;
+        let Lanes { store, push, index, events } = lanes;
         let open_lane = |_| {
             let (entry, queue) = mpsc::channel(config.send_queue);
             let lane = Lane {
                 store: store.clone(),
-                fanout: fanout.clone(),
                 push: push.clone(),
                 index: index.clone(),
                 events: events.clone(),
                 batch: config.send_batch,
                 queue: config.send_queue,
-                inline_members: i32::try_from(config.inline_members).unwrap_or(i32::MAX),
-                inline_rows: i32::try_from(config.inline_rows).unwrap_or(i32::MAX),
                 batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
                 batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
                 patience: config.request_timeout,
@@ -106,14 +102,11 @@ impl Sender {
 
 struct Lane {
     store: Store,
-    fanout: Arc<Notify>,
     push: Arc<Notify>,
     index: Arc<Notify>,
     events: Arc<Notify>,
     batch: usize,
     queue: usize,
-    inline_members: i32,
-    inline_rows: i32,
     batch_pairs: i32,
     batch_bytes: i32,
     patience: Duration,
@@ -278,13 +271,8 @@ impl Lane {
     ) -> Result<Vec<Outcome>> {
         match self.place(client, sends, held).await {
             Ok((outcomes, wakes)) => {
-                if wakes.deferred {
-                    self.fanout.notify_one();
-                }
-                if wakes.queued {
+                if wakes.stored {
                     self.push.notify_one();
-                }
-                if wakes.deferred || wakes.queued {
                     self.index.notify_one();
                 }
                 if wakes.told {
@@ -340,11 +328,7 @@ impl Lane {
             async { Ok(client.batch_execute("COMMIT").await?) },
         )
         .await?;
-        let wakes = Wakes {
-            deferred: stored.iter().any(|kept| kept.deferred),
-            queued: stored.iter().any(|kept| !kept.deferred),
-            told: stored.iter().any(|kept| kept.told),
-        };
+        let wakes = Wakes { stored: !stored.is_empty(), told: stored.iter().any(|kept| kept.told) };
         for Kept { index, sent, .. } in stored {
             outcomes[index] = Some(Outcome::Done(Ok(sent)));
         }
@@ -404,15 +388,13 @@ impl Lane {
         let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
         let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
         let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
-        let parameters: [&(dyn ToSql + Sync); 10] = [
+        let parameters: [&(dyn ToSql + Sync); 8] = [
             &ms_ids,
             &channels,
             &senders,
             &types,
             &contents,
             &previews,
-            &self.inline_members,
-            &self.inline_rows,
             &self.batch_pairs,
             &self.batch_bytes,
         ];
@@ -425,7 +407,7 @@ impl Lane {
                 server_time: row.get("server_time"),
                 repeated: false,
             };
-            Kept { index: index_of[&sent.ms_id], deferred: row.get("deferred"), told: row.get("told"), sent }
+            Kept { index: index_of[&sent.ms_id], told: row.get("told"), sent }
         };
         Ok(rows.iter().map(stored).collect())
     }
@@ -460,18 +442,15 @@ async fn repeats(
     Ok(rows.iter().map(answer).collect())
 }
 
-/// A stored send: its place in the batch, whether its ledger rows follow later, and whether somebody
-/// wants to be told.
+/// A stored send: its place in the batch, and whether an observer or a stream wants to be told.
 struct Kept {
     index: usize,
     sent: Sent,
-    deferred: bool,
     told: bool,
 }
 
 struct Wakes {
-    deferred: bool,
-    queued: bool,
+    stored: bool,
     told: bool,
 }
 

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use bit_vec::BitVec;
+use futures_util::future::try_join;
+use postgres_types::ToSql;
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::callback::{Callback, Kind};
 use crate::error::{Error, Result};
+use crate::ledger::{self, BLOCK_SLOTS, Key};
 use crate::sql;
 use crate::store::Store;
 
@@ -76,21 +81,42 @@ pub(super) struct Loaded {
     held: Held,
 }
 
-/// How many messages each receiver gets by a batch, or how many events it tells.
+/// What a batch holds: messages for their receivers, or so many events.
 pub(super) enum Held {
-    Messages {
-        receivers: HashMap<String, u32>,
-        /// Receivers who have left the company: they get nothing, as if they were offline.
-        left: HashSet<String>,
-    },
+    Messages(Messages),
     Events(u32),
+}
+
+/// The messages of a batch, by the rows of the queue they come from.
+#[derive(Default)]
+pub(super) struct Messages {
+    pub users: Vec<User>,
+    pub parts: Vec<Part>,
+    /// Where a user who gets something is in `users`.
+    places: HashMap<String, u32>,
+    /// How many messages each of `users` gets.
+    messages: Vec<u32>,
+}
+
+/// A receiver of a batch. One who has left the company gets nothing, as if they were offline.
+pub(super) struct User {
+    pub user_id: String,
+    pub has_left: bool,
+}
+
+/// What one row of the queue says of one block of a message: receivers by their place in the block, and where they are
+/// among the users of the batch.
+pub(super) struct Part {
+    pub queue_id: i64,
+    pub key: Key,
+    pub receivers: Vec<(u16, u32)>,
 }
 
 impl Loaded {
     /// Whether it is for nobody.
     pub fn is_empty(&self) -> bool {
         match &self.held {
-            Held::Messages { receivers, .. } => receivers.is_empty(),
+            Held::Messages(messages) => messages.counts().next().is_none(),
             Held::Events(events) => *events == 0,
         }
     }
@@ -103,9 +129,22 @@ impl Loaded {
 impl Held {
     pub fn pairs(&self) -> u32 {
         match self {
-            Self::Messages { receivers, .. } => receivers.values().sum(),
+            Self::Messages(messages) => messages.counts().map(|(_, count)| count).sum(),
             Self::Events(events) => *events,
         }
+    }
+}
+
+impl Messages {
+    /// Whether a user gets a message of the batch.
+    pub fn has(&self, user_id: &str) -> bool {
+        self.places.get(user_id).is_some_and(|user| self.messages[*user as usize] > 0)
+    }
+
+    /// Every user who gets something, and how many messages.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u32)> {
+        let counts = self.users.iter().zip(&self.messages).filter(|(_, count)| **count > 0);
+        counts.map(|(user, count)| (user.user_id.as_str(), *count))
     }
 }
 
@@ -129,7 +168,7 @@ async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Resu
     Ok(Loaded { body: serde_json::to_vec(&told).map_err(Error::internal)?, held })
 }
 
-fn event(row: &tokio_postgres::Row) -> Result<Event<'_>> {
+fn event(row: &Row) -> Result<Event<'_>> {
     let is_message = row.get::<_, Option<i64>>("ms_id").is_some();
     Ok(Event {
         event_id: row.get::<_, i64>("event_id").to_string(),
@@ -142,40 +181,87 @@ fn event(row: &tokio_postgres::Row) -> Result<Event<'_>> {
 
 async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("push/messages")).await?;
-    let messages = client.query(&statement, &[&batch_id]).await?;
-    let statement = client.prepare_cached(sql!("push/receivers")).await?;
-    let rows = client.query(&statement, &[&batch_id]).await?;
+    let (messages, people) = (
+        client.prepare_cached(sql!("push/messages")).await?,
+        client.prepare_cached(sql!("push/people")).await?,
+    );
+    let batch: [&(dyn ToSql + Sync); 1] = [&batch_id];
+    let (rows, people) = try_join(client.query(&messages, &batch), client.query(&people, &batch)).await?;
     drop(client);
-    let mut receivers_of: HashMap<i64, Vec<&str>> = HashMap::new();
-    let mut left = HashSet::new();
+    let mut held = Messages::default();
+    let slots = slots(&mut held, &people);
+    let mut ms_ids_of: Vec<Vec<i64>> = vec![Vec::new(); held.users.len()];
+    let mut pushed: Vec<Pushed<'_>> = Vec::with_capacity(rows.len());
+    let mut last = None;
     for row in &rows {
-        if let Some(receivers) = row.get::<_, Option<Vec<&str>>>("receivers") {
-            receivers_of.entry(row.get("ms_id")).or_default().extend(receivers);
-        }
-        left.extend(row.get::<_, Option<Vec<String>>>("left_ids").into_iter().flatten());
-    }
-    let mut ms_ids_of: BTreeMap<&str, Vec<i64>> = BTreeMap::new();
-    let mut pushed = Vec::with_capacity(messages.len());
-    for row in &messages {
+        let parts = parts(row, &held, slots.get(&row.get("channel_id")).map_or(&[], Vec::as_slice));
         let ms_id: i64 = row.get("ms_id");
-        let Some(receivers) = receivers_of.remove(&ms_id) else { continue };
-        for receiver in receivers {
-            let ms_ids = ms_ids_of.entry(receiver).or_default();
+        let mut is_for_some = false;
+        for &(_, user) in parts.iter().flat_map(|part| &part.receivers) {
+            let user = user as usize;
             // Two rows of the queue may name a pair: a dead letter replayed twice.
-            if ms_ids.last() != Some(&ms_id) {
-                ms_ids.push(ms_id);
+            if !held.users[user].has_left && ms_ids_of[user].last() != Some(&ms_id) {
+                ms_ids_of[user].push(ms_id);
+                is_for_some = true;
             }
         }
-        pushed.push(pushed_message(row)?);
+        held.parts.extend(parts);
+        if is_for_some && last != Some(ms_id) {
+            pushed.push(pushed_message(row)?);
+            last = Some(ms_id);
+        }
     }
-    let receivers = ms_ids_of.iter().map(|(r, ids)| ((*r).to_owned(), ids.len() as u32)).collect();
-    let body = Body { batch_id: batch_id.to_string(), messages: pushed, deliveries: share(ms_ids_of) };
-    let body = serde_json::to_vec(&body).map_err(Error::internal)?;
-    Ok(Loaded { body, held: Held::Messages { receivers, left } })
+    held.messages = ms_ids_of.iter().map(|ms_ids| ms_ids.len() as u32).collect();
+    let deliveries = share(&held.users, ms_ids_of);
+    let body = serde_json::to_vec(&Body { batch_id: batch_id.to_string(), messages: pushed, deliveries });
+    Ok(Loaded { body: body.map_err(Error::internal)?, held: Held::Messages(held) })
 }
 
-fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {
+/// The slots of each channel in order, and where their users are among those of the batch, who are gathered here.
+fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
+    let mut slots: HashMap<i64, Vec<(i32, u32)>> = HashMap::new();
+    for row in people {
+        let user_id: &str = row.get("user_id");
+        let user = held.places.get(user_id).copied().unwrap_or_else(|| {
+            let user = held.users.len() as u32;
+            held.users.push(User { user_id: user_id.to_owned(), has_left: row.get("has_left") });
+            held.places.insert(user_id.to_owned(), user);
+            user
+        });
+        slots.entry(row.get("channel_id")).or_default().push((row.get("slot"), user));
+    }
+    slots.values_mut().for_each(|slots| slots.sort_unstable());
+    slots
+}
+
+/// Who gets the message of a row, block by block.
+fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)]) -> Vec<Part> {
+    let (from, to): (Option<i32>, Option<i32>) = (row.get("from_slot"), row.get("to_slot"));
+    let (from, to) = (from.unwrap_or(0), to.unwrap_or(i32::MAX));
+    let named: Option<HashSet<&str>> =
+        row.get::<_, Option<Vec<&str>>>("named").map(|named| named.into_iter().collect());
+    let is_meant = |user: u32| {
+        named.as_ref().is_none_or(|named| named.contains(held.users[user as usize].user_id.as_str()))
+    };
+    let blocks: Vec<i32> = row.get("blocks");
+    let receivers: Vec<BitVec> = row.get("receivers");
+    let part = |(block, bits): (i32, BitVec)| {
+        let low = (block * BLOCK_SLOTS).max(from);
+        let high = (block * BLOCK_SLOTS + (BLOCK_SLOTS - 1)).min(to);
+        let within = slots.partition_point(|(slot, _)| *slot < low)..;
+        let within = slots[within].iter().take_while(|(slot, _)| *slot <= high);
+        let receives = within.filter(|(slot, _)| bits.get(ledger::place(*slot)) == Some(true));
+        let receivers = receives.filter(|(_, user)| is_meant(*user));
+        Part {
+            queue_id: row.get("queue_id"),
+            key: Key { ms_id: row.get("ms_id"), block },
+            receivers: receivers.map(|(slot, user)| (ledger::place(*slot) as u16, *user)).collect(),
+        }
+    };
+    blocks.into_iter().zip(receivers).map(part).filter(|part| !part.receivers.is_empty()).collect()
+}
+
+fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
     let server_time: OffsetDateTime = row.get("server_time");
     Ok(Pushed {
         ms_id: row.get::<_, i64>("ms_id").to_string(),
@@ -190,9 +276,17 @@ fn pushed_message(row: &tokio_postgres::Row) -> Result<Pushed<'_>> {
     })
 }
 
-fn share(ms_ids_of: BTreeMap<&str, Vec<i64>>) -> Vec<Delivery<'_>> {
+/// Receivers in the order of their ids, so that a batch is the same each time.
+fn share(users: &[User], ms_ids_of: Vec<Vec<i64>>) -> Vec<Delivery<'_>> {
+    let mut receiving: Vec<(&str, Vec<i64>)> = users
+        .iter()
+        .map(|user| user.user_id.as_str())
+        .zip(ms_ids_of)
+        .filter(|(_, ids)| !ids.is_empty())
+        .collect();
+    receiving.sort_unstable_by_key(|(user_id, _)| *user_id);
     let mut sharing: BTreeMap<Vec<i64>, Vec<&str>> = BTreeMap::new();
-    for (receiver, ms_ids) in ms_ids_of {
+    for (receiver, ms_ids) in receiving {
         sharing.entry(ms_ids).or_default().push(receiver);
     }
     let delivery = |(ms_ids, receivers): (Vec<i64>, Vec<_>)| Delivery {

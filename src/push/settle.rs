@@ -1,16 +1,20 @@
 //! How a batch ends: verdicts into the ledger, what is to be retried back into the queue, what was
 //! waited for too long among the dead letters.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::Limits;
 use super::batch::Batch;
-use super::load::Held;
+use super::load::{Held, Messages, User};
 use crate::callback::{Answer, Callback, Kind, Posted, public_url};
 use crate::delivery::{Verdict, Verdicts};
 use crate::error::{Error, Result};
+use crate::ledger::{self, Key};
 use crate::sql;
 use crate::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
 
@@ -60,15 +64,11 @@ impl Attempt<'_> {
     fn outcome(&self) -> (Outcome, bool) {
         let posted = self.posted;
         match &self.held {
-            Held::Messages { receivers, left } => {
-                let answer = Answer::of(posted, |receiver| receivers.contains_key(receiver));
+            Held::Messages(messages) => {
+                let answer = Answer::of(posted, |receiver| messages.has(receiver));
                 let is_there = answer.endpoint_is_there(posted);
                 match answer {
-                    Answer::Judged(mut verdicts) => {
-                        let nothing = |receiver: &String| (receiver.clone(), (Verdict::Offline, None));
-                        verdicts.named.extend(left.iter().map(nothing));
-                        (Outcome::Judged(verdicts), is_there)
-                    }
+                    Answer::Judged(verdicts) => (Outcome::Judged(verdicts), is_there),
                     Answer::Failed(error) => (Outcome::Failed(error), is_there),
                 }
             }
@@ -122,22 +122,19 @@ impl Attempt<'_> {
         (verdicts, ours): (&Verdicts, bool),
         now: OffsetDateTime,
     ) -> Result<Tally> {
-        let tally = self.tally(verdicts);
-        let named = Json(verdicts.to_json());
-        let (batch_id, rest) = (&self.batch.batch_id, verdicts.rest.as_str());
-        let statement = tx.prepare_cached(sql!("push/settle")).await?;
-        tx.execute(&statement, &[batch_id, &named, &rest, &now]).await?;
+        let Held::Messages(messages) = &self.held else {
+            return Err(Error::internal("verdicts on events"));
+        };
+        let tally = tally(messages, verdicts);
+        write_verdicts(tx, messages, verdicts, now).await?;
         if ours {
             if tally.retried > 0 {
+                let again = Json(to_retry(messages, verdicts));
                 let base_ms = limits.retry_base.as_secs_f64() * 1e3;
                 let max_ms = limits.retry_max.as_secs_f64() * 1e3;
                 let statement = tx.prepare_cached(sql!("push/retry")).await?;
                 let (jitter, give_up_ms) = (random_share()? * JITTER, limits.give_up_ms());
-                tx.execute(
-                    &statement,
-                    &[batch_id, &named, &rest, &now, &base_ms, &max_ms, &jitter, &give_up_ms],
-                )
-                .await?;
+                tx.execute(&statement, &[&again, &now, &base_ms, &max_ms, &jitter, &give_up_ms]).await?;
             }
             self.batch.finish(tx).await?;
         }
@@ -208,23 +205,65 @@ impl Attempt<'_> {
         .await?;
         Ok(())
     }
+}
 
-    fn tally(&self, verdicts: &Verdicts) -> Tally {
-        let mut tally = Tally { unknown: verdicts.unknown, ..Tally::default() };
-        let Held::Messages { receivers, .. } = &self.held else {
-            return tally;
+fn tally(messages: &Messages, verdicts: &Verdicts) -> Tally {
+    let mut tally = Tally { unknown: verdicts.unknown, ..Tally::default() };
+    for (receiver, count) in messages.counts() {
+        tally.pairs += count;
+        match verdicts.of(receiver) {
+            Verdict::Received => tally.received += count,
+            Verdict::Offline => tally.offline += count,
+            Verdict::Rejected => tally.rejected += count,
+            Verdict::Retry => tally.retried += count,
+        }
+    }
+    tally
+}
+
+/// What an answer says of a user; one who has left is offline.
+fn verdict_of<'a>(verdicts: &'a Verdicts, user: &User) -> (Verdict, Option<&'a str>) {
+    if user.has_left { (Verdict::Offline, None) } else { verdicts.with_reason(&user.user_id) }
+}
+
+async fn write_verdicts(
+    tx: &Transaction<'_>,
+    messages: &Messages,
+    verdicts: &Verdicts,
+    now: OffsetDateTime,
+) -> Result<()> {
+    let of_users: Vec<_> = messages.users.iter().map(|user| verdict_of(verdicts, user)).collect();
+    let keys: Vec<Key> = messages.parts.iter().map(|part| part.key).collect();
+    let mut blocks = ledger::lock(tx, &keys).await?;
+    let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(i, block)| (block.key, i)).collect();
+    for part in &messages.parts {
+        // A block that is not there is sealed.
+        let Some(block) = places.get(&part.key).map(|i| &mut blocks[*i]) else {
+            continue;
         };
-        for (receiver, &messages) in receivers {
-            tally.pairs += messages;
-            match verdicts.of(receiver) {
-                Verdict::Received => tally.received += messages,
-                Verdict::Offline => tally.offline += messages,
-                Verdict::Rejected => tally.rejected += messages,
-                Verdict::Retry => tally.retried += messages,
+        for &(place, user) in &part.receivers {
+            let (verdict, reason) = of_users[user as usize];
+            block.judge(place.into(), verdict, reason, now);
+        }
+    }
+    ledger::write(tx, &blocks, now).await
+}
+
+/// The receivers that each row of the queue is to be tried again for, as `push/retry` takes them.
+fn to_retry(messages: &Messages, verdicts: &Verdicts) -> Vec<Value> {
+    let mut again: BTreeMap<i64, (BTreeSet<&str>, u32)> = BTreeMap::new();
+    for part in &messages.parts {
+        for &(_, user) in &part.receivers {
+            let user = &messages.users[user as usize];
+            if verdict_of(verdicts, user).0 == Verdict::Retry {
+                let (receivers, pairs) = again.entry(part.queue_id).or_default();
+                receivers.insert(&user.user_id);
+                *pairs += 1;
             }
         }
-        tally
     }
+    let row = |(queue_id, (receivers, pairs))| json!({"queue_id": queue_id, "receivers": receivers, "pairs": pairs});
+    again.into_iter().map(row).collect()
 }
 
 impl Tally {
@@ -257,14 +296,12 @@ pub(super) async fn discard(store: &Store, batch: &Batch) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// What a transaction that ends a batch begins with. Verdicts are locked in the order a nested loop
-/// meets them, under the seal; an observer's batch that a crash of the database brings back is told
+/// What a transaction that ends a batch begins with. Verdicts are written
+/// under the seal; an observer's batch that a crash of the database brings back is told
 /// again.
 fn first(kind: Kind) -> String {
     match kind {
-        Kind::Gateway => {
-            format!("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; {SHARE_SEAL}")
-        }
+        Kind::Gateway => SHARE_SEAL.to_owned(),
         Kind::Observer => REPEATABLE.to_owned(),
     }
 }

@@ -55,9 +55,11 @@ async fn many_days_cost_a_send_no_locks_and_are_told_of_in_time() {
     }
     for name in [
         "push/messages",
-        "push/receivers",
-        "push/settle",
-        "receipt/receive",
+        "push/people",
+        "ledger/lock",
+        "ledger/receivers",
+        "ledger/write",
+        "receipt/locate",
         "receipt/read_points",
         "receipt/read_point",
         "receipt/counts",
@@ -67,8 +69,7 @@ async fn many_days_cost_a_send_no_locks_and_are_told_of_in_time() {
         "search/ledger",
         "stream/texts",
         "index/messages",
-        "receipt/write_reads",
-        "receipt/apply_pending",
+        "receipt/take_reads",
     ] {
         let taken = locks(&client, name).await;
         assert!(

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use crate::app::{LONG, TestApp, text};
 use crate::support::{Answer, Cluster};
 
-/// Every group is large, and chunks are small.
-const CHUNKY: &str = "inline_members = 1\nfanout_chunk_rows = 10";
+/// Every group is large: its messages are pushed in stretches of few slots.
+const STRETCHES: &str = "callback_batch_pairs = 2";
 /// Nobody who is not locked out waits this long.
 const PROMPT: Duration = Duration::from_secs(5);
 
@@ -25,7 +25,7 @@ fn id(channel: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn a_group_of_100_000_is_made_in_bulk_and_everybody_gets_one_row_and_one_push() {
+async fn a_group_of_100_000_is_made_in_bulk_and_everybody_is_in_the_ledger_at_once_and_gets_one_push() {
     let app = TestApp::start().await;
     app.people(&["boss"]).await;
     let crowd = app.crowd(99_999).await;
@@ -34,7 +34,12 @@ async fn a_group_of_100_000_is_made_in_bulk_and_everybody_gets_one_row_and_one_p
     let channel = text(&made["channel_id"]);
     let started = Instant::now();
     let sent = app.say("boss", &channel, "大家好").await;
-    assert!(started.elapsed() < PROMPT, "acknowledged before its rows are written");
+    assert!(started.elapsed() < PROMPT);
+    assert_eq!(
+        app.count("SELECT count(*) FROM t_im_message_push", &[]).await,
+        99_999,
+        "at the acknowledgement"
+    );
     app.gateway.wait_for(|r| r.receivers_of(sent["ms_id"].as_str().unwrap()) == 99_999, LONG * 2).await;
     app.settled().await;
     let exact = "SELECT count(*) FROM t_im_message_push WHERE status = 1";
@@ -157,82 +162,84 @@ async fn time_going_back_takes_neither_order_nor_ids_back() {
 }
 
 #[tokio::test]
-async fn who_leaves_and_rejoins_during_a_fan_out_still_gets_what_was_theirs() {
-    let app = TestApp::start_with(CHUNKY).await;
+async fn who_leaves_and_comes_back_gets_what_was_theirs_and_keeps_the_slot() {
+    let app = TestApp::start_with(STRETCHES).await;
     app.people(&["a", "b", "c"]).await;
     let channel = app.group(&["a", "b", "c"]).await;
+    let members = format!("/channels/{channel}/members");
+    app.gateway.down();
     let first = app.say("a", &channel, "everybody").await;
-    app.settled().await;
-    // Rows of the second message are still to be written when b leaves and comes back.
-    let (second, held) = app.hold_after_send("a", &channel, "second").await;
     app.person("b").post(&format!("/channels/{channel}/leave"), json!({})).await.expect(204);
-    app.person("a")
-        .post(&format!("/channels/{channel}/members"), json!({"user_ids": ["b"]}))
-        .await
-        .expect(200);
-    held.release().await;
-    app.settled().await;
+    let without = app.say("a", &channel, "without b").await;
+    // In and out without a message in between, and back.
+    for _ in 0..3 {
+        app.person("a").post(&members, json!({"user_ids": ["b"]})).await.expect(200);
+        app.person("b").post(&format!("/channels/{channel}/leave"), json!({})).await.expect(204);
+    }
+    app.person("a").post(&members, json!({"user_ids": ["b"]})).await.expect(200);
     let third = app.say("a", &channel, "third").await;
+    app.gateway.up();
     app.settled().await;
-    for (sent, receivers) in [(first, 2), (second, 2), (third, 2)] {
-        let rows = "SELECT count(*) FROM t_im_message_push WHERE ms_id = $1";
+    for (sent, receivers) in [(first, 2), (without, 1), (third, 2)] {
+        let rows = "SELECT count(*) FROM t_im_message_push WHERE ms_id = $1 AND status = 1";
         let ms_id: i64 = sent["ms_id"].as_str().unwrap().parse().unwrap();
         assert_eq!(app.count(rows, &[&ms_id]).await, receivers);
     }
+    assert_eq!(app.count("SELECT count(*) FROM t_im_channel_slot", &[]).await, 3);
 }
 
 #[tokio::test]
-async fn reads_and_receipts_that_come_before_their_rows_count() {
-    let app = TestApp::start_with(CHUNKY).await;
+async fn reads_and_receipts_that_come_before_the_push_count() {
+    let app = TestApp::start_with(STRETCHES).await;
     app.gateway.answer(|_| Answer::all_except(&["b", "c", "d"], &[]));
     app.people(&["a", "b", "c", "d"]).await;
     let channel = app.group(&["a", "b", "c", "d"]).await;
-    let (sent, held) = app.hold_after_send("a", &channel, "early").await;
+    app.gateway.down();
+    let sent = app.say("a", &channel, "early").await;
     app.person("b").post(&format!("/channels/{channel}/read"), json!({"seq": 1})).await.expect(200);
     let receipts = json!([
         {"ms_id": sent["ms_id"], "receiver": "c", "status": "received"},
         {"ms_id": sent["ms_id"], "receiver": "a", "status": "received"},
     ]);
     let reply = app.client("gw", &["gateway"]).post("/receipts", receipts).await.expect(200);
-    assert_eq!(reply["results"], json!([{"status": "waiting"}, {"status": "unknown"}]));
+    assert_eq!(reply["results"], json!([{"status": "advanced"}, {"status": "unknown"}]));
     let expected: Vec<(String, String)> =
         [("b", "read"), ("c", "received"), ("d", "unreceived")].map(|(r, s)| (r.into(), s.into())).into();
     let now = |rows: Vec<(String, String, Value)>| rows.into_iter().map(|r| (r.0, r.1)).collect::<Vec<_>>();
-    assert_eq!(now(app.ledger(&sent["ms_id"]).await), expected, "before any row is written");
-    held.release().await;
+    assert_eq!(now(app.ledger(&sent["ms_id"]).await), expected, "before anything is pushed");
+    app.gateway.up();
     app.settled().await;
     assert_eq!(now(app.ledger(&sent["ms_id"]).await), expected, "and after");
     for (status, count) in [(2, 1), (1, 1), (0, 1)] {
-        let stored = format!("SELECT count(*) FROM t_im_message_push WHERE status = {status}");
-        assert_eq!(app.count(&stored, &[]).await, count, "in the rows themselves");
+        let stored = format!("SELECT count(*) FROM v_im_ledger WHERE status = {status}");
+        assert_eq!(app.count(&stored, &[]).await, count, "in the ledger itself");
     }
 }
 
 #[tokio::test]
-async fn nothing_overtakes_a_pending_fan_out() {
-    let app = TestApp::start_with("inline_members = 3\nfanout_chunk_rows = 2").await;
+async fn stretches_of_a_large_message_are_pushed_one_after_another_and_nothing_overtakes_them() {
+    let app = TestApp::start_with(STRETCHES).await;
     app.people(&["a", "b", "c", "d"]).await;
     let channel = app.group(&["a", "b", "c", "d"]).await;
-    let (_, held) = app.hold_after_send("a", &channel, "large").await;
-    // The group is small from now on, and would be written at once.
+    app.gateway.down();
+    app.say("a", &channel, "large").await;
+    // The group is small from now on.
     app.person("d").post(&format!("/channels/{channel}/leave"), json!({})).await.expect(204);
     app.say("a", &channel, "small").await;
-    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push", &[]).await, 0, "it waits its turn");
-    held.release().await;
-    app.settled().await;
     assert_eq!(app.count("SELECT count(*) FROM t_im_message_push", &[]).await, 5);
-    for receiver in ["b", "c"] {
+    app.gateway.up();
+    app.settled().await;
+    for (receiver, expected) in [("b", vec![1, 2]), ("c", vec![1, 2]), ("d", vec![1])] {
         let seqs: Vec<i64> = app.gateway.read(|r| {
             r.first_sightings(&channel).into_iter().filter(|s| s.2 == receiver).map(|s| s.0).collect()
         });
-        assert_eq!(seqs, [1, 2]);
+        assert_eq!(seqs, expected, "{receiver}");
     }
 }
 
 #[tokio::test]
-async fn a_fan_out_resumes_where_it_was_cut_on_any_replica() {
-    let mut one =
-        TestApp::start_with("inline_members = 1\nfanout_chunk_rows = 7\ncallback_batch_pairs = 50").await;
+async fn a_push_to_many_resumes_where_it_was_cut_on_any_replica() {
+    let mut one = TestApp::start_with("callback_batch_pairs = 7\ncallback_concurrency = 1").await;
     one.people(&["a"]).await;
     let crowd = one.crowd(300).await;
     let made = one.person("a").post("/groups", json!({"name": "g", "members": crowd})).await.expect(201);
@@ -240,9 +247,9 @@ async fn a_fan_out_resumes_where_it_was_cut_on_any_replica() {
     for i in 0..5 {
         one.say("a", &channel, &i.to_string()).await;
     }
-    one.until("SELECT (count(*) > 0)::int::bigint FROM t_im_message_push", 1).await;
+    one.until("SELECT (count(*) > 0)::int::bigint FROM t_im_message_push WHERE status = 1", 1).await;
     one.halt().await;
-    let two = TestApp::start_on(one.database.clone(), "inline_members = 1").await;
+    let two = TestApp::start_on(one.database.clone(), "").await;
     two.settled().await;
     let once = "SELECT count(*) FROM t_im_message_push WHERE status = 1";
     assert_eq!(two.count(once, &[]).await, 1_500);
@@ -310,18 +317,18 @@ async fn partitions_are_made_ahead_without_locking_anybody_and_by_the_send_that_
     // Somebody writes and somebody reads while a day is made.
     let mut other = app.sql().await;
     let busy = other.transaction().await.unwrap();
-    busy.batch_execute("LOCK TABLE t_im_message, t_im_message_push IN ROW EXCLUSIVE MODE").await.unwrap();
+    busy.batch_execute("LOCK TABLE t_im_message, t_im_ledger IN ROW EXCLUSIVE MODE").await.unwrap();
     let maker = app.sql().await;
     maker.batch_execute("SET lock_timeout = '2 s'; SELECT im_make_partitions('2031-05-05')").await.unwrap();
     busy.rollback().await.unwrap();
-    let roomy = "SELECT count(*) FROM pg_class WHERE relname = 't_im_message_push_p20310505' AND 'fillfactor=50' = ANY (reloptions)";
+    let roomy = "SELECT count(*) FROM pg_class WHERE relname = 't_im_ledger_p20310505' AND 'fillfactor=50' = ANY (reloptions)";
     assert_eq!(app.count(roomy, &[]).await, 1);
     assert_eq!(
         app.count("SELECT count(*) FROM pg_class WHERE relname LIKE 't\\_im\\_%default%'", &[]).await,
         0
     );
 
-    let drop_all = "DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname ~ '^t_im_message(_push)?_p\\d+$' \
+    let drop_all = "DO $$ DECLARE t text; BEGIN FOR t IN SELECT relname FROM pg_class WHERE relname ~ '^t_im_(message|ledger)_p\\d+$' \
                     LOOP EXECUTE 'DROP TABLE ' || t; END LOOP; END $$";
     maker.batch_execute(drop_all).await.unwrap();
     app.say("a", &channel, "no partition").await;
@@ -412,12 +419,13 @@ async fn closed_days_are_frozen_once_and_nobody_waits_for_it() {
             "CREATE EXTENSION pg_visibility; SELECT im_make_partitions('2020-02-02'); \
              INSERT INTO t_im_message SELECT im_first_ms_id('2020-02-02 12:00Z') + n, 1, n, now(), 'a', n, 'text', '{}' \
              FROM generate_series(1, 9) n; \
-             INSERT INTO t_im_message_push SELECT ms_id, 'b', 1, 0, NULL, NULL, now() FROM t_im_message",
+             INSERT INTO t_im_ledger (ms_id, channel_id, seq, server_time, block, receivers) \
+             SELECT ms_id, 1, seq, server_time, 0, '01' FROM t_im_message",
         )
         .await
         .unwrap();
     let count = async |sql: &str| -> i64 { other.query_one(sql, &[]).await.unwrap().get(0) };
-    let tables = "relkind = 'r' AND relname IN ('t_im_message_p20200202', 't_im_message_push_p20200202')";
+    let tables = "relkind = 'r' AND relname IN ('t_im_message_p20200202', 't_im_ledger_p20200202')";
     let frozen = format!(
         "SELECT coalesce(sum(all_frozen), 0)::bigint FROM pg_class, pg_visibility_map_summary(oid) WHERE {tables}"
     );
@@ -425,7 +433,7 @@ async fn closed_days_are_frozen_once_and_nobody_waits_for_it() {
     let midnight = time::macros::datetime!(2020-02-03 0:00 UTC);
     for (takes, gives_back) in [
         // What a detaching holds, and another vacuum.
-        ("BEGIN; LOCK TABLE t_im_message_p20200202 IN SHARE UPDATE EXCLUSIVE MODE", "ROLLBACK"),
+        ("BEGIN; LOCK TABLE t_im_ledger_p20200202 IN SHARE UPDATE EXCLUSIVE MODE", "ROLLBACK"),
         ("SELECT pg_advisory_lock(hashtext('im_freeze'))", "SELECT pg_advisory_unlock_all()"),
         (
             "INSERT INTO t_im_archive_day (day, run_id, step, from_ms_id, below_ms_id, written_ms_id, sealed_at) \
@@ -448,36 +456,7 @@ async fn closed_days_are_frozen_once_and_nobody_waits_for_it() {
         assert_eq!(count(&frozen).await, pages, "one table at a time");
     }
     // What comes late is vacuumed by the server when it is worth it.
-    other.batch_execute("UPDATE t_im_message_push SET status = 1").await.unwrap();
+    other.batch_execute("UPDATE t_im_ledger SET received = receivers, changed_at = now()").await.unwrap();
     store.freeze_partition(midnight).await.unwrap();
     assert_eq!(count(&vacuums).await, 2, "once");
-}
-
-impl TestApp {
-    /// Sends into a group whose fan-out is held: a locked job stands before the message's own,
-    /// and no worker passes it. `release` lets them go on.
-    async fn hold_after_send(&self, sender: &str, channel: &str, text: &str) -> (Value, Held) {
-        let client = self.sql().await;
-        let put =
-            format!("INSERT INTO t_im_fanout (channel_id, seq, ms_id, sender) VALUES ({channel}, 0, 0, '')");
-        let lock = format!("SELECT FROM t_im_fanout WHERE channel_id = {channel} AND seq = 0 FOR UPDATE");
-        loop {
-            // A worker that polls in between may take the job away: then once more.
-            client.batch_execute(&format!("{put} ON CONFLICT DO NOTHING")).await.unwrap();
-            client.batch_execute("BEGIN").await.unwrap();
-            if !client.query(&lock, &[]).await.unwrap().is_empty() {
-                break;
-            }
-            client.batch_execute("ROLLBACK").await.unwrap();
-        }
-        (self.say(sender, channel, text).await, Held(client))
-    }
-}
-
-struct Held(tokio_postgres::Client);
-
-impl Held {
-    async fn release(self) {
-        self.0.batch_execute("DELETE FROM t_im_fanout WHERE seq = 0; COMMIT").await.unwrap();
-    }
 }

@@ -10,7 +10,6 @@ use im_push_gateway::config::Config;
 use im_push_gateway::conversation;
 use im_push_gateway::delivery::Status;
 use im_push_gateway::error::{Kind, Result};
-use im_push_gateway::fanout::Fanout;
 use im_push_gateway::history::{Message, Place, Reading};
 use im_push_gateway::message::{Content, Lanes, Outgoing, Sender, Sent};
 use im_push_gateway::push::{Push, Worker};
@@ -190,7 +189,6 @@ async fn happen(stage: &Stage, channel: i64, model: &mut Model, event: &Event) -
 #[derive(Debug, Clone)]
 enum Step {
     Send(usize),
-    Fanout,
     /// A batch goes out and is answered so; people by number.
     Push(Said),
     /// The background pass.
@@ -222,7 +220,6 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         3 => who.clone().prop_map(Step::Send),
-        2 => Just(Step::Fanout),
         4 => said.prop_map(Step::Push),
         1 => Just(Step::Receipts),
         3 => (0..8usize, who.clone()).prop_map(|(back, who)| Step::Receive(back, who)),
@@ -234,16 +231,14 @@ fn step() -> impl Strategy<Value = Step> {
 /// The workers, one tick at a time, and the gateway they talk to.
 struct Workers {
     gateway: Gateway,
-    fanout: Fanout,
     push: Worker,
 }
 
 #[test]
 fn statuses_only_advance() {
     let stories = (any::<bool>(), prop::collection::vec(step(), 1..50));
-    whatever_happens(stories, |(in_chunks, steps)| async move {
-        let stage =
-            Stage::new(if in_chunks { "inline_members = 1\nfanout_chunk_rows = 2" } else { "" }).await;
+    whatever_happens(stories, |(in_stretches, steps)| async move {
+        let stage = Stage::new(if in_stretches { "callback_batch_pairs = 2" } else { "" }).await;
         let workers = stage.workers().await;
         let channel = stage.group(PEOPLE).await;
         let mut sent: Vec<(i64, usize)> = Vec::new();
@@ -262,7 +257,6 @@ fn statuses_only_advance() {
             before = after;
         }
         // What is derived now is what is written in the end.
-        while workers.fanout.tick().await.unwrap() == Tick::More {}
         while receipt::tick(&stage.store).await.unwrap() == Tick::More {}
         let rows = stage.ledger().await;
         prop_assert_eq!(rows, before);
@@ -280,9 +274,6 @@ async fn take(
     let pick = |back: usize| sent.len().checked_sub(back + 1).map(|at| sent[at]);
     match *step {
         Step::Send(who) => sent.push((stage.say(channel, &name(who)).await.unwrap().ms_id, who)),
-        Step::Fanout => {
-            workers.fanout.tick().await.unwrap();
-        }
         Step::Push(ref said) => {
             let answer = said.answer();
             workers.gateway.answer(move |_| answer.clone());
@@ -481,7 +472,6 @@ impl Stage {
         let store = Store::new(&config).expect("a store");
         let lanes = Lanes {
             store: store.clone(),
-            fanout: Arc::default(),
             push: Arc::default(),
             index: Arc::default(),
             events: Arc::default(),
@@ -512,11 +502,7 @@ impl Stage {
         let callbacks = Callbacks::open(store(), &config, now()).await.unwrap();
         let parts = (store(), Arc::new(callbacks));
         let push = Push::new(parts, &config, Arc::default(), |_| (), CancellationToken::default());
-        Workers {
-            fanout: Fanout::new(store(), &config, Arc::default(), Arc::default()),
-            push: Arc::new(push).worker(GATEWAY),
-            gateway,
-        }
+        Workers { push: Arc::new(push).worker(GATEWAY), gateway }
     }
 
     async fn direct(&self) -> i64 {
@@ -568,7 +554,7 @@ impl Stage {
 
     /// Every status as it is stored.
     async fn ledger(&self) -> HashMap<(i64, String), Status> {
-        let sql = "SELECT ms_id, receiver, status FROM t_im_message_push";
+        let sql = "SELECT ms_id, receiver, status FROM v_im_ledger";
         let rows = shared().connect(&self.database).await.query(sql, &[]).await;
         let pair = |row: &tokio_postgres::Row| ((row.get(0), row.get(1)), Status::from_code(row.get(2)));
         rows.unwrap().iter().map(pair).collect()

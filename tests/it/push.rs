@@ -233,7 +233,7 @@ async fn a_stale_owner_may_advance_statuses_but_never_the_queue() {
 
 #[tokio::test]
 async fn without_a_gateway_messages_wait_for_one_and_statuses_advance_by_receipts() {
-    let mut app = TestApp::start_with("callback_url = \"\"\ninline_members = 3").await;
+    let mut app = TestApp::start_with("callback_url = \"\"\ncallback_batch_pairs = 3").await;
     app.people(&["a", "b", "c", "d", "e"]).await;
     let (small, large) = (app.group(&["a", "b", "c"]).await, app.group(&["a", "b", "c", "d", "e"]).await);
     let mut sent = Vec::new();
@@ -241,7 +241,6 @@ async fn without_a_gateway_messages_wait_for_one_and_statuses_advance_by_receipt
         sent.push(app.say("a", &small, words).await);
         app.say("a", &large, words).await;
     }
-    app.until("SELECT count(*) FROM t_im_fanout", 0).await;
     let receipt = json!([{"ms_id": sent[0]["ms_id"], "receiver": "b", "status": "received"}]);
     app.client("gw", &["gateway"]).post("/receipts", receipt).await.expect(200);
     app.person("c").post(&format!("/channels/{small}/read"), json!({"seq": 2})).await.expect(200);
@@ -292,7 +291,7 @@ async fn what_waits_for_a_gateway_is_forgotten_after_a_time() {
 
 #[tokio::test]
 async fn a_clock_that_steps_back_neither_holds_nor_reorders_pushes() {
-    let mut app = TestApp::start_with("inline_members = 3").await;
+    let mut app = TestApp::start_with("callback_batch_pairs = 2").await;
     app.people(&["a", "b", "c", "d"]).await;
     let channel = app.group(&["a", "b", "c"]).await;
     app.say("a", &channel, "one").await;
@@ -301,8 +300,7 @@ async fn a_clock_that_steps_back_neither_holds_nor_reorders_pushes() {
     let step = format!("ALTER DATABASE {} SET impg.clock_offset = '-2 minutes'", app.database);
     app.sql().await.batch_execute(&step).await.unwrap();
     app.run().await;
-    // Times go on from where the channel is. The second message's ledger rows are written with
-    // it; the third's follow in chunks, and are stamped by the clock.
+    // Times go on from where the channel is. The third message is pushed in two stretches.
     app.say("a", &channel, "two").await;
     app.person("a")
         .post(&format!("/channels/{channel}/members"), json!({"user_ids": ["d"]}))
@@ -321,10 +319,7 @@ async fn a_clock_that_steps_back_neither_holds_nor_reorders_pushes() {
 
 #[tokio::test]
 async fn a_batch_is_bounded_in_bytes_as_in_pairs() {
-    let app = TestApp::start_with(
-        "callback_batch_bytes = 5000\ncallback_batch_pairs = 10\nfanout_chunk_rows = 10\ninline_members = 4",
-    )
-    .await;
+    let app = TestApp::start_with("callback_batch_bytes = 5000\ncallback_batch_pairs = 10").await;
     app.people(&["a", "b", "c", "d", "e"]).await;
     let (small, large) =
         (app.group(&["a", "b", "c", "d"]).await, app.group(&["a", "b", "c", "d", "e"]).await);

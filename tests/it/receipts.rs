@@ -1,5 +1,8 @@
 //! Back: receipts only advance, in whatever order they come; cursors are reads.
 
+use std::time::Instant;
+
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};
@@ -159,4 +162,52 @@ async fn support_sees_receipts_of_others_only_with_a_reason_that_can_be_read() {
     app.client("b", &["support"]).get(&format!("{path}?reason=ticket")).await.expect(200);
     app.client("c", &["support"]).get(&format!("{path}?reason=%E2%80%8B工单")).await.expect(200);
     assert_eq!(app.count(looks, &[]).await, 2);
+}
+
+#[tokio::test]
+async fn ten_thousand_receipts_over_two_hundred_messages_come_in_one_call() {
+    let app = TestApp::start().await;
+    app.gateway.answer(|batch| Answer::all_except(&Vec::from_iter(batch.receivers()), &[]));
+    app.people(&["a"]).await;
+    let crowd = app.crowd(50).await;
+    let made = app.person("a").post("/groups", json!({"name": "g", "members": crowd})).await.expect(201);
+    let channel = text(&made["channel_id"]);
+    let said: Vec<Value> = (0..200)
+        .map(|i| json!({"channel_id": channel, "type": "text", "content": {"text": i.to_string()}}))
+        .collect();
+    let sent = app.person("a").post("/messages", json!(said)).await.expect(200);
+    app.settled().await;
+    let ids = sent["results"].as_array().unwrap().iter().map(|r| &r["ms_id"]);
+    let all: Vec<Value> =
+        ids.flat_map(|id| crowd.iter().map(move |who| receipt(id, who, "received"))).collect();
+    let gateway = app.client("gw", &["gateway"]);
+    let reply = gateway.post("/receipts", json!(all)).await.expect(200);
+    assert!(outcomes(&reply).iter().all(|outcome| outcome == "advanced"));
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[]).await, 10_000);
+    let reply = gateway.post("/receipts", json!(all)).await.expect(200);
+    assert!(outcomes(&reply).iter().all(|outcome| outcome == "unchanged"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_calls_of_one_receipt_into_one_message_lose_none() {
+    let app = TestApp::start().await;
+    app.gateway.answer(|batch| Answer::all_except(&Vec::from_iter(batch.receivers()), &[]));
+    app.people(&["a"]).await;
+    let crowd = app.crowd(10_000).await;
+    let made = app.person("a").post("/groups", json!({"name": "g", "members": crowd})).await.expect(201);
+    let sent = app.say("a", &text(&made["channel_id"]), "hello").await;
+    app.settled().await;
+    let gateway = app.client("gw", &["gateway"]);
+    let started = Instant::now();
+    let calls = crowd
+        .iter()
+        .step_by(10)
+        .map(|who| gateway.post("/receipts", json!([receipt(&sent["ms_id"], who, "received")])));
+    for reply in join_all(calls).await {
+        assert_eq!(outcomes(&reply.expect(200)), ["advanced"]);
+    }
+    println!("1,000 calls of one receipt at once: {:.0} a second", 1_000.0 / started.elapsed().as_secs_f64());
+    assert_eq!(app.count("SELECT count(*) FROM t_im_message_push WHERE status = 1", &[]).await, 1_000);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(app.count(deadlocks, &[]).await, 0);
 }

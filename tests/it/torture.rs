@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use dice::Dice;
 use history::{Attempt, Evidence, SendAnswer};
-use killer::{CUT_BATCHES, CUT_FANOUTS, CUT_SENDS, Kill, Killer, Victim, cut_sends};
+use killer::{CUT_BATCHES, CUT_SENDS, CUT_STRETCHES, Kill, Killer, Victim, cut_sends};
 use world::World;
 
 const SECONDS: u64 = 60;
@@ -61,10 +61,10 @@ async fn nothing_acknowledged_is_lost_and_nothing_happens_twice() {
     );
     let sends = cut_sends(&evidence, &kills);
     let batches = cut_batches(&evidence, &kills);
-    let fanouts = kills.iter().filter(|kill| kill.mid_fanout).count();
+    let messages = kills.iter().filter(|kill| kill.mid_message).count();
     assert!(sends >= CUT_SENDS, "only {sends} kills cut a send");
     assert!(batches >= CUT_BATCHES, "only {batches} kills cut a batch");
-    assert!(fanouts >= CUT_FANOUTS, "only {fanouts} kills cut a fan-out");
+    assert!(messages >= CUT_STRETCHES, "only {messages} kills cut the push of a large message");
 }
 
 /// How many kills cut a batch that was in flight: it had to come again.
@@ -106,7 +106,7 @@ fn report(evidence: &Evidence, kills: &[Kill], drained: Duration) {
         evidence.arrivals.iter().filter(|a| a.answer.is_none()).count()
     );
     println!(
-        "{} kills, {} s of something down: {} of one replica, {} of both, {} of PostgreSQL, {} pauses; {} cut sends, {} batches, {} fan-outs",
+        "{} kills, {} s of something down: {} of one replica, {} of both, {} of PostgreSQL, {} pauses; {} cut sends, {} batches, {} large messages",
         kills.len(),
         down / 1_000_000,
         killed(|v| matches!(v, Victim::Replica(_))),
@@ -115,7 +115,7 @@ fn report(evidence: &Evidence, kills: &[Kill], drained: Duration) {
         killed(|v| matches!(v, Victim::Paused(_))),
         cut_sends(evidence, kills),
         cut_batches(evidence, kills),
-        kills.iter().filter(|kill| kill.mid_fanout).count()
+        kills.iter().filter(|kill| kill.mid_message).count()
     );
 }
 

@@ -19,7 +19,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("database_pool_size", "8"),
     ("database_wait_ms", "2000"),
     ("poll_ms", "50"),
-    ("inline_members", "3"),
+    ("callback_batch_pairs", "3"),
     ("callback_secrets", SECRET),
     ("callback_allow", "127.0.0.0/8"),
     ("callback_keys", "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE="),

@@ -5,15 +5,15 @@ use futures_util::future::join_all;
 use super::{Wish, blameless, id, replica_of, say_many, start, subscribe, told};
 use crate::support::{Conduct, Log, Observer};
 
-/// Channels of more than three members are fanned out after the send.
-const FANOUT: &str = "inline_members = 3\nfanout_chunk_rows = 3";
+/// A message to more than three receivers is pushed in stretches.
+const STRETCHES: &str = "callback_batch_pairs = 3";
 const SENDERS: i64 = 4;
 const SENDS: i64 = 15;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn first_deliveries_are_in_order_whoever_sends_through_whichever_replica() {
-    let one = start(FANOUT).await;
-    let two = replica_of(&one, FANOUT).await;
+    let one = start(STRETCHES).await;
+    let two = replica_of(&one, STRETCHES).await;
     let people = ["a", "b", "c", "d", "e", "f"];
     one.people(&people).await;
     let mut channels = Vec::new();

@@ -5,7 +5,7 @@ mod order;
 mod reading;
 mod status;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::history::{Evidence, Interval, LedgerRow, Message};
@@ -26,6 +26,8 @@ pub enum Fault {
     Swapped,
     /// The interval says otherwise than the acknowledged joins and leaves.
     WrongMember,
+    /// The members' bits that sends copy say otherwise than the intervals.
+    WrongBits,
     MissingRow,
     RowTooMany,
     NotPushed,
@@ -134,6 +136,17 @@ impl<'a> Case<'a> {
     }
 }
 
+/// The members' bits are those of the open intervals.
+fn bits(evidence: &Evidence, findings: &mut Findings) {
+    let open = evidence.intervals.iter().filter(|i| i.to_seq.is_none());
+    let open: BTreeSet<(i64, &str)> = open.map(|i| (i.channel_id, i.user.as_str())).collect();
+    let bits: BTreeSet<(i64, &str)> =
+        evidence.members.iter().map(|(id, user)| (*id, user.as_str())).collect();
+    for (channel_id, user) in open.symmetric_difference(&bits) {
+        findings.add(Fault::WrongBits, format!("{user} in channel {channel_id}"));
+    }
+}
+
 /// Everything that is wrong.
 pub fn check(evidence: &Evidence) -> Vec<Violation> {
     let case = Case::new(evidence);
@@ -142,6 +155,7 @@ pub fn check(evidence: &Evidence) -> Vec<Violation> {
     delivery::check(&case, &mut findings);
     status::check(&case, &mut findings);
     reading::check(&case, &mut findings);
+    bits(evidence, &mut findings);
     for (table, rows) in &evidence.left_over {
         findings.check(*rows == 0, Fault::LeftOver, || format!("{table} still has {rows} rows"));
     }

@@ -44,6 +44,7 @@ fn story() -> Evidence {
             row(13, "c", 1, None),
             row(13, "d", 0, Some(2)),
         ],
+        members: ["a", "b", "c", "d"].map(|user| (CHANNEL, user.to_owned())).to_vec(),
         conversations: vec![
             conversation("a", 0, 1),
             conversation("b", 3, 0),
@@ -186,6 +187,8 @@ fn one_stored_that_nobody_sent_or_that_was_refused() {
 #[test]
 fn one_member_too_many_or_too_few() {
     // Nobody asked d in; or e out.
+    finds(&[Fault::WrongBits], |e| drop(e.members.pop()));
+    finds(&[Fault::WrongBits], |e| e.members.push((CHANNEL, "e".into())));
     finds(&[Fault::WrongMember], |e| {
         e.changes.pop();
     });

@@ -13,14 +13,8 @@ use super::world::{REPLICAS, World};
 use crate::support::Reply;
 
 /// What must be empty once all work is done.
-const TRANSIENT: &[&str] = &[
-    "t_im_fanout",
-    "t_im_push_queue",
-    "t_im_push_batch",
-    "t_im_receipt_pending",
-    "t_im_read",
-    "t_im_push_dead",
-];
+const TRANSIENT: &[&str] =
+    &["t_im_push_queue", "t_im_push_batch", "t_im_receipt_pending", "t_im_read", "t_im_push_dead"];
 /// All work is done this long after the load has ended.
 const DRAIN: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(100);
@@ -99,6 +93,10 @@ async fn rows(sql: &tokio_postgres::Client, evidence: &mut Evidence) {
             read_seq: row.get("read_seq"),
         })
         .collect();
+    let members = "SELECT s.channel_id, s.user_id FROM t_im_channel_slot s \
+                   JOIN t_im_channel_block b ON b.channel_id = s.channel_id AND b.block = s.slot >> 10 \
+                   WHERE im_bit(b.members, s.slot & 1023) = 1";
+    evidence.members = all(members).await.iter().map(|row| (row.get(0), row.get(1))).collect();
     let ledger = "SELECT ms_id, receiver, status, verdict FROM t_im_message_push";
     evidence.ledger = all(ledger)
         .await

@@ -172,6 +172,8 @@ pub struct Evidence {
     pub messages: Vec<Message>,
     pub intervals: Vec<Interval>,
     pub ledger: Vec<LedgerRow>,
+    /// Channels and their members, as the bits kept for sends have them.
+    pub members: Vec<(i64, String)>,
     pub conversations: Vec<Conversation>,
     /// Whose conversation lists were asked for.
     pub listed: Vec<String>,

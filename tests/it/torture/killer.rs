@@ -10,11 +10,11 @@ use super::world::{REPLICAS, World};
 use crate::support::sandbox::signal;
 use crate::support::{Gate, Service};
 
-/// The run fails unless at least this many kills cut a send, a batch in flight, and a fan-out
-/// between two chunks.
+/// The run fails unless at least this many kills cut a send, a batch in flight, and the push of
+/// a large message between two stretches of its receivers.
 pub const CUT_SENDS: usize = 10;
 pub const CUT_BATCHES: usize = 5;
-pub const CUT_FANOUTS: usize = 1;
+pub const CUT_STRETCHES: usize = 1;
 /// Most kills of a run, and how long it may go on to reach those numbers.
 const KILLS_MAX: usize = 1_000;
 const OVERTIME: Duration = Duration::from_secs(60);
@@ -47,8 +47,8 @@ pub struct Kill {
     pub up: Moment,
     /// The batch that was in flight at the gateway.
     pub batch_id: Option<String>,
-    /// A fan-out was seen cut between two chunks, in the database, with nobody left to go on.
-    pub mid_fanout: bool,
+    /// The push of a large message was seen cut between two stretches, in the database, with no replica left to go on.
+    pub mid_message: bool,
 }
 
 impl Kill {
@@ -64,7 +64,7 @@ enum Aim {
     Anytime,
     Send,
     Batch,
-    Fanout,
+    Stretches,
 }
 
 /// One round: every victim at every moment that it can be killed at.
@@ -72,11 +72,11 @@ const ROUND: &[(Aim, Victim)] = &[
     (Aim::Send, Victim::Replica(0)),
     (Aim::Batch, Victim::Replica(1)),
     (Aim::Send, Victim::Postgres),
-    (Aim::Fanout, Victim::Replicas),
+    (Aim::Stretches, Victim::Replicas),
     (Aim::Batch, Victim::Replica(0)),
     (Aim::Anytime, Victim::Replica(1)),
     (Aim::Batch, Victim::Paused(1)),
-    (Aim::Fanout, Victim::Postgres),
+    (Aim::Stretches, Victim::Postgres),
     (Aim::Batch, Victim::Postgres),
     (Aim::Send, Victim::Replica(1)),
     (Aim::Anytime, Victim::Postgres),
@@ -115,8 +115,8 @@ impl Killer {
     fn is_enough(&self) -> bool {
         let sends = self.world.recorder.read(|evidence| cut_sends(evidence, &self.kills));
         let batches = self.kills.iter().filter(|kill| kill.cut_batch().is_some()).count();
-        let fanouts = self.kills.iter().filter(|kill| kill.mid_fanout).count();
-        sends >= CUT_SENDS && batches >= CUT_BATCHES && fanouts >= CUT_FANOUTS
+        let messages = self.kills.iter().filter(|kill| kill.mid_message).count();
+        sends >= CUT_SENDS && batches >= CUT_BATCHES && messages >= CUT_STRETCHES
     }
 
     /// Waits for the moment, kills, looks, and brings everything up again.
@@ -127,7 +127,7 @@ impl Killer {
             Aim::Anytime => {}
             Aim::Send => self.a_send(victim).await?,
             Aim::Batch => batch_id = Some(self.a_batch(victim, &gate).await?),
-            Aim::Fanout => self.a_fanout().await?,
+            Aim::Stretches => self.a_stretch().await?,
         }
         if victim == Victim::Postgres {
             let offset_ms = self.dice.below(2 * CLOCK_STEP_MS) as i64 - CLOCK_STEP_MS as i64;
@@ -136,12 +136,12 @@ impl Killer {
         let from = self.world.recorder.now();
         tokio::task::block_in_place(|| self.kill(victim));
         let to = self.world.recorder.now();
-        let mid_fanout = victim == Victim::Replicas && self.is_fanout_cut().await;
+        let mid_message = victim == Victim::Replicas && self.is_message_cut().await;
         gate.open();
         self.world.moods.release();
         tokio::time::sleep(self.dice.pause(0, 300)).await;
         self.revive(victim).await;
-        Some(Kill { victim, from, to, up: self.world.recorder.now(), batch_id, mid_fanout })
+        Some(Kill { victim, from, to, up: self.world.recorder.now(), batch_id, mid_message })
     }
 
     fn kill(&mut self, victim: Victim) {
@@ -209,7 +209,7 @@ impl Killer {
         None
     }
 
-    async fn a_fanout(&self) -> Option<()> {
+    async fn a_stretch(&self) -> Option<()> {
         let sql = self.world.sql().await;
         let started = Instant::now();
         while started.elapsed() < MOMENT {
@@ -222,7 +222,7 @@ impl Killer {
     }
 
     /// Nobody runs who could go on with it: what the killed ones had begun ends first.
-    async fn is_fanout_cut(&self) -> bool {
+    async fn is_message_cut(&self) -> bool {
         let sql = self.world.sql().await;
         let others = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'im-push-gateway'";
         let started = Instant::now();
@@ -238,7 +238,8 @@ impl Killer {
 }
 
 async fn is_cut(sql: &tokio_postgres::Client) -> bool {
-    let cut = "SELECT EXISTS (SELECT FROM t_im_fanout WHERE after_receiver <> '')";
+    let cut = "SELECT EXISTS (SELECT FROM t_im_push_queue q WHERE from_slot > 0 AND in_turn AND NOT EXISTS \
+               (SELECT FROM t_im_push_queue WHERE channel_id = q.channel_id AND from_seq = q.from_seq AND from_slot = 0))";
     sql.query_one(cut, &[]).await.expect("PostgreSQL runs").get(0)
 }
 

@@ -1,0 +1,7 @@
+-- Who of blocks of the ledger is a receiver.
+-- $1 ms_ids, $2 blocks: one element a block
+SELECT l.ms_id, l.block, l.receivers
+FROM (SELECT DISTINCT ms_id, block FROM unnest($1::bigint[], $2::integer[]) AS given (ms_id, block)) AS wanted
+CROSS JOIN LATERAL (
+    SELECT ms_id, block, receivers FROM t_im_ledger WHERE ms_id = wanted.ms_id AND block = wanted.block OFFSET 0
+) AS l

@@ -1,0 +1,6 @@
+-- Where the ledger keeps the receivers of receipts: the message's channel, and the receiver's slot in it.
+-- $1 ms_ids, $2 receivers: one element a receipt, in order
+SELECT i.ord, s.slot
+FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS i (ms_id, receiver, ord)
+CROSS JOIN LATERAL (SELECT channel_id FROM t_im_message WHERE ms_id = i.ms_id OFFSET 0) AS m
+CROSS JOIN LATERAL (SELECT slot FROM t_im_channel_slot WHERE channel_id = m.channel_id AND user_id = i.receiver OFFSET 0) AS s

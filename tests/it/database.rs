@@ -150,7 +150,9 @@ async fn after_a_switchover_new_connections_are_used() {
 
 #[tokio::test]
 async fn a_busy_service_is_ready() {
-    let app = TestApp::start_with("database_wait_ms = 60000\nrequest_timeout_ms = 60000").await;
+    let app =
+        TestApp::start_with("database_wait_ms = 60000\nrequest_timeout_ms = 60000\nreadiness_wait_ms = 5000")
+            .await;
     app.people(&["a"]).await;
     let locking = app.sql().await;
     locking.batch_execute("BEGIN; LOCK TABLE t_im_user IN ACCESS EXCLUSIVE MODE").await.unwrap();
@@ -161,8 +163,8 @@ async fn a_busy_service_is_ready() {
         })
         .collect();
     // All of the pool waits for the lock.
-    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    app.until(waiting, 8).await;
+    let waiting = "SELECT (count(*) >= 8)::int::bigint FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    app.until(waiting, 1).await;
     let probe = Client::anonymous(&app.base);
     assert_eq!(probe.get("/readyz").await.expect(200)["database"], "ok");
     assert_eq!(probe.get("/healthz").await.expect(200)["status"], "alive");

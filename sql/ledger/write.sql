@@ -12,7 +12,8 @@ written AS (
     SET received = c.received, read = c.read, offline = c.offline, rejected = c.rejected,
         changed_at = c.changed_at, times = c.times, reasons = c.reasons
     FROM change c
-    WHERE l.ms_id = c.ms_id AND l.block = c.block
+    -- ANY: an equality could be joined on, and a plan of a small day would then read a grown one whole.
+    WHERE l.ms_id = ANY (ARRAY[c.ms_id]) AND l.block = ANY (ARRAY[c.block])
     RETURNING l.ms_id, l.channel_id, l.seq, c.people
 )
 INSERT INTO t_im_event_tally (type, channel_id, seq, ms_id, people, at)

@@ -173,7 +173,9 @@ fn scans_of_days(plan: &str) -> Vec<&str> {
         let is_scan = lines[*i].contains(" Scan ") && !lines[*i].contains("Bitmap Heap");
         let condition = lines.get(i + 1).filter(|line| line.contains("Index Cond")).unwrap_or(&"");
         let by_key = ["(ms_id = ", "(channel_id = "].iter().any(|key| condition.contains(key));
-        is_scan && lines[*i].contains(" on t_im_message_p") && !by_key
+        let of_days =
+            [" on t_im_message_p", " on t_im_ledger_p"].iter().any(|table| lines[*i].contains(table));
+        is_scan && of_days && !by_key
     };
     (0..lines.len()).filter(reads_days).map(|i| lines[i]).collect()
 }

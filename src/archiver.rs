@@ -289,8 +289,7 @@ impl Archiver {
     pub async fn state(&self, store: &Store, now: OffsetDateTime) -> Result<State> {
         let known = state_row(store).await?;
         let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
-        let oldest = known.oldest_day.map(|day| day.midnight().assume_utc() + Duration::DAY);
-        let held = oldest.is_some_and(|end| now - end > self.age + HELD);
+        let held = known.oldest_ended_at.is_some_and(|end| now - end > self.age + HELD);
         Ok(match (due, known.open_since, known.last_failed) {
             (Some(due), _, _) if now - due > OVERDUE => State::Overdue,
             (_, Some(_), _) => State::Running,
@@ -326,7 +325,7 @@ struct StateRow {
     begun_at: Option<OffsetDateTime>,
     last_failed: bool,
     open_since: Option<OffsetDateTime>,
-    oldest_day: Option<Date>,
+    oldest_ended_at: Option<OffsetDateTime>,
 }
 
 async fn state_row(store: &Store) -> Result<StateRow> {
@@ -338,7 +337,7 @@ async fn state_row(store: &Store) -> Result<StateRow> {
         begun_at: row.get("begun_at"),
         last_failed: last == Some("failed"),
         open_since: row.get("open_since"),
-        oldest_day: row.get("oldest_day"),
+        oldest_ended_at: row.get("oldest_ended_at"),
     })
 }
 

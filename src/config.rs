@@ -440,6 +440,11 @@ impl Config {
         }
     }
 
+    /// Days are partitions of their own for the archive, which takes them one by one.
+    pub fn partitions_by_month(&self) -> bool {
+        self.archive_place() == ArchivePlace::Nowhere
+    }
+
     /// Where `archive_url` leads.
     pub fn archive_place(&self) -> ArchivePlace {
         if self.archive_url.is_empty() {

@@ -38,7 +38,7 @@ impl Maintenance {
     /// Makes partitions, prunes one step of everything that ages, and reads the gauges.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
-        self.store.make_partitions(self.config.partitions_ahead_days).await?;
+        self.store.make_partitions(&self.config).await?;
         let client_ids = self.prune_client_ids(now).await?;
         let keep = Duration::days(self.config.client_id_keep_days.into());
         let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
@@ -105,16 +105,16 @@ impl Maintenance {
             metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
         }
         let crowding = self.store.crowding(self.config.database_pool_size).await?;
-        metrics::gauge!("impg_partition_days").set(crowding.days as f64);
+        metrics::gauge!("impg_partitions").set(crowding.partitions as f64);
         metrics::gauge!("impg_lock_room_share").set(crowding.wanted as f64 / crowding.locks as f64);
         if crowding.is_crowded() {
-            let Crowding { days, locks, wanted } = crowding;
+            let Crowding { partitions, locks, wanted } = crowding;
             tracing::warn!(
-                days,
+                partitions,
                 locks,
                 wanted,
-                "so many days have tables that the server may run out of locks: \
-                 raise max_locks_per_transaction, or have days move into an archive"
+                "there are so many partitions that the server may run out of locks: \
+                 raise max_locks_per_transaction, or set archive_url"
             );
         }
         let pool = self.store.pool_status();

@@ -62,15 +62,15 @@ const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// A server that is gone is noticed after this long, not when TCP gives up.
 const GONE: Duration = Duration::from_secs(10);
 
-/// The most locks that a transaction of a request takes for each day that has tables: one that takes in
+/// The most locks that a transaction of a request takes for each partition: one that takes in
 /// receipts locks a message's table, its index, and the ledger's twice over.
-const LOCKS_A_DAY: i64 = 6;
+const LOCKS_A_PARTITION: i64 = 6;
 
 /// Whether the server has room for the locks of all connections of a replica at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Crowding {
-    /// How many days have tables.
-    pub days: i64,
+    /// How many partitions messages have.
+    pub partitions: i64,
     /// How many locks the server has room for.
     pub locks: i64,
     /// How many the connections of this replica take at most, all at once.
@@ -175,7 +175,7 @@ impl Store {
         client.batch_execute(SESSION).await?;
         ran.map_err(|e| self.server.explain_migration(e, newest.unwrap_or_default()))?;
         drop(client);
-        self.make_partitions(config.partitions_ahead_days).await
+        self.make_partitions(config).await
     }
 
     /// Refuses a server that could forget what it has acknowledged.
@@ -192,11 +192,12 @@ impl Store {
         Ok(())
     }
 
-    /// Makes the partitions from today to `days_ahead` days on, where they are missing.
-    pub async fn make_partitions(&self, days_ahead: u32) -> Result<()> {
+    /// Makes the partitions from today to `partitions_ahead_days` on, where they are missing.
+    pub async fn make_partitions(&self, config: &Config) -> Result<()> {
+        let days_ahead = i32::try_from(config.partitions_ahead_days).unwrap_or(i32::MAX);
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/make_partitions")).await?;
-        client.execute(&statement, &[&i32::try_from(days_ahead).unwrap_or(i32::MAX)]).await?;
+        client.execute(&statement, &[&days_ahead, &config.partitions_by_month()]).await?;
         Ok(())
     }
 
@@ -262,9 +263,9 @@ impl Store {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/crowding")).await?;
         let row = client.query_one(&statement, &[]).await?;
-        let (days, locks) = (row.get("days"), row.get("locks"));
+        let (partitions, locks) = (row.get("partitions"), row.get("locks"));
         let connections = i64::try_from(connections).unwrap_or(i64::MAX);
-        Ok(Crowding { days, locks, wanted: connections.saturating_mul(LOCKS_A_DAY * days) })
+        Ok(Crowding { partitions, locks, wanted: connections.saturating_mul(LOCKS_A_PARTITION * partitions) })
     }
 
     /// Everything below the first id is cold, everything below the second one sealed.

@@ -56,6 +56,7 @@ pub async fn measure(world: &World<'_>, report: &mut Report) -> f64 {
         let pairs = world.backlog().await;
         let drain = drain_time(world, report).await;
         let ours_us = world.statement_ms().await * 1e3 / load.latencies.len() as f64;
+        let profile = world.statement_profile(load.latencies.len()).await;
         let mut raw = raw::sends(world, senders, LANES.min(number), LENGTH).await;
         let ratio = load.per_second() / raw.per_second();
         let figure = Figure::new(
@@ -81,7 +82,9 @@ pub async fn measure(world: &World<'_>, report: &mut Report) -> f64 {
                     .target(format!("≤ {TIME_TARGET} × raw"), ours_us / raw_us <= TIME_TARGET),
             );
         }
-        report.note(format!("(a) {number} senders: backlog at the end {pairs} pairs, drained in {drain}"));
+        report.note(format!(
+            "(a) {number} senders: backlog at the end {pairs} pairs, drained in {drain}; PostgreSQL's time a send: {profile}"
+        ));
     }
     bulk(world, &senders, by_hand, report).await;
     peak

@@ -159,6 +159,16 @@ impl<'a> World<'a> {
         self.sql.query_one(sql, &[]).await.expect("pg_stat_statements").get(0)
     }
 
+    /// The statements that took most of it, by their first words: microseconds and calls a send.
+    pub async fn statement_profile(&self, sends: usize) -> String {
+        let sql = "SELECT string_agg(format('%s µs %s× %s', round(ms * 1e3, 1), round(calls, 2), text), '; ' ORDER BY ms DESC) \
+                   FROM (SELECT (total_exec_time / $1)::numeric AS ms, (s.calls / $1)::numeric AS calls, \
+                                left(regexp_replace(query, '\\s+', ' ', 'g'), 44) AS text \
+                         FROM pg_stat_statements s JOIN pg_database d ON d.oid = s.dbid \
+                         WHERE d.datname = current_database() ORDER BY total_exec_time DESC LIMIT 14) AS most";
+        self.sql.query_one(sql, &[&(sends as f64)]).await.expect("pg_stat_statements").get(0)
+    }
+
     pub async fn number(&self, sql: &str) -> i64 {
         self.sql.query_one(sql, &[]).await.expect("a number").get(0)
     }

@@ -104,7 +104,7 @@ async fn moves(stage: &Stage, month: &mut Month, review: &str) {
     month.run = runs["items"][0].clone();
     let database = stage.cluster.connect(DATABASE).await;
     let tables = "SELECT count(*) FROM t_im_archive_day d, pg_class c \
-                  WHERE c.relname ~ ('^t_im_message(_push)?_p' || to_char(d.day, 'YYYYMMDD') || '$')";
+                  WHERE c.relname ~ ('^t_im_(message|ledger)_p' || to_char(d.day, 'YYYYMMDD') || '$')";
     month.tables = database.query_one(tables, &[]).await.expect("a count").get(0);
     tell::note(&format!("of the moved day's two tables in PostgreSQL there are {} left", month.tables));
     tell::note(&format!(

@@ -1,7 +1,7 @@
 -- Decides each send of a batch on a snapshot taken after its channel was locked, mints an
--- ms_id for every new one and claims its client id.
+-- ms_id for every new one and claims its client id. The next statement of the transaction reads the ms_ids.
 -- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element a send, in order
--- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved
+-- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, locked (elsewhere: the send must be tried again)
 WITH item AS MATERIALIZED (
     SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ord
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
@@ -11,11 +11,13 @@ judged AS MATERIALIZED (
     -- A known client id is a repeat whatever has happened to its sender since.
     SELECT item.*, c.last_ms_id,
            CASE WHEN known.sender IS NOT NULL THEN 'repeated'
+                WHEN c.last_ms_id IS NOT NULL AND item.channel_id <> ALL (locked.channel_ids) THEN 'locked'
                 WHEN u.user_id IS NULL THEN 'unknown_user'
                 WHEN m.user_id IS NULL THEN 'unknown_channel'
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
                 ELSE 'admitted' END AS outcome
     FROM item
+    CROSS JOIN (SELECT coalesce(nullif(current_setting('im.locked', true), ''), '{}')::bigint[] AS channel_ids OFFSET 0) AS locked
     LEFT JOIN LATERAL (SELECT sender FROM t_im_client_id
                        WHERE sender = item.sender AND client_id = item.client_id OFFSET 0) AS known ON true
     LEFT JOIN LATERAL (SELECT user_id FROM t_im_user WHERE user_id = item.sender AND active OFFSET 0) AS u ON true
@@ -60,9 +62,14 @@ claimed AS (
     SELECT sender, client_id, ms_id, digest FROM minted WHERE outcome = 'admitted' ORDER BY sender, client_id
     ON CONFLICT (sender, client_id) DO NOTHING
     RETURNING ms_id
+),
+told AS MATERIALIZED (
+    SELECT ord, ms_id,
+           CASE WHEN outcome = 'admitted' AND ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated' ELSE outcome END AS outcome
+    FROM minted
 )
-SELECT ord,
-       CASE WHEN outcome = 'admitted' AND ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated' ELSE outcome END AS outcome,
-       ms_id
-FROM minted
+SELECT ord, outcome, ms_id
+FROM told
+CROSS JOIN (SELECT set_config('im.admitted', array_agg(CASE WHEN outcome = 'admitted' THEN ms_id END ORDER BY ord)::text, true)
+            FROM told) AS noted
 ORDER BY ord

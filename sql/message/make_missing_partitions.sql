@@ -1,7 +1,7 @@
 -- The days a batch of sends may need: today and tomorrow, and the same of each channel whose
 -- last id runs ahead of the clock.
--- $1 channel ids
-SELECT im_make_partitions(day)
+-- $1 channel ids, $2 whether a partition holds a month
+SELECT im_make_partitions(day, $2)
 FROM (
     SELECT (moment AT TIME ZONE 'UTC')::date + ahead AS day
     FROM (SELECT im_clock() AS moment

@@ -1,12 +1,13 @@
--- Stores the admitted sends of a batch: seq, message, the channel's head, the sender's
+-- Stores the sends of a batch that the statement before has admitted: seq, message, the channel's head, the sender's
 -- count; the ledger and the push.
--- $1 ms_ids, $2 channel ids, $3 senders, $4 types, $5 contents, $6 previews
--- $7 most (message, receiver) pairs of one queue row
--- $8 most bytes of the messages of one queue row
+-- $1 channel ids, $2 senders, $3 types, $4 contents, $5 previews: one element a send, in order
+-- $6 most (message, receiver) pairs of one queue row
+-- $7 most bytes of the messages of one queue row
 WITH item AS MATERIALIZED (
     SELECT i.*
-    FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::jsonb[], $6::jsonb[])
+    FROM unnest(nullif(current_setting('im.admitted', true), '')::bigint[], $1::bigint[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])
          AS i (ms_id, channel_id, sender, ms_type, content, preview)
+    WHERE i.ms_id IS NOT NULL
 ),
 placed AS MATERIALIZED (
     SELECT item.*, slot.slot, channel.member_count,
@@ -67,14 +68,14 @@ part AS (
            NULL::integer AS from_slot, NULL::integer AS to_slot,
            sum(pairs) AS pairs, sum(bytes) AS bytes, min(server_time) AS queued_at
     FROM sized
-    WHERE pairs <= $7::integer
-    GROUP BY channel_id, before / greatest($7::integer / pairs, 1), bytes_before / $8::integer
+    WHERE pairs <= $6::integer
+    GROUP BY channel_id, before / greatest($6::integer / pairs, 1), bytes_before / $7::integer
     UNION ALL
-    SELECT m.channel_id, m.seq, m.seq, m.ms_id, m.ms_id, stretch.from_slot, stretch.from_slot + $7::integer - 1,
-           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $7::integer - 1)::integer, m.bytes, m.server_time
+    SELECT m.channel_id, m.seq, m.seq, m.ms_id, m.ms_id, stretch.from_slot, stretch.from_slot + $6::integer - 1,
+           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $6::integer - 1)::integer, m.bytes, m.server_time
     FROM sized m
-    CROSS JOIN LATERAL im_member_stretches(m.channel_id, $7::integer) AS stretch
-    WHERE m.pairs > $7::integer
+    CROSS JOIN LATERAL im_member_stretches(m.channel_id, $6::integer) AS stretch
+    WHERE m.pairs > $6::integer
 ),
 queued AS (
     INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot,

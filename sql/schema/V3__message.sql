@@ -78,38 +78,58 @@ FROM t_im_ledger l
 JOIN t_im_channel_slot s ON s.channel_id = l.channel_id AND s.slot BETWEEN l.block << 10 AND (l.block << 10) + 1023
 WHERE im_bit(l.receivers, s.slot & 1023) = 1;
 
--- One day's partitions of both, made ahead or by the send that misses them. CREATE TABLE …
--- PARTITION OF would lock the parent against everybody; LIKE, CHECK and ATTACH do not.
-CREATE FUNCTION im_make_partitions(day date) RETURNS void LANGUAGE plpgsql AS $$
+-- The partitions of both tables, with the ms_ids they hold: from the first up to, and without, the second.
+CREATE VIEW v_im_partition AS
+SELECT i.inhparent AS parent, c.oid, c.relname AS partition, i.inhdetachpending AS pending,
+       bounds[1]::bigint AS from_ms_id, bounds[2]::bigint AS below_ms_id,
+       (im_minted_at(bounds[1]::bigint) AT TIME ZONE 'UTC')::date AS day
+FROM pg_inherits i
+JOIN pg_class c ON c.oid = i.inhrelid
+CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''(\d+)''\) TO \(''(\d+)''\)') AS bounds
+WHERE i.inhparent IN ('t_im_message'::regclass, 't_im_ledger'::regclass);
+
+-- Makes the partitions of both tables that a day needs, if they are missing: ahead of time, or by the send that
+-- misses them. They hold the day, which the archive moves as a whole; by_month, what is missing of the day's month:
+-- where nothing moves, days would become more than the server has locks for. A partition has the name of its first day.
+-- CREATE TABLE … PARTITION OF would lock the parent against everybody; LIKE, CHECK and ATTACH do not.
+CREATE FUNCTION im_make_partitions(day date, by_month boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
-    lower_id bigint := im_first_ms_id(day::timestamp AT TIME ZONE 'UTC');
-    upper_id bigint := im_first_ms_id((day + 1)::timestamp AT TIME ZONE 'UTC');
-    parent text;
+    day_begin bigint := im_first_ms_id(day::timestamp AT TIME ZONE 'UTC');
+    day_end bigint := im_first_ms_id((day + 1)::timestamp AT TIME ZONE 'UTC');
+    month timestamp := date_trunc('month', day::timestamp);
+    from_id bigint := day_begin;
+    below_id bigint := day_end;
+    of_parent text;
     child text;
     options text;
 BEGIN
     -- Replicas make the same day one after another.
     PERFORM pg_advisory_xact_lock(hashtext('im_make_partitions'));
-    FOREACH parent IN ARRAY ARRAY['t_im_message', 't_im_ledger'] LOOP
-        child := parent || to_char(day, '"_p"YYYYMMDD');
+    IF by_month THEN
+        -- Between the partitions before and after it. What is sealed may still be on its way out.
+        SELECT greatest(im_first_ms_id(month AT TIME ZONE 'UTC'), max(p.below_ms_id) FILTER (WHERE p.below_ms_id <= day_begin),
+                        (SELECT sealed_ms_id FROM t_im_horizon WHERE sealed_ms_id <= day_begin)),
+               least(im_first_ms_id((month + interval '1 month') AT TIME ZONE 'UTC'),
+                     min(p.from_ms_id) FILTER (WHERE p.from_ms_id >= day_end))
+        INTO from_id, below_id
+        FROM v_im_partition p;
+    END IF;
+    FOREACH of_parent IN ARRAY ARRAY['t_im_message', 't_im_ledger'] LOOP
+        CONTINUE WHEN EXISTS (SELECT FROM v_im_partition p
+                              WHERE p.parent = of_parent::regclass AND p.from_ms_id < day_end AND p.below_ms_id > day_begin);
+        child := of_parent || to_char(im_minted_at(from_id) AT TIME ZONE 'UTC', '"_p"YYYYMMDD');
         CONTINUE WHEN to_regclass(child) IS NOT NULL;
         -- Room on the page keeps status updates HOT.
-        options := CASE parent WHEN 't_im_ledger' THEN 'fillfactor = 50, ' ELSE '' END
+        options := CASE of_parent WHEN 't_im_ledger' THEN 'fillfactor = 50, ' ELSE '' END
             || 'autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_scale_factor = 0.1';
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES, '
-            || 'CONSTRAINT day_bounds CHECK (ms_id >= %s AND ms_id < %s)) WITH (%s)',
-            child, parent, lower_id, upper_id, options);
+            || 'CONSTRAINT partition_bounds CHECK (ms_id >= %s AND ms_id < %s)) WITH (%s)',
+            child, of_parent, from_id, below_id, options);
         EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%s) TO (%s)',
-            parent, child, lower_id, upper_id);
-        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT day_bounds', child);
+            of_parent, child, from_id, below_id);
+        EXECUTE format('ALTER TABLE %I DROP CONSTRAINT partition_bounds', child);
     END LOOP;
 END $$;
-
--- The day of a partition, by its name; null for every other table. (A condition beside a cast does not hold
--- the cast back: the planner may try it on any table first.)
-CREATE FUNCTION im_partition_day(name name) RETURNS date LANGUAGE sql STABLE STRICT PARALLEL SAFE AS $$
-    SELECT CASE WHEN name::text ~ '^t_im_(message|ledger)_p\d{8}$' THEN to_date(right(name::text, 8), 'YYYYMMDD') END
-$$;
 
 -- A send is known by its sender and client id, so that a repeat stores nothing new. Not
 -- partitioned by day (ids unique per day are not unique); pruned in small batches by age.

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
-use futures_util::future::{BoxFuture, try_join, try_join3};
+use futures_util::future::{BoxFuture, try_join5};
 use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Row, Statement};
 
 use super::outgoing::{Outgoing, Sent};
 use crate::config::Config;
@@ -23,8 +23,6 @@ use crate::store::Store;
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longest wait for a transaction that sends share, locks included.
 const COMMIT_MAX: Duration = Duration::from_secs(10);
-/// No channel has this id.
-const NO_CHANNEL: i64 = 0;
 
 struct Waiting {
     send: Outgoing,
@@ -63,6 +61,7 @@ impl Sender {
                 queue: config.send_queue,
                 batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
                 batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
+                partitions_by_month: config.partitions_by_month(),
                 patience: config.request_timeout,
             };
             spawn(Box::pin(lane.run(queue)));
@@ -109,6 +108,7 @@ struct Lane {
     queue: usize,
     batch_pairs: i32,
     batch_bytes: i32,
+    partitions_by_month: bool,
     patience: Duration,
 }
 
@@ -245,7 +245,7 @@ impl Lane {
         let client = self.store.client().await?;
         let channels: Vec<i64> = sends.iter().map(|s| s.channel_id).collect();
         let statement = client.prepare_cached(sql!("message/make_missing_partitions")).await?;
-        client.execute(&statement, &[&channels]).await?;
+        client.execute(&statement, &[&channels, &self.partitions_by_month]).await?;
         Ok(())
     }
 
@@ -289,134 +289,75 @@ impl Lane {
         }
     }
 
-    /// Several statements: lock, decide on a fresh snapshot, store. Three round trips, as BEGIN
-    /// and COMMIT wait for nobody: on a busy machine each costs a turn of everybody's.
+    /// Several statements, each on a snapshot of its own: lock, decide, store. They go out together and are answered
+    /// together: what one hands to the next stays in the transaction, so that a commit is one round trip.
     async fn place(
         &self,
         client: &Client,
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
     ) -> Result<(Vec<Option<Outcome>>, Wakes)> {
-        let channels: HashSet<i64> =
-            sends.iter().map(|s| s.channel_id).filter(|c| !held.contains(c)).collect();
-        let channels: Vec<i64> = channels.into_iter().collect();
-        let statement = client.prepare_cached(sql!("message/lock_channels")).await?;
-        let lock: [&(dyn ToSql + Sync); 1] = [&channels];
-        let (begin, lock) = (client.batch_execute("BEGIN"), client.query(&statement, &lock));
-        let ((), locked) = try_join(begin, lock).await?;
-        let locked: HashSet<i64> = locked.into_iter().map(|row| row.get(0)).collect();
-        // An unknown channel locks nothing, so only a look without a lock tells it from a held one.
-        if locked.len() < channels.len() {
-            let statement = client.prepare_cached(sql!("message/existing_channels")).await?;
-            let existing = client.query(&statement, &[&channels]).await?;
-            held.extend(existing.iter().map(|row| row.get::<_, i64>(0)).filter(|c| !locked.contains(c)));
-        }
-        let mut outcomes: Vec<Option<Outcome>> =
-            sends.iter().map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked)).collect();
-        let admitted = self.admit(client, sends, &locked, &mut outcomes).await?;
-        let admitted_ones: HashSet<usize> = admitted.iter().map(|&(index, _)| index).collect();
-        let repeated: Vec<usize> =
-            (0..sends.len()).filter(|i| outcomes[*i].is_none() && !admitted_ones.contains(i)).collect();
-        let statements = (
+        let open: Vec<usize> = (0..sends.len()).filter(|&i| !held.contains(&sends[i].channel_id)).collect();
+        let of = || open.iter().map(|&i| sends[i]);
+        let channels: Vec<i64> = of().map(|send| send.channel_id).collect();
+        let senders: Vec<&str> = of().map(|send| send.sender.as_str()).collect();
+        let client_ids: Vec<&str> = of().map(|send| send.client_id.as_str()).collect();
+        let digests: Vec<&[u8]> = of().map(|send| send.digest.as_slice()).collect();
+        let types: Vec<&str> = of().map(|send| send.ms_type).collect();
+        let contents: Vec<Json<&Value>> = of().map(|send| Json(&send.content)).collect();
+        let previews: Vec<Json<&Value>> = of().map(|send| Json(&send.preview)).collect();
+        let (lock, admit, store) = (
+            client.prepare_cached(sql!("message/lock_channels")).await?,
+            client.prepare_cached(sql!("message/admit")).await?,
             client.prepare_cached(sql!("message/store")).await?,
-            client.prepare_cached(sql!("message/repeated")).await?,
         );
-        // Sent one behind the other: what is repeated may be stored by this very batch.
-        let (stored, repeats, ()) = try_join3(
-            self.keep(client, &statements.0, sends, &admitted),
-            repeats(client, &statements.1, sends, &repeated),
-            async { Ok(client.batch_execute("COMMIT").await?) },
+        let to_lock: [&(dyn ToSql + Sync); 1] = [&channels];
+        let to_admit: [&(dyn ToSql + Sync); 4] = [&channels, &senders, &client_ids, &digests];
+        let to_store: [&(dyn ToSql + Sync); 7] =
+            [&channels, &senders, &types, &contents, &previews, &self.batch_pairs, &self.batch_bytes];
+        // If one fails, the others fail too; the first one's error is the cause.
+        let ((), _, admitted, stored, ()) = try_join5(
+            client.batch_execute("BEGIN"),
+            client.execute(&lock, &to_lock),
+            client.query(&admit, &to_admit),
+            client.query(&store, &to_store),
+            client.batch_execute("COMMIT"),
         )
         .await?;
-        let wakes = Wakes { stored: !stored.is_empty(), told: stored.iter().any(|kept| kept.told) };
-        for Kept { index, sent, .. } in stored {
-            outcomes[index] = Some(Outcome::Done(Ok(sent)));
+        let stored: HashMap<i64, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
+        let mut outcomes: Vec<Option<Outcome>> =
+            sends.iter().map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked)).collect();
+        let mut repeated = Vec::new();
+        for row in &admitted {
+            let index = open[row.get::<_, i64>("ord") as usize - 1];
+            outcomes[index] = match row.get("outcome") {
+                "admitted" => stored.get(&row.get("ms_id")).map(|row| Outcome::Done(Ok(sent(row, false)))),
+                "repeated" => {
+                    repeated.push(index);
+                    None
+                }
+                "locked" => {
+                    held.insert(sends[index].channel_id);
+                    Some(Outcome::Locked)
+                }
+                refusal => Some(Outcome::Done(Err(refused(refusal)))),
+            };
         }
-        for (index, result) in repeats {
+        for (index, result) in repeats(client, sends, &repeated).await? {
             outcomes[index] = Some(Outcome::Done(result));
         }
-        Ok((outcomes, wakes))
-    }
-
-    /// Decides every send that is not locked out. Returns the admitted ones, `(index, ms_id)`.
-    async fn admit(
-        &self,
-        client: &Client,
-        sends: &[&Outgoing],
-        locked: &HashSet<i64>,
-        outcomes: &mut [Option<Outcome>],
-    ) -> Result<Vec<(usize, i64)>> {
-        let open: Vec<usize> = (0..sends.len()).filter(|&i| outcomes[i].is_none()).collect();
-        // A channel that is not locked is none, also one that has come about since.
-        let channel =
-            |i: &usize| Some(sends[*i].channel_id).filter(|c| locked.contains(c)).unwrap_or(NO_CHANNEL);
-        let channels: Vec<i64> = open.iter().map(channel).collect();
-        let senders: Vec<&str> = open.iter().map(|&i| sends[i].sender.as_str()).collect();
-        let client_ids: Vec<&str> = open.iter().map(|&i| sends[i].client_id.as_str()).collect();
-        let digests: Vec<&[u8]> = open.iter().map(|&i| sends[i].digest.as_slice()).collect();
-        let statement = client.prepare_cached(sql!("message/admit")).await?;
-        let rows = client.query(&statement, &[&channels, &senders, &client_ids, &digests]).await?;
-        let mut admitted = Vec::new();
-        for row in rows {
-            let index = open[row.get::<_, i64>("ord") as usize - 1];
-            match row.get("outcome") {
-                "admitted" => admitted.push((index, row.get("ms_id"))),
-                // Answered last: what it repeats may be stored by this very batch.
-                "repeated" => {}
-                refusal => outcomes[index] = Some(Outcome::Done(Err(refused(refusal)))),
-            }
-        }
-        Ok(admitted)
-    }
-
-    /// Stores the admitted sends.
-    async fn keep(
-        &self,
-        client: &Client,
-        statement: &Statement,
-        sends: &[&Outgoing],
-        admitted: &[(usize, i64)],
-    ) -> Result<Vec<Kept>> {
-        if admitted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let of = |i: usize| sends[admitted[i].0];
-        let all = 0..admitted.len();
-        let ms_ids: Vec<i64> = admitted.iter().map(|(_, ms_id)| *ms_id).collect();
-        let channels: Vec<i64> = all.clone().map(|i| of(i).channel_id).collect();
-        let senders: Vec<&str> = all.clone().map(|i| of(i).sender.as_str()).collect();
-        let types: Vec<&str> = all.clone().map(|i| of(i).ms_type).collect();
-        let contents: Vec<Json<&Value>> = all.clone().map(|i| Json(&of(i).content)).collect();
-        let previews: Vec<Json<&Value>> = all.map(|i| Json(&of(i).preview)).collect();
-        let parameters: [&(dyn ToSql + Sync); 8] = [
-            &ms_ids,
-            &channels,
-            &senders,
-            &types,
-            &contents,
-            &previews,
-            &self.batch_pairs,
-            &self.batch_bytes,
-        ];
-        let rows = client.query(statement, &parameters).await?;
-        let index_of: HashMap<i64, usize> = admitted.iter().map(|&(index, ms_id)| (ms_id, index)).collect();
-        let stored = |row: &Row| {
-            let sent = Sent {
-                ms_id: row.get("ms_id"),
-                seq: row.get("seq"),
-                server_time: row.get("server_time"),
-                repeated: false,
-            };
-            Kept { index: index_of[&sent.ms_id], told: row.get("told"), sent }
-        };
-        Ok(rows.iter().map(stored).collect())
+        let told = stored.values().any(|row| row.get("told"));
+        Ok((outcomes, Wakes { stored: !stored.is_empty(), told }))
     }
 }
 
-/// Answers repeats with what the first send stored, or refuses another body.
+fn sent(row: &Row, repeated: bool) -> Sent {
+    Sent { ms_id: row.get("ms_id"), seq: row.get("seq"), server_time: row.get("server_time"), repeated }
+}
+
+/// Answers repeats with what the first send stored, which may be one of this very batch, or refuses another body.
 async fn repeats(
     client: &Client,
-    statement: &Statement,
     sends: &[&Outgoing],
     repeated: &[usize],
 ) -> Result<Vec<(usize, Result<Sent>)>> {
@@ -428,27 +369,17 @@ async fn repeats(
     let answer = |row: &Row| {
         let index = repeated[row.get::<_, i64>("ord") as usize - 1];
         let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
-        let sent = Sent {
-            ms_id: row.get("ms_id"),
-            seq: row.get("seq"),
-            server_time: row.get("server_time"),
-            // A repeat of ours, after an unclear commit, is the caller's first.
-            repeated: !sends[index].has_inner_id(),
-        };
+        // A repeat of ours, after an unclear commit, is the caller's first.
+        let sent = sent(row, !sends[index].has_inner_id());
         let other_body = || Error::new(Kind::ClientIdReused, "this client id was used with another body");
         (index, if same { Ok(sent) } else { Err(other_body()) })
     };
-    let rows = client.query(statement, &[&senders, &client_ids]).await?;
+    let statement = client.prepare_cached(sql!("message/repeated")).await?;
+    let rows = client.query(&statement, &[&senders, &client_ids]).await?;
     Ok(rows.iter().map(answer).collect())
 }
 
-/// A stored send: its place in the batch, and whether an observer or a stream wants to be told.
-struct Kept {
-    index: usize,
-    sent: Sent,
-    told: bool,
-}
-
+/// Whom a commit wakes.
 struct Wakes {
     stored: bool,
     told: bool,

@@ -1,10 +1,11 @@
-//! Many days: what of a service does not grow with them, and what says in time that they are too many.
+//! Many partitions: what of a service does not grow with them, what says in time that they are too many, and that
+//! a service without an archive makes few.
 
 use crate::app::TestApp;
 
-/// Days that have tables, besides those that every service makes.
+/// Partitions besides those that every service makes.
 const DAYS: i64 = 60;
-/// Statements on the way of a send, and what locks they take whatever the number of days.
+/// Statements on the way of a send, and what locks they take whatever the number of partitions.
 const OF_A_SEND: &[&str] = &[
     "message/lock_channels",
     "message/admit",
@@ -18,8 +19,8 @@ const OF_A_SEND: &[&str] = &[
     "event/tally",
 ];
 const FEW: i64 = 60;
-/// Most locks of any other statement for each day, as the service has its plans.
-const A_DAY: i64 = 8;
+/// Most locks of any other statement for each partition, as the service has its plans.
+const A_PARTITION: i64 = 8;
 
 /// How many locks a statement takes, run again by the plan that the service keeps of it.
 async fn locks(client: &tokio_postgres::Client, name: &str) -> i64 {
@@ -37,12 +38,12 @@ async fn locks(client: &tokio_postgres::Client, name: &str) -> i64 {
 }
 
 #[tokio::test]
-async fn many_days_cost_a_send_no_locks_and_are_told_of_in_time() {
+async fn many_partitions_cost_a_send_no_locks_and_are_reported_in_time() {
     let app = TestApp::start_with("database_pool_size = 60").await;
     let probe = crate::support::Client::anonymous(&app.base);
     assert_eq!(probe.get("/readyz").await.expect(200)["partitions"], "ok");
     let sql = app.sql().await;
-    let days = format!("SELECT im_make_partitions(current_date - i) FROM generate_series(1, {DAYS}) i");
+    let days = format!("SELECT im_make_partitions(current_date - i) FROM generate_series(40, 39 + {DAYS}) i");
     sql.batch_execute(&days).await.unwrap();
     let readiness = probe.get("/readyz").await.expect(200);
     assert_eq!((&readiness["status"], &readiness["partitions"]), (&"ready".into(), &"many".into()));
@@ -51,7 +52,7 @@ async fn many_days_cost_a_send_no_locks_and_are_told_of_in_time() {
     let crowding = app.store.crowding(60).await.unwrap();
     for name in OF_A_SEND {
         let taken = locks(&client, name).await;
-        assert!(taken <= FEW, "{name} takes {taken} locks, of {} days", crowding.days);
+        assert!(taken <= FEW, "{name} takes {taken} locks, of {} partitions", crowding.partitions);
     }
     for name in [
         "push/messages",
@@ -73,9 +74,81 @@ async fn many_days_cost_a_send_no_locks_and_are_told_of_in_time() {
     ] {
         let taken = locks(&client, name).await;
         assert!(
-            taken <= FEW + A_DAY * crowding.days,
-            "{name} takes {taken} locks, of {} days",
-            crowding.days
+            taken <= FEW + A_PARTITION * crowding.partitions,
+            "{name} takes {taken} locks, of {} partitions",
+            crowding.partitions
         );
     }
+}
+
+/// The first days of the partitions, and whether each ends where the next one begins.
+const PARTITIONS: &str = "SELECT day::text, below_ms_id = coalesce(lead(from_ms_id) OVER (ORDER BY from_ms_id), below_ms_id) \
+    FROM v_im_partition WHERE parent = 't_im_ledger'::regclass ORDER BY day";
+
+async fn partitions(sql: &tokio_postgres::Client) -> (Vec<String>, bool) {
+    let rows = sql.query(PARTITIONS, &[]).await.unwrap();
+    (rows.iter().map(|row| row.get(0)).collect(), rows.iter().all(|row| row.get(1)))
+}
+
+#[tokio::test]
+async fn two_years_without_an_archive_are_few_partitions() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    let sql = app.sql().await;
+    // As the service made them, day by day.
+    let days = "SELECT im_make_partitions('2021-12-31'::date + n, true) FROM generate_series(1, 760) n";
+    sql.batch_execute(days).await.unwrap();
+    let count = app.count("SELECT count(*) FROM v_im_partition WHERE day < '2024-02-01'", &[]).await;
+    assert_eq!(count, 2 * 25, "a month each, of both tables");
+    assert!(app.store.crowding(20).await.unwrap().partitions < 30);
+
+    // A write, a push, a receipt, a read and a page stay far below what one connection is given.
+    app.say("a", &channel, "1").await;
+    app.settled().await;
+    let client = app.store.client().await.unwrap();
+    for name in
+        ["push/messages", "ledger/lock", "ledger/write", "receipt/locate", "history/before", "receipt/list"]
+    {
+        let taken = locks(&client, name).await;
+        assert!(taken <= 4 * 64, "{name} takes {taken} locks");
+    }
+    let readiness = crate::support::Client::anonymous(&app.base).get("/readyz").await.expect(200);
+    assert_eq!(readiness["partitions"], "ok");
+}
+
+#[tokio::test]
+async fn days_and_months_never_meet_whatever_was_made_before() {
+    let app = TestApp::start().await;
+    let sql = app.sql().await;
+    let forget = "DO $$ DECLARE t name; BEGIN FOR t IN SELECT partition FROM v_im_partition \
+                  LOOP EXECUTE format('DROP TABLE %I', t); END LOOP; END $$";
+    for (made, first_days) in [
+        // An archive comes in the middle of a month, and goes again.
+        (
+            "im_make_partitions('2030-01-15', true), im_make_partitions('2030-01-20'), im_make_partitions('2030-02-01'), \
+             im_make_partitions('2030-02-02'), im_make_partitions('2030-02-10', true), im_make_partitions('2030-02-28', true)",
+            vec!["2030-01-01", "2030-02-01", "2030-02-02", "2030-02-03"],
+        ),
+        // A day ahead is there already.
+        (
+            "im_make_partitions('2030-01-20'), im_make_partitions('2030-01-19', true), im_make_partitions('2030-01-21', true)",
+            vec!["2030-01-01", "2030-01-20", "2030-01-21"],
+        ),
+    ] {
+        sql.batch_execute(&format!("{forget}; SELECT {made}")).await.unwrap();
+        assert_eq!(
+            partitions(&sql).await,
+            (first_days.iter().map(ToString::to_string).collect(), true),
+            "{made}"
+        );
+    }
+    // What is sealed is on its way out, also when its table still has its name.
+    sql.batch_execute(&format!(
+        "{forget}; CREATE TABLE t_im_message_p20300101 (); \
+         UPDATE t_im_horizon SET sealed_ms_id = im_first_ms_id('2030-01-02 00:00Z'); SELECT im_make_partitions('2030-01-05', true)"
+    ))
+    .await
+    .unwrap();
+    assert_eq!(partitions(&sql).await.0, ["2030-01-02"]);
 }

@@ -13,13 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 /// Channels, messages and a push status for every receiver, beside an API gateway.
 ///
-/// Every setting has a default (see `settings`); a file given by --config overrides it, and
-/// IMPG_<KEY> in the environment overrides both. IMPG_DATABASE_URL is the only one without a
-/// default.
+/// `settings` prints all settings with their defaults. A file given by --config overrides the defaults, and
+/// IMPG_<KEY> in the environment overrides both. Only IMPG_DATABASE_URL has no default.
 #[derive(Parser)]
 #[command(version, arg_required_else_help = true)]
 struct Cli {
-    /// A TOML file of settings.
+    /// The TOML file with the settings.
     #[arg(long, env = "IMPG_CONFIG", global = true)]
     config: Option<PathBuf>,
     #[command(subcommand)]
@@ -28,23 +27,25 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Bring the schema up to date and answer requests until SIGTERM or SIGINT.
+    /// Update the database schema and answer requests until SIGTERM or SIGINT.
     Serve,
-    /// Bring the schema up to date and exit. `serve` does so too; replicas take turns.
+    /// Update the database schema and exit. `serve` does this, too; replicas take turns.
     Migrate,
-    /// Bearer tokens of our own, for machines: applications, HR, the gateway.
+    /// Create, list and revoke bearer tokens for machines: applications, HR services, the gateway.
     #[command(subcommand)]
     Token(token_command::TokenCommand),
-    /// The move of old records into the archive.
+    /// Move old records into the archive, or switch to another archive.
     #[command(subcommand)]
     Archive(archive_command::ArchiveCommand),
-    /// The runs that ask the company's directory for people.
+    /// Synchronize users and departments from the directory source.
     #[command(subcommand)]
     Directory(directory_command::DirectoryCommand),
-    /// After the database was restored from a dump, a snapshot or a backup, before `serve`: make sure that no id of an
-    /// event or a channel is given twice. `serve` notices most restores by itself; once more does no harm.
+    /// Prevent reused ids after a restore of the database from a dump, a snapshot or a backup.
+    ///
+    /// Run it before `serve`. It makes sure that no id of an event or a channel is given twice. `serve` detects most
+    /// restores itself. Running it again does no harm.
     Restored,
-    /// Print the commented default settings.
+    /// Print all settings with their defaults and descriptions.
     Settings,
 }
 

@@ -147,7 +147,7 @@ fn describe_data() {
 fn describe_database() {
     describe_gauge!("impg_database_connections", "Pooled connections, by state: open, idle or waited_for.");
     describe_counter!("impg_database_restored_total", "Restores of the database that the service noticed.");
-    describe_gauge!("impg_partition_days", "Days that have tables in PostgreSQL.");
+    describe_gauge!("impg_partitions", "Partitions of the messages in PostgreSQL.");
     describe_gauge!(
         "impg_lock_room_share",
         "Locks that the replica may need, as a share of the server's. Above 1: see database_pool_size."

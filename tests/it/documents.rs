@@ -237,7 +237,7 @@ fn every_setting_that_is_named_is_one() {
         for line in document.prose() {
             for code in line.code() {
                 let (name, is_set) = code.split_once(" = ").map_or((code, false), |(name, _)| (name, true));
-                let of_table = name.strip_prefix("directory.").is_some_and(is_snake_case);
+                let of_table = name.strip_prefix("directory.").is_some_and(|key| words(key).eq([key]));
                 let is_true = match (of_table, is_set) {
                     (true, _) => settings.contains(name),
                     // Of a line of settings, or of the pooler's.

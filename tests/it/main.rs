@@ -20,6 +20,7 @@ mod database;
 mod department_groups;
 mod directory;
 mod directory_runs;
+mod documents;
 mod edits;
 mod events;
 mod harness;

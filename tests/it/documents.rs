@@ -1,0 +1,347 @@
+//! The documents are true: links lead somewhere, and settings, metrics and paths that they name are there. The
+//! commands of the tutorial run, and are the same in both languages.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::sandbox::free_port;
+use crate::support::{Sandbox, shared};
+
+const README_LINES: usize = 150;
+/// More than the tutorial prints.
+const OUTPUT_LINES: usize = 1_000;
+/// It names settings that are gone.
+const HISTORY: &str = "CHANGELOG.md";
+const TUTORIALS: [&str; 2] = ["docs/tutorial.md", "docs/zh/tutorial.md"];
+/// Where words that stand in backticks come from.
+const SOURCES: &[&str] = &["src", "sql", "openapi", "tests"];
+/// Folders that paths in backticks begin with.
+const FOLDERS: &[&str] =
+    &["src/", "sql/", "docs/", "tests/", "openapi/", "charts/", "benches/", "examples/", ".ci/"];
+/// Endings of names that are settings, or fields of a contract.
+const UNITS: &[&str] = &["_ms", "_days", "_bytes"];
+/// What Prometheus adds to the name of a histogram.
+const SERIES: &[&str] = &["_bucket", "_sum", "_count"];
+/// Set by the command line alone, and no key of the settings.
+const CONFIG: &str = "config";
+
+/// One document, by its place in the repository.
+struct Document {
+    place: String,
+    text: String,
+}
+
+/// A line outside the fenced blocks, and where it stands.
+struct Line<'a> {
+    at: String,
+    text: &'a str,
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Files below a folder, without what is hidden and what is built.
+fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && !["target", "node_modules"].contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|e| endings.iter().any(|ending| e == *ending)) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn documents() -> Vec<Document> {
+    let place = |path: &PathBuf| path.strip_prefix(root()).unwrap().display().to_string();
+    let read = |path: &PathBuf| Document { place: place(path), text: std::fs::read_to_string(path).unwrap() };
+    files(root(), &["md"]).iter().map(read).collect()
+}
+
+impl Document {
+    /// Its lines that are no code.
+    fn prose(&self) -> Vec<Line<'_>> {
+        let mut fenced = false;
+        let mut lines = Vec::new();
+        for (number, text) in self.text.lines().enumerate() {
+            if text.trim_start().starts_with("```") {
+                fenced = !fenced;
+            } else if !fenced {
+                lines.push(Line { at: format!("{}:{}", self.place, number + 1), text });
+            }
+        }
+        lines
+    }
+
+    /// Its blocks of one language, one after another.
+    fn blocks(&self, language: &str) -> String {
+        let opening = format!("```{language}");
+        let mut inside = false;
+        let mut code = String::new();
+        for line in self.text.lines() {
+            if inside && line == "```" {
+                inside = false;
+            } else if inside {
+                code.push_str(line);
+                code.push('\n');
+            } else {
+                inside = line == opening;
+            }
+        }
+        code
+    }
+
+    /// Anchors of its headings, as the forge makes them.
+    fn anchors(&self) -> BTreeSet<String> {
+        let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+        let headings = self.prose().into_iter().filter(|line| line.text.starts_with('#'));
+        headings
+            .map(|line| {
+                let title = line.text.trim_start_matches('#').trim().to_lowercase();
+                let kept = title.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+                let anchor: String = kept.map(|c| if c == ' ' { '-' } else { c }).collect();
+                let times = seen.entry(anchor.clone()).or_default();
+                *times += 1;
+                if *times == 1 { anchor } else { format!("{anchor}-{}", *times - 1) }
+            })
+            .collect()
+    }
+}
+
+impl Line<'_> {
+    /// What stands in backticks.
+    fn code(&self) -> impl Iterator<Item = &str> {
+        self.text.split('`').skip(1).step_by(2)
+    }
+
+    /// Where its links lead.
+    fn links(&self) -> Vec<String> {
+        let words: String = self.text.split('`').step_by(2).collect::<Vec<_>>().join("x");
+        let ends = words.split("](").skip(1).filter_map(|rest| rest.split_once(')'));
+        ends.map(|(target, _)| target.to_owned()).collect()
+    }
+}
+
+/// Words of letters, digits and underscores.
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty())
+}
+
+/// `two_words`, as settings, fields and functions are written.
+fn is_snake_case(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    word.contains('_') && word.starts_with(|c: char| c.is_ascii_lowercase()) && word.chars().all(plain)
+}
+
+fn defaults() -> String {
+    std::fs::read_to_string(root().join("src/config.default.toml")).unwrap()
+}
+
+/// Every setting; those of a table as `directory.source`.
+fn settings() -> BTreeSet<String> {
+    let mut table = String::new();
+    let mut keys = BTreeSet::new();
+    for line in defaults().lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            table = format!("{name}.");
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
+            keys.insert(format!("{table}{key}"));
+        }
+    }
+    keys
+}
+
+/// All words of files of these folders.
+fn words_of(folders: &[&str]) -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    for folder in folders {
+        for path in files(&root().join(folder), &["rs", "sql", "yaml", "toml"]) {
+            all.extend(words(&std::fs::read_to_string(path).unwrap()).map(str::to_owned));
+        }
+    }
+    all
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let documents = documents();
+    let anchors: BTreeMap<&str, BTreeSet<String>> =
+        documents.iter().map(|document| (document.place.as_str(), document.anchors())).collect();
+    let mut broken = Vec::new();
+    for document in &documents {
+        let folder = root().join(&document.place).parent().unwrap().to_owned();
+        for line in document.prose() {
+            for link in line.links() {
+                if link.contains("://") || link.starts_with("mailto:") {
+                    continue;
+                }
+                let (place, anchor) = link.split_once('#').unwrap_or((&link, ""));
+                let target = if place.is_empty() { root().join(&document.place) } else { folder.join(place) };
+                let Ok(target) = target.canonicalize() else {
+                    broken.push(format!("{}: {link}", line.at));
+                    continue;
+                };
+                let there = target.strip_prefix(root().canonicalize().unwrap()).map(Path::to_path_buf);
+                let there = there.unwrap_or_default().display().to_string();
+                if !anchor.is_empty() && !anchors.get(there.as_str()).is_some_and(|a| a.contains(anchor)) {
+                    broken.push(format!("{}: {link}", line.at));
+                }
+            }
+        }
+    }
+    assert_eq!(broken, [] as [String; 0]);
+}
+
+#[test]
+fn every_variable_of_the_environment_is_a_setting() {
+    let settings = settings();
+    let is_setting = |name: &str| {
+        let of_table = name.strip_prefix("directory_").map(|key| format!("directory.{key}"));
+        name == CONFIG || settings.contains(name) || of_table.is_some_and(|key| settings.contains(&key))
+    };
+    let mut unknown = Vec::new();
+    for document in documents() {
+        for name in words(&document.text).filter_map(|word| word.strip_prefix("IMPG_")) {
+            // One that ends so is the beginning of several.
+            if !name.is_empty() && !name.ends_with('_') && !is_setting(&name.to_lowercase()) {
+                unknown.push(format!("{}: IMPG_{name}", document.place));
+            }
+        }
+    }
+    assert_eq!(unknown, [] as [String; 0]);
+}
+
+#[test]
+fn every_setting_that_is_named_is_one() {
+    let (settings, known, contracts) = (settings(), words_of(SOURCES), words_of(&["openapi"]));
+    let is_setting = |name: &str| settings.contains(name) || settings.contains(&format!("directory.{name}"));
+    let is_known = |name: &str| {
+        name.starts_with("impg_")
+            || is_setting(name)
+            || contracts.contains(name)
+            || known.contains(name) && !UNITS.iter().any(|unit| name.ends_with(unit))
+    };
+    let mut unknown = Vec::new();
+    for document in documents().into_iter().filter(|document| document.place != HISTORY) {
+        for line in document.prose() {
+            for code in line.code() {
+                let (name, is_set) = code.split_once(" = ").map_or((code, false), |(name, _)| (name, true));
+                let of_table = name.strip_prefix("directory.").is_some_and(|key| words(key).eq([key]));
+                let is_true = match (of_table, is_set) {
+                    (true, _) => settings.contains(name),
+                    // Of a line of settings, or of the pooler's.
+                    (_, true) if is_snake_case(name) => is_known(name),
+                    _ => !is_snake_case(name) || is_known(name),
+                };
+                if !is_true {
+                    unknown.push(format!("{}: {code}", line.at));
+                }
+            }
+        }
+        let mut table = "";
+        for line in document.blocks("toml").lines() {
+            if line.starts_with('[') {
+                table = "directory.";
+            } else if let Some((key, _)) = line.split_once(" = ")
+                && !settings.contains(&format!("{table}{key}"))
+            {
+                unknown.push(format!("{}: {table}{key}", document.place));
+            }
+        }
+    }
+    assert_eq!(unknown, [] as [String; 0]);
+}
+
+#[test]
+fn every_metric_that_is_named_is_counted() {
+    let mut counted = BTreeSet::new();
+    for path in files(&root().join("src"), &["rs"]) {
+        let text = std::fs::read_to_string(path).unwrap();
+        counted.extend(text.split('"').filter(|part| part.starts_with("impg_")).map(str::to_owned));
+    }
+    let mut unknown = Vec::new();
+    for document in documents() {
+        for name in words(&document.text).filter(|word| word.len() > 5 && word.starts_with("impg_")) {
+            let whole = SERIES.iter().find_map(|series| name.strip_suffix(series)).unwrap_or(name);
+            if !counted.contains(whole) && !counted.contains(name) {
+                unknown.push(format!("{}: {name}", document.place));
+            }
+        }
+    }
+    assert_eq!(unknown, [] as [String; 0]);
+}
+
+#[test]
+fn every_path_that_is_named_is_there() {
+    let mut missing = Vec::new();
+    for document in documents().into_iter().filter(|document| document.place != HISTORY) {
+        for line in document.prose() {
+            for code in line.code() {
+                let path = code.split(' ').next().unwrap_or_default();
+                let is_path = FOLDERS.iter().any(|folder| path.starts_with(folder));
+                let is_pattern = path.contains(['<', '*', '…', '{']);
+                if is_path && !is_pattern && !root().join(path).exists() {
+                    missing.push(format!("{}: {path}", line.at));
+                }
+            }
+        }
+    }
+    assert_eq!(missing, [] as [String; 0]);
+}
+
+#[test]
+fn the_readme_is_short() {
+    for name in ["README.md", "README.zh-CN.md"] {
+        let lines = std::fs::read_to_string(root().join(name)).unwrap().lines().count();
+        assert!(lines <= README_LINES, "{name} has {lines} lines");
+    }
+}
+
+fn tutorial(place: &str) -> String {
+    let text = std::fs::read_to_string(root().join(place)).unwrap();
+    Document { place: place.to_owned(), text }.blocks("sh")
+}
+
+#[test]
+fn the_tutorial_is_the_same_in_both_languages() {
+    let without_remarks = |code: String| -> Vec<String> {
+        let command = |line: &str| line.split(" # ").next().unwrap_or_default().trim_end().to_owned();
+        code.lines().map(command).collect()
+    };
+    let [english, chinese] = TUTORIALS.map(|place| without_remarks(tutorial(place)));
+    assert_eq!(english, chinese);
+}
+
+#[tokio::test]
+async fn every_command_of_the_tutorial_runs() {
+    let database = shared().fresh_database(None).await;
+    let sandbox = Sandbox::new("tutorial", "");
+    let script = sandbox.path().join("tutorial.sh");
+    std::fs::write(&script, tutorial(TUTORIALS[0])).unwrap();
+    let mut command = Command::new("bash");
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("IMPG_")) {
+        command.env_remove(key);
+    }
+    command.args(["-euo", "pipefail"]).arg(&script);
+    command.env("TMPDIR", sandbox.path()).env("IM", env!("CARGO_BIN_EXE_im-push-gateway"));
+    command.env("DATABASE", shared().url(&database));
+    command.env("PORT", free_port().to_string()).env("PORTAL_PORT", free_port().to_string());
+    let mut child = sandbox.enter(&mut command, "output").spawn().expect("bash runs");
+    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
+    let output = sandbox.tail("output", OUTPUT_LINES);
+    assert!(status.success(), "{status}\n{output}");
+    for answer in ["\"repeated\":true", "\"taken\":true", "event: hello", "\"hit\":true"] {
+        assert!(output.contains(answer), "no {answer} in\n{output}");
+    }
+}

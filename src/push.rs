@@ -73,6 +73,10 @@ pub struct Worker {
     /// Batches under way from this replica, and whether the last one claimed was full.
     under_way: AtomicUsize,
     full: AtomicBool,
+    /// Workers claim one after another; otherwise each would hold a connection to wait for the endpoint's lock.
+    claiming: tokio::sync::Mutex<()>,
+    /// Whether the next claim takes commits before the queue.
+    stored_first: AtomicBool,
 }
 
 /// Counts a batch from its claim to its end.
@@ -158,6 +162,8 @@ impl Push {
             wake: if callback_id == GATEWAY { self.bells.gateway.clone() } else { Arc::default() },
             under_way: AtomicUsize::new(0),
             full: AtomicBool::new(false),
+            claiming: tokio::sync::Mutex::default(),
+            stored_first: AtomicBool::new(false),
         }
     }
 
@@ -187,17 +193,22 @@ impl Worker {
         let Some(callback) = callbacks.get(&self.callback_id) else {
             return Ok(Tick::Idle);
         };
-        let Some(Look { now, again }) = batch::look(store, &self.callback_id).await? else {
+        let claiming = self.claiming.lock().await;
+        let Some(Look { now, ready }) = batch::look(store, &self.callback_id).await? else {
             return Ok(Tick::Idle);
         };
         let probe = match callback.gate(now) {
             Gate::Open(_) => return Ok(Tick::Idle),
             gate => gate == Gate::Probe,
         };
-        let claim = Claim { callback: &callback, limits, again, probe, now };
-        let batch = match retrying(|| claim.take(store)).await? {
+        let stored_first = self.stored_first.fetch_not(Ordering::Relaxed);
+        let claim = Claim { callback: &callback, limits, ready, stored_first, probe, now };
+        let claimed = retrying(|| claim.take(store)).await?;
+        drop(claiming);
+        let batch = match claimed {
             Claimed::Batch(batch) => batch,
             Claimed::Nothing => return Ok(Tick::Idle),
+            Claimed::Moved => return Ok(Tick::More),
             Claimed::Paced(until) => return Ok(self.paced(until, now).await),
         };
         let _under_way = UnderWay::begin(&self.under_way);

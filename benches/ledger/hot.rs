@@ -56,7 +56,7 @@ pub async fn snapshot(world: &World<'_>, report: &mut Report) {
         let reader = world.session().await;
         if held {
             let begin =
-                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT count(*) FROM t_im_push_queue";
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT count(*) FROM t_im_push_commit";
             reader.batch_execute(begin).await.expect("a snapshot");
         }
         let load = closed(world.address(), work(&senders), THIRD, usize::MAX).await.or_panic("sends");

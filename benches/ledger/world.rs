@@ -17,7 +17,7 @@ pub const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_pl
 /// Connections of the service, by its default.
 pub const POOL: &str = "16";
 /// Nothing left to push.
-const DRAINED: &str = "SELECT NOT EXISTS (SELECT FROM t_im_push_queue WHERE callback_id = 'gateway')";
+const DRAINED: &str = "SELECT NOT EXISTS (SELECT FROM v_im_push_item WHERE callback_id = 'gateway')";
 const RAW_TABLES: &str = include_str!("raw_tables.sql");
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -127,7 +127,7 @@ impl<'a> World<'a> {
     /// Pairs of message and receiver that wait to be pushed or answered.
     pub async fn backlog(&self) -> i64 {
         self.number(
-            "SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue WHERE callback_id = 'gateway'",
+            "SELECT coalesce(sum(pairs), 0)::bigint FROM v_im_push_item WHERE callback_id = 'gateway'",
         )
         .await
     }

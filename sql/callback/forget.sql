@@ -6,5 +6,5 @@ WITH ended AS (
 )
 DELETE FROM t_im_callback c
 WHERE removed_at < $1
-  AND NOT EXISTS (SELECT FROM t_im_push_queue q WHERE q.callback_id = c.callback_id AND q.batch_id IS NULL)
+  AND NOT EXISTS (SELECT FROM t_im_push_queue q WHERE q.callback_id = c.callback_id)
   AND NOT EXISTS (SELECT FROM t_im_push_batch b WHERE b.callback_id = c.callback_id)

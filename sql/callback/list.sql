@@ -13,15 +13,14 @@ CROSS JOIN LATERAL (
 ) AS signing
 CROSS JOIN LATERAL (
     SELECT count(*) AS rows, coalesce(sum(pairs), 0)::bigint AS pairs, min(queued_at) AS oldest
-    FROM t_im_push_queue
-    WHERE callback_id = c.callback_id AND batch_id IS NULL
+    FROM (SELECT pairs, queued_at FROM t_im_push_queue WHERE callback_id = c.callback_id
+          UNION ALL SELECT pairs, queued_at FROM t_im_push_commit WHERE c.callback_id = 'gateway') AS of_both
 ) AS waiting
 CROSS JOIN LATERAL (
-    SELECT count(DISTINCT b.batch_id) AS batches, count(q.queue_id) AS rows,
-           coalesce(sum(q.pairs), 0)::bigint AS pairs, min(q.queued_at) AS oldest
-    FROM t_im_push_batch b
-    LEFT JOIN t_im_push_queue q ON q.batch_id = b.batch_id
-    WHERE b.callback_id = c.callback_id
+    SELECT count(*) AS batches, coalesce(sum(cardinality(items)), 0)::bigint AS rows,
+           coalesce(sum(pairs), 0)::bigint AS pairs, min(queued_at) AS oldest
+    FROM t_im_push_batch
+    WHERE callback_id = c.callback_id
 ) AS held
 CROSS JOIN LATERAL (SELECT count(*) AS dead FROM t_im_push_dead WHERE callback_id = c.callback_id) AS dead
 WHERE ($1::text IS NULL OR c.callback_id = $1) AND c.url IS NOT NULL AND c.removed_at IS NULL

@@ -1,5 +1,5 @@
--- Takes some of the queues of removed endpoints away, and of one more. A batch goes with its rows; who
--- has it locked settles it first, and it goes at the next sweep.
+-- Takes some of the queues of removed endpoints away, and of one more. Whoever has a batch locked settles it
+-- first, and it goes at the next sweep.
 -- $1 one more callback id, or null, $2 most rows, $3 most batches
 WITH gone AS MATERIALIZED (
     SELECT callback_id FROM t_im_callback WHERE removed_at IS NOT NULL
@@ -14,18 +14,13 @@ batches AS (
         FOR UPDATE SKIP LOCKED))
     RETURNING batch_id
 ),
-held AS (
-    DELETE FROM t_im_push_queue
-    WHERE batch_id = ANY (ARRAY(SELECT batch_id FROM batches))
-    RETURNING queue_id
-),
 waiting AS (
     DELETE FROM t_im_push_queue
-    WHERE queue_id = ANY (ARRAY(
-        SELECT queue_id FROM t_im_push_queue
-        WHERE callback_id = ANY (ARRAY(SELECT callback_id FROM gone)) AND batch_id IS NULL
+    WHERE (callback_id, queue_id) IN (
+        SELECT callback_id, queue_id FROM t_im_push_queue
+        WHERE callback_id = ANY (ARRAY(SELECT callback_id FROM gone))
         LIMIT $2
-        FOR UPDATE SKIP LOCKED))
+        FOR UPDATE SKIP LOCKED)
     RETURNING queue_id
 )
-SELECT (SELECT count(*) FROM batches) + (SELECT count(*) FROM held) + (SELECT count(*) FROM waiting) AS swept
+SELECT (SELECT count(*) FROM batches) + (SELECT count(*) FROM waiting) AS swept

@@ -1,8 +1,8 @@
 -- Stores the sends of a batch that the statement before has admitted: seq, message, the channel's head, the sender's
 -- count; the ledger and the push.
 -- $1 channel ids, $2 senders, $3 types, $4 contents, $5 previews: one element a send, in order
--- $6 most (message, receiver) pairs of one queue row
--- $7 most bytes of the messages of one queue row
+-- $6 most (message, receiver) pairs of one item of a push
+-- $7 most bytes of its messages
 WITH item AS MATERIALIZED (
     SELECT i.*
     FROM unnest(nullif(current_setting('im.admitted', true), '')::bigint[], $1::bigint[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])
@@ -78,13 +78,14 @@ part AS (
     WHERE m.pairs > $6::integer
 ),
 queued AS (
-    INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot,
-                                 pairs, bytes, held, queued_at, due_at)
-    SELECT 'gateway', channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot,
-           pairs, bytes, gateway.is_off, queued_at, queued_at
+    INSERT INTO t_im_push_commit (pairs, bytes, from_ms_id, held, queued_at, items)
+    SELECT sum(pairs), sum(bytes), min(from_ms_id), gateway.is_off, min(queued_at),
+           array_agg(ROW(NULL, 'gateway', channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot, NULL, NULL,
+                         pairs, bytes, 0, true, gateway.is_off, 0, queued_at, queued_at, NULL)::t_im_push_queue
+                     ORDER BY channel_id, from_seq, from_slot)
     FROM part CROSS JOIN (SELECT url IS NULL AS is_off FROM t_im_callback WHERE callback_id = 'gateway') AS gateway
     WHERE pairs > 0
-    ORDER BY channel_id, from_seq, from_slot
+    GROUP BY gateway.is_off
 ),
 unindexed AS (
     INSERT INTO t_im_index_queue (ms_ids, queued_at)

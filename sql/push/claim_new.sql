@@ -4,15 +4,17 @@
 -- The callback is locked by an earlier statement.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs, $7 most bytes
 -- more: whether it is full, so that another batch may be waiting
-WITH candidate AS MATERIALIZED (
+WITH busy AS MATERIALIZED (
+    SELECT (item).channel_id
+    FROM (SELECT unnest(items) AS item FROM t_im_push_batch WHERE callback_id = $1) AS under_way
+    WHERE (item).in_turn
+),
+candidate AS MATERIALIZED (
     SELECT q.queue_id, q.pairs, q.bytes
     FROM t_im_push_queue q
-    WHERE q.callback_id = $1 AND q.batch_id IS NULL
+    WHERE q.callback_id = $1
       AND (q.in_turn OR q.due_at <= $3 OR im_stepped_back(q.set_at, $3))
-      AND NOT (q.in_turn AND EXISTS (
-          SELECT FROM t_im_push_queue held
-          WHERE held.callback_id = $1 AND held.channel_id = q.channel_id
-            AND held.batch_id IS NOT NULL AND held.in_turn))
+      AND NOT (q.in_turn AND q.channel_id IN (SELECT channel_id FROM busy))
     ORDER BY q.queue_id
     LIMIT $5::integer
 ),
@@ -26,12 +28,15 @@ picked AS MATERIALIZED (
 ),
 taken AS (
     -- Not a join: planned while the queue is empty, it would read all of it for each row.
-    UPDATE t_im_push_queue SET batch_id = $2
-    WHERE queue_id = ANY (ARRAY(SELECT queue_id FROM picked))
-    RETURNING pairs
+    DELETE FROM t_im_push_queue q
+    WHERE q.callback_id = $1 AND q.queue_id = ANY (ARRAY(SELECT queue_id FROM picked))
+    RETURNING q AS item
 )
-INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at, set_at, pairs)
-SELECT $2, $1, $3, $4, $3, $3, sum(pairs) FROM taken HAVING count(*) > 0
+INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, lease_until, due_at, set_at, pairs, from_ms_id, queued_at, items)
+SELECT $2, $1, $3, $4, $3, $3, sum((item).pairs), min((item).from_ms_id), min((item).queued_at),
+       array_agg(item ORDER BY (item).queue_id)
+FROM taken
+HAVING count(*) > 0
 RETURNING batch_id, epoch, attempts, waited_ms, pairs,
           (SELECT count(*) FROM candidate) > (SELECT count(*) FROM picked)
           OR (SELECT count(*) FROM candidate) = $5::integer AS more

@@ -2,7 +2,9 @@
 -- $1 batch id
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, m.channel_id, m.ms_id, m.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
        m.content, m.recalled
-FROM (SELECT DISTINCT unnest(event_ids) AS event_id FROM t_im_push_queue WHERE batch_id = $1) AS held
+FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id
+      FROM t_im_push_batch b CROSS JOIN LATERAL unnest(b.items) AS item
+      WHERE b.batch_id = $1) AS held
 CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFSET 0) AS e
 LEFT JOIN LATERAL (
     SELECT m.channel_id, m.ms_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,

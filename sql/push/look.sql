@@ -1,7 +1,7 @@
 -- What there is for an endpoint that is to get anything. Mostly nothing, which a look without its lock
 -- and a transaction around it tells. OFFSET 0 as in push/waiting.sql.
 -- $1 callback id
--- again: whether a batch is to be repeated; fresh: whether rows wait that are in no batch
+-- again: whether a batch is to be repeated; queued: whether rows of the queue wait; stored: whether commits do
 WITH clock AS MATERIALIZED (
     SELECT im_clock() AS now
 )
@@ -11,7 +11,8 @@ SELECT clock.now,
                  AND (b.due_at <= clock.now AND (b.lease_until IS NULL OR b.lease_until <= clock.now)
                       OR im_stepped_back(b.set_at, clock.now)) OFFSET 0) AS again,
        EXISTS (SELECT FROM t_im_push_queue q
-               WHERE q.callback_id = c.callback_id AND q.batch_id IS NULL
-                 AND (q.in_turn OR q.due_at <= clock.now OR im_stepped_back(q.set_at, clock.now)) OFFSET 0) AS fresh
+               WHERE q.callback_id = c.callback_id
+                 AND (q.in_turn OR q.due_at <= clock.now OR im_stepped_back(q.set_at, clock.now)) OFFSET 0) AS queued,
+       c.callback_id = 'gateway' AND EXISTS (SELECT FROM t_im_push_commit OFFSET 0) AS stored
 FROM clock CROSS JOIN t_im_callback c
 WHERE c.callback_id = $1 AND c.state = 'active'

@@ -1,10 +1,11 @@
--- What the queue rows of a batch stand for: messages, each channel's in order, with their receivers in blocks.
+-- What the items of a batch stand for: messages, each channel's in order, with their receivers in blocks.
 -- $1 batch id
-SELECT q.queue_id, q.from_slot, q.to_slot, q.receivers AS named,
+SELECT q.ordinality AS item, q.from_slot, q.to_slot, q.receivers AS named,
        m.ms_id, m.channel_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled,
        l.blocks, l.receivers
-FROM t_im_push_queue q
+FROM t_im_push_batch b
+CROSS JOIN LATERAL unnest(b.items) WITH ORDINALITY AS q
 CROSS JOIN LATERAL (
     SELECT * FROM t_im_message
     WHERE channel_id = q.channel_id AND seq BETWEEN q.from_seq AND q.to_seq
@@ -21,5 +22,5 @@ CROSS JOIN LATERAL (
     FROM t_im_ledger
     WHERE ms_id = m.ms_id AND block BETWEEN coalesce(q.from_slot >> 10, 0) AND coalesce(q.to_slot >> 10, 2097151)
 ) AS l
-WHERE q.batch_id = $1 AND l.blocks IS NOT NULL
-ORDER BY m.channel_id, m.seq, q.queue_id
+WHERE b.batch_id = $1 AND l.blocks IS NOT NULL
+ORDER BY m.channel_id, m.seq, q.ordinality

@@ -1,10 +1,15 @@
 -- The people of a batch by channel and slot, and whether they have left the company. Looked up one by one among the
 -- few who have, also by a plan made while there were none.
 -- $1 batch id
+WITH item AS MATERIALIZED (
+    SELECT item.channel_id, item.from_slot, item.to_slot, item.receivers
+    FROM t_im_push_batch b CROSS JOIN LATERAL unnest(b.items) AS item
+    WHERE b.batch_id = $1
+)
 SELECT s.channel_id, s.slot, s.user_id,
        coalesce((SELECT true FROM t_im_user u WHERE u.user_id = s.user_id AND NOT u.active), false) AS has_left
 FROM (SELECT channel_id, min(coalesce(from_slot, 0)) AS low, max(coalesce(to_slot, 2147483647)) AS high
-      FROM t_im_push_queue WHERE batch_id = $1 AND receivers IS NULL AND event_ids IS NULL
+      FROM item WHERE receivers IS NULL
       GROUP BY channel_id) AS q
 CROSS JOIN LATERAL (
     SELECT channel_id, slot, user_id FROM t_im_channel_slot
@@ -14,7 +19,7 @@ CROSS JOIN LATERAL (
 UNION
 SELECT s.channel_id, s.slot, s.user_id,
        coalesce((SELECT true FROM t_im_user u WHERE u.user_id = s.user_id AND NOT u.active), false)
-FROM (SELECT DISTINCT channel_id, unnest(receivers) AS user_id FROM t_im_push_queue WHERE batch_id = $1) AS q
+FROM (SELECT DISTINCT channel_id, unnest(receivers) AS user_id FROM item) AS q
 CROSS JOIN LATERAL (
     SELECT channel_id, slot, user_id FROM t_im_channel_slot WHERE channel_id = q.channel_id AND user_id = q.user_id
     OFFSET 0

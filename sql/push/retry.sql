@@ -1,16 +1,18 @@
--- Receivers answered `retry` are queued again, out of turn: for each row of the batch those of
--- them it held. Rows that have been tried long enough become dead letters.
--- $1 [{"queue_id": 1, "receivers": ["u1"], "pairs": 2}, …], $2 now
--- $3 first wait in ms, $4 longest wait in ms, $5 jitter added, as a share, $6 give up after this many ms
+-- Receivers answered `retry` are queued again, out of turn: for each item of the batch those of
+-- them it held. Items that have been tried long enough become dead letters.
+-- $1 [{"item": 1, "receivers": ["u1"], "pairs": 2}, …], $2 now
+-- $3 first wait in ms, $4 longest wait in ms, $5 jitter added, as a share, $6 give up after this many ms, $7 batch id
 WITH again AS MATERIALIZED (
-    SELECT queue_id, receivers, pairs
-    FROM jsonb_to_recordset($1::jsonb) AS given (queue_id bigint, receivers text[], pairs integer)
+    SELECT item, receivers, pairs
+    FROM jsonb_to_recordset($1::jsonb) AS given (item bigint, receivers text[], pairs integer)
 ),
 timed AS MATERIALIZED (
     SELECT again.receivers AS again_receivers, again.pairs AS again_pairs, q.*,
            least($3::float8 * 2 ^ least(q.retries, 30), $4::float8) * (1 + $5::float8) AS wait_ms
-    FROM again
-    CROSS JOIN LATERAL (SELECT * FROM t_im_push_queue WHERE queue_id = again.queue_id OFFSET 0) AS q
+    FROM t_im_push_batch b
+    CROSS JOIN LATERAL unnest(b.items) WITH ORDINALITY AS q
+    JOIN again ON again.item = q.ordinality
+    WHERE b.batch_id = $7
 ),
 dead AS (
     INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,

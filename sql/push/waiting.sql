@@ -8,5 +8,6 @@ WHERE c.state = 'active' AND (c.paced_until IS NULL OR c.paced_until <= $1 OR im
                WHERE b.callback_id = c.callback_id
                  AND (b.due_at <= $1 AND (b.lease_until IS NULL OR b.lease_until <= $1) OR im_stepped_back(b.set_at, $1)) OFFSET 0)
        OR EXISTS (SELECT FROM t_im_push_queue q
-                  WHERE q.callback_id = c.callback_id AND q.batch_id IS NULL
-                    AND (q.in_turn OR q.due_at <= $1 OR im_stepped_back(q.set_at, $1)) OFFSET 0))
+                  WHERE q.callback_id = c.callback_id
+                    AND (q.in_turn OR q.due_at <= $1 OR im_stepped_back(q.set_at, $1)) OFFSET 0)
+       OR c.callback_id = 'gateway' AND EXISTS (SELECT FROM t_im_push_commit OFFSET 0))

@@ -58,13 +58,6 @@ CREATE TABLE t_im_callback_secret (
 );
 CREATE INDEX t_im_callback_secret_callback ON t_im_callback_secret (callback_id);
 
--- An observer's queue rows name events instead of a range of messages; their channel is 0 where an
--- event belongs to none, so that those too go one after another.
-ALTER TABLE t_im_push_queue
-    ALTER COLUMN from_seq DROP NOT NULL, ALTER COLUMN to_seq DROP NOT NULL,
-    ALTER COLUMN from_ms_id DROP NOT NULL, ALTER COLUMN to_ms_id DROP NOT NULL,
-    ADD COLUMN event_ids bigint[],
-    ADD CONSTRAINT push_queue_holds_something CHECK ((event_ids IS NULL) = (from_ms_id IS NOT NULL));
 ALTER TABLE t_im_push_dead
     ALTER COLUMN from_seq DROP NOT NULL, ALTER COLUMN to_seq DROP NOT NULL,
     ALTER COLUMN from_ms_id DROP NOT NULL, ALTER COLUMN to_ms_id DROP NOT NULL,
@@ -72,8 +65,6 @@ ALTER TABLE t_im_push_dead
     ADD CONSTRAINT push_dead_holds_something CHECK ((event_ids IS NULL) = (from_ms_id IS NOT NULL));
 -- One page of an endpoint's dead letters, and where a replay since a time begins.
 CREATE INDEX t_im_push_dead_callback ON t_im_push_dead (callback_id, dead_id);
--- How large a batch is: a probe of an endpoint that was away takes the smallest.
-ALTER TABLE t_im_push_batch ADD COLUMN pairs integer NOT NULL DEFAULT 0;
 -- What was asked and answered: the answer's beginning as text, of the request its size and place.
 ALTER TABLE t_im_push_attempt
     ADD COLUMN url text,
@@ -146,19 +137,21 @@ CREATE FUNCTION im_takes(event_types text[], type text) RETURNS boolean LANGUAGE
     SELECT type = ANY (event_types) OR split_part(type, '.', 1) || '.*' = ANY (event_types)
 $$;
 
--- Whether anybody may want an event of this type: where nobody does, none is written. Streams tell
--- of what happens in channels.
-CREATE FUNCTION im_event_wanted(type text) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (SELECT FROM t_im_callback c
+-- Whether an observer or a stream may want an event of this type: otherwise none is written. Streams report
+-- what happens in channels. (PL/pgSQL keeps its plan; a function in SQL would be planned by each send.)
+CREATE FUNCTION im_event_wanted(type text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT FROM t_im_callback c
                    WHERE c.kind = 'observer' AND c.state <> 'disabled' AND im_takes(c.event_types, im_event_wanted.type))
         OR split_part(type, '.', 1) IN ('message', 'channel') AND type <> 'message.received'
-           AND EXISTS (SELECT FROM t_im_event_head WHERE streams_until > im_clock())
-$$;
+           AND EXISTS (SELECT FROM t_im_event_head WHERE streams_until > im_clock());
+END $$;
 
 -- Writes an event, in the transaction of what it tells, if anybody may want it.
 CREATE FUNCTION im_tell(type text, channel_id bigint, actor text, data jsonb, audience text[], at timestamptz)
-RETURNS void LANGUAGE sql VOLATILE AS $$
+RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
     INSERT INTO t_im_event_new (type, channel_id, actor, data, audience, at)
     SELECT im_tell.type, im_tell.channel_id, im_tell.actor, im_tell.data, im_tell.audience, im_tell.at
-    WHERE im_event_wanted(im_tell.type)
-$$;
+    WHERE im_event_wanted(im_tell.type);
+END $$;

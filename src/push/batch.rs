@@ -1,4 +1,4 @@
-//! A batch, frozen and leased: one that is due again, or a new one from the head of the queue.
+//! A batch, frozen and leased: one that is due again, or a new one of the oldest commits or queue rows.
 
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub(super) struct Batch {
 pub(super) enum Claimed {
     Batch(Batch),
     Nothing,
+    /// Commits were looked at; all they hold waits in the queue now.
+    Moved,
     /// The endpoint's rate allows nothing before this moment.
     Paced(OffsetDateTime),
 }
@@ -37,8 +39,18 @@ pub(super) enum Claimed {
 /// There is something to send.
 pub(super) struct Look {
     pub now: OffsetDateTime,
-    /// Whether a batch is to be repeated.
+    pub ready: Ready,
+}
+
+/// What a batch can be made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ready {
+    /// A batch is to be repeated.
     pub again: bool,
+    /// Rows of the queue wait.
+    pub queued: bool,
+    /// Commits of sends wait.
+    pub stored: bool,
 }
 
 /// Whether there is anything for an endpoint. What comes later rings.
@@ -48,16 +60,17 @@ pub(super) async fn look(store: &Store, callback_id: &str) -> Result<Option<Look
     let Some(row) = client.query_opt(&statement, &[&callback_id]).await? else {
         return Ok(None);
     };
-    let (again, fresh): (bool, bool) = (row.get("again"), row.get("fresh"));
-    Ok((again || fresh).then(|| Look { now: row.get("now"), again }))
+    let ready = Ready { again: row.get("again"), queued: row.get("queued"), stored: row.get("stored") };
+    Ok((ready.again || ready.queued || ready.stored).then(|| Look { now: row.get("now"), ready }))
 }
 
 /// The wish for a batch.
 pub(super) struct Claim<'a> {
     pub callback: &'a Callback,
     pub limits: &'a Limits,
-    /// Whether there is one to repeat.
-    pub again: bool,
+    pub ready: Ready,
+    /// Whether commits go before the queue, so that neither waits for the end of the other.
+    pub stored_first: bool,
     /// Whether it is to show that the endpoint is back: the smallest will do.
     pub probe: bool,
     pub now: OffsetDateTime,
@@ -81,8 +94,10 @@ impl Claim<'_> {
         if let Some(until) = paced.filter(|until| *until > self.now) {
             return Ok(Claimed::Paced(until));
         }
-        let Some(row) = self.lease(&tx).await? else {
-            return Ok(Claimed::Nothing);
+        let (row, moved) = self.lease(&tx).await?;
+        let Some(row) = row else {
+            tx.commit().await?;
+            return Ok(if moved { Claimed::Moved } else { Claimed::Nothing });
         };
         if endpoint.get::<_, Option<i32>>("events_per_second").is_some() {
             let pace = tx.prepare_cached(sql!("push/pace")).await?;
@@ -100,16 +115,41 @@ impl Claim<'_> {
         }))
     }
 
-    async fn lease(&self, tx: &Transaction<'_>) -> Result<Option<Row>> {
+    /// A batch that is due again, or a new one; and whether commits were looked at in vain.
+    async fn lease(&self, tx: &Transaction<'_>) -> Result<(Option<Row>, bool)> {
         let callback_id = &self.callback.callback_id;
         let until = self.now + self.callback.timeout + self.limits.lease_margin;
-        if self.again {
+        if self.ready.again {
             let due = tx.prepare_cached(sql!("push/claim_due")).await?;
             let row = tx.query_opt(&due, &[callback_id, &self.now, &until, &self.probe]).await?;
             if row.is_some() {
-                return Ok(row);
+                return Ok((row, false));
             }
         }
+        let from_queue = self.ready.queued.then_some(sql!("push/claim_new"));
+        let from_commits = self.ready.stored.then_some(sql!("push/claim_commits"));
+        let sources = if self.stored_first { [from_commits, from_queue] } else { [from_queue, from_commits] };
+        let mut moved = false;
+        for source in sources.into_iter().flatten() {
+            match self.freeze(tx, source, &until).await? {
+                Some(row) if row.get::<_, Option<Uuid>>("batch_id").is_some() => {
+                    return Ok((Some(row), moved));
+                }
+                Some(row) => moved = row.get::<_, i64>("looked_at") > 0,
+                None => {}
+            }
+        }
+        Ok((None, moved))
+    }
+
+    /// A new batch out of the queue or out of commits.
+    async fn freeze(
+        &self,
+        tx: &Transaction<'_>,
+        source: &'static str,
+        until: &OffsetDateTime,
+    ) -> Result<Option<Row>> {
+        let callback_id = &self.callback.callback_id;
         let Limits { batch_rows, batch_pairs, batch_bytes, .. } = self.limits;
         let most_pairs = match self.callback.kind {
             Kind::Gateway => *batch_pairs,
@@ -117,10 +157,10 @@ impl Claim<'_> {
         };
         let most_rows = if self.probe { 1 } else { *batch_rows };
         let id = Uuid::now_v7();
-        let new = tx.prepare_cached(sql!("push/claim_new")).await?;
+        let statement = tx.prepare_cached(source).await?;
         let bounds: [&(dyn ToSql + Sync); 7] =
-            [callback_id, &id, &self.now, &until, &most_rows, &most_pairs, batch_bytes];
-        Ok(tx.query_opt(&new, &bounds).await?)
+            [callback_id, &id, &self.now, until, &most_rows, &most_pairs, batch_bytes];
+        Ok(tx.query_opt(&statement, &bounds).await?)
     }
 }
 
@@ -135,7 +175,7 @@ impl Batch {
         Ok(row.is_some())
     }
 
-    /// It is answered: it and its queue rows are gone.
+    /// It is answered: it is gone, with what it held.
     pub async fn finish(&self, tx: &Transaction<'_>) -> Result<()> {
         let statement = tx.prepare_cached(sql!("push/finish")).await?;
         tx.execute(&statement, &[&self.batch_id]).await?;

@@ -87,7 +87,7 @@ pub(super) enum Held {
     Events(u32),
 }
 
-/// The messages of a batch, by the rows of the queue they come from.
+/// The messages of a batch, by the items they come from.
 #[derive(Default)]
 pub(super) struct Messages {
     pub users: Vec<User>,
@@ -104,10 +104,10 @@ pub(super) struct User {
     pub has_left: bool,
 }
 
-/// What one row of the queue says of one block of a message: receivers by their place in the block, and where they are
+/// What one item says of one block of a message: receivers by their place in the block, and where they are
 /// among the users of the batch.
 pub(super) struct Part {
-    pub queue_id: i64,
+    pub item: i64,
     pub key: Key,
     pub receivers: Vec<(u16, u32)>,
 }
@@ -199,7 +199,7 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
         let mut is_for_some = false;
         for &(_, user) in parts.iter().flat_map(|part| &part.receivers) {
             let user = user as usize;
-            // Two rows of the queue may name a pair: a dead letter replayed twice.
+            // Two items may name a pair: a dead letter replayed twice.
             if !held.users[user].has_left && ms_ids_of[user].last() != Some(&ms_id) {
                 ms_ids_of[user].push(ms_id);
                 is_for_some = true;
@@ -253,7 +253,7 @@ fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)]) -> Vec<Part> {
         let receives = within.filter(|(slot, _)| bits.get(ledger::place(*slot)) == Some(true));
         let receivers = receives.filter(|(_, user)| is_meant(*user));
         Part {
-            queue_id: row.get("queue_id"),
+            item: row.get("item"),
             key: Key { ms_id: row.get("ms_id"), block },
             receivers: receivers.map(|(slot, user)| (ledger::place(*slot) as u16, *user)).collect(),
         }

@@ -134,7 +134,11 @@ impl Attempt<'_> {
                 let max_ms = limits.retry_max.as_secs_f64() * 1e3;
                 let statement = tx.prepare_cached(sql!("push/retry")).await?;
                 let (jitter, give_up_ms) = (random_share()? * JITTER, limits.give_up_ms());
-                tx.execute(&statement, &[&again, &now, &base_ms, &max_ms, &jitter, &give_up_ms]).await?;
+                tx.execute(
+                    &statement,
+                    &[&again, &now, &base_ms, &max_ms, &jitter, &give_up_ms, &self.batch.batch_id],
+                )
+                .await?;
             }
             self.batch.finish(tx).await?;
         }
@@ -249,20 +253,20 @@ async fn write_verdicts(
     ledger::write(tx, &blocks, now).await
 }
 
-/// The receivers that each row of the queue is to be tried again for, as `push/retry` takes them.
+/// The receivers that each item is to be tried again for, as `push/retry` takes them.
 fn to_retry(messages: &Messages, verdicts: &Verdicts) -> Vec<Value> {
     let mut again: BTreeMap<i64, (BTreeSet<&str>, u32)> = BTreeMap::new();
     for part in &messages.parts {
         for &(_, user) in &part.receivers {
             let user = &messages.users[user as usize];
             if verdict_of(verdicts, user).0 == Verdict::Retry {
-                let (receivers, pairs) = again.entry(part.queue_id).or_default();
+                let (receivers, pairs) = again.entry(part.item).or_default();
                 receivers.insert(&user.user_id);
                 *pairs += 1;
             }
         }
     }
-    let row = |(queue_id, (receivers, pairs))| json!({"queue_id": queue_id, "receivers": receivers, "pairs": pairs});
+    let row = |(item, (receivers, pairs))| json!({"item": item, "receivers": receivers, "pairs": pairs});
     again.into_iter().map(row).collect()
 }
 

@@ -276,26 +276,27 @@ async fn a_removed_observer_takes_its_queue_along_and_nobody_elses() {
     // Paused: nobody is to take what is queued here for events that never were.
     admin.patch(&path(&gone, ""), json!({"state": "paused"})).await.expect(200);
     admin.patch(&path(&stays, ""), json!({"state": "paused"})).await.expect(200);
-    let queue = "WITH batch AS (INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, due_at, set_at)
-                 SELECT gen_random_uuid(), c, now(), now() + interval '1 day', now() FROM unnest($1::text[]) c RETURNING batch_id, callback_id)
-                 INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, queued_at, due_at, batch_id)
-                 SELECT callback_id, i, ARRAY[1], 1, 1, now(), now() + interval '1 day', CASE WHEN i < 3 THEN batch_id END
-                 FROM batch, generate_series(1, 6000) i";
+    let queue = "WITH queued AS (
+                     INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, queued_at, due_at)
+                     SELECT c, i, ARRAY[1], 1, 1, now(), now() + interval '1 day' FROM unnest($1::text[]) c, generate_series(1, 6000) i
+                     RETURNING t_im_push_queue AS item)
+                 INSERT INTO t_im_push_batch (batch_id, callback_id, created_at, due_at, set_at, pairs, queued_at, items)
+                 SELECT gen_random_uuid(), (item).callback_id, now(), now() + interval '1 day', now(), 2, now(), array_agg(item)
+                 FROM queued WHERE (item).channel_id < 3 GROUP BY (item).callback_id";
     let ids = [text(&gone["callback_id"]), text(&stays["callback_id"])];
     app.sql().await.execute(queue, &[&ids.as_slice()]).await.unwrap();
     let before = admin.get(&path(&gone, "")).await.expect(200);
     let waiting =
         ["waiting_rows", "waiting_pairs", "batches_in_flight"].map(|field| before[field].as_i64().unwrap());
-    assert_eq!(waiting, [6_000, 6_000, 1]);
+    assert_eq!(waiting, [6_002, 6_002, 1]);
     admin.delete(&path(&gone, "")).await.expect(204);
     for reply in [admin.get(&path(&gone, "")).await, admin.delete(&path(&gone, "")).await] {
         reply.expect_problem(404, "not-found");
     }
     admin.post(&path(&gone, "/secrets"), json!({})).await.expect_problem(404, "not-found");
-    let left = "SELECT count(*) FROM t_im_push_queue q FULL JOIN t_im_push_batch b USING (batch_id) \
-                WHERE coalesce(q.callback_id, b.callback_id) = $1";
+    let left = "SELECT count(*) FROM v_im_push_item WHERE callback_id = $1";
     assert_eq!(app.count(left, &[&ids[0]]).await, 0);
-    assert_eq!(app.count(left, &[&ids[1]]).await, 6_000);
+    assert_eq!(app.count(left, &[&ids[1]]).await, 6_002);
     let secrets = "SELECT count(*) FROM t_im_callback_secret WHERE callback_id = $1";
     assert_eq!(app.count(secrets, &[&ids[0]]).await, 0);
 

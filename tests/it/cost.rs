@@ -56,21 +56,23 @@ const BUDGETS: &[(&str, Per, f64, f64)] = &[
     ("message/lock_channels", Message, 3.5, 2.0),
     ("message/admit", Message, 25.0, 6.0),
     ("message/store", Message, 60.0, 20.0),
-    // How often it is asked while queue rows die depends on how the workers are scheduled.
-    ("push/claim_new", Message, 200.0, 10.0),
+    // How many of the commits wait for their channels depends on how the workers are scheduled.
+    ("push/claim_new", Message, 20.0, 5.0),
+    ("push/claim_commits", Message, 25.0, 5.0),
     ("push/messages", Message, 30.0, 2.0),
     ("push/people", Receiver, 3.0, 0.5),
     // A row a read at most: how many reads one pass writes together depends on how the workers are scheduled, and
     // whether old versions of a row may be pruned, on whose snapshots are held meanwhile.
     ("ledger/lock", Read, 25.0, 3.0),
     ("ledger/write", Read, 35.0, 4.0),
-    ("push/finish", Message, 4.0, 4.0),
+    ("push/finish", Message, 1.0, 1.0),
     ("receipt/locate", Receipt, 20.0, 1.0),
     ("receipt/lock_cursors", Call, 8.0, 2.0),
     ("receipt/advance_cursors", Call, 40.0, 8.0),
     ("receipt/take_reads", Read, 20.0, 5.0),
     ("index/messages", Message, 10.0, 1.0),
-    ("conversation/list", Call, 4000.0, 20.0),
+    // A reader prunes what the sends have left behind, and that is logged.
+    ("conversation/list", Call, 4000.0, 60.0),
     ("history/before", Call, 400.0, 10.0),
     ("search/ledger", Call, 2000.0, 100.0),
 ];
@@ -91,7 +93,7 @@ const OF_DAYS: &[&str] = &[
     "store/unfrozen",
 ];
 /// Statements whose number of calls depends on how the workers are scheduled: their budgets alone hold them.
-const SCHEDULED: &[&str] = &["push/claim_new", "ledger/lock", "ledger/write"];
+const SCHEDULED: &[&str] = &["push/claim_new", "push/claim_commits", "ledger/lock", "ledger/write"];
 /// How much more the rest of the story may touch in one state of the statistics than in another.
 const APART: f64 = 1.5;
 

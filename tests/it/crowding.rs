@@ -13,6 +13,7 @@ const OF_A_SEND: &[&str] = &[
     "push/look",
     "push/waiting",
     "push/claim_new",
+    "push/claim_commits",
     "push/claim_due",
     "push/finish",
     "conversation/list",
@@ -119,7 +120,8 @@ async fn two_years_without_an_archive_are_few_partitions() {
 
 #[tokio::test]
 async fn days_and_months_never_meet_whatever_was_made_before() {
-    let app = TestApp::start().await;
+    let mut app = TestApp::start().await;
+    app.halt().await;
     let sql = app.sql().await;
     let forget = "DO $$ DECLARE t name; BEGIN FOR t IN SELECT partition FROM v_im_partition \
                   LOOP EXECUTE format('DROP TABLE %I', t); END LOOP; END $$";

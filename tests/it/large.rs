@@ -468,7 +468,8 @@ async fn members_find_their_slots_one_by_one_however_many_come_at_once() {
     let all = app.crowd(30_000).await;
     let (first, late) = all.split_at(20_000);
     let root = app.person(&first[0]);
-    let made = root.post("/channels", json!({"type": "group", "name": "all", "members": first})).await.expect(201);
+    let made =
+        root.post("/channels", json!({"type": "group", "name": "all", "members": first})).await.expect(201);
     let path = format!("/channels/{}/members", crate::app::text(&made["channel_id"]));
     for some in late.chunks(5_000) {
         root.post(&path, json!({"user_ids": some})).await.expect(200);

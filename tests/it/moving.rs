@@ -123,7 +123,7 @@ impl Aged {
     /// Waits until nothing is to be pushed.
     async fn settled_pushes(&self) {
         self.until(
-            "SELECT (SELECT count(*) FROM t_im_push_queue) + (SELECT count(*) FROM t_im_push_batch)",
+            "SELECT (SELECT count(*) FROM v_im_push_item) + (SELECT count(*) FROM t_im_push_batch)",
             0,
         )
         .await;

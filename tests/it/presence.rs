@@ -281,9 +281,9 @@ async fn changes_are_told_to_observers_who_asked_and_nothing_else_is() {
     assert_eq!(app.count(same, &[&since, &at]).await, 1);
     // Once all of it has its place, both events wait for the one who asked, and nothing for anybody else.
     app.until("SELECT count(*) FROM t_im_event_new", 0).await;
-    let waiting = "SELECT coalesce(sum(cardinality(event_ids)), 0)::bigint FROM t_im_push_queue WHERE callback_id = 'portal'";
+    let waiting = "SELECT coalesce(sum(cardinality(event_ids)), 0)::bigint FROM v_im_push_item WHERE callback_id = 'portal'";
     assert_eq!(app.count(waiting, &[]).await, 2);
-    let others = "SELECT count(*) FROM t_im_push_queue WHERE callback_id <> 'portal'";
+    let others = "SELECT count(*) FROM v_im_push_item WHERE callback_id <> 'portal'";
     assert_eq!(app.count(others, &[]).await, 0, "presence pushes nothing");
     app.gateway
         .read(|record| assert!(record.arrivals.is_empty(), "the gateway hears nothing of what it told"));

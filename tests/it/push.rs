@@ -225,7 +225,7 @@ async fn a_stale_owner_may_advance_statuses_but_never_the_queue() {
         1,
         "the batch is its new owner's"
     );
-    assert_eq!(app.count("SELECT count(*) FROM t_im_push_queue", &[]).await, 1);
+    assert_eq!(app.count("SELECT count(*) FROM v_im_push_item", &[]).await, 1);
     app.gateway.answer(|_| Answer::All);
     app.settled().await;
     assert_eq!(statuses(app.ledger(&sent["ms_id"]).await)["b"].0, "received");
@@ -277,7 +277,7 @@ async fn what_waits_for_a_gateway_is_forgotten_after_a_time() {
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
     app.say("a", &channel, "one").await;
-    let queued = "SELECT count(*) FROM t_im_push_queue WHERE held";
+    let queued = "SELECT count(*) FROM v_im_push_item WHERE held";
     let (store, later) = (&app.store, app.store.now().await.unwrap() + time::Duration::hours(1));
     assert_eq!(push::forget_held(store, later - time::Duration::hours(2), 10).await.unwrap(), 0);
     let gateway = |url: &str| format!("UPDATE t_im_callback SET url = {url} WHERE callback_id = 'gateway'");

@@ -96,7 +96,7 @@ async fn each_fault_is_its_observers_own() {
     for Bad { name, callback_id, .. } in &bad {
         let taken = "SELECT coalesce(sum(received), 0)::bigint FROM t_im_push_attempt WHERE callback_id = $1";
         assert_eq!(app.count(taken, &[callback_id]).await, 0, "{name}");
-        let held = "SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue WHERE callback_id = $1";
+        let held = "SELECT coalesce(sum(pairs), 0)::bigint FROM v_im_push_item WHERE callback_id = $1";
         assert_eq!(app.count(held, &[callback_id]).await, 20, "{name}");
         assert_eq!(state(&app, callback_id).await, "active", "{name}");
     }
@@ -261,7 +261,7 @@ async fn gone_is_gone_at_once_and_whoever_looks_after_it_is_told() {
     app.say("a", &channel, "nobody").await;
     app.until("SELECT count(*) FROM t_im_message_push WHERE status = 1", 2).await;
     app.until("SELECT count(*) FROM t_im_event_new", 0).await;
-    let queued = "SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue WHERE callback_id = $1";
+    let queued = "SELECT coalesce(sum(pairs), 0)::bigint FROM v_im_push_item WHERE callback_id = $1";
     assert_eq!(app.count(queued, &[&gone]).await, 1);
     portal.behave(|_| Conduct::Take);
     change(&app, &gone, "state = 'active', failing_since = NULL").await;

@@ -87,7 +87,7 @@ async fn a_line_that_slept_is_woken() {
     }
     change(&app, &callback_id, "state = 'paused'").await;
     app.say("a", &channel, "while it is paused").await;
-    app.until("SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue", 1).await;
+    app.until("SELECT coalesce(sum(pairs), 0)::bigint FROM v_im_push_item", 1).await;
     change(&app, &callback_id, "state = 'active'").await;
     told(&portal, &[&channel], 4).await;
     app.settled().await;

@@ -200,7 +200,7 @@ async fn what_is_paused_is_queued_and_comes_in_bounded_batches() {
     }
     told(&other, &[&one], 25).await;
     told(&other, &[&two], 5).await;
-    let queued = "SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue WHERE callback_id = $1";
+    let queued = "SELECT coalesce(sum(pairs), 0)::bigint FROM v_im_push_item WHERE callback_id = $1";
     assert_eq!(app.count(queued, &[&paused]).await, 30, "the queue is kept");
     assert_eq!(portal.read(|log| log.posts.len()), 0);
     change(&app, &paused, "state = 'active'").await;

@@ -13,8 +13,14 @@ use super::world::{REPLICAS, World};
 use crate::support::Reply;
 
 /// What must be empty once all work is done.
-const TRANSIENT: &[&str] =
-    &["t_im_push_queue", "t_im_push_batch", "t_im_receipt_pending", "t_im_read", "t_im_push_dead"];
+const TRANSIENT: &[&str] = &[
+    "t_im_push_queue",
+    "t_im_push_commit",
+    "t_im_push_batch",
+    "t_im_receipt_pending",
+    "t_im_read",
+    "t_im_push_dead",
+];
 /// All work is done this long after the load has ended.
 const DRAIN: Duration = Duration::from_secs(90);
 const LOOK: Duration = Duration::from_millis(100);

@@ -238,8 +238,8 @@ impl Killer {
 }
 
 async fn is_cut(sql: &tokio_postgres::Client) -> bool {
-    let cut = "SELECT EXISTS (SELECT FROM t_im_push_queue q WHERE from_slot > 0 AND in_turn AND NOT EXISTS \
-               (SELECT FROM t_im_push_queue WHERE channel_id = q.channel_id AND from_seq = q.from_seq AND from_slot = 0))";
+    let cut = "SELECT EXISTS (SELECT FROM v_im_push_item q WHERE from_slot > 0 AND in_turn AND NOT EXISTS \
+               (SELECT FROM v_im_push_item WHERE channel_id = q.channel_id AND from_seq = q.from_seq AND from_slot = 0))";
     sql.query_one(cut, &[]).await.expect("PostgreSQL runs").get(0)
 }
 

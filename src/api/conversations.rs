@@ -1,4 +1,4 @@
-//! `/conversations`: what a person sees first.
+//! `/conversations`: the conversation list of a user.
 
 use axum::extract::State;
 use axum::routing::get;
@@ -46,7 +46,7 @@ struct LastMessageView {
     server_time: OffsetDateTime,
 }
 
-/// Times as microseconds: what the database keeps, and nothing that it cannot.
+/// Times are in microseconds, the precision of the database.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {

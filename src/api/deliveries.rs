@@ -1,4 +1,4 @@
-//! `/callbacks/{id}/deliveries` and its dead letters: what was POSTed, what was given up, and once more.
+//! `/callbacks/{id}/deliveries` and dead letters: list attempts, list dead letters, replay.
 
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::identity::Role;
 use crate::push::{self, Letters};
 
-/// Most that a replay may be asked to send a second.
+/// Highest rate of a replay, in pushes a second.
 const PER_SECOND_MAX: i32 = 100_000;
 
 pub fn routes() -> Router<Api> {
@@ -63,7 +63,7 @@ struct DeadLetterDetail {
     letter: DeadLetterView,
     from_seq: Option<i64>,
     to_seq: Option<i64>,
-    /// Those of the receivers that were named; without any it was for all of the channel.
+    /// Receivers to which the push was limited. `None`: all receivers of the channel.
     receivers: Option<Vec<String>>,
     event_types: Vec<String>,
 }
@@ -86,7 +86,7 @@ struct Replay {
 struct Replayed {
     replayed: i64,
     pairs: i64,
-    /// Where a replay of events goes on that was cut at its most.
+    /// The event at which the next replay call continues, when this one reached its limit.
     next_event_id: Option<Id>,
 }
 
@@ -156,7 +156,7 @@ fn view(row: &tokio_postgres::Row) -> DeadLetterView {
     let event_ids = row.get::<_, Option<Vec<i64>>>("event_ids");
     DeadLetterView {
         dead_id: Id(row.get("dead_id")),
-        // Events of no channel wait behind one another as if they had one.
+        // Events without a channel are queued in order under channel 0.
         channel_id: Some(row.get("channel_id")).filter(|id| *id != 0).map(Id),
         from_ms_id: row.get::<_, Option<i64>>("from_ms_id").map(Id),
         to_ms_id: row.get::<_, Option<i64>>("to_ms_id").map(Id),

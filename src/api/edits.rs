@@ -1,4 +1,4 @@
-//! `/users/{user_id}` and `/directory/edits`: people changed here, and what became of it at the directory.
+//! `/users/{user_id}` and `/directory/edits`: edits of users, and their state at the source.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -28,7 +28,7 @@ pub fn routes() -> Router<Api> {
 #[derive(Serialize)]
 struct EditedView {
     user_id: String,
-    /// What is so from now on.
+    /// The values in effect.
     applied: Values,
     edit: Option<EditView>,
 }

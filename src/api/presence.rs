@@ -1,4 +1,4 @@
-//! `/presence`: who is online, told by the gateway and asked by everybody.
+//! `/presence`: who is online. The gateway reports it, and users ask for it.
 
 use axum::extract::State;
 use axum::routing::put;
@@ -14,9 +14,9 @@ use crate::identity::Role;
 use crate::ids::check_id;
 use crate::presence::{Outcome, Report, Snapshot, Status};
 
-/// Most people of one report.
+/// Most users in one report.
 const REPORT_MAX: usize = 10_000;
-/// Most people asked for at once, and most characters of their list: it stands in the address.
+/// Most users in one query, and most characters of the list. The list is part of the URL.
 const ASKED_MAX: usize = 100;
 const ASKED_MAX_CHARS: usize = 4_096;
 
@@ -96,7 +96,7 @@ async fn report(
 ) -> Result<Reply<OutcomeView>> {
     caller.must_be(Role::Gateway)?;
     let report = parse(new, caller.0.user_id)?;
-    // By the clock that silence is judged by.
+    // The clock of the database, which also decides when an instance is silent.
     let now = api.store.now().await?;
     Ok(Reply(api.presence.report(&report, now).await?.into()))
 }
@@ -117,7 +117,7 @@ fn parse(new: NewReport, caller: String) -> Result<Report> {
         (false, None) => None,
         (true, id) => Some(Snapshot { id, more }),
     };
-    // Whom it names twice is as named last.
+    // If a user appears twice, the last entry wins.
     let people = new.users.0.into_iter().enumerate().map(person).collect::<Result<_>>()?;
     Ok(Report { gateway, people, snapshot })
 }

@@ -1,4 +1,4 @@
-//! `/search/messages`, `/support/messages`: what was said, found again.
+//! `/search/messages` and `/support/messages`: search, and the export for support.
 
 use std::sync::Arc;
 
@@ -31,13 +31,13 @@ use crate::store::Store;
 use crate::text::is_blank;
 
 const LIMIT_DEFAULT: i64 = 50;
-/// Most characters of what is searched for.
+/// Most characters of a search text.
 const QUERY_MAX_CHARS: usize = 200;
-/// Hits that an export reads at a time.
+/// Hits that an export reads at once.
 const EXPORT_STEP: usize = 200;
-/// Longest text that a spreadsheet takes within a formula.
+/// Longest text that a spreadsheet accepts inside a formula.
 const NUMBER_MAX_CHARS: usize = 255;
-/// With a byte order mark, without which a spreadsheet takes UTF-8 for something else.
+/// The byte order mark makes spreadsheets read the file as UTF-8.
 const CSV_HEAD: &str = "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status\r\n";
 
 pub fn routes() -> Router<Api> {
@@ -81,7 +81,7 @@ struct PieceView {
     hit: bool,
 }
 
-/// Below which ms_id a page goes on.
+/// The `ms_id` below which the next page begins.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Below {
@@ -106,7 +106,7 @@ impl From<Hit> for HitView {
 }
 
 impl SearchQuery {
-    /// Puts ids in the place of names.
+    /// Replaces user names by user ids.
     async fn name_people(&mut self, store: &Store, viewer: Option<&str>) -> Result<()> {
         for (name, said) in [("sender", &mut self.sender), ("receiver", &mut self.receiver)] {
             if let Some(typed) = said {
@@ -163,7 +163,7 @@ impl SearchQuery {
         Ok(words)
     }
 
-    /// The search of a person: what `direction` says is about them, and so is a status of nobody else.
+    /// Search by a user. `direction` and `status` refer to the caller.
     async fn own(&mut self, api: &Api, caller: &Caller) -> Result<Search> {
         for (name, given) in [("reason", &self.reason), ("format", &self.format)] {
             if given.is_some() {
@@ -219,7 +219,7 @@ impl SearchQuery {
         Ok(place.map_or(i64::MAX, |place| place.below))
     }
 
-    /// What was asked for, as the audit keeps it.
+    /// The search parameters as the audit records them.
     fn filter(&self) -> Value {
         let given = [
             ("q", &self.q),
@@ -237,12 +237,13 @@ impl SearchQuery {
     }
 }
 
-/// Whom an id or a name means.
+/// The user that an id or a name refers to.
 async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str) -> Result<String> {
     let people = contacts::called(store, viewer, typed).await?;
     match &people[..] {
         [one] => Ok(one.user_id.clone()),
-        // Whom an external person does not see is not there, and who is not has said nothing.
+        // For an external user, a user whom they cannot see does not exist. The search then finds no
+        // messages.
         [] if viewer.is_some() => Ok(typed.to_owned()),
         [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins so")),
         several => {
@@ -257,7 +258,7 @@ async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str
     }
 }
 
-/// A moment, or what a day stands for.
+/// A time, or the start of a day.
 fn moment(
     name: &'static str,
     given: Option<&str>,
@@ -324,7 +325,7 @@ async fn page(
     })
 }
 
-/// An export under way: what is left of it, and what it has given.
+/// The state of a running export.
 struct Export {
     api: Api,
     search: Arc<Search>,
@@ -332,17 +333,17 @@ struct Export {
     actor: String,
     reason: String,
     filter: Value,
-    /// Read and not written yet; and below which ms_id it goes on, if it does.
+    /// Hits that were read and not written yet, and the `ms_id` below which the next read begins.
     hits: Vec<Hit>,
     next: Option<i64>,
     written: i64,
     begun: bool,
     ended: bool,
-    /// For what the log says after the answer has begun.
+    /// The span of the request, for log lines after the answer has begun.
     request: Span,
 }
 
-/// Streamed in short reads: nothing is held open between them.
+/// Streams the export in short reads. No connection is held between them.
 async fn export(
     State(api): State<Api>,
     caller: Proven,
@@ -368,7 +369,7 @@ async fn export(
         results: None,
     };
     audit::append(&api.store, entry).await?;
-    // The first read decides whether there is an answer or a problem.
+    // The first read decides between an answer and a problem.
     let searching =
         Searching { store: &api.store, archive: api.archive(), scope: Scope::Everybody, search: &search };
     let (hits, next) = searching.page(i64::MAX, EXPORT_STEP).await?;
@@ -403,7 +404,7 @@ async fn export(
 }
 
 impl Export {
-    /// The next part of the body, and what is left after it.
+    /// The next part of the body, and the export after it.
     async fn chunk(mut self) -> Result<(String, Option<Self>)> {
         let mut text = String::new();
         if !std::mem::replace(&mut self.begun, true) && self.format == Format::Csv {
@@ -433,7 +434,7 @@ impl Export {
         Ok((text, Some(self)))
     }
 
-    /// Keeps that it has ended, and with how much.
+    /// Records the end of the export and its number of hits in the audit.
     async fn end(&mut self) -> Result<()> {
         self.ended = true;
         ended(self.api.clone(), self.actor.clone(), self.reason.clone(), self.filter.clone(), self.written)
@@ -442,7 +443,7 @@ impl Export {
 }
 
 impl Drop for Export {
-    /// One that is cut off has shown something, too.
+    /// An interrupted export has shown messages too, so its end is recorded.
     fn drop(&mut self) {
         if !self.ended {
             let Self { api, actor, reason, filter, written, .. } = self;
@@ -469,7 +470,7 @@ async fn ended(api: Api, actor: String, reason: String, filter: Value, written: 
     audit::append(&api.store, entry).await
 }
 
-/// A line of RFC 4180.
+/// One CSV line (RFC 4180).
 fn csv_line(hit: &Hit) -> String {
     let m = &hit.message;
     let time = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
@@ -480,7 +481,7 @@ fn csv_line(hit: &Hit) -> String {
     let fields = [
         csv_field(&m.ms_id.to_string()),
         csv_field(&m.channel_id.to_string()),
-        // A number, to be sorted by.
+        // Not quoted, so that a spreadsheet sorts it as a number.
         m.seq.to_string(),
         csv_field(&time(m.server_time)),
         csv_field(&m.sender),
@@ -494,8 +495,7 @@ fn csv_line(hit: &Hit) -> String {
     fields.join(",") + "\r\n"
 }
 
-/// Quoted. A spreadsheet takes it for text and nothing else: digits keep their places and zeros, and no formula
-/// is one.
+/// A quoted field that a spreadsheet reads as text. Leading zeros stay, and nothing runs as a formula.
 fn csv_field(text: &str) -> String {
     let quoted = text.replace('"', "\"\"");
     if is_number_like(text) {
@@ -504,7 +504,7 @@ fn csv_field(text: &str) -> String {
     format!("\"{}{quoted}\"", if is_formula_like(text) { "'" } else { "" })
 }
 
-/// Whether a spreadsheet would read it as a number, a date or a time, and write it otherwise.
+/// Whether a spreadsheet would read the text as a number, a date or a time and reformat it.
 fn is_number_like(text: &str) -> bool {
     let part_of_number = |c: char| c.is_ascii_digit() || ".,:/- eE%".contains(c);
     text.len() <= NUMBER_MAX_CHARS
@@ -512,7 +512,7 @@ fn is_number_like(text: &str) -> bool {
         && text.chars().all(part_of_number)
 }
 
-/// Whether it begins, after what shows nothing, as formulas do, in any width.
+/// Whether the text begins like a formula after invisible characters, in any character width.
 fn is_formula_like(text: &str) -> bool {
     let shown = text.trim_start_matches(|c: char| is_blank(c.encode_utf8(&mut [0; 4])));
     let begins = |c: char| c.nfkd().any(|c| "=+-@\u{2212}".contains(c));

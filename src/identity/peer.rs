@@ -1,4 +1,4 @@
-//! The peers that identity headers are believed from.
+//! The peers whose identity headers are trusted.
 
 use std::net::IpAddr;
 
@@ -12,17 +12,17 @@ use super::{refused, setting};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Whom identity headers are believed from.
+/// The trusted peers and the shared secret.
 pub struct Trust {
     networks: Vec<IpNet>,
     every_peer: bool,
-    /// SHA-256 of the secret, so that comparing takes the same time for any length.
+    /// SHA-256 of the secret, so that a comparison takes the same time for every length.
     secret: Option<[u8; 32]>,
 }
 
 impl Trust {
-    /// Refuses a trust list that is empty or adds up to everybody, and peers off loopback
-    /// without a secret, unless `unsafe_trust_every_peer` says that nothing is to be checked.
+    /// Refuses an empty trust list and one that covers every address. Refuses peers outside loopback without
+    /// a secret. `unsafe_trust_every_peer` turns all checks off.
     pub fn new(config: &Config) -> Result<Self> {
         let networks = config.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<Vec<_>>>()?;
         let secret = config.identity_secret.expose();
@@ -48,8 +48,8 @@ impl Trust {
         Ok(trust)
     }
 
-    /// Refuses a peer that is not the gateway. Only the socket's address counts: whoever can
-    /// send us `X-Forwarded-For` can write anything into it.
+    /// Refuses a peer that is not the gateway. Only the address of the socket counts, because any client can
+    /// write `X-Forwarded-For`.
     pub fn check(&self, peer: IpAddr, headers: &HeaderMap) -> Result<()> {
         let peer = peer.to_canonical();
         if !self.every_peer && !self.networks.iter().any(|network| network.contains(&peer)) {
@@ -69,7 +69,7 @@ fn secret_missing(trust: &Trust) -> bool {
     trust.secret.is_none() && !trust.networks.iter().all(loopback)
 }
 
-/// An address or a network; IPv4 inside IPv6 (RFC 4291 §2.5.5.2) is IPv4, as peers are.
+/// Parses an address or a network. IPv4 inside IPv6 (RFC 4291 §2.5.5.2) becomes IPv4, as it does for peers.
 fn network(text: &str) -> Result<IpNet> {
     let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let net: IpNet =

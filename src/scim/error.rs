@@ -1,17 +1,17 @@
-//! What a client of SCIM is told when something cannot be (RFC 7644 §3.12).
+//! Errors for SCIM clients (RFC 7644 §3.12).
 
 use std::borrow::Cow;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Refused for a reason the client can do something about, or a failure like any other of the service.
+/// An error that the client can fix, or any other failure of the service.
 #[derive(Debug)]
 pub enum Error {
     Refused(Refusal),
     Failed(crate::error::Error),
 }
 
-/// A status, the keyword of RFC 7644 table 9 if one fits, and what is wrong in words.
+/// A status, a keyword of RFC 7644 table 9 if one fits, and a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,

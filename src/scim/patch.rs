@@ -1,5 +1,5 @@
-//! PATCH (RFC 7644 §3.5.2), with the habits of Entra and Okta: operations in capitals, no path and an object of
-//! paths instead, text for truth values and for what has parts, members to remove by a list.
+//! PATCH (RFC 7644 §3.5.2), including the habits of Entra and Okta: capitalized operations, an object of
+//! paths without `path`, strings for booleans and complex attributes, and lists of members to remove.
 
 use std::collections::BTreeSet;
 
@@ -28,14 +28,14 @@ struct Operation {
     value: Option<Value>,
 }
 
-/// What a PATCH does, in order.
+/// The operations of a PATCH, in order.
 #[derive(Debug)]
 pub struct Patch(Vec<Operation>);
 
-/// What becomes of the members of a Group, who are too many to be read for it.
+/// Changes of the members of a Group. A Group can have too many members to load them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// Whoever was a member before is none any more, unless added.
+    /// Whether all previous members are removed, unless they are added again.
     pub anew: bool,
     pub add: BTreeSet<String>,
     pub remove: BTreeSet<String>,
@@ -67,7 +67,7 @@ fn field<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
 
 impl Patch {
     /// # Errors
-    /// `invalidSyntax` for what is no PATCH.
+    /// `invalidSyntax` for an invalid PATCH.
     pub fn read(body: &Value) -> Result<Self> {
         let told = body.as_object().ok_or_else(|| Error::invalid_syntax("a PATCH is an object"))?;
         let schemas = field(told, "schemas").and_then(Value::as_array);
@@ -83,7 +83,7 @@ impl Patch {
         operations.iter().map(Operation::read).collect::<Result<_>>().map(Self)
     }
 
-    /// Changes a resource as it is told, and `members` instead of the members of a Group.
+    /// Applies the operations to a resource. Changes of members go into `members`.
     pub fn apply(
         &self,
         kind: &'static ResourceType,
@@ -141,8 +141,8 @@ impl Work<'_> {
         self.aim(operation.op, &target, operation.value.as_ref())
     }
 
-    /// An object instead of a path: each of its keys is one. What nobody here knows, or only we say, is
-    /// passed over, as in a whole resource.
+    /// Without `path`, each key of the object is a path. Unknown and read-only attributes are ignored, as in
+    /// a whole resource.
     fn spread(&mut self, op: Op, value: Option<&Value>) -> Result<()> {
         let told = value.and_then(Value::as_object);
         let told = told.ok_or_else(|| Error::invalid_value("without a path the value is an object"))?;
@@ -242,7 +242,7 @@ impl Work<'_> {
     }
 }
 
-/// The ids of members that were admitted.
+/// The ids of parsed members.
 pub fn member_ids(members: &Value) -> Result<Vec<String>> {
     let nested = |member: &Value| {
         let (kind, link) = (&member["type"], &member["$ref"]);
@@ -260,7 +260,7 @@ pub fn member_ids(members: &Value) -> Result<Vec<String>> {
     members.as_array().into_iter().flatten().map(id).collect()
 }
 
-/// The ids that a filter of members names, if it does nothing else.
+/// The ids that a member filter names, if the filter does nothing else.
 fn named_by(filter: &Filter) -> Option<Vec<String>> {
     match filter {
         Filter::Or(any) => any
@@ -275,7 +275,7 @@ fn named_by(filter: &Filter) -> Option<Vec<String>> {
     }
 }
 
-/// Changes one attribute within the resource, or within an extension of it.
+/// Changes one attribute of a resource or of an extension.
 fn change(
     container: &mut Map<String, Value>,
     op: Op,
@@ -327,7 +327,7 @@ fn change(
     Ok(())
 }
 
-/// What an object says of the parts of an attribute; of which it says nothing, they stay.
+/// Merges an object into a complex attribute. Absent sub-attributes stay.
 fn merged(
     old: Option<Value>,
     attribute: &'static Attribute,
@@ -346,7 +346,7 @@ fn merged(
     Ok(if parts.is_empty() { None } else { Some(parts.into()) })
 }
 
-/// Some values of an attribute that has many, or a part of them.
+/// Changes some values of a multi-valued attribute, or a sub-attribute of them.
 fn change_some(
     list: &mut Vec<Value>,
     op: Op,
@@ -364,7 +364,7 @@ fn change_some(
             let Some(part) = part else { return true };
             let Some(parts) = value.as_object_mut() else { return false };
             parts.remove(part);
-            // A kind of address without the address is nothing.
+            // A value without its `value`, such as an address type without an address, is removed.
             part == "value" || parts.is_empty()
         };
         list.retain_mut(|value| !(meets(value) && emptied(value)));
@@ -382,7 +382,7 @@ fn change_some(
         told = admit_one(attribute, &told)?.unwrap_or_default();
     }
     let Some(told) = told.as_object().cloned() else {
-        // Nothing in its place takes it away.
+        // A null value removes the attribute.
         return change_some(list, Op::Remove, target, attribute, None);
     };
     if at.is_empty() {
@@ -410,7 +410,7 @@ fn push(list: &mut Vec<Value>, new: Value) {
     one_primary(list, at);
 }
 
-/// At most one value is primary: the one that was told last.
+/// Keeps at most one primary value: the one set last.
 fn one_primary(list: &mut [Value], told: usize) {
     if list[told]["primary"] != true {
         return;
@@ -422,7 +422,7 @@ fn one_primary(list: &mut [Value], told: usize) {
     }
 }
 
-/// A value that is to be removed may be told by its value alone.
+/// A value to remove can be given by its `value` alone.
 fn is_same(kept: &Value, gone: &Value) -> bool {
     match (kept.get("value"), gone.get("value")) {
         (Some(kept), Some(gone)) => kept == gone,

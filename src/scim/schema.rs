@@ -1,5 +1,5 @@
-//! What there is to say of a User and of a Group (RFC 7643): one table by which bodies are read and filters
-//! and paths are understood, and which discovery shows.
+//! The attributes of Users and Groups (RFC 7643), in one table. Parsing, filters, paths and discovery all use
+//! it.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Most values of one attribute, but for the members of a Group.
+/// Most values of one attribute. Members of a Group are exempt.
 pub const VALUES_MAX: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Mutability {
     Immutable,
 }
 
-/// One attribute, or one part of a complex one.
+/// An attribute, or a sub-attribute of a complex one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Attribute {
     pub name: &'static str,
@@ -62,7 +62,7 @@ pub struct ResourceType {
     pub extensions: &'static [&'static Schema],
 }
 
-/// Where in a resource something stands.
+/// A position in a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub extension: Option<&'static Schema>,
@@ -123,7 +123,7 @@ const PRIMARY: Attribute = of("primary", Kind::Flag, "Whether it is the preferre
 const VALUE: Attribute = text("value", "The value itself.");
 const PLAIN: &[Attribute] = &[VALUE, DISPLAY, label(&[]), PRIMARY];
 
-/// What every resource has.
+/// The attributes of every resource.
 pub const COMMON: &[Attribute] = &[
     exact(text("externalId", "What the client calls it.")),
     exact(read_only(text("id", "What we call it; never changes."))),
@@ -276,16 +276,16 @@ pub static GROUPS: ResourceType = ResourceType {
     extensions: &[],
 };
 
-/// Every type of resource there is.
+/// All resource types.
 pub static TYPES: [&ResourceType; 2] = [&USERS, &GROUPS];
 
-/// By name, whatever its case.
+/// Finds an attribute by name, ignoring case.
 pub fn named(attributes: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
     attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name))
 }
 
 impl Attribute {
-    /// The part that stands for the whole.
+    /// The sub-attribute `value`.
     pub fn value_part(&self) -> Option<&'static Attribute> {
         named(self.parts, "value")
     }
@@ -296,7 +296,7 @@ impl Attribute {
 }
 
 impl ResourceType {
-    /// The schema that begins a path, if one does, and the rest of it. `None`: a schema that is not ours.
+    /// Splits the schema URN off a path. Returns `None` for an unknown schema.
     pub fn split<'t>(&self, path: &'t str) -> Option<(Option<&'static Schema>, &'t str)> {
         if !path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
             return Some((None, path));
@@ -309,7 +309,7 @@ impl ResourceType {
         })
     }
 
-    /// What `attribute`, `attribute.part` or either behind a schema's URN stands for.
+    /// Finds `attribute` or `attribute.part`, with or without a schema URN.
     pub fn resolve(&self, path: &str) -> Option<Place> {
         let (schema, rest) = self.split(path)?;
         let extension = schema.filter(|schema| schema.urn != self.schema.urn);
@@ -324,8 +324,8 @@ impl ResourceType {
         Some(Place { extension, attribute, part })
     }
 
-    /// Reads what a client says of a resource: names as the schema writes them, values of their types;
-    /// without what is not the client's to say, and without what nobody here knows.
+    /// Parses a resource from a client: names in the case of the schema, values of the right type. Read-only
+    /// and unknown attributes are dropped.
     pub fn admit(&self, body: &Value) -> Result<Map<String, Value>> {
         let body = body.as_object().ok_or_else(|| Error::invalid_syntax("a resource is an object"))?;
         self.check_schemas(body)?;
@@ -361,7 +361,7 @@ impl ResourceType {
         Err(Error::invalid_syntax(format!("schemas must name {}", self.schema.urn)))
     }
 
-    /// Refuses a resource without what it must have.
+    /// Refuses a resource without a required attribute.
     pub fn check_required(&self, resource: &Map<String, Value>) -> Result<()> {
         match self.schema.attributes.iter().find(|a| a.required && !resource.contains_key(a.name)) {
             Some(missing) => Err(Error::invalid_value(format!("{} is missing", missing.name))),
@@ -370,7 +370,7 @@ impl ResourceType {
     }
 }
 
-/// A value of an attribute, or nothing where it says nothing: null, an empty list, an empty text.
+/// Parses the value of an attribute. Null, an empty list and an empty string give `None`.
 pub fn admit(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
     if !attribute.many {
         return admit_one(attribute, value);
@@ -390,18 +390,18 @@ pub fn admit(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
     Ok(if admitted.is_empty() { None } else { Some(Value::Array(admitted)) })
 }
 
-/// One value, also of an attribute that has many.
+/// Parses one value of an attribute.
 pub fn admit_one(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
     let wrong = |what: &str| Err(Error::invalid_value(format!("{} is {what}", attribute.name)));
     match (attribute.kind, value) {
         (_, Value::Null) => Ok(None),
         (Kind::Flag, Value::Bool(_)) => Ok(Some(value.clone())),
-        // Some clients write it as text.
+        // Some clients send booleans as strings.
         (Kind::Flag, Value::String(word)) if word.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
         (Kind::Flag, Value::String(word)) if word.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
         (Kind::Flag, _) => wrong("true or false"),
         (Kind::Complex, Value::Object(_)) => admit_parts(attribute.parts, value),
-        // And some write only the value of what has parts.
+        // Some clients send only the `value` of a complex attribute.
         (Kind::Complex, Value::String(_)) if attribute.value_part().is_some() => {
             admit_parts(attribute.parts, &serde_json::json!({"value": value}))
         }
@@ -425,12 +425,12 @@ fn admit_parts(parts: &'static [Attribute], value: &Value) -> Result<Option<Valu
 }
 
 impl Place {
-    /// The attribute or part itself.
+    /// The sub-attribute, or the attribute if there is none.
     pub fn leaf(&self) -> &'static Attribute {
         self.part.unwrap_or(self.attribute)
     }
 
-    /// Every value that a resource has there.
+    /// All values at this position of a resource.
     pub fn values<'v>(&self, resource: &'v Map<String, Value>) -> Vec<&'v Value> {
         let container = match self.extension {
             Some(schema) => resource.get(schema.urn).and_then(Value::as_object),

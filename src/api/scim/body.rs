@@ -1,4 +1,4 @@
-//! Bodies of SCIM, coming and going.
+//! SCIM request and response bodies.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,7 +14,7 @@ const MEDIA_TYPE: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
-/// An error in the form of SCIM.
+/// An error in the SCIM format.
 pub struct Told(Error);
 
 impl<E: Into<Error>> From<E> for Told {
@@ -30,7 +30,7 @@ impl IntoResponse for Told {
             Error::Failed(e) => e,
         };
         let (kind, detail) = (failed.kind, failed.told().to_owned());
-        // Its headers, and its line in the log, are the same as everywhere.
+        // Reuses the headers and the log line of other errors.
         let mut response = failed.into_response();
         let status = if kind == Kind::InvalidField { StatusCode::BAD_REQUEST } else { response.status() };
         let body = error(status, None, &detail);
@@ -56,12 +56,11 @@ fn error(status: StatusCode, scim_type: Option<&str>, detail: &str) -> Value {
     error
 }
 
-/// An answer with a body.
 pub fn answer(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
 }
 
-/// A JSON body under either name of its type.
+/// A JSON body under either of the two media types.
 pub struct Body(pub Value);
 
 impl FromRequest<Api> for Body {
@@ -132,7 +131,7 @@ fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i
     }
 }
 
-/// A list of names, or one text with commas.
+/// A list of names, or one string with commas.
 fn names(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
     match told.get(name) {
         Some(Value::Array(list)) => {

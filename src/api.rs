@@ -161,7 +161,7 @@ async fn one_host(request: Request, next: Next) -> Response {
     if is_one {
         return next.run(request).await;
     }
-    Error::parameter("host", "a request has one Host header: a name or an address, and a port")
+    Error::parameter("host", "send exactly one `Host` header: a name or an address, with an optional port")
         .into_response()
 }
 

@@ -65,7 +65,7 @@ macro_rules! leased {
             })
             .await;
             if let Err(error) = worker.stop().await {
-                tracing::debug!(worker = $name, %error, "the lease ends by itself");
+                tracing::debug!(worker = $name, %error, "could not give the lease back; it will expire");
             }
         });
     }};
@@ -142,7 +142,7 @@ impl Cold {
         let bound = Arc::new(Bound::new(store.clone(), archive));
         match bound.refuse_another().await {
             Err(error) if error.is_unavailable() => {
-                tracing::warn!(%error, "the archive is away: what is sent waits to be indexed");
+                tracing::warn!(%error, "the archive is away: new messages wait to be indexed");
             }
             bound => bound?,
         }
@@ -231,7 +231,7 @@ impl App {
         let broken = tasks.broken.clone();
         let served = tokio::select! {
             () = serve::serve(listener, api.router(), bounds, stop.clone()) => Ok(()),
-            () = broken.cancelled() => Err(Error::internal("a worker panicked; another start resumes its work")),
+            () = broken.cancelled() => Err(Error::internal("a worker panicked; restart to resume its work")),
             () = late => Ok(()),
         };
         stop_workers.cancel();
@@ -240,7 +240,7 @@ impl App {
         }
         // Kubernetes counts both grace periods: see terminationGracePeriodSeconds of the chart.
         if tokio::time::timeout(grace, tasks.tracker.wait()).await.is_err() {
-            tracing::warn!("stopped before all work under way had ended; it resumes on the next start");
+            tracing::warn!("stopped before all work had ended; the next start resumes it");
         }
         served
     }
@@ -260,7 +260,9 @@ impl App {
         }
         let started = Alarms::start(&alarms).await;
         started
-            .inspect_err(|error| tracing::warn!(%error, "nothing fires: schedules are found by polling"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "schedules did not start; workers find due work by polling"),
+            )
             .ok()
     }
 
@@ -404,7 +406,7 @@ impl App {
             let days = self.config.callback_hold_days;
             tracing::warn!(
                 callback_hold_days = days,
-                "this replica knows no gateway: messages wait to be pushed"
+                "this replica has no gateway: messages wait to be pushed"
             );
         }
         let watched = tasks.clone();

@@ -364,7 +364,7 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
         None => return Err(Error::not_found("no such member")),
         Some("owner") => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
         Some("admin") if place.role != "owner" => {
-            return Err(Error::new(Kind::Forbidden, "only the owner removes admins"));
+            return Err(Error::new(Kind::Forbidden, "only the owner can remove an admin"));
         }
         Some(_) => {}
     }
@@ -385,7 +385,10 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
     place.must_be_group()?;
     place.must_not_follow()?;
     if place.role == "owner" && place.member_count > 1 && !place.dissolved {
-        return Err(Error::new(Kind::Conflict, "the owner must hand the group over before leaving"));
+        return Err(Error::new(
+            Kind::Conflict,
+            "transfer ownership with POST /channels/{channel_id}/owner before leaving",
+        ));
     }
     if place.member_count == 1 && !place.dissolved {
         end(&tx, channel_id, caller, now).await?;
@@ -430,7 +433,10 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
     match member_role(&tx, channel_id, user).await?.as_deref() {
         None => return Err(Error::not_found("no such member")),
         Some("owner") => {
-            return Err(Error::new(Kind::Conflict, "the owner's role goes by handing over"));
+            return Err(Error::new(
+                Kind::Conflict,
+                "transfer ownership with POST /channels/{channel_id}/owner",
+            ));
         }
         Some(_) => {}
     }
@@ -469,7 +475,7 @@ impl Place {
         if self.is_group {
             Ok(())
         } else {
-            Err(Error::new(Kind::Conflict, "a direct channel has no roles to use"))
+            Err(Error::new(Kind::Conflict, "a direct channel has no roles; only a group supports this"))
         }
     }
 
@@ -482,7 +488,7 @@ impl Place {
         if self.follows_department && !self.dissolved {
             return Err(Error::new(
                 Kind::Conflict,
-                "the members of this group are a department's, and follow it",
+                "this group follows a department: change the department instead",
             ));
         }
         Ok(())
@@ -493,7 +499,7 @@ impl Place {
         self.must_be_open()?;
         match self.role.as_str() {
             "owner" | "admin" => Ok(()),
-            _ => Err(Error::new(Kind::Forbidden, "only the owner and admins of the group may do this")),
+            _ => Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this")),
         }
     }
 
@@ -502,7 +508,7 @@ impl Place {
         self.must_be_open()?;
         match self.role.as_str() {
             "owner" => Ok(()),
-            _ => Err(Error::new(Kind::Forbidden, "only the owner of the group may do this")),
+            _ => Err(Error::new(Kind::Forbidden, "only the owner of the group can do this")),
         }
     }
 }
@@ -579,9 +585,8 @@ fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<(
 fn check_length(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
     let Some(text) = text else { return Ok(()) };
     if is_blank(text) || text.chars().count() > most_chars || text.contains('\0') {
-        let bounds = format!(
-            "must have 1 to {most_chars} characters, some of which show something, none of them U+0000"
-        );
+        let bounds =
+            format!("must have 1 to {most_chars} characters, at least one of them visible, without U+0000");
         return Err(Error::field(pointer, bounds));
     }
     Ok(())
@@ -599,5 +604,5 @@ fn no_channel() -> Error {
 }
 
 fn too_many(most: u32, pointer: &str) -> Error {
-    Error::field(pointer, format!("a group has at most {most} members"))
+    Error::field(pointer, format!("a group can have at most {most} members"))
 }

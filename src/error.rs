@@ -39,27 +39,29 @@ impl Kind {
     /// Status, last part of the `type` URI, and title. The whole table of problems.
     pub fn row(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::MalformedBody => (400, "malformed-body", "The body is not the JSON it must be"),
-            Self::InvalidField => (422, "invalid-field", "A field of the body cannot be accepted"),
-            Self::InvalidParameter => (400, "invalid-parameter", "A parameter cannot be accepted"),
-            Self::Unauthenticated => (401, "unauthenticated", "The caller is not proven"),
-            Self::UnknownUser => {
-                (403, "unknown-user", "The directory does not know the caller, or they have left")
+            Self::MalformedBody => (400, "malformed-body", "The request body is not valid JSON"),
+            Self::InvalidField => (422, "invalid-field", "A field of the request body is invalid"),
+            Self::InvalidParameter => (400, "invalid-parameter", "A parameter or header is invalid"),
+            Self::Unauthenticated => (401, "unauthenticated", "Authentication required"),
+            Self::UnknownUser => (403, "unknown-user", "The caller is not an active user of the directory"),
+            Self::Forbidden => (403, "forbidden", "The caller is not allowed to do this"),
+            Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),
+            Self::Conflict => (409, "conflict", "The current state does not allow this"),
+            Self::ClientIdReused => {
+                (409, "client-id-reused", "The client_id was already used for another request")
             }
-            Self::Forbidden => (403, "forbidden", "The caller may not do this"),
-            Self::NotFound => (404, "not-found", "There is no such thing, or not for this caller"),
-            Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
-            Self::Conflict => (409, "conflict", "The present state does not allow this"),
-            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another request"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body must be application/json")
             }
-            Self::TooManyStreams => (429, "too-many-streams", "The caller has too many streams open"),
-            Self::Timeout => (503, "timeout", "The request took too long; it may be repeated"),
-            Self::Unavailable => (503, "unavailable", "The service cannot answer now; it may be repeated"),
-            Self::Internal => (500, "internal", "The service failed"),
+            Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
+            Self::Timeout => (503, "timeout", "The request timed out; send it again"),
+            Self::Unavailable => {
+                (503, "unavailable", "The service is temporarily unavailable; send the request again")
+            }
+            Self::Internal => (500, "internal", "Internal error"),
         }
     }
 }

@@ -152,7 +152,7 @@ pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
     let statement = client.prepare_cached(sql!("event/notice_restored")).await?;
     let row = client.query_one(&statement, &[&seen]).await?;
     if row.get("restored") {
-        tracing::warn!("the database was restored: events and channels go on from ids that were never given");
+        tracing::warn!("the database was restored: events and channels continue with unused ids");
         metrics::counter!("impg_database_restored_total").increment(1);
     }
     Ok(row.get("wal_position"))
@@ -173,7 +173,7 @@ pub async fn prune(store: &Store, before: OffsetDateTime, most: i32) -> Result<i
     let row = client.query_one(&statement, &[&before, &most]).await?;
     let untold: i64 = row.get("untold");
     if untold > 0 {
-        tracing::error!(untold, "events became too old before an observer could be told");
+        tracing::error!(untold, "events expired before an observer received them");
         metrics::counter!("impg_events_untold_total").increment(untold.unsigned_abs());
     }
     Ok(row.get("events"))

@@ -147,10 +147,10 @@ impl Reading<'_> {
                 horizon,
                 ?wanted,
                 ?found,
-                "the archive lacks messages of a channel"
+                "messages of a channel are missing in the archive"
             );
             metrics::counter!("impg_archive_gaps_total").increment(1);
-            return Err(Error::unavailable("the archive lacks messages of this channel"));
+            return Err(Error::unavailable("messages of this channel are missing in the archive"));
         }
         messages(self.store, documents).await
     }

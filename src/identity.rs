@@ -47,7 +47,7 @@ impl Caller {
         if self.roles.has(role) {
             return Ok(());
         }
-        Err(Error::new(Kind::Forbidden, format!("this needs the role {}", role.name())))
+        Err(Error::new(Kind::Forbidden, format!("this requires the role {}", role.name())))
     }
 }
 
@@ -119,10 +119,10 @@ impl Identity {
         let caller = match (&self.proof, said.bearer) {
             (_, Some(bearer)) if bearer.starts_with(token::PREFIX) => token::find(store, bearer, now).await?,
             (Proof::Jwt(tokens), Some(bearer)) => tokens.caller(bearer, now).await?,
-            (Proof::Jwt(_), None) => return Err(refused("a bearer token is needed")),
+            (Proof::Jwt(_), None) => return Err(refused("a bearer token is required")),
             (_, Some(_)) => {
                 return Err(refused(
-                    "Authorization carries a token that this mode cannot check; the gateway must not pass it on",
+                    "`Authorization` has a token that this identity mode cannot check; the gateway must remove it",
                 ));
             }
             (Proof::Hmac(signatures), None) => {

@@ -16,13 +16,13 @@ const RESERVED: [&str; 4] = ["me", ".search", ".", ".."];
 /// # Errors
 /// The reason, as a text for the caller.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
-    check_word(id, ID_MAX_CHARS, "has 1 to 128 characters")?;
+    check_word(id, ID_MAX_CHARS, "must have 1 to 128 characters")?;
     refuse(&[
         (RESERVED.contains(&id), "must not be me, .search, . or .."),
         (id.contains(','), "must not contain a comma"),
         (id.contains('/'), "must not contain a slash"),
         (id.contains(char::MAX), "must not contain U+10FFFF"),
-        (is_blank(id), "must contain a character that can be seen"),
+        (is_blank(id), "must contain a visible character"),
         (overrides_direction(id), "must not contain directional overrides"),
     ])
 }
@@ -32,7 +32,7 @@ pub fn check_id(id: &str) -> Result<(), &'static str> {
 /// # Errors
 /// The reason, as for [`check_id`].
 pub fn check_login_name(name: &str) -> Result<(), &'static str> {
-    check_word(name, LOGIN_NAME_MAX_CHARS, "has 1 to 255 characters")
+    check_word(name, LOGIN_NAME_MAX_CHARS, "must have 1 to 255 characters")
 }
 
 fn check_word(word: &str, most_chars: usize, length: &'static str) -> Result<(), &'static str> {

@@ -219,7 +219,7 @@ impl Index {
         for document in documents {
             match self.archive.write(std::slice::from_ref(document)).await {
                 Err(error) if error.kind != Kind::Unavailable => {
-                    tracing::error!(ms_id = document.ms_id, %error, "the archive refuses a message");
+                    tracing::error!(ms_id = document.ms_id, %error, "the archive refused a message");
                     metrics::counter!("impg_index_refused_total").increment(1);
                 }
                 written => written?,
@@ -293,8 +293,8 @@ pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     }
     if client.execute(&readopt, &[&archive_id, &now]).await? == 0 {
         let why = match store.horizon().await? {
-            (_, 0) => "a replica still works on the other archive: stop it first",
-            _ => "days have moved into the other archive: they are only there",
+            (_, 0) => "a replica still uses the other archive: stop it first",
+            _ => "days have moved into the other archive and exist only there",
         };
         return Err(Error::new(Kind::Conflict, why));
     }

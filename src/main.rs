@@ -88,7 +88,7 @@ async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     store.check_sessions().await?;
     store.migrate(config).await?;
     event::restored(&store).await?;
-    println!("events and channels go on from ids that were never given; streams load anew");
+    println!("events and channels continue with unused ids; streams reload");
     Ok(())
 }
 
@@ -122,7 +122,7 @@ async fn stop_on_signal(stop: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be heard; only SIGKILL stops this process");
+        tracing::error!("could not listen for signals; only SIGKILL stops this process");
         return;
     };
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -151,7 +151,7 @@ impl Outbox {
     async fn take_recall(&self, ms_id: i64, recalled: Recalled) -> Result<()> {
         let mut documents = self.archive.find(&Find::message(ms_id)).await?;
         if documents.is_empty() {
-            return Err(Error::internal("the archive lacks a message that was taken back"));
+            return Err(Error::internal("a recalled message is missing in the archive"));
         }
         documents.retain(|document| document.recalled.is_none());
         for document in &mut documents {
@@ -267,7 +267,7 @@ impl Outbox {
         let mut documents = self.archive.find(&find).await?;
         let messages = documents.iter().filter(|document| document.part == 0).count() as i64;
         if messages != to_seq - from_seq + 1 {
-            return Err(Error::internal("the archive lacks messages that were read"));
+            return Err(Error::internal("messages that were read are missing in the archive"));
         }
         documents.retain_mut(|document| advance(document, &read.reader, Status::Read, read.at));
         self.replace(documents).await
@@ -287,7 +287,7 @@ impl Outbox {
             for document in some {
                 let found = there.iter().find(|d| d.part == document.part);
                 if found.map(Document::checksum) != Some(document.checksum()) {
-                    return Err(Error::unavailable("another replica changes the same documents"));
+                    return Err(Error::unavailable("another replica is changing the same documents"));
                 }
             }
         }
@@ -299,7 +299,7 @@ impl Outbox {
 fn held_up<T>(of: i64, taken: Result<T>) -> Result<Option<T>> {
     match taken {
         Err(error) if error.kind != Kind::Unavailable => {
-            tracing::error!(of, %error, "something late for a cold message waits");
+            tracing::error!(of, %error, "could not apply a late change of a cold message");
             metrics::counter!("impg_outbox_held_up_total").increment(1);
             Ok(None)
         }

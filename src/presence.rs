@@ -157,10 +157,7 @@ impl Presence {
             let swept = self.sweep(row.get("gateway"), now).await?;
             if swept.silent {
                 metrics::counter!("impg_presence_gateways_gone_total").increment(1);
-                tracing::warn!(
-                    people = swept.people,
-                    "an instance of the gateway is silent and taken as gone"
-                );
+                tracing::warn!(people = swept.people, "a gateway instance is silent and counts as gone");
             }
         }
         Ok(if rows.len() as i64 == GATEWAYS_STEP { Tick::More } else { Tick::Idle })

@@ -126,7 +126,7 @@ async fn check_may(
         return Err(Error::not_found("no such message"));
     }
     if message.sender != recall.by {
-        return Err(Error::new(Kind::Forbidden, "only its sender takes a message back"));
+        return Err(Error::new(Kind::Forbidden, "only the sender can recall a message"));
     }
     if recall.now - message.server_time > recall.within {
         let statement = tx.prepare_cached(sql!("recall/find")).await?;
@@ -134,7 +134,7 @@ async fn check_may(
             // A repeated recall succeeds, even after the time limit.
             return Ok(());
         }
-        return Err(Error::new(Kind::Conflict, "the time for taking this message back is over"));
+        return Err(Error::new(Kind::Conflict, "the time limit for recalling this message has passed"));
     }
     Ok(())
 }

@@ -90,7 +90,7 @@ impl Searching<'_> {
                 let of = Of { status, receiver, spans: self.visible().await? };
                 self.by_status(archive, &of, (from, below), limit).await
             }
-            (Some(_), None) => Err(Error::parameter("status", "goes with a receiver")),
+            (Some(_), None) => Err(Error::parameter("status", "requires `receiver`")),
             (None, _) => self.by_words(archive, (from, below), limit).await,
         }
     }

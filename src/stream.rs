@@ -278,7 +278,7 @@ impl Hub {
             }
         };
         if tail.complete_from != complete_from {
-            return Err(Error::unavailable("the log of events begins anew"));
+            return Err(Error::unavailable("the event log has restarted; connect again"));
         }
         let queue = Arc::new(queue(tail.event_id));
         let person = crowd.people.entry(queue.user_id.clone()).or_default();
@@ -313,12 +313,12 @@ impl Hub {
             return Err(stopping());
         }
         if crowd.streams >= self.limits.streams {
-            return Err(Error::unavailable("this replica has as many streams as it takes"));
+            return Err(Error::unavailable("this replica has reached streams_max; connect again later"));
         }
         let user_id: Arc<str> = user_id.into();
         let person = crowd.people.entry(user_id.clone()).or_default();
         if person.streams >= self.limits.per_user {
-            let detail = format!("one person has at most {} streams on a replica", self.limits.per_user);
+            let detail = format!("a user can have at most {} streams on a replica", self.limits.per_user);
             return Err(Error::new(Kind::TooManyStreams, detail));
         }
         person.streams += 1;
@@ -380,5 +380,5 @@ impl Roster {
 }
 
 fn stopping() -> Error {
-    Error::unavailable("the service stops")
+    Error::unavailable("the service is stopping")
 }

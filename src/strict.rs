@@ -35,7 +35,7 @@ pub fn read_part<T: DeserializeOwned>(text: &RawValue, at: &str) -> Result<T> {
         if e.inner().is_data() {
             of_field(at, e.path(), e.inner())
         } else {
-            Error::field(at, "cannot be read: half of a surrogate pair, or a number too large")
+            Error::field(at, "contains half of a surrogate pair, or a number that is too large")
         }
     })
 }
@@ -44,8 +44,8 @@ pub fn read_part<T: DeserializeOwned>(text: &RawValue, at: &str) -> Result<T> {
 pub fn malformed(e: &serde_json::Error) -> Error {
     let detail = match (e.classify(), e.line(), e.column()) {
         (Category::Eof, 1, 0) => "the body is empty".into(),
-        (Category::Eof, ..) => "the body ends before its JSON does".into(),
-        (_, line, column) => format!("is no JSON at line {line}, column {column}"),
+        (Category::Eof, ..) => "the JSON is incomplete".into(),
+        (_, line, column) => format!("invalid JSON at line {line}, column {column}"),
     };
     Error::new(Kind::MalformedBody, detail)
 }

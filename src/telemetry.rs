@@ -22,7 +22,7 @@ pub const UPKEEP: Duration = Duration::from_secs(5);
 /// Starts the log. It never contains bodies, secrets or personal data.
 pub fn init_log(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log)
-        .map_err(|_| Error::new(Kind::Internal, "settings: log is no level and no EnvFilter directive"))?;
+        .map_err(|_| Error::new(Kind::Internal, "settings: log must be a level or an EnvFilter directive"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),

@@ -102,7 +102,7 @@ impl NoRoom {
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bodies of other requests take all the memory there is for bodies")
+        f.write_str("no memory is free for request bodies; send the request again")
     }
 }
 

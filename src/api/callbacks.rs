@@ -289,7 +289,7 @@ async fn create(
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     caller.must_be(Role::Admin)?;
     let kind = callback::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
-        .ok_or_else(|| Error::field("/kind", "is observer or gateway"))?;
+        .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
     check_client_id_if_any(new.client_id.as_deref())?;
     let client_id = new.client_id.clone();
     let now = api.store.now().await?;
@@ -333,7 +333,7 @@ async fn rotate(
     caller.must_be(Role::Admin)?;
     let overlap = rotation.overlap_ms.map_or(api.config.callback_secret_overlap, Duration::from_millis);
     if overlap > OVERLAP_MAX {
-        return Err(Error::field("/overlap_ms", "must be at most 2592000000: 30 days"));
+        return Err(Error::field("/overlap_ms", "must be at most 2592000000 (30 days)"));
     }
     check_client_id_if_any(rotation.client_id.as_deref())?;
     let now = api.store.now().await?;

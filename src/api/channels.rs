@@ -163,7 +163,10 @@ async fn create(
             // The caller may be one of the two members.
             let mut others = group.members.iter().filter(|member| **member != caller.user_id);
             let (Some(other), None) = (others.next(), others.next()) else {
-                return Err(Error::field("/members", "a direct channel has exactly one other member"));
+                return Err(Error::field(
+                    "/members",
+                    "must name exactly one other user for a direct channel",
+                ));
             };
             check_seen(&api, &caller, std::slice::from_ref(other), "/members").await?;
             let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;

@@ -198,7 +198,10 @@ async fn replay(
 impl Replay {
     fn check(&self, callback_id: &str) -> Result<()> {
         if self.dead_ids.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::field("/dead_ids", "must name at least one; without it all are replayed"));
+            return Err(Error::field(
+                "/dead_ids",
+                "must name at least one dead letter; leave it out to replay all",
+            ));
         }
         if self.per_second.is_some_and(|rate| !(1..=PER_SECOND_MAX).contains(&rate)) {
             return Err(Error::field("/per_second", format!("must be 1 to {PER_SECOND_MAX}")));
@@ -208,13 +211,19 @@ impl Replay {
             || self.to_dead_id.is_some()
             || self.since.is_some();
         if self.events_since.is_some() && names_letters {
-            return Err(Error::field("/events_since", "replays the log, not dead letters: name no others"));
+            return Err(Error::field(
+                "/events_since",
+                "cannot be combined with `dead_ids`, `from_dead_id`, `to_dead_id` or `since`",
+            ));
         }
         if self.events_since.is_some() && callback_id == GATEWAY {
-            return Err(Error::field("/events_since", "the gateway is pushed to, not told of events"));
+            return Err(Error::field(
+                "/events_since",
+                "works only for observers: the gateway gets messages, not events",
+            ));
         }
         if self.after_event_id.is_some() && self.events_since.is_none() {
-            return Err(Error::field("/after_event_id", "goes with events_since"));
+            return Err(Error::field("/after_event_id", "requires `events_since`"));
         }
         Ok(())
     }

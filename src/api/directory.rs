@@ -264,7 +264,9 @@ async fn name(api: &Api, users: &[String], departments: &[String]) -> Result<usi
 
 fn must_have_source(api: &Api) -> Result<()> {
     match api.config.directory.source {
-        SourceKind::None => Err(Error::new(Kind::Conflict, "the settings name no source of the directory")),
+        SourceKind::None => {
+            Err(Error::new(Kind::Conflict, "no directory source is configured; set `source` in [directory]"))
+        }
         _ => Ok(()),
     }
 }

@@ -273,11 +273,11 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
     let Place { seq, ms_id } = Place::END;
     let start = match (&query.cursor, query.after_seq, query.newest) {
         (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
-            return Err(Error::parameter("cursor", "goes with limit alone: it knows its way"));
+            return Err(Error::parameter("cursor", "cannot be combined with `after_seq` or `newest`"));
         }
-        (None, None, Some(_)) => return Err(Error::parameter("newest", "goes with after_seq")),
+        (None, None, Some(_)) => return Err(Error::parameter("newest", "requires `after_seq`")),
         (None, Some(_), Some(_)) if query.limit.is_some() => {
-            return Err(Error::parameter("limit", "does not go with newest"));
+            return Err(Error::parameter("limit", "cannot be combined with `newest`"));
         }
         (Some(cursor), None, None) => read_cursor(cursor)?,
         (None, Some(after_seq), Some(newest)) => {

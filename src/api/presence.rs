@@ -109,10 +109,10 @@ fn parse(new: NewReport, caller: String) -> Result<Report> {
     }
     let more = new.more.unwrap_or_default();
     let snapshot = match (new.snapshot.unwrap_or_default(), new.snapshot_id) {
-        (false, Some(_)) => return Err(Error::field("/snapshot_id", "goes with snapshot")),
-        (false, None) if more => return Err(Error::field("/more", "goes with snapshot")),
+        (false, Some(_)) => return Err(Error::field("/snapshot_id", "requires `snapshot`")),
+        (false, None) if more => return Err(Error::field("/more", "requires `snapshot`")),
         (true, None) if more => {
-            return Err(Error::field("/snapshot_id", "is needed where more parts follow"));
+            return Err(Error::field("/snapshot_id", "is required when `more` is true"));
         }
         (false, None) => None,
         (true, id) => Some(Snapshot { id, more }),

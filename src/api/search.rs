@@ -157,7 +157,7 @@ impl SearchQuery {
         if words.is_empty() {
             return Err(Error::parameter(
                 "q",
-                "has no letter, digit or symbol such as 😀: punctuation is not searched",
+                "must contain a letter, a digit or a symbol such as 😀; punctuation is not searched",
             ));
         }
         Ok(words)
@@ -167,7 +167,7 @@ impl SearchQuery {
     async fn own(&mut self, api: &Api, caller: &Caller) -> Result<Search> {
         for (name, given) in [("reason", &self.reason), ("format", &self.format)] {
             if given.is_some() {
-                return Err(Error::parameter(name, "is for support"));
+                return Err(Error::parameter(name, "can only be used in /support/messages"));
             }
         }
         let Viewer(viewer) = Viewer::of(api, caller).await?;
@@ -181,27 +181,31 @@ impl SearchQuery {
             None => {}
             Some("from_me") if search.sender.is_none() => search.sender = Some(caller.to_owned()),
             Some("to_me") if search.receiver.is_none() => search.receiver = Some(caller.to_owned()),
-            Some("from_me") => return Err(Error::parameter("direction", "from_me goes without a sender")),
-            Some("to_me") => return Err(Error::parameter("direction", "to_me goes without a receiver")),
+            Some("from_me") => {
+                return Err(Error::parameter("direction", "from_me cannot be combined with `sender`"));
+            }
+            Some("to_me") => {
+                return Err(Error::parameter("direction", "to_me cannot be combined with `receiver`"));
+            }
             Some(_) => return Err(Error::parameter("direction", "must be from_me or to_me")),
         }
         if search.status.is_some() && search.receiver.is_none() {
-            return Err(Error::parameter("status", "goes with a receiver"));
+            return Err(Error::parameter("status", "requires `receiver`"));
         }
         Ok(search)
     }
 
     async fn support(&mut self, api: &Api) -> Result<(Search, String)> {
         if self.direction.is_some() {
-            return Err(Error::parameter("direction", "is for a person: name a sender or a receiver"));
+            return Err(Error::parameter("direction", "cannot be used here; use `sender` or `receiver`"));
         }
         let reason = check_reason(self.reason.as_deref())?
-            .ok_or_else(|| Error::parameter("reason", "is required: why somebody looks is kept"))?
+            .ok_or_else(|| Error::parameter("reason", "is required: the audit records why you search"))?
             .to_owned();
         self.name_people(&api.store, None).await?;
         let search = self.search(api.zone()?)?;
         if search.status.is_some() && search.receiver.is_none() {
-            return Err(Error::parameter("status", "goes with a receiver"));
+            return Err(Error::parameter("status", "requires `receiver`"));
         }
         Ok((search, reason))
     }
@@ -245,14 +249,14 @@ async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str
         // For an external user, a user whom they cannot see does not exist. The search then finds no
         // messages.
         [] if viewer.is_some() => Ok(typed.to_owned()),
-        [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins so")),
+        [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins with it")),
         several => {
             let left = |one: &Called| if one.active { "" } else { ", has left" };
             let one = |one: &Called| format!("{} ({}{})", one.user_id, one.name, left(one));
             let listed: Vec<String> = several.iter().map(one).collect();
             Err(Error::parameter(
                 parameter,
-                format!("several users are called so; give the user_id of one: {}", listed.join(", ")),
+                format!("several users have this name; use the user_id of one: {}", listed.join(", ")),
             ))
         }
     }
@@ -268,7 +272,7 @@ fn moment(
         of_day(text).or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok()).ok_or_else(|| {
             Error::parameter(
                 name,
-                "must be a day, such as 2026-11-21, or a time of RFC 3339, such as 2026-11-21T08:00:00Z",
+                "must be a date, such as 2026-11-21, or an RFC 3339 time, such as 2026-11-21T08:00:00Z",
             )
         })
     };
@@ -293,7 +297,7 @@ async fn everybody(
 ) -> Result<Reply<Page<HitView>>> {
     caller.must_be(Role::Support)?;
     if query.format.is_some() {
-        return Err(Error::parameter("format", "is for an export"));
+        return Err(Error::parameter("format", "can only be used in an export"));
     }
     let (search, reason) = query.support(&api).await?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
@@ -353,7 +357,7 @@ async fn export(
     caller.must_be(Role::Support)?;
     for (name, given) in [("limit", query.limit.is_some()), ("cursor", query.cursor.is_some())] {
         if given {
-            return Err(Error::parameter(name, "does not go with an export: it is whole"));
+            return Err(Error::parameter(name, "cannot be used in an export, which has all hits"));
         }
     }
     let format = query.format()?;
@@ -450,7 +454,7 @@ impl Drop for Export {
             let end = ended(api.clone(), actor.clone(), reason.clone(), filter.clone(), *written);
             let end = async move {
                 if let Err(error) = end.await {
-                    tracing::error!(%error, "the end of an export is not audited");
+                    tracing::error!(%error, "could not record the end of an export in the audit");
                 }
             };
             tokio::spawn(end.instrument(self.request.clone()));

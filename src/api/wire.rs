@@ -63,7 +63,7 @@ pub struct PathId(pub i64);
 impl FromRequestParts<Api> for PathId {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such thing").into_response();
+        let missing = || Error::not_found("no such resource").into_response();
         let Path(text) = Path::<String>::from_request_parts(parts, api).await.map_err(|_| missing())?;
         Id::parse(&text).map(|id| Self(id.0)).ok_or_else(missing)
     }
@@ -76,7 +76,7 @@ impl FromRequestParts<Api> for PathWord {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
         let word = Path::<String>::from_request_parts(parts, api).await;
-        word.map(|Path(word)| Self(word)).map_err(|_| Error::not_found("no such thing").into_response())
+        word.map(|Path(word)| Self(word)).map_err(|_| Error::not_found("no such resource").into_response())
     }
 }
 
@@ -105,7 +105,7 @@ impl FromRequestParts<Api> for PathWords {
         let words = Path::<(String, String)>::from_request_parts(parts, api).await;
         words
             .map(|Path((one, other))| Self(one, other))
-            .map_err(|_| Error::not_found("no such thing").into_response())
+            .map_err(|_| Error::not_found("no such resource").into_response())
     }
 }
 
@@ -115,7 +115,7 @@ pub struct PathWordAndId(pub String, pub i64);
 impl FromRequestParts<Api> for PathWordAndId {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such thing").into_response();
+        let missing = || Error::not_found("no such resource").into_response();
         let Path((word, id)) =
             Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
         Id::parse(&id).map(|id| Self(word, id.0)).ok_or_else(missing)
@@ -179,16 +179,16 @@ pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
     let Ok(body) = tokio::time::timeout(within, Limited::new(body, most_bytes).collect()).await else {
         return Err(Error::new(
             Kind::Timeout,
-            format!("the body did not come within {} ms", within.as_millis()),
+            format!("the body did not arrive within {} ms", within.as_millis()),
         ));
     };
     match body {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => {
-            Err(Error::new(Kind::TooLarge, format!("a body has at most {most_bytes} bytes")))
+            Err(Error::new(Kind::TooLarge, format!("the body can have at most {most_bytes} bytes")))
         }
         Err(e) if NoRoom::is_cause_of(&*e) => {
-            Err(Error::unavailable("the bodies of other requests take all the memory there is for bodies"))
+            Err(Error::unavailable("no memory is free for request bodies; send the request again"))
         }
         Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
     }
@@ -262,7 +262,7 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
             Error::parameter(twice, "is given twice")
         } else if let Some(unknown) = named("unknown field `") {
             let known = reason.split_once(", expected ").map_or("none", |(_, known)| known);
-            Error::parameter(unknown, format!("is no parameter of this operation; it takes {known}"))
+            Error::parameter(unknown, format!("is not a parameter of this operation; it takes {known}"))
         } else {
             // Other messages come from Rust's parsers and would confuse the caller.
             let number = ["digit", "integer", "number"].iter().any(|word| reason.contains(word));
@@ -306,7 +306,7 @@ pub fn check_limit(limit: Option<i64>, default: i64, most: i64) -> Result<i64> {
 /// Checks an optional `reason`. It explains why the caller reads or changes data of other users.
 pub fn check_reason(reason: Option<&str>) -> Result<Option<&str>> {
     if !reason.is_none_or(|reason| is_label(reason, REASON_MAX_CHARS)) {
-        let detail = format!("say why, in one line of 1 to {REASON_MAX_CHARS} characters that can be seen");
+        let detail = format!("must be one line of 1 to {REASON_MAX_CHARS} visible characters");
         return Err(Error::parameter("reason", detail));
     }
     Ok(reason.map(str::trim))
@@ -339,7 +339,7 @@ pub fn write_cursor(place: &impl Serialize) -> String {
 }
 
 pub fn read_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T> {
-    let refuse = || Error::parameter("cursor", "is not one of ours");
+    let refuse = || Error::parameter("cursor", "must be the `next_cursor` of the previous page");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse())?;
     // U+0000 as JSON writes it. PostgreSQL cannot store it.
     if bytes.windows(6).any(|six| six == br"\u0000") {

@@ -68,13 +68,13 @@ fn affordable(config: &Config) -> usize {
     if limit.current.is_some_and(|current| current < needed) {
         let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
         if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current, ..limit }) {
-            tracing::debug!(%error, "the limit of open files stays");
+            tracing::debug!(%error, "could not raise the limit of open files");
         }
     }
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(current.saturating_sub(beside).max(1)).unwrap_or(usize::MAX);
     if most < config.connections_max {
-        tracing::warn!(connections = most, "connections_max is more than the limit of open files allows");
+        tracing::warn!(connections = most, "connections_max exceeds the limit of open files");
     }
     most.min(config.connections_max)
 }
@@ -108,7 +108,7 @@ fn be_prompt(socket: &TcpStream, write_timeout: Duration) {
         .set_nodelay(true)
         .and_then(|()| SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)));
     if let Err(error) = set {
-        tracing::debug!(%error, "a socket is gone before it is used");
+        tracing::debug!(%error, "could not configure a socket");
     }
 }
 
@@ -203,7 +203,7 @@ impl Rooms {
     async fn pause_after(&self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if ![ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind()) {
-            tracing::error!(%error, "no connection can be accepted");
+            tracing::error!(%error, "could not accept a connection");
             self.end_one();
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }

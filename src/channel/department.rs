@@ -80,7 +80,7 @@ pub async fn create(
     check_label("/name", new.name, NAME_MAX_CHARS)?;
     check_id(new.owner).map_err(|reason| Error::field("/owner", reason))?;
     check_active(store, new.owner).await.map_err(|error| match error.kind {
-        Kind::UnknownUser => Error::field("/owner", "must be somebody whom the directory knows as active"),
+        Kind::UnknownUser => Error::field("/owner", "must be an active user of the directory"),
         _ => error,
     })?;
     let mut is_new = false;
@@ -88,7 +88,10 @@ pub async fn create(
     loop {
         if let Some(group) = find(store, new.department_id).await? {
             if group.below != new.below {
-                return Err(Error::new(Kind::Conflict, "the department has a group of other members"));
+                return Err(Error::new(
+                    Kind::Conflict,
+                    "the department already has a group with another value of `below`",
+                ));
             }
             return Ok((group, is_new));
         }
@@ -309,7 +312,7 @@ async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step
 
 fn warn_of_left_out(channel_id: i64, left_out: i32) {
     if left_out > 0 {
-        tracing::warn!(channel_id, left_out, "people of a department do not fit into its group");
+        tracing::warn!(channel_id, left_out, "a department has more users than its group can hold");
     }
 }
 

@@ -19,12 +19,12 @@ pub enum Remedy {
 /// A state or a prefix, the remedy, and the text for the caller.
 type Row = (&'static str, Remedy, &'static str);
 
-const BUSY: &str = "others change the same data";
+const BUSY: &str = "other requests change the same data";
 const AWAY: &str = "the database is away";
 const SLOW: &str = "the database took too long";
 const FULL: &str = "the database is out of room, memory or connections";
-const READ_ONLY: &str = "the database only reads";
-const STALE: &str = "the connection to the database is out of date";
+const READ_ONLY: &str = "the database is read-only";
+const STALE: &str = "the database connection is out of date";
 
 /// The first match wins.
 const STATES: &[Row] = &[

@@ -52,14 +52,12 @@ impl Names {
             "envoy" => "x-jwt-claim-sub",
             "authelia" => "remote-user",
             _ => {
-                return Err(setting(
-                    "identity_preset is none of oauth2-proxy, kong, apisix, envoy, authelia",
-                ));
+                return Err(setting("identity_preset must be oauth2-proxy, kong, apisix, envoy or authelia"));
             }
         };
         let name = |key: &str, text: &str| {
             HeaderName::from_bytes(text.as_bytes())
-                .map_err(|_| setting(format!("{key} is not a header's name")))
+                .map_err(|_| setting(format!("{key} must be the name of a header")))
         };
         let roles = config.identity_roles_header.as_str();
         let roles = if roles.is_empty() { None } else { Some(name("identity_roles_header", roles)?) };
@@ -92,9 +90,7 @@ impl Reading {
         let user = match self.encoding {
             UserEncoding::Utf8 => Cow::from(utf8()?),
             _ if !sent.is_ascii() => {
-                return Err(
-                    "it is not plain ASCII (the setting identity_user_encoding names other encodings)",
-                );
+                return Err("it is not plain ASCII; identity_user_encoding can name another encoding");
             }
             UserEncoding::Ascii => Cow::from(utf8()?),
             UserEncoding::Percent => percent_decoded(utf8()?)?,
@@ -148,7 +144,7 @@ impl Person<'_> {
         } else {
             return Ok(());
         };
-        let mut disagree = refused("a header and the proof disagree on who is calling");
+        let mut disagree = refused("a header names another user than the authentication");
         disagree.pointer = Some(blamed.to_string());
         Err(disagree)
     }
@@ -223,7 +219,7 @@ impl Watch {
         }
         let twin = |name: &str| self.watched.iter().any(|watched| look_alike(name, watched.as_str()));
         if let Some(name) = headers.keys().find(|name| twin(name.as_str())) {
-            return Err(parameter(name, "it looks like an identity header, but is none"));
+            return Err(parameter(name, "it can be mistaken for an identity header"));
         }
         // RFC 9110 §7.6.1: `Connection` lists headers for one hop. An identity header is never one.
         let hops = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
@@ -232,7 +228,7 @@ impl Watch {
             return Err(parameter(&CONNECTION, "it lists an identity header"));
         }
         if self.refuse_anonymous && headers.contains_key(ANONYMOUS) {
-            return Err(refused("the gateway says that the caller is anonymous"));
+            return Err(refused("the gateway marks the caller as anonymous"));
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ impl Signatures {
     /// Refuses missing or short secrets, and a skew outside the limits.
     pub fn new(config: &Config) -> Result<Self> {
         if config.hmac_secrets.is_empty() {
-            return Err(setting("hmac_secrets is empty"));
+            return Err(setting("set hmac_secrets"));
         }
         if config.hmac_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN_BYTES) {
             return Err(setting("hmac_secrets: every secret must have at least 32 bytes"));
@@ -82,15 +82,15 @@ impl Signatures {
         let stamp = headers.get(TIMESTAMP).and_then(|value| value.to_str().ok());
         let stamp = stamp.ok_or_else(|| refused("the header x-signature-timestamp is missing"))?;
         let at = moment(stamp).ok_or_else(|| {
-            Error::parameter(TIMESTAMP.as_str(), "x-signature-timestamp is not a number of seconds")
+            Error::parameter(TIMESTAMP.as_str(), "x-signature-timestamp must be Unix seconds")
         })?;
         if (now - at).abs() > self.skew {
-            return Err(refused("the signature is from another time"));
+            return Err(refused("the signature's timestamp differs too much from the current time"));
         }
         let signature = headers.get(SIGNATURE).ok_or_else(|| refused("the header x-signature is missing"))?;
         let signature: [u8; 32] =
             STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-                Error::parameter(SIGNATURE.as_str(), "x-signature is not 32 bytes of base64")
+                Error::parameter(SIGNATURE.as_str(), "x-signature must be 32 bytes in base64")
             })?;
         Ok(Head { caller, stamp, at, signature })
     }
@@ -102,7 +102,7 @@ impl Signatures {
         // Always tries every secret, so that the time does not reveal which one matches.
         let tried = self.secrets.iter().filter(|secret| mac(secret, &text).verify(&signature.into()).is_ok());
         if tried.count() == 0 {
-            return Err(refused("the signature does not fit the request"));
+            return Err(refused("the signature does not match the request"));
         }
         // Twice the skew, in case the clock of a replica is behind that of the replica that prunes.
         Ok(Proven { caller, signature, expires_at: at + self.skew * 2 })
@@ -118,7 +118,7 @@ pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/claim_signature")).await?;
     match client.execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at]).await? {
-        0 => Err(refused("the signature was used before")),
+        0 => Err(refused("the signature was already used")),
         _ => Ok(()),
     }
 }

@@ -43,12 +43,12 @@ impl Tokens {
             ("jwt_user_claim", &config.jwt_user_claim),
         ];
         if let Some((key, _)) = needed.iter().find(|(_, value)| value.is_empty()) {
-            return Err(setting(format!("{key} is not set")));
+            return Err(setting(format!("set {key}")));
         }
         let algorithms =
             config.jwt_algorithms.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>>>()?;
         if algorithms.is_empty() {
-            return Err(setting("jwt_algorithms is empty"));
+            return Err(setting("set jwt_algorithms"));
         }
         Ok(Self {
             issuer: config.jwt_issuer.clone(),
@@ -91,11 +91,11 @@ impl Tokens {
         }
         // RFC 7515 §4.1.11: an extension that is critical and unknown makes the token invalid.
         if header.crit.is_some() {
-            return Err(refused("the token has critical extensions"));
+            return Err(refused("the token has critical extensions that are not supported"));
         }
         match &header.typ {
             Some(typ) if !TYPES.contains(&typ.to_ascii_lowercase().as_str()) => {
-                Err(refused("the token is of a type that is not for us"))
+                Err(refused("the token has a type that is not accepted"))
             }
             _ => Ok(()),
         }
@@ -132,7 +132,7 @@ impl Tokens {
         }
         let now = now.unix_timestamp() as f64;
         let until = match claims.get("exp").and_then(Value::as_f64) {
-            None => return Err(refused("the token does not expire")),
+            None => return Err(refused("the token has no expiry")),
             Some(exp) if exp + LEEWAY_SECONDS <= now => return Err(refused("the token has expired")),
             Some(exp) => OffsetDateTime::from_unix_timestamp((exp + LEEWAY_SECONDS) as i64).ok(),
         };
@@ -147,7 +147,7 @@ impl Tokens {
 fn algorithm(name: &str) -> Result<Algorithm> {
     let known = name.parse::<Algorithm>().ok().filter(|known| known.family() != AlgorithmFamily::Hmac);
     known.ok_or_else(|| {
-        setting("jwt_algorithms takes RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: signatures whose key is public")
+        setting("jwt_algorithms can be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: only algorithms with a public key")
     })
 }
 

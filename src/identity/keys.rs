@@ -91,12 +91,12 @@ impl Keys {
     pub fn new(config: &Config) -> Result<Self> {
         let url =
             Url::parse(&config.jwt_jwks_url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let url = url.ok_or_else(|| setting("jwt_jwks_url is not an http or https address"))?;
+        let url = url.ok_or_else(|| setting("jwt_jwks_url must be an http or https URL"))?;
         if config.jwt_refresh < Duration::from_secs(1) {
-            return Err(setting("jwt_refresh_ms must be at least 1000: anybody can make us ask"));
+            return Err(setting("jwt_refresh_ms must be at least 1000: any client can cause a fetch"));
         }
         if url.scheme() == "http" {
-            tracing::warn!("jwt_jwks_url is not https: whoever is on the way can hand us their keys");
+            tracing::warn!("jwt_jwks_url is not https: an attacker on the network can replace the keys");
         }
         let http =
             // Fetches are rare, so an idle connection would only become stale.
@@ -148,7 +148,7 @@ impl Keys {
                 self.change(|state| (state.keys, state.fetched_at) = (Arc::new(keys), Some(now)));
             }
             Err(reason) => {
-                tracing::warn!(reason, "keys of the gateway could not be fetched; the old ones stay");
+                tracing::warn!(reason, "could not fetch the keys of the gateway; the old ones stay");
                 metrics::counter!("impg_jwks_failures_total").increment(1);
             }
         }

@@ -36,13 +36,13 @@ impl NewToken<'_> {
     fn check(&self, now: OffsetDateTime) -> Result<()> {
         check_id(self.user_id).map_err(|reason| Error::field("/user_id", reason))?;
         if !is_label(self.name, NAME_MAX_CHARS) {
-            return Err(Error::field("/name", "a name is one line of 1 to 128 characters that can be seen"));
+            return Err(Error::field("/name", "the name must be one line of 1 to 128 visible characters"));
         }
         if self.roles.is_empty() {
-            return Err(Error::field("/roles", "a token without roles is good for nothing"));
+            return Err(Error::field("/roles", "a token needs at least one role"));
         }
         if self.expires_at <= now {
-            return Err(Error::field("/expires_at", "it lies in the past"));
+            return Err(Error::field("/expires_at", "the expiry must be in the future"));
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ pub async fn revoke(store: &Store, token_id: &str) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/revoke_token")).await?;
     match client.execute(&statement, &[&token_id]).await? {
-        0 => Err(Error::not_found("there is no such token")),
+        0 => Err(Error::not_found("no such token")),
         _ => Ok(()),
     }
 }

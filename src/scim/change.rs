@@ -129,7 +129,7 @@ impl Scim<'_> {
         let columns = Columns::of(&document);
         let taken = tx.prepare_cached(sql!("scim/name_taken")).await?;
         if tx.query_one(&taken, &[&columns.login_name.as_deref().map(fold), &id]).await?.get(0) {
-            return Err(Error::uniqueness("somebody else has this userName"));
+            return Err(Error::uniqueness("another user has this userName"));
         }
         let was_active = before.is_some_and(|before| before.columns.active);
         let works_in = match (self.groups, was_active, columns.active) {
@@ -233,7 +233,7 @@ impl Scim<'_> {
     async fn change_members(&self, tx: &Transaction<'_>, id: &str, mut members: Members) -> Result<bool> {
         if let Some(bad) = members.add.iter().find(|id| check_id(id).is_err()) {
             let shown: String = bad.chars().take(40).collect();
-            return Err(Error::invalid_value(format!("a member's value is no id: {shown:?}")));
+            return Err(Error::invalid_value(format!("the value of a member must be a user id: {shown:?}")));
         }
         if !members.anew && members.add.is_empty() && members.remove.is_empty() {
             return Ok(false);
@@ -336,7 +336,9 @@ fn check_size(document: &Document) -> Result<()> {
     if serde_json::to_vec(document).is_ok_and(|json| json.len() <= TOLD_MAX_BYTES) {
         return Ok(());
     }
-    Err(Error::invalid_value(format!("a resource has at most {TOLD_MAX_BYTES} bytes without its members")))
+    Err(Error::invalid_value(format!(
+        "a resource can have at most {TOLD_MAX_BYTES} bytes without its members"
+    )))
 }
 
 fn check_version(versions: Option<&[String]>, version: i64) -> Result<()> {

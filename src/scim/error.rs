@@ -57,12 +57,12 @@ impl Error {
     }
 
     pub fn not_found() -> Self {
-        let detail = "there is no such resource".into();
+        let detail = "no such resource".into();
         Self::Refused(Refusal { status: 404, scim_type: None, detail })
     }
 
     pub fn changed_meanwhile() -> Self {
-        let detail = "the resource is not in the version that If-Match names".into();
+        let detail = "the resource has changed since the version in If-Match".into();
         Self::Refused(Refusal { status: 412, scim_type: None, detail })
     }
 }

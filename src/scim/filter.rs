@@ -226,7 +226,7 @@ struct Parser<'t> {
 impl<'t> Parser<'t> {
     fn new(text: &'t str) -> Result<Self> {
         if text.len() > FILTER_MAX_BYTES {
-            return Err(Error::invalid_filter(format!("a filter has at most {FILTER_MAX_BYTES} bytes")));
+            return Err(Error::invalid_filter(format!("a filter can have at most {FILTER_MAX_BYTES} bytes")));
         }
         Ok(Self { text, at: 0, depth: 0 })
     }
@@ -238,7 +238,7 @@ impl<'t> Parser<'t> {
     }
 
     fn wrong(&self, wanted: &str) -> Error {
-        Error::invalid_filter(format!("at byte {} the filter wants {wanted}", self.at))
+        Error::invalid_filter(format!("at byte {} of the filter: expected {wanted}", self.at))
     }
 
     fn rest(&self) -> &'t str {
@@ -268,7 +268,7 @@ impl<'t> Parser<'t> {
     fn or(&mut self, scope: Scope) -> Result<Filter> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Error::invalid_filter(format!("parentheses go at most {DEPTH_MAX} deep")));
+            return Err(Error::invalid_filter(format!("parentheses can be nested at most {DEPTH_MAX} deep")));
         }
         let mut any = vec![self.and(scope)?];
         while self.keyword("or") {
@@ -309,7 +309,7 @@ impl<'t> Parser<'t> {
     fn within(&mut self, place: Option<Place>) -> Result<Filter> {
         self.at += 1;
         let Some(place) = place.filter(|p| p.part.is_none() && p.attribute.kind == Kind::Complex) else {
-            return Err(self.wrong("an attribute with parts before a bracket"));
+            return Err(self.wrong("a complex attribute before the bracket"));
         };
         let scope = Scope::Parts(place.attribute);
         let mut inner = self.or(scope)?;
@@ -341,7 +341,7 @@ impl<'t> Parser<'t> {
         };
         match scope {
             Scope::Resource(_, false) => Ok(place),
-            _ if place.is_none() => Err(Error::invalid_filter(format!("there is no attribute {name}"))),
+            _ if place.is_none() => Err(Error::invalid_filter(format!("unknown attribute {name}"))),
             _ => Ok(place),
         }
     }
@@ -382,7 +382,7 @@ impl<'t> Parser<'t> {
         let word = if told.starts_with('"') { told } else { lower.as_str() };
         let value = serde_json::from_str(word).ok().filter(|v: &Value| !v.is_array() && !v.is_object());
         let value =
-            value.ok_or_else(|| self.wrong("a text in double quotes, a number, true, false or null"))?;
+            value.ok_or_else(|| self.wrong("a string in double quotes, a number, true, false or null"))?;
         self.at += told.len();
         Ok(value)
     }
@@ -411,15 +411,15 @@ fn check_operands(place: &Place, op: Op, value: Value) -> Result<Value> {
     match (kind, &value) {
         _ if op == Op::Pr => Ok(value),
         (_, Value::Null) if is_equality => Ok(value),
-        (None, _) => wrong("has parts: one of them must be named"),
-        (Some(Kind::Flag), _) if !is_equality => wrong("takes only eq, ne and pr"),
+        (None, _) => wrong("has sub-attributes: name one of them"),
+        (Some(Kind::Flag), _) if !is_equality => wrong("supports only eq, ne and pr"),
         (Some(Kind::Flag), Value::Bool(_)) => Ok(value),
         (Some(Kind::Flag), Value::String(word)) if word.eq_ignore_ascii_case("true") => Ok(true.into()),
         (Some(Kind::Flag), Value::String(word)) if word.eq_ignore_ascii_case("false") => Ok(false.into()),
-        (Some(Kind::Flag), _) => wrong("is true or false"),
+        (Some(Kind::Flag), _) => wrong("must be true or false"),
         (Some(Kind::Time), Value::String(text)) if instant(text).is_some() => Ok(value),
-        (Some(Kind::Time), _) => wrong("is a time, as RFC 3339 writes it"),
+        (Some(Kind::Time), _) => wrong("must be an RFC 3339 time"),
         (Some(_), Value::String(_)) => Ok(value),
-        (Some(_), _) => wrong("is a text: put it in double quotes"),
+        (Some(_), _) => wrong("must be a string in double quotes"),
     }
 }

@@ -18,7 +18,7 @@ impl Target {
     /// # Errors
     /// `invalidPath`, or `invalidFilter` for a filter in brackets.
     pub fn parse(text: &str, kind: &'static ResourceType) -> Result<Self> {
-        let unknown = || Error::invalid_path("the path names nothing that there is");
+        let unknown = || Error::invalid_path("the path names an unknown attribute");
         let text = text.trim();
         if let Some((Some(schema), "")) = kind.split(text) {
             let extension = (schema.urn != kind.schema.urn).then_some(schema);

@@ -205,7 +205,9 @@ impl Scim<'_> {
             after.clone_from(last);
             looked_at += ids.len();
             if looked_at > LOOKED_AT_MAX {
-                let detail = format!("this needs more than {LOOKED_AT_MAX} resources to be looked at");
+                let detail = format!(
+                    "the filter must read more than {LOOKED_AT_MAX} resources; make it more specific"
+                );
                 return Err(Error::too_many(detail));
             }
             for ids in ids.chunks(if with_members { 1 } else { 1_000 }) {
@@ -283,13 +285,13 @@ fn sort_place(kind: &'static ResourceType, path: &str) -> Result<Option<Place>> 
     let known = TYPES.iter().any(|kind| kind.resolve(path).is_some());
     let place = kind.resolve(path);
     if !known {
-        return Err(Error::invalid_value("sortBy names no attribute"));
+        return Err(Error::invalid_value("sortBy must name an attribute"));
     }
     match place {
         Some(Place { attribute, part: None, .. })
             if attribute.kind == Kind::Complex && attribute.value_part().is_none() =>
         {
-            Err(Error::invalid_value("sortBy names an attribute with parts: name one of them"))
+            Err(Error::invalid_value("sortBy names a complex attribute: name one of its sub-attributes"))
         }
         place => Ok(place),
     }

@@ -26,11 +26,11 @@ impl Shown {
     /// `invalidValue` if both are given.
     pub fn of(only: Option<&str>, without: Option<&str>) -> Result<Self> {
         if only.is_some() && without.is_some() {
-            return Err(Error::invalid_value("attributes and excludedAttributes exclude each other"));
+            return Err(Error::invalid_value("attributes and excludedAttributes cannot be combined"));
         }
         if only.or(without).is_some_and(|list| list.len() > LIST_MAX_BYTES) {
             return Err(Error::invalid_value(format!(
-                "a list of attributes has at most {LIST_MAX_BYTES} bytes"
+                "a list of attributes can have at most {LIST_MAX_BYTES} bytes"
             )));
         }
         Ok(Self { only: only.map(split), without: without.map(split).unwrap_or_default() })

@@ -36,7 +36,7 @@ pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
         head = log::head(store, keep).await?;
     }
     if head.complete_from == WHOLE_NOWHERE {
-        return Err(Error::unavailable("the log of events is not whole yet"));
+        return Err(Error::unavailable("the event log is not complete yet; connect again"));
     }
     Ok(head)
 }
@@ -58,7 +58,7 @@ async fn settle(store: &Store) -> Result<()> {
     drop(client);
     while is_under_way(store, &id).await? {
         if began.elapsed() > SETTLE_MAX {
-            return Err(Error::unavailable("transactions under way take too long"));
+            return Err(Error::unavailable("running transactions take too long; connect again"));
         }
         tokio::time::sleep(SETTLE_LOOK).await;
     }

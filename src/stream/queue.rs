@@ -62,10 +62,10 @@ impl End {
     pub fn text(self) -> Bytes {
         match self {
             Self::Resync(reason, event_id) => reason.text(event_id),
-            Self::Aged => Bytes::from_static(b": come again\n\n"),
-            Self::Broken => Bytes::from_static(b": something failed, come again\n\n"),
-            Self::Gone => Bytes::from_static(b": who opened this may no longer listen\n\n"),
-            Self::Stopping => Bytes::from_static(b": the service stops, come again\n\n"),
+            Self::Aged => Bytes::from_static(b": connect again\n\n"),
+            Self::Broken => Bytes::from_static(b": internal error, connect again\n\n"),
+            Self::Gone => Bytes::from_static(b": the user has left or the token is revoked\n\n"),
+            Self::Stopping => Bytes::from_static(b": the service is stopping, connect again\n\n"),
         }
     }
 }

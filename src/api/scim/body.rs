@@ -87,10 +87,10 @@ impl FromRequest<Api> for Search {
     type Rejection = Told;
     async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
         let Body(told) = Body::from_request(request, api).await?;
-        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search is an object"))?;
+        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search must be an object"))?;
         let schemas = told.get("schemas").and_then(Value::as_array);
         if !schemas.is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH)) {
-            return Err(Error::invalid_syntax(format!("schemas must name {SEARCH}")).into());
+            return Err(Error::invalid_syntax(format!("schemas must contain {SEARCH}")).into());
         }
         let (only, without) = (names(told, "attributes")?, names(told, "excludedAttributes")?);
         Ok(Self(Query {
@@ -109,7 +109,7 @@ pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
         None => Ok(false),
         Some(order) if order.eq_ignore_ascii_case("ascending") => Ok(false),
         Some(order) if order.eq_ignore_ascii_case("descending") => Ok(true),
-        Some(_) => Err(Error::invalid_value("sortOrder is ascending or descending")),
+        Some(_) => Err(Error::invalid_value("sortOrder must be ascending or descending")),
     }
 }
 
@@ -117,7 +117,7 @@ fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<Str
     match told.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::invalid_value(format!("{name} is a text"))),
+        Some(_) => Err(Error::invalid_value(format!("{name} must be a string"))),
     }
 }
 
@@ -126,7 +126,7 @@ fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
             Some(number) => Ok(Some(number)),
-            None => Err(Error::invalid_value(format!("{name} is a whole number"))),
+            None => Err(Error::invalid_value(format!("{name} must be a whole number"))),
         },
     }
 }
@@ -136,7 +136,8 @@ fn names(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<St
     match told.get(name) {
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            let names = names.ok_or_else(|| Error::invalid_value(format!("{name} is a list of texts")))?;
+            let names =
+                names.ok_or_else(|| Error::invalid_value(format!("{name} must be a list of strings")))?;
             Ok(Some(names.join(",")).filter(|names| !names.is_empty()))
         }
         _ => text(told, name),

@@ -65,7 +65,7 @@ impl Call {
     }
 
     fn number(&self, name: &str) -> Result<Option<i64>> {
-        let wrong = |_| Error::invalid_value(format!("{name} is a whole number"));
+        let wrong = |_| Error::invalid_value(format!("{name} must be a whole number"));
         self.parameter(name).map(|text| text.parse().map_err(wrong)).transpose()
     }
 
@@ -83,7 +83,10 @@ impl Call {
     /// Discovery endpoints do not support a filter (RFC 7644 §4).
     pub fn unfiltered(&self) -> std::result::Result<(), Told> {
         match self.parameter("filter") {
-            Some(_) => Err(crate::error::Error::new(Kind::Forbidden, "discovery takes no filter").into()),
+            Some(_) => {
+                Err(crate::error::Error::new(Kind::Forbidden, "discovery endpoints do not support `filter`")
+                    .into())
+            }
             None => Ok(()),
         }
     }

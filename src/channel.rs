@@ -576,8 +576,8 @@ fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<(
         return Ok(());
     }
     let rule = format!(
-        "must be one line of 1 to {most_chars} characters that shows something, without control characters and \
-         without marks that turn its direction (U+202A to U+202E, U+2066 to U+2069)"
+        "must be one line of 1 to {most_chars} characters, at least one of them visible, without control \
+         characters and without directional marks (U+202A to U+202E, U+2066 to U+2069)"
     );
     Err(Error::field(pointer, rule))
 }

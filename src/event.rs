@@ -22,8 +22,8 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{Store, retrying};
 
-/// Most events that one step sequences, for all observers together. A step that exceeds the statement timeout
-/// would be repeated forever.
+/// Most events of one step. The step also queues each event for its observers. A step that exceeds the
+/// statement timeout would be repeated forever.
 const STEP: i32 = 500;
 /// Most rows of receipts and reads that one step turns into events.
 const TALLY_STEP: i32 = 2_000;

@@ -67,8 +67,7 @@ pub struct Outcome {
     /// Users who are not in the directory or have left; at most one page of them.
     pub unknown: Vec<String>,
     pub unknown_count: usize,
-    /// Whether the service may not know all users of the instance, because it is new or was silent for too
-    /// long.
+    /// Whether the service may not know all users of the instance: it is new or was silent for too long.
     pub snapshot_wanted: bool,
 }
 
@@ -96,7 +95,7 @@ struct Swept {
     changed: usize,
     /// Whether the instance was silent for too long.
     silent: bool,
-    /// The user after whom the next step continues, if there is one.
+    /// The last user of this step, if another step follows.
     after: Option<String>,
 }
 

@@ -77,8 +77,8 @@ fn first_ms_id(moment: OffsetDateTime) -> i64 {
 }
 
 impl Searching<'_> {
-    /// Up to `limit` hits below an ms_id, newest first, and the id at which the next page continues, if there
-    /// is one. `503` while the archive does not answer.
+    /// Up to `limit` hits below an ms_id, newest first. Also the id at which the next page continues, if
+    /// there is one. `503` while the archive does not answer.
     pub async fn page(&self, before: i64, limit: usize) -> Result<(Vec<Hit>, Option<i64>)> {
         let archive = self.archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
         // A slightly wider range. The server time of each hit decides.

@@ -1,7 +1,7 @@
 //! Event streams: each listener gets the events of their channels, from the event log.
 //!
-//! A replica has one hub. Its tail reads the log only while there are listeners. For each page it asks once
-//! which listener gets which event, serializes each event once, and puts it into bounded queues.
+//! A replica has one hub. Its tail reads the log only while there are listeners. Once for each page it asks
+//! which listener gets which event. It serializes each event once and puts it into bounded queues.
 
 mod keep;
 mod listen;

@@ -1,4 +1,4 @@
--- The statuses of users, by id. Unknown users are omitted. A user whom only silent instances hold is offline
+-- The statuses of users, by id. Unknown users are omitted. A user that only silent instances hold is offline
 -- from the moment they counted as gone, even before their release.
 -- $1 user ids, $2 silent before, $3 now
 SELECT u.user_id,

@@ -90,7 +90,7 @@ CREATE TABLE t_im_event_new (
     to_seq     bigint,
     from_ms_id bigint,
     to_ms_id   bigint,
-    -- The actor, or the user whom the event is about. Department filters use their department.
+    -- The actor, or the user that the event is about. Department filters use their department.
     actor      text COLLATE "C",
     data       jsonb NOT NULL DEFAULT '{}',
     -- Users who receive the event in addition to the members: those who were just removed.

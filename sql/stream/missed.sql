@@ -1,5 +1,5 @@
--- The events that a user has missed in one range of the log, the end of the range, and whether it is the
--- last. Also the values that tell whether the log is still complete there.
+-- The events that a user has missed in one range of the log. Also the end of the range, whether it is the
+-- last, and the values that tell whether the log is still complete there.
 -- $1 user id, $2 the last event that the user has, $3 the last event to read, or null
 -- $4 most events of the log to read
 WITH head AS MATERIALIZED (

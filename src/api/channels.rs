@@ -205,7 +205,7 @@ async fn open_group(
     opened(api, caller, id, is_new).await
 }
 
-/// Refuses users whom the caller cannot see, as if they did not exist.
+/// Refuses users that the caller cannot see, as if they did not exist.
 async fn check_seen(api: &Api, caller: &Caller, users: &[String], at: &str) -> Result<()> {
     let Viewer(viewer) = Viewer::of(api, caller).await?;
     contacts::check_seen(&api.store, viewer.as_deref(), users, at).await

@@ -138,7 +138,7 @@ async fn of_people(
 ) -> Result<Reply<Statuses>> {
     let user_ids: Vec<&str> = asked.user_ids.split(',').collect();
     if user_ids.len() > ASKED_MAX || asked.user_ids.chars().count() > ASKED_MAX_CHARS {
-        let detail = format!("must name at most {ASKED_MAX} people in {ASKED_MAX_CHARS} characters");
+        let detail = format!("must name at most {ASKED_MAX} users in {ASKED_MAX_CHARS} characters");
         return Err(Error::parameter("user_ids", detail));
     }
     for user_id in &user_ids {

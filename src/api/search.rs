@@ -246,7 +246,7 @@ async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str
     let people = contacts::called(store, viewer, typed).await?;
     match &people[..] {
         [one] => Ok(one.user_id.clone()),
-        // For an external user, a user whom they cannot see does not exist. The search then finds no
+        // For an external user, a user that they cannot see does not exist. The search then finds no
         // messages.
         [] if viewer.is_some() => Ok(typed.to_owned()),
         [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins with it")),

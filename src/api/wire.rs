@@ -190,7 +190,7 @@ pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
         Err(e) if NoRoom::is_cause_of(&*e) => {
             Err(Error::unavailable("no memory is free for request bodies; send the request again"))
         }
-        Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
+        Err(_) => Err(Error::new(Kind::MalformedBody, "the body is incomplete")),
     }
 }
 
@@ -306,7 +306,8 @@ pub fn check_limit(limit: Option<i64>, default: i64, most: i64) -> Result<i64> {
 /// Checks an optional `reason`. It explains why the caller reads or changes data of other users.
 pub fn check_reason(reason: Option<&str>) -> Result<Option<&str>> {
     if !reason.is_none_or(|reason| is_label(reason, REASON_MAX_CHARS)) {
-        let detail = format!("must be one line of 1 to {REASON_MAX_CHARS} visible characters");
+        let detail =
+            format!("must be one line of 1 to {REASON_MAX_CHARS} characters, at least one of them visible");
         return Err(Error::parameter("reason", detail));
     }
     Ok(reason.map(str::trim))

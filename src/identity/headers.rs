@@ -250,7 +250,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let text = value.to_str().map_err(|_| parameter(&AUTHORIZATION, "it is not plain ASCII"))?;
     let token = match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_matches(' '),
-        _ => return Err(refused("Authorization is not a bearer token")),
+        _ => return Err(refused("Authorization must be a bearer token")),
     };
     let token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     if token.is_empty() || !token.bytes().all(token68) {

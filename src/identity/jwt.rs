@@ -137,7 +137,7 @@ impl Tokens {
             Some(exp) => OffsetDateTime::from_unix_timestamp((exp + LEEWAY_SECONDS) as i64).ok(),
         };
         match claims.get("nbf").map(Value::as_f64) {
-            Some(None) => Err(refused("the token's nbf is not a time")),
+            Some(None) => Err(refused("the token's nbf is not a number")),
             Some(Some(nbf)) if nbf > now + LEEWAY_SECONDS => Err(refused("the token is not valid yet")),
             _ => Ok(until),
         }

@@ -36,7 +36,10 @@ impl NewToken<'_> {
     fn check(&self, now: OffsetDateTime) -> Result<()> {
         check_id(self.user_id).map_err(|reason| Error::field("/user_id", reason))?;
         if !is_label(self.name, NAME_MAX_CHARS) {
-            return Err(Error::field("/name", "the name must be one line of 1 to 128 visible characters"));
+            return Err(Error::field(
+                "/name",
+                "the name must be one line of 1 to 128 characters, at least one of them visible",
+            ));
         }
         if self.roles.is_empty() {
             return Err(Error::field("/roles", "a token needs at least one role"));

@@ -351,7 +351,7 @@ fn check_version(versions: Option<&[String]>, version: i64) -> Result<()> {
     }
 }
 
-/// A record that the directory refuses here is not an error of the SCIM client.
+/// A record that the directory refuses conflicts with data that the SCIM client cannot see.
 fn refuse(step: Step) -> Result<()> {
     match step.refused.into_iter().next() {
         Some((.., reason)) => Err(Error::uniqueness(reason)),

@@ -387,7 +387,7 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
     if place.role == "owner" && place.member_count > 1 && !place.dissolved {
         return Err(Error::new(
             Kind::Conflict,
-            "transfer ownership with POST /channels/{channel_id}/owner before leaving",
+            "transfer ownership with POST /channels/{id}/owner before leaving",
         ));
     }
     if place.member_count == 1 && !place.dissolved {
@@ -433,10 +433,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
     match member_role(&tx, channel_id, user).await?.as_deref() {
         None => return Err(Error::not_found("no such member")),
         Some("owner") => {
-            return Err(Error::new(
-                Kind::Conflict,
-                "transfer ownership with POST /channels/{channel_id}/owner",
-            ));
+            return Err(Error::new(Kind::Conflict, "transfer ownership with POST /channels/{id}/owner"));
         }
         Some(_) => {}
     }

@@ -1,4 +1,4 @@
-//! Request: the only place that knows axum and the wire. One file per noun.
+//! HTTP interface. This is the only module that uses axum and the wire format. One file per resource.
 
 mod archive;
 mod bodies;
@@ -56,15 +56,15 @@ use crate::store::Store;
 use crate::stream::Hub;
 use bodies::Budget;
 
-/// What handlers work with.
+/// State that all handlers share.
 #[derive(Clone)]
 pub struct Api(Arc<Stages>);
 
-/// The stages that requests go to.
+/// The modules that handlers call.
 pub struct Stages {
     pub config: Config,
     pub store: Store,
-    /// Answers probes, however busy `store` is.
+    /// A separate pool for probes. They get an answer even when `store` is busy.
     pub probes: Store,
     pub identity: Identity,
     pub sender: Sender,
@@ -75,15 +75,14 @@ pub struct Stages {
     pub index: Option<Arc<Index>>,
     pub archiver: Option<Arc<Archiver>>,
     pub streams: Arc<Hub>,
-    /// Wakes the pass that writes receipts and reads into the ledger.
+    /// Wakes the worker that writes receipts and reads into the ledger.
     pub receipts: Arc<Notify>,
-    /// Wake the push stage.
+    /// Wakes the push workers.
     pub bells: Arc<Bells>,
-    /// Wakes whoever asks the directory's source.
+    /// Wakes the worker that synchronizes the directory from its source.
     pub directory: Arc<Notify>,
-    /// Wake who follows the directory.
+    /// Wakes the workers that apply changes of the directory.
     pub followers: Followers,
-    /// Edits of people.
     pub edits: Arc<Edits>,
 }
 
@@ -103,12 +102,12 @@ impl Api {
         self.archive.as_deref()
     }
 
-    /// Where days begin.
+    /// The time zone in which days begin.
     fn zone(&self) -> crate::error::Result<Zone> {
         self.config.zone().map_err(Error::internal)
     }
 
-    /// Every route we serve. `openapi/im-push-gateway.yaml` says what each does.
+    /// All routes. `openapi/im-push-gateway.yaml` describes each of them.
     pub fn router(self) -> Router {
         let timeout = self.config.request_timeout;
         let bodies = Budget::new(self.config.request_bodies_max_bytes);
@@ -136,7 +135,7 @@ impl Api {
             .fallback(async || Error::not_found("no such path").into_response())
             .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
             .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
-            // Until the answer begins: what it streams may take as long as it takes.
+            // The timeout ends when the answer begins. A streamed body can take longer.
             .layer(from_fn(move |request: Request, next: Next| async move {
                 match tokio::time::timeout(timeout, next.run(request)).await {
                     Ok(response) => response,
@@ -150,8 +149,8 @@ impl Api {
     }
 }
 
-/// Refuses a request without exactly one `Host` (RFC 9112 §3.2): two readers would take two different
-/// ones. HTTP/1.0, which probes still speak, may have none.
+/// Refuses a request without exactly one `Host` (RFC 9112 §3.2). With two, a proxy and the service can read
+/// different ones. HTTP/1.0 probes may send none.
 async fn one_host(request: Request, next: Next) -> Response {
     let mut hosts = request.headers().get_all(HOST).iter();
     let is_one = match (hosts.next(), hosts.next()) {
@@ -162,11 +161,11 @@ async fn one_host(request: Request, next: Next) -> Response {
     if is_one {
         return next.run(request).await;
     }
-    Error::parameter("host", "a request has one Host header: a name or an address, and a port")
+    Error::parameter("host", "send exactly one `Host` header: a name or an address, with an optional port")
         .into_response()
 }
 
-/// Establishes who is calling before any handler runs.
+/// Authenticates the caller before any handler runs.
 async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
     match proven(&api, request).await {
         Ok(request) => next.run(request).await,
@@ -201,14 +200,14 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
     Ok(Request::from_parts(parts, body))
 }
 
-/// Neither text nor jsonb of the database holds U+0000: no parameter may, in the path or in the query. A stream's
-/// get to no database, and refusing one would end it for good.
+/// Refuses U+0000 in the path and in the query, because PostgreSQL cannot store it. Streams are exempt: their
+/// parameters do not reach the database, and an error stops an `EventSource` for good.
 async fn check_text(parts: &mut Parts) -> crate::error::Result<()> {
     if parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str() == events::PATH) {
         return Ok(());
     }
     let refused = |name: &str| Err(Error::parameter(name.replace('\0', ""), "must not contain U+0000"));
-    // What is not UTF-8 is left to whoever reads it.
+    // The extractors report parameters that are not UTF-8.
     if let Ok(path) = RawPathParams::from_request_parts(parts, &()).await
         && let Some((name, _)) = path.iter().find(|(_, value)| value.contains('\0'))
     {
@@ -223,8 +222,8 @@ async fn check_text(parts: &mut Parts) -> crate::error::Result<()> {
     Ok(())
 }
 
-/// The person whom a login name stands for, where the gateway names people so. Whom it stands for nobody is
-/// no person, whatever else they may be.
+/// Finds the user of a login name, when the gateway sends login names. A login name without a user is
+/// refused, even if it equals a user id.
 async fn known(api: &Api, mut caller: Caller) -> crate::error::Result<Caller> {
     if api.config.identity_names == IdentityNames::LoginName && caller.token_hash.is_none() {
         match people::of_login_name(&api.store, &caller.user_id).await? {
@@ -238,8 +237,8 @@ async fn known(api: &Api, mut caller: Caller) -> crate::error::Result<Caller> {
     Ok(caller)
 }
 
-/// Counts, times and names what was asked, by route, never by content. Every line of the log that is written
-/// meanwhile carries the name.
+/// Measures the request and gives it an id. Labels use the route, never the content. Every log line of the
+/// request carries the id.
 async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = known_method(request.method());
@@ -264,19 +263,19 @@ async fn observe(request: Request, next: Next) -> Response {
     response
 }
 
-/// A caller may invent methods; labels must not grow with them.
+/// Callers can invent methods. Unknown ones share one label.
 fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
     known.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
-/// The moment of a request. Domain functions are given it; this is the door it comes in by.
+/// Reads the time of a request. Domain functions take it as an argument.
 #[expect(clippy::disallowed_methods, reason = "the one place where requests get their time")]
 fn clock() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
 
-/// When the request came.
+/// The time at which the request arrived.
 struct Now(OffsetDateTime);
 
 impl FromRequestParts<Api> for Now {
@@ -286,7 +285,7 @@ impl FromRequestParts<Api> for Now {
     }
 }
 
-/// Whoever is proven to call, by role.
+/// An authenticated caller. The handler checks the role.
 struct Proven(Caller);
 
 impl FromRequestParts<Api> for Proven {
@@ -303,8 +302,8 @@ impl Proven {
     }
 }
 
-/// A caller with the role of a person, whom the directory knows as active. Whom a gateway names
-/// has that role; a token of ours only if it was given.
+/// An authenticated caller with the role `user` who is an active user of the directory. A user named by the
+/// gateway always has this role. A token has it only if it was created with it.
 struct Person(Caller);
 
 impl FromRequestParts<Api> for Person {
@@ -317,11 +316,11 @@ impl FromRequestParts<Api> for Person {
     }
 }
 
-/// Machines that look at people without being in the directory, and see everybody.
+/// Roles of machines that see every user and need not be in the directory.
 const SEE_EVERYBODY: [Role; 3] = [Role::Gateway, Role::Directory, Role::Support];
 
-/// A caller who looks at people: a person of the directory, or a machine. An external person sees only whom
-/// they have to do with and is named here; for all others it is `None`.
+/// A caller who looks at users. It holds the user id of an external user, who sees only some users. It is
+/// `None` for all other callers.
 struct Viewer(Option<String>);
 
 impl Viewer {

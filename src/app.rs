@@ -1,4 +1,4 @@
-//! The service put together: stages, workers, listeners, and an orderly end.
+//! Assembles the service: modules, workers, listeners and graceful shutdown.
 
 mod serve;
 
@@ -44,16 +44,16 @@ use crate::stream::Hub;
 use crate::{event, receipt, schedule, telemetry};
 use serve::Bounds;
 
-/// How often the house is kept.
+/// Interval of maintenance.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 
-/// Connections that the metrics take.
+/// Most connections to the metrics endpoint.
 const SCRAPERS_MAX: usize = 64;
 
-/// Edits of people that one replica sends at once.
+/// Edits that one replica sends to the source at once.
 const EDITS_AT_ONCE: u32 = 4;
 
-/// A worker that one replica at a time is: it makes room for others when it stops.
+/// A worker that runs on one replica at a time. It gives its lease back when the replica stops.
 macro_rules! leased {
     ($tasks:expr, $name:literal, $worker:expr, $poll:expr, $wake:expr, $stop:expr) => {{
         let (worker, poll, wake, stop) = ($worker, $poll, $wake, $stop);
@@ -65,7 +65,7 @@ macro_rules! leased {
             })
             .await;
             if let Err(error) = worker.stop().await {
-                tracing::debug!(worker = $name, %error, "the lease ends by itself");
+                tracing::debug!(worker = $name, %error, "could not give the lease back; it will expire");
             }
         });
     }};
@@ -83,7 +83,7 @@ pub struct App {
     edits: Arc<Edits>,
 }
 
-/// The archive, and who works on it.
+/// The archive and its workers.
 #[derive(Clone)]
 struct Cold {
     archive: Arc<Bound>,
@@ -92,8 +92,8 @@ struct Cold {
     archiver: Arc<Archiver>,
 }
 
-/// The tasks of a replica. One that panics ends the replica: half a service is worse than none,
-/// and whatever it left undone is in the database.
+/// The tasks of a replica. If one panics, the replica stops: a replica with missing workers is worse than
+/// none. The database holds all unfinished work.
 #[derive(Clone, Default)]
 pub struct Watched {
     tracker: TaskTracker,
@@ -112,13 +112,13 @@ impl Watched {
     }
 }
 
-/// Where Prometheus scrapes.
+/// The endpoint that Prometheus scrapes.
 pub struct MetricsEndpoint {
     pub listener: TcpListener,
     pub handle: PrometheusHandle,
 }
 
-/// Whom work for each stage wakes.
+/// The wake-ups of the workers.
 #[derive(Clone, Default)]
 struct Wakes {
     push: Arc<Bells>,
@@ -127,14 +127,14 @@ struct Wakes {
     events: Arc<Notify>,
     directory: Arc<Notify>,
     archiver: Arc<Notify>,
-    /// The streams; for whoever writes to the log of events.
+    /// Wakes the event streams after new events.
     stream: Arc<Notify>,
     followers: Followers,
 }
 
 impl Cold {
-    /// The archive of the settings. One that is away stops no start, another one than this
-    /// database's does.
+    /// Opens the archive of the settings. The start succeeds without a reachable archive. It fails if the
+    /// database belongs to another archive.
     async fn open(config: &Config, store: &Store) -> Result<Option<Self>> {
         let Some(archive) = archive::open(config).await? else {
             return Ok(None);
@@ -142,7 +142,7 @@ impl Cold {
         let bound = Arc::new(Bound::new(store.clone(), archive));
         match bound.refuse_another().await {
             Err(error) if error.is_unavailable() => {
-                tracing::warn!(%error, "the archive is away: what is sent waits to be indexed");
+                tracing::warn!(%error, "the archive is away: new messages wait to be indexed");
             }
             bound => bound?,
         }
@@ -156,8 +156,8 @@ impl Cold {
 }
 
 impl App {
-    /// Checks settings and database, and brings the schema up to date. What replicas share is changed last:
-    /// a start that fails changes nothing of it.
+    /// Checks the settings and the database, then updates the schema. Shared state changes last, so a failed
+    /// start changes none of it.
     pub async fn build(config: Config) -> Result<Self> {
         let identity = Identity::new(&config)?;
         let store = Store::new(&config)?;
@@ -177,7 +177,7 @@ impl App {
         Ok(Self { config, store, probes, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
     }
 
-    /// Answers on `listener` until `stop`; then lets requests and batches under way end.
+    /// Answers on `listener` until `stop`. Then waits for running requests and batches.
     pub async fn run(
         self,
         listener: TcpListener,
@@ -186,7 +186,7 @@ impl App {
     ) -> Result<()> {
         let grace = self.config.shutdown_grace;
         let (tasks, wakes) = (Watched::default(), Wakes::default());
-        // Workers outlive the listener: what the last requests leave behind is theirs.
+        // Workers stop after the listener, because they process what the last requests wrote.
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
@@ -231,21 +231,21 @@ impl App {
         let broken = tasks.broken.clone();
         let served = tokio::select! {
             () = serve::serve(listener, api.router(), bounds, stop.clone()) => Ok(()),
-            () = broken.cancelled() => Err(Error::internal("a worker panicked; another start resumes its work")),
+            () = broken.cancelled() => Err(Error::internal("a worker panicked; restart to resume its work")),
             () = late => Ok(()),
         };
         stop_workers.cancel();
         if let Some(alarms) = alarms {
             alarms.stop().await;
         }
-        // Kubernetes and its like count both graces: see terminationGracePeriodSeconds of the chart.
+        // Kubernetes counts both grace periods: see terminationGracePeriodSeconds of the chart.
         if tokio::time::timeout(grace, tasks.tracker.wait()).await.is_err() {
-            tracing::warn!("stopped before all work under way had ended; it resumes on the next start");
+            tracing::warn!("stopped before all work had ended; the next start resumes it");
         }
         served
     }
 
-    /// Fires the schedules of the settings. Without it workers find what is due at their next poll.
+    /// Starts the schedules of the settings. Without them workers find due work at their next poll.
     async fn start_alarms(&self, wakes: &Wakes) -> Option<Alarms> {
         let directory = &self.config.directory;
         let schedules = [
@@ -260,7 +260,9 @@ impl App {
         }
         let started = Alarms::start(&alarms).await;
         started
-            .inspect_err(|error| tracing::warn!(%error, "nothing fires: schedules are found by polling"))
+            .inspect_err(
+                |error| tracing::warn!(%error, "schedules did not start; workers find due work by polling"),
+            )
             .ok()
     }
 
@@ -282,7 +284,7 @@ impl App {
         tasks.spawn(schedule::run("freeze", MAINTENANCE_EVERY, Arc::default(), stop.clone(), move || {
             let (maintenance, stopped) = freezing.clone();
             async move {
-                // The server ends by itself what it has begun: no replica stays for it.
+                // The server finishes a step that has begun. The replica does not wait for it.
                 tokio::select! { () = stopped.cancelled() => Ok(Tick::Idle), done = maintenance.freeze() => done }
             }
         }));
@@ -298,7 +300,8 @@ impl App {
         ));
     }
 
-    /// The hub and its tail. Its streams end when the service begins to stop, so that nobody waits for them.
+    /// Starts the hub and its tail. Streams end when the service begins to stop, so that shutdown does not
+    /// wait for them.
     fn spawn_streams(
         &self,
         tasks: &Watched,
@@ -349,7 +352,7 @@ impl App {
         }
         for _ in 0..if self.edits.has_source() { EDITS_AT_ONCE } else { 0 } {
             let edits = self.edits.clone();
-            // Together they look as often as any other worker; what is asked for here wakes them.
+            // All edit workers together poll as often as one other worker. New edits wake them.
             let each = poll * EDITS_AT_ONCE;
             tasks.spawn(schedule::run("edits", each, edits.wake(), stop.clone(), move || {
                 let edits = edits.clone();
@@ -372,7 +375,7 @@ impl App {
         self.spawn_push(tasks, wakes, stop);
     }
 
-    /// Those who come after the directory.
+    /// Starts the workers that apply changes of the directory.
     fn spawn_followers(&self, tasks: &Watched, wakes: &Followers, stop: &CancellationToken) {
         let poll = self.config.poll;
         let store = self.store.clone();
@@ -403,7 +406,7 @@ impl App {
             let days = self.config.callback_hold_days;
             tracing::warn!(
                 callback_hold_days = days,
-                "this replica knows no gateway: messages wait to be pushed"
+                "this replica has no gateway: messages wait to be pushed"
             );
         }
         let watched = tasks.clone();

@@ -1,7 +1,7 @@
-//! Where it is said: direct channels and groups, their members and roles.
+//! Channels: direct channels and groups, their members and roles.
 //!
-//! Whoever changes members locks the channel's row first, so that a join or leave falls
-//! between two messages and never inside one.
+//! Every change of members locks the channel's row first. A join or leave therefore falls between two
+//! messages, never inside one.
 
 pub mod leavers;
 
@@ -23,9 +23,9 @@ use crate::sql;
 use crate::store::{Store, retrying};
 use crate::text::{is_blank, is_label};
 
-/// Members who join an existing channel in one transaction: senders wait no longer than this takes.
+/// Members added to an existing channel in one transaction. Senders wait for one step at most.
 const JOIN_STEP: usize = 1_000;
-/// Between two such transactions.
+/// Pause between two such transactions.
 const JOIN_PAUSE: Duration = Duration::from_millis(10);
 const NAME_MAX_CHARS: usize = 255;
 const ANNOUNCEMENT_MAX_CHARS: usize = 4_000;
@@ -48,18 +48,18 @@ pub struct Channel {
     pub dissolved_at: Option<OffsetDateTime>,
     /// The caller's own role.
     pub role: String,
-    /// The department whose people its members are.
+    /// The department that the group follows.
     pub department_id: Option<String>,
 }
 
-/// A new group; its creator owns it.
+/// A new group. Its creator is the owner.
 #[derive(Debug)]
 pub struct NewGroup {
     pub name: Option<String>,
     pub picture: Option<String>,
     pub newcomers_see: Option<String>,
     pub members: Vec<String>,
-    /// The caller's own id for it, so that making it can be repeated.
+    /// The caller's own id of this request. It makes a repeat safe.
     pub client_id: Option<String>,
 }
 
@@ -72,7 +72,7 @@ impl NewGroup {
         claim::digest(&(&self.name, &self.picture, &self.newcomers_see, &self.members))
     }
 
-    /// Whether its words are within their bounds. It says nothing of its members.
+    /// Checks the texts of the group. The members are checked elsewhere.
     pub fn check(&self) -> Result<()> {
         check_label("/name", self.name.as_deref(), NAME_MAX_CHARS)?;
         check_label("/picture", self.picture.as_deref(), PICTURE_MAX_CHARS)?;
@@ -80,7 +80,7 @@ impl NewGroup {
     }
 }
 
-/// What changes of a group; an outer `None` leaves it, an inner one clears it.
+/// A change of a group. An outer `None` leaves the value, an inner `None` clears it.
 #[derive(Debug, Default)]
 pub struct Change {
     pub name: Option<Option<String>>,
@@ -89,7 +89,7 @@ pub struct Change {
     pub newcomers_see: Option<String>,
 }
 
-/// Who joins, how many a group may have in all, and when.
+/// The users to add, the member limit and the time.
 #[derive(Debug, Clone, Copy)]
 pub struct Joiners<'a> {
     pub users: &'a [String],
@@ -106,7 +106,7 @@ pub struct Member {
     pub joined_at: OffsetDateTime,
 }
 
-/// The caller's place in a channel, read under its lock.
+/// The caller's membership, read while the channel is locked.
 struct Place {
     is_group: bool,
     owner: Option<String>,
@@ -116,7 +116,7 @@ struct Place {
     follows_department: bool,
 }
 
-/// The channel, or not found: also when there is one and the caller is no member.
+/// Returns a channel of the caller. A channel of which the caller is no member is not found.
 pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("channel/get")).await?;
@@ -140,8 +140,8 @@ pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel
     })
 }
 
-/// The direct channel of the caller and `other`, and whether it is new. Both may create it at once;
-/// one that exists is found also when the other has left.
+/// Returns the direct channel of the caller and `other`, and whether it is new. Both users can create it at
+/// once. An existing channel is found even if the other user has left.
 pub async fn open_direct(
     store: &Store,
     caller: &str,
@@ -149,7 +149,7 @@ pub async fn open_direct(
     now: OffsetDateTime,
 ) -> Result<(i64, bool)> {
     let (low, high) = if caller < other { (caller, other) } else { (other, caller) };
-    // An upgrade in between frees the pair: then it is created after all.
+    // If the channel becomes a group in between, the pair is free again. Then create it.
     loop {
         if let Some(found) = find_direct(store, low, high).await? {
             return Ok((found, false));
@@ -161,7 +161,7 @@ pub async fn open_direct(
     }
 }
 
-/// None where the pair has one.
+/// `None` if the pair already has a channel.
 async fn create_direct(
     store: &Store,
     caller: &str,
@@ -187,9 +187,9 @@ async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>
     Ok(client.query_opt(&find, &[&low, &high]).await?.map(|row| row.get(0)))
 }
 
-/// A new group owned by `caller`. All its members are there when it is.
+/// Creates a group owned by `caller`. All its members are there at once.
 ///
-/// Returns its id, and whether it is new: under the same client id it is made once.
+/// Returns its id and whether it is new. A repeat with the same `client_id` returns the first group.
 pub async fn create_group(
     store: &Store,
     caller: &str,
@@ -226,14 +226,14 @@ pub async fn create_group(
     Ok((channel_id, true))
 }
 
-/// The group that was made under the same client id.
+/// The group that was created with the same `client_id`.
 pub async fn made_before(store: &Store, caller: &str, group: &NewGroup) -> Result<Option<i64>> {
     let Some(claim) = group.claim(caller) else { return Ok(None) };
     let kept = claim.kept(&store.client().await?).await?;
     kept.map(|kept| kept.of(&group.digest()?)).transpose()
 }
 
-/// Changes a group's name, picture, announcement or what newcomers see. Owner and admins only.
+/// Changes name, picture, announcement or `newcomers_see` of a group. Only for the owner and admins.
 pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change) -> Result<()> {
     check_label("/name", change.name.as_ref().and_then(Option::as_deref), NAME_MAX_CHARS)?;
     check_label("/picture", change.picture.as_ref().and_then(Option::as_deref), PICTURE_MAX_CHARS)?;
@@ -276,7 +276,7 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
     Ok(tx.commit().await?)
 }
 
-/// Dissolves a group: its history stays readable to its members. The owner only.
+/// Dissolves a group. Members can still read its history. Only for the owner.
 pub async fn dissolve(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
     retrying(|| dissolve_once(store, channel_id, caller, now)).await
 }
@@ -289,8 +289,8 @@ async fn dissolve_once(store: &Store, channel_id: i64, caller: &str, now: Offset
     Ok(tx.commit().await?)
 }
 
-/// Adds members, in steps that keep the channel locked only shortly; returns how many were
-/// new. A direct channel becomes a group owned by the adder. Repeating it is harmless.
+/// Adds members in short steps, so that the channel is never locked for long. Returns the number of new
+/// members. A direct channel becomes a group owned by the caller. A repeat is safe.
 pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
     let Joiners { users, .. } = joiners;
     get(store, channel_id, caller).await?;
@@ -305,7 +305,7 @@ pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: 
     let mut added = 0;
     for (step, users) in sorted.chunks(JOIN_STEP).enumerate() {
         if step > 0 {
-            // Senders who found the channel held get their turn.
+            // Lets waiting senders continue.
             tokio::time::sleep(JOIN_PAUSE).await;
         }
         let step = Joiners { users, ..joiners };
@@ -314,7 +314,7 @@ pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: 
     Ok(added)
 }
 
-/// How many members the channel would have, so that a join that is too large changes nothing.
+/// The member count after the join. A join that exceeds the limit changes nothing.
 async fn count_newcomers(store: &Store, channel_id: i64, users: &[String]) -> Result<i64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("channel/count_joined")).await?;
@@ -349,7 +349,7 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
     Ok(count.unsigned_abs())
 }
 
-/// Takes a member out of a group. Owner and admins only; the owner cannot be taken out.
+/// Removes a member from a group. Only for the owner and admins. The owner cannot be removed.
 pub async fn remove_member(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
     retrying(|| remove_member_once(store, channel_id, caller, user)).await
 }
@@ -364,7 +364,7 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
         None => return Err(Error::not_found("no such member")),
         Some("owner") => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
         Some("admin") if place.role != "owner" => {
-            return Err(Error::new(Kind::Forbidden, "only the owner removes admins"));
+            return Err(Error::new(Kind::Forbidden, "only the owner can remove an admin"));
         }
         Some(_) => {}
     }
@@ -372,7 +372,8 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
     Ok(tx.commit().await?)
 }
 
-/// Leaves a group. Its owner hands over first, or is its last member and dissolves it.
+/// Leaves a group. The owner must transfer ownership first. An owner who is the last member dissolves the
+/// group.
 pub async fn leave(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
     retrying(|| leave_once(store, channel_id, caller, now)).await
 }
@@ -384,7 +385,10 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
     place.must_be_group()?;
     place.must_not_follow()?;
     if place.role == "owner" && place.member_count > 1 && !place.dissolved {
-        return Err(Error::new(Kind::Conflict, "the owner must hand the group over before leaving"));
+        return Err(Error::new(
+            Kind::Conflict,
+            "transfer ownership with POST /channels/{id}/owner before leaving",
+        ));
     }
     if place.member_count == 1 && !place.dissolved {
         end(&tx, channel_id, caller, now).await?;
@@ -393,7 +397,7 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
     Ok(tx.commit().await?)
 }
 
-/// Makes another member the owner. The owner only.
+/// Transfers ownership to another member. Only for the owner.
 pub async fn hand_over(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
     retrying(|| hand_over_once(store, channel_id, caller, user)).await
 }
@@ -414,7 +418,7 @@ async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str
     Ok(tx.commit().await?)
 }
 
-/// Makes a member an admin, or an admin a member again. The owner only.
+/// Changes a role between admin and member. Only for the owner.
 pub async fn set_role(store: &Store, channel_id: i64, caller: &str, user: &str, role: &str) -> Result<()> {
     if !matches!(role, "admin" | "member") {
         return Err(Error::field("/role", "must be admin or member"));
@@ -429,7 +433,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
     match member_role(&tx, channel_id, user).await?.as_deref() {
         None => return Err(Error::not_found("no such member")),
         Some("owner") => {
-            return Err(Error::new(Kind::Conflict, "the owner's role goes by handing over"));
+            return Err(Error::new(Kind::Conflict, "transfer ownership with POST /channels/{id}/owner"));
         }
         Some(_) => {}
     }
@@ -468,7 +472,7 @@ impl Place {
         if self.is_group {
             Ok(())
         } else {
-            Err(Error::new(Kind::Conflict, "a direct channel has no roles to use"))
+            Err(Error::new(Kind::Conflict, "a direct channel has no roles; only a group supports this"))
         }
     }
 
@@ -476,12 +480,12 @@ impl Place {
         if self.dissolved { Err(Error::new(Kind::ChannelDissolved, "")) } else { Ok(()) }
     }
 
-    /// Members of a department's group come and go with the department, while it is not dissolved.
+    /// Refuses to change members of a group that follows a department and is not dissolved.
     fn must_not_follow(&self) -> Result<()> {
         if self.follows_department && !self.dissolved {
             return Err(Error::new(
                 Kind::Conflict,
-                "the members of this group are a department's, and follow it",
+                "this group follows a department: change the department instead",
             ));
         }
         Ok(())
@@ -492,7 +496,7 @@ impl Place {
         self.must_be_open()?;
         match self.role.as_str() {
             "owner" | "admin" => Ok(()),
-            _ => Err(Error::new(Kind::Forbidden, "only the owner and admins of the group may do this")),
+            _ => Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this")),
         }
     }
 
@@ -501,15 +505,14 @@ impl Place {
         self.must_be_open()?;
         match self.role.as_str() {
             "owner" => Ok(()),
-            _ => Err(Error::new(Kind::Forbidden, "only the owner of the group may do this")),
+            _ => Err(Error::new(Kind::Forbidden, "only the owner of the group can do this")),
         }
     }
 }
 
 async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Place> {
     let statement = tx.prepare_cached(sql!("channel/lock")).await?;
-    // A caller who joins or leaves meanwhile is judged by the rows before the wait, so the
-    // place is read again once the lock is held.
+    // The first read can be older than the lock. Read the membership again once the lock is held.
     tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     Ok(Place {
@@ -541,7 +544,7 @@ async fn end(tx: &Transaction<'_>, channel_id: i64, caller: &str, now: OffsetDat
     tell(tx, Type::ChannelDissolved, (channel_id, caller), json!({})).await
 }
 
-/// Tells the channel's members, and whoever else wants to know, what `caller` has done to it.
+/// Emits an event about a change by `caller`.
 async fn tell(
     tx: &Transaction<'_>,
     what: Type,
@@ -564,14 +567,14 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
     }
 }
 
-/// One line that shows something, in the order in which it is written.
+/// Checks a label: one visible line without directional overrides.
 fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
     if text.is_none_or(|text| is_label(text, most_chars)) {
         return Ok(());
     }
     let rule = format!(
-        "must be one line of 1 to {most_chars} characters that shows something, without control characters and \
-         without marks that turn its direction (U+202A to U+202E, U+2066 to U+2069)"
+        "must be one line of 1 to {most_chars} characters, at least one of them visible, without control \
+         characters and without directional marks (U+202A to U+202E, U+2066 to U+2069)"
     );
     Err(Error::field(pointer, rule))
 }
@@ -579,9 +582,8 @@ fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<(
 fn check_length(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
     let Some(text) = text else { return Ok(()) };
     if is_blank(text) || text.chars().count() > most_chars || text.contains('\0') {
-        let bounds = format!(
-            "must have 1 to {most_chars} characters, some of which show something, none of them U+0000"
-        );
+        let bounds =
+            format!("must have 1 to {most_chars} characters, at least one of them visible, without U+0000");
         return Err(Error::field(pointer, bounds));
     }
     Ok(())
@@ -599,5 +601,5 @@ fn no_channel() -> Error {
 }
 
 fn too_many(most: u32, pointer: &str) -> Error {
-    Error::field(pointer, format!("a group has at most {most} members"))
+    Error::field(pointer, format!("a group can have at most {most} members"))
 }

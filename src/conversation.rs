@@ -1,4 +1,4 @@
-//! Read again: the conversation list, unread first, then latest.
+//! The conversation list: unread conversations first, then by latest activity.
 
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
@@ -7,11 +7,11 @@ use crate::error::Result;
 use crate::sql;
 use crate::store::Store;
 
-/// A message stamped this long before a page was read may have been committed after it.
-/// Later pages repeat what changed since, so that an entry that moved is never missed.
+/// A message can be committed this long after its timestamp. Later pages repeat what changed since, so that a
+/// moved entry is not missed.
 const COMMIT_LAG: Duration = Duration::seconds(5);
 
-/// One conversation as its reader sees it.
+/// One conversation of a user.
 #[derive(Debug)]
 pub struct Conversation {
     pub channel_id: i64,
@@ -33,7 +33,7 @@ pub struct LastMessage {
     pub sender: String,
     pub sender_name: Option<String>,
     pub ms_type: String,
-    /// Empty once recalled.
+    /// Empty if the message is recalled.
     pub preview: Value,
     pub recalled: bool,
     pub server_time: OffsetDateTime,
@@ -48,7 +48,7 @@ pub struct Place {
     pub read_at: OffsetDateTime,
 }
 
-/// One page after `place`, and where the next one starts, if there is more.
+/// One page after `place`, and the place of the next page, if there is one.
 pub async fn list(
     store: &Store,
     caller: &str,
@@ -64,7 +64,7 @@ pub async fn list(
     let rows = client
         .query(&statement, &[&caller, &unread, &sorted_at, &channel_id, &changed_after, &limit])
         .await?;
-    // Entries that changed come on top of the page; the page itself is what lies below the place.
+    // Changed entries come in addition to the page. Only entries below the place belong to the page.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();
     let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| Place {
         unread: row.get::<_, i64>("unread_count") > 0,

@@ -1,4 +1,4 @@
-//! One error type and one table: what went wrong, and what the caller is told (RFC 9457).
+//! The error type of the service, and the table of problem types (RFC 9457).
 
 mod state;
 
@@ -13,7 +13,7 @@ pub use state::is_stale;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What went wrong, in the caller's terms. Each kind is one stable problem type.
+/// Kinds of errors. Each kind is one stable problem type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     MalformedBody,
@@ -39,37 +39,39 @@ impl Kind {
     /// Status, last part of the `type` URI, and title. The whole table of problems.
     pub fn row(self) -> (u16, &'static str, &'static str) {
         match self {
-            Self::MalformedBody => (400, "malformed-body", "The body is not the JSON it must be"),
-            Self::InvalidField => (422, "invalid-field", "A field of the body cannot be accepted"),
-            Self::InvalidParameter => (400, "invalid-parameter", "A parameter cannot be accepted"),
-            Self::Unauthenticated => (401, "unauthenticated", "The caller is not proven"),
-            Self::UnknownUser => {
-                (403, "unknown-user", "The directory does not know the caller, or they have left")
+            Self::MalformedBody => (400, "malformed-body", "The request body is not valid JSON"),
+            Self::InvalidField => (422, "invalid-field", "A field of the request body is invalid"),
+            Self::InvalidParameter => (400, "invalid-parameter", "A parameter or header is invalid"),
+            Self::Unauthenticated => (401, "unauthenticated", "Authentication required"),
+            Self::UnknownUser => (403, "unknown-user", "The caller is not an active user of the directory"),
+            Self::Forbidden => (403, "forbidden", "The caller is not allowed to do this"),
+            Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
+            Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),
+            Self::Conflict => (409, "conflict", "The current state does not allow this"),
+            Self::ClientIdReused => {
+                (409, "client-id-reused", "The client_id was already used for another request")
             }
-            Self::Forbidden => (403, "forbidden", "The caller may not do this"),
-            Self::NotFound => (404, "not-found", "There is no such thing, or not for this caller"),
-            Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not take this method"),
-            Self::Conflict => (409, "conflict", "The present state does not allow this"),
-            Self::ClientIdReused => (409, "client-id-reused", "The client id belongs to another request"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::UnsupportedMediaType => {
                 (415, "unsupported-media-type", "The body must be application/json")
             }
-            Self::TooManyStreams => (429, "too-many-streams", "The caller has too many streams open"),
-            Self::Timeout => (503, "timeout", "The request took too long; it may be repeated"),
-            Self::Unavailable => (503, "unavailable", "The service cannot answer now; it may be repeated"),
-            Self::Internal => (500, "internal", "The service failed"),
+            Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
+            Self::Timeout => (503, "timeout", "The request timed out; send it again"),
+            Self::Unavailable => {
+                (503, "unavailable", "The service is temporarily unavailable; send the request again")
+            }
+            Self::Internal => (500, "internal", "Internal error"),
         }
     }
 }
 
-/// A failure with what its caller may know and, apart from it, what only the log may.
+/// A failure. `detail` is for the caller, `source` only for the log.
 #[derive(Debug)]
 pub struct Error {
     pub kind: Kind,
     pub detail: Cow<'static, str>,
-    /// JSON pointer (RFC 6901) or parameter name of the culprit.
+    /// JSON pointer (RFC 6901) or parameter name of the wrong value.
     pub pointer: Option<String>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -79,17 +81,17 @@ impl Error {
         Self { kind, detail: detail.into(), pointer: None, source: None }
     }
 
-    /// A field of the body, by JSON pointer, that cannot be accepted.
+    /// An invalid field of the body. `pointer` is its JSON pointer.
     pub fn field(pointer: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { pointer: Some(pointer.into()), ..Self::new(Kind::InvalidField, detail) }
     }
 
-    /// A path or query parameter that cannot be accepted.
+    /// An invalid path, query or header parameter.
     pub fn parameter(name: impl Into<String>, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { pointer: Some(name.into()), ..Self::new(Kind::InvalidParameter, detail) }
     }
 
-    /// The same with the culprit, by JSON pointer.
+    /// The same error with a JSON pointer.
     pub fn at(self, pointer: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), ..self }
     }
@@ -102,29 +104,29 @@ impl Error {
         Self::new(Kind::Unavailable, detail)
     }
 
-    /// A failure of ours: the cause is logged, the caller learns only that it happened.
+    /// An internal failure. The log gets the cause. The caller learns only that it happened.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..Self::new(Kind::Internal, "") }
     }
 
-    /// The same with a cause for the log.
+    /// The same error with a cause for the log.
     pub fn because(self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self { source: Some(source.into()), ..self }
     }
 
-    /// What a caller may know of it, as one line.
+    /// The text for the caller, in one line.
     pub fn told(&self) -> &str {
         if self.detail.is_empty() { self.kind.row().2 } else { &self.detail }
     }
 
-    /// Whether it was the database that failed, or could not be reached.
+    /// Whether the database failed or could not be reached.
     pub fn is_of_database(&self) -> bool {
         let source = self.source.as_deref();
         source
             .is_some_and(|s| s.is::<tokio_postgres::Error>() || s.is::<Unreachable>() || s.is::<PoolError>())
     }
 
-    /// Whether the database is away. The store says so once, and once that it is back.
+    /// Whether the database is away. The store logs this once, and once when it is back.
     pub fn is_database_away(&self) -> bool {
         let Some(source) = self.source.as_deref() else { return false };
         let lost = source.downcast_ref::<tokio_postgres::Error>().is_some_and(|e| match e.as_db_error() {
@@ -134,22 +136,22 @@ impl Error {
         lost || source.is::<Unreachable>()
     }
 
-    /// What the log may know, and the caller not.
+    /// The cause. Only the log may show it.
     pub fn cause(&self) -> Option<&(dyn std::error::Error + Send + Sync)> {
         self.source.as_deref()
     }
 
-    /// The database's own words, if it was the database that failed.
+    /// The error of the database server, if there is one.
     pub fn database(&self) -> Option<&DbError> {
         self.source.as_deref()?.downcast_ref::<tokio_postgres::Error>()?.as_db_error()
     }
 
-    /// Whether the same work may succeed if simply done again: deadlock, serialisation or a lock.
+    /// Whether a retry can succeed: deadlock, serialization failure or lock timeout.
     pub fn is_contention(&self) -> bool {
         self.remedy() == Some(Remedy::Again)
     }
 
-    /// Whether the database refuses this over connections of this age: done again at once, it fails again.
+    /// Whether the database refuses this on connections of this age. An immediate retry fails again.
     pub fn needs_reconnect(&self) -> bool {
         self.remedy() == Some(Remedy::Reconnect)
     }
@@ -158,13 +160,13 @@ impl Error {
         self.database().and_then(state::find).map(|(remedy, _)| remedy)
     }
 
-    /// Whether the database refuses the data themselves (SQLSTATE class 22): repeated, it refuses them again.
+    /// Whether the database refuses the data (SQLSTATE class 22). A retry fails again.
     pub fn is_of_data(&self) -> bool {
         self.kind == Kind::InvalidParameter
             || self.database().is_some_and(|db| db.code().code().starts_with("22"))
     }
 
-    /// Whether the database is away or going away, so that the fate of a commit is unclear.
+    /// Whether the database is unavailable. The outcome of a commit is then unknown.
     pub fn is_unavailable(&self) -> bool {
         self.kind == Kind::Unavailable
     }
@@ -183,11 +185,11 @@ impl fmt::Display for Error {
             write!(f, ": {source}")?;
         }
         if let Some(db) = self.database() {
-            // Only code and constraint: message and detail may quote people's data.
+            // Prints only code and constraint, because message and detail can quote personal data.
             write!(f, " {} {}", db.code().code(), db.constraint().unwrap_or_default())?;
         }
         if let Some(db) = self.database().filter(|db| *db.code() == SqlState::INSUFFICIENT_PRIVILEGE) {
-            // This one names a table or a schema.
+            // This message names a table or a schema.
             write!(f, "{}", db.message())?;
         }
         Ok(())
@@ -196,7 +198,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Why there is no connection to the database, and what to do about it; for the operator.
+/// Why the database cannot be reached, and what to do. For the operator.
 #[derive(Debug)]
 pub struct Unreachable(pub String);
 
@@ -228,7 +230,7 @@ impl From<tokio_postgres::Error> for Error {
     }
 }
 
-/// Whether the connection is gone.
+/// Whether the connection is lost.
 fn is_lost(e: &tokio_postgres::Error) -> bool {
     e.is_closed() || std::error::Error::source(e).is_some_and(|s| s.is::<std::io::Error>())
 }

@@ -1,9 +1,9 @@
-//! What has happened, for whoever wants to be told: written by the transaction that did it, put in
-//! order after its commit.
+//! Events for observers and streams. The transaction of a change writes its event. The event gets its id
+//! after the commit.
 //!
-//! An id handed out before the commit would let a reader pass one that becomes visible later. So
-//! the writers leave rows behind, and one sequencer at a time gives them their ids: whoever has
-//! seen an id has missed none below it.
+//! An id assigned before the commit could become visible after a higher id, and readers would skip it. So
+//! writers only insert rows, and one sequencer at a time assigns the ids. A reader who has seen an id has
+//! missed none below it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,15 +22,15 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{Store, retrying};
 
-/// Most events that one step puts in order, for every observer who takes them: a step that takes too
-/// long for the database would be tried again for ever.
+/// Most events of one step. The step also queues each event for its observers. A step that exceeds the
+/// statement timeout would be repeated forever.
 const STEP: i32 = 500;
-/// Most rows of who received and read that one step makes into events.
+/// Most rows of receipts and reads that one step turns into events.
 const TALLY_STEP: i32 = 2_000;
-/// Most readers that an event names; the rest are a number.
+/// Most readers that an event names. The event also has the total number.
 const READERS_MAX: i32 = 100;
 
-/// What an event is about. `openapi/im-push-gateway.yaml` has the data of each under `webhooks`.
+/// The type of an event. `openapi/im-push-gateway.yaml` has the data of each type under `webhooks`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     ChannelCreated,
@@ -52,18 +52,18 @@ impl Type {
     }
 }
 
-/// Something that happened in a channel.
+/// An event to emit.
 #[derive(Debug)]
 pub struct Happened<'a> {
     pub what: Type,
     pub channel_id: i64,
     pub actor: &'a str,
     pub data: Value,
-    /// Who is told besides the channel's members.
+    /// Users who receive the event in addition to the channel's members.
     pub besides: &'a [&'a str],
 }
 
-/// Tells it, in the transaction that does it. Where nobody may want to know, nothing is written.
+/// Emits an event in the transaction of the change. If there is no listener, it writes nothing.
 pub async fn tell(tx: &impl GenericClient, happened: Happened<'_>) -> Result<()> {
     let Happened { what, channel_id, actor, data, besides } = happened;
     let audience = (!besides.is_empty()).then_some(besides);
@@ -72,23 +72,23 @@ pub async fn tell(tx: &impl GenericClient, happened: Happened<'_>) -> Result<()>
     Ok(())
 }
 
-/// Puts events in order. Every replica has one; they take turns by the row they lock.
+/// Assigns event ids. Every replica has a sequencer. A row lock lets one of them work at a time.
 pub struct Sequencer {
     store: Store,
     window: Duration,
     batch_bytes: i32,
-    /// Whom news wakes: the streams, and the observers' lines.
+    /// Woken after new events: the streams and the endpoint queues of observers.
     streams: Arc<Notify>,
     bells: Arc<Bells>,
-    /// The furthest position of the database's log that was seen; 0 before the first look.
+    /// The highest WAL position seen; 0 before the first check.
     wal_position: AtomicI64,
 }
 
-/// What one step has done.
+/// The result of one step.
 #[derive(Default)]
 struct Step {
     events: i64,
-    /// Whether some are left.
+    /// Whether events are left.
     more: bool,
     /// The observers whose queues have grown.
     callbacks: Vec<String>,
@@ -101,7 +101,7 @@ impl Sequencer {
         Self { store, window, batch_bytes, streams, bells, wal_position }
     }
 
-    /// Gives the next events their ids and queues them for the observers who take them.
+    /// Assigns ids to the next events and queues the events for their observers.
     pub async fn tick(&self) -> Result<Tick> {
         let seen = Some(self.wal_position.load(Ordering::Relaxed)).filter(|seen| *seen > 0);
         self.wal_position.store(notice_restored(&self.store, seen).await?, Ordering::Relaxed);
@@ -119,7 +119,7 @@ impl Sequencer {
         Ok(if more { Tick::More } else { Tick::Idle })
     }
 
-    /// Looked for without the lock, which would write to the log of the database each time.
+    /// A check without the lock, because taking the lock writes to the WAL each time.
     async fn is_anything_waiting(&self) -> Result<bool> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("event/waiting")).await?;
@@ -137,7 +137,7 @@ impl Sequencer {
         let now: OffsetDateTime = place.get("now");
         let tally = tx.prepare_cached(sql!("event/tally")).await?;
         tx.execute(&tally, &[&(now - self.window), &TALLY_STEP, &READERS_MAX, &now]).await?;
-        // A statement of its own: it is to see what the one before has written.
+        // A separate statement, so that its snapshot includes what the statement before wrote.
         let sequence = tx.prepare_cached(sql!("event/sequence")).await?;
         let row = tx.query_one(&sequence, &[&STEP, &self.batch_bytes]).await?;
         tx.commit().await?;
@@ -145,20 +145,20 @@ impl Sequencer {
     }
 }
 
-/// Notices that the database is a copy of what it was, or went back behind `seen`, a position of its log. Then
-/// events and channels go on from ids that were never given, and streams load anew. Returns the position of now.
+/// Detects that the database is a restored copy, or that its WAL is behind `seen`. Event ids and channel ids
+/// then skip a range, and streams reload. Returns the current WAL position.
 pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("event/notice_restored")).await?;
     let row = client.query_one(&statement, &[&seen]).await?;
     if row.get("restored") {
-        tracing::warn!("the database was restored: events and channels go on from ids that were never given");
+        tracing::warn!("the database was restored: events and channels continue with unused ids");
         metrics::counter!("impg_database_restored_total").increment(1);
     }
     Ok(row.get("wal_position"))
 }
 
-/// The same where it cannot be noticed, because an operator says so.
+/// The same for a restore that cannot be detected. An operator calls it.
 pub async fn restored(store: &Store) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("event/restored")).await?;
@@ -166,14 +166,14 @@ pub async fn restored(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Forgets events from before `before`, some at a time.
+/// Deletes a batch of events older than `before`.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i32) -> Result<i64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("event/prune")).await?;
     let row = client.query_one(&statement, &[&before, &most]).await?;
     let untold: i64 = row.get("untold");
     if untold > 0 {
-        tracing::error!(untold, "events became too old before an observer could be told");
+        tracing::error!(untold, "events expired before an observer received them");
         metrics::counter!("impg_events_untold_total").increment(untold.unsigned_abs());
     }
     Ok(row.get("events"))

@@ -1,5 +1,5 @@
-//! Read again: a channel's messages, both ways, as far as the reader may see. One history: a page
-//! begins hot and goes on cold, or the other way round, and nobody can tell where.
+//! The history of a channel, in both directions, as far as the reader may see it. A page can start in
+//! PostgreSQL and end in the archive, or the reverse. The caller sees no difference.
 
 use std::ops::RangeInclusive;
 
@@ -25,12 +25,12 @@ pub struct Message {
     pub sender: String,
     pub sender_name: String,
     pub ms_type: String,
-    /// Empty once recalled.
+    /// Empty if the message is recalled.
     pub content: Value,
     pub recalled: Option<Recalled>,
 }
 
-/// A place between two messages: seq, and the ms_id beside it that bounds the partitions.
+/// A position between two messages. `ms_id` limits the partitions to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub seq: i64,
@@ -38,12 +38,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// Before every message, and after every one.
+    /// The positions before the first and after the last message.
     pub const START: Self = Self { seq: 0, ms_id: 0 };
     pub const END: Self = Self { seq: i64::MAX, ms_id: i64::MAX };
 }
 
-/// Where a channel is read: by whom, from the tables and, beyond the horizon, the archive.
+/// A read of a channel: the reader, the store and, for messages below the horizon, the archive.
 #[derive(Clone, Copy)]
 pub struct Reading<'a> {
     pub store: &'a Store,
@@ -52,15 +52,15 @@ pub struct Reading<'a> {
     pub reader: &'a str,
 }
 
-/// What the tables gave, and the horizon of the same snapshot.
+/// Messages from PostgreSQL, and the horizon of the same snapshot.
 struct Hot {
     horizon: i64,
     messages: Vec<Message>,
 }
 
 impl Reading<'_> {
-    /// Up to `limit` messages below `before` and above `after_seq`, newest first. Also a page that is
-    /// not full: the archive did not answer and the rest is on the next one.
+    /// Up to `limit` messages below `before` and above `after_seq`, newest first. The flag says whether more
+    /// may follow. If the archive does not answer, the page can be shorter than `limit`.
     pub async fn before(&self, before: Place, after_seq: i64, limit: i64) -> Result<(Vec<Message>, bool)> {
         let spans = self.spans().await?;
         let hot = self.hot_before(before, after_seq, limit).await?;
@@ -96,7 +96,7 @@ impl Reading<'_> {
         Ok((messages, full))
     }
 
-    /// What the reader may see. Nobody else learns that there is such a channel.
+    /// The spans that the reader may see. For other users the channel is not found.
     async fn spans(&self) -> Result<Vec<Span>> {
         let spans = visible(&self.store.client().await?, self.channel_id, self.reader).await?;
         if spans.is_empty() { Err(Error::not_found("no such channel")) } else { Ok(spans) }
@@ -122,8 +122,8 @@ impl Reading<'_> {
         hot(client.query(&statement, &parameters).await?)
     }
 
-    /// The messages with just these seqs, which lie beyond the horizon. Seqs have no gaps, so one
-    /// that the archive does not give is missing there, and not passed over in silence.
+    /// The messages with exactly these seqs, which are below the horizon. A channel has no gaps in `seq`, so
+    /// a seq that the archive does not return is an error.
     async fn cold(&self, spans: &[Span], wanted: &[i64], order: Order, horizon: i64) -> Result<Vec<Message>> {
         let archive = self.archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
         let (low, high) = (wanted.iter().min().copied(), wanted.iter().max().copied());
@@ -147,16 +147,17 @@ impl Reading<'_> {
                 horizon,
                 ?wanted,
                 ?found,
-                "the archive lacks messages of a channel"
+                "messages of a channel are missing in the archive"
             );
             metrics::counter!("impg_archive_gaps_total").increment(1);
-            return Err(Error::unavailable("the archive lacks messages of this channel"));
+            return Err(Error::unavailable("messages of this channel are missing in the archive"));
         }
         messages(self.store, documents).await
     }
 }
 
-/// What a person may see of a channel; nothing, not even an empty span, if they are no member now.
+/// The spans of a channel that a user may see. Empty, without even an empty span, if the user is not a member
+/// now.
 pub async fn visible(client: &impl GenericClient, channel_id: i64, person: &str) -> Result<Vec<Span>> {
     let statement = client.prepare_cached(sql!("history/spans")).await?;
     let rows = client.query(&statement, &[&channel_id, &person]).await?;
@@ -164,13 +165,13 @@ pub async fn visible(client: &impl GenericClient, channel_id: i64, person: &str)
     Ok(rows.iter().map(span).collect())
 }
 
-/// Whether a message lies in what somebody may see.
+/// Whether a message lies in one of the spans.
 pub fn holds(spans: &[Span], channel_id: i64, seq: i64) -> bool {
     let one = Span { channel_id, from_seq: seq, to_seq: seq };
     spans.iter().any(|span| overlap(*span, one).is_some())
 }
 
-/// The seqs of a range that are in the spans: the newest or the oldest of them.
+/// The newest or the oldest seqs of a range that lie in the spans.
 fn newest(spans: &[Span], range: RangeInclusive<i64>, most: usize) -> Vec<i64> {
     let mut seqs: Vec<i64> = ranges(spans, range).into_iter().flat_map(|r| r.rev().take(most)).collect();
     seqs.sort_unstable_by(|a, b| b.cmp(a));
@@ -191,7 +192,7 @@ fn ranges(spans: &[Span], range: RangeInclusive<i64>) -> Vec<RangeInclusive<i64>
     spans.iter().map(|s| s.from_seq.max(*range.start())..=s.to_seq.min(*range.end())).collect()
 }
 
-/// What two spans of a channel have in common.
+/// The intersection of two spans of one channel.
 pub fn overlap(one: Span, other: Span) -> Option<Span> {
     let (from_seq, to_seq) = (one.from_seq.max(other.from_seq), one.to_seq.min(other.to_seq));
     (one.channel_id == other.channel_id && from_seq <= to_seq).then_some(Span { from_seq, to_seq, ..one })
@@ -219,7 +220,7 @@ fn message(row: &Row) -> Message {
     }
 }
 
-/// Documents as readers see them: with names, and without what was taken back meanwhile.
+/// Documents as readers see them: with names, and without the content of messages recalled since.
 pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
     let names = directory::names(store, &senders).await?;

@@ -1,7 +1,7 @@
-//! Who is calling: proven by a token, a signature or a trusted peer, never by a bare claim.
+//! Authenticates the caller by a token, a signature or a trusted peer.
 //!
-//! Identity says who calls and with what roles. It knows nothing of the directory: whether that
-//! user exists and is active is decided where it matters, in the statement that does the work.
+//! Identity returns the user id and the roles. It does not use the directory. The statement that does the
+//! work checks whether the user exists and is active.
 
 mod headers;
 mod hmac;
@@ -25,19 +25,19 @@ use crate::store::Store;
 pub use hmac::prune_replays;
 pub use role::{Role, Roles};
 
-/// Somebody whose identity was proven, and what they may do.
+/// An authenticated caller and their roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     pub user_id: String,
     pub roles: Roles,
-    /// When the proof ends by itself, for what goes on after the answer has begun.
+    /// When the authentication expires. Long answers such as streams end then.
     pub until: Option<OffsetDateTime>,
-    /// SHA-256 of the token of ours that proved it, which may be revoked meanwhile.
+    /// SHA-256 of the service's own token, if one was used. It can be revoked while an answer continues.
     pub token_hash: Option<Vec<u8>>,
 }
 
 impl Caller {
-    /// Proven for this request; what the proof says beyond it comes on top.
+    /// A caller authenticated for this request only.
     fn named(user_id: String, roles: Roles) -> Self {
         Self { user_id, roles, until: None, token_hash: None }
     }
@@ -47,24 +47,24 @@ impl Caller {
         if self.roles.has(role) {
             return Ok(());
         }
-        Err(Error::new(Kind::Forbidden, format!("this needs the role {}", role.name())))
+        Err(Error::new(Kind::Forbidden, format!("this requires the role {}", role.name())))
     }
 }
 
-/// A request as far as identity cares: nothing in it is believed yet.
+/// The parts of a request that identity uses. None of them is trusted yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Claimed<'a> {
-    /// The socket's own peer, not what any header says of it.
+    /// The address of the socket, not of any header.
     pub peer: SocketAddr,
     pub method: &'a Method,
-    /// Path and query as they stood in the request line.
+    /// Path and query exactly as in the request line.
     pub path_and_query: &'a str,
     pub headers: &'a HeaderMap,
     /// The whole body, if [`Identity::needs_body`].
     pub body: Option<&'a [u8]>,
 }
 
-/// How callers prove themselves; made once at the start.
+/// Authentication of callers, created once at the start.
 pub struct Identity {
     watch: headers::Watch,
     proof: Proof,
@@ -80,9 +80,9 @@ impl Identity {
     /// Reads the settings of the chosen mode.
     ///
     /// # Errors
-    /// `Kind::Internal` naming the setting, for every one that would leave a hole: an open or
-    /// empty trust list, a peer off loopback without a secret, a symmetric JWT algorithm, a
-    /// short HMAC secret, headers that cannot be told apart.
+    /// `Kind::Internal` names a setting that would be insecure: an empty or open trust list, a peer outside
+    /// loopback without a secret, a symmetric JWT algorithm, a short HMAC secret, or headers with two
+    /// meanings.
     pub fn new(config: &Config) -> Result<Self> {
         let proof = match config.identity_mode {
             IdentityMode::Jwt => Proof::Jwt(jwt::Tokens::new(config)?),
@@ -92,11 +92,11 @@ impl Identity {
         Ok(Self { watch: headers::Watch::new(config)?, proof })
     }
 
-    /// Whether [`Claimed::body`] must be there: the proof covers it. All else that the head says is
-    /// checked by then, so that a body is read only for what may turn out to be proven.
+    /// Whether [`Claimed::body`] is required because a signature covers it. Everything else in the head is
+    /// checked first, so that the service does not read bodies in vain.
     ///
     /// # Errors
-    /// As of [`Identity::caller`].
+    /// The same as [`Identity::caller`].
     pub fn needs_body(&self, claimed: &Claimed<'_>, now: OffsetDateTime) -> Result<bool> {
         let Proof::Hmac(signatures) = &self.proof else { return Ok(false) };
         let said = self.watch.read(claimed.headers)?;
@@ -106,23 +106,23 @@ impl Identity {
         signatures.head(claimed.headers, said.first(), now).map(|_| true)
     }
 
-    /// Proves who is calling. A bearer token of ours is a proof in every mode and from every
-    /// peer; anything else in `Authorization` that the mode cannot check is refused, and so is
-    /// a header that names somebody else than the proof.
+    /// Authenticates the caller. The service's own bearer tokens work in every mode and from every peer.
+    /// Another `Authorization` that the mode cannot check is refused. A header that names another user than
+    /// the authentication is refused.
     ///
     /// # Errors
-    /// `Kind::InvalidParameter` with the header's name for headers no honest gateway sends,
-    /// `Kind::Unauthenticated` when the proof is missing or fails, `Kind::Unavailable` when it
-    /// cannot be checked now.
+    /// `Kind::InvalidParameter` with the name of a header that no correct gateway sends.
+    /// `Kind::Unauthenticated` if the authentication is missing or fails. `Kind::Unavailable` if it cannot be
+    /// checked now.
     pub async fn caller(&self, store: &Store, claimed: Claimed<'_>, now: OffsetDateTime) -> Result<Caller> {
         let said = self.watch.read(claimed.headers)?;
         let caller = match (&self.proof, said.bearer) {
             (_, Some(bearer)) if bearer.starts_with(token::PREFIX) => token::find(store, bearer, now).await?,
             (Proof::Jwt(tokens), Some(bearer)) => tokens.caller(bearer, now).await?,
-            (Proof::Jwt(_), None) => return Err(refused("a bearer token is needed")),
+            (Proof::Jwt(_), None) => return Err(refused("a bearer token is required")),
             (_, Some(_)) => {
                 return Err(refused(
-                    "Authorization carries a token that this mode cannot check; the gateway must not pass it on",
+                    "`Authorization` has a token that this identity mode cannot check; the gateway must remove it",
                 ));
             }
             (Proof::Hmac(signatures), None) => {
@@ -140,17 +140,17 @@ impl Identity {
     }
 }
 
-/// The caller is not proven, and why. Nothing of what they sent is repeated.
+/// Authentication failed. The detail says why, without values of the request.
 fn refused(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::Unauthenticated, detail)
 }
 
-/// A setting that will not do: the service does not start.
+/// A wrong setting. The service does not start.
 fn setting(detail: impl Into<Cow<'static, str>>) -> Error {
     Error::new(Kind::Internal, detail)
 }
 
-/// What is wrong with the name that a proof gives, if anything.
+/// Checks the name that the authentication gives.
 fn check_named(names: IdentityNames, name: &str) -> std::result::Result<(), &'static str> {
     match names {
         IdentityNames::UserId => check_id(name),

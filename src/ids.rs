@@ -1,6 +1,5 @@
-//! Which ids there can be: of users, departments, instances of the gateway and what else other
-//! systems name. One rule, checked wherever an id is made and wherever one is named, so that
-//! whatever can be made can also sign in, stand in a path and be named in a list.
+//! The rules for ids of users, departments, gateway instances and other external names. Every place that
+//! creates or names an id uses the same rule. So every valid id works in a login, a path and a list.
 
 use crate::text::{is_blank, overrides_direction};
 
@@ -8,35 +7,32 @@ use crate::text::{is_blank, overrides_direction};
 const ID_MAX_CHARS: usize = 128;
 /// Longest login name, in characters.
 const LOGIN_NAME_MAX_CHARS: usize = 255;
-/// Path segments that mean something else: the caller, a search, and what every client and proxy
-/// resolves before it sends.
+/// Path segments with another meaning: the caller, a search, and segments that clients and proxies resolve.
 const RESERVED: [&str; 4] = ["me", ".search", ".", ".."];
 
-/// What is wrong with an id, if anything. Commas separate ids in lists and repeated headers, slashes
-/// separate segments of paths (proxies decode `%2F` or refuse it), and the greatest character closes
-/// open ranges of ids.
+/// Checks an id. A comma separates ids in lists and repeated headers. A slash separates path segments;
+/// proxies decode `%2F` or refuse it. The greatest character is the end of open ranges of ids.
 ///
 /// # Errors
-/// The reason, for whoever made the id.
+/// The reason, as a text for the caller.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
-    check_word(id, ID_MAX_CHARS, "has 1 to 128 characters")?;
+    check_word(id, ID_MAX_CHARS, "must have 1 to 128 characters")?;
     refuse(&[
         (RESERVED.contains(&id), "must not be me, .search, . or .."),
         (id.contains(','), "must not contain a comma"),
         (id.contains('/'), "must not contain a slash"),
         (id.contains(char::MAX), "must not contain U+10FFFF"),
-        (is_blank(id), "must contain a character that can be seen"),
+        (is_blank(id), "must contain a visible character"),
         (overrides_direction(id), "must not contain directional overrides"),
     ])
 }
 
-/// What is wrong with a name that somebody signs in by, if anything: it stands in headers and claims,
-/// never in a path.
+/// Checks a login name. It appears in headers and claims, never in a path.
 ///
 /// # Errors
-/// The reason, as of [`check_id`].
+/// The reason, as for [`check_id`].
 pub fn check_login_name(name: &str) -> Result<(), &'static str> {
-    check_word(name, LOGIN_NAME_MAX_CHARS, "has 1 to 255 characters")
+    check_word(name, LOGIN_NAME_MAX_CHARS, "must have 1 to 255 characters")
 }
 
 fn check_word(word: &str, most_chars: usize, length: &'static str) -> Result<(), &'static str> {

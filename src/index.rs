@@ -1,5 +1,5 @@
-//! Soon after: messages go into the archive as they arrive, in batches, from rows written by the
-//! commit that stored them and deleted when the archive has them.
+//! The search index: new messages go into the archive soon after the commit, in batches. The commit adds a
+//! row to a queue. The row is deleted when the archive has the messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,21 +20,21 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::Store;
 
-/// Commits, and messages of the walk through an archive that is new, of one batch.
+/// Most commits of one batch, and most messages of one batch of the walk through a new archive.
 const COMMITS_MAX: i32 = 500;
 const WALK_MAX: i32 = 2_000;
-/// Messages of one write.
+/// Most messages of one write.
 const WRITE_MAX: usize = 2_000;
-/// A busy service gives the archive a batch this often, not one a commit.
+/// Pause between batches, so that the archive gets batches and not single commits.
 const LINGER: Duration = Duration::from_millis(200);
-/// Versions of a message's documents: as sent, as recalled. The move writes above them.
+/// Versions of a message's document: sent and recalled. The move into the archive uses higher ones.
 const SENT: i64 = 1;
 const RECALLED: i64 = 2;
 
 const ANOTHER: &str = "archive_url is another archive than the one this database belongs to. An embedded archive serves one replica: \
      several need Elasticsearch. To change archives while nothing is cold: im-push-gateway archive adopt";
 
-/// What waits to be indexed.
+/// The work that waits for the index.
 #[derive(Debug)]
 pub struct Backlog {
     pub commits: i64,
@@ -42,15 +42,14 @@ pub struct Backlog {
 }
 
 impl Backlog {
-    /// Seconds since the oldest message was sent that the archive does not have yet; 0 if it has all.
+    /// Age in seconds of the oldest message that is not indexed; 0 if there is none.
     pub fn lag_seconds(&self, now: OffsetDateTime) -> f64 {
         self.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0))
     }
 }
 
-/// An archive that is made sure of before every use: it may have been away when a replica started,
-/// and another one may have been adopted since. What is not the archive of this database is
-/// neither written nor shown.
+/// An archive that is checked before every use. It may have been unreachable at the start, and the database
+/// may have adopted another one since. An archive of another database is neither written nor read.
 pub struct Bound {
     store: Store,
     archive: Arc<dyn Archive>,
@@ -62,12 +61,12 @@ impl Bound {
         Self { store, archive, archive_id: OnceCell::new() }
     }
 
-    /// Makes sure that it is the archive of this database; one that has none yet takes it.
+    /// Checks that the archive belongs to this database. A database without an archive adopts it.
     pub async fn check(&self) -> Result<()> {
         self.sure().await.map(|_| ())
     }
 
-    /// Makes sure that the database has no other archive, and changes nothing.
+    /// Checks that the database has no other archive. Changes nothing.
     pub async fn refuse_another(&self) -> Result<()> {
         let archive_id = self.archive_id.get_or_try_init(|| self.archive.identity()).await?;
         match state(&self.store).await? {
@@ -76,7 +75,7 @@ impl Bound {
         }
     }
 
-    /// The same as [`Self::check`], except that an archive that is away is taken when it is back.
+    /// Like [`Self::check`], but an unreachable archive is accepted and checked later.
     pub async fn adopt(&self) -> Result<()> {
         match self.check().await {
             Err(error) if error.is_unavailable() => Ok(()),
@@ -92,7 +91,7 @@ impl Bound {
             let statement = client.prepare_cached(sql!("index/adopt")).await?;
             client.execute(&statement, &[archive_id]).await?;
             drop(client);
-            // Another replica may have been first, with another one.
+            // Another replica may have adopted another archive first.
             known = state(&self.store).await?;
         }
         match known {
@@ -120,7 +119,7 @@ impl Archive for Bound {
     }
 }
 
-/// The indexing of one replica; one of them at a time does it.
+/// The index worker. It runs on one replica at a time.
 pub struct Index {
     store: Store,
     archive: Arc<Bound>,
@@ -134,7 +133,7 @@ impl Index {
         Self { store, archive, lease, away: AtomicBool::new(false) }
     }
 
-    /// Whether the last try to write met an archive that did not answer.
+    /// Whether the archive did not answer the last write.
     pub fn is_away(&self) -> bool {
         self.away.load(Ordering::Relaxed)
     }
@@ -150,7 +149,7 @@ impl Index {
         done
     }
 
-    /// Gives the lease back, for a replica that stops.
+    /// Gives the lease back when the replica stops.
     pub async fn stop(&self) -> Result<()> {
         self.lease.give_back(self.store.now().await?).await
     }
@@ -214,13 +213,13 @@ impl Index {
         Ok(())
     }
 
-    /// A document that the archive refuses must not keep the others out. It is alarming, and found
-    /// again at the latest when its day moves: that day then stays.
+    /// Writes documents one by one, so that a refused document does not block the others. The refusal is
+    /// logged. The move of its day finds it again and then fails.
     async fn write_singly(&self, documents: &[Document]) -> Result<()> {
         for document in documents {
             match self.archive.write(std::slice::from_ref(document)).await {
                 Err(error) if error.kind != Kind::Unavailable => {
-                    tracing::error!(ms_id = document.ms_id, %error, "the archive refuses a message");
+                    tracing::error!(ms_id = document.ms_id, %error, "the archive refused a message");
                     metrics::counter!("impg_index_refused_total").increment(1);
                 }
                 written => written?,
@@ -237,13 +236,13 @@ impl Index {
     }
 }
 
-/// A message as it is told soon after it was sent.
+/// The document of a new message.
 fn document(row: &Row) -> Document {
     let recalled = recalled(row);
     Document { version: if recalled.is_some() { RECALLED } else { SENT }, ..message(row) }
 }
 
-/// A message's row as a document without its ledger and version. Recalled ones have no content.
+/// The document of a message's row, without ledger and version. A recalled message has no content.
 pub fn message(row: &Row) -> Document {
     let recalled = recalled(row);
     Document {
@@ -262,7 +261,7 @@ pub fn message(row: &Row) -> Document {
     }
 }
 
-/// Who took a message back, if anybody did.
+/// Who recalled the message and when, if it is recalled.
 pub fn recalled(row: &Row) -> Option<Recalled> {
     let by: Option<String> = row.get("recalled_by");
     by.map(|by| Recalled { by, at: row.get("recalled_at") })
@@ -280,7 +279,7 @@ async fn state(store: &Store) -> Result<Option<State>> {
     Ok(row.map(|row| State { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
 }
 
-/// Makes `archive` the one of this database in place of another. Refused once anything is sealed.
+/// Makes `archive` the archive of this database, in place of another one. Refused once any day is sealed.
 pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     let archive_id = archive.identity().await?;
     let now = store.now().await?;
@@ -294,8 +293,8 @@ pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     }
     if client.execute(&readopt, &[&archive_id, &now]).await? == 0 {
         let why = match store.horizon().await? {
-            (_, 0) => "a replica still works on the other archive: stop it first",
-            _ => "days have moved into the other archive: they are only there",
+            (_, 0) => "a replica still uses the other archive: stop it first",
+            _ => "days have moved into the other archive and exist only there",
         };
         return Err(Error::new(Kind::Conflict, why));
     }

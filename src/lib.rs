@@ -1,6 +1,7 @@
 //! im-push-gateway: channels, messages and a push status for every receiver, beside an API gateway.
 //!
-//! Modules in the order data flows: request → identity → message → ledger → push → receipt → archive → search.
+//! A message passes these stages: request → identity → message → ledger → push → receipt → archive → search.
+//! `docs/architecture.md` has the map of the modules.
 
 pub mod api;
 pub mod app;

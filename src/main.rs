@@ -42,8 +42,8 @@ enum Command {
     Directory(directory_command::DirectoryCommand),
     /// Prevent reused ids after a restore of the database from a dump, a snapshot or a backup.
     ///
-    /// Run it before `serve`. It makes sure that no id of an event or a channel is given twice. `serve` detects most
-    /// restores itself. Running it again does no harm.
+    /// Run it before `serve`. It makes sure that no id of an event or a channel is given twice. `serve`
+    /// detects most restores itself. Running it again does no harm.
     Restored,
     /// Print all settings with their defaults and descriptions.
     Settings,
@@ -51,7 +51,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // Fail points are in test builds alone; there the environment sets them.
+    // Only test builds have fail points. The environment sets them.
     let _scenario = fail::FailScenario::setup();
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
@@ -88,7 +88,7 @@ async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     store.check_sessions().await?;
     store.migrate(config).await?;
     event::restored(&store).await?;
-    println!("events and channels go on from ids that were never given; streams load anew");
+    println!("events and channels continue with unused ids; streams reload");
     Ok(())
 }
 
@@ -122,7 +122,7 @@ async fn stop_on_signal(stop: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("signals cannot be heard; only SIGKILL stops this process");
+        tracing::error!("could not listen for signals; only SIGKILL stops this process");
         return;
     };
     tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

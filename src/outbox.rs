@@ -1,5 +1,5 @@
-//! What came too late for a message's ledger: receipts, reads and recalls of cold messages go into
-//! the archive's documents, and only leave PostgreSQL once they are seen there.
+//! Late changes of cold messages: receipts, reads and recalls. They go into the documents of the archive.
+//! PostgreSQL keeps them until the archive has them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -19,30 +19,30 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::Store;
 
-/// Recalls, receipts and ranges of reads of one step.
+/// Most recalls, receipts and read ranges of one step.
 const RECALLS_STEP: i32 = 100;
 const RECEIPTS_STEP: i32 = 1_000;
 const READS_STEP: i32 = 20;
-/// Messages of a range of reads that go into the archive at once.
+/// Most messages of a read range that are written at once.
 const SEQS_STEP: i64 = 50;
-/// How long what was left behind waits for the next time round.
+/// Pause before what failed is tried again.
 const REST: std::time::Duration = std::time::Duration::from_secs(30);
-/// A receipt of a message that the archive does not know is kept this long: an index may be away.
+/// How long a receipt for an unknown message is kept. An index can be missing for a while.
 const UNKNOWN_KEPT: Duration = Duration::days(1);
 
-/// The outbox of one replica; one of them at a time empties it.
+/// The outbox worker. It runs on one replica at a time.
 pub struct Outbox {
     store: Store,
     archive: Arc<Bound>,
     lease: Lease,
-    // What cannot be taken in holds up nothing behind it.
+    // A failing entry does not block the entries after it.
     recalls: Round<i64>,
     receipts: Round<i64>,
     reads: Round<(i64, String, i64)>,
 }
 
-/// Once through what waits, in the order of its keys. What could not be taken in is left behind, and
-/// the next time round begins after a rest.
+/// One pass through the waiting entries, in key order. Failed entries are skipped. The next pass starts after
+/// a pause.
 struct Round<K>(Mutex<Turn<K>>);
 
 struct Turn<K> {
@@ -62,7 +62,7 @@ impl<K: Clone + Default> Round<K> {
         self.0.lock().expect("no panic while held")
     }
 
-    /// After which key it goes on; none while it rests.
+    /// The key after which the pass continues; `None` during the pause.
     fn place(&self) -> Option<K> {
         let turn = self.turn();
         let rests = turn.rests_until.is_some_and(|until| Instant::now() < until);
@@ -75,7 +75,7 @@ impl<K: Clone + Default> Round<K> {
         turn.left_some |= !taken;
     }
 
-    /// Nothing is behind the place.
+    /// The pass has reached the end.
     fn end(&self) {
         let mut turn = self.turn();
         let rests_until = turn.left_some.then(|| Instant::now() + REST);
@@ -102,7 +102,7 @@ impl Outbox {
         Self { store, archive, lease, recalls, receipts, reads }
     }
 
-    /// Takes one step of each kind into the archive. What fails is tried again the next time round.
+    /// Writes one step of each kind into the archive. Failed entries are tried again in the next pass.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         if self.lease.take(now).await?.is_none() {
@@ -116,7 +116,7 @@ impl Outbox {
         Ok(if more { Tick::More } else { Tick::Idle })
     }
 
-    /// Gives the lease back, for a replica that stops.
+    /// Gives the lease back when the replica stops.
     pub async fn stop(&self) -> Result<()> {
         self.lease.give_back(self.store.now().await?).await
     }
@@ -151,7 +151,7 @@ impl Outbox {
     async fn take_recall(&self, ms_id: i64, recalled: Recalled) -> Result<()> {
         let mut documents = self.archive.find(&Find::message(ms_id)).await?;
         if documents.is_empty() {
-            return Err(Error::internal("the archive lacks a message that was taken back"));
+            return Err(Error::internal("a recalled message is missing in the archive"));
         }
         documents.retain(|document| document.recalled.is_none());
         for document in &mut documents {
@@ -189,7 +189,7 @@ impl Outbox {
                 client.execute(&statement, &[&ms_ids, &receivers, &statuses]).await?;
                 taken = true;
             }
-            // Receipts of the last message may be left for the next step; those taken in are gone by then.
+            // The next step can hold more receipts of the last message. Written receipts are deleted by then.
             let after = if is_in { *ms_id - 1 } else { *ms_id };
             self.receipts.go_on(after, is_in);
         }
@@ -199,7 +199,7 @@ impl Outbox {
         Ok(taken)
     }
 
-    /// False: nobody knows the message, and it may be known again.
+    /// Returns false if the archive does not know the message, because it may know it later.
     async fn take_receipts_of(&self, ms_id: i64, receipts: &[Receipt], now: OffsetDateTime) -> Result<bool> {
         let mut documents = self.archive.find(&Find::message(ms_id)).await?;
         if documents.is_empty() {
@@ -213,7 +213,7 @@ impl Outbox {
         Ok(true)
     }
 
-    /// A receipt that says `read` moves its receiver's cursor, as it does for a hot message.
+    /// A `read` receipt moves the read cursor, as it does for a hot message.
     async fn move_cursors(&self, documents: &[Document], receipts: &[Receipt]) -> Result<()> {
         let (horizon, _) = self.store.horizon().await?;
         for receipt in receipts.iter().filter(|r| r.status == Status::Read) {
@@ -252,7 +252,7 @@ impl Outbox {
         if rows.is_empty() {
             self.reads.end();
         }
-        // A range that is not through comes again once the others had their turn.
+        // An unfinished range continues after the others had their turn.
         Ok(taken || !rows.is_empty())
     }
 
@@ -267,14 +267,14 @@ impl Outbox {
         let mut documents = self.archive.find(&find).await?;
         let messages = documents.iter().filter(|document| document.part == 0).count() as i64;
         if messages != to_seq - from_seq + 1 {
-            return Err(Error::internal("the archive lacks messages that were read"));
+            return Err(Error::internal("messages that were read are missing in the archive"));
         }
         documents.retain_mut(|document| advance(document, &read.reader, Status::Read, read.at));
         self.replace(documents).await
     }
 
-    /// Writes changed documents above their versions and makes sure that just these are there: a
-    /// worker that lost the lease may have written others of the same version.
+    /// Writes changed documents with higher versions, then checks that the archive holds exactly these. A
+    /// worker that lost the lease may have written other documents with the same version.
     async fn replace(&self, mut documents: Vec<Document>) -> Result<()> {
         if documents.is_empty() {
             return Ok(());
@@ -287,7 +287,7 @@ impl Outbox {
             for document in some {
                 let found = there.iter().find(|d| d.part == document.part);
                 if found.map(Document::checksum) != Some(document.checksum()) {
-                    return Err(Error::unavailable("another replica changes the same documents"));
+                    return Err(Error::unavailable("another replica is changing the same documents"));
                 }
             }
         }
@@ -295,12 +295,11 @@ impl Outbox {
     }
 }
 
-/// What cannot be taken in is told and left for the next time round; an archive that is away ends
-/// the step.
+/// Logs a failed entry and leaves it for the next pass. If the archive is away, the step ends.
 fn held_up<T>(of: i64, taken: Result<T>) -> Result<Option<T>> {
     match taken {
         Err(error) if error.kind != Kind::Unavailable => {
-            tracing::error!(of, %error, "something late for a cold message waits");
+            tracing::error!(of, %error, "could not apply a late change of a cold message");
             metrics::counter!("impg_outbox_held_up_total").increment(1);
             Ok(None)
         }
@@ -317,7 +316,8 @@ fn place(group: &Group, user: &str) -> std::result::Result<usize, usize> {
     group.who.binary_search_by(|who| who.as_str().cmp(user))
 }
 
-/// Advances the status of a receiver in a document. False if they are none, or are that far.
+/// Advances the status of a receiver in a document. Returns false if the user is not a receiver or already
+/// has the status.
 fn advance(document: &mut Document, receiver: &str, status: Status, at: OffsetDateTime) -> bool {
     let Some(ledger) = &mut document.ledger else {
         return false;

@@ -1,8 +1,9 @@
-//! Who is online: whoever any instance of the gateway holds a connection of, as the instances tell it.
+//! Presence: who is online. A user is online while any gateway instance holds a connection of theirs. The
+//! instances report it.
 //!
-//! An instance is heard with every report. One that goes silent for too long is taken as gone, and
-//! nobody is online because of it any more. Presence knows nothing of messages: a push goes to
-//! whoever is a receiver, and its answer says who was there.
+//! Every report is a sign of life of its instance. An instance that is silent for too long counts as gone,
+//! and its users go offline. Presence does not depend on messages: a push goes to every receiver, and its
+//! answer says who was online.
 
 use std::collections::BTreeMap;
 
@@ -17,70 +18,70 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{REPEATABLE, Store, retrying};
 
-/// Unknown people that an answer names.
+/// Most unknown users that an answer names.
 const UNKNOWN_NAMED: usize = 100;
-/// People let go in one transaction.
+/// Most users released in one transaction.
 const SWEEP_STEP: i64 = 1_000;
-/// Most people whose change one event tells.
+/// Most users in one event.
 const EVENT_PEOPLE: i64 = 1_000;
-/// A snapshot is ended by the request that brought it; another replica goes on with it after this long.
+/// The request that completes a snapshot applies it. Another replica continues after this time.
 const SWEEP_ALONE: Duration = Duration::seconds(30);
-/// Instances that a tick looks after.
+/// Most instances checked in one tick.
 const GATEWAYS_STEP: i64 = 100;
 
-/// Presence in one replica; every replica may run it at once.
+/// Presence of one replica. Every replica may run it at once.
 #[derive(Clone)]
 pub struct Presence {
     store: Store,
     expire: Duration,
 }
 
-/// What an instance of the gateway tells.
+/// A report of a gateway instance.
 #[derive(Debug)]
 pub struct Report {
-    /// The instance; two replicas of a gateway have two names.
+    /// The instance. Each replica of a gateway has its own name.
     pub gateway: String,
-    /// Whether these people are online by it.
+    /// Whether each user is online at this instance.
     pub people: BTreeMap<String, bool>,
     pub snapshot: Option<Snapshot>,
 }
 
-/// Says that a report, with its other parts, names everybody whom the instance holds.
+/// Marks a report that, with its other parts, names all users of the instance.
 #[derive(Debug)]
 pub struct Snapshot {
-    /// Ties parts together; none: it has one part.
+    /// Connects the parts; `None` for a snapshot of one part.
     pub id: Option<String>,
     /// Whether another part follows.
     pub more: bool,
 }
 
-/// What came of a report.
+/// The result of a report.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// People it named as online.
+    /// Users that the report names as online.
     pub online: usize,
-    /// People it named as offline, and those whom its snapshot let go.
+    /// Users that the report names as offline, and users that its snapshot omits.
     pub offline: usize,
-    /// People whose status is another one now.
+    /// Users whose status has changed.
     pub changed: usize,
-    /// People whom the directory does not know, or who have left; not more than a page of them.
+    /// Users who are not in the directory or have left; at most one page of them.
     pub unknown: Vec<String>,
     pub unknown_count: usize,
-    /// Whether we may not know everybody whom the instance holds: it is new, or was taken as gone.
+    /// Whether the service may not know all users of the instance: it is new or was silent for too long.
     pub snapshot_wanted: bool,
 }
 
-/// A person's status, and since when it is what it is.
+/// The status of a user, and since when.
 #[derive(Debug)]
 pub struct Status {
     pub user_id: String,
     /// `online` or `offline`
     pub status: String,
-    /// None: never been online.
+    /// `None`: the user has never been online.
     pub since: Option<OffsetDateTime>,
 }
 
-/// What a report changes of whom its instance holds.
+/// The changes of an instance's users by one report.
 #[derive(Debug, Default)]
 struct Changes {
     taken_on: Vec<String>,
@@ -92,9 +93,9 @@ struct Changes {
 struct Swept {
     people: usize,
     changed: usize,
-    /// Whether it was because nothing was heard any more.
+    /// Whether the instance was silent for too long.
     silent: bool,
-    /// After whom it goes on, if it does.
+    /// The last user of this step, if another step follows.
     after: Option<String>,
 }
 
@@ -104,8 +105,8 @@ impl Presence {
         Self { store, expire }
     }
 
-    /// Takes a report in, and by it hears from its instance. Whom a snapshot leaves out is let go before
-    /// this returns, in short steps of their own; should it break off, [`Self::tick`] goes on with them.
+    /// Applies a report. Users that a snapshot omits are released before this returns, in short separate
+    /// steps. If that is interrupted, [`Self::tick`] continues it.
     pub async fn report(&self, report: &Report, now: OffsetDateTime) -> Result<Outcome> {
         let mut outcome = retrying(|| self.take(report, now)).await?;
         if report.snapshot.as_ref().is_some_and(|snapshot| !snapshot.more) {
@@ -134,7 +135,7 @@ impl Presence {
             }
             outcome.changed = settle(&tx, &people, now).await?;
         }
-        // Last: who makes people leave locks them first and whom instances hold after that.
+        // Last, because the transaction that deactivates users locks users first and then presence rows.
         if !changes.kept.is_empty() {
             let statement = tx.prepare_cached(sql!("presence/keep")).await?;
             tx.execute(&statement, &[&report.gateway, &changes.kept, &generation]).await?;
@@ -143,7 +144,7 @@ impl Presence {
         Ok(outcome)
     }
 
-    /// Takes instances that have gone silent as gone, and ends what snapshots broke off.
+    /// Releases the users of silent instances, and finishes interrupted snapshots.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let client = self.store.client().await?;
@@ -155,16 +156,13 @@ impl Presence {
             let swept = self.sweep(row.get("gateway"), now).await?;
             if swept.silent {
                 metrics::counter!("impg_presence_gateways_gone_total").increment(1);
-                tracing::warn!(
-                    people = swept.people,
-                    "an instance of the gateway is silent and taken as gone"
-                );
+                tracing::warn!(people = swept.people, "a gateway instance is silent and counts as gone");
             }
         }
         Ok(if rows.len() as i64 == GATEWAYS_STEP { Tick::More } else { Tick::Idle })
     }
 
-    /// Lets go of whom a snapshot left out, or of everybody if the instance has gone silent.
+    /// Releases the users that a snapshot omits, or all users of a silent instance.
     async fn sweep(&self, gateway: &str, now: OffsetDateTime) -> Result<Swept> {
         let mut all = Swept::default();
         let mut after = Some(String::new());
@@ -210,8 +208,8 @@ impl Presence {
         Ok(swept)
     }
 
-    /// The statuses of people, by id; of whom the directory does not know, nothing. Nobody is online by an
-    /// instance that is silent, also where [`Self::tick`] has not come round to it yet.
+    /// The statuses of users, by id. Unknown users are omitted. A silent instance makes no user online, even
+    /// before [`Self::tick`] has released its users.
     pub async fn of_people(&self, user_ids: &[&str], now: OffsetDateTime) -> Result<Vec<Status>> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("presence/of_people")).await?;
@@ -225,7 +223,7 @@ impl Presence {
     }
 }
 
-/// Nobody of these who has left is online any more: for the transaction that made them leave.
+/// Sets users who have left to offline, in the transaction that deactivates them.
 pub async fn drop_leavers(tx: &Transaction<'_>, user_ids: &[&str], now: OffsetDateTime) -> Result<()> {
     let statement = tx.prepare_cached(sql!("presence/drop_leavers")).await?;
     let rows = tx.query(&statement, &[&user_ids]).await?;
@@ -236,7 +234,7 @@ pub async fn drop_leavers(tx: &Transaction<'_>, user_ids: &[&str], now: OffsetDa
     Ok(())
 }
 
-/// The instance's generation, and whether a snapshot of it is through.
+/// The instance's generation, and whether a snapshot is complete.
 async fn hear(tx: &Transaction<'_>, report: &Report, now: OffsetDateTime) -> Result<(i64, bool)> {
     let snapshot = report.snapshot.as_ref();
     let id = snapshot.and_then(|snapshot| snapshot.id.as_deref());
@@ -246,7 +244,7 @@ async fn hear(tx: &Transaction<'_>, report: &Report, now: OffsetDateTime) -> Res
     Ok((row.get("generation"), row.get("complete")))
 }
 
-/// What the report changes. Unknown people move from the numbers of `outcome` to its unknown ones.
+/// The changes of a report. Unknown users move from the counters of `outcome` to its unknown users.
 async fn changes(
     tx: &Transaction<'_>,
     report: &Report,
@@ -279,7 +277,8 @@ async fn changes(
     Ok(changes)
 }
 
-/// Two instances that let go of one person at once must not each take them as held by the other.
+/// Locks users. Without it, two instances that release a user at once could each assume that the other one
+/// holds the user.
 async fn lock_people<S: ToSql + Sync>(tx: &Transaction<'_>, user_ids: &[S]) -> Result<()> {
     let statement = tx.prepare_cached(sql!("presence/lock_people")).await?;
     tx.query(&statement, &[&user_ids]).await?;
@@ -294,7 +293,7 @@ async fn let_go(tx: &Transaction<'_>, gateway: &str, user_ids: &[String]) -> Res
     Ok(())
 }
 
-/// How many statuses have changed, which observers who asked are told.
+/// Updates statuses and emits events for observers. Returns the number of changed statuses.
 async fn settle<S: ToSql + Sync>(tx: &Transaction<'_>, user_ids: &[S], now: OffsetDateTime) -> Result<usize> {
     let statement = tx.prepare_cached(sql!("presence/settle")).await?;
     let row = tx.query_one(&statement, &[&user_ids, &now, &EVENT_PEOPLE]).await?;

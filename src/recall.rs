@@ -1,4 +1,4 @@
-//! Taken back: a message's content is gone from every reader; its row and the audit of it stay.
+//! Recall: the content of a message disappears for all readers. The row and the audit entry stay.
 
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
@@ -10,20 +10,20 @@ use crate::history;
 use crate::sql;
 use crate::store::{SHARE_SEAL, Store, retrying};
 
-/// Who takes what back, and by which right.
+/// A recall: who, which message, and by which right.
 #[derive(Debug, Clone, Copy)]
 pub struct Recall<'a> {
     pub ms_id: i64,
     pub by: &'a str,
-    /// Whether the caller's role takes back everybody's messages, at any time.
+    /// Whether the caller's role may recall any message at any time.
     pub any: bool,
     pub reason: Option<&'a str>,
     pub now: OffsetDateTime,
-    /// How long senders may take back what they sent.
+    /// How long a sender may recall a message.
     pub within: Duration,
 }
 
-/// A message that is to be taken back.
+/// A message to recall.
 struct Message {
     channel_id: i64,
     seq: i64,
@@ -31,8 +31,8 @@ struct Message {
     server_time: OffsetDateTime,
 }
 
-/// Takes a message back, hot or cold. Again is no error; the first one counts. Without an archive
-/// that answers, cold messages are `503`.
+/// Recalls a message, hot or cold. A repeated recall succeeds, and the first one counts. A cold message needs
+/// a reachable archive, or the answer is `503`.
 pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
     take_back(store, archive, recall).await?;
     let client = store.client().await?;
@@ -61,7 +61,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
     retrying(|| recall_cold(store, &message, recall)).await
 }
 
-/// Whether there was such a hot message.
+/// Returns whether the message exists and is hot.
 async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
@@ -111,7 +111,8 @@ async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recal
     Ok(())
 }
 
-/// A sender may while in the channel and for a time; whoever may not see the message learns nothing.
+/// A sender may recall while in the channel and within the time limit. For a caller who cannot see the
+/// message, it is not found.
 async fn check_may(
     tx: &deadpool_postgres::Transaction<'_>,
     message: &Message,
@@ -125,15 +126,15 @@ async fn check_may(
         return Err(Error::not_found("no such message"));
     }
     if message.sender != recall.by {
-        return Err(Error::new(Kind::Forbidden, "only its sender takes a message back"));
+        return Err(Error::new(Kind::Forbidden, "only the sender can recall a message"));
     }
     if recall.now - message.server_time > recall.within {
         let statement = tx.prepare_cached(sql!("recall/find")).await?;
         if !tx.query(&statement, &[&vec![recall.ms_id]]).await?.is_empty() {
-            // Repeated: the first one was in time, or was not theirs.
+            // A repeated recall succeeds, even after the time limit.
             return Ok(());
         }
-        return Err(Error::new(Kind::Conflict, "the time for taking this message back is over"));
+        return Err(Error::new(Kind::Conflict, "the time limit for recalling this message has passed"));
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! SCIM 2.0 (RFC 7643, 7644): a company's identity provider pushes its people and departments to us.
+//! SCIM 2.0 (RFC 7643, 7644): an identity provider pushes users and departments.
 //!
-//! A resource is a JSON object, held to one table of what there is to say ([`schema`]). What a client tells is
-//! kept as it was told; what of it means something here goes through the directory's one way in, as source
-//! `scim`, and shows again from there. Nothing in here knows HTTP.
+//! A resource is a JSON object. One table of attributes describes it ([`schema`]). The service stores what a
+//! client sends. Known attributes also go through the directory as source `scim`, and answers show them from
+//! there. This module does not depend on HTTP.
 
 mod change;
 pub mod discovery;
@@ -30,22 +30,22 @@ pub use read::{Listing, PAGE_MAX, Query};
 pub use schema::ResourceType;
 pub use shown::Shown;
 
-/// Whose the people and departments are of whom SCIM clients tell.
+/// The source of users and departments that SCIM clients create.
 pub const SOURCE: &str = "scim";
 
-/// What a request of SCIM is answered by.
+/// The context of a SCIM request.
 #[derive(Clone, Copy)]
 pub struct Scim<'a> {
     pub store: &'a Store,
     pub user_id: ScimUserId,
     pub groups: ScimGroups,
-    /// Where `/scim/v2` is, as the client sees it.
+    /// The URL of `/scim/v2` as the client sees it.
     pub base: &'a str,
     pub now: OffsetDateTime,
 }
 
 impl Scim<'_> {
-    /// What Groups are, as SQL names it.
+    /// The kind of Groups, as SQL names it.
     fn groups(&self) -> &'static str {
         match self.groups {
             ScimGroups::Departments => "departments",

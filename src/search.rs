@@ -1,6 +1,6 @@
-//! Found again: words, people, channels, times and push statuses, over hot and cold at once, newest
-//! first. The archive knows every message soon after it was sent; what a receiver has of it, the
-//! ledger knows while it is hot and the archive once it is cold.
+//! Search by words, users, channels, times and push statuses, over hot and cold messages, newest first. The
+//! archive has every message soon after the send. The push status comes from the ledger for hot messages and
+//! from the archive for cold ones.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,36 +18,36 @@ use crate::index::recalled;
 use crate::sql;
 use crate::store::Store;
 
-/// A search of the ledger goes back in stretches of this many milliseconds, so that each is short.
+/// Length in milliseconds of one step of a ledger search. Short steps keep the queries short.
 const STRETCH_MS: i64 = 86_400_000;
-/// How far a message's server time may be from the moment in its ms_id, which is minted first.
+/// Largest difference between a message's server time and the time in its ms_id, which is created first.
 const SKEW_MS: i64 = 5_000;
-/// Rows and documents of one look.
+/// Most rows or documents of one read.
 const LOOK: usize = 200;
-/// Looks of one page: a page that found little so far ends, and goes on at its cursor.
+/// Most reads of one page. A page with few hits ends there, and its cursor continues.
 const LOOKS_MAX: usize = 50;
 
-/// Whose messages are searched.
+/// The messages to search.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope<'a> {
-    /// What this person may see.
+    /// The messages that this user may see.
     Own(&'a str),
     Everybody,
 }
 
-/// What is searched for; everything that is given must hold.
+/// Search conditions. All given conditions must hold.
 #[derive(Debug, Clone, Default)]
 pub struct Search {
     pub words: Vec<Phrase>,
     pub sender: Option<String>,
     pub not_sender: Option<String>,
-    /// Who was to get the message.
+    /// A receiver of the message.
     pub receiver: Option<String>,
-    /// What that receiver has of it.
+    /// The push status of that receiver.
     pub status: Option<Status>,
     pub channel_id: Option<i64>,
     pub ms_type: Option<String>,
-    /// From this moment on, and before that one.
+    /// From this time, inclusive, to that time, exclusive.
     pub from: Option<OffsetDateTime>,
     pub to: Option<OffsetDateTime>,
 }
@@ -55,13 +55,13 @@ pub struct Search {
 #[derive(Debug)]
 pub struct Hit {
     pub message: Message,
-    /// The place of the first hit, in pieces.
+    /// The text around the first match, in pieces.
     pub highlight: Vec<Piece>,
-    /// What the receiver has of it, where that was asked.
+    /// The push status of the receiver, if the search asks for it.
     pub status: Option<Status>,
 }
 
-/// Where a page looks: below an ms_id, over `store` and `archive`.
+/// One search over `store` and `archive`.
 #[derive(Clone, Copy)]
 pub struct Searching<'a> {
     pub store: &'a Store,
@@ -70,18 +70,18 @@ pub struct Searching<'a> {
     pub search: &'a Search,
 }
 
-/// The first ms_id of a moment.
+/// The smallest ms_id of a time.
 fn first_ms_id(moment: OffsetDateTime) -> i64 {
     let ms = moment.unix_timestamp_nanos() / 1_000_000;
     i64::try_from(ms.clamp(0, i128::from(i64::MAX >> 22))).unwrap_or(0) << 22
 }
 
 impl Searching<'_> {
-    /// Up to `limit` hits below an ms_id, newest first, and below which id it goes on, if it does.
-    /// `503` while the archive does not answer.
+    /// Up to `limit` hits below an ms_id, newest first. Also the id at which the next page continues, if
+    /// there is one. `503` while the archive does not answer.
     pub async fn page(&self, before: i64, limit: usize) -> Result<(Vec<Hit>, Option<i64>)> {
         let archive = self.archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
-        // A little too much: of what is found, the server time decides.
+        // A slightly wider range. The server time of each hit decides.
         let from = self.search.from.map_or(0, |from| (first_ms_id(from) - (SKEW_MS << 22)).max(0));
         let below = self.search.to.map_or(i64::MAX, |to| first_ms_id(to).saturating_add(SKEW_MS << 22));
         let below = below.min(before);
@@ -90,12 +90,12 @@ impl Searching<'_> {
                 let of = Of { status, receiver, spans: self.visible().await? };
                 self.by_status(archive, &of, (from, below), limit).await
             }
-            (Some(_), None) => Err(Error::parameter("status", "goes with a receiver")),
+            (Some(_), None) => Err(Error::parameter("status", "requires `receiver`")),
             (None, _) => self.by_words(archive, (from, below), limit).await,
         }
     }
 
-    /// What the searcher may see, in the one channel if one is asked for; none: everything.
+    /// The spans that the searcher may see, limited to the channel of the search. `None`: everything.
     async fn visible(&self) -> Result<Option<Vec<Span>>> {
         let channel = self.search.channel_id.map(whole);
         let Scope::Own(person) = self.scope else {
@@ -170,8 +170,8 @@ impl Searching<'_> {
         Ok((hits, Some(find.below)))
     }
 
-    /// A message as a hit; none if its words were taken back since the archive heard of it, or it is
-    /// of another time.
+    /// A message as a hit. `None` if the message was recalled since it was indexed, or if its time does not
+    /// match.
     fn hit(&self, message: Message, status: Option<Status>) -> Option<Hit> {
         let Search { from, to, words, .. } = self.search;
         let early = from.is_some_and(|from| message.server_time < from);
@@ -185,7 +185,7 @@ impl Searching<'_> {
         Some(Hit { message, highlight, status })
     }
 
-    /// The ledger for what is hot, then the archive for what is cold.
+    /// The ledger for hot messages, then the archive for cold ones.
     async fn by_status(
         &self,
         archive: &dyn Archive,
@@ -202,7 +202,7 @@ impl Searching<'_> {
         while place > end {
             let low = (place - (STRETCH_MS << 22)).max(end);
             let rows = self.ledger(of, low, place).await?;
-            // A stretch that gave fewer than asked for has no more.
+            // A read with fewer rows than the limit is the last of its range.
             let last: Option<i64> = rows.last().filter(|_| rows.len() == LOOK).map(|row| row.get("ms_id"));
             place = last.unwrap_or(low);
             hits.extend(self.hot_hits(of, &rows).await?);
@@ -211,7 +211,7 @@ impl Searching<'_> {
             }
         }
         if hits.len() < limit && place <= end {
-            // Days may have become cold since: what was found above is not found again.
+            // Days can have become cold since. Hits found above are not added twice.
             let (horizon, _) = self.store.horizon().await?;
             let seen: HashSet<i64> = hits.iter().map(|hit| hit.message.ms_id).collect();
             let cold = self.cold_by_status(archive, of, (from, below.min(horizon)), (limit, &seen)).await?;
@@ -229,7 +229,7 @@ impl Searching<'_> {
         Ok((hits, next))
     }
 
-    /// Below which ms_id there is nothing hot.
+    /// The ms_id below which there are no hot messages.
     async fn oldest(&self) -> Result<i64> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("search/oldest")).await?;
@@ -276,8 +276,8 @@ impl Searching<'_> {
         Ok(rows.iter().filter_map(hit).collect())
     }
 
-    /// Cold messages by what a receiver has of them. What waits in the outbox is read before the
-    /// documents: it leaves only once they say it.
+    /// Cold messages by the push status of a receiver. The outbox is read before the documents. An entry
+    /// leaves the outbox only when the documents have it.
     async fn cold_by_status(
         &self,
         archive: &dyn Archive,
@@ -340,7 +340,7 @@ impl Searching<'_> {
     }
 }
 
-/// Whose status is searched for, and where it may be shown.
+/// The receiver and status of the search, and where they may be shown.
 struct Of<'a> {
     status: Status,
     receiver: &'a str,
@@ -353,7 +353,7 @@ impl Of<'_> {
     }
 }
 
-/// What documents do not say yet of a receiver.
+/// Changes of a receiver that the documents do not have yet.
 #[derive(Default)]
 struct Late {
     receipts: HashMap<i64, Status>,
@@ -361,7 +361,7 @@ struct Late {
 }
 
 impl Late {
-    /// Where documents with this status are: in its own groups, unless something waits.
+    /// The groups of a document that can hold this status. All groups if a change waits in the outbox.
     fn groups(&self, status: Status) -> &'static [&'static str] {
         match status {
             _ if !self.receipts.is_empty() || !self.reads.is_empty() => Ledger::ANY,
@@ -384,7 +384,7 @@ fn whole(channel_id: i64) -> Span {
     Span { channel_id, from_seq: 1, to_seq: i64::MAX }
 }
 
-/// What is in both; none of the first: all of the second.
+/// The intersection of two sets of spans. If the first is `None`, the second.
 fn common(one: Option<Vec<Span>>, other: Vec<Span>) -> Vec<Span> {
     let Some(one) = one else {
         return other;

@@ -1,7 +1,7 @@
-//! Live: whoever listens is told what happens in their channels, out of the log of events.
+//! Event streams: each listener gets the events of their channels, from the event log.
 //!
-//! A replica has one hub. Its tail reads the log only while somebody listens, asks once a page who of
-//! those who listen gets what, writes each event out once, and puts it into bounded queues.
+//! A replica has one hub. Its tail reads the log only while there are listeners. Once for each page it asks
+//! which listener gets which event. It serializes each event once and puts it into bounded queues.
 
 mod keep;
 mod listen;
@@ -27,16 +27,16 @@ pub use listen::Stream;
 use log::{Event, Span};
 use queue::{End, Queue, Reason};
 
-/// Events of the log that the tail reads at once.
+/// Most events that the tail reads at once.
 const PAGE: i64 = 200;
-/// Events written out at once: what is held of them in memory.
+/// Most serialized events in memory at once.
 const TEXTS: usize = 50;
-/// Streams that read at once what they have missed; the others wait for their turn.
+/// Streams that read missed events at the same time. Others wait.
 const CATCHING_UP: usize = 4;
-/// Looking somebody up costs about as much as reading this many members beside each other.
+/// A lookup of one user costs about as much as reading this many members in order.
 const LOOK_UP_COST: usize = 4;
 
-/// What bounds a replica's streams; see the settings of the same names.
+/// Limits of a replica's streams. See the settings of the same names.
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     streams: usize,
@@ -53,20 +53,20 @@ pub struct Hub {
     limits: Limits,
     wake: Arc<Notify>,
     crowd: Mutex<Crowd>,
-    /// Every event up to this one is in the queues it belongs to.
+    /// Every event up to this one is in its queues.
     delivered: AtomicI64,
     catching_up: Semaphore,
 }
 
-/// Who listens, and where the tail is.
+/// The listeners, and the position of the tail.
 #[derive(Default)]
 struct Crowd {
     streams: usize,
     people: HashMap<Arc<str>, Person>,
-    /// Made again when somebody has come or gone.
+    /// Built again after a listener came or went.
     roster: Option<Arc<Roster>>,
     tail: Option<Tail>,
-    /// When those who listen were last looked at.
+    /// When the listeners were last checked.
     seen: Option<Instant>,
     closed: bool,
 }
@@ -77,30 +77,31 @@ struct Person {
     queues: Vec<Arc<Queue>>,
 }
 
-/// Where the tail is. A stream that joins gets what comes after it; what lies before, it reads itself.
+/// The position of the tail. A stream that joins gets the events after it. The stream reads earlier events
+/// itself.
 #[derive(Debug, Clone, Copy)]
 struct Tail {
     event_id: i64,
-    /// From where on the log was whole when this began. If it moves, something was not written.
+    /// The event from which the log was complete. If it moves, events were not written.
     complete_from: i64,
 }
 
-/// Those who listen, numbered.
+/// The numbered listeners.
 struct Roster {
     queues: Vec<Vec<Arc<Queue>>>,
     numbers: HashMap<Arc<str>, usize>,
-    /// The numbers again, as the database takes them.
+    /// The numbers as JSON, for SQL.
     json: Box<RawValue>,
 }
 
-/// A place among the streams, given back when dropped.
+/// The permit of one stream. Dropping it frees the permit.
 struct Place {
     hub: Arc<Hub>,
     user_id: Arc<str>,
 }
 
 impl Hub {
-    /// `wake` is notified by whoever writes to the log on this replica; the settings' poll finds the rest.
+    /// `wake` is notified after writes to the log on this replica. Polling finds the rest.
     pub fn new(store: Store, config: &Config, wake: Arc<Notify>) -> Self {
         let limits = Limits {
             streams: config.streams_max,
@@ -115,11 +116,11 @@ impl Hub {
         Self { store, limits, wake, crowd, delivered, catching_up }
     }
 
-    /// A stream for `caller` of what happens from now on, or after the event `after`, the last one they have.
+    /// Opens a stream for `caller`, from now on or after the event `after`.
     ///
     /// # Errors
-    /// `Kind::TooManyStreams` for one person's, `Kind::Unavailable` for the replica's limit, while the
-    /// service stops, and while the log cannot be made whole.
+    /// `Kind::TooManyStreams` if the user has too many streams. `Kind::Unavailable` if the replica has too
+    /// many, if the service stops, or if the log cannot be completed.
     pub async fn open(
         self: &Arc<Self>,
         caller: &Caller,
@@ -135,7 +136,7 @@ impl Hub {
         Stream::begin(place, caller.token_hash.clone(), after, (head, Instant::now() + ends_in))
     }
 
-    /// Ends all streams; who comes later is told to come again.
+    /// Ends all streams. New ones are refused.
     pub fn close(&self) {
         let roster = {
             let mut crowd = self.crowd();
@@ -145,7 +146,7 @@ impl Hub {
         self.end_each(&roster, End::Stopping);
     }
 
-    /// Tells those who listen what one page of the log holds for them. Rests while nobody listens.
+    /// Delivers one page of the log to the listeners. Rests while there are none.
     pub async fn tick(&self) -> Result<Tick> {
         let Some(tail) = self.tail() else {
             return Ok(Tick::Idle);
@@ -156,7 +157,7 @@ impl Hub {
             keep::put_off(&self.store, self.limits.keep).await?;
         }
         if head.complete_from != tail.complete_from {
-            // Nobody was looked for in time: some events were not written.
+            // The log was not extended in time, and some events were not written.
             self.begin_anew(head.last_event_id);
             return Ok(Tick::Idle);
         }
@@ -171,7 +172,7 @@ impl Hub {
             Ok(true) => {}
             Ok(false) => self.begin_anew(reached),
             Err(error) => {
-                // What is already in a queue is not taken twice.
+                // Events already in a queue must not be delivered twice.
                 self.claim(tail.event_id);
                 return Err(error);
             }
@@ -180,7 +181,8 @@ impl Hub {
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 
-    /// Who joins from now on reads everything up to `reached` from the log; all others are told.
+    /// A listener that joins from now on reads events up to `reached` from the log. All others get them from
+    /// the tail.
     fn claim(&self, reached: i64) -> Arc<Roster> {
         let mut crowd = self.crowd();
         if let Some(tail) = &mut crowd.tail {
@@ -189,7 +191,7 @@ impl Hub {
         crowd.roster()
     }
 
-    /// The log does not hold all that was to be told: whoever listens loads anew, and comes again.
+    /// The log is incomplete. All listeners must reload and reconnect.
     fn begin_anew(&self, last_event_id: i64) {
         let roster = {
             let mut crowd = self.crowd();
@@ -199,7 +201,8 @@ impl Hub {
         self.end_each(&roster, End::Resync(Reason::Incomplete, last_event_id));
     }
 
-    /// Puts a page's events into the queues of whoever gets them. False: some are not there any more.
+    /// Puts the events of a page into the queues of their listeners. Returns false if some events were
+    /// deleted.
     async fn told(&self, events: &[Event], roster: &Roster, reached: i64) -> Result<bool> {
         let channels: Vec<i64> = events.iter().filter_map(|event| event.channel_id).collect();
         let most_read = roster.queues.len().saturating_mul(LOOK_UP_COST);
@@ -227,7 +230,7 @@ impl Hub {
         Ok(true)
     }
 
-    /// Ends the streams of people who have left, and those opened with a token that is revoked.
+    /// Ends the streams of users who have left and of revoked tokens.
     async fn see_who_is_gone(&self) -> Result<()> {
         let roster = {
             let mut crowd = self.crowd();
@@ -244,7 +247,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Where the tail is, if anybody listens.
+    /// The position of the tail, if there are listeners.
     fn tail(&self) -> Option<Tail> {
         let mut crowd = self.crowd();
         if crowd.people.values().all(|person| person.queues.is_empty()) {
@@ -254,12 +257,12 @@ impl Hub {
         crowd.tail
     }
 
-    /// Puts a queue behind the tail. `newest` is a place at which the log was found whole from
-    /// `complete_from` on; the tail begins there if it rests. Returns after which event the queue goes on.
+    /// Adds a queue to the tail. The log is complete from `complete_from` on, up to `newest`. A resting tail
+    /// starts at `newest`. Returns the queue, with the event after which it continues.
     fn join(&self, queue: impl FnOnce(i64) -> Queue, newest: i64, complete_from: i64) -> Result<Arc<Queue>> {
         let known = self.crowd().tail.map_or(complete_from, |tail| tail.complete_from);
         if known < complete_from {
-            // The tail has not seen yet that the log is another since it began.
+            // The tail has not noticed yet that the log was restarted.
             self.begin_anew(newest);
         }
         let mut crowd = self.crowd();
@@ -275,7 +278,7 @@ impl Hub {
             }
         };
         if tail.complete_from != complete_from {
-            return Err(Error::unavailable("the log of events begins anew"));
+            return Err(Error::unavailable("the event log has restarted; connect again"));
         }
         let queue = Arc::new(queue(tail.event_id));
         let person = crowd.people.entry(queue.user_id.clone()).or_default();
@@ -284,7 +287,7 @@ impl Hub {
         Ok(queue)
     }
 
-    /// Takes a queue from behind the tail.
+    /// Removes a queue from the tail.
     fn leave(&self, queue: &Arc<Queue>) {
         let mut crowd = self.crowd();
         crowd.roster = None;
@@ -310,12 +313,12 @@ impl Hub {
             return Err(stopping());
         }
         if crowd.streams >= self.limits.streams {
-            return Err(Error::unavailable("this replica has as many streams as it takes"));
+            return Err(Error::unavailable("this replica has reached streams_max; connect again later"));
         }
         let user_id: Arc<str> = user_id.into();
         let person = crowd.people.entry(user_id.clone()).or_default();
         if person.streams >= self.limits.per_user {
-            let detail = format!("one person has at most {} streams on a replica", self.limits.per_user);
+            let detail = format!("a user can have at most {} streams on a replica", self.limits.per_user);
             return Err(Error::new(Kind::TooManyStreams, detail));
         }
         person.streams += 1;
@@ -363,8 +366,8 @@ impl Roster {
         Self { queues, numbers, json }
     }
 
-    /// Who gets an event: its audience, and whoever was a member at its place in the channel, or is one
-    /// now if it has none.
+    /// The listeners of an event: its audience and the members at its position. An event without a position
+    /// goes to the current members.
     fn listeners(&self, event: &Event, spans: &HashMap<i64, Vec<Span>>) -> Vec<usize> {
         let audience = event.audience.iter().filter_map(|user_id| self.numbers.get(user_id.as_str()));
         let spans = event.channel_id.and_then(|channel_id| spans.get(&channel_id));
@@ -377,5 +380,5 @@ impl Roster {
 }
 
 fn stopping() -> Error {
-    Error::unavailable("the service stops")
+    Error::unavailable("the service is stopping")
 }

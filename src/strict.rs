@@ -1,4 +1,4 @@
-//! JSON that others send: what is to be an object is one, and what is wrong is said in the contract's words.
+//! Strict JSON parsing. An object must be an object, and errors use the words of the contract.
 
 use serde::de::value::StringDeserializer;
 use serde::de::{
@@ -13,7 +13,7 @@ use std::fmt;
 
 use crate::error::{Error, Kind, Result};
 
-/// Reads all of `bytes`.
+/// Parses all of `bytes`.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(Told { from: &mut reader }).map_err(|e| {
@@ -23,34 +23,34 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     Ok(value)
 }
 
-/// Reads a part that was left as it came. Errors point below `at`, its own pointer.
+/// Parses a part that is already a JSON value. Error pointers begin with `at`, the pointer of the part.
 pub fn read_value<T: DeserializeOwned>(value: Value, at: &str) -> Result<T> {
     serde_path_to_error::deserialize(Told { from: value }).map_err(|e| of_field(at, e.path(), e.inner()))
 }
 
-/// Reads a part that was kept as text. What is no text for it is a fault of the part, not of the whole.
+/// Parses a part that was kept as text. An error in it concerns only this part.
 pub fn read_part<T: DeserializeOwned>(text: &RawValue, at: &str) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_str(text.get());
     serde_path_to_error::deserialize(Told { from: &mut reader }).map_err(|e| {
         if e.inner().is_data() {
             of_field(at, e.path(), e.inner())
         } else {
-            Error::field(at, "cannot be read: half of a surrogate pair, or a number too large")
+            Error::field(at, "contains half of a surrogate pair, or a number that is too large")
         }
     })
 }
 
-/// Where it is no JSON, without the parser's words.
+/// A syntax error, without the words of the parser.
 pub fn malformed(e: &serde_json::Error) -> Error {
     let detail = match (e.classify(), e.line(), e.column()) {
         (Category::Eof, 1, 0) => "the body is empty".into(),
-        (Category::Eof, ..) => "the body ends before its JSON does".into(),
-        (_, line, column) => format!("is no JSON at line {line}, column {column}"),
+        (Category::Eof, ..) => "the JSON is incomplete".into(),
+        (_, line, column) => format!("invalid JSON at line {line}, column {column}"),
     };
     Error::new(Kind::MalformedBody, detail)
 }
 
-/// What serde says of a value, in the contract's words.
+/// Turns a message of serde into the words of the contract.
 pub fn reason(text: &str) -> String {
     let text = text.split(" at line ").next().unwrap_or(text);
     let is = |beginning: &str| text.starts_with(beginning);
@@ -82,7 +82,7 @@ fn of_field(at: &str, path: &serde_path_to_error::Path, e: &serde_json::Error) -
     }
 }
 
-/// What is asked for. What a list may not stand in for is said here once, for every type that is read.
+/// The expected type. It is checked here once for all types: a list never replaces another type.
 #[derive(Clone, Copy, PartialEq)]
 enum Wanted {
     Object,
@@ -94,21 +94,20 @@ enum Wanted {
     Anything,
 }
 
-/// Reads as `from` does, but takes a list for no object, and an object for no word.
+/// Parses like `from`, but refuses a list for an object and an object for a string.
 struct Told<D> {
     from: D,
 }
 
-/// Takes what was `wanted` to `to`, and what is in it as [`Told`].
+/// Passes a value of the `wanted` type to `to`. Nested values use [`Told`].
 struct Taker<V> {
     to: V,
     wanted: Wanted,
 }
 
-/// What is in a list or an object.
+/// The contents of a list or an object.
 struct Parts<A>(A);
 
-/// Reads a part.
 struct Seed<S>(S);
 
 macro_rules! reads {
@@ -174,7 +173,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
         self.from.deserialize_tuple_struct(name, len, Taker { to, wanted: Wanted::List })
     }
 
-    /// One of some words.
+    /// An enum of strings.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
@@ -259,7 +258,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Taker<V> {
 }
 
 impl<'de, V: Visitor<'de>> Taker<V> {
-    /// What a number is told that its type cannot hold.
+    /// The error for a number outside its type.
     fn bounds<E: de::Error>(&self) -> impl Fn(E) -> E + use<E, V> {
         let whole = self.wanted == Wanted::Whole;
         move |e| if whole { E::custom("must be a whole number within its bounds") } else { e }

@@ -12,17 +12,17 @@ use tracing_subscriber::prelude::*;
 use crate::config::{Config, LogFormat};
 use crate::error::{Error, Kind, Result};
 
-/// Bounds of every duration histogram, in seconds.
+/// Bucket limits of duration histograms, in seconds.
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// Bounds of batch sizes.
+/// Bucket limits of batch sizes.
 const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
-/// How often histograms are folded, so that they do not grow between scrapes.
+/// Interval at which histograms are aggregated, so that they do not grow between scrapes.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
-/// Starts the log. Bodies, secrets and people's data are never given to it.
+/// Starts the log. It never contains bodies, secrets or personal data.
 pub fn init_log(config: &Config) -> Result<()> {
     let filter = EnvFilter::try_new(&config.log)
-        .map_err(|_| Error::new(Kind::Internal, "settings: log is no level and no EnvFilter directive"))?;
+        .map_err(|_| Error::new(Kind::Internal, "settings: log must be a level or an EnvFilter directive"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = match config.log_format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
@@ -32,11 +32,11 @@ pub fn init_log(config: &Config) -> Result<()> {
     registry.with(lines).try_init().map_err(Error::internal)
 }
 
-/// Libraries whose warnings say what we say ourselves, once.
+/// Libraries whose warnings the service already logs itself.
 const SILENT: &[&str] = &["deadpool", "refinery"];
 
-/// Below a warning, the libraries that people's data pass through write it out: parameters of statements, headers,
-/// entries of a directory. Only our own lines may go deeper, whatever `log` says.
+/// Below warning, some libraries log personal data: statement parameters, headers, directory entries. Only
+/// the service's own lines may use lower levels, whatever `log` says.
 fn is_fit(line: &Metadata<'_>) -> bool {
     let target = line.target();
     if target.starts_with(env!("CARGO_CRATE_NAME")) {
@@ -45,7 +45,7 @@ fn is_fit(line: &Metadata<'_>) -> bool {
     *line.level() <= Level::WARN && !SILENT.iter().any(|library| target.starts_with(library))
 }
 
-/// Installs the metrics of the process; call once.
+/// Installs the metrics of the process. Call it once.
 pub fn init_metrics() -> Result<PrometheusHandle> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)

@@ -1,39 +1,39 @@
-//! What a reader sees of a text. One rule for every name, reason and message: a text of characters
-//! that show nothing is empty.
+//! What a reader sees of a text. All names, reasons and messages use one rule: a text of invisible characters
+//! is empty.
 
 use icu_casemap::CaseMapper;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{DefaultIgnorableCodePoint, WhiteSpace};
 use unicode_normalization::UnicodeNormalization;
 
-/// Whether a reader sees nothing of `text`: it is empty, or has only blanks, control characters and
-/// characters that Unicode displays as nothing (U+200B, U+3164, variation selectors and more).
+/// Whether `text` shows nothing: it is empty or has only blanks, control characters and characters that
+/// Unicode does not display (U+200B, U+3164, variation selectors and more).
 pub fn is_blank(text: &str) -> bool {
     let ignorable = CodePointSetData::new::<DefaultIgnorableCodePoint>();
     let blank = CodePointSetData::new::<WhiteSpace>();
     text.chars().all(|c| {
-        // The empty Braille pattern, and marks around annotations, which Unicode lists in neither set.
+        // The empty Braille pattern and interlinear annotation marks. Unicode lists them in neither set.
         let empty = matches!(c, '\u{2800}' | '\u{fff9}'..='\u{fffb}');
         empty || c.is_control() || blank.contains(c) || ignorable.contains(c)
     })
 }
 
-/// Whether `text` has directional embeddings, overrides or isolates (U+202A to U+202E, U+2066 to
-/// U+2069): `invoice_<U+202E>fdp.exe` is displayed as a PDF. The marks that right-to-left names
-/// need (U+061C, U+200E, U+200F) reorder nothing beside them and are fine.
+/// Whether `text` has directional embeddings, overrides or isolates (U+202A to U+202E, U+2066 to U+2069).
+/// With them, `invoice_<U+202E>fdp.exe` looks like a PDF. The marks that right-to-left names need (U+061C,
+/// U+200E, U+200F) are allowed.
 pub fn overrides_direction(text: &str) -> bool {
     text.chars().any(|c| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
-/// Whether `text` can stand as a name, a title or a reason: one line of 1 to `most_chars`
-/// characters that a reader sees in the order they are written.
+/// Whether `text` can be a name, a title or a reason: one line of 1 to `most_chars` characters, visible and
+/// shown in the order in which they are written.
 pub fn is_label(text: &str, most_chars: usize) -> bool {
     let one_line = !text.chars().any(|c| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}'));
     one_line && text.chars().count() <= most_chars && !is_blank(text) && !overrides_direction(text)
 }
 
-/// `text` without its case: two that are equal then are one name, one address, one login. Unicode's full case folding
-/// under canonical equivalence (The Unicode Standard, D145), by no locale's rules, so that it is the same everywhere.
+/// `text` without case. Two names, addresses or logins that fold to the same text are the same. It uses full
+/// Unicode case folding under canonical equivalence (The Unicode Standard, D145), independent of locale.
 pub fn fold(text: &str) -> String {
     let decomposed: String = text.nfd().collect();
     CaseMapper::new().fold_string(&decomposed).nfc().collect()

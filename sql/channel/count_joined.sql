@@ -1,4 +1,4 @@
--- How many members a channel would have if these joined.
+-- The member count of a channel if these users joined.
 -- $1 channel id, $2 user ids
 SELECT c.member_count + (
     SELECT count(*) FROM unnest($2::text[]) AS given (user_id)

@@ -1,4 +1,4 @@
--- The direct channel of a pair, unless they have one.
+-- Creates the direct channel of a pair, unless it exists.
 -- $1 creator, $2 lower user id, $3 higher user id, $4 now
 WITH made AS (
     INSERT INTO t_im_channel (channel_type, creator, create_time, pair_low, pair_high, member_count)

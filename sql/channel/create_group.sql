@@ -1,5 +1,5 @@
--- A group with its owner and members; nobody can see it before the commit, so any number
--- of members is one step.
+-- Creates a group with its owner and members. The group is invisible before the commit, so all members fit
+-- into one step.
 -- $1 owner, $2 name, $3 picture, $4 newcomers_see, $5 members other than the owner, $6 now
 WITH made AS (
     INSERT INTO t_im_channel

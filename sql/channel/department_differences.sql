@@ -1,6 +1,6 @@
--- Who is to join and to leave the group of a department, its owner apart.
+-- The users to add to and to remove from a department group. The owner is exempt.
 -- $1 channel id
--- owner, left_out: as they are
+-- owner, left_out: the current values
 WITH belongs AS MATERIALIZED (
     SELECT p.user_id
     FROM t_im_department_group g CROSS JOIN LATERAL im_department_people(g.department_id, g.below) AS p

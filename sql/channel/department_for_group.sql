@@ -1,4 +1,4 @@
--- A department that is to have a group, and the revision of the directory that its people are read after.
+-- The department of a new group, and the revision of the directory before its users are read.
 -- $1 department id
 SELECT d.name, h.revision
 FROM t_im_department d CROSS JOIN t_im_directory_head h

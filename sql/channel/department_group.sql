@@ -1,4 +1,4 @@
--- The group of a department, if it has one that is not dissolved.
+-- The group of a department, unless it is dissolved.
 -- $1 department id
 SELECT g.channel_id, g.department_id, g.below, g.left_out, c.channel_name, c.owner, c.member_count, c.create_time
 FROM t_im_department_group g

@@ -1,4 +1,4 @@
--- Groups of departments that have not followed the directory's last change, and its revision.
+-- Department groups that are behind the directory, and the current revision.
 -- $1 most groups
 SELECT g.channel_id, h.revision
 FROM t_im_directory_head h

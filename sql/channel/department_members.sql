@@ -1,5 +1,5 @@
--- Who is to be in a department's group besides its owner: as many as fit, and how many they are in all.
--- $1 department id, $2 whether with those below, $3 owner, $4 how many fit
+-- The members of a department group without its owner: as many as fit, and the total.
+-- $1 department id, $2 whether departments below it count, $3 owner, $4 most members
 WITH belongs AS MATERIALIZED (
     SELECT user_id FROM im_department_people($1, $2) AS p WHERE user_id <> $3
 )

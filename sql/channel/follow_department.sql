@@ -1,5 +1,6 @@
--- A group follows a department from now on, unless the department has one: one that is dissolved makes room.
--- $1 channel id, $2 department id, $3 whether with those below, $4 revision of the directory, $5 how many did not fit
+-- Links a group to a department, unless the department has a group. A dissolved group is replaced.
+-- $1 channel id, $2 department id, $3 whether departments below it count, $4 revision of the directory, $5
+-- users who did not fit
 INSERT INTO t_im_department_group AS g (channel_id, department_id, below, revision, following, left_out)
 VALUES ($1, $2, $3, $4, $4, $5)
 ON CONFLICT (department_id) DO UPDATE

@@ -1,4 +1,4 @@
--- The groups of somebody who has left or come back have followed.
+-- Forgets a user who has left or returned, once all groups are adjusted.
 -- $1 user id
 DELETE FROM t_im_leaver l
 USING t_im_user u

@@ -1,4 +1,4 @@
--- A channel as one of its members sees it. A direct channel shows the other person.
+-- A channel as one of its members sees it. A direct channel has the name and picture of the other user.
 -- $1 channel id, $2 caller
 SELECT c.channel_id, c.channel_type,
        coalesce(c.channel_name, other.name) AS channel_name,

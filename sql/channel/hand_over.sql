@@ -1,5 +1,5 @@
--- The ownership goes to another member; the old owner stays as one of them, in a department's group if they
--- work there: it is compared again.
+-- Transfers ownership to another member. The old owner stays a member. A department group is compared again,
+-- because the old owner stays only if they belong to the department.
 -- $1 channel id, $2 old owner, $3 new owner
 WITH named AS (
     UPDATE t_im_channel SET owner = $3 WHERE channel_id = $1

@@ -1,5 +1,5 @@
--- Members join after the channel's last message, those who are not in it already. The
--- channel is locked by an earlier statement.
+-- Adds members after the channel's last message. Current members are skipped. An earlier statement locks the
+-- channel.
 -- $1 channel id, $2 user ids, $3 now
 WITH channel AS (
     SELECT channel_id, last_seq, last_ms_id, newcomers_see, sees_floor_seq FROM t_im_channel WHERE channel_id = $1

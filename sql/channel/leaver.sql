@@ -1,5 +1,5 @@
--- Somebody who has left the company, and a group that they are still in; or who is back, and a group that they were
--- taken out of; or no group. OFFSET 0: the few leavers lead to their users, whatever the statistics say.
+-- A user who has left with one of their groups, or a user who is back with a group to return to. The group
+-- can be null. OFFSET 0 makes the plan start at the few leavers, whatever the statistics say.
 SELECT l.user_id, u.active AS is_back,
        CASE WHEN u.active THEN
            (SELECT g.channel_id FROM t_im_left_group g WHERE g.user_id = l.user_id ORDER BY g.channel_id LIMIT 1)

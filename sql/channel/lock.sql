@@ -1,4 +1,4 @@
--- A channel and its caller's place in it, locked against senders, joins and leaves.
+-- Locks a channel against sends, joins and leaves. Returns the caller's membership.
 -- $1 channel id, $2 caller
 SELECT c.channel_type, c.owner, c.member_count, c.dissolved_at, m.role,
        EXISTS (SELECT FROM t_im_department_group g WHERE g.channel_id = c.channel_id) AS follows_department

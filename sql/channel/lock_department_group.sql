@@ -1,4 +1,4 @@
--- A department's group, locked against senders, joins and leaves.
+-- Locks a department group against sends, joins and leaves.
 -- $1 channel id
 SELECT c.owner, c.dissolved_at
 FROM t_im_channel c

@@ -1,5 +1,5 @@
--- Remembers a group that somebody is taken out of for having left. Whoever owned it comes back as an admin; the
--- group of a department follows it by itself. The channel is locked by an earlier statement.
+-- Remembers a group of a user who has left the company. An owner returns as an admin. Department groups are
+-- excluded, because they follow the directory. An earlier statement locks the channel.
 -- $1 channel id, $2 user id
 INSERT INTO t_im_left_group (user_id, channel_id, role, left_at)
 SELECT m.user_id, m.channel_id, CASE m.role WHEN 'owner' THEN 'admin' ELSE m.role END, im_clock()

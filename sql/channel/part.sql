@@ -1,6 +1,5 @@
--- A member's interval ends at the channel's last message; an empty one leaves no trace, and so
--- does what a newcomer was shown of earlier messages.
--- The channel is locked by an earlier statement.
+-- Ends a membership at the channel's last message. An empty interval is deleted. The earlier messages that a
+-- newcomer could see become invisible. An earlier statement locks the channel.
 -- $1 channel id, $2 user id
 WITH channel AS (
     SELECT last_seq FROM t_im_channel WHERE channel_id = $1

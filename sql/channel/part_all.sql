@@ -1,6 +1,7 @@
--- Several members leave at once, as in part, but never the owner. The channel is locked by an earlier statement.
+-- Ends several memberships, as part.sql does, but never that of the owner. An earlier statement locks the
+-- channel.
 -- $1 channel id, $2 user ids
--- parted: those who were members, member_count: how many are left
+-- parted: the removed members, member_count: the members that are left
 WITH channel AS (
     SELECT last_seq FROM t_im_channel WHERE channel_id = $1
 ),

@@ -1,5 +1,5 @@
--- The place in a group of somebody who has left the company, and who is to own it after them. The channel is
--- locked by an earlier statement.
+-- The membership of a user who has left the company, and the next owner of the group. An earlier statement
+-- locks the channel.
 -- $1 channel id, $2 user id
 SELECT m.role = 'owner' AND c.dissolved_at IS NULL AS owns, im_clock() AS now,
        (SELECT h.user_id FROM t_im_channel_user h JOIN t_im_user u USING (user_id)

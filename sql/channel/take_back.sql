@@ -1,6 +1,6 @@
--- Forgets a group that somebody was taken out of, and says what they come back as: nothing, if it is too late, the
--- group is dissolved or full, or they are in it. The channel is locked by an earlier statement.
--- $1 channel id, $2 user id, $3 they must not have left before, $4 most members
+-- Forgets a group of a user who has left, and returns the role with which they return. There is no row if it
+-- is too late, the group is dissolved or full, or they are a member. An earlier statement locks the channel.
+-- $1 channel id, $2 user id, $3 earliest time of leaving, $4 most members
 WITH taken AS (
     DELETE FROM t_im_left_group WHERE channel_id = $1 AND user_id = $2 RETURNING role, left_at
 )

@@ -1,4 +1,4 @@
--- Which of these the directory does not know as active, by position.
+-- The first of these users who is not an active user of the directory, by position.
 -- $1 user ids
 SELECT given.ord - 1 AS position
 FROM unnest($1::text[]) WITH ORDINALITY AS given (user_id, ord)

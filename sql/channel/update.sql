@@ -1,5 +1,5 @@
--- What owners and admins may change of a group. A flag says whether its value counts.
--- A group that newcomers begin to see everything of opens from here on.
+-- Changes a group. A flag says whether its value applies. When newcomers begin to see everything, they see
+-- the messages from now on, not the earlier ones.
 -- $1 channel id, $2/$3 name, $4/$5 picture, $6/$7 announcement, $8 newcomers_see or null
 UPDATE t_im_channel
 SET channel_name = CASE WHEN $2 THEN $3 ELSE channel_name END,

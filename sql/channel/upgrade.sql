@@ -1,6 +1,6 @@
--- A direct channel becomes a group of the same id and history; its pair is free again. What the two have said
--- stays between them.
--- $1 channel id, $2 the adder, who owns it from now on
+-- Turns a direct channel into a group with the same id and history. The pair is free again. Newcomers never
+-- see the messages of the pair.
+-- $1 channel id, $2 the user who adds members and becomes the owner
 WITH upgraded AS (
     UPDATE t_im_channel
     SET channel_type = 'group', owner = $2, pair_low = NULL, pair_high = NULL,

@@ -1,9 +1,9 @@
--- A person's conversations: those with unread messages first, then the latest. Costs the
--- number of channels: cursors and the last message lie on the channel.
--- $1 user id, $2/$3/$4 the last entry's (unread, sorted_at, channel_id) or nulls, $5 entries
--- changed after this come again, so that none that moved is missed, $6 limit
+-- The conversations of a user: unread ones first, then by latest activity. The cost grows with the number of
+-- channels. The channel row holds the last message, and the membership the read cursor.
+-- $1 user id, $2/$3/$4 (unread, sorted_at, channel_id) of the last entry or nulls
+-- $5 entries changed after this are repeated, so that no moved entry is missed, $6 limit
 WITH mine AS MATERIALIZED (
-    -- Only what the order needs: the rest of a channel is read for those of the page.
+    -- Only the columns that the order needs. The rest is read for the channels of the page.
     SELECT m.channel_id, m.read_seq,
            (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
            - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
@@ -45,7 +45,7 @@ LEFT JOIN t_im_user other
        ON other.user_id = CASE WHEN c.pair_low = $1 THEN c.pair_high ELSE c.pair_low END
 LEFT JOIN t_im_user sender ON sender.user_id = c.last_sender
 LEFT JOIN LATERAL (
-    -- A group without a name is called by its first members.
+    -- A group without a name shows the names of its first members.
     SELECT string_agg(u.name, ', ') AS names
     FROM (SELECT user_id FROM t_im_channel_user
           WHERE channel_id = page.channel_id AND to_seq IS NULL AND user_id <> $1

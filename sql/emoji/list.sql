@@ -1,2 +1,2 @@
--- Every emoji, by id.
+-- All emoji, by id.
 SELECT emoji_id, address FROM t_im_emoji ORDER BY emoji_id

@@ -1,3 +1,3 @@
--- Removes an emoji; text that names it stays text.
+-- Removes an emoji. Messages keep its name as text.
 -- $1 emoji id
 DELETE FROM t_im_emoji WHERE emoji_id = $1

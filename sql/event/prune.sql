@@ -1,5 +1,4 @@
--- What the log holds for longer than anybody may ask for goes, some at a time, and with it what
--- still waited to be told of it.
+-- Deletes a batch of events that are older than the retention, and the queue rows and dead letters for them.
 -- $1 older than, $2 most events
 WITH old AS (
     DELETE FROM t_im_event

@@ -1,2 +1,2 @@
--- The database was restored: events and channels go on from ids that were never given.
+-- Skips a range of event ids and channel ids after a restore of the database.
 SELECT im_restored()

@@ -1,11 +1,11 @@
--- Gives what has happened its place in the log and in the queues of the observers who take it. The
--- sequencer's place is locked: what a later transaction numbers, a reader sees after this.
+-- Assigns ids to new events and queues the events for observers. The position of the sequencer is locked, so
+-- the ids of a later transaction become visible after these.
 -- $1 most events, $2 most bytes of the events of one queue row
--- events: how many; more: whether some are left; callbacks: whose queues have grown
+-- events: the number of events; more: whether events are left; callbacks: the observers with new events
 WITH taken AS (
     DELETE FROM t_im_event_new
     WHERE new_id = ANY (ARRAY(
-        -- The first row always goes; then those after it, until they stand for too much.
+        -- The first row is always taken. More rows follow until they stand for too many events.
         SELECT new_id
         FROM (SELECT new_id, row_number() OVER in_order AS place,
                      sum(coalesce(to_seq - from_seq + 1, 1)) OVER in_order AS events
@@ -46,8 +46,8 @@ observer AS MATERIALIZED (
     FROM t_im_callback
     WHERE kind = 'observer' AND state <> 'disabled'
 ),
--- The departments that whoever acts belongs to, theirs and those above it, if anybody goes by them.
--- Looked up one by one, also by a plan made while there were few people.
+-- The departments of each actor and the departments above them, if an observer filters by department. Each is
+-- looked up by key, even with a plan made while there were few users.
 department AS (
     WITH RECURSIVE up (actor, department_id) AS (
         SELECT n.actor, u.department_id

@@ -1,11 +1,11 @@
--- Makes one event of what was received or read of a message within a window: everything of it that
--- waits, once the first of it has waited that long. What lies more than a minute ahead is of before the
--- clock stepped back.
--- $1 told before this moment, $2 most of them, $3 most readers named, $4 now
+-- Combines the receipts or reads of a message within a window into one event. It takes all waiting rows of
+-- the message once the first has waited long enough. A row more than a minute in the future dates from before
+-- the clock stepped back.
+-- $1 rows up to this time, $2 most rows, $3 most readers named, $4 now
 WITH taken AS (
     DELETE FROM t_im_event_tally
     WHERE tally_id = ANY (ARRAY(
-        -- No join: planned while there were few, it would compare each with each.
+        -- Without a join: a plan made while there were few rows would compare each row with each other.
         SELECT tally_id
         FROM (SELECT tally_id, bool_or(is_due AND place <= $2::integer) OVER (PARTITION BY type, channel_id, seq) AS goes
               FROM (SELECT tally_id, type, channel_id, seq, at <= $1 OR at > $4::timestamptz + interval '1 minute' AS is_due,

@@ -1,4 +1,4 @@
--- Whether anything has happened that has no place yet, or was counted for a window by now.
+-- Whether an event waits for its id, or a row of receipts or reads has waited for the window.
 -- $1 the window in ms
 SELECT EXISTS (SELECT FROM t_im_event_new)
     OR EXISTS (SELECT FROM (SELECT at FROM t_im_event_tally ORDER BY tally_id LIMIT 1) AS oldest

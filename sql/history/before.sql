@@ -1,5 +1,5 @@
--- A channel's hot messages that its reader may see, newest first, and the horizon they end at. There
--- is always a row, so that the horizon is that of this very snapshot.
+-- Hot messages of a channel that the reader may see, newest first, and the horizon. There is always a row, so
+-- that the horizon is from the same snapshot.
 -- $1 channel id, $2 reader, $3 below this seq, $4 below this ms_id, $5 above this seq, $6 limit
 SELECT h.ms_id AS horizon, page.*, u.name AS sender_name, r.recalled_by, r.recalled_at
 FROM t_im_horizon h

@@ -1,5 +1,5 @@
--- What a person may see of a channel, as far as there are messages: an empty span where there are none, no row
--- if they are no member now.
+-- The spans of a channel that a user may see, cut at the last message. A channel without messages gives an
+-- empty span. There is no row if the user is not a member now.
 -- $1 channel id, $2 user id
 SELECT v.sees_from_seq AS from_seq, least(v.to_seq, c.last_seq) AS to_seq
 FROM v_im_visible v

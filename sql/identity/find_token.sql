@@ -1,4 +1,4 @@
--- Whom a bearer token of ours stands for, unless it has expired.
+-- The user and roles of a bearer token, unless it has expired.
 -- $1 SHA-256 of the token, $2 now
 SELECT user_id, roles, expires_at
 FROM t_im_token

@@ -1,4 +1,4 @@
--- Every token, expired ones too, under an id that opens nothing.
+-- All tokens, including expired ones. The id is part of the hash and gives no access.
 -- $1 most rows
 SELECT encode(substring(token_hash FOR 8), 'hex') AS token_id, name, user_id, roles, created_at, expires_at
 FROM t_im_token

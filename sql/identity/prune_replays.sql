@@ -1,5 +1,5 @@
--- Forgets signatures that are too old to be believed anyway, oldest first.
--- $1 now, $2 most rows of one run
+-- Deletes expired signatures, oldest first.
+-- $1 now, $2 most rows
 DELETE FROM t_im_replay
 WHERE signature IN (
     SELECT signature

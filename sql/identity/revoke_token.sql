@@ -1,4 +1,4 @@
--- Removes a token. It is matched without an index: there are few, and it happens rarely.
--- $1 token id as listed
+-- Deletes a token. There is no index for this, because tokens are few and revocation is rare.
+-- $1 token id of the list
 DELETE FROM t_im_token
 WHERE encode(substring(token_hash FOR 8), 'hex') = $1::text

@@ -1,2 +1,2 @@
--- The archive this database belongs to, and what of the walk through its messages is left.
+-- The archive of this database, and the position of the walk through its messages.
 SELECT archive_id, walk_ms_id FROM t_im_archive

@@ -1,6 +1,6 @@
--- About how many commits wait to be indexed, and since when the oldest message does; for an archive that
--- is new or was never reached, that is the first of those it has not been walked through. Looks at both ends
--- of the queue, so that it costs as much whatever its length.
+-- The approximate number of commits to index, and the time of the oldest message not indexed. For a new or
+-- never reached archive that is the first message of the walk. Reads both ends of the queue, so the cost does
+-- not depend on its length.
 SELECT coalesce((SELECT max(queue_id) FROM t_im_index_queue) - (SELECT min(queue_id) FROM t_im_index_queue) + 1, 0)
            AS commits,
        least((SELECT queued_at FROM t_im_index_queue ORDER BY queue_id LIMIT 1),

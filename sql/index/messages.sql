@@ -1,4 +1,4 @@
--- Messages as the archive is told of them soon after they were sent: those not sealed meanwhile.
+-- The new messages to index. Sealed ones are skipped.
 -- $1 ms_ids
 SELECT i.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.sender_count, m.ms_type, m.content,
        r.recalled_by, r.recalled_at

@@ -1,4 +1,4 @@
--- What the document of a cold message may not say yet of its receivers; the highest status counts.
+-- Changes of the receivers that the document of a cold message may not have yet. The highest status counts.
 -- $1 ms_id, $2 channel id, $3 seq
 SELECT DISTINCT ON (receiver) receiver, status, at
 FROM (

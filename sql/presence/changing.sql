@@ -1,5 +1,5 @@
--- What a report changes of whom its instance, which is locked, holds: who is taken on, who is let go,
--- whose generation is an old one, and who is unknown to the directory or has left.
+-- The changes of an instance's users by a report: users taken on, users released, users of an old generation,
+-- and users unknown to the directory. The instance is locked.
 -- $1 gateway, $2 user ids, $3 whether each is online, $4 generation of the instance
 SELECT told.user_id,
        CASE WHEN person.active IS NOT TRUE THEN 'unknown'
@@ -7,7 +7,7 @@ SELECT told.user_id,
             WHEN held.generation IS NULL THEN 'taken_on'
             ELSE 'kept' END AS change
 FROM unnest($2::text[], $3::boolean[]) AS told (user_id, online)
--- Limits, so that each is looked up: planned while the tables are small, a join would read all of them.
+-- LIMIT makes each user a key lookup. A join planned while the tables are small would read all of them.
 LEFT JOIN LATERAL (SELECT active FROM t_im_user u WHERE u.user_id = told.user_id LIMIT 1) AS person ON true
 LEFT JOIN LATERAL (SELECT generation FROM t_im_presence p
                    WHERE p.gateway = $1 AND p.user_id = told.user_id LIMIT 1) AS held ON true

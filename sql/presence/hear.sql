@@ -1,6 +1,6 @@
--- Hears from an instance and keeps it to oneself until the transaction ends: its reports are taken one
--- after another. A snapshot begins a generation, unless it goes on with the one of the same id; its last
--- part says that whoever is of an earlier generation is let go.
+-- Records a sign of life of an instance. Locks the instance until the transaction ends, so that its reports
+-- are applied one by one. A snapshot begins a generation, unless it continues the one with the same id. Its
+-- last part releases the users of earlier generations.
 -- $1 gateway, $2 now, $3 whether it is a snapshot, $4 its id, $5 whether it ends here
 INSERT INTO t_im_presence_gateway AS g (gateway, heard_at, generation, snapshot_id, complete)
 VALUES ($1, $2, 1, $4, $5)

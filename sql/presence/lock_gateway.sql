@@ -1,5 +1,5 @@
--- Keeps an instance to oneself and looks again whether it has gone silent; one that has needs to say anew
--- whom it holds. After the clock went back, its silence counts from now.
+-- Locks an instance and checks again whether it is silent. A silent instance must send a new snapshot. After
+-- the clock went back, the silence counts from now.
 -- $1 gateway, $2 silent before, $3 now
 UPDATE t_im_presence_gateway
 SET heard_at = least(heard_at, $3), complete = complete AND heard_at >= $2

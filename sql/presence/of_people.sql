@@ -1,5 +1,5 @@
--- The statuses of people, by id; of whom the directory does not know, nothing. Whom only silent instances
--- hold is offline since they were taken as gone, however far letting go has come.
+-- The statuses of users, by id. Unknown users are omitted. A user that only silent instances hold is offline
+-- from the moment they counted as gone, even before their release.
 -- $1 user ids, $2 silent before, $3 now
 SELECT u.user_id,
        CASE WHEN u.status = 'online' AND last.heard_at >= $2 THEN 'online' ELSE 'offline' END AS status,

@@ -1,3 +1,3 @@
--- The channel of a cold message that somebody takes back, locked against other recalls.
+-- Locks the channel of a cold message against other recalls.
 -- $1 channel id
 SELECT channel_id FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE

@@ -1,4 +1,4 @@
--- A hot message that somebody takes back, its channel locked against sends and other recalls.
+-- A hot message to recall. Locks its channel against sends and other recalls.
 -- $1 ms_id
 SELECT m.channel_id, m.seq, m.sender, m.server_time
 FROM (SELECT channel_id, seq, sender, server_time FROM t_im_message

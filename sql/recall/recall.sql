@@ -1,8 +1,8 @@
--- Takes a message back: its content goes from the row unless that is sealed (the overlay hides it
--- there, and the archive never shows it), the channel and the index queue hear of it. Its channel is
--- locked, the caller shares the seal lock.
+-- Recalls a message. Its row loses the content, unless the row is sealed; then the overlay hides the content
+-- and the archive never shows it. The channel and the index queue are updated. An earlier statement locks the
+-- channel, and the caller shares the seal lock.
 -- $1 ms_id, $2 channel id, $3 seq, $4 sender, $5 recalled by, $6 now
--- No row: it was taken back before.
+-- No row: the message is already recalled.
 WITH recall AS (
     INSERT INTO t_im_recall (ms_id, channel_id, seq, sender, recalled_by, recalled_at)
     VALUES ($1, $2, $3, $4, $5, $6)

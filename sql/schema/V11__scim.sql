@@ -1,15 +1,15 @@
--- SCIM clients (Entra, Okta) push people and departments. What of a resource has no column of its own is kept as
--- the client told it; where a column says something else by now, the column holds.
+-- SCIM clients (Entra, Okta) push users and departments. The document of the client keeps what has no column.
+-- Where a column has another value, the column wins.
 ALTER TABLE t_im_user
     ADD COLUMN scim jsonb,
-    -- The e-mail addresses of it, folded, by which clients find people.
+    -- The folded e-mail addresses of the document. Clients search by them.
     ADD COLUMN scim_emails text[];
 ALTER TABLE t_im_department ADD COLUMN scim jsonb;
 
--- People whom SCIM shows: its own, and the API's, who become its own when it changes them. Those of other sources
--- are theirs.
+-- The users that SCIM shows: its own, and users of the API, which become its own when it changes them. It
+-- does not show users of other sources.
 CREATE INDEX t_im_user_scim ON t_im_user (user_id) WHERE source IN ('scim', 'api') AND deleted_at IS NULL;
--- What clients look them up by.
+-- Indexes for lookups by clients.
 CREATE INDEX t_im_user_scim_name ON t_im_user (coalesce(login_name_folded, user_id_folded, user_id))
     WHERE source IN ('scim', 'api') AND deleted_at IS NULL;
 CREATE INDEX t_im_user_scim_external ON t_im_user ((scim ->> 'externalId')) WHERE scim IS NOT NULL AND deleted_at IS NULL;
@@ -18,8 +18,8 @@ CREATE INDEX t_im_user_scim_emails ON t_im_user USING gin (scim_emails) WHERE sc
 CREATE INDEX t_im_department_scim_name ON t_im_department (name_folded);
 CREATE INDEX t_im_department_scim_external ON t_im_department ((scim ->> 'externalId')) WHERE scim IS NOT NULL;
 
--- Who was told to work in a department and does not yet, or not now: because nobody of that id has come, or
--- because they are not active, and whoever is not works nowhere.
+-- Memberships of users who cannot work in the department now. No user has the id yet, or the user is
+-- inactive, and inactive users work nowhere.
 CREATE TABLE t_im_scim_waiting (
     department_id text COLLATE "C" NOT NULL,
     user_id       text COLLATE "C" NOT NULL,
@@ -27,8 +27,7 @@ CREATE TABLE t_im_scim_waiting (
 );
 CREATE INDEX t_im_scim_waiting_user ON t_im_scim_waiting (user_id);
 
--- Groups that are no departments: apart from the org tree, so that no other source's word about where somebody
--- works takes them out of one.
+-- Groups that are not departments. They are outside the tree, so other sources cannot remove users from them.
 CREATE TABLE t_im_scim_group (
     group_id   text COLLATE "C" PRIMARY KEY,
     name       text NOT NULL,
@@ -41,7 +40,7 @@ CREATE TABLE t_im_scim_group (
 CREATE INDEX t_im_scim_group_name ON t_im_scim_group (name_folded);
 CREATE INDEX t_im_scim_group_external ON t_im_scim_group ((scim ->> 'externalId'));
 
--- Nobody is referenced: a member may come later.
+-- No foreign key to users, because a member can come later.
 CREATE TABLE t_im_scim_member (
     group_id text COLLATE "C" NOT NULL REFERENCES t_im_scim_group ON DELETE CASCADE,
     user_id  text COLLATE "C" NOT NULL,
@@ -49,7 +48,7 @@ CREATE TABLE t_im_scim_member (
 );
 CREATE INDEX t_im_scim_member_user ON t_im_scim_member (user_id);
 
--- What SCIM calls a Group, by what Groups are: departments or groups.
+-- Groups as SCIM shows them. `kind` says whether they are departments or groups.
 CREATE VIEW v_im_scim_group AS
 SELECT 'departments' AS kind, department_id AS group_id, name, name_folded, scim, version, created_at, updated_at
 FROM t_im_department

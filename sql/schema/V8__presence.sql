@@ -1,36 +1,37 @@
--- Who is online, as instances of the gateway tell it. t_im_user.status says whether any instance holds a
--- connection of theirs, and is written only when that changes.
+-- Presence, as gateway instances report it. t_im_user.status says whether any instance holds a connection of
+-- the user. It is written only when it changes.
 ALTER TABLE t_im_user
-    -- Since when the status is what it is; null: never been online.
+    -- Since when the status holds; null: the user has never been online.
     ADD COLUMN status_since timestamptz;
--- The status comes and goes and is in no index: with room on its page its update stays HOT.
+-- The status changes often and is in no index. Free space on the page keeps its updates HOT.
 ALTER TABLE t_im_user SET (fillfactor = 50);
 
--- An instance of the gateway that reports whose connections it holds. The row is the lock under which
--- its reports are taken, one after another. One that has been silent for too long is taken as gone.
+-- A gateway instance that reports its connections. The row is the lock under which its reports are applied
+-- one by one. An instance that is silent for too long counts as gone.
 CREATE TABLE t_im_presence_gateway (
     gateway     text COLLATE "C" PRIMARY KEY,
     heard_at    timestamptz NOT NULL,
-    -- Rises with every snapshot that begins.
+    -- Rises with every new snapshot.
     generation  bigint NOT NULL,
-    -- The caller's name of the last snapshot, so that its further parts, and repeated ones, belong to it.
+    -- The caller's id of the last snapshot. Further and repeated parts use the same id.
     snapshot_id text,
-    -- Whom no report of this generation or a later one has named is let go, a step at a time.
+    -- Users whose generation is below this one are released, in steps.
     kept_from   bigint NOT NULL DEFAULT 0,
-    -- Since when; null: all of them have been let go.
+    -- Since when; null: all of them are released.
     sweep_since timestamptz,
-    -- Whether a snapshot was through since it was first heard, or last taken as gone.
+    -- Whether a snapshot is complete since the instance was new or counted as gone.
     complete    boolean NOT NULL
 ) WITH (fillfactor = 50);
 
--- Whose connections an instance holds. Without foreign keys: rows are written under the locks of
--- their instance and person, nobody is ever deleted, and an instance only once it holds nobody.
+-- The users whose connections an instance holds. There are no foreign keys: rows are written under the locks
+-- of instance and user. Users are never deleted, and an instance only without users.
 CREATE TABLE t_im_presence (
     gateway    text COLLATE "C" NOT NULL,
     user_id    text COLLATE "C" NOT NULL,
-    -- Of the instance when it last named them as online; in no index, so that a snapshot's updates stay HOT.
+    -- The generation in which the instance last named the user as online. It is in no index, so that updates
+    -- stay HOT.
     generation bigint NOT NULL,
     PRIMARY KEY (gateway, user_id)
 ) WITH (fillfactor = 50);
--- Whether anybody holds a person.
+-- For the check whether any instance holds a user.
 CREATE INDEX t_im_presence_user ON t_im_presence (user_id);

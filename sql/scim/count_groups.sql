@@ -1,3 +1,3 @@
--- How many Groups there are.
--- $1 what Groups are
+-- The number of Groups.
+-- $1 kind of Groups
 SELECT count(*) FROM v_im_scim_group WHERE kind = $1

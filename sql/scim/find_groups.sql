@@ -1,5 +1,6 @@
--- The ids of Groups that may be meant: each branch is index probes, and one of them runs.
--- $1 what Groups are, $2 what they are known by: id, display_name, external_id, member; $3 its value, of a name folded
+-- The ids of Groups that can match. Each branch is an index lookup, and one of them runs.
+-- $1 kind of Groups, $2 searched attribute: id, display_name, external_id, member; $3 its value, folded for a
+-- name
 SELECT group_id FROM v_im_scim_group WHERE $2 = 'id' AND kind = $1 AND group_id = $3
 UNION ALL
 SELECT group_id FROM v_im_scim_group WHERE $2 = 'display_name' AND kind = $1 AND name_folded = $3

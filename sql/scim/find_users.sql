@@ -1,6 +1,6 @@
--- The ids of people whom SCIM shows and who may be meant: each branch is one index probe, and one of them runs,
--- of e-mail two, which may find somebody twice.
--- $1 what they are known by: id, user_name, external_id, email; $2 its value, folded where case does not count
+-- The ids of users that can match and that SCIM shows. Each branch is an index lookup, and one of them runs.
+-- A search by e-mail runs two and can return a user twice.
+-- $1 searched attribute: id, user_name, external_id, email; $2 its value, folded where case does not count
 SELECT user_id FROM t_im_user
 WHERE $1 = 'id' AND user_id = $2 AND source IN ('scim', 'api') AND deleted_at IS NULL
 UNION ALL

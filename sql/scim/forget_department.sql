@@ -1,4 +1,4 @@
--- Forgets of a department that is removed what only SCIM knew.
+-- Deletes the SCIM data of a removed department.
 -- $1 department id
 WITH waiting AS (
     DELETE FROM t_im_scim_waiting WHERE department_id = $1

@@ -1,4 +1,4 @@
--- Forgets of somebody who is gone what only SCIM knew.
+-- Deletes the SCIM data of a removed user.
 -- $1 user id
 WITH waiting AS (
     DELETE FROM t_im_scim_waiting WHERE user_id = $1

@@ -1,11 +1,11 @@
--- Groups in the order asked for, with their members if they are asked for: then as many Groups as have together no more
--- than a set number of members, and at least one.
--- $1 what Groups are, $2 group ids, $3 whether with members, $4 most members
+-- Groups in the given order, with their members if requested. With members it returns as many Groups as fit
+-- into a limit of members, and at least one.
+-- $1 kind of Groups, $2 group ids, $3 whether with members, $4 most members
 WITH found AS (
     SELECT w.ord, g.group_id, g.name, g.scim, g.version, g.created_at, g.updated_at,
            CASE WHEN $3 THEN (SELECT count(*) FROM v_im_scim_member m WHERE m.kind = $1 AND m.group_id = g.group_id) END AS members
     FROM unnest($2::text[]) WITH ORDINALITY AS w (group_id, ord)
-    -- Apart, so that each is looked up, instead of all of them being read.
+    -- OFFSET 0 makes each Group a key lookup. A join could read all Groups.
     CROSS JOIN LATERAL (SELECT * FROM v_im_scim_group i WHERE i.kind = $1 AND i.group_id = w.group_id OFFSET 0) AS g
 ),
 counted AS (

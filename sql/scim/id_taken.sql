@@ -1,4 +1,4 @@
--- Whether a person, a department or a group has an id, or ever had.
+-- Whether a user, department or group has or had this id.
 -- $1 users, departments or groups, $2 id
 SELECT CASE $1::text
        WHEN 'users' THEN EXISTS (SELECT FROM t_im_user WHERE user_id = $2)

@@ -1,5 +1,5 @@
--- Makes a group, or changes it.
--- $1 group id, $2 name, $3 what was told, $4 whether its members have changed, $5 now, $6 name, folded
+-- Creates or changes a group.
+-- $1 group id, $2 name, $3 document, $4 whether its members have changed, $5 now, $6 folded name
 INSERT INTO t_im_scim_group AS g (group_id, name, name_folded, scim, created_at, updated_at)
 VALUES ($1, $2, $6, $3, $5::timestamptz, $5)
 ON CONFLICT (group_id) DO UPDATE

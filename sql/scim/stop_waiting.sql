@@ -1,3 +1,3 @@
--- Has people wait for a department no more.
+-- Removes waiting memberships of a department.
 -- $1 department id, $2 user ids
 DELETE FROM t_im_scim_waiting WHERE department_id = $1 AND user_id = ANY ($2::text[])

@@ -1,4 +1,4 @@
--- Where somebody is to work who comes, or comes back: what waited for them, not waiting any more.
+-- The departments of a user who is new or back. The waiting memberships are deleted.
 -- $1 user id
 -- works_in: the main department first
 WITH taken AS (

@@ -1,4 +1,4 @@
--- Where active people whom SCIM shows work, the main department first.
+-- The departments of active users that SCIM shows, the main department first.
 -- $1 user ids
 SELECT u.user_id,
        ARRAY(SELECT d.department_id FROM t_im_department_user d WHERE d.user_id = u.user_id

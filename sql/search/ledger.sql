@@ -1,7 +1,7 @@
--- A receiver's hot messages with a push status, newest first, of one short stretch of time. Their
--- intervals lead to the channels' messages, those to the ledger by its key.
--- $1 receiver, $2 statuses, $3 from this ms_id, $4 below this one, $5 sender or null
--- $6 not this sender, or null, $7 type or null, $8 channel id or null, $9 limit
+-- Hot messages of a receiver with a push status, newest first, within a short time range. The plan goes from
+-- the memberships to the messages of the channels, then to the ledger by key.
+-- $1 receiver, $2 statuses, $3 first ms_id, $4 below this ms_id, $5 sender or null
+-- $6 excluded sender or null, $7 type or null, $8 channel id or null, $9 limit
 SELECT m.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.recalled_by, r.recalled_at, m.status
 FROM (

@@ -1,3 +1,3 @@
--- What a person may see: of the channels they are in now, as many spans as they were in before.
+-- The spans that a user may see: all memberships of the channels in which they are a member now.
 -- $1 user id
 SELECT channel_id, sees_from_seq AS from_seq, to_seq FROM v_im_visible WHERE user_id = $1

@@ -1,7 +1,7 @@
--- What those who listen may see of a page's channels. Small channels are read whole; in large ones
--- those who listen are looked up. (Lateral, so that no plan reads all members of all channels.)
--- $1 channel ids, $2 an object: the number of each who listens, by user id
--- $3 most members of a channel that is read whole
+-- The memberships of listeners in the channels of a page. Small channels are read completely. In large
+-- channels the listeners are looked up. LATERAL prevents a plan that reads all members of all channels.
+-- $1 channel ids, $2 an object: the number of each listener by user id
+-- $3 most members of a channel that is read completely
 WITH channel AS MATERIALIZED (
     SELECT channel_id, member_count <= $3::integer AS small
     FROM t_im_channel WHERE channel_id = ANY ($1::bigint[])

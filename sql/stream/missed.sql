@@ -1,7 +1,7 @@
--- What a person has missed: the events of one stretch of the log that are theirs, how far the stretch
--- goes, and whether it is the last; with what tells whether the log is still whole there.
--- $1 user id, $2 the last event they have, $3 no event above this one, or null
--- $4 most events of the log that are looked at
+-- The events that a user has missed in one range of the log. Also the end of the range, whether it is the
+-- last, and the values that tell whether the log is still complete there.
+-- $1 user id, $2 the last event that the user has, $3 the last event to read, or null
+-- $4 most events of the log to read
 WITH head AS MATERIALIZED (
     SELECT last_event_id, complete_from, least($3::bigint, last_event_id) AS up_to FROM t_im_event_head
 ),

@@ -1,4 +1,4 @@
--- One page of the log, of what streams tell.
+-- One page of the log, only events for streams.
 -- $1 after this event, $2 up to this one, $3 limit
 SELECT event_id, type, channel_id, seq, audience
 FROM t_im_event

@@ -1,2 +1,2 @@
--- The id of this transaction: every other one that has an id by now has one below it.
+-- The id of this transaction. Every transaction that has an id by now has a lower one.
 SELECT pg_current_xact_id()::xid::text

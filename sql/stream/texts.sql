@@ -1,4 +1,4 @@
--- What events tell. A message is read where it is stored; one that was taken back is empty.
+-- The content of events. A message is read from its table. A recalled message is empty.
 -- $1 event ids
 SELECT e.event_id, e.type, e.channel_id, e.at, e.data,
        m.ms_id, m.seq, m.sender, m.server_time, m.ms_type, c.channel_type,

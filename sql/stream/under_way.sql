@@ -1,5 +1,5 @@
--- Whether a transaction of this database that has an id below this one is under way. What other databases
--- of the server do tells nobody anything here, and may take long.
+-- Whether a transaction of this database with an id below this one is running. Transactions of other
+-- databases do not matter here and can take long.
 -- $1 a transaction id
 SELECT EXISTS (
     SELECT FROM pg_stat_activity

@@ -1,4 +1,4 @@
-//! `/archive/runs`, `/audit`: what was moved, and who looked at what.
+//! `/archive/runs` and `/audit`: archive runs, and the audit log.
 
 use axum::extract::State;
 use axum::routing::get;

@@ -1,5 +1,5 @@
-//! What the bodies of all requests under way may hold of memory together. A stranger can send a body
-//! before anything is proven (a signature covers it), so what one body may have bounds nothing.
+//! Limits the memory that the bodies of all running requests use together. A client can send a body before it
+//! is authenticated, because a signature covers the body. A limit per body is therefore not enough.
 
 use std::fmt;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
 
-/// The bytes that are left.
+/// The bytes that are still free.
 #[derive(Clone)]
 pub struct Budget(Arc<Semaphore>);
 
@@ -23,8 +23,8 @@ impl Budget {
         Self(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
     }
 
-    /// Answers with the body charged as it comes, until the answer begins: what was read out of it lives
-    /// as long.
+    /// Counts the bytes of the body as they arrive. They stay counted until the answer begins, because the
+    /// parsed body lives as long.
     pub async fn charge(self, request: Request, next: Next) -> Response {
         let charge = Arc::new(Charge { left: self.0, taken: AtomicUsize::default() });
         let charged = charge.clone();
@@ -34,7 +34,7 @@ impl Budget {
     }
 }
 
-/// What one request has taken. It is given back when neither the request nor its body is there any more.
+/// The bytes that one request uses. They are freed when the request and its body are both dropped.
 struct Charge {
     left: Arc<Semaphore>,
     taken: AtomicUsize,
@@ -55,7 +55,7 @@ impl Drop for Charge {
     }
 }
 
-/// A body that is charged.
+/// A body whose bytes are counted.
 struct Charged {
     body: Body,
     charge: Arc<Charge>,
@@ -89,12 +89,12 @@ impl HttpBody for Charged {
     }
 }
 
-/// The bodies under way have all there is.
+/// No memory is left for request bodies.
 #[derive(Debug)]
 pub struct NoRoom;
 
 impl NoRoom {
-    /// Whether it is what `error` comes from.
+    /// Whether `error` has this error among its sources.
     pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
         std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
     }
@@ -102,7 +102,7 @@ impl NoRoom {
 
 impl fmt::Display for NoRoom {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the bodies of other requests take all the memory there is for bodies")
+        f.write_str("no memory is free for request bodies; send the request again")
     }
 }
 

@@ -1,4 +1,4 @@
-//! `/callbacks`: endpoints, made, shown, changed, removed, given a new secret, tried.
+//! `/callbacks`: create, show, change, remove, rotate secrets, test.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::callback::{self, By, FILTER_MAX, NewSecret, Shown, Tested, Wanted};
 use crate::error::{Error, Result};
 use crate::identity::Role;
 
-/// Most types of events that can be named: all there are, and their families.
+/// Most event types in one filter.
 const EVENT_TYPES_MAX: usize = 64;
-/// What of a request's time a test may take.
+/// Share of the request timeout that a test call may use.
 const TEST_SHARE: f64 = 0.8;
-/// Longest that secrets before a new one sign too.
+/// Longest time during which old secrets still sign.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 type Names = AtMost<EVENT_TYPES_MAX, String>;
@@ -53,7 +53,7 @@ struct NewCallback {
     state: Option<String>,
 }
 
-/// What is left out stays; null is the default again, where there is one.
+/// An absent field stays unchanged. `null` restores the default, if the field has one.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CallbackChange {
@@ -81,7 +81,7 @@ struct CallbackChange {
     state: Option<String>,
 }
 
-/// Tells a field that is there from one that is not.
+/// Distinguishes an absent field from `null`.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> std::result::Result<Option<T>, D::Error> {
     T::deserialize(de).map(Some)
 }
@@ -166,7 +166,8 @@ struct TestedView {
 }
 
 impl CallbackView {
-    /// As an admin sees it, or somebody from support: a query of a URL may hold a credential.
+    /// The callback as this caller may see it. Only an administrator sees the query of the URL, because it
+    /// can hold a credential.
     fn of(shown: Shown, caller: &Proven) -> Self {
         let is_admin = caller.must_be(Role::Admin).is_ok();
         let public = |url: String| Url::parse(&url).map_or(url, |url| callback::public_url(&url));
@@ -288,7 +289,7 @@ async fn create(
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     caller.must_be(Role::Admin)?;
     let kind = callback::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
-        .ok_or_else(|| Error::field("/kind", "is observer or gateway"))?;
+        .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
     check_client_id_if_any(new.client_id.as_deref())?;
     let client_id = new.client_id.clone();
     let now = api.store.now().await?;
@@ -332,7 +333,7 @@ async fn rotate(
     caller.must_be(Role::Admin)?;
     let overlap = rotation.overlap_ms.map_or(api.config.callback_secret_overlap, Duration::from_millis);
     if overlap > OVERLAP_MAX {
-        return Err(Error::field("/overlap_ms", "must be at most 2592000000: 30 days"));
+        return Err(Error::field("/overlap_ms", "must be at most 2592000000 (30 days)"));
     }
     check_client_id_if_any(rotation.client_id.as_deref())?;
     let now = api.store.now().await?;

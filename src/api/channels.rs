@@ -1,4 +1,4 @@
-//! `/channels`, `/groups`: where it is said.
+//! `/channels` and `/groups`: channels and their members.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -15,7 +15,7 @@ use crate::directory::contacts;
 use crate::error::{Error, Result};
 use crate::identity::Caller;
 
-/// Most members of a page.
+/// Most members on a page.
 const MEMBERS_LIMIT_MAX: i64 = 1_000;
 
 pub fn routes() -> Router<Api> {
@@ -66,7 +66,7 @@ struct ChannelChange {
     newcomers_see: Option<String>,
 }
 
-/// Tells `null` from absent.
+/// Distinguishes `null` from an absent field.
 fn given<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<Option<String>>, D::Error> {
     Option::deserialize(de).map(Some)
 }
@@ -158,12 +158,15 @@ async fn create(
     check_client_id_if_any(group.client_id.as_deref())?;
     match channel_type.as_str() {
         "direct" => {
-            // Without effect here, and yet no other bounds than those of a group.
+            // These fields have no effect on a direct channel. Their limits still apply.
             group.check()?;
-            // The caller may be named among the two.
+            // The caller may be one of the two members.
             let mut others = group.members.iter().filter(|member| **member != caller.user_id);
             let (Some(other), None) = (others.next(), others.next()) else {
-                return Err(Error::field("/members", "a direct channel has exactly one other member"));
+                return Err(Error::field(
+                    "/members",
+                    "must name exactly one other user for a direct channel",
+                ));
             };
             check_seen(&api, &caller, std::slice::from_ref(other), "/members").await?;
             let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
@@ -192,7 +195,7 @@ async fn open_group(
     group: NewGroup,
     now: OffsetDateTime,
 ) -> Result<(StatusCode, Reply<ChannelView>)> {
-    // Whom a repeat names may have left by now.
+    // A repeated request can name users who have left since. It must still succeed.
     if let Some(id) = channel::made_before(&api.store, &caller.user_id, &group).await? {
         return opened(api, caller, id, false).await;
     }
@@ -202,7 +205,7 @@ async fn open_group(
     opened(api, caller, id, is_new).await
 }
 
-/// Nobody reaches somebody whom they do not see: to them such people are not there.
+/// Refuses users that the caller cannot see, as if they did not exist.
 async fn check_seen(api: &Api, caller: &Caller, users: &[String], at: &str) -> Result<()> {
     let Viewer(viewer) = Viewer::of(api, caller).await?;
     contacts::check_seen(&api.store, viewer.as_deref(), users, at).await

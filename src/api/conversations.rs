@@ -1,4 +1,4 @@
-//! `/conversations`: what a person sees first.
+//! `/conversations`: the conversation list of a user.
 
 use axum::extract::State;
 use axum::routing::get;
@@ -46,7 +46,7 @@ struct LastMessageView {
     server_time: OffsetDateTime,
 }
 
-/// Times as microseconds: what the database keeps, and nothing that it cannot.
+/// Times are in microseconds, the precision of the database.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
@@ -61,7 +61,7 @@ impl Cursor {
         let moment = |us: i64| {
             let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000);
             let known = moment.ok().filter(|m| (1970..3000).contains(&m.year()));
-            known.ok_or_else(|| Error::parameter("cursor", "is not one of ours"))
+            known.ok_or_else(|| Error::parameter("cursor", "must be the `next_cursor` of the previous page"))
         };
         let (sorted_at, read_at) = (moment(self.sorted_at_us)?, moment(self.read_at_us)?);
         Ok(Place { unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })

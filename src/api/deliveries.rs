@@ -1,4 +1,4 @@
-//! `/callbacks/{id}/deliveries` and its dead letters: what was POSTed, what was given up, and once more.
+//! `/callbacks/{id}/deliveries` and dead letters: list attempts, list dead letters, replay.
 
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::identity::Role;
 use crate::push::{self, Letters};
 
-/// Most that a replay may be asked to send a second.
+/// Highest rate of a replay, in pushes a second.
 const PER_SECOND_MAX: i32 = 100_000;
 
 pub fn routes() -> Router<Api> {
@@ -63,7 +63,7 @@ struct DeadLetterDetail {
     letter: DeadLetterView,
     from_seq: Option<i64>,
     to_seq: Option<i64>,
-    /// Those of the receivers that were named; without any it was for all of the channel.
+    /// Receivers to which the push was limited. `None`: all receivers of the channel.
     receivers: Option<Vec<String>>,
     event_types: Vec<String>,
 }
@@ -86,7 +86,7 @@ struct Replay {
 struct Replayed {
     replayed: i64,
     pairs: i64,
-    /// Where a replay of events goes on that was cut at its most.
+    /// The event at which the next replay call continues, when this one reached its limit.
     next_event_id: Option<Id>,
 }
 
@@ -156,7 +156,7 @@ fn view(row: &tokio_postgres::Row) -> DeadLetterView {
     let event_ids = row.get::<_, Option<Vec<i64>>>("event_ids");
     DeadLetterView {
         dead_id: Id(row.get("dead_id")),
-        // Events of no channel wait behind one another as if they had one.
+        // Events without a channel are queued in order under channel 0.
         channel_id: Some(row.get("channel_id")).filter(|id| *id != 0).map(Id),
         from_ms_id: row.get::<_, Option<i64>>("from_ms_id").map(Id),
         to_ms_id: row.get::<_, Option<i64>>("to_ms_id").map(Id),
@@ -198,7 +198,10 @@ async fn replay(
 impl Replay {
     fn check(&self, callback_id: &str) -> Result<()> {
         if self.dead_ids.as_ref().is_some_and(Vec::is_empty) {
-            return Err(Error::field("/dead_ids", "must name at least one; without it all are replayed"));
+            return Err(Error::field(
+                "/dead_ids",
+                "must name at least one dead letter; leave it out to replay all",
+            ));
         }
         if self.per_second.is_some_and(|rate| !(1..=PER_SECOND_MAX).contains(&rate)) {
             return Err(Error::field("/per_second", format!("must be 1 to {PER_SECOND_MAX}")));
@@ -208,13 +211,19 @@ impl Replay {
             || self.to_dead_id.is_some()
             || self.since.is_some();
         if self.events_since.is_some() && names_letters {
-            return Err(Error::field("/events_since", "replays the log, not dead letters: name no others"));
+            return Err(Error::field(
+                "/events_since",
+                "cannot be combined with `dead_ids`, `from_dead_id`, `to_dead_id` or `since`",
+            ));
         }
         if self.events_since.is_some() && callback_id == GATEWAY {
-            return Err(Error::field("/events_since", "the gateway is pushed to, not told of events"));
+            return Err(Error::field(
+                "/events_since",
+                "works only for observers: the gateway gets messages, not events",
+            ));
         }
         if self.after_event_id.is_some() && self.events_since.is_none() {
-            return Err(Error::field("/after_event_id", "goes with events_since"));
+            return Err(Error::field("/after_event_id", "requires `events_since`"));
         }
         Ok(())
     }

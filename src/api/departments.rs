@@ -1,4 +1,4 @@
-//! `/departments`: the tree level by level, its people, who else may see them, and their groups.
+//! `/departments`: the tree, the users of a department, its grants and its group.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::identity::Role;
 use crate::ids::check_id;
 
-/// Entries of a page when the caller does not say.
+/// Entries on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;
 
 pub fn routes() -> Router<Api> {
@@ -164,7 +164,7 @@ impl From<Group> for GroupView {
     }
 }
 
-/// The department of a path; what cannot be one is none.
+/// Checks the department id in a path. An invalid id is reported as not found.
 fn check_path(department_id: &str) -> Result<()> {
     check_id(department_id).map_err(|_| no_department())
 }

@@ -1,4 +1,4 @@
-//! `/directory`: the people as HR tells them, and the runs that ask for them.
+//! `/directory`: changes sent by the HR service, and synchronization runs.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,7 +23,7 @@ use crate::strict;
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
-/// Whom contacts search finds as told when a call is answered; further ones soon after.
+/// Users of one call who are in the contacts search when the call is answered. The others follow soon.
 const FOUND_AT_ONCE: usize = 500;
 
 pub fn routes() -> Router<Api> {
@@ -38,7 +38,7 @@ pub fn routes() -> Router<Api> {
         .route("/directory/runs/{run_id}/cancel", post(cancel))
 }
 
-/// Records are read one by one, so that a bad one is reported and skipped.
+/// Each record is parsed separately. An invalid record is reported and skipped.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Changes {
@@ -46,14 +46,14 @@ struct Changes {
     users: AtMost<RECORDS_MAX, Box<RawValue>>,
     #[serde(default)]
     departments: AtMost<RECORDS_MAX, Box<RawValue>>,
-    /// Who has changed at the source, by its external ids: they are read again there.
+    /// External ids of users that changed at the source. A run reads them again from the source.
     #[serde(default)]
     user_ids: AtMost<RECORDS_MAX, String>,
     #[serde(default)]
     department_ids: AtMost<RECORDS_MAX, String>,
 }
 
-/// What is left out, or null, stays as it is.
+/// An absent field or `null` leaves the value unchanged.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewUser {
@@ -246,7 +246,7 @@ async fn apply(
     }))
 }
 
-/// Has the source asked again for whoever is named. Returns how many were.
+/// Asks the source for these users and departments again. Returns their number.
 async fn name(api: &Api, users: &[String], departments: &[String]) -> Result<usize> {
     if users.is_empty() && departments.is_empty() {
         return Ok(0);
@@ -264,7 +264,9 @@ async fn name(api: &Api, users: &[String], departments: &[String]) -> Result<usi
 
 fn must_have_source(api: &Api) -> Result<()> {
     match api.config.directory.source {
-        SourceKind::None => Err(Error::new(Kind::Conflict, "the settings name no source of the directory")),
+        SourceKind::None => {
+            Err(Error::new(Kind::Conflict, "no directory source is configured; set `source` in [directory]"))
+        }
         _ => Ok(()),
     }
 }
@@ -372,7 +374,7 @@ async fn cancel(
     Ok(Reply(find_run(&api, run_id).await?.into()))
 }
 
-/// Reads records with their positions; what is no record becomes a problem.
+/// Parses records with their positions. An invalid record becomes a problem of the answer.
 fn read<T: DeserializeOwned + Into<R>, R>(
     records: Vec<Box<RawValue>>,
     at: &str,

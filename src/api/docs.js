@@ -1,4 +1,5 @@
-// Draws a contract as a page: /openapi.json, or at /docs/scim that of SCIM. Everything is made of text nodes: no markup of the contract is trusted.
+// Shows a contract as a page: /openapi.json, or the SCIM contract at /docs/scim. It writes only text nodes, because markup of a
+// contract is not trusted.
 'use strict';
 
 const CONTRACT = location.pathname === '/docs/scim' ? '/openapi-scim.json' : '/openapi.json';
@@ -34,8 +35,8 @@ function table(lines) {
   return el('div', { class: 'table' }, el('table', {}, rows.slice(0, 1).map(row('th')), rows.slice(1).map(row('td'))));
 }
 
-// The Markdown that the contract uses: headings, lists, tables, paragraphs. A line belongs to the
-// block before it if it is of the same kind or continues its last item; a blank line ends a paragraph.
+// The Markdown of the contract: headings, lists, tables, paragraphs. A line joins the block before it if it has the
+// same kind or continues its last item. A blank line ends a paragraph.
 function prose(text = '') {
   const blocks = [];
   for (const line of text.trim().split('\n')) {
@@ -54,7 +55,7 @@ function prose(text = '') {
 }
 
 // ── schemas ─────────────────────────────────────────────────────────────────────────────
-// The thing a $ref names, with what stands beside the $ref on top.
+// The target of a $ref. Keys beside the $ref override it.
 function resolve(thing) {
   if (!thing || !thing.$ref) return thing;
   const found = thing.$ref.slice(2).split('/').reduce((at, key) => at[key], spec);
@@ -62,7 +63,7 @@ function resolve(thing) {
   return { ...resolve(found), ...beside };
 }
 
-// `oneOf` with null is a type that may be null, not a choice.
+// `oneOf` with null is a nullable type, not a choice.
 function unwrap(schema) {
   const own = resolve(schema);
   const others = own.oneOf?.filter((one) => one.type !== 'null');
@@ -106,7 +107,7 @@ function field(name, schema, must, seen) {
     prose(own.description), fields(inner, seen));
 }
 
-// What is inside a schema, down to its leaves; a schema inside itself is not opened again.
+// The fields of a schema, down to the leaves. A recursive schema is not opened again.
 function fields(schema, seen = []) {
   const own = unwrap(schema);
   if (seen.includes(schema.$ref ?? own.properties ?? own.oneOf)) return null;
@@ -121,7 +122,7 @@ function fields(schema, seen = []) {
     field(name, one, own.required?.includes(name), path)));
 }
 
-// An example made of the examples of the parts, where none was written for the whole.
+// An example built from the examples of the fields, if the schema has none.
 function sample(schema, depth = 0) {
   const own = resolve(schema);
   if (own.example !== undefined) return own.example;
@@ -200,7 +201,7 @@ function draw(operation) {
       Object.entries(operation.responses).map(([status, one]) => response(status, one))));
 }
 
-// What we serve, and what we ask of others: there the path is only a name.
+// The paths of this service, and the webhooks. The path of a webhook is only a name.
 function operations() {
   const entries = [...Object.entries(spec.paths), ...Object.entries(spec.webhooks ?? {})];
   return entries.flatMap(([path, item]) => Object.keys(item).filter((key) => METHODS.includes(key)).map((method) => {

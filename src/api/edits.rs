@@ -1,4 +1,4 @@
-//! `/users/{user_id}` and `/directory/edits`: people changed here, and what became of it at the directory.
+//! `/users/{user_id}` and `/directory/edits`: edits of users, and their state at the source.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -28,7 +28,7 @@ pub fn routes() -> Router<Api> {
 #[derive(Serialize)]
 struct EditedView {
     user_id: String,
-    /// What is so from now on.
+    /// The values in effect.
     applied: Values,
     edit: Option<EditView>,
 }
@@ -132,7 +132,7 @@ async fn list(
     caller.must_be(Role::Directory)?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     if query.state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
-        return Err(Error::parameter("state", format!("is one of {}", STATES.join(", "))));
+        return Err(Error::parameter("state", format!("must be one of {}", STATES.join(", "))));
     }
     let before = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
     let found = api.edits.list(query.state.as_deref(), before, limit).await?;

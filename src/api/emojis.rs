@@ -1,4 +1,4 @@
-//! `/emojis`: the pictures that text may name.
+//! `/emojis`: custom emoji that a text can use.
 
 use axum::extract::State;
 use axum::http::StatusCode;

@@ -1,4 +1,4 @@
-//! `/events`: what happens in one's channels, as it happens.
+//! `/events`: the event stream of a user.
 
 use std::convert::Infallible;
 
@@ -13,13 +13,13 @@ use futures_util::stream;
 use super::{Api, Now, Person};
 use crate::error::Result;
 
-/// What a browser resumes with; the parameters are for those who cannot set a header, under either usual name.
+/// The header with which a browser resumes. Clients that cannot set headers use one of the parameters.
 const HEADER: &str = "last-event-id";
 const PARAMETERS: [&str; 2] = ["last_event_id", "lastEventId"];
-/// Tells proxies of nginx's kind not to collect the answer.
+/// Tells nginx and similar proxies not to buffer the answer.
 const UNBUFFERED: &str = "x-accel-buffering";
 
-/// Where streams are, as a whole.
+/// The path of streams with its prefix.
 pub const PATH: &str = "/api/v1/events";
 
 pub fn routes() -> Router<Api> {
@@ -47,9 +47,9 @@ async fn listen(
     Ok((headers, Body::from_stream(pieces)).into_response())
 }
 
-/// The last event a client has; empty it says nothing. The header is newer: a browser that comes again
-/// repeats the address it began with. Nothing here is refused: an `EventSource` that is answered with an error
-/// does not come again.
+/// The last event that the client has. An empty value counts as none. The header wins, because a browser
+/// reconnects with its first URL. An invalid value is not refused: an `EventSource` does not reconnect after
+/// an error.
 fn last_event_id(headers: &HeaderMap, query: &str) -> Option<i64> {
     let given = headers.get(HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let named = url::form_urlencoded::parse(query.as_bytes())
@@ -58,7 +58,7 @@ fn last_event_id(headers: &HeaderMap, query: &str) -> Option<i64> {
     given.filter(|id| !id.is_empty()).or(named.map(|(_, id)| id)).map(|id| read(&id))
 }
 
-/// What we have not given is an event beyond all that are: the client is told to load anew.
+/// An id that was never assigned reads as an event in the future. The client is then told to reload.
 fn read(id: &str) -> i64 {
     let plain = id.bytes().all(|byte| byte.is_ascii_digit());
     id.parse().ok().filter(|_| plain).unwrap_or(i64::MAX)

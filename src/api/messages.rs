@@ -1,4 +1,4 @@
-//! `/messages`, `/channels/{id}/messages`: what is said, and reading it again.
+//! `/messages` and `/channels/{id}/messages`: send, recall, read history.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,10 +23,10 @@ use crate::message::{Content, Outgoing, Sent, check_client_id};
 use crate::recall::{self, Recall};
 use crate::strict;
 
-/// Most sends of one bulk call.
+/// Most messages of one bulk send.
 const BULK_MAX: usize = 1_000;
 const LIMIT_DEFAULT: i64 = 50;
-/// Largest seq that JavaScript can count.
+/// Largest integer that JavaScript represents exactly.
 const SEQ_MAX: i64 = (1 << 53) - 1;
 
 pub fn routes() -> Router<Api> {
@@ -99,7 +99,6 @@ pub struct MessageView {
     recalled: Option<RecalledView>,
 }
 
-/// Who took a message back, and when.
 #[derive(Serialize)]
 struct RecalledView {
     by: String,
@@ -128,7 +127,7 @@ struct HistoryQuery {
     newest: Option<i64>,
 }
 
-/// Which way a page goes on, and from where.
+/// Direction and position at which the next page begins.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 enum Cursor {
@@ -164,7 +163,7 @@ impl From<Recalled> for RecalledView {
     }
 }
 
-/// The statement that admits a send checks its sender, so this asks for no [`Person`].
+/// The statement that stores a message checks its sender. This handler does not need [`Person`].
 async fn send(
     State(api): State<Api>,
     Proven(caller): Proven,
@@ -191,7 +190,7 @@ async fn send_many(
     Ok(Reply(Results { results }))
 }
 
-/// A bad item fails alone, so each is read by itself.
+/// An invalid item fails alone, so each item is parsed separately.
 fn bulk_item(sender: &str, index: usize, item: Value) -> Result<Outgoing> {
     let item: NewMessageIn = strict::read_value(item, &format!("/{index}"))?;
     let said = (item.client_id, item.ms_type.as_str(), item.content);
@@ -241,7 +240,7 @@ async fn list(
             }),
         };
     let after_seq = if let Cursor::Before { after_seq, .. } = way { after_seq } else { 0 };
-    // With newest there is nothing to go on to, unless the archive did not answer.
+    // `newest` has no next page, unless the archive did not answer.
     let goes_on = full && (query.newest.is_none() || (messages.len() as i64) < limit);
     let next_cursor = messages.last().filter(|_| goes_on).map(|last| write_cursor(&next(last, after_seq)));
     Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
@@ -260,7 +259,7 @@ async fn recall(
     }
     let reason = check_reason(body.reason.as_deref()).map_err(|e| Error::field("/reason", e.detail))?;
     let within = api.config.recall_within.try_into().unwrap_or(Duration::MAX);
-    // The clock that stamped the message.
+    // The clock of the database, which also set the time of the message.
     let now = api.store.now().await?;
     let recall = Recall { ms_id, by: &caller.0.user_id, any, reason, now, within };
     let recalled = recall::recall(&api.store, api.archive(), recall).await?;
@@ -274,11 +273,11 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
     let Place { seq, ms_id } = Place::END;
     let start = match (&query.cursor, query.after_seq, query.newest) {
         (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
-            return Err(Error::parameter("cursor", "goes with limit alone: it knows its way"));
+            return Err(Error::parameter("cursor", "cannot be combined with `after_seq` or `newest`"));
         }
-        (None, None, Some(_)) => return Err(Error::parameter("newest", "goes with after_seq")),
+        (None, None, Some(_)) => return Err(Error::parameter("newest", "requires `after_seq`")),
         (None, Some(_), Some(_)) if query.limit.is_some() => {
-            return Err(Error::parameter("limit", "does not go with newest"));
+            return Err(Error::parameter("limit", "cannot be combined with `newest`"));
         }
         (Some(cursor), None, None) => read_cursor(cursor)?,
         (None, Some(after_seq), Some(newest)) => {

@@ -1,4 +1,4 @@
-//! `/presence`: who is online, told by the gateway and asked by everybody.
+//! `/presence`: who is online. The gateway reports it, and users ask for it.
 
 use axum::extract::State;
 use axum::routing::put;
@@ -14,9 +14,9 @@ use crate::identity::Role;
 use crate::ids::check_id;
 use crate::presence::{Outcome, Report, Snapshot, Status};
 
-/// Most people of one report.
+/// Most users in one report.
 const REPORT_MAX: usize = 10_000;
-/// Most people asked for at once, and most characters of their list: it stands in the address.
+/// Most users in one query, and most characters of the list. The list is part of the URL.
 const ASKED_MAX: usize = 100;
 const ASKED_MAX_CHARS: usize = 4_096;
 
@@ -96,7 +96,7 @@ async fn report(
 ) -> Result<Reply<OutcomeView>> {
     caller.must_be(Role::Gateway)?;
     let report = parse(new, caller.0.user_id)?;
-    // By the clock that silence is judged by.
+    // The clock of the database, which also decides when an instance is silent.
     let now = api.store.now().await?;
     Ok(Reply(api.presence.report(&report, now).await?.into()))
 }
@@ -109,15 +109,15 @@ fn parse(new: NewReport, caller: String) -> Result<Report> {
     }
     let more = new.more.unwrap_or_default();
     let snapshot = match (new.snapshot.unwrap_or_default(), new.snapshot_id) {
-        (false, Some(_)) => return Err(Error::field("/snapshot_id", "goes with snapshot")),
-        (false, None) if more => return Err(Error::field("/more", "goes with snapshot")),
+        (false, Some(_)) => return Err(Error::field("/snapshot_id", "requires `snapshot`")),
+        (false, None) if more => return Err(Error::field("/more", "requires `snapshot`")),
         (true, None) if more => {
-            return Err(Error::field("/snapshot_id", "is needed where more parts follow"));
+            return Err(Error::field("/snapshot_id", "is required when `more` is true"));
         }
         (false, None) => None,
         (true, id) => Some(Snapshot { id, more }),
     };
-    // Whom it names twice is as named last.
+    // If a user appears twice, the last entry wins.
     let people = new.users.0.into_iter().enumerate().map(person).collect::<Result<_>>()?;
     Ok(Report { gateway, people, snapshot })
 }
@@ -138,7 +138,7 @@ async fn of_people(
 ) -> Result<Reply<Statuses>> {
     let user_ids: Vec<&str> = asked.user_ids.split(',').collect();
     if user_ids.len() > ASKED_MAX || asked.user_ids.chars().count() > ASKED_MAX_CHARS {
-        let detail = format!("must name at most {ASKED_MAX} people in {ASKED_MAX_CHARS} characters");
+        let detail = format!("must name at most {ASKED_MAX} users in {ASKED_MAX_CHARS} characters");
         return Err(Error::parameter("user_ids", detail));
     }
     for user_id in &user_ids {

@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 use super::request;
 use crate::error::{Error, Kind};
 
-/// Every problem type is this and the slug of its kind.
+/// Prefix of the `type` of every problem. The slug of the kind follows.
 const TYPE_PREFIX: &str = "urn:im-push-gateway:problem:";
-/// What a `503` advises to wait, in seconds.
+/// `Retry-After` of a `503`, in seconds.
 const RETRY_AFTER_S: &str = "1";
 
-/// The problem object of an error, as single answers and bulk items carry it.
+/// The problem object of an error, for a whole answer or one item of a bulk call.
 pub fn problem(error: &Error) -> Value {
     let (status, slug, title) = error.kind.row();
     let mut problem = Map::new();
@@ -31,8 +31,8 @@ pub fn problem(error: &Error) -> Value {
     Value::Object(problem)
 }
 
-/// A line for a failure that is not the caller's; what says which request it was is around it. While the database
-/// is away, the store has said so.
+/// Logs a failure that the caller did not cause. The span of the request adds its id. While the database is
+/// away, the store logs that once.
 pub fn log_failure(error: &Error) {
     if error.is_database_away() {
         tracing::debug!(%error, "request failed");

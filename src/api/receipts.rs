@@ -1,4 +1,4 @@
-//! `/receipts`, `/channels/{id}/read`, `/messages/{ms_id}/receipts`: what came back.
+//! `/receipts`, `/channels/{id}/read` and `/messages/{ms_id}/receipts`.
 
 use axum::extract::State;
 use axum::routing::{get, post};
@@ -19,10 +19,10 @@ use crate::ids::check_id;
 use crate::message::whole;
 use crate::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
 
-/// Most receipts of one call.
+/// Most receipts in one call.
 const RECEIPTS_MAX: usize = 10_000;
 const LIMIT_DEFAULT: i64 = 50;
-/// What a caller is told of a message that only a role could show.
+/// Errors that hide a message which only a role would show.
 const HIDDEN: [Kind; 3] = [Kind::NotFound, Kind::Forbidden, Kind::UnknownUser];
 
 pub fn routes() -> Router<Api> {
@@ -155,7 +155,7 @@ async fn read(
     Ok(Reply(CursorView { read_seq: cursor.read_seq, unread_count: cursor.unread_count }))
 }
 
-/// The receipts of a message, where the role or a membership shows them.
+/// The receipts of a message, if the caller's role or membership allows it.
 async fn shown(api: &Api, caller: &Proven, ms_id: i64, page: ReceiptsPage<'_>) -> Result<Receipts> {
     if !page.sees_all {
         caller.must_be(Role::User)?;

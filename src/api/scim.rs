@@ -1,4 +1,4 @@
-//! `/scim/v2`: people and departments, as an identity provider pushes them.
+//! `/scim/v2`: users and departments, pushed by an identity provider.
 
 mod body;
 mod call;
@@ -43,7 +43,7 @@ pub fn routes(api: &Api) -> Router<Api> {
         .layer(from_fn_with_state(api.clone(), prove))
 }
 
-/// Everything here is for whoever keeps the directory.
+/// All operations require the role `directory`.
 async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
     let request = match proven(&api, request).await {
         Ok(request) => request,

@@ -1,4 +1,4 @@
-//! `/search/messages`, `/support/messages`: what was said, found again.
+//! `/search/messages` and `/support/messages`: search, and the export for support.
 
 use std::sync::Arc;
 
@@ -31,13 +31,13 @@ use crate::store::Store;
 use crate::text::is_blank;
 
 const LIMIT_DEFAULT: i64 = 50;
-/// Most characters of what is searched for.
+/// Most characters of a search text.
 const QUERY_MAX_CHARS: usize = 200;
-/// Hits that an export reads at a time.
+/// Hits that an export reads at once.
 const EXPORT_STEP: usize = 200;
-/// Longest text that a spreadsheet takes within a formula.
+/// Longest text that a spreadsheet accepts inside a formula.
 const NUMBER_MAX_CHARS: usize = 255;
-/// With a byte order mark, without which a spreadsheet takes UTF-8 for something else.
+/// The byte order mark makes spreadsheets read the file as UTF-8.
 const CSV_HEAD: &str = "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status\r\n";
 
 pub fn routes() -> Router<Api> {
@@ -81,7 +81,7 @@ struct PieceView {
     hit: bool,
 }
 
-/// Below which ms_id a page goes on.
+/// The `ms_id` below which the next page begins.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Below {
@@ -106,7 +106,7 @@ impl From<Hit> for HitView {
 }
 
 impl SearchQuery {
-    /// Puts ids in the place of names.
+    /// Replaces user names by user ids.
     async fn name_people(&mut self, store: &Store, viewer: Option<&str>) -> Result<()> {
         for (name, said) in [("sender", &mut self.sender), ("receiver", &mut self.receiver)] {
             if let Some(typed) = said {
@@ -157,17 +157,17 @@ impl SearchQuery {
         if words.is_empty() {
             return Err(Error::parameter(
                 "q",
-                "has no letter, digit or symbol such as 😀: punctuation is not searched",
+                "must contain a letter, a digit or a symbol such as 😀; punctuation is not searched",
             ));
         }
         Ok(words)
     }
 
-    /// The search of a person: what `direction` says is about them, and so is a status of nobody else.
+    /// Search by a user. `direction` and `status` refer to the caller.
     async fn own(&mut self, api: &Api, caller: &Caller) -> Result<Search> {
         for (name, given) in [("reason", &self.reason), ("format", &self.format)] {
             if given.is_some() {
-                return Err(Error::parameter(name, "is for support"));
+                return Err(Error::parameter(name, "can only be used in /support/messages"));
             }
         }
         let Viewer(viewer) = Viewer::of(api, caller).await?;
@@ -181,27 +181,31 @@ impl SearchQuery {
             None => {}
             Some("from_me") if search.sender.is_none() => search.sender = Some(caller.to_owned()),
             Some("to_me") if search.receiver.is_none() => search.receiver = Some(caller.to_owned()),
-            Some("from_me") => return Err(Error::parameter("direction", "from_me goes without a sender")),
-            Some("to_me") => return Err(Error::parameter("direction", "to_me goes without a receiver")),
+            Some("from_me") => {
+                return Err(Error::parameter("direction", "from_me cannot be combined with `sender`"));
+            }
+            Some("to_me") => {
+                return Err(Error::parameter("direction", "to_me cannot be combined with `receiver`"));
+            }
             Some(_) => return Err(Error::parameter("direction", "must be from_me or to_me")),
         }
         if search.status.is_some() && search.receiver.is_none() {
-            return Err(Error::parameter("status", "goes with a receiver"));
+            return Err(Error::parameter("status", "requires `receiver`"));
         }
         Ok(search)
     }
 
     async fn support(&mut self, api: &Api) -> Result<(Search, String)> {
         if self.direction.is_some() {
-            return Err(Error::parameter("direction", "is for a person: name a sender or a receiver"));
+            return Err(Error::parameter("direction", "cannot be used here; use `sender` or `receiver`"));
         }
         let reason = check_reason(self.reason.as_deref())?
-            .ok_or_else(|| Error::parameter("reason", "is required: why somebody looks is kept"))?
+            .ok_or_else(|| Error::parameter("reason", "is required: the audit records why you search"))?
             .to_owned();
         self.name_people(&api.store, None).await?;
         let search = self.search(api.zone()?)?;
         if search.status.is_some() && search.receiver.is_none() {
-            return Err(Error::parameter("status", "goes with a receiver"));
+            return Err(Error::parameter("status", "requires `receiver`"));
         }
         Ok((search, reason))
     }
@@ -219,7 +223,7 @@ impl SearchQuery {
         Ok(place.map_or(i64::MAX, |place| place.below))
     }
 
-    /// What was asked for, as the audit keeps it.
+    /// The search parameters as the audit records them.
     fn filter(&self) -> Value {
         let given = [
             ("q", &self.q),
@@ -237,27 +241,28 @@ impl SearchQuery {
     }
 }
 
-/// Whom an id or a name means.
+/// The user that an id or a name refers to.
 async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str) -> Result<String> {
     let people = contacts::called(store, viewer, typed).await?;
     match &people[..] {
         [one] => Ok(one.user_id.clone()),
-        // Whom an external person does not see is not there, and who is not has said nothing.
+        // For an external user, a user that they cannot see does not exist. The search then finds no
+        // messages.
         [] if viewer.is_some() => Ok(typed.to_owned()),
-        [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins so")),
+        [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins with it")),
         several => {
             let left = |one: &Called| if one.active { "" } else { ", has left" };
             let one = |one: &Called| format!("{} ({}{})", one.user_id, one.name, left(one));
             let listed: Vec<String> = several.iter().map(one).collect();
             Err(Error::parameter(
                 parameter,
-                format!("several users are called so; give the user_id of one: {}", listed.join(", ")),
+                format!("several users have this name; use the user_id of one: {}", listed.join(", ")),
             ))
         }
     }
 }
 
-/// A moment, or what a day stands for.
+/// A time, or the start of a day.
 fn moment(
     name: &'static str,
     given: Option<&str>,
@@ -267,7 +272,7 @@ fn moment(
         of_day(text).or_else(|| OffsetDateTime::parse(text, &Rfc3339).ok()).ok_or_else(|| {
             Error::parameter(
                 name,
-                "must be a day, such as 2026-11-21, or a time of RFC 3339, such as 2026-11-21T08:00:00Z",
+                "must be a date, such as 2026-11-21, or an RFC 3339 time, such as 2026-11-21T08:00:00Z",
             )
         })
     };
@@ -292,7 +297,7 @@ async fn everybody(
 ) -> Result<Reply<Page<HitView>>> {
     caller.must_be(Role::Support)?;
     if query.format.is_some() {
-        return Err(Error::parameter("format", "is for an export"));
+        return Err(Error::parameter("format", "can only be used in an export"));
     }
     let (search, reason) = query.support(&api).await?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
@@ -324,7 +329,7 @@ async fn page(
     })
 }
 
-/// An export under way: what is left of it, and what it has given.
+/// The state of a running export.
 struct Export {
     api: Api,
     search: Arc<Search>,
@@ -332,17 +337,17 @@ struct Export {
     actor: String,
     reason: String,
     filter: Value,
-    /// Read and not written yet; and below which ms_id it goes on, if it does.
+    /// Hits that were read and not written yet, and the `ms_id` below which the next read begins.
     hits: Vec<Hit>,
     next: Option<i64>,
     written: i64,
     begun: bool,
     ended: bool,
-    /// For what the log says after the answer has begun.
+    /// The span of the request, for log lines after the answer has begun.
     request: Span,
 }
 
-/// Streamed in short reads: nothing is held open between them.
+/// Streams the export in short reads. No connection is held between them.
 async fn export(
     State(api): State<Api>,
     caller: Proven,
@@ -352,7 +357,7 @@ async fn export(
     caller.must_be(Role::Support)?;
     for (name, given) in [("limit", query.limit.is_some()), ("cursor", query.cursor.is_some())] {
         if given {
-            return Err(Error::parameter(name, "does not go with an export: it is whole"));
+            return Err(Error::parameter(name, "cannot be used in an export, which has all hits"));
         }
     }
     let format = query.format()?;
@@ -368,7 +373,7 @@ async fn export(
         results: None,
     };
     audit::append(&api.store, entry).await?;
-    // The first read decides whether there is an answer or a problem.
+    // The first read decides between an answer and a problem.
     let searching =
         Searching { store: &api.store, archive: api.archive(), scope: Scope::Everybody, search: &search };
     let (hits, next) = searching.page(i64::MAX, EXPORT_STEP).await?;
@@ -403,7 +408,7 @@ async fn export(
 }
 
 impl Export {
-    /// The next part of the body, and what is left after it.
+    /// The next part of the body, and the export after it.
     async fn chunk(mut self) -> Result<(String, Option<Self>)> {
         let mut text = String::new();
         if !std::mem::replace(&mut self.begun, true) && self.format == Format::Csv {
@@ -433,7 +438,7 @@ impl Export {
         Ok((text, Some(self)))
     }
 
-    /// Keeps that it has ended, and with how much.
+    /// Records the end of the export and its number of hits in the audit.
     async fn end(&mut self) -> Result<()> {
         self.ended = true;
         ended(self.api.clone(), self.actor.clone(), self.reason.clone(), self.filter.clone(), self.written)
@@ -442,14 +447,14 @@ impl Export {
 }
 
 impl Drop for Export {
-    /// One that is cut off has shown something, too.
+    /// An interrupted export has shown messages too, so its end is recorded.
     fn drop(&mut self) {
         if !self.ended {
             let Self { api, actor, reason, filter, written, .. } = self;
             let end = ended(api.clone(), actor.clone(), reason.clone(), filter.clone(), *written);
             let end = async move {
                 if let Err(error) = end.await {
-                    tracing::error!(%error, "the end of an export is not audited");
+                    tracing::error!(%error, "could not record the end of an export in the audit");
                 }
             };
             tokio::spawn(end.instrument(self.request.clone()));
@@ -469,7 +474,7 @@ async fn ended(api: Api, actor: String, reason: String, filter: Value, written: 
     audit::append(&api.store, entry).await
 }
 
-/// A line of RFC 4180.
+/// One CSV line (RFC 4180).
 fn csv_line(hit: &Hit) -> String {
     let m = &hit.message;
     let time = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
@@ -480,7 +485,7 @@ fn csv_line(hit: &Hit) -> String {
     let fields = [
         csv_field(&m.ms_id.to_string()),
         csv_field(&m.channel_id.to_string()),
-        // A number, to be sorted by.
+        // Not quoted, so that a spreadsheet sorts it as a number.
         m.seq.to_string(),
         csv_field(&time(m.server_time)),
         csv_field(&m.sender),
@@ -494,8 +499,7 @@ fn csv_line(hit: &Hit) -> String {
     fields.join(",") + "\r\n"
 }
 
-/// Quoted. A spreadsheet takes it for text and nothing else: digits keep their places and zeros, and no formula
-/// is one.
+/// A quoted field that a spreadsheet reads as text. Leading zeros stay, and nothing runs as a formula.
 fn csv_field(text: &str) -> String {
     let quoted = text.replace('"', "\"\"");
     if is_number_like(text) {
@@ -504,7 +508,7 @@ fn csv_field(text: &str) -> String {
     format!("\"{}{quoted}\"", if is_formula_like(text) { "'" } else { "" })
 }
 
-/// Whether a spreadsheet would read it as a number, a date or a time, and write it otherwise.
+/// Whether a spreadsheet would read the text as a number, a date or a time and reformat it.
 fn is_number_like(text: &str) -> bool {
     let part_of_number = |c: char| c.is_ascii_digit() || ".,:/- eE%".contains(c);
     text.len() <= NUMBER_MAX_CHARS
@@ -512,7 +516,7 @@ fn is_number_like(text: &str) -> bool {
         && text.chars().all(part_of_number)
 }
 
-/// Whether it begins, after what shows nothing, as formulas do, in any width.
+/// Whether the text begins like a formula after invisible characters, in any character width.
 fn is_formula_like(text: &str) -> bool {
     let shown = text.trim_start_matches(|c: char| is_blank(c.encode_utf8(&mut [0; 4])));
     let begins = |c: char| c.nfkd().any(|c| "=+-@\u{2212}".contains(c));

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz`, the contracts and the page that shows them: what is said of the service itself.
+//! `/healthz`, `/readyz`, the API contracts and the page that shows them.
 
 use std::sync::LazyLock;
 
@@ -18,11 +18,11 @@ use crate::error::Result;
 use crate::index;
 use crate::store::Readiness;
 
-/// The page loads nothing from anywhere else, and nothing else may frame it.
+/// The page loads nothing from other sites, and no other site can frame it.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The contracts, written by hand as YAML, served as JSON.
+/// The contracts are YAML in the repository and JSON on the wire.
 static CONTRACT: LazyLock<Value> =
     LazyLock::new(|| as_json(include_str!("../../openapi/im-push-gateway.yaml")));
 static SCIM_CONTRACT: LazyLock<Value> = LazyLock::new(|| as_json(include_str!("../../openapi/scim.yaml")));
@@ -55,18 +55,18 @@ struct Ready {
     partitions: &'static str,
     callback: &'static str,
     archive: &'static str,
-    /// Seconds since the oldest message was sent that the archive does not have yet.
+    /// Seconds since the oldest message that is not in the archive was sent.
     index_lag_seconds: Option<f64>,
 }
 
-/// Alive: the process answers.
+/// The process is alive.
 async fn healthz() -> Reply<Health> {
     Reply(Health { status: "alive" })
 }
 
-/// Ready: sends would be stored. A callback or an archive that is away does not make us unready,
-/// because it stops nobody from sending. Asked over a connection of its own and for a bounded time: a busy
-/// service is not an unready one.
+/// The replica is ready when it can store messages. An unreachable callback or archive does not change that,
+/// because senders do not need them. The check uses its own connection and has a time limit. A busy service
+/// is still ready.
 async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     let until = Instant::now() + api.config.readiness_wait;
     let found = timeout_at(until, api.probes.readiness()).await.ok().and_then(Result::ok);

@@ -1,4 +1,4 @@
-//! `/users`: people found, and their cards.
+//! `/users`: search for users, and their cards.
 
 use axum::extract::State;
 use axum::routing::get;
@@ -12,9 +12,9 @@ use crate::directory::contacts::{self, Card, Contact, Search, Workplace};
 use crate::error::{Error, Result};
 use crate::ids::check_id;
 
-/// People of a page when the caller does not say.
+/// Users on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;
-/// Most characters that are typed.
+/// Most characters of a search text.
 const TYPED_MAX_CHARS: usize = 255;
 const KINDS: [&str; 3] = ["internal", "external", "application"];
 

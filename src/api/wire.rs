@@ -1,4 +1,4 @@
-//! What all nouns share on the wire: ids as decimal strings, JSON bodies, parameters, pages.
+//! Wire types that all resources share: ids as decimal strings, JSON bodies, parameters, pages.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -24,20 +24,20 @@ use crate::message::check_client_id;
 use crate::strict;
 use crate::text::is_label;
 
-/// Entries of a page when the caller does not say.
+/// Entries on a page when the caller gives no `limit`.
 pub const LIMIT_DEFAULT: i64 = 50;
-/// Most entries of a page.
+/// Most entries on a page.
 pub const LIMIT_MAX: i64 = 200;
 
-/// Most characters of a reason.
+/// Most characters of a `reason`.
 const REASON_MAX_CHARS: usize = 500;
 
-/// A 64-bit id, in JSON a decimal string (JavaScript loses 64-bit integers).
+/// A 64-bit id. In JSON it is a decimal string, because JavaScript loses 64-bit integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Id(pub i64);
 
 impl Id {
-    /// Digits only, without a leading zero, above zero.
+    /// Accepts only digits, without a leading zero, above zero.
     pub fn parse(text: &str) -> Option<Self> {
         let shaped = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
         if shaped { text.parse().ok().map(Self) } else { None }
@@ -57,30 +57,30 @@ impl<'de> Deserialize<'de> for Id {
     }
 }
 
-/// The id of a path; what is no id names nothing.
+/// An id in a path. An invalid id is reported as not found.
 pub struct PathId(pub i64);
 
 impl FromRequestParts<Api> for PathId {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such thing").into_response();
+        let missing = || Error::not_found("no such resource").into_response();
         let Path(text) = Path::<String>::from_request_parts(parts, api).await.map_err(|_| missing())?;
         Id::parse(&text).map(|id| Self(id.0)).ok_or_else(missing)
     }
 }
 
-/// The word of a path; what cannot be read names nothing.
+/// A text in a path. A text that is not UTF-8 is reported as not found.
 pub struct PathWord(pub String);
 
 impl FromRequestParts<Api> for PathWord {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
         let word = Path::<String>::from_request_parts(parts, api).await;
-        word.map(|Path(word)| Self(word)).map_err(|_| Error::not_found("no such thing").into_response())
+        word.map(|Path(word)| Self(word)).map_err(|_| Error::not_found("no such resource").into_response())
     }
 }
 
-/// The channel and the member of a path.
+/// A channel and a member in a path.
 pub struct PathMember(pub i64, pub String);
 
 impl FromRequestParts<Api> for PathMember {
@@ -96,7 +96,7 @@ impl FromRequestParts<Api> for PathMember {
     }
 }
 
-/// Two words of a path.
+/// Two texts in a path.
 pub struct PathWords(pub String, pub String);
 
 impl FromRequestParts<Api> for PathWords {
@@ -105,24 +105,24 @@ impl FromRequestParts<Api> for PathWords {
         let words = Path::<(String, String)>::from_request_parts(parts, api).await;
         words
             .map(|Path((one, other))| Self(one, other))
-            .map_err(|_| Error::not_found("no such thing").into_response())
+            .map_err(|_| Error::not_found("no such resource").into_response())
     }
 }
 
-/// A word and an id in a path.
+/// A text and an id in a path.
 pub struct PathWordAndId(pub String, pub i64);
 
 impl FromRequestParts<Api> for PathWordAndId {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such thing").into_response();
+        let missing = || Error::not_found("no such resource").into_response();
         let Path((word, id)) =
             Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
         Id::parse(&id).map(|id| Self(word, id.0)).ok_or_else(missing)
     }
 }
 
-/// A JSON body. Says what is wrong with it and where.
+/// A JSON body. Its errors say what is wrong and where.
 pub struct Json<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
@@ -133,7 +133,8 @@ impl<T: DeserializeOwned> FromRequest<Api> for Json<T> {
     }
 }
 
-/// A JSON body that may be left out, together with its content type; empty or `null` it says the same.
+/// An optional JSON body. An absent, empty or `null` body gives the default. An absent body needs no content
+/// type.
 pub struct MaybeJson<T>(pub T);
 
 impl<T: DeserializeOwned + Default> FromRequest<Api> for MaybeJson<T> {
@@ -172,28 +173,28 @@ fn must_be_json(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The whole body, if it is not too large, comes in time, and there is memory for it.
+/// Reads the whole body. It fails if the body is too large, too slow, or no memory is free.
 pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
     let (most_bytes, within) = (api.config.request_body_max_bytes, api.config.request_body_timeout);
     let Ok(body) = tokio::time::timeout(within, Limited::new(body, most_bytes).collect()).await else {
         return Err(Error::new(
             Kind::Timeout,
-            format!("the body did not come within {} ms", within.as_millis()),
+            format!("the body did not arrive within {} ms", within.as_millis()),
         ));
     };
     match body {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(e) if e.is::<LengthLimitError>() => {
-            Err(Error::new(Kind::TooLarge, format!("a body has at most {most_bytes} bytes")))
+            Err(Error::new(Kind::TooLarge, format!("the body can have at most {most_bytes} bytes")))
         }
         Err(e) if NoRoom::is_cause_of(&*e) => {
-            Err(Error::unavailable("the bodies of other requests take all the memory there is for bodies"))
+            Err(Error::unavailable("no memory is free for request bodies; send the request again"))
         }
-        Err(_) => Err(Error::new(Kind::MalformedBody, "the body ended early")),
+        Err(_) => Err(Error::new(Kind::MalformedBody, "the body is incomplete")),
     }
 }
 
-/// Refuses a body that is compressed or encoded otherwise: nothing here would decode it.
+/// Refuses a compressed body, because the service does not decode any encoding.
 pub fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
     let plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
     if headers.get_all(CONTENT_ENCODING).iter().all(plain) {
@@ -202,13 +203,13 @@ pub fn refuse_encoded(headers: &HeaderMap) -> Result<()> {
     Err(Error::new(Kind::UnsupportedMediaType, "send the body without Content-Encoding"))
 }
 
-/// Whether a `Host` is a name or an address, and a port at most.
+/// Whether a `Host` header is a name or an address with an optional port.
 pub fn is_host(host: &HeaderValue) -> bool {
     let authority = host.to_str().ok().and_then(|host| host.parse::<Authority>().ok());
     authority.is_some_and(|authority| !authority.host().is_empty() && !authority.as_str().contains('@'))
 }
 
-/// A list of at most `MOST` items; one that is longer is refused before it is held.
+/// A list of at most `MOST` items. A longer list is refused before it is in memory.
 pub struct AtMost<const MOST: usize, T>(pub Vec<T>);
 
 impl<const MOST: usize, T> Default for AtMost<MOST, T> {
@@ -240,7 +241,7 @@ impl<'de, const MOST: usize, T: Deserialize<'de>> Deserialize<'de> for AtMost<MO
     }
 }
 
-/// Query parameters; unknown ones are refused.
+/// Query parameters. Unknown ones are refused.
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned> FromRequestParts<Api> for Query<T> {
@@ -261,9 +262,9 @@ fn parse_query<T: DeserializeOwned>(query: &str) -> Result<T> {
             Error::parameter(twice, "is given twice")
         } else if let Some(unknown) = named("unknown field `") {
             let known = reason.split_once(", expected ").map_or("none", |(_, known)| known);
-            Error::parameter(unknown, format!("is no parameter of this operation; it takes {known}"))
+            Error::parameter(unknown, format!("is not a parameter of this operation; it takes {known}"))
         } else {
-            // Otherwise they are the words of Rust's own parsers.
+            // Other messages come from Rust's parsers and would confuse the caller.
             let number = ["digit", "integer", "number"].iter().any(|word| reason.contains(word));
             let why = if number { "must be a whole number within its bounds".into() } else { reason };
             Error::parameter(path, why)
@@ -302,21 +303,22 @@ pub fn check_limit(limit: Option<i64>, default: i64, most: i64) -> Result<i64> {
     }
 }
 
-/// The reason for a look at other people's data or a change of it, where one may be given.
+/// Checks an optional `reason`. It explains why the caller reads or changes data of other users.
 pub fn check_reason(reason: Option<&str>) -> Result<Option<&str>> {
     if !reason.is_none_or(|reason| is_label(reason, REASON_MAX_CHARS)) {
-        let detail = format!("say why, in one line of 1 to {REASON_MAX_CHARS} characters that can be seen");
+        let detail =
+            format!("must be one line of 1 to {REASON_MAX_CHARS} characters, at least one of them visible");
         return Err(Error::parameter("reason", detail));
     }
     Ok(reason.map(str::trim))
 }
 
-/// A caller's own id for what a call makes.
+/// Checks an optional `client_id`.
 pub fn check_client_id_if_any(client_id: Option<&str>) -> Result<()> {
     client_id.map_or(Ok(()), |client_id| check_client_id(client_id, ""))
 }
 
-/// One page of a listing.
+/// One page of a list.
 #[derive(Debug, Serialize)]
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -324,7 +326,7 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page that may go on: `place` of its last item, if it is full.
+    /// A page of items. A full page has a `next_cursor`: the `place` of its last item.
     pub fn new<C: Serialize>(items: Vec<T>, limit: i64, place: impl Fn(&T) -> C) -> Self {
         let next_cursor =
             items.last().filter(|_| items.len() as i64 >= limit).map(|last| write_cursor(&place(last)));
@@ -332,15 +334,15 @@ impl<T> Page<T> {
     }
 }
 
-/// Cursors are opaque: JSON in base64, so that what they hold may change.
+/// Encodes a cursor: JSON in base64. Cursors are opaque, so their content can change.
 pub fn write_cursor(place: &impl Serialize) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(place).unwrap_or_default())
 }
 
 pub fn read_cursor<T: DeserializeOwned>(cursor: &str) -> Result<T> {
-    let refuse = || Error::parameter("cursor", "is not one of ours");
+    let refuse = || Error::parameter("cursor", "must be the `next_cursor` of the previous page");
     let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refuse())?;
-    // As JSON writes U+0000, which is in nothing that we keep.
+    // U+0000 as JSON writes it. PostgreSQL cannot store it.
     if bytes.windows(6).any(|six| six == br"\u0000") {
         return Err(refuse());
     }

@@ -1,6 +1,5 @@
-//! Connections from outside: how many there are, how long one may keep us waiting, and their orderly
-//! end. `axum::serve` bounds none of this: a socket with half a request head would hold its
-//! descriptor for good.
+//! Accepts connections: limits their number, their waiting time and their shutdown. `axum::serve` has none of
+//! these limits. With it, a client that sends half a request head keeps its socket forever.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,12 +27,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 
-/// Between two attempts to accept after one that failed for a reason of ours.
+/// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Descriptors for all but connections from outside and the database: callbacks, the archive, files.
+/// File descriptors reserved for callbacks, the archive and files.
 const DESCRIPTORS_BESIDE: u64 = 256;
 
-/// What one listener takes.
+/// Limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     most: usize,
@@ -54,14 +53,14 @@ impl Bounds {
         }
     }
 
-    /// The same for at most so many connections.
+    /// The same limits with at most this many connections.
     pub fn at_most(self, most: usize) -> Self {
         Self { most: most.min(self.most), ..self }
     }
 }
 
-/// The connections of the settings, or as many as the process may have descriptors for. Raises its
-/// soft limit first, as far as needed and allowed.
+/// The connection limit of the settings, reduced to the file descriptors of the process. Raises the soft
+/// limit first, if needed and allowed.
 fn affordable(config: &Config) -> usize {
     let beside = DESCRIPTORS_BESIDE + config.database_pool_size as u64;
     let needed = beside + config.connections_max as u64;
@@ -69,18 +68,18 @@ fn affordable(config: &Config) -> usize {
     if limit.current.is_some_and(|current| current < needed) {
         let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
         if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current, ..limit }) {
-            tracing::debug!(%error, "the limit of open files stays");
+            tracing::debug!(%error, "could not raise the limit of open files");
         }
     }
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(current.saturating_sub(beside).max(1)).unwrap_or(usize::MAX);
     if most < config.connections_max {
-        tracing::warn!(connections = most, "connections_max is more than the limit of open files allows");
+        tracing::warn!(connections = most, "connections_max exceeds the limit of open files");
     }
     most.min(config.connections_max)
 }
 
-/// Answers on `listener` until `stop`, and then until every request under way has its answer.
+/// Answers on `listener` until `stop`. Then waits until every running request has its answer.
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
     let rooms = Arc::new(Rooms::new(bounds.most));
     let connections = TaskTracker::new();
@@ -102,14 +101,14 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
     connections.wait().await;
 }
 
-/// An event is sent when it comes, not with the next one; and a client that takes nothing, or is gone
-/// without a word, does not keep its connection.
+/// Sets socket options. An event is sent at once and not with the next one. A client that is gone or reads
+/// nothing loses its connection.
 fn be_prompt(socket: &TcpStream, write_timeout: Duration) {
     let set = socket
         .set_nodelay(true)
         .and_then(|()| SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)));
     if let Err(error) = set {
-        tracing::debug!(%error, "a socket is gone before it is used");
+        tracing::debug!(%error, "could not configure a socket");
     }
 }
 
@@ -128,7 +127,8 @@ async fn connection(
         async move { answer.await.map(|response| response.map(|body| Answer { body, _busy: busy })) }
     });
     let mut http = http1::Builder::new();
-    // From the end of an answer to the end of the next head; a first head has less time, below.
+    // Time from the end of an answer to the end of the next request head. The first head has a shorter limit,
+    // below.
     http.timer(TokioTimer::new()).header_read_timeout(bounds.idle);
     http.max_header_size(bounds.head_max_bytes).max_buf_size(bounds.head_max_bytes);
     let mut serving = pin!(http.serve_connection(TokioIo::new(socket), service));
@@ -153,16 +153,16 @@ async fn connection(
     }
 }
 
-/// Room for so many connections. Where there is none, the one that has waited longest for a request,
-/// or never sent one, makes room: strangers who hold sockets keep out nobody who asks for something.
+/// Permits for connections. When all are taken, the connection that has been idle longest is closed. Clients
+/// that only hold sockets cannot lock out others.
 struct Rooms {
     free: Arc<Semaphore>,
     resting: Mutex<Resting>,
-    /// A connection has nothing under way any more.
+    /// Signals that a connection became idle.
     rested: Notify,
 }
 
-/// Connections without a request under way, in the order in which their last one ended.
+/// Idle connections, in the order in which their last request ended.
 #[derive(Default)]
 struct Resting {
     last: u64,
@@ -192,7 +192,7 @@ impl Rooms {
         }
     }
 
-    /// Whether there was one to end.
+    /// Closes the longest idle connection. Returns whether there was one.
     fn end_one(&self) -> bool {
         let Some((_, seat)) = self.resting().seats.pop_first() else { return false };
         seat.cancel();
@@ -203,21 +203,21 @@ impl Rooms {
     async fn pause_after(&self, error: &io::Error) {
         use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
         if ![ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind()) {
-            tracing::error!(%error, "no connection can be accepted");
+            tracing::error!(%error, "could not accept a connection");
             self.end_one();
             tokio::time::sleep(ACCEPT_PAUSE).await;
         }
     }
 }
 
-/// A connection's place among the others.
+/// The permit of one connection.
 struct Seat {
     rooms: Arc<Rooms>,
     _room: Option<OwnedSemaphorePermit>,
     ended: CancellationToken,
-    /// Where it is among those that rest.
+    /// Its position among the idle connections.
     place: AtomicU64,
-    /// A request has come.
+    /// Whether a request has arrived.
     asked: AtomicBool,
 }
 
@@ -255,7 +255,7 @@ impl Drop for Seat {
     }
 }
 
-/// A request under way, until the last of its answer is written.
+/// A running request, until its answer is written.
 struct Busy(Arc<Seat>);
 
 impl Busy {
@@ -272,7 +272,7 @@ impl Drop for Busy {
     }
 }
 
-/// The body of an answer, which keeps its connection busy.
+/// The body of an answer. It keeps its connection busy.
 struct Answer {
     body: Body,
     _busy: Busy,

@@ -1,8 +1,8 @@
-//! Groups whose members are a department's people.
+//! Department groups: groups whose members follow a department.
 //!
-//! The directory's head says that something has changed; then each such group is compared with who belongs to
-//! its department, and the differences are carried out in short steps. A step first puts down which revision
-//! it comes from, so that whoever compared an older one does not undo what a newer one says.
+//! Each change of the directory raises its revision. Each group is then compared with its department, and the
+//! differences are applied in short steps. A step records its revision first, so that an older comparison
+//! cannot undo a newer one.
 
 use std::time::Instant;
 
@@ -20,18 +20,18 @@ use crate::schedule::{Pace, Tick};
 use crate::sql;
 use crate::store::{Store, retrying};
 
-/// Groups that are compared in one tick.
+/// Groups compared in one tick.
 const TICK_GROUPS: i64 = 500;
-/// A sync changes the directory many times a second: following takes half of the time at most.
+/// A synchronization changes the directory many times a second. Comparisons use at most half of the time.
 const REST: u32 = 1;
 
-/// A department's group to be.
+/// A department group to create.
 #[derive(Debug, Clone, Copy)]
 pub struct NewGroup<'a> {
     pub department_id: &'a str,
-    /// None: what the department is called now.
+    /// `None`: the current name of the department.
     pub name: Option<&'a str>,
-    /// Whether those below the department are members, too.
+    /// Whether members of departments below it also belong to the group.
     pub below: bool,
     pub owner: &'a str,
 }
@@ -44,12 +44,12 @@ pub struct Group {
     pub name: Option<String>,
     pub owner: Option<String>,
     pub member_count: i32,
-    /// How many people did not fit.
+    /// Number of users who did not fit.
     pub left_out: i32,
     pub create_time: OffsetDateTime,
 }
 
-/// The group of a department.
+/// Returns the group of a department.
 pub async fn get(store: &Store, department_id: &str) -> Result<Group> {
     find(store, department_id).await?.ok_or_else(|| Error::not_found("the department has no group"))
 }
@@ -69,7 +69,8 @@ async fn find(store: &Store, department_id: &str) -> Result<Option<Group>> {
     }))
 }
 
-/// The group of a department, and whether it is new. All its members are there when it is.
+/// Creates the group of a department, or returns the existing one. Also returns whether it is new. All its
+/// members are there at once.
 pub async fn create(
     store: &Store,
     new: NewGroup<'_>,
@@ -79,15 +80,18 @@ pub async fn create(
     check_label("/name", new.name, NAME_MAX_CHARS)?;
     check_id(new.owner).map_err(|reason| Error::field("/owner", reason))?;
     check_active(store, new.owner).await.map_err(|error| match error.kind {
-        Kind::UnknownUser => Error::field("/owner", "must be somebody whom the directory knows as active"),
+        Kind::UnknownUser => Error::field("/owner", "must be an active user of the directory"),
         _ => error,
     })?;
     let mut is_new = false;
-    // One that somebody else makes meanwhile is found after all.
+    // Another request can create the group in between. Then find it.
     loop {
         if let Some(group) = find(store, new.department_id).await? {
             if group.below != new.below {
-                return Err(Error::new(Kind::Conflict, "the department has a group of other members"));
+                return Err(Error::new(
+                    Kind::Conflict,
+                    "the department already has a group with another value of `below`",
+                ));
             }
             return Ok((group, is_new));
         }
@@ -95,7 +99,7 @@ pub async fn create(
     }
 }
 
-/// False where the department has a group.
+/// Returns false if the department already has a group.
 async fn create_once(
     store: &Store,
     new: NewGroup<'_>,
@@ -132,17 +136,17 @@ async fn create_once(
     Ok(true)
 }
 
-/// Has the groups of departments follow them; every replica may, at once.
+/// Applies changes of departments to their groups. Every replica may run it at once.
 pub struct Groups {
     store: Store,
     most_members: u32,
     pace: Pace,
 }
 
-/// What a comparison came to.
+/// The result of a comparison.
 struct Differences {
     channel_id: i64,
-    /// Of the directory, read before the people were.
+    /// The revision of the directory, read before its users.
     revision: i64,
     owner: Option<String>,
     leaving: Vec<String>,
@@ -150,7 +154,7 @@ struct Differences {
     left_out: i32,
 }
 
-/// Some of the differences, carried out in one transaction.
+/// A part of the differences, applied in one transaction.
 #[derive(Clone, Copy)]
 struct Step<'a> {
     leaving: &'a [String],
@@ -163,7 +167,7 @@ impl Groups {
         Self { store, most_members, pace: Pace::new(REST) }
     }
 
-    /// Compares some groups that are behind, if that was not done just now. One that fails holds up no other.
+    /// Compares some groups that are behind, unless it rests. A failing group does not block others.
     pub async fn tick(&self) -> Result<Tick> {
         if self.pace.is_resting() {
             return Ok(Tick::Idle);
@@ -186,7 +190,7 @@ impl Groups {
         failed.map(|()| Tick::Idle)
     }
 
-    /// Brings a group's members into line with its department, unless a newer comparison does.
+    /// Applies the differences of a group, unless a newer comparison does.
     async fn follow(&self, channel_id: i64, revision: i64) -> Result<()> {
         let differences = self.compare(channel_id, revision).await?;
         let now = self.store.now().await?;
@@ -204,7 +208,7 @@ impl Groups {
             if is_last {
                 break;
             }
-            // Senders who found the channel held get their turn.
+            // Lets waiting senders continue.
             tokio::time::sleep(JOIN_PAUSE).await;
         }
         if left_out != differences.left_out {
@@ -227,8 +231,8 @@ impl Groups {
         })
     }
 
-    /// How many found no room; None if the comparison does not count any more. The last step, which is told
-    /// how many found none before it, says that all is done.
+    /// Returns how many users did not fit. Returns `None` if a newer comparison exists. The last step gets
+    /// the number of users left out so far, and marks the comparison as complete.
     async fn step(
         &self,
         differences: &Differences,
@@ -269,7 +273,7 @@ impl Groups {
     }
 }
 
-/// The next step, and what is left: whoever leaves makes room for those who join.
+/// The next step and the remaining differences. Leaving users come first, because they make room for others.
 fn next_step<'a>(
     leaving: &'a [String],
     joining: &'a [String],
@@ -280,7 +284,7 @@ fn next_step<'a>(
     (Step { leaving, joining, now }, still_leaving, still_joining)
 }
 
-/// How many members are left.
+/// Returns the remaining number of members.
 async fn part_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, leaving: &[String]) -> Result<i32> {
     let statement = tx.prepare_cached(sql!("channel/part_all")).await?;
     let row = tx.query_one(&statement, &[&channel_id, &leaving]).await?;
@@ -308,7 +312,7 @@ async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step
 
 fn warn_of_left_out(channel_id: i64, left_out: i32) {
     if left_out > 0 {
-        tracing::warn!(channel_id, left_out, "people of a department do not fit into its group");
+        tracing::warn!(channel_id, left_out, "a department has more users than its group can hold");
     }
 }
 

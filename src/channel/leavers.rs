@@ -1,6 +1,6 @@
-//! Whoever has left the company leaves their groups: they are no receivers of what is said from then on.
-//! In their direct channels they stay, so that what they said, and to whom, stays as it was. Whoever comes back
-//! soon enough, as one does who was let go by mistake, is back in the groups.
+//! Removes users who have left the company from their groups, so that they receive no new messages. They stay
+//! in their direct channels, so that the history keeps both names. Users who return soon enough get their
+//! groups back, for example after a mistaken removal.
 
 use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
@@ -13,15 +13,15 @@ use crate::sql;
 use crate::store::{Store, retrying};
 use serde_json::json;
 
-/// Who comes back into a group.
+/// Rules for users who return to a group.
 #[derive(Debug, Clone, Copy)]
 pub struct Returns {
     pub within: Duration,
     pub most_members: u32,
 }
 
-/// Takes somebody who has left out of one group, or puts somebody who is back into one; forgets them when there
-/// is none.
+/// Removes one leaver from one group, or returns one user to one group. Forgets the user when no group is
+/// left.
 pub async fn tick(store: &Store, returns: Returns) -> Result<Tick> {
     retrying(|| step(store, returns)).await
 }
@@ -46,7 +46,7 @@ async fn step(store: &Store, returns: Returns) -> Result<Tick> {
     Ok(Tick::More)
 }
 
-/// Forgets groups that it is too late to come back into, a step of them.
+/// Forgets a batch of groups to which it is too late to return.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("channel/prune_left")).await?;
@@ -72,11 +72,11 @@ async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: R
     tell(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
 }
 
-/// Its owner hands a group over to the admin, or else the member, who has been in it longest.
+/// Transfers ownership to the admin with the longest membership, or else to such a member. Then leaves.
 async fn leave(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> {
     let lock = tx.prepare_cached(sql!("channel/lock_for_leaver")).await?;
     tx.query(&lock, &[&channel_id]).await?;
-    // Read again under the lock: they may have come back, or left by themselves.
+    // The user can return or leave in between, so read the membership again under the lock.
     let place = tx.prepare_cached(sql!("channel/place_of_leaver")).await?;
     let Some(place) = tx.query_opt(&place, &[&channel_id, &user]).await? else {
         return Ok(());

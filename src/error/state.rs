@@ -1,60 +1,60 @@
-//! SQL states that say "not now" or "not here", in one table. Any other state is a fault of ours.
+//! SQL states that mean "try later" or "connect again". Any other state is a fault of the service.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::error::DbError;
 
-/// What helps against a state.
+/// How to react to a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// Other transactions were in the way: do the same work again.
+    /// Other transactions were in the way. Repeat the same work.
     Again,
-    /// The server is away, or has no room: repeat the request later.
+    /// The server is away or overloaded. Repeat the request later.
     Later,
-    /// The server cannot do this over connections of this age: connect anew, then repeat the request.
+    /// The server refuses this on connections of this age. Reconnect, then repeat the request.
     Reconnect,
 }
 
-/// A state or the beginning of several, what helps, and what the caller is told.
+/// A state or a prefix, the remedy, and the text for the caller.
 type Row = (&'static str, Remedy, &'static str);
 
-const BUSY: &str = "others change the same data";
+const BUSY: &str = "other requests change the same data";
 const AWAY: &str = "the database is away";
 const SLOW: &str = "the database took too long";
 const FULL: &str = "the database is out of room, memory or connections";
-const READ_ONLY: &str = "the database only reads";
-const STALE: &str = "the connection to the database is out of date";
+const READ_ONLY: &str = "the database is read-only";
+const STALE: &str = "the database connection is out of date";
 
-/// The first row that fits decides.
+/// The first match wins.
 const STATES: &[Row] = &[
     ("08", Remedy::Later, AWAY),
     // read_only_sql_transaction: a standby, or a server before a switchover.
     ("25006", Remedy::Reconnect, READ_ONLY),
-    // The server has ended the connection: its transaction was idle, or lasted, too long.
+    // The server has closed the connection: its transaction was idle or running for too long.
     ("25P03", Remedy::Later, SLOW),
     ("25P04", Remedy::Later, SLOW),
-    // invalid_sql_statement_name: the connection was reset, or leads to another session than before.
+    // invalid_sql_statement_name: the connection was reset, or now leads to another session.
     ("26000", Remedy::Reconnect, STALE),
-    // duplicate_prepared_statement: the session belongs to others too.
+    // duplicate_prepared_statement: other clients use the same session.
     ("42P05", Remedy::Reconnect, STALE),
     ("40", Remedy::Again, BUSY),
     ("53", Remedy::Later, FULL),
     // lock_not_available
     ("55P03", Remedy::Again, BUSY),
-    // query_canceled: by a time limit, or by an administrator.
+    // query_canceled: by a timeout or by an administrator.
     ("57014", Remedy::Later, SLOW),
     // admin_shutdown, crash_shutdown, cannot_connect_now, database_dropped, idle_session_timeout
     ("57P0", Remedy::Later, AWAY),
-    // system_error: the server's disk or operating system.
+    // system_error: the disk or the operating system of the server.
     ("58", Remedy::Later, AWAY),
 ];
 
-/// "cached plan must not change result type" is a feature that is not supported (0A000), as many others are. The
-/// server's language changes its words, not the routine that says so.
+/// "cached plan must not change result type" shares the state 0A000 with many other errors. The message
+/// depends on the language of the server. The routine does not.
 const CACHED_PLAN: (&str, &str) = ("0A000", "RevalidateCachedQuery");
 
-/// What helps, and what the caller is told.
+/// The remedy and the text for the caller.
 pub fn find(db: &DbError) -> Option<(Remedy, &'static str)> {
     let code = db.code().code();
     if (code, db.routine().unwrap_or_default()) == CACHED_PLAN {
@@ -68,18 +68,18 @@ fn of_code(code: &str) -> Option<(Remedy, &'static str)> {
     Some((row.1, row.2))
 }
 
-/// Whether a state says that the whole server is gone, and not only that it has no room or time.
+/// Whether the state means that the whole server is unavailable, and not only overloaded.
 pub fn is_away(db: &DbError) -> bool {
     find(db).is_some_and(|(_, told)| told == AWAY)
 }
 
-/// Two marks lie at least this far apart: while a server only reads, each failed write would otherwise cost a
-/// new connection for every reader.
+/// Shortest interval between two marks. Without it, every failed write on a read-only server would force all
+/// readers to reconnect.
 const MARKS_APART: Duration = Duration::from_secs(1);
 
 static MARK: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Connections that are open now are not to be used again: they lead to where the work cannot be done.
+/// Marks all open connections as stale. The pool then replaces them.
 pub fn mark_stale() {
     let mut mark = MARK.lock().unwrap_or_else(PoisonError::into_inner);
     if mark.is_none_or(|last| last.elapsed() >= MARKS_APART) {
@@ -87,7 +87,7 @@ pub fn mark_stale() {
     }
 }
 
-/// Whether a connection made then is to be used no more.
+/// Whether a connection opened at that time must not be used any more.
 pub fn is_stale(connected: Instant) -> bool {
     MARK.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|mark| connected < mark)
 }

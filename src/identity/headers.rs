@@ -1,8 +1,8 @@
-//! Headers that speak of identity: which they are, and the tricks played with them.
+//! Identity headers, and attacks on them.
 //!
-//! Every refusal here was a published hole somewhere: underscore twins of a header the proxy
-//! cleans (CVE-2025-64484, oauth2-proxy), a `Connection` header that makes a proxy drop one
-//! (CVE-2025-48865, Fabio), duplicates of which proxy and backend read different ones.
+//! Each check here answers a published vulnerability. Examples: `_` variants of a header that the proxy
+//! cleans (CVE-2025-64484, oauth2-proxy), a `Connection` header that makes a proxy drop one (CVE-2025-48865,
+//! Fabio), and duplicates of which the proxy and the backend read different ones.
 
 use std::borrow::Cow;
 
@@ -13,12 +13,12 @@ use super::{Caller, Role, Roles, check_named, hmac, refused, setting};
 use crate::config::{Config, IdentityMode, IdentityNames, UserEncoding};
 use crate::error::{Error, Result};
 
-/// Carries the secret shared with the gateway.
+/// Header with the secret shared with the gateway.
 pub const GATEWAY_SECRET: HeaderName = HeaderName::from_static("x-gateway-secret");
-/// Kong's mark of a caller who did not authenticate (`kong/constants.lua`).
+/// Header by which Kong marks an anonymous caller (`kong/constants.lua`).
 const ANONYMOUS: HeaderName = HeaderName::from_static("x-anonymous-consumer");
 
-/// Which headers name a person and their roles.
+/// The headers that name a user and their roles.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names {
     user: HeaderName,
@@ -26,9 +26,9 @@ pub struct Names {
 }
 
 impl Names {
-    /// The person's header is the preset's or the setting's:
+    /// The user header comes from the preset or the setting:
     ///
-    /// | preset | person | as written by |
+    /// | preset | user header | written by |
     /// | --- | --- | --- |
     /// | `oauth2-proxy` | `X-Auth-Request-User` | `--set-xauthrequest`, handed on by nginx's `auth_request_set`; oauth2-proxy `pkg/apis/options/legacy_options.go` |
     /// | `kong` | `X-Consumer-Custom-ID` | every authentication plugin, cleared when absent; `kong/constants.lua` |
@@ -36,13 +36,13 @@ impl Names {
     /// | `envoy` | `x-jwt-claim-sub` | `jwt_authn`'s `claim_to_headers`, which also removes what the client sent; `extractor.cc` |
     /// | `authelia` | `Remote-User` | trusted header SSO; `internal/handlers/const.go` |
     ///
-    /// The roles' header is always the setting's, and off without it. No gateway sets one by itself:
-    /// each needs a line, a claim or a plugin for it, and where that is forgotten the client's own
-    /// header arrives here. A forgotten header of the person lets nobody in and is noticed; a
-    /// forgotten one of roles would make every employee an administrator.
+    /// The roles header comes only from the setting, and is off without it. No gateway writes one by
+    /// default: each needs a line, a claim or a plugin. Without that, the header of the client arrives here.
+    /// A missing user header refuses all users, which is noticed. An unprotected roles header would make
+    /// every employee an administrator.
     ///
-    /// Kong's `X-Consumer-Username` is no second choice: a user name of one consumer could be the
-    /// custom id of another.
+    /// Kong's `X-Consumer-Username` is not a fallback: the user name of one consumer can equal the custom
+    /// id of another.
     fn new(config: &Config) -> Result<Self> {
         let user = match config.identity_preset.as_str() {
             "" => config.identity_user_header.as_str(),
@@ -52,14 +52,12 @@ impl Names {
             "envoy" => "x-jwt-claim-sub",
             "authelia" => "remote-user",
             _ => {
-                return Err(setting(
-                    "identity_preset is none of oauth2-proxy, kong, apisix, envoy, authelia",
-                ));
+                return Err(setting("identity_preset must be oauth2-proxy, kong, apisix, envoy or authelia"));
             }
         };
         let name = |key: &str, text: &str| {
             HeaderName::from_bytes(text.as_bytes())
-                .map_err(|_| setting(format!("{key} is not a header's name")))
+                .map_err(|_| setting(format!("{key} must be the name of a header")))
         };
         let roles = config.identity_roles_header.as_str();
         let roles = if roles.is_empty() { None } else { Some(name("identity_roles_header", roles)?) };
@@ -75,7 +73,7 @@ impl Names {
     }
 }
 
-/// How a header names a person.
+/// How a header encodes a user id.
 #[derive(Debug, Clone, Copy)]
 struct Reading {
     encoding: UserEncoding,
@@ -84,7 +82,7 @@ struct Reading {
 
 impl Reading {
     fn user<'a>(self, sent: &'a [u8]) -> std::result::Result<Cow<'a, str>, &'static str> {
-        // What gateways make of a header that came twice.
+        // Gateways join a repeated header with commas.
         if sent.contains(&b',') {
             return Err("it is a list, not one user");
         }
@@ -92,9 +90,7 @@ impl Reading {
         let user = match self.encoding {
             UserEncoding::Utf8 => Cow::from(utf8()?),
             _ if !sent.is_ascii() => {
-                return Err(
-                    "it is not plain ASCII (the setting identity_user_encoding names other encodings)",
-                );
+                return Err("it is not plain ASCII; identity_user_encoding can name another encoding");
             }
             UserEncoding::Ascii => Cow::from(utf8()?),
             UserEncoding::Percent => percent_decoded(utf8()?)?,
@@ -104,7 +100,7 @@ impl Reading {
     }
 }
 
-/// RFC 3986 §2.1, strictly: a `%` without two digits is no text that was encoded.
+/// Strict decoding by RFC 3986 §2.1: a `%` without two hex digits is an error.
 fn percent_decoded(text: &str) -> std::result::Result<Cow<'_, str>, &'static str> {
     let hex = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_hexdigit);
     let escape = |(at, _): (usize, _)| hex(text.as_bytes().get(at + 1)) && hex(text.as_bytes().get(at + 2));
@@ -114,19 +110,20 @@ fn percent_decoded(text: &str) -> std::result::Result<Cow<'_, str>, &'static str
     percent_decode_str(text).decode_utf8().map_err(|_| "it is not percent-encoded UTF-8")
 }
 
-/// The person one pair of headers names: a claim, not a proof.
+/// The user that one pair of headers names, not yet authenticated.
 #[derive(Debug)]
 pub struct Person<'a> {
     names: &'a Names,
     user: Option<Cow<'a, str>>,
-    /// The same as sent: what a signature is over.
+    /// The raw value. The signature covers it.
     pub sent: Option<&'a [u8]>,
-    /// As sent: groups of other systems may be in any script.
+    /// The raw value. Groups of other systems can use any script.
     pub roles: Option<&'a [u8]>,
 }
 
 impl Person<'_> {
-    /// Believes the headers; whoever calls this has the proof. Everybody is a `user`.
+    /// Trusts the headers. The caller of this function must have authenticated the gateway. Every user has
+    /// the role `user`.
     pub fn caller(&self) -> Result<Caller> {
         let user = self.user.as_deref();
         let user = user.ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
@@ -147,13 +144,13 @@ impl Person<'_> {
         } else {
             return Ok(());
         };
-        let mut disagree = refused("a header and the proof disagree on who is calling");
+        let mut disagree = refused("a header names another user than the authentication");
         disagree.pointer = Some(blamed.to_string());
         Err(disagree)
     }
 }
 
-/// All that a request says of its caller.
+/// All identity headers of a request.
 #[derive(Debug)]
 pub struct Said<'a> {
     pub bearer: Option<&'a str>,
@@ -161,20 +158,20 @@ pub struct Said<'a> {
 }
 
 impl<'a> Said<'a> {
-    /// The headers the mode itself reads.
+    /// The headers of the current mode.
     pub fn first(&self) -> &Person<'a> {
         &self.people[0]
     }
 
-    /// Refuses a proven caller whom some header contradicts.
+    /// Refuses a caller when a header names another user.
     pub fn agree_with(&self, caller: &Caller) -> Result<()> {
         self.people.iter().try_for_each(|person| person.agrees_with(caller))
     }
 }
 
-/// The headers that speak of identity, and nothing that merely looks like them.
+/// The identity headers, and the check for look-alikes.
 pub struct Watch {
-    /// Those the mode reads come first; never empty.
+    /// The headers of the current mode come first. Never empty.
     names: Vec<Names>,
     reading: Reading,
     watched: Vec<HeaderName>,
@@ -182,7 +179,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Refuses settings in which two headers could be taken for each other.
+    /// Refuses settings in which one header has two meanings.
     pub fn new(config: &Config) -> Result<Self> {
         let mut names = vec![Names::new(config)?];
         let mut watched = vec![AUTHORIZATION, GATEWAY_SECRET];
@@ -190,7 +187,7 @@ impl Watch {
         watched.extend(refuse_anonymous.then_some(ANONYMOUS));
         if config.identity_mode == IdentityMode::Hmac {
             watched.extend([hmac::TIMESTAMP, hmac::SIGNATURE]);
-            // What the settings call the same is under the signature, and read there.
+            // A header of the settings with the same name is under the signature and read there.
             names[0].roles.take_if(|roles| *roles == hmac::ROLES);
             names.retain(|beside| beside.user != hmac::USER || beside.roles.is_some());
             names.insert(0, Names { user: hmac::USER, roles: Some(hmac::ROLES) });
@@ -208,7 +205,7 @@ impl Watch {
         Ok(Self { names, reading, watched, refuse_anonymous })
     }
 
-    /// What `headers` say, or the trick they play.
+    /// Reads the identity headers, or refuses an attack.
     pub fn read<'a>(&'a self, headers: &'a HeaderMap) -> Result<Said<'a>> {
         self.refuse_tricks(headers)?;
         let people =
@@ -222,30 +219,30 @@ impl Watch {
         }
         let twin = |name: &str| self.watched.iter().any(|watched| look_alike(name, watched.as_str()));
         if let Some(name) = headers.keys().find(|name| twin(name.as_str())) {
-            return Err(parameter(name, "it looks like an identity header, but is none"));
+            return Err(parameter(name, "it can be mistaken for an identity header"));
         }
-        // RFC 9110 §7.6.1: what Connection lists is for one hop; an identity never is.
+        // RFC 9110 §7.6.1: `Connection` lists headers for one hop. An identity header is never one.
         let hops = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
         let mut hops = hops.flat_map(|value| value.split(',')).map(|name| name.trim().to_ascii_lowercase());
         if hops.any(|name| twin(&name) || self.watched.iter().any(|watched| watched.as_str() == name)) {
             return Err(parameter(&CONNECTION, "it lists an identity header"));
         }
         if self.refuse_anonymous && headers.contains_key(ANONYMOUS) {
-            return Err(refused("the gateway says that the caller is anonymous"));
+            return Err(refused("the gateway marks the caller as anonymous"));
         }
         Ok(())
     }
 }
 
-/// Whether some server in between would take one name for the other: CGI and its heirs turn
-/// every `-` into `_`, others every character that is no letter or digit.
+/// Whether an intermediate server could confuse the two names. CGI turns every `-` into `_`. Others replace
+/// every character that is not a letter or a digit.
 fn look_alike(name: &str, other: &str) -> bool {
     let same = |(a, b): (u8, u8)| a == b || !(a.is_ascii_alphanumeric() || b.is_ascii_alphanumeric());
     name != other && name.len() == other.len() && name.bytes().zip(other.bytes()).all(same)
 }
 
-/// The bearer token (RFC 6750 §2.1; the scheme in any case, RFC 9110 §11.1), if there is an
-/// `Authorization` at all. Other schemes are refused: nothing here could check them.
+/// The bearer token (RFC 6750 §2.1), if there is an `Authorization`. The scheme is case-insensitive (RFC 9110
+/// §11.1). Other schemes are refused, because the service cannot check them.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
@@ -253,7 +250,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>> {
     let text = value.to_str().map_err(|_| parameter(&AUTHORIZATION, "it is not plain ASCII"))?;
     let token = match text.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim_matches(' '),
-        _ => return Err(refused("Authorization is not a bearer token")),
+        _ => return Err(refused("Authorization must be a bearer token")),
     };
     let token68 = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     if token.is_empty() || !token.bytes().all(token68) {

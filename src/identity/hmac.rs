@@ -1,9 +1,9 @@
 //! Identity headers with a signature over the request (RFC 2104, FIPS 180-4).
 //!
-//! Signed is `v1\n{METHOD}\n{path and query}\n{SHA-256 of the body, hex}\n{user}\n{roles}\n{time}`
-//! with the request as we receive it and an absent header as nothing. A signature is believed
-//! once: whoever repeats a request signs it anew. Two equal requests within one second differ
-//! by the fraction of their time.
+//! The signed text is `v1\n{METHOD}\n{path and query}\n{SHA-256 of the body, hex}\n{user}\n{roles}\n{time}`.
+//! The values are those of the received request. An absent header is empty. A signature is valid once, so a
+//! client that repeats a request must sign it again. Two equal requests within one second differ by the
+//! fraction of their time.
 
 use ::hmac::{Hmac, Mac};
 use base64::Engine;
@@ -24,22 +24,22 @@ pub const ROLES: HeaderName = HeaderName::from_static("x-user-roles");
 pub const TIMESTAMP: HeaderName = HeaderName::from_static("x-signature-timestamp");
 pub const SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 
-/// RFC 2104 §3: a key shorter than the hash weakens it.
+/// RFC 2104 §3: a key shorter than the hash is weak.
 const SECRET_MIN_BYTES: usize = 32;
-/// A wider window only keeps more signatures for longer.
+/// A wider window only stores more signatures for longer.
 const SKEW_MAX: Duration = Duration::minutes(15);
-/// `18446744073709551615.999999999` and not more.
+/// The length of `18446744073709551615.999999999`.
 const TIMESTAMP_MAX_BYTES: usize = 30;
-/// Signatures forgotten in one statement.
+/// Signatures deleted in one statement.
 const PRUNE_BATCH: i64 = 10_000;
 
-/// The secrets requests are signed with, and how far clocks may differ.
+/// The secrets for signatures, and the allowed clock difference.
 pub struct Signatures {
     secrets: Vec<Secret>,
     skew: Duration,
 }
 
-/// What a head says of its signature, before that is checked.
+/// The signature headers, before the signature is checked.
 pub struct Head<'a> {
     caller: Caller,
     stamp: &'a str,
@@ -47,7 +47,7 @@ pub struct Head<'a> {
     signature: [u8; 32],
 }
 
-/// A signature that holds, and may not have been used before.
+/// A valid signature. It can still be a replay.
 #[derive(Debug)]
 pub struct Proven {
     pub caller: Caller,
@@ -56,10 +56,10 @@ pub struct Proven {
 }
 
 impl Signatures {
-    /// Refuses no or short secrets, and a skew that is no window.
+    /// Refuses missing or short secrets, and a skew outside the limits.
     pub fn new(config: &Config) -> Result<Self> {
         if config.hmac_secrets.is_empty() {
-            return Err(setting("hmac_secrets is empty"));
+            return Err(setting("set hmac_secrets"));
         }
         if config.hmac_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN_BYTES) {
             return Err(setting("hmac_secrets: every secret must have at least 32 bytes"));
@@ -71,7 +71,7 @@ impl Signatures {
         Ok(Self { secrets: config.hmac_secrets.clone(), skew })
     }
 
-    /// Checks all that can be checked without the body: who is named, the time, the signature's form.
+    /// Checks everything that does not need the body: user, time, format of the signature.
     pub fn head<'a>(
         &self,
         headers: &'a HeaderMap,
@@ -82,49 +82,48 @@ impl Signatures {
         let stamp = headers.get(TIMESTAMP).and_then(|value| value.to_str().ok());
         let stamp = stamp.ok_or_else(|| refused("the header x-signature-timestamp is missing"))?;
         let at = moment(stamp).ok_or_else(|| {
-            Error::parameter(TIMESTAMP.as_str(), "x-signature-timestamp is not a number of seconds")
+            Error::parameter(TIMESTAMP.as_str(), "x-signature-timestamp must be Unix seconds")
         })?;
         if (now - at).abs() > self.skew {
-            return Err(refused("the signature is from another time"));
+            return Err(refused("the signature's timestamp differs too much from the current time"));
         }
         let signature = headers.get(SIGNATURE).ok_or_else(|| refused("the header x-signature is missing"))?;
         let signature: [u8; 32] =
             STANDARD.decode(signature).ok().and_then(|bytes| bytes.try_into().ok()).ok_or_else(|| {
-                Error::parameter(SIGNATURE.as_str(), "x-signature is not 32 bytes of base64")
+                Error::parameter(SIGNATURE.as_str(), "x-signature must be 32 bytes in base64")
             })?;
         Ok(Head { caller, stamp, at, signature })
     }
 
-    /// Checks time and signature. The caller is proven once [`claim`] has taken the signature.
+    /// Checks time and signature. The caller is authenticated once [`claim`] has recorded the signature.
     pub fn verify(&self, claimed: &Claimed<'_>, person: &Person<'_>, now: OffsetDateTime) -> Result<Proven> {
         let Head { caller, stamp, at, signature } = self.head(claimed.headers, person, now)?;
         let text = signed_text(claimed, person, stamp)?;
-        // Every secret is tried, so that time does not tell which one it was.
+        // Always tries every secret, so that the time does not reveal which one matches.
         let tried = self.secrets.iter().filter(|secret| mac(secret, &text).verify(&signature.into()).is_ok());
         if tried.count() == 0 {
-            return Err(refused("the signature does not fit the request"));
+            return Err(refused("the signature does not match the request"));
         }
-        // Twice, for a replica whose clock is behind the one that prunes.
+        // Twice the skew, in case the clock of a replica is behind that of the replica that prunes.
         Ok(Proven { caller, signature, expires_at: at + self.skew * 2 })
     }
 }
 
-/// Takes the signature out of use, on every replica.
+/// Marks the signature as used, for all replicas.
 ///
 /// # Errors
-/// `Kind::Unauthenticated` for a replay, `Kind::Unavailable` when the database is away: then
-/// nobody is believed.
+/// `Kind::Unauthenticated` for a replay. `Kind::Unavailable` if the database is away; then no signed request
+/// is accepted.
 pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/claim_signature")).await?;
     match client.execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at]).await? {
-        0 => Err(refused("the signature was used before")),
+        0 => Err(refused("the signature was already used")),
         _ => Ok(()),
     }
 }
 
-/// Forgets signatures that are too old to be believed anyway; for the maintenance job, which
-/// comes again while the number returned is not 0.
+/// Deletes signatures that have expired. Maintenance repeats it until it returns 0.
 pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/prune_replays")).await?;
@@ -152,7 +151,7 @@ fn mac(secret: &Secret, text: &[u8]) -> Hmac<Sha256> {
     mac.expect("HMAC takes a key of any length").chain_update(text)
 }
 
-/// Unix seconds, with up to nine decimals; nothing but digits, so that it has one reading.
+/// Unix seconds with up to nine decimals. Only digits and one point, so that the text has one meaning.
 fn moment(stamp: &str) -> Option<OffsetDateTime> {
     let (seconds, fraction) = stamp.split_once('.').unwrap_or((stamp, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());

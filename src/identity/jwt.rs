@@ -1,4 +1,4 @@
-//! A short-lived token signed by the gateway (RFC 7519), checked as RFC 8725 asks.
+//! Short-lived tokens signed by the gateway (RFC 7519), checked as RFC 8725 requires.
 
 use std::sync::Arc;
 
@@ -11,17 +11,17 @@ use super::{Caller, Role, Roles, check_named, refused, setting};
 use crate::config::{Config, IdentityNames};
 use crate::error::{Error, Result};
 
-/// How far the gateway's clock may be off.
+/// Allowed difference between the clocks.
 const LEEWAY_SECONDS: f64 = 30.0;
-/// Keys of one set that a token is tried with: a stranger's token costs no more than these.
+/// Most keys tried for one token. This limits the cost of a forged token.
 const KEYS_TRIED_MAX: usize = 16;
-/// Types of token that are for us. Others of the same issuer, say a logout token, carry the
-/// same claims for another purpose (RFC 8725 §3.11, RFC 9068 §2.1).
+/// Accepted token types. Other tokens of the same issuer, such as a logout token, have the same claims for
+/// another purpose (RFC 8725 §3.11, RFC 9068 §2.1).
 const TYPES: [&str; 3] = ["jwt", "at+jwt", "application/at+jwt"];
 
 type Claims = Map<String, Value>;
 
-/// Which tokens are believed.
+/// The rules for accepted tokens.
 pub struct Tokens {
     issuer: String,
     audience: String,
@@ -34,8 +34,8 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Refuses settings under which a token proves nothing: no issuer or audience, no or
-    /// symmetric algorithms (a public key would be the secret), no address of keys.
+    /// Refuses insecure settings: no issuer, no audience, no key URL, no algorithms, or a symmetric
+    /// algorithm. With a symmetric algorithm the public key would be the secret.
     pub fn new(config: &Config) -> Result<Self> {
         let needed = [
             ("jwt_issuer", &config.jwt_issuer),
@@ -43,12 +43,12 @@ impl Tokens {
             ("jwt_user_claim", &config.jwt_user_claim),
         ];
         if let Some((key, _)) = needed.iter().find(|(_, value)| value.is_empty()) {
-            return Err(setting(format!("{key} is not set")));
+            return Err(setting(format!("set {key}")));
         }
         let algorithms =
             config.jwt_algorithms.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>>>()?;
         if algorithms.is_empty() {
-            return Err(setting("jwt_algorithms is empty"));
+            return Err(setting("set jwt_algorithms"));
         }
         Ok(Self {
             issuer: config.jwt_issuer.clone(),
@@ -62,11 +62,10 @@ impl Tokens {
         })
     }
 
-    /// Whom `token` names.
+    /// The user that `token` names.
     ///
     /// # Errors
-    /// `Kind::Unauthenticated` for a token that is not believed, `Kind::Unavailable` while no
-    /// key could be fetched at all.
+    /// `Kind::Unauthenticated` for an invalid token. `Kind::Unavailable` while no key could be fetched.
     pub async fn caller(&self, token: &str, now: OffsetDateTime) -> Result<Caller> {
         if token.len() > self.max_bytes {
             return Err(refused(format!(
@@ -90,20 +89,20 @@ impl Tokens {
         if !self.algorithms.contains(&header.alg) {
             return Err(refused("the token's algorithm is not allowed"));
         }
-        // RFC 7515 §4.1.11: what must be understood and is not makes the token invalid.
+        // RFC 7515 §4.1.11: an extension that is critical and unknown makes the token invalid.
         if header.crit.is_some() {
-            return Err(refused("the token has critical extensions"));
+            return Err(refused("the token has critical extensions that are not supported"));
         }
         match &header.typ {
             Some(typ) if !TYPES.contains(&typ.to_ascii_lowercase().as_str()) => {
-                Err(refused("the token is of a type that is not for us"))
+                Err(refused("the token has a type that is not accepted"))
             }
             _ => Ok(()),
         }
     }
 
-    /// The claims of a token that one of the gateway's keys has signed. Keys are fetched anew
-    /// when none has: it may be one we do not know yet.
+    /// The claims of a token signed by a key of the gateway. If no known key matches, the keys are fetched
+    /// again.
     async fn verified(&self, token: &str, header: &Header, now: OffsetDateTime) -> Result<Claims> {
         let keys = self.keys.current(now);
         if let Some(claims) = open(&keys, token, header) {
@@ -117,8 +116,8 @@ impl Tokens {
         claims.ok_or_else(|| refused("the token is not signed by a key of the gateway"))
     }
 
-    /// RFC 7519 §4.1. The library would read the clock itself and take any of several issuers. Returns
-    /// until when the claims are believed, if that is a time a calendar has.
+    /// Checks the claims (RFC 7519 §4.1). The library would read the clock itself and accept several issuers.
+    /// Returns the expiry, if it is a valid date.
     fn check_claims(&self, claims: &Claims, now: OffsetDateTime) -> Result<Option<OffsetDateTime>> {
         if claims.get("iss").and_then(Value::as_str) != Some(&self.issuer) {
             return Err(refused("the token is from another issuer"));
@@ -133,12 +132,12 @@ impl Tokens {
         }
         let now = now.unix_timestamp() as f64;
         let until = match claims.get("exp").and_then(Value::as_f64) {
-            None => return Err(refused("the token does not expire")),
+            None => return Err(refused("the token has no expiry")),
             Some(exp) if exp + LEEWAY_SECONDS <= now => return Err(refused("the token has expired")),
             Some(exp) => OffsetDateTime::from_unix_timestamp((exp + LEEWAY_SECONDS) as i64).ok(),
         };
         match claims.get("nbf").map(Value::as_f64) {
-            Some(None) => Err(refused("the token's nbf is not a time")),
+            Some(None) => Err(refused("the token's nbf is not a number")),
             Some(Some(nbf)) if nbf > now + LEEWAY_SECONDS => Err(refused("the token is not valid yet")),
             _ => Ok(until),
         }
@@ -148,12 +147,12 @@ impl Tokens {
 fn algorithm(name: &str) -> Result<Algorithm> {
     let known = name.parse::<Algorithm>().ok().filter(|known| known.family() != AlgorithmFamily::Hmac);
     known.ok_or_else(|| {
-        setting("jwt_algorithms takes RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: signatures whose key is public")
+        setting("jwt_algorithms can be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: only algorithms with a public key")
     })
 }
 
-/// The claims, if one of the keys that fit the header has signed. An issuer may give several keys one
-/// `kid`, or a token none; every key of its set is trusted alike.
+/// The claims, if a matching key has signed the token. Several keys can share a `kid`, and a token can have
+/// none. All keys of the set are trusted.
 fn open(keys: &[Key], token: &str, header: &Header) -> Option<Claims> {
     let mut validation = Validation::new(header.alg);
     validation.required_spec_claims.clear();
@@ -163,8 +162,8 @@ fn open(keys: &[Key], token: &str, header: &Header) -> Option<Claims> {
     opened.find_map(|opened| opened.ok().map(|token| token.claims))
 }
 
-/// The claim of this name, or the one at this path of names: `realm_access.roles` is where
-/// Keycloak keeps roles, `https://example.com/roles` is one name.
+/// Finds a claim by its name, or by a path of names. `realm_access.roles` is a path used by Keycloak.
+/// `https://example.com/roles` is one name.
 fn claim<'a>(claims: &'a Claims, name: &str) -> Option<&'a Value> {
     claims.get(name).or_else(|| {
         let (first, rest) = name.split_once('.')?;

@@ -1,4 +1,4 @@
-//! The gateway's public keys: fetched from its JWKS endpoint (RFC 7517 §5) and kept.
+//! The public keys of the gateway, fetched from its JWKS endpoint (RFC 7517 §5) and cached.
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -14,17 +14,16 @@ use super::setting;
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Longest wait for the endpoint, and its longest answer.
+/// Timeout of a fetch, and the longest answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
 const ANSWER_MAX_BYTES: usize = 256 * 1024;
-/// Keys older than this are fetched again beside the request, so that one taken out of the set
-/// loses its power although nobody presents an unknown one.
+/// Keys older than this are fetched again in the background. A removed key thus expires even if no request
+/// has an unknown key.
 const FRESH: Duration = Duration::from_secs(600);
-/// How soon the endpoint is asked again while there is no key at all, when the usual pause
-/// would turn everybody away.
+/// Pause between fetches while there is no key. The usual pause would refuse all users for longer.
 const EMPTY_PAUSE: Duration = Duration::from_secs(1);
 
-/// A public key that can verify signatures, and which.
+/// A public key that can verify signatures, and the algorithms it is for.
 pub struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
@@ -32,8 +31,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// The key of a JWK, or nothing for those that must not verify: symmetric ones, those for
-    /// encryption, those of a curve or algorithm nobody here knows.
+    /// Reads the key of a JWK. `None` for keys that must not verify: symmetric keys, encryption keys, and
+    /// unknown curves or algorithms.
     fn new(jwk: &Jwk) -> Option<Self> {
         let for_signatures = matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature));
         let verifies =
@@ -61,17 +60,17 @@ impl Key {
         (!algorithms.is_empty()).then(|| Self { id: jwk.common.key_id.clone(), algorithms, decoding })
     }
 
-    /// Whether a token with this header may be checked with this key. Type, curve and declared
-    /// algorithm of the key decide, not the token alone (RFC 8725 §3.1).
+    /// Whether this key may verify a token with this header. The key's type, curve and declared algorithm
+    /// decide, not only the token (RFC 8725 §3.1).
     pub fn fits(&self, algorithm: Algorithm, id: Option<&str>) -> bool {
         self.algorithms.contains(&algorithm) && (id.is_none() || id == self.id.as_deref())
     }
 }
 
-/// The keys as last seen.
+/// The keys of the last fetch.
 pub type KeySet = Arc<Vec<Key>>;
 
-/// Where the keys are, and those we have.
+/// The key URL and the cached keys.
 pub struct Keys {
     url: Url,
     http: reqwest::Client,
@@ -88,19 +87,19 @@ struct State {
 }
 
 impl Keys {
-    /// Refuses an address that is none. Nothing is fetched yet.
+    /// Refuses an invalid URL. Fetches nothing yet.
     pub fn new(config: &Config) -> Result<Self> {
         let url =
             Url::parse(&config.jwt_jwks_url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let url = url.ok_or_else(|| setting("jwt_jwks_url is not an http or https address"))?;
+        let url = url.ok_or_else(|| setting("jwt_jwks_url must be an http or https URL"))?;
         if config.jwt_refresh < Duration::from_secs(1) {
-            return Err(setting("jwt_refresh_ms must be at least 1000: anybody can make us ask"));
+            return Err(setting("jwt_refresh_ms must be at least 1000: any client can cause a fetch"));
         }
         if url.scheme() == "http" {
-            tracing::warn!("jwt_jwks_url is not https: whoever is on the way can hand us their keys");
+            tracing::warn!("jwt_jwks_url is not https: an attacker on the network can replace the keys");
         }
         let http =
-            // Asked now and then: a connection would only grow old meanwhile.
+            // Fetches are rare, so an idle connection would only become stale.
             reqwest::Client::builder()
                 .pool_max_idle_per_host(0)
                 .redirect(reqwest::redirect::Policy::none())
@@ -115,7 +114,7 @@ impl Keys {
         })
     }
 
-    /// The keys we have, without waiting. Old ones are also fetched anew, for the next caller.
+    /// The cached keys, without waiting. Old keys are also fetched again, for later callers.
     pub fn current(self: &Arc<Self>, now: OffsetDateTime) -> KeySet {
         let (keys, due) = self.look(|state| {
             let old = state.fetched_at.is_some_and(|at| passed(at, now, FRESH));
@@ -127,8 +126,8 @@ impl Keys {
         keys
     }
 
-    /// The keys after asking for new ones: at most once a pause, whoever calls and however many
-    /// at once. A caller who hangs up does not stop the fetch others wait for.
+    /// The keys after a fetch. There is at most one fetch per pause for all callers together. A caller who
+    /// disconnects does not stop the fetch.
     pub async fn newer(self: &Arc<Self>, now: OffsetDateTime) -> KeySet {
         let fetch = tokio::spawn(Arc::clone(self).refresh(now));
         if let Err(error) = fetch.await {
@@ -149,7 +148,7 @@ impl Keys {
                 self.change(|state| (state.keys, state.fetched_at) = (Arc::new(keys), Some(now)));
             }
             Err(reason) => {
-                tracing::warn!(reason, "keys of the gateway could not be fetched; the old ones stay");
+                tracing::warn!(reason, "could not fetch the keys of the gateway; the old ones stay");
                 metrics::counter!("impg_jwks_failures_total").increment(1);
             }
         }
@@ -185,13 +184,13 @@ impl Keys {
     }
 }
 
-/// Whether `pause` lies between the two; a clock set back counts as time passed.
+/// Whether `pause` has passed between the two times. A clock that went back counts as passed.
 fn passed(at: OffsetDateTime, now: OffsetDateTime, pause: Duration) -> bool {
     (now - at).unsigned_abs() >= pause
 }
 
-/// The keys of a set that can verify. One that cannot be read does not spoil the others
-/// (RFC 7517 §5); none at all is an answer gone wrong, not the end of all trust.
+/// The usable keys of a set. Unreadable keys are skipped (RFC 7517 §5). A set without a usable key is an
+/// error, and the old keys stay.
 fn usable(body: &[u8]) -> std::result::Result<Vec<Key>, String> {
     #[derive(Deserialize)]
     struct Set {

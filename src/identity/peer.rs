@@ -1,4 +1,4 @@
-//! The peers that identity headers are believed from.
+//! The peers whose identity headers are trusted.
 
 use std::net::IpAddr;
 
@@ -12,48 +12,50 @@ use super::{refused, setting};
 use crate::config::Config;
 use crate::error::{Error, Result};
 
-/// Whom identity headers are believed from.
+/// The trusted peers and the shared secret.
 pub struct Trust {
     networks: Vec<IpNet>,
     every_peer: bool,
-    /// SHA-256 of the secret, so that comparing takes the same time for any length.
+    /// SHA-256 of the secret, so that a comparison takes the same time for every length.
     secret: Option<[u8; 32]>,
 }
 
 impl Trust {
-    /// Refuses a trust list that is empty or adds up to everybody, and peers off loopback
-    /// without a secret, unless `unsafe_trust_every_peer` says that nothing is to be checked.
+    /// Refuses an empty trust list and one that covers every address. Refuses peers outside loopback without
+    /// a secret. `unsafe_trust_every_peer` turns all checks off.
     pub fn new(config: &Config) -> Result<Self> {
         let networks = config.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<Vec<_>>>()?;
         let secret = config.identity_secret.expose();
         let secret = (!secret.is_empty()).then(|| Sha256::digest(secret).into());
         let trust = Self { every_peer: config.unsafe_trust_every_peer, networks, secret };
         if trust.every_peer {
-            tracing::warn!("unsafe_trust_every_peer is on: anybody who reaches the port is anybody");
+            tracing::warn!(
+                "unsafe_trust_every_peer is on: any client that reaches the port can act as any user"
+            );
             return Ok(trust);
         }
         if trust.networks.is_empty() {
             return Err(setting(
-                "trusted_peers is empty: name the gateway's own addresses (IMPG_TRUSTED_PEERS)",
+                "trusted_peers is empty: set it to the addresses of the gateway (IMPG_TRUSTED_PEERS)",
             ));
         }
         if IpNet::aggregate(&trust.networks).iter().any(|net| net.prefix_len() == 0) {
             return Err(setting(
-                "trusted_peers adds up to every address; if that is meant, set unsafe_trust_every_peer",
+                "trusted_peers covers every address; to allow this, set unsafe_trust_every_peer",
             ));
         }
         if secret_missing(&trust) {
-            return Err(setting("identity_secret is not set, and trusted_peers has addresses off loopback"));
+            return Err(setting("set identity_secret: trusted_peers has addresses outside loopback"));
         }
         Ok(trust)
     }
 
-    /// Refuses a peer that is not the gateway. Only the socket's address counts: whoever can
-    /// send us `X-Forwarded-For` can write anything into it.
+    /// Refuses a peer that is not the gateway. Only the address of the socket counts, because any client can
+    /// write `X-Forwarded-For`.
     pub fn check(&self, peer: IpAddr, headers: &HeaderMap) -> Result<()> {
         let peer = peer.to_canonical();
         if !self.every_peer && !self.networks.iter().any(|network| network.contains(&peer)) {
-            return Err(refused("identity headers are not believed from this peer"));
+            return Err(refused("identity headers are not accepted from this address; see trusted_peers"));
         }
         let proven = match (&self.secret, headers.get(GATEWAY_SECRET)) {
             (Some(secret), Some(sent)) => Sha256::digest(sent.as_bytes()).as_slice().ct_eq(secret).into(),
@@ -69,14 +71,14 @@ fn secret_missing(trust: &Trust) -> bool {
     trust.secret.is_none() && !trust.networks.iter().all(loopback)
 }
 
-/// An address or a network; IPv4 inside IPv6 (RFC 4291 §2.5.5.2) is IPv4, as peers are.
+/// Parses an address or a network. IPv4 inside IPv6 (RFC 4291 §2.5.5.2) becomes IPv4, as it does for peers.
 fn network(text: &str) -> Result<IpNet> {
     let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let net: IpNet =
-        parsed.map_err(|_| setting(format!("trusted_peers: {text} is neither an address nor a network")))?;
+        parsed.map_err(|_| setting(format!("trusted_peers: {text} must be an address or a network")))?;
     if net.trunc() != net {
         return Err(setting(format!(
-            "trusted_peers: {text} has bits beyond its prefix; {} is meant?",
+            "trusted_peers: {text} has bits beyond its prefix; did you mean {}?",
             net.trunc()
         )));
     }

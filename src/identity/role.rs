@@ -1,27 +1,27 @@
-//! What a caller may do, as a small set.
+//! The roles of a caller, as a small set.
 
 use serde_json::Value;
 
-/// A part of the interface that not everybody may use.
+/// Permission for a part of the interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// Acts as themselves: channels, messages, conversations.
+    /// Acts as a user: channels, messages, conversations.
     User,
     /// Reports receipts and presence.
     Gateway,
-    /// Feeds the directory.
+    /// Changes the directory.
     Directory,
-    /// Reads other people's history, audited.
+    /// Reads the history of other users. Each read is audited.
     Support,
-    /// Operates the service. Implies `Directory` and `Support`, but not `Gateway`: whoever
-    /// administers must not be able to forge who has read what.
+    /// Operates the service. Includes `Directory` and `Support`, but not `Gateway`: an administrator must not
+    /// be able to forge receipts.
     Admin,
 }
 
 impl Role {
     pub const ALL: [Self; 5] = [Self::User, Self::Gateway, Self::Directory, Self::Support, Self::Admin];
 
-    /// As claims, headers and tokens write it.
+    /// The name in claims, headers and tokens.
     pub fn name(self) -> &'static str {
         match self {
             Self::User => "user",
@@ -32,7 +32,7 @@ impl Role {
         }
     }
 
-    /// The role of exactly this name; other groups of a company mean nothing here.
+    /// The role with exactly this name. Other names are groups of the company.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
@@ -42,7 +42,7 @@ impl Role {
     }
 }
 
-/// The roles somebody was given.
+/// A set of roles.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Roles(u8);
 
@@ -55,7 +55,7 @@ impl Roles {
         Self(self.0 & !role.bit())
     }
 
-    /// Whether `role` was given, or is implied by one that was.
+    /// Whether the caller has `role`, directly or through another role.
     pub fn has(self, role: Role) -> bool {
         let implied = matches!(role, Role::Directory | Role::Support) && self.given(Role::Admin);
         implied || self.given(role)
@@ -65,25 +65,25 @@ impl Roles {
         self.0 == 0
     }
 
-    /// The names of the roles given, without the implied ones.
+    /// The names of the roles, without implied ones.
     pub fn names(self) -> Vec<&'static str> {
         Role::ALL.into_iter().filter(|role| self.given(*role)).map(Role::name).collect()
     }
 
-    /// The roles among `names`; names that are no role of ours are passed over.
+    /// The roles among `names`. Unknown names are ignored.
     pub fn named<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         names.into_iter().filter_map(Role::named).collect()
     }
 
-    /// The roles in a text of names between commas. ASCII blanks around a name do not count; inside
-    /// they are part of it: a group called `IT admin` is not `admin`. Bytes, because groups of other
-    /// systems come in any encoding.
+    /// The roles in a comma-separated list. ASCII blanks around a name are ignored. Blanks inside belong to
+    /// the name: a group `IT admin` is not `admin`. The input is bytes, because groups of other systems use
+    /// any encoding.
     pub fn listed(text: &[u8]) -> Self {
         let names = text.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         Self::named(names.filter_map(|name| std::str::from_utf8(name).ok()))
     }
 
-    /// The roles that a JSON value gives: a list of names, or a string as of [`Roles::listed`].
+    /// The roles in a JSON value: a list of names, or a string for [`Roles::listed`].
     pub fn of_claim(claim: &Value) -> Self {
         match claim {
             Value::Array(names) => Self::named(names.iter().filter_map(Value::as_str)),

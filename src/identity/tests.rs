@@ -5,9 +5,9 @@ use crate::config::Secret;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
-/// Settings over a database that is not there: whoever asks it gets `Kind::Unavailable`.
+/// Settings with an unreachable database. A query returns `Kind::Unavailable`.
 fn config(overrides: &str) -> Config {
-    let database = r#"database_url = "postgresql://nobody@127.0.0.1:1/none""#;
+    let database = r#"database_url = "postgresql://none@127.0.0.1:1/none""#;
     let roles = r#"identity_roles_header = "x-user-roles""#;
     Config::from_toml(&format!("{database}\n{roles}\n{overrides}")).unwrap()
 }

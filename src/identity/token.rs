@@ -1,4 +1,4 @@
-//! Our own bearer tokens, for machines: portals that send as an application, HR, the gateway.
+//! The service's own bearer tokens, for machines: applications, the HR service, the gateway.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,21 +13,21 @@ use crate::sql;
 use crate::store::Store;
 use crate::text::is_label;
 
-/// What tells our tokens from JWTs, and lets secret scanners find a leaked one.
+/// Distinguishes the service's tokens from JWTs, and lets secret scanners find a leaked one.
 pub const PREFIX: &str = "impg_";
 /// 256 random bits in base64url (RFC 4648 §5).
 const SECRET_CHARS: usize = 43;
 const NAME_MAX_CHARS: usize = 128;
-/// Most tokens one listing shows.
+/// Most tokens in one list.
 const LIST_MAX: i64 = 1_000;
 
-/// A token to be made.
+/// A token to create.
 #[derive(Debug, Clone, Copy)]
 pub struct NewToken<'a> {
-    /// What it is for, for people to read.
+    /// The purpose of the token, for administrators.
     pub name: &'a str,
     pub user_id: &'a str,
-    /// Exactly these: unlike people, a machine is not a `user` unless it is given the role.
+    /// The exact roles. Unlike a user, a machine has the role `user` only if it is given.
     pub roles: Roles,
     pub expires_at: OffsetDateTime,
 }
@@ -36,19 +36,22 @@ impl NewToken<'_> {
     fn check(&self, now: OffsetDateTime) -> Result<()> {
         check_id(self.user_id).map_err(|reason| Error::field("/user_id", reason))?;
         if !is_label(self.name, NAME_MAX_CHARS) {
-            return Err(Error::field("/name", "a name is one line of 1 to 128 characters that can be seen"));
+            return Err(Error::field(
+                "/name",
+                "the name must be one line of 1 to 128 characters, at least one of them visible",
+            ));
         }
         if self.roles.is_empty() {
-            return Err(Error::field("/roles", "a token without roles is good for nothing"));
+            return Err(Error::field("/roles", "a token needs at least one role"));
         }
         if self.expires_at <= now {
-            return Err(Error::field("/expires_at", "it lies in the past"));
+            return Err(Error::field("/expires_at", "the expiry must be in the future"));
         }
         Ok(())
     }
 }
 
-/// A token as listed: nothing in it opens anything.
+/// A token in a list. It contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub token_id: String,
@@ -59,8 +62,8 @@ pub struct Listed {
     pub expires_at: OffsetDateTime,
 }
 
-/// Makes a token. It is shown this once: only its SHA-256 is kept, which is enough for 256
-/// random bits (no dictionary holds them) and cannot be turned back.
+/// Creates a token. The token is shown once, and only its SHA-256 is stored. A token of 256 random bits
+/// cannot be found from its hash.
 ///
 /// # Errors
 /// `Kind::InvalidField` for a token that could never be used.
@@ -76,10 +79,10 @@ pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> R
     Ok(token.into())
 }
 
-/// Whom `token` stands for.
+/// The caller that `token` stands for.
 ///
 /// # Errors
-/// `Kind::Unauthenticated` when it is unknown, revoked or expired, all alike.
+/// `Kind::Unauthenticated` if it is unknown, revoked or expired. All three look the same.
 pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Caller> {
     let unknown = || refused("the token is unknown, revoked or expired");
     if token.len() != PREFIX.len() + SECRET_CHARS {
@@ -96,7 +99,7 @@ pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Cal
     })
 }
 
-/// All tokens, oldest first, expired ones too; at most a thousand.
+/// All tokens, oldest first, including expired ones. At most a thousand.
 pub async fn list(store: &Store) -> Result<Vec<Listed>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/list_tokens")).await?;
@@ -112,15 +115,15 @@ pub async fn list(store: &Store) -> Result<Vec<Listed>> {
     Ok(rows.iter().map(listed).collect())
 }
 
-/// Ends a token at once, on every replica: none of them remembers one.
+/// Revokes a token. It takes effect at once on all replicas, because none caches tokens.
 ///
 /// # Errors
-/// `Kind::NotFound` when no token has this id.
+/// `Kind::NotFound` if no token has this id.
 pub async fn revoke(store: &Store, token_id: &str) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("identity/revoke_token")).await?;
     match client.execute(&statement, &[&token_id]).await? {
-        0 => Err(Error::not_found("there is no such token")),
+        0 => Err(Error::not_found("no such token")),
         _ => Ok(()),
     }
 }

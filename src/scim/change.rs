@@ -1,5 +1,5 @@
-//! Resources created, replaced, patched and removed: one at a time, each in one transaction that has the
-//! directory to itself, so that of two changes at once the second one sees what the first one did.
+//! Creates, replaces, patches and removes resources. Each change is one transaction with a lock on the
+//! directory. Of two concurrent changes, the second sees the result of the first.
 
 use std::collections::BTreeSet;
 
@@ -21,12 +21,12 @@ use crate::sql;
 use crate::store::retrying;
 use crate::text::fold;
 
-/// Longest of what is kept of one resource as it was told, in bytes of JSON.
+/// Longest stored JSON of one resource, in bytes.
 const TOLD_MAX_BYTES: usize = 65_536;
-/// People of one step: members join and part in these.
+/// Most members added or removed in one step.
 const STEP: usize = 1_000;
 
-/// What becomes of a resource.
+/// A change of a resource.
 #[derive(Debug)]
 pub enum Change {
     Create(Value),
@@ -38,8 +38,8 @@ pub enum Change {
 type Document = Map<String, Value>;
 
 impl Scim<'_> {
-    /// Changes a resource, or makes one where there is no id. `versions`: the ETags one of which it must have,
-    /// if the client says so. Gives it as it is then; nothing of one that is removed.
+    /// Changes a resource, or creates one if there is no id. `versions` are the ETags of `If-Match`: the
+    /// resource must have one of them. Returns the new resource, or `None` after a removal.
     pub async fn change(
         &self,
         kind: &'static ResourceType,
@@ -129,7 +129,7 @@ impl Scim<'_> {
         let columns = Columns::of(&document);
         let taken = tx.prepare_cached(sql!("scim/name_taken")).await?;
         if tx.query_one(&taken, &[&columns.login_name.as_deref().map(fold), &id]).await?.get(0) {
-            return Err(Error::uniqueness("somebody else has this userName"));
+            return Err(Error::uniqueness("another user has this userName"));
         }
         let was_active = before.is_some_and(|before| before.columns.active);
         let works_in = match (self.groups, was_active, columns.active) {
@@ -229,11 +229,11 @@ impl Scim<'_> {
         execute(tx, sql!("scim/forget_department"), &[&id]).await
     }
 
-    /// Whether anybody has joined or parted.
+    /// Returns whether the members have changed.
     async fn change_members(&self, tx: &Transaction<'_>, id: &str, mut members: Members) -> Result<bool> {
         if let Some(bad) = members.add.iter().find(|id| check_id(id).is_err()) {
             let shown: String = bad.chars().take(40).collect();
-            return Err(Error::invalid_value(format!("a member's value is no id: {shown:?}")));
+            return Err(Error::invalid_value(format!("the value of a member must be a user id: {shown:?}")));
         }
         if !members.anew && members.add.is_empty() && members.remove.is_empty() {
             return Ok(false);
@@ -259,7 +259,7 @@ impl Scim<'_> {
         Ok(true)
     }
 
-    /// Tells the directory where people work now. Who is not active, or not there, waits.
+    /// Updates the departments of users. Users who are inactive or unknown wait.
     async fn move_people(&self, tx: &Transaction<'_>, id: &str, people: &[&str], join: bool) -> Result<()> {
         let works_in = tx.prepare_cached(sql!("scim/works_in")).await?;
         for step in people.chunks(STEP) {
@@ -287,8 +287,8 @@ impl Scim<'_> {
         Ok(())
     }
 
-    /// The id of somebody or something new: what the client calls it where the settings say so, and nobody has,
-    /// or ever had, that id.
+    /// The id of a new user, department or group. It is the client's own id, if the settings say so and the
+    /// id was never used.
     async fn new_id(&self, tx: &Transaction<'_>, of: &str, document: &Document) -> Result<String> {
         let attribute = match self.user_id {
             ScimUserId::ExternalId => "externalId",
@@ -307,7 +307,7 @@ impl Scim<'_> {
     }
 }
 
-/// Where somebody works, and nothing else of them.
+/// A record that changes only the departments of a user.
 fn moved(user_id: &str, works_in: Vec<String>) -> Result<UserRecord> {
     let untold = directory::USER_ATTRIBUTES.iter().copied().filter(|a| *a != "department_ids").collect();
     let record = UserRecord { department_ids: works_in, untold, ..UserRecord::of(user_id, user_id) };
@@ -315,13 +315,13 @@ fn moved(user_id: &str, works_in: Vec<String>) -> Result<UserRecord> {
     Ok(record)
 }
 
-/// A whole Group, with the members apart.
+/// A whole Group, and its members separately.
 fn whole_group(mut document: Document) -> Result<(Document, Members)> {
     let members = document.remove("members").map_or_else(|| Ok(Vec::new()), |list| member_ids(&list))?;
     Ok((document, Members::of(members)))
 }
 
-/// The address of a manager follows from the id, and the id from the address.
+/// The URL of a manager is derived from the id, and the id from the URL.
 fn manager_by_id(document: &mut Document) {
     let manager = document.get_mut(ENTERPRISE).and_then(|extension| extension.get_mut("manager"));
     if let Some(manager) = manager.and_then(Value::as_object_mut)
@@ -336,7 +336,9 @@ fn check_size(document: &Document) -> Result<()> {
     if serde_json::to_vec(document).is_ok_and(|json| json.len() <= TOLD_MAX_BYTES) {
         return Ok(());
     }
-    Err(Error::invalid_value(format!("a resource has at most {TOLD_MAX_BYTES} bytes without its members")))
+    Err(Error::invalid_value(format!(
+        "a resource can have at most {TOLD_MAX_BYTES} bytes without its members"
+    )))
 }
 
 fn check_version(versions: Option<&[String]>, version: i64) -> Result<()> {
@@ -349,7 +351,7 @@ fn check_version(versions: Option<&[String]>, version: i64) -> Result<()> {
     }
 }
 
-/// What the directory would not take is nothing that a client of SCIM could have seen.
+/// A record that the directory refuses conflicts with data that the SCIM client cannot see.
 fn refuse(step: Step) -> Result<()> {
     match step.refused.into_iter().next() {
         Some((.., reason)) => Err(Error::uniqueness(reason)),

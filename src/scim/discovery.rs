@@ -1,4 +1,4 @@
-//! What there is and what we can (RFC 7644 §4), made of the same table that everything else is read by.
+//! Discovery (RFC 7644 §4), generated from the table of attributes.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ const CONFIG: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfi
 const TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
-/// What of the protocol we support.
+/// The supported features of the protocol.
 pub fn config(base: &str) -> Value {
     json!({
         "schemas": [CONFIG],

@@ -1,17 +1,17 @@
-//! What a client of SCIM is told when something cannot be (RFC 7644 §3.12).
+//! Errors for SCIM clients (RFC 7644 §3.12).
 
 use std::borrow::Cow;
 
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// Refused for a reason the client can do something about, or a failure like any other of the service.
+/// An error that the client can fix, or any other failure of the service.
 #[derive(Debug)]
 pub enum Error {
     Refused(Refusal),
     Failed(crate::error::Error),
 }
 
-/// A status, the keyword of RFC 7644 table 9 if one fits, and what is wrong in words.
+/// A status, a keyword of RFC 7644 table 9 if one fits, and a description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub status: u16,
@@ -57,12 +57,12 @@ impl Error {
     }
 
     pub fn not_found() -> Self {
-        let detail = "there is no such resource".into();
+        let detail = "no such resource".into();
         Self::Refused(Refusal { status: 404, scim_type: None, detail })
     }
 
     pub fn changed_meanwhile() -> Self {
-        let detail = "the resource is not in the version that If-Match names".into();
+        let detail = "the resource has changed since the version in If-Match".into();
         Self::Refused(Refusal { status: 412, scim_type: None, detail })
     }
 }

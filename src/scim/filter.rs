@@ -1,4 +1,4 @@
-//! Filters (RFC 7644 §3.4.2.2): read once, then held against resources.
+//! Filters (RFC 7644 §3.4.2.2): parsed once, then applied to resources.
 
 use std::cmp::Ordering;
 
@@ -10,7 +10,7 @@ use super::error::{Error, Result};
 use super::schema::{Attribute, Kind, Place, ResourceType, named};
 use crate::text;
 
-/// Longest filter, in bytes, and how deep its parentheses may go.
+/// Longest filter in bytes, and deepest nesting of parentheses.
 const FILTER_MAX_BYTES: usize = 4_096;
 const DEPTH_MAX: usize = 32;
 
@@ -34,9 +34,9 @@ pub enum Filter {
     Or(Vec<Filter>),
     Not(Box<Filter>),
     Test(Test),
-    /// One value of many meets all of it.
+    /// One value of a multi-valued attribute matches the whole inner filter.
     Within(Place, Box<Filter>),
-    /// Of an attribute that this type of resource does not have.
+    /// A test of an attribute that this resource type does not have.
     Never,
 }
 
@@ -47,15 +47,15 @@ pub struct Test {
     pub value: Value,
 }
 
-/// What the names in a filter are names of.
+/// The names that a filter can use.
 #[derive(Debug, Clone, Copy)]
 enum Scope {
-    /// `strict`: a name that it does not have is refused, not merely without a value.
+    /// If true, an unknown attribute is an error. Otherwise it has no value.
     Resource(&'static ResourceType, bool),
     Parts(&'static Attribute),
 }
 
-/// What one equality of a filter pins down, so that not everybody has to be looked at.
+/// An equality of a filter that an index can look up, so that not every user is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anchor {
     Id,
@@ -73,12 +73,12 @@ impl Filter {
         Parser::new(text)?.whole(Scope::Resource(kind, true))
     }
 
-    /// The same for a search through several types: what one of them does not have, it has no value of.
+    /// The same for a search through several types. An attribute that a type does not have has no value.
     pub fn parse_lenient(text: &str, kind: &'static ResourceType) -> Result<Self> {
         Parser::new(text)?.whole(Scope::Resource(kind, false))
     }
 
-    /// What stands in brackets behind an attribute with many values.
+    /// Parses the filter in brackets after a multi-valued attribute.
     pub fn parse_parts(text: &str, attribute: &'static Attribute) -> Result<Self> {
         Parser::new(text)?.whole(Scope::Parts(attribute))
     }
@@ -96,7 +96,7 @@ impl Filter {
         }
     }
 
-    /// An equality that whatever matches must meet, if there is one that can be looked up.
+    /// An equality that every match must fulfil and that an index can look up.
     pub fn anchor(&self) -> Option<(Anchor, &str)> {
         match self {
             Self::And(all) => all.iter().find_map(Self::anchor),
@@ -114,7 +114,7 @@ impl Filter {
         }
     }
 
-    /// Whether it asks for an attribute of this name.
+    /// Whether the filter uses an attribute of this name.
     pub fn asks_for(&self, name: &str) -> bool {
         match self {
             Self::And(inner) | Self::Or(inner) => inner.iter().any(|f| f.asks_for(name)),
@@ -125,8 +125,8 @@ impl Filter {
         }
     }
 
-    /// The equalities of a filter that is nothing but equalities, all of which must hold: what a value
-    /// has to be to match it.
+    /// The equalities of a filter that consists only of equalities joined by `and`: the value that matches
+    /// it.
     pub fn demands(&self) -> Option<Map<String, Value>> {
         let mut demands = Map::new();
         let tests: Vec<&Self> = if let Self::And(all) = self { all.iter().collect() } else { vec![self] };
@@ -226,7 +226,7 @@ struct Parser<'t> {
 impl<'t> Parser<'t> {
     fn new(text: &'t str) -> Result<Self> {
         if text.len() > FILTER_MAX_BYTES {
-            return Err(Error::invalid_filter(format!("a filter has at most {FILTER_MAX_BYTES} bytes")));
+            return Err(Error::invalid_filter(format!("a filter can have at most {FILTER_MAX_BYTES} bytes")));
         }
         Ok(Self { text, at: 0, depth: 0 })
     }
@@ -238,7 +238,7 @@ impl<'t> Parser<'t> {
     }
 
     fn wrong(&self, wanted: &str) -> Error {
-        Error::invalid_filter(format!("at byte {} the filter wants {wanted}", self.at))
+        Error::invalid_filter(format!("at byte {} of the filter: expected {wanted}", self.at))
     }
 
     fn rest(&self) -> &'t str {
@@ -256,7 +256,7 @@ impl<'t> Parser<'t> {
         there
     }
 
-    /// A word of the grammar, if it comes next.
+    /// Reads this keyword, if it comes next.
     fn keyword(&mut self, word: &str) -> bool {
         self.blanks();
         let (start, rest) = self.rest().split_at_checked(word.len()).unwrap_or(("", ""));
@@ -268,7 +268,7 @@ impl<'t> Parser<'t> {
     fn or(&mut self, scope: Scope) -> Result<Filter> {
         self.depth += 1;
         if self.depth > DEPTH_MAX {
-            return Err(Error::invalid_filter(format!("parentheses go at most {DEPTH_MAX} deep")));
+            return Err(Error::invalid_filter(format!("parentheses can be nested at most {DEPTH_MAX} deep")));
         }
         let mut any = vec![self.and(scope)?];
         while self.keyword("or") {
@@ -309,7 +309,7 @@ impl<'t> Parser<'t> {
     fn within(&mut self, place: Option<Place>) -> Result<Filter> {
         self.at += 1;
         let Some(place) = place.filter(|p| p.part.is_none() && p.attribute.kind == Kind::Complex) else {
-            return Err(self.wrong("an attribute with parts before a bracket"));
+            return Err(self.wrong("a complex attribute before the bracket"));
         };
         let scope = Scope::Parts(place.attribute);
         let mut inner = self.or(scope)?;
@@ -341,7 +341,7 @@ impl<'t> Parser<'t> {
         };
         match scope {
             Scope::Resource(_, false) => Ok(place),
-            _ if place.is_none() => Err(Error::invalid_filter(format!("there is no attribute {name}"))),
+            _ if place.is_none() => Err(Error::invalid_filter(format!("unknown attribute {name}"))),
             _ => Ok(place),
         }
     }
@@ -382,12 +382,12 @@ impl<'t> Parser<'t> {
         let word = if told.starts_with('"') { told } else { lower.as_str() };
         let value = serde_json::from_str(word).ok().filter(|v: &Value| !v.is_array() && !v.is_object());
         let value =
-            value.ok_or_else(|| self.wrong("a text in double quotes, a number, true, false or null"))?;
+            value.ok_or_else(|| self.wrong("a string in double quotes, a number, true, false or null"))?;
         self.at += told.len();
         Ok(value)
     }
 
-    /// How long the text in quotes is that comes next, with them.
+    /// The length of the next quoted string, including the quotes.
     fn quoted(&self) -> Option<usize> {
         let mut escaped = false;
         for (at, c) in self.rest().char_indices().skip(1) {
@@ -401,7 +401,7 @@ impl<'t> Parser<'t> {
     }
 }
 
-/// An operator that its attribute takes, with a value of its type.
+/// Checks that the attribute supports the operator and that the value has its type.
 fn check_operands(place: &Place, op: Op, value: Value) -> Result<Value> {
     let leaf = place.leaf();
     let kind =
@@ -411,15 +411,15 @@ fn check_operands(place: &Place, op: Op, value: Value) -> Result<Value> {
     match (kind, &value) {
         _ if op == Op::Pr => Ok(value),
         (_, Value::Null) if is_equality => Ok(value),
-        (None, _) => wrong("has parts: one of them must be named"),
-        (Some(Kind::Flag), _) if !is_equality => wrong("takes only eq, ne and pr"),
+        (None, _) => wrong("has sub-attributes: name one of them"),
+        (Some(Kind::Flag), _) if !is_equality => wrong("supports only eq, ne and pr"),
         (Some(Kind::Flag), Value::Bool(_)) => Ok(value),
         (Some(Kind::Flag), Value::String(word)) if word.eq_ignore_ascii_case("true") => Ok(true.into()),
         (Some(Kind::Flag), Value::String(word)) if word.eq_ignore_ascii_case("false") => Ok(false.into()),
-        (Some(Kind::Flag), _) => wrong("is true or false"),
+        (Some(Kind::Flag), _) => wrong("must be true or false"),
         (Some(Kind::Time), Value::String(text)) if instant(text).is_some() => Ok(value),
-        (Some(Kind::Time), _) => wrong("is a time, as RFC 3339 writes it"),
+        (Some(Kind::Time), _) => wrong("must be an RFC 3339 time"),
         (Some(_), Value::String(_)) => Ok(value),
-        (Some(_), _) => wrong("is a text: put it in double quotes"),
+        (Some(_), _) => wrong("must be a string in double quotes"),
     }
 }

@@ -1,4 +1,4 @@
-//! A Group: a department of the org tree, or a group apart from it.
+//! A Group: a department of the tree, or a separate group.
 
 use deadpool_postgres::GenericClient;
 use postgres_types::Json;
@@ -11,10 +11,10 @@ use super::read::{located, meta};
 use super::schema::GROUP;
 use crate::sql;
 
-/// Most members of all Groups of a page together: one with more than that comes alone.
+/// Most members of all Groups on a page. A larger Group is alone on its page.
 const PAGE_MEMBERS_MAX: i64 = 50_000;
 
-/// A Group as the database has it.
+/// A Group as stored in the database.
 #[derive(Debug)]
 pub struct Group {
     pub group_id: String,
@@ -23,11 +23,11 @@ pub struct Group {
     pub version: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
-    /// Nothing if they were not asked for.
+    /// `None` if the request does not ask for members.
     member_ids: Option<Vec<String>>,
 }
 
-/// Groups in the order asked for; with members, maybe fewer, and at least one that there is.
+/// Loads Groups in the given order. With members it may load fewer, but at least one existing Group.
 pub async fn load(
     client: &impl GenericClient,
     groups: &str,
@@ -53,7 +53,7 @@ impl Group {
         }
     }
 
-    /// What a client may change, but for the members.
+    /// The attributes that a client may change, without the members.
     pub fn document(&self) -> Map<String, Value> {
         let mut document = self.told.clone().unwrap_or_default();
         document.insert("displayName".into(), self.name.clone().into());

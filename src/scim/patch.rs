@@ -1,5 +1,5 @@
-//! PATCH (RFC 7644 §3.5.2), with the habits of Entra and Okta: operations in capitals, no path and an object of
-//! paths instead, text for truth values and for what has parts, members to remove by a list.
+//! PATCH (RFC 7644 §3.5.2), including the habits of Entra and Okta: capitalized operations, an object of
+//! paths without `path`, strings for booleans and complex attributes, and lists of members to remove.
 
 use std::collections::BTreeSet;
 
@@ -28,14 +28,14 @@ struct Operation {
     value: Option<Value>,
 }
 
-/// What a PATCH does, in order.
+/// The operations of a PATCH, in order.
 #[derive(Debug)]
 pub struct Patch(Vec<Operation>);
 
-/// What becomes of the members of a Group, who are too many to be read for it.
+/// Changes of the members of a Group. A Group can have too many members to load them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Members {
-    /// Whoever was a member before is none any more, unless added.
+    /// Whether all previous members are removed, unless they are added again.
     pub anew: bool,
     pub add: BTreeSet<String>,
     pub remove: BTreeSet<String>,
@@ -67,23 +67,23 @@ fn field<'v>(object: &'v Map<String, Value>, name: &str) -> Option<&'v Value> {
 
 impl Patch {
     /// # Errors
-    /// `invalidSyntax` for what is no PATCH.
+    /// `invalidSyntax` for an invalid PATCH.
     pub fn read(body: &Value) -> Result<Self> {
-        let told = body.as_object().ok_or_else(|| Error::invalid_syntax("a PATCH is an object"))?;
+        let told = body.as_object().ok_or_else(|| Error::invalid_syntax("a PATCH must be an object"))?;
         let schemas = field(told, "schemas").and_then(Value::as_array);
         if !schemas.is_some_and(|urns| urns.iter().any(|urn| urn == MESSAGE)) {
-            return Err(Error::invalid_syntax(format!("schemas must name {MESSAGE}")));
+            return Err(Error::invalid_syntax(format!("schemas must contain {MESSAGE}")));
         }
         let operations = field(told, "Operations").and_then(Value::as_array);
         let operations = operations.ok_or_else(|| Error::invalid_syntax("Operations must be a list"))?;
         if operations.is_empty() || operations.len() > OPERATIONS_MAX {
-            let detail = format!("a PATCH has 1 to {OPERATIONS_MAX} operations");
+            let detail = format!("a PATCH must have 1 to {OPERATIONS_MAX} operations");
             return Err(Error::invalid_syntax(detail));
         }
         operations.iter().map(Operation::read).collect::<Result<_>>().map(Self)
     }
 
-    /// Changes a resource as it is told, and `members` instead of the members of a Group.
+    /// Applies the operations to a resource. Changes of members go into `members`.
     pub fn apply(
         &self,
         kind: &'static ResourceType,
@@ -100,23 +100,23 @@ impl Patch {
 
 impl Operation {
     fn read(told: &Value) -> Result<Self> {
-        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("an operation is an object"))?;
+        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("an operation must be an object"))?;
         let op = field(told, "op").and_then(Value::as_str).unwrap_or_default();
         let op = match op.to_ascii_lowercase().as_str() {
             "add" => Op::Add,
             "replace" => Op::Replace,
             "remove" => Op::Remove,
-            _ => return Err(Error::invalid_syntax("op is add, replace or remove")),
+            _ => return Err(Error::invalid_syntax("op must be add, replace or remove")),
         };
         let path = match field(told, "path") {
             None | Some(Value::Null) => None,
             Some(Value::String(path)) if path.trim().is_empty() => None,
             Some(Value::String(path)) => Some(path.clone()),
-            Some(_) => return Err(Error::invalid_path("a path is a text")),
+            Some(_) => return Err(Error::invalid_path("a path must be a string")),
         };
         let value = field(told, "value").cloned();
         match (op, &path, &value) {
-            (Op::Remove, None, _) => Err(Error::no_target("what is to be removed needs a path")),
+            (Op::Remove, None, _) => Err(Error::no_target("a remove operation needs a path")),
             (Op::Add | Op::Replace, _, None) => Err(Error::invalid_value("the operation needs a value")),
             _ => Ok(Self { op, path, value }),
         }
@@ -136,16 +136,16 @@ impl Work<'_> {
         };
         let target = Target::parse(path, self.kind)?;
         if target.is_read_only() {
-            return Err(Error::mutability("the path names what is not the client's to change"));
+            return Err(Error::mutability("the path names a read-only attribute"));
         }
         self.aim(operation.op, &target, operation.value.as_ref())
     }
 
-    /// An object instead of a path: each of its keys is one. What nobody here knows, or only we say, is
-    /// passed over, as in a whole resource.
+    /// Without `path`, each key of the object is a path. Unknown and read-only attributes are ignored, as in
+    /// a whole resource.
     fn spread(&mut self, op: Op, value: Option<&Value>) -> Result<()> {
         let told = value.and_then(Value::as_object);
-        let told = told.ok_or_else(|| Error::invalid_value("without a path the value is an object"))?;
+        let told = told.ok_or_else(|| Error::invalid_value("without a path the value must be an object"))?;
         for (path, value) in told {
             if let Some(target) = Target::parse(path, self.kind).ok().filter(|target| !target.is_read_only())
             {
@@ -187,7 +187,7 @@ impl Work<'_> {
     ) -> Result<()> {
         let Some(extension) = extension else {
             return match op {
-                Op::Remove => Err(Error::mutability("a resource cannot lose its own schema")),
+                Op::Remove => Err(Error::mutability("the schema of the resource cannot be removed")),
                 _ => self.spread(op, value),
             };
         };
@@ -196,7 +196,7 @@ impl Work<'_> {
             return Ok(());
         }
         let told = value.and_then(Value::as_object);
-        let told = told.ok_or_else(|| Error::invalid_value("an extension is an object"))?;
+        let told = told.ok_or_else(|| Error::invalid_value("an extension must be an object"))?;
         for (name, value) in told {
             let known = schema::named(extension.attributes, name).filter(|a| !a.is_read_only());
             if let Some(attribute) = known {
@@ -215,15 +215,17 @@ impl Work<'_> {
         value: Option<&Value>,
     ) -> Result<()> {
         if target.part.is_some() {
-            return Err(Error::mutability("a member is added or removed, not changed"));
+            return Err(Error::mutability("a member can be added or removed, not changed"));
         }
         if let Some(filter) = &target.filter {
-            let ids =
-                named_by(filter).ok_or_else(|| Error::invalid_filter("members are chosen by value eq"))?;
+            let ids = named_by(filter)
+                .ok_or_else(|| Error::invalid_filter("a filter of members must use value eq"))?;
             match op {
                 Op::Remove => self.members.take(ids),
                 Op::Add => self.members.put(ids),
-                Op::Replace => return Err(Error::mutability("a member is added or removed, not changed")),
+                Op::Replace => {
+                    return Err(Error::mutability("a member can be added or removed, not changed"));
+                }
             }
             return Ok(());
         }
@@ -242,7 +244,7 @@ impl Work<'_> {
     }
 }
 
-/// The ids of members that were admitted.
+/// The ids of parsed members.
 pub fn member_ids(members: &Value) -> Result<Vec<String>> {
     let nested = |member: &Value| {
         let (kind, link) = (&member["type"], &member["$ref"]);
@@ -251,16 +253,16 @@ pub fn member_ids(members: &Value) -> Result<Vec<String>> {
     };
     let id = |member: &Value| {
         if nested(member) {
-            return Err(Error::invalid_value("a Group has Users as members, not Groups"));
+            return Err(Error::invalid_value("the members of a Group must be Users, not Groups"));
         }
         let link = member["$ref"].as_str().and_then(|link| link.rsplit('/').next());
         let id = member["value"].as_str().or(link).map(str::to_owned);
-        id.ok_or_else(|| Error::invalid_value("a member has a value: the id of a User"))
+        id.ok_or_else(|| Error::invalid_value("a member needs a value: the id of a User"))
     };
     members.as_array().into_iter().flatten().map(id).collect()
 }
 
-/// The ids that a filter of members names, if it does nothing else.
+/// The ids that a member filter names, if the filter does nothing else.
 fn named_by(filter: &Filter) -> Option<Vec<String>> {
     match filter {
         Filter::Or(any) => any
@@ -275,7 +277,7 @@ fn named_by(filter: &Filter) -> Option<Vec<String>> {
     }
 }
 
-/// Changes one attribute within the resource, or within an extension of it.
+/// Changes one attribute of a resource or of an extension.
 fn change(
     container: &mut Map<String, Value>,
     op: Op,
@@ -327,14 +329,14 @@ fn change(
     Ok(())
 }
 
-/// What an object says of the parts of an attribute; of which it says nothing, they stay.
+/// Merges an object into a complex attribute. Absent sub-attributes stay.
 fn merged(
     old: Option<Value>,
     attribute: &'static Attribute,
     told: &Map<String, Value>,
 ) -> Result<Option<Value>> {
     if attribute.parts.is_empty() {
-        return Err(Error::invalid_value(format!("{} is no object", attribute.name)));
+        return Err(Error::invalid_value(format!("{} cannot be an object", attribute.name)));
     }
     let mut parts = old.and_then(|old| old.as_object().cloned()).unwrap_or_default();
     for (key, value) in told {
@@ -346,7 +348,7 @@ fn merged(
     Ok(if parts.is_empty() { None } else { Some(parts.into()) })
 }
 
-/// Some values of an attribute that has many, or a part of them.
+/// Changes some values of a multi-valued attribute, or a sub-attribute of them.
 fn change_some(
     list: &mut Vec<Value>,
     op: Op,
@@ -364,7 +366,7 @@ fn change_some(
             let Some(part) = part else { return true };
             let Some(parts) = value.as_object_mut() else { return false };
             parts.remove(part);
-            // A kind of address without the address is nothing.
+            // A value without its `value`, such as an address type without an address, is removed.
             part == "value" || parts.is_empty()
         };
         list.retain_mut(|value| !(meets(value) && emptied(value)));
@@ -373,7 +375,7 @@ fn change_some(
     let at: Vec<usize> = (0..list.len()).filter(|at| meets(&list[*at])).collect();
     let demands = target.filter.as_ref().map_or_else(|| Some(Map::new()), Filter::demands);
     if at.is_empty() && (demands.is_none() || op == Op::Replace) {
-        return Err(Error::no_target("no value matches the filter of the path"));
+        return Err(Error::no_target("no value matches the filter in the path"));
     }
     let mut told = value.cloned().unwrap_or_default();
     if let Some(part) = target.part {
@@ -382,7 +384,7 @@ fn change_some(
         told = admit_one(attribute, &told)?.unwrap_or_default();
     }
     let Some(told) = told.as_object().cloned() else {
-        // Nothing in its place takes it away.
+        // A null value removes the attribute.
         return change_some(list, Op::Remove, target, attribute, None);
     };
     if at.is_empty() {
@@ -410,7 +412,7 @@ fn push(list: &mut Vec<Value>, new: Value) {
     one_primary(list, at);
 }
 
-/// At most one value is primary: the one that was told last.
+/// Keeps at most one primary value: the one set last.
 fn one_primary(list: &mut [Value], told: usize) {
     if list[told]["primary"] != true {
         return;
@@ -422,7 +424,7 @@ fn one_primary(list: &mut [Value], told: usize) {
     }
 }
 
-/// A value that is to be removed may be told by its value alone.
+/// A value to remove can be given by its `value` alone.
 fn is_same(kept: &Value, gone: &Value) -> bool {
     match (kept.get("value"), gone.get("value")) {
         (Some(kept), Some(gone)) => kept == gone,
@@ -446,7 +448,7 @@ fn take_list(container: &mut Map<String, Value>, name: &str) -> Vec<Value> {
 
 fn put_list(container: &mut Map<String, Value>, name: &str, list: Vec<Value>) -> Result<()> {
     if list.len() > schema::VALUES_MAX {
-        return Err(Error::invalid_value(format!("{name} has at most {} values", schema::VALUES_MAX)));
+        return Err(Error::invalid_value(format!("{name} can have at most {} values", schema::VALUES_MAX)));
     }
     if !list.is_empty() {
         container.insert(name.to_owned(), list.into());

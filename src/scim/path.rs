@@ -1,14 +1,14 @@
-//! Paths of a PATCH (RFC 7644 §3.5.2): what of a resource an operation is about.
+//! Paths of a PATCH (RFC 7644 §3.5.2).
 
 use super::error::{Error, Result};
 use super::filter::Filter;
 use super::schema::{Attribute, ResourceType, Schema, named};
 
-/// A schema as a whole, an attribute, some of its values, or a part of either.
+/// A schema, an attribute, some values of it, or a sub-attribute.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Target {
     pub extension: Option<&'static Schema>,
-    /// `None`: all that the schema says.
+    /// `None`: all attributes of the schema.
     pub attribute: Option<&'static Attribute>,
     pub filter: Option<Filter>,
     pub part: Option<&'static Attribute>,
@@ -16,9 +16,9 @@ pub struct Target {
 
 impl Target {
     /// # Errors
-    /// `invalidPath`, or `invalidFilter` for what stands in brackets.
+    /// `invalidPath`, or `invalidFilter` for a filter in brackets.
     pub fn parse(text: &str, kind: &'static ResourceType) -> Result<Self> {
-        let unknown = || Error::invalid_path("the path names nothing that there is");
+        let unknown = || Error::invalid_path("the path names an unknown attribute");
         let text = text.trim();
         if let Some((Some(schema), "")) = kind.split(text) {
             let extension = (schema.urn != kind.schema.urn).then_some(schema);
@@ -41,7 +41,7 @@ impl Target {
         Ok(Self { extension: place.extension, attribute: Some(place.attribute), filter: Some(filter), part })
     }
 
-    /// Whether it is not the client's to say.
+    /// Whether the client may not change it.
     pub fn is_read_only(&self) -> bool {
         self.attribute.is_some_and(Attribute::is_read_only) || self.part.is_some_and(Attribute::is_read_only)
     }

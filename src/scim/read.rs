@@ -1,4 +1,4 @@
-//! Resources found again: one, or a page of those that a filter matches (RFC 7644 §3.4).
+//! Reads resources: one, or a page that matches a filter (RFC 7644 §3.4).
 
 use std::cmp::Ordering;
 
@@ -14,20 +14,20 @@ use super::{Scim, group, user};
 use crate::sql;
 use crate::text::fold;
 
-/// Resources of a page when the client does not say, and most of one.
+/// Default and maximum size of a page.
 const PAGE: usize = 100;
 pub const PAGE_MAX: usize = 1_000;
-/// Most resources that one filter or order may have us look at, and how many at once.
+/// Most resources that one filter or order may read, and how many are read at once.
 const LOOKED_AT_MAX: usize = 250_000;
 const LOOK: i64 = 1_000;
 
-/// What is asked for.
+/// A search request.
 #[derive(Debug, Default)]
 pub struct Query {
     pub filter: Option<String>,
     pub sort_by: Option<String>,
     pub descending: bool,
-    /// From 1; what is below it counts as 1.
+    /// Starts at 1. Smaller values count as 1.
     pub start_index: Option<i64>,
     pub count: Option<i64>,
     pub shown: Shown,
@@ -42,10 +42,10 @@ pub struct Listing {
 }
 
 type Resource = Map<String, Value>;
-/// A resource that matches, with what it is ordered by.
+/// A matching resource: its sort key, type and id.
 type Found = (Option<String>, &'static ResourceType, String);
 
-/// The address of a resource.
+/// The URL of a resource.
 pub fn located(base: &str, endpoint: &str, id: &str) -> String {
     let mut address = format!("{base}{endpoint}/");
     for byte in id.bytes() {
@@ -59,14 +59,14 @@ pub fn located(base: &str, endpoint: &str, id: &str) -> String {
     address
 }
 
-/// What we note of a resource.
+/// The `meta` attribute of a resource.
 pub fn meta(
     kind: &str,
     location: &str,
     (created, changed): (OffsetDateTime, OffsetDateTime),
     version: i64,
 ) -> Value {
-    // As many digits each time, so that later ones also come later as text.
+    // A fixed number of digits, so that times sort as text.
     let written = |time: OffsetDateTime| {
         let time = time.to_offset(UtcOffset::UTC);
         let (date, (h, m, s, micro)) = (time.date(), time.to_hms_micro());
@@ -82,13 +82,13 @@ pub fn meta(
 }
 
 impl Scim<'_> {
-    /// One resource, whole.
+    /// Returns one resource.
     pub async fn get(&self, kind: &'static ResourceType, id: &str) -> Result<Resource> {
         let client = self.store.client().await?;
         self.load(&client, kind, &[id], true).await?.pop().ok_or_else(Error::not_found)
     }
 
-    /// Of one type, or of all.
+    /// Lists resources of one type, or of all types.
     pub async fn list(&self, kind: Option<&'static ResourceType>, query: &Query) -> Result<Listing> {
         let start = usize::try_from(query.start_index.unwrap_or(1).max(1)).unwrap_or(usize::MAX);
         let count = query.count.map_or(PAGE, |count| usize::try_from(count.max(0)).unwrap_or(PAGE_MAX));
@@ -109,7 +109,7 @@ impl Scim<'_> {
             let loaded = self.load(&client, kind, &ids, query.shown.shows(kind, "members")).await?;
             let short = loaded.len() < ids.len();
             resources.extend(loaded.into_iter().map(|resource| query.shown.project(kind, resource)));
-            // With too many members for one page it ends early; the next one starts where it ended.
+            // Too many members end the page early. The next page continues there.
             if short {
                 break;
             }
@@ -117,7 +117,7 @@ impl Scim<'_> {
         Ok(Listing { total, start_index: start, resources })
     }
 
-    /// Resources as they are, those with ids in the order of these.
+    /// Loads the resources with these ids, in this order.
     pub(super) async fn load(
         &self,
         client: &impl GenericClient,
@@ -133,7 +133,7 @@ impl Scim<'_> {
         Ok(groups.iter().map(|group| group.resource(self.base)).collect())
     }
 
-    /// How many there are, and the ids of a page of them.
+    /// The total number, and the ids of one page.
     async fn page(
         &self,
         kinds: &[&'static ResourceType],
@@ -163,7 +163,7 @@ impl Scim<'_> {
         Ok((total, found))
     }
 
-    /// Whatever matches, in order.
+    /// All matches, in order.
     async fn matching(&self, kinds: &[&'static ResourceType], query: &Query) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for kind in kinds {
@@ -183,7 +183,7 @@ impl Scim<'_> {
         Ok(found)
     }
 
-    /// Holds the filter against whoever may match it: whom an index gives, or everybody.
+    /// Applies the filter to candidates from an index, or to all resources.
     async fn look(
         &self,
         kind: &'static ResourceType,
@@ -205,7 +205,9 @@ impl Scim<'_> {
             after.clone_from(last);
             looked_at += ids.len();
             if looked_at > LOOKED_AT_MAX {
-                let detail = format!("this needs more than {LOOKED_AT_MAX} resources to be looked at");
+                let detail = format!(
+                    "the filter must read more than {LOOKED_AT_MAX} resources; make it more specific"
+                );
                 return Err(Error::too_many(detail));
             }
             for ids in ids.chunks(if with_members { 1 } else { 1_000 }) {
@@ -223,7 +225,7 @@ impl Scim<'_> {
         }
     }
 
-    /// The ids that an index gives for an equality of the filter, if it has one of those.
+    /// The ids that an index returns for an equality of the filter, if there is one.
     async fn candidates(
         &self,
         client: &impl GenericClient,
@@ -278,24 +280,24 @@ impl Scim<'_> {
     }
 }
 
-/// What to order by. Through several types, one that does not have it is as one without a value.
+/// The attribute to sort by. A type without the attribute sorts as if it had no value.
 fn sort_place(kind: &'static ResourceType, path: &str) -> Result<Option<Place>> {
     let known = TYPES.iter().any(|kind| kind.resolve(path).is_some());
     let place = kind.resolve(path);
     if !known {
-        return Err(Error::invalid_value("sortBy names no attribute"));
+        return Err(Error::invalid_value("sortBy must name an attribute"));
     }
     match place {
         Some(Place { attribute, part: None, .. })
             if attribute.kind == Kind::Complex && attribute.value_part().is_none() =>
         {
-            Err(Error::invalid_value("sortBy names an attribute with parts: name one of them"))
+            Err(Error::invalid_value("sortBy names a complex attribute: name one of its sub-attributes"))
         }
         place => Ok(place),
     }
 }
 
-/// Of many values the primary one counts, or the first.
+/// The primary value counts, or else the first.
 fn sort_key(by: &Place, resource: &Resource) -> Option<String> {
     let values = Place { part: None, ..*by }.values(resource);
     let one = values.iter().find(|value| value["primary"] == true).or(values.first())?;
@@ -312,7 +314,7 @@ fn sort_key(by: &Place, resource: &Resource) -> Option<String> {
     }
 }
 
-/// Whatever has no value comes last, and first the other way round.
+/// Resources without a value come last. In descending order they come first.
 fn in_order(one: Option<&str>, other: Option<&str>, descending: bool) -> Ordering {
     let ordering = match (one, other) {
         (Some(one), Some(other)) => one.cmp(other),

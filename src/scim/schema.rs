@@ -1,5 +1,5 @@
-//! What there is to say of a User and of a Group (RFC 7643): one table by which bodies are read and filters
-//! and paths are understood, and which discovery shows.
+//! The attributes of Users and Groups (RFC 7643), in one table. Parsing, filters, paths and discovery all use
+//! it.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +9,7 @@ pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 pub const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 pub const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Most values of one attribute, but for the members of a Group.
+/// Most values of one attribute. Members of a Group are exempt.
 pub const VALUES_MAX: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub enum Mutability {
     Immutable,
 }
 
-/// One attribute, or one part of a complex one.
+/// An attribute, or a sub-attribute of a complex one.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Attribute {
     pub name: &'static str,
@@ -62,7 +62,7 @@ pub struct ResourceType {
     pub extensions: &'static [&'static Schema],
 }
 
-/// Where in a resource something stands.
+/// A position in a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     pub extension: Option<&'static Schema>,
@@ -115,43 +115,43 @@ const fn exact(attribute: Attribute) -> Attribute {
 }
 
 const fn label(canonical: &'static [&'static str]) -> Attribute {
-    Attribute { canonical, ..text("type", "What it is for.") }
+    Attribute { canonical, ..text("type", "The type of the value.") }
 }
 
-const DISPLAY: Attribute = text("display", "How it is shown.");
-const PRIMARY: Attribute = of("primary", Kind::Flag, "Whether it is the preferred one; at most one is.");
+const DISPLAY: Attribute = text("display", "The text to display.");
+const PRIMARY: Attribute = of("primary", Kind::Flag, "Whether this is the preferred value. At most one is.");
 const VALUE: Attribute = text("value", "The value itself.");
 const PLAIN: &[Attribute] = &[VALUE, DISPLAY, label(&[]), PRIMARY];
 
-/// What every resource has.
+/// The attributes of every resource.
 pub const COMMON: &[Attribute] = &[
-    exact(text("externalId", "What the client calls it.")),
-    exact(read_only(text("id", "What we call it; never changes."))),
-    Attribute { many: true, ..exact(read_only(link("schemas", &["uri"], "The schemas it is of."))) },
+    exact(text("externalId", "The client's id of the resource.")),
+    exact(read_only(text("id", "The id of the resource at this service. It never changes."))),
+    Attribute { many: true, ..exact(read_only(link("schemas", &["uri"], "The schemas of the resource."))) },
     read_only(complex(
         "meta",
         &[
             exact(read_only(text("resourceType", "User or Group."))),
-            read_only(of("created", Kind::Time, "When it came.")),
+            read_only(of("created", Kind::Time, "When it was created.")),
             read_only(of("lastModified", Kind::Time, "When it last changed.")),
-            read_only(link("location", &["uri"], "Its address.")),
+            read_only(link("location", &["uri"], "Its URL.")),
             exact(read_only(text("version", "Its version, as an ETag."))),
         ],
-        "What we note of it.",
+        "Data that the service keeps about the resource.",
     )),
 ];
 
 const NAME: &[Attribute] = &[
-    text("formatted", "The whole name, as shown."),
+    text("formatted", "The full name for display."),
     text("familyName", "The family name."),
     text("givenName", "The given name."),
-    text("middleName", "Names between."),
+    text("middleName", "The middle names."),
     text("honorificPrefix", "A title before the name."),
     text("honorificSuffix", "A title after the name."),
 ];
 
 const ADDRESS: &[Attribute] = &[
-    text("formatted", "The whole address, as shown."),
+    text("formatted", "The full address for display."),
     text("streetAddress", "Street, number, floor."),
     text("locality", "The city."),
     text("region", "The province or state."),
@@ -164,55 +164,59 @@ const ADDRESS: &[Attribute] = &[
 pub const USER_SCHEMA: Schema = Schema {
     urn: USER,
     name: "User",
-    about: "A person or an application of the directory",
+    about: "A user or an application of the directory",
     attributes: &[
         Attribute {
             required: true,
             unique: true,
-            ..text("userName", "What they sign in by; nobody else's, whatever its case.")
+            ..text("userName", "The login name. It is unique, ignoring case.")
         },
         complex("name", NAME, "The parts of the name."),
-        text("displayName", "What they are called in lists and channels."),
+        text("displayName", "The name in lists and channels."),
         text("nickName", "A casual name."),
-        link("profileUrl", &["external"], "A page about them."),
-        text("title", "What they are, such as Vice President."),
+        link("profileUrl", &["external"], "A web page about the user."),
+        text("title", "The job title, such as Vice President."),
         text(
             "userType",
-            "External, Guest, Contractor, Vendor or Partner: external; Application, Service or Bot: an application; else internal.",
+            "External, Guest, Contractor, Vendor or Partner: an external user. Application, Service or Bot: an application. Otherwise: an internal user.",
         ),
-        text("preferredLanguage", "The language they prefer."),
-        text("locale", "How numbers and dates are written for them."),
-        text("timezone", "Their time zone, by its name in the IANA database."),
-        of("active", Kind::Flag, "Whether they may act. Who has left keeps a name in history."),
-        many("emails", &[VALUE, DISPLAY, label(&["work", "home", "other"]), PRIMARY], "Addresses of e-mail."),
+        text("preferredLanguage", "The preferred language."),
+        text("locale", "The format of numbers and dates."),
+        text("timezone", "The time zone, by its IANA name."),
+        of(
+            "active",
+            Kind::Flag,
+            "Whether the user is active. The history keeps the name of an inactive user.",
+        ),
+        many("emails", &[VALUE, DISPLAY, label(&["work", "home", "other"]), PRIMARY], "E-mail addresses."),
         many(
             "phoneNumbers",
             &[VALUE, DISPLAY, label(&["work", "home", "mobile", "fax", "pager", "other"]), PRIMARY],
             "Telephone numbers.",
         ),
-        many("ims", PLAIN, "Addresses for instant messages elsewhere."),
+        many("ims", PLAIN, "Addresses at other instant messengers."),
         many(
             "photos",
             &[
-                link("value", &["external"], "Where the picture is."),
+                link("value", &["external"], "The URL of the picture."),
                 DISPLAY,
                 label(&["photo", "thumbnail"]),
                 PRIMARY,
             ],
-            "Pictures of them.",
+            "Pictures of the user.",
         ),
         many("addresses", ADDRESS, "Postal addresses."),
         read_only(many(
             "groups",
             &[
                 exact(read_only(text("value", "The id of the Group."))),
-                read_only(link("$ref", &["Group"], "The address of the Group.")),
+                read_only(link("$ref", &["Group"], "The URL of the Group.")),
                 read_only(text("display", "Its name.")),
             ],
-            "The Groups they are in; changed by the Groups.",
+            "The Groups of the user. Change them through the Groups.",
         )),
-        many("entitlements", PLAIN, "What they are entitled to."),
-        many("roles", PLAIN, "Their roles elsewhere; none of them means anything here."),
+        many("entitlements", PLAIN, "Entitlements in other systems."),
+        many("roles", PLAIN, "Roles in other systems. They have no effect here."),
         many(
             "x509Certificates",
             &[exact(of("value", Kind::Binary, "DER in base64.")), DISPLAY, label(&[]), PRIMARY],
@@ -224,20 +228,20 @@ pub const USER_SCHEMA: Schema = Schema {
 pub const ENTERPRISE_SCHEMA: Schema = Schema {
     urn: ENTERPRISE,
     name: "EnterpriseUser",
-    about: "What a company knows of a User",
+    about: "Company data of a User",
     attributes: &[
-        text("employeeNumber", "The company's number for them."),
-        text("costCenter", "Who pays."),
-        text("organization", "The organisation."),
+        text("employeeNumber", "The employee number."),
+        text("costCenter", "The cost center."),
+        text("organization", "The organization."),
         text("division", "The division."),
-        text("department", "The name of the department; where they belong is told by Groups."),
+        text("department", "The name of the department, as text. Groups define the departments of a user."),
         complex(
             "manager",
             &[
                 exact(text("value", "The id of the User who is the manager.")),
-                link("$ref", &["User"], "The address of that User."),
+                link("$ref", &["User"], "The URL of that User."),
             ],
-            "The manager, who may come later.",
+            "The manager. The User can be created later.",
         ),
     ],
 };
@@ -245,17 +249,17 @@ pub const ENTERPRISE_SCHEMA: Schema = Schema {
 pub const GROUP_SCHEMA: Schema = Schema {
     urn: GROUP,
     name: "Group",
-    about: "A department of the company, or a group of people, by the setting scim_groups",
+    about: "A department of the company or a group of users, by the setting scim_groups",
     attributes: &[
         Attribute { required: true, ..text("displayName", "Its name.") },
         many(
             "members",
             &[
                 exact(immutable(text("value", "The id of a User."))),
-                immutable(link("$ref", &["User"], "The address of that User.")),
-                immutable(Attribute { canonical: &["User"], ..text("type", "What the member is.") }),
+                immutable(link("$ref", &["User"], "The URL of that User.")),
+                immutable(Attribute { canonical: &["User"], ..text("type", "The type of the member.") }),
             ],
-            "The Users in it.",
+            "The Users in the Group.",
         ),
     ],
 };
@@ -263,7 +267,7 @@ pub const GROUP_SCHEMA: Schema = Schema {
 pub static USERS: ResourceType = ResourceType {
     name: "User",
     endpoint: "/Users",
-    about: "People and applications",
+    about: "Users and applications",
     schema: &USER_SCHEMA,
     extensions: &[&ENTERPRISE_SCHEMA],
 };
@@ -276,16 +280,16 @@ pub static GROUPS: ResourceType = ResourceType {
     extensions: &[],
 };
 
-/// Every type of resource there is.
+/// All resource types.
 pub static TYPES: [&ResourceType; 2] = [&USERS, &GROUPS];
 
-/// By name, whatever its case.
+/// Finds an attribute by name, ignoring case.
 pub fn named(attributes: &'static [Attribute], name: &str) -> Option<&'static Attribute> {
     attributes.iter().find(|a| a.name.eq_ignore_ascii_case(name))
 }
 
 impl Attribute {
-    /// The part that stands for the whole.
+    /// The sub-attribute `value`.
     pub fn value_part(&self) -> Option<&'static Attribute> {
         named(self.parts, "value")
     }
@@ -296,7 +300,7 @@ impl Attribute {
 }
 
 impl ResourceType {
-    /// The schema that begins a path, if one does, and the rest of it. `None`: a schema that is not ours.
+    /// Splits the schema URN off a path. Returns `None` for an unknown schema.
     pub fn split<'t>(&self, path: &'t str) -> Option<(Option<&'static Schema>, &'t str)> {
         if !path.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("urn:")) {
             return Some((None, path));
@@ -309,7 +313,7 @@ impl ResourceType {
         })
     }
 
-    /// What `attribute`, `attribute.part` or either behind a schema's URN stands for.
+    /// Finds `attribute` or `attribute.part`, with or without a schema URN.
     pub fn resolve(&self, path: &str) -> Option<Place> {
         let (schema, rest) = self.split(path)?;
         let extension = schema.filter(|schema| schema.urn != self.schema.urn);
@@ -324,10 +328,10 @@ impl ResourceType {
         Some(Place { extension, attribute, part })
     }
 
-    /// Reads what a client says of a resource: names as the schema writes them, values of their types;
-    /// without what is not the client's to say, and without what nobody here knows.
+    /// Parses a resource from a client: names in the case of the schema, values of the right type. Read-only
+    /// and unknown attributes are dropped.
     pub fn admit(&self, body: &Value) -> Result<Map<String, Value>> {
-        let body = body.as_object().ok_or_else(|| Error::invalid_syntax("a resource is an object"))?;
+        let body = body.as_object().ok_or_else(|| Error::invalid_syntax("a resource must be an object"))?;
         self.check_schemas(body)?;
         let mut admitted = Map::new();
         for (key, value) in body {
@@ -358,10 +362,10 @@ impl ResourceType {
         if told.into_iter().any(|urn| urn.eq_ignore_ascii_case(self.schema.urn)) {
             return Ok(());
         }
-        Err(Error::invalid_syntax(format!("schemas must name {}", self.schema.urn)))
+        Err(Error::invalid_syntax(format!("schemas must contain {}", self.schema.urn)))
     }
 
-    /// Refuses a resource without what it must have.
+    /// Refuses a resource without a required attribute.
     pub fn check_required(&self, resource: &Map<String, Value>) -> Result<()> {
         match self.schema.attributes.iter().find(|a| a.required && !resource.contains_key(a.name)) {
             Some(missing) => Err(Error::invalid_value(format!("{} is missing", missing.name))),
@@ -370,7 +374,7 @@ impl ResourceType {
     }
 }
 
-/// A value of an attribute, or nothing where it says nothing: null, an empty list, an empty text.
+/// Parses the value of an attribute. Null, an empty list and an empty string give `None`.
 pub fn admit(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
     if !attribute.many {
         return admit_one(attribute, value);
@@ -378,43 +382,43 @@ pub fn admit(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
     let single = std::slice::from_ref(value);
     let list = value.as_array().map_or(single, Vec::as_slice);
     if list.len() > VALUES_MAX && attribute.name != "members" {
-        return Err(Error::invalid_value(format!("{} has at most {VALUES_MAX} values", attribute.name)));
+        return Err(Error::invalid_value(format!("{} can have at most {VALUES_MAX} values", attribute.name)));
     }
     let mut admitted = Vec::with_capacity(list.len());
     for value in list {
         admitted.extend(admit_one(attribute, value)?);
     }
     if admitted.iter().filter(|value| value["primary"] == true).count() > 1 {
-        return Err(Error::invalid_value(format!("at most one of {} is primary", attribute.name)));
+        return Err(Error::invalid_value(format!("at most one value of {} can be primary", attribute.name)));
     }
     Ok(if admitted.is_empty() { None } else { Some(Value::Array(admitted)) })
 }
 
-/// One value, also of an attribute that has many.
+/// Parses one value of an attribute.
 pub fn admit_one(attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
-    let wrong = |what: &str| Err(Error::invalid_value(format!("{} is {what}", attribute.name)));
+    let wrong = |what: &str| Err(Error::invalid_value(format!("{} must be {what}", attribute.name)));
     match (attribute.kind, value) {
         (_, Value::Null) => Ok(None),
         (Kind::Flag, Value::Bool(_)) => Ok(Some(value.clone())),
-        // Some clients write it as text.
+        // Some clients send booleans as strings.
         (Kind::Flag, Value::String(word)) if word.eq_ignore_ascii_case("true") => Ok(Some(true.into())),
         (Kind::Flag, Value::String(word)) if word.eq_ignore_ascii_case("false") => Ok(Some(false.into())),
         (Kind::Flag, _) => wrong("true or false"),
         (Kind::Complex, Value::Object(_)) => admit_parts(attribute.parts, value),
-        // And some write only the value of what has parts.
+        // Some clients send only the `value` of a complex attribute.
         (Kind::Complex, Value::String(_)) if attribute.value_part().is_some() => {
             admit_parts(attribute.parts, &serde_json::json!({"value": value}))
         }
         (Kind::Complex, _) => wrong("an object"),
         (_, Value::String(told)) if told.is_empty() => Ok(None),
-        (_, Value::String(told)) if told.contains('\0') => wrong("a text without U+0000"),
+        (_, Value::String(told)) if told.contains('\0') => wrong("a string without U+0000"),
         (_, Value::String(_)) => Ok(Some(value.clone())),
-        _ => wrong("a text"),
+        _ => wrong("a string"),
     }
 }
 
 fn admit_parts(parts: &'static [Attribute], value: &Value) -> Result<Option<Value>> {
-    let told = value.as_object().ok_or_else(|| Error::invalid_value("an object belongs here"))?;
+    let told = value.as_object().ok_or_else(|| Error::invalid_value("the value must be an object"))?;
     let mut admitted = Map::new();
     for (key, value) in told {
         if let Some(part) = named(parts, key).filter(|part| !part.is_read_only()) {
@@ -425,12 +429,12 @@ fn admit_parts(parts: &'static [Attribute], value: &Value) -> Result<Option<Valu
 }
 
 impl Place {
-    /// The attribute or part itself.
+    /// The sub-attribute, or the attribute if there is none.
     pub fn leaf(&self) -> &'static Attribute {
         self.part.unwrap_or(self.attribute)
     }
 
-    /// Every value that a resource has there.
+    /// All values at this position of a resource.
     pub fn values<'v>(&self, resource: &'v Map<String, Value>) -> Vec<&'v Value> {
         let container = match self.extension {
             Some(schema) => resource.get(schema.urn).and_then(Value::as_object),

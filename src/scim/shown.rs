@@ -1,4 +1,4 @@
-//! Which attributes of a resource an answer has (RFC 7644 §3.9).
+//! The attributes that an answer contains (RFC 7644 §3.9).
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,10 @@ use super::schema::{Place, ResourceType};
 
 /// Longest list of attributes, in bytes.
 const LIST_MAX_BYTES: usize = 8_192;
-/// In every answer.
+/// Part of every answer.
 const ALWAYS: [&str; 2] = ["schemas", "id"];
 
-/// The names of `attributes` or of `excludedAttributes`; neither: everything.
+/// The names in `attributes` or `excludedAttributes`. Without both, all attributes are returned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Shown {
     only: Option<Vec<String>>,
@@ -23,27 +23,27 @@ fn split(list: &str) -> Vec<String> {
 
 impl Shown {
     /// # Errors
-    /// `invalidValue` if both are there.
+    /// `invalidValue` if both are given.
     pub fn of(only: Option<&str>, without: Option<&str>) -> Result<Self> {
         if only.is_some() && without.is_some() {
-            return Err(Error::invalid_value("attributes and excludedAttributes exclude each other"));
+            return Err(Error::invalid_value("attributes and excludedAttributes cannot be combined"));
         }
         if only.or(without).is_some_and(|list| list.len() > LIST_MAX_BYTES) {
             return Err(Error::invalid_value(format!(
-                "a list of attributes has at most {LIST_MAX_BYTES} bytes"
+                "a list of attributes can have at most {LIST_MAX_BYTES} bytes"
             )));
         }
         Ok(Self { only: only.map(split), without: without.map(split).unwrap_or_default() })
     }
 
-    /// Whether an attribute shows at all.
+    /// Whether the answer contains an attribute.
     pub fn shows(&self, kind: &'static ResourceType, attribute: &str) -> bool {
         let names = |name: &String| kind.resolve(name).is_some_and(|place| place.attribute.name == attribute);
         let whole = |name: &String| names(name) && !name.rsplit(':').next().unwrap_or(name).contains('.');
         self.only.as_ref().is_none_or(|only| only.iter().any(names)) && !self.without.iter().any(whole)
     }
 
-    /// The resource with what shows of it.
+    /// The resource with the attributes of the answer.
     pub fn project(
         &self,
         kind: &'static ResourceType,

@@ -1,4 +1,4 @@
-//! A User and a person of the directory: what of the one is a column of the other, both ways.
+//! Maps a SCIM User to a user of the directory, and back.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::directory::UserRecord;
 use crate::sql;
 use crate::text::fold;
 
-/// What of a person the rest of the service knows.
+/// The attributes of a user that the rest of the service uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Columns {
     pub name: String,
@@ -30,12 +30,12 @@ pub struct Columns {
     manager: Option<String>,
 }
 
-/// A person as the database has them.
+/// A user as stored in the database.
 #[derive(Debug)]
 pub struct Person {
     pub user_id: String,
     pub columns: Columns,
-    /// What a client told last; nothing of whom none has told.
+    /// What a client sent last; `None` if no client sent anything.
     told: Option<Map<String, Value>>,
     pub version: i64,
     created_at: OffsetDateTime,
@@ -43,7 +43,7 @@ pub struct Person {
     groups: Vec<Value>,
 }
 
-/// Of people asked for, those whom SCIM shows, in the order asked for.
+/// Loads the users that SCIM shows, in the given order.
 pub async fn load(client: &impl GenericClient, ids: &[&str], groups: &str) -> Result<Vec<Person>> {
     let statement = client.prepare_cached(sql!("scim/users")).await?;
     let rows = client.query(&statement, &[&ids, &groups]).await?;
@@ -76,12 +76,12 @@ impl Person {
         }
     }
 
-    /// What was told of them, if this says the same in another order.
+    /// The stored document, if `document` equals it except for the order of lists.
     pub fn told_as(&self, document: &Map<String, Value>) -> Option<Map<String, Value>> {
         self.told.clone().filter(|told| sets(told) == sets(document))
     }
 
-    /// What a client may change: as it was told, and where a column says something else by now, as it says.
+    /// What a client may change: the stored document, with newer values of the columns.
     pub fn document(&self) -> Map<String, Value> {
         let mut document =
             self.told.clone().unwrap_or_else(|| Map::from_iter([("active".into(), true.into())]));
@@ -118,8 +118,8 @@ impl Person {
     }
 }
 
-/// Which of many values is the one that we keep in a column: the primary one, else one of the first of these types
-/// that there is, else any. Of several the smallest: in whichever order a client writes them, they are a set.
+/// The index of the value that goes into a column. It is the primary value, or else the first type of
+/// `types`, or else any. Among equals the smallest wins, because a client may send values in any order.
 fn chosen(document: &Map<String, Value>, attribute: &str, types: &[&str]) -> Option<usize> {
     let list = document.get(attribute)?.as_array()?;
     let smallest = |fits: &dyn Fn(&Value) -> bool| {
@@ -131,7 +131,7 @@ fn chosen(document: &Map<String, Value>, attribute: &str, types: &[&str]) -> Opt
     primary.or_else(|| types.iter().find_map(typed)).or_else(|| smallest(&|_| true))
 }
 
-/// A document by which two are compared: lists are sets (RFC 7643, 2.4), and are put into one order.
+/// A document for comparison. Lists are sets (RFC 7643, 2.4), so they are sorted.
 fn sets(document: &Map<String, Value>) -> BTreeMap<&String, String> {
     fn set(value: &Value) -> String {
         match value {
@@ -158,7 +158,7 @@ const PHONE: (&str, &[&str]) = ("phoneNumbers", &["work", "mobile"]);
 const PHOTO: (&str, &[&str]) = ("photos", &["photo"]);
 
 impl Columns {
-    /// What a document says.
+    /// Reads the columns from a document.
     pub fn of(document: &Map<String, Value>) -> Self {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
         let slot = |(attribute, types): (&str, &[&str])| {
@@ -179,7 +179,7 @@ impl Columns {
         }
     }
 
-    /// Writes into a document what it does not say.
+    /// Writes the columns into a document where they differ.
     fn overlay(&self, document: &mut Map<String, Value>) {
         let said = Self::of(document);
         if said.login_name != self.login_name {
@@ -225,10 +225,10 @@ impl Columns {
         }
     }
 
-    /// The record that the directory is told; where they work is told by Groups.
+    /// The record for the directory. Groups define the departments.
     ///
     /// # Errors
-    /// `invalidValue` for what a column cannot keep.
+    /// `invalidValue` for a value that a column cannot store.
     pub fn record(self, user_id: &str, works_in: Option<Vec<String>>) -> Result<UserRecord> {
         let record = UserRecord {
             name: Some(self.name),
@@ -262,7 +262,7 @@ impl Columns {
     }
 }
 
-/// Their display name, else what the parts of the name make, else what they sign in by.
+/// The display name, or else the name built from its parts, or else the login name.
 fn name_of(document: &Map<String, Value>) -> String {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
     let part = |part: &str| text(document.get("name").and_then(|name| name.get(part)));
@@ -277,7 +277,7 @@ fn name_of(document: &Map<String, Value>) -> String {
     whole.or_else(made).or_else(|| text(document.get("userName"))).unwrap_or_default()
 }
 
-/// Chinese names have the family name first, and nothing between.
+/// Chinese names put the family name first, without a space.
 fn is_han(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{323af}')
 }
@@ -305,7 +305,7 @@ fn put_slot(document: &mut Map<String, Value>, (attribute, types): (&str, &[&str
     };
     match (at, value) {
         (Some(at), Some(value)) => list[at]["value"] = value.into(),
-        // The column is empty: nothing of it may show.
+        // The column is empty, so no value may show.
         (_, None) => list.clear(),
         (None, Some(value)) => list.push(json!({"value": value, "type": types[0], "primary": true})),
     }

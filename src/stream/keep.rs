@@ -1,12 +1,13 @@
-//! The log holds what streams tell only while somebody may listen. Whoever opens a stream sees to it
-//! that it does, and that nothing is left out any more when they are answered.
+//! Turns the event log on for streams. The log holds events for streams only while there may be listeners.
+//! Opening a stream turns it on and waits until no event is left out.
 //!
-//! Whether events are written is asked by each transaction that has something to tell. Those under way
-//! when the log is switched on may have asked before and leave theirs out; so it is whole only when they
-//! have ended. They are known by their ids: a transaction has one before it asks, because it locks
-//! what it changes first, and so whoever has asked in vain has an id below one that is taken afterwards.
-//! (A snapshot does not tell: its upper bound is above those that have ended, and others may be under way
-//! above it.)
+//! Each transaction with an event asks whether to write it. A transaction that is running when the log is
+//! turned on may have asked before, and leaves its event out. The log is therefore complete only when all of
+//! these have ended. Transaction ids identify them. A transaction has an id before it asks, because it locks
+//! its rows first. So each of these transactions has an id below one that is taken afterwards.
+//!
+//! A snapshot does not work here. Its upper bound is above all ended transactions, but others can run above
+//! it.
 
 use std::time::{Duration, Instant};
 
@@ -15,15 +16,15 @@ use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// Longest wait for transactions under way; after it the caller is told to come again.
+/// Longest wait for running transactions. After it the client must reconnect.
 const SETTLE_MAX: Duration = Duration::from_secs(10);
-/// Between two looks at whether they have ended.
+/// Pause between two checks.
 const SETTLE_LOOK: Duration = Duration::from_millis(3);
 
-/// Where the log stands, once it is whole from there on.
+/// The position of the log, once it is complete from there on.
 ///
 /// # Errors
-/// `Kind::Unavailable` when transactions under way take too long.
+/// `Kind::Unavailable` if running transactions take too long.
 pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
     let mut head = log::head(store, keep).await?;
     if head.due {
@@ -35,7 +36,7 @@ pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
         head = log::head(store, keep).await?;
     }
     if head.complete_from == WHOLE_NOWHERE {
-        return Err(Error::unavailable("the log of events is not whole yet"));
+        return Err(Error::unavailable("the event log is not complete yet; connect again"));
     }
     Ok(head)
 }
@@ -48,7 +49,7 @@ pub(super) async fn put_off(store: &Store, keep: Duration) -> Result<()> {
     Ok(())
 }
 
-/// Waits, with no connection held, until all have ended that began before the log was seen switched on.
+/// Waits until all transactions have ended that began before the log was on. Holds no connection meanwhile.
 async fn settle(store: &Store) -> Result<()> {
     let began = Instant::now();
     let client = store.client().await?;
@@ -57,7 +58,7 @@ async fn settle(store: &Store) -> Result<()> {
     drop(client);
     while is_under_way(store, &id).await? {
         if began.elapsed() > SETTLE_MAX {
-            return Err(Error::unavailable("transactions under way take too long"));
+            return Err(Error::unavailable("running transactions take too long; connect again"));
         }
         tokio::time::sleep(SETTLE_LOOK).await;
     }
@@ -67,7 +68,7 @@ async fn settle(store: &Store) -> Result<()> {
     Ok(())
 }
 
-/// Whether any that may have asked has an id below this one.
+/// Whether a transaction with an id below this one is running.
 async fn is_under_way(store: &Store, id: &str) -> Result<bool> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("stream/under_way")).await?;

@@ -1,4 +1,4 @@
-//! One stream: what was missed out of the log, then what comes out of the queue.
+//! One stream: missed events from the log, then new events from the queue.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use super::queue::{End, Next, Queue, Reason};
 use super::{Place, TEXTS};
 use crate::error::{Error, Result};
 
-/// Events of the log that a stream looks at at once for what it has missed.
+/// Most events of the log that a stream reads at once to catch up.
 const STRETCH: i64 = 2_000;
-/// Somebody who has missed more of the log than this loads anew: that costs them and us less.
+/// A client that has missed more events than this reloads, which is cheaper.
 const MISSED_MAX: i64 = 100_000;
-/// How long a client is asked to wait before it comes again: at least this, and spread over a while, so
-/// that those who were cut at once do not all come at once.
+/// Reconnect delay for clients: at least this, plus a spread. It prevents all disconnected clients from
+/// returning at once.
 const RETRY_MS: u64 = 500;
 const RETRY_SPREAD_MS: u64 = 1_000;
 
-/// What one client is sent, piece by piece. Dropped: gone from the hub.
+/// The output of one stream. Dropping it removes it from the hub.
 pub struct Stream {
     place: Place,
     token_hash: Option<Vec<u8>>,
-    /// From where on the log was whole when this began.
+    /// The event from which the log was complete when the stream began.
     complete_from: i64,
-    /// When the proof of who listens ends, or the stream has lived long enough.
+    /// When the authentication expires or the stream reaches its maximum age.
     ends: Instant,
-    /// Written out, and next.
+    /// Serialized output that is sent next.
     ready: VecDeque<Bytes>,
     stage: Stage,
 }
@@ -40,19 +40,19 @@ enum Stage {
     Over,
 }
 
-/// Reading the log. A long backlog is read before joining the tail, so that no queue has to hold what
-/// comes meanwhile; after joining, only what lies between.
+/// Catching up from the log. A long backlog is read before the stream joins the tail, so that its queue does
+/// not fill up. After joining, only the gap remains.
 #[derive(Default)]
 struct Missed {
     after: i64,
-    /// Theirs, up to `after`, and not yet written out.
+    /// Events of this user up to `after` that are not serialized yet.
     event_ids: VecDeque<i64>,
     is_last: bool,
     queue: Option<Arc<Queue>>,
 }
 
 impl Stream {
-    /// Joins the tail at once, or begins to read what came after the event `after`.
+    /// Joins the tail at once, or reads first what came after the event `after`.
     pub(super) fn begin(
         place: Place,
         token_hash: Option<Vec<u8>>,
@@ -64,13 +64,13 @@ impl Stream {
         let refused = after.and_then(|after| refused(after, &head));
         match after {
             Some(after) if refused.is_none() => {
-                // Not with the newest id: whoever is cut now resumes from their own.
+                // Not with the newest id: a client that disconnects now resumes from its own id.
                 stream.ready.push_back(hello(after));
                 stream.stage = Stage::CatchingUp(Missed { after, ..Missed::default() });
             }
             _ => {
                 let queue = stream.join(head.last_event_id)?;
-                // First of all: whoever has a new id and does not know why would go on from it.
+                // Comes first. A client that knows only the new id would continue without a reload.
                 stream.ready.extend(refused.map(|reason| reason.text(queue.joined)));
                 stream.ready.push_back(hello(queue.joined));
                 stream.stage = Stage::Live(queue);
@@ -79,7 +79,7 @@ impl Stream {
         Ok(stream)
     }
 
-    /// What to send next; nothing when the stream is over.
+    /// The next output; `None` when the stream has ended.
     pub async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(text) = self.ready.pop_front() {
@@ -90,21 +90,22 @@ impl Stream {
                     let queue = queue.clone();
                     self.live(&queue).await;
                 }
-                // On the heap, so that a stream that is live has no room for it.
+                // On the heap, so that a live stream does not reserve memory for it.
                 Stage::CatchingUp(_) => Box::pin(self.catch_up()).await,
                 Stage::Over => return None,
             }
         }
     }
 
-    /// Waits for what comes, or for the time to say that nothing did.
+    /// Waits for the next event or the next heartbeat.
     async fn live(&mut self, queue: &Queue) {
         let silent = (Instant::now() + self.place.hub.limits.heartbeat).min(self.ends);
         let next = tokio::select! {
             next = queue.next() => Some(next),
             () = tokio::time::sleep_until(silent.into()) => None,
         };
-        // Read before looking once more: what was delivered until then is in the queue, or was taken from it.
+        // Read before the second check of the queue. Events delivered until then are in the queue or were
+        // taken from it.
         let delivered = self.place.hub.delivered.load(Ordering::Acquire).max(queue.joined);
         match next.or_else(|| queue.try_next()) {
             Some(Next::Event(text)) => self.ready.push_back(text),
@@ -114,7 +115,7 @@ impl Stream {
         }
     }
 
-    /// A step of reading what was missed. A failure ends the stream: the client resumes.
+    /// One step of catching up. A failure ends the stream, and the client resumes.
     async fn catch_up(&mut self) {
         if let Err(error) = self.try_catch_up().await {
             tracing::debug!(%error, "a stream ends while it catches up");
@@ -157,7 +158,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Everything up to `after` is read: the queue goes on from there, or there is a little between.
+    /// Everything up to `after` is read. Goes live, or reads the gap first.
     fn joined_or_live(&mut self, after: i64, queue: Option<Arc<Queue>>) -> Result<()> {
         let queue = match queue {
             Some(queue) => queue,
@@ -171,7 +172,7 @@ impl Stream {
         Ok(())
     }
 
-    /// A queue behind the tail, of what comes after the event `have` or after where the tail is.
+    /// Joins the tail with a queue for events after `have`, or after the tail.
     fn join(&self, have: i64) -> Result<Arc<Queue>> {
         let (user_id, most) = (self.place.user_id.clone(), self.place.hub.limits.queue);
         let queue = |tail: i64| Queue::new(user_id, self.token_hash.clone(), have.max(tail), most);
@@ -201,7 +202,7 @@ impl Drop for Stream {
     }
 }
 
-/// Why nobody can resume from the event `after`, if so.
+/// Why a client cannot resume after the event `after`, if so.
 fn refused(after: i64, head: &Head) -> Option<Reason> {
     if after > head.last_event_id {
         Some(Reason::UnknownEvent)
@@ -216,7 +217,7 @@ fn refused(after: i64, head: &Head) -> Option<Reason> {
     }
 }
 
-/// Why a stretch of the log after the event `after` does not hold all there was, if so.
+/// Why a part of the log after the event `after` is incomplete, if so.
 fn broken(after: i64, complete_from: i64, stretch: &Stretch) -> Option<Reason> {
     if stretch.complete_from != complete_from {
         Some(Reason::Incomplete)
@@ -227,14 +228,14 @@ fn broken(after: i64, complete_from: i64, stretch: &Stretch) -> Option<Reason> {
     }
 }
 
-/// Whether what came right after the event `after` is no longer kept.
+/// Whether events right after the event `after` were deleted.
 fn is_pruned(after: i64, oldest: Option<i64>) -> bool {
     oldest.is_none_or(|oldest| oldest > after + 1)
 }
 
 fn greeting() -> Bytes {
     static OPENED: AtomicU64 = AtomicU64::new(0);
-    // Steps of the golden ratio spread any number of them evenly.
+    // Steps of the golden ratio spread any number of clients evenly.
     let step = RETRY_SPREAD_MS * 618 / 1_000;
     let spread = OPENED.fetch_add(1, Ordering::Relaxed).wrapping_mul(step) % RETRY_SPREAD_MS;
     format!(": events of im-push-gateway\nretry: {}\n\n", RETRY_MS + spread).into()
@@ -244,8 +245,8 @@ fn hello(event_id: i64) -> Bytes {
     format!("id: {event_id}\nevent: hello\ndata: {{}}\n\n").into()
 }
 
-/// A comment that keeps the connection, and an id without an event: whoever was told nothing for long
-/// resumes from here all the same.
+/// A comment that keeps the connection open, and an id without an event. A client that got no events for long
+/// resumes from this id.
 fn heartbeat(event_id: i64) -> Bytes {
     format!(":\nid: {event_id}\n\n").into()
 }

@@ -1,4 +1,4 @@
-//! The log of events as streams read it, and its events as text.
+//! The event log as streams read it, and the serialization of events.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// `complete_from` while transactions may still leave their events out.
+/// `complete_from` while transactions may still leave events out.
 pub(super) const WHOLE_NOWHERE: i64 = i64::MAX;
 
-/// Where the log stands.
+/// The position of the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Head {
     pub last_event_id: i64,
-    /// What streams tell is all there from the event after this one on.
+    /// From the event after this one, the log holds all events for streams.
     pub complete_from: i64,
-    /// The oldest event that is kept.
+    /// The oldest stored event.
     pub oldest: Option<i64>,
-    /// Events are soon, or already, not written unless somebody says that they listen.
+    /// Whether the log stops, or will stop soon, unless a listener extends it.
     pub due: bool,
 }
 
-/// An event as far as it decides who gets it.
+/// The fields of an event that decide who gets it.
 #[derive(Debug)]
 pub(super) struct Event {
     pub event_id: i64,
@@ -41,7 +41,7 @@ pub(super) struct Event {
     pub audience: Vec<String>,
 }
 
-/// A membership of one who listens.
+/// A membership of a listener.
 #[derive(Debug)]
 pub(super) struct Span {
     /// Their number on the roster.
@@ -51,13 +51,13 @@ pub(super) struct Span {
     to_seq: Option<i64>,
 }
 
-/// What of a stretch of the log is one person's.
+/// One user's part of a range of the log.
 #[derive(Debug)]
 pub(super) struct Stretch {
     pub last_event_id: i64,
     pub complete_from: i64,
     pub oldest: Option<i64>,
-    /// How far the stretch goes.
+    /// The last event of the range.
     pub reached: i64,
     pub is_last: bool,
     pub event_ids: Vec<i64>,
@@ -94,14 +94,14 @@ struct Message<'a> {
     #[serde(rename = "type")]
     ms_type: &'a str,
     content: Box<RawValue>,
-    /// Present on what was taken back before it was told: its content is empty.
+    /// Set if the message was recalled before the event was sent. The content is then empty.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recalled: bool,
 }
 
 impl Span {
-    /// Whether an event of this membership's channel was within it. Who sees what was said before
-    /// they came learns, too, that it was taken back.
+    /// Whether an event of the channel lies in this membership. A user who sees earlier messages also gets
+    /// their recalls.
     pub fn holds(&self, event: &Event) -> bool {
         let from_seq = if event.is_recall { self.sees_from_seq } else { self.from_seq };
         match event.seq {
@@ -111,7 +111,7 @@ impl Span {
     }
 }
 
-/// Where the log stands; `due` from half of `keep` on before events stop being written.
+/// The position of the log. `due` is true once less than half of `keep` remains.
 pub(super) async fn head(store: &Store, keep: Duration) -> Result<Head> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("stream/head")).await?;
@@ -124,7 +124,7 @@ pub(super) async fn head(store: &Store, keep: Duration) -> Result<Head> {
     })
 }
 
-/// What streams tell of the events after the first id, up to the second one; at most `limit`.
+/// At most `limit` events for streams after the first id, up to the second one.
 pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) -> Result<Vec<Event>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("stream/page")).await?;
@@ -139,7 +139,7 @@ pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) 
     Ok(rows.iter().map(event).collect())
 }
 
-/// The memberships of those who listen, by channel. Channels of up to `most_read` members are read whole.
+/// The memberships of the listeners, by channel. Channels of up to `most_read` members are read completely.
 pub(super) async fn members(
     store: &Store,
     channels: &[i64],
@@ -162,7 +162,7 @@ pub(super) async fn members(
     Ok(spans)
 }
 
-/// What of the next `limit` events after `after` is `user_id`'s, up to an event if given.
+/// The events of `user_id` among the next `limit` events after `after`, up to an event if given.
 pub(super) async fn missed(
     store: &Store,
     user_id: &str,
@@ -182,7 +182,7 @@ pub(super) async fn missed(
     })
 }
 
-/// Events written out, in the order of their ids; fewer if some are not kept any more.
+/// Serialized events in the order of their ids. Deleted events are missing.
 pub(super) async fn texts(store: &Store, event_ids: &[i64]) -> Result<Vec<Bytes>> {
     if event_ids.is_empty() {
         return Ok(Vec::new());
@@ -192,7 +192,7 @@ pub(super) async fn texts(store: &Store, event_ids: &[i64]) -> Result<Vec<Bytes>
     client.query(&statement, &[&event_ids]).await?.iter().map(text).collect()
 }
 
-/// Which of these may no longer listen, by their places in the list.
+/// The positions of listeners in the list who may no longer listen.
 pub(super) async fn gone(store: &Store, queues: &[&Arc<Queue>]) -> Result<Vec<usize>> {
     let user_ids: Vec<&str> = queues.iter().map(|queue| &*queue.user_id).collect();
     let tokens: Vec<Option<&[u8]>> = queues.iter().map(|queue| queue.token_hash.as_deref()).collect();
@@ -210,7 +210,7 @@ fn text(row: &Row) -> Result<Bytes> {
     };
     let channel_id = row.get::<_, Option<i64>>("channel_id").map(|id| id.to_string());
     let told = Told { kind, at: row.get("at"), channel_id, data };
-    // JSON is one line, as it must be here.
+    // JSON is one line, as server-sent events require.
     let json = serde_json::to_string(&told).map_err(Error::internal)?;
     Ok(format!("id: {event_id}\nevent: {kind}\ndata: {json}\n\n").into())
 }
@@ -229,7 +229,7 @@ fn message(ms_id: i64, row: &Row) -> Message<'_> {
     }
 }
 
-/// A time as the database takes it.
+/// A duration in milliseconds, for SQL.
 pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }

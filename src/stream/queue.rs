@@ -1,4 +1,4 @@
-//! What waits for one stream: bounded, and gone at once when it ends.
+//! The queue of one stream. It is bounded and freed when the stream ends.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-/// Most bytes that wait for a stream; one event is always taken.
+/// Most bytes in a queue. One event always fits.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Why a client must load anew what it shows.
+/// Why a client must reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reason {
-    /// The log no longer holds what came after the client's event.
+    /// The log no longer holds the events after the client's event.
     TooOld,
-    /// So much came after it that loading anew is cheaper.
+    /// The client has missed so much that a reload is cheaper.
     TooFar,
     /// The log has no such event.
     UnknownEvent,
-    /// Events were not written for a while, because nobody could be listening.
+    /// Events were not written for a while, because there were no listeners.
     Incomplete,
-    /// The client takes events more slowly than they come.
+    /// The client reads more slowly than events arrive.
     TooSlow,
 }
 
@@ -35,7 +35,7 @@ impl Reason {
         }
     }
 
-    /// The event that says so; what comes after `event_id` can be resumed.
+    /// The `resync` event. A client can resume after `event_id`.
     pub fn text(self, event_id: i64) -> Bytes {
         let reason = self.as_str();
         metrics::counter!("impg_stream_resyncs_total", "reason" => reason).increment(1);
@@ -43,18 +43,18 @@ impl Reason {
     }
 }
 
-/// How a stream ends from our side.
+/// How the service ends a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// What the client has is not enough to go on, but for what comes after an event.
+    /// The client must reload. It can resume after this event.
     Resync(Reason, i64),
-    /// It has lived long enough, or the proof of who listens has ended; the client comes again with another.
+    /// The stream reached its maximum age, or the authentication expired. The client reconnects.
     Aged,
-    /// Something failed; the client resumes.
+    /// A failure. The client resumes.
     Broken,
-    /// The person has left, or their token is revoked.
+    /// The user has left, or the token is revoked.
     Gone,
-    /// The service stops; the client resumes, at another replica or later.
+    /// The service stops. The client resumes at another replica or later.
     Stopping,
 }
 
@@ -62,10 +62,10 @@ impl End {
     pub fn text(self) -> Bytes {
         match self {
             Self::Resync(reason, event_id) => reason.text(event_id),
-            Self::Aged => Bytes::from_static(b": come again\n\n"),
-            Self::Broken => Bytes::from_static(b": something failed, come again\n\n"),
-            Self::Gone => Bytes::from_static(b": who opened this may no longer listen\n\n"),
-            Self::Stopping => Bytes::from_static(b": the service stops, come again\n\n"),
+            Self::Aged => Bytes::from_static(b": connect again\n\n"),
+            Self::Broken => Bytes::from_static(b": internal error, connect again\n\n"),
+            Self::Gone => Bytes::from_static(b": the user has left or the token is revoked\n\n"),
+            Self::Stopping => Bytes::from_static(b": the service is stopping, connect again\n\n"),
         }
     }
 }
@@ -73,25 +73,25 @@ impl End {
 /// The events that wait for a stream.
 pub(super) struct Queue {
     pub user_id: Arc<str>,
-    /// SHA-256 of the token of ours that the stream was opened with.
+    /// SHA-256 of the service's own token that opened the stream.
     pub token_hash: Option<Vec<u8>>,
-    /// Where it joined the tail: what came up to this event, the stream gets otherwise or has already.
+    /// The event at which it joined the tail. The stream reads earlier events from the log.
     pub joined: i64,
-    /// Most events that wait.
+    /// Most events in the queue.
     most: usize,
     waiting: Mutex<Waiting>,
     filled: Notify,
 }
 
 struct Waiting {
-    /// The last event that was taken: one that is brought again is not taken twice.
+    /// The last event taken. A repeated event is ignored.
     after: i64,
     texts: VecDeque<Bytes>,
     bytes: usize,
     end: Option<End>,
 }
 
-/// What a stream says next.
+/// The next output of a stream.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Event(Bytes),
@@ -99,13 +99,13 @@ pub(super) enum Next {
 }
 
 impl Queue {
-    /// Of at most `most` events, and of those after `joined`.
+    /// A queue of at most `most` events, for events after `joined`.
     pub fn new(user_id: Arc<str>, token_hash: Option<Vec<u8>>, joined: i64, most: usize) -> Self {
         let waiting = Waiting { after: joined, texts: VecDeque::new(), bytes: 0, end: None };
         Self { user_id, token_hash, joined, most, waiting: Mutex::new(waiting), filled: Notify::new() }
     }
 
-    /// Whether there was room. An ended queue takes everything and keeps nothing.
+    /// Returns whether there was room. An ended queue ignores events and returns true.
     #[must_use]
     pub fn push(&self, event_id: i64, text: &Bytes) -> bool {
         let mut waiting = self.waiting();
@@ -124,7 +124,7 @@ impl Queue {
         true
     }
 
-    /// Nothing comes any more but how it ends. The first end stays.
+    /// Ends the queue and drops its events. The first end stays.
     pub fn end(&self, end: End) {
         let mut waiting = self.waiting();
         if waiting.end.is_none() {
@@ -134,7 +134,7 @@ impl Queue {
         self.filled.notify_one();
     }
 
-    /// What comes next, when it comes.
+    /// Waits for the next output.
     pub async fn next(&self) -> Next {
         loop {
             if let Some(next) = self.try_next() {
@@ -144,7 +144,7 @@ impl Queue {
         }
     }
 
-    /// What comes next, if it is there.
+    /// The next output, if there is one.
     pub fn try_next(&self) -> Option<Next> {
         let mut waiting = self.waiting();
         match waiting.texts.pop_front() {

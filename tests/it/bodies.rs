@@ -182,7 +182,7 @@ async fn a_wrong_parameter_is_named() {
         ("limit=", "limit", "must be a whole number within its bounds"),
         ("limit=99999999999999999999", "limit", "must be a whole number within its bounds"),
         ("limit=1&limit=2", "limit", "is given twice"),
-        ("page=2", "page", "is no parameter of this operation; it takes `limit` or `cursor`"),
+        ("page=2", "page", "is not a parameter of this operation; it takes `limit` or `cursor`"),
     ] {
         let (status, problem) = sent(&app, "GET", &format!("/api/v1/directory/runs?{query}"), None).await;
         assert_eq!((status, &problem["pointer"], &problem["detail"]), (400, &json!(pointer), &json!(detail)));

@@ -136,7 +136,7 @@ async fn after_a_switchover_new_connections_are_used() {
     let a = app.person("a");
     let refused = a.post(&path, body()).await;
     assert_eq!(refused.header("retry-after"), "1");
-    assert_eq!(refused.expect_problem(503, "unavailable")["detail"], "the database only reads");
+    assert_eq!(refused.expect_problem(503, "unavailable")["detail"], "the database is read-only");
     a.get("/conversations").await.expect(200);
     // … and new ones to the new one.
     for change in ["SET", "ALTER DATABASE life SET"] {

@@ -178,7 +178,7 @@ async fn an_outage_is_two_lines() {
 
     let lines = lines(&service);
     // This service has no gateway, and warns of it at its start.
-    let start = |line: &Value| text(&line["message"]).starts_with("this replica knows no gateway");
+    let start = |line: &Value| text(&line["message"]).starts_with("this replica has no gateway");
     let loud: Vec<&Value> = lines.iter().filter(|line| line["level"] != "INFO" && !start(line)).collect();
     let [away] = loud.as_slice() else { panic!("{loud:?}") };
     assert_eq!((&away["level"], &away["message"]), (&json!("WARN"), &json!("the database is away")));

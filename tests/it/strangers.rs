@@ -91,7 +91,7 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
         "POST /api/v1/groups HTTP/1.1\r\nHost: im\r\nx-user-id: a\r\ncontent-type: application/json\r\n";
     for body in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
         let text = rest(dial(&app, &format!("{head}{body}")).await).await;
-        assert!(text.starts_with("HTTP/1.1 503") && text.contains("did not come within 50 ms"), "{text}");
+        assert!(text.starts_with("HTTP/1.1 503") && text.contains("did not arrive within 50 ms"), "{text}");
     }
     // Nor is one whose sender nobody has proven: the answer comes before the body.
     let unproven = head.replace("x-user-id: a\r\n", "content-length: 100\r\n");

@@ -1,4 +1,4 @@
-//! Bodies of SCIM, coming and going.
+//! SCIM request and response bodies.
 
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -14,7 +14,7 @@ const MEDIA_TYPE: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
-/// An error in the form of SCIM.
+/// An error in the SCIM format.
 pub struct Told(Error);
 
 impl<E: Into<Error>> From<E> for Told {
@@ -30,7 +30,7 @@ impl IntoResponse for Told {
             Error::Failed(e) => e,
         };
         let (kind, detail) = (failed.kind, failed.told().to_owned());
-        // Its headers, and its line in the log, are the same as everywhere.
+        // Reuses the headers and the log line of other errors.
         let mut response = failed.into_response();
         let status = if kind == Kind::InvalidField { StatusCode::BAD_REQUEST } else { response.status() };
         let body = error(status, None, &detail);
@@ -56,12 +56,11 @@ fn error(status: StatusCode, scim_type: Option<&str>, detail: &str) -> Value {
     error
 }
 
-/// An answer with a body.
 pub fn answer(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
 }
 
-/// A JSON body under either name of its type.
+/// A JSON body under either of the two media types.
 pub struct Body(pub Value);
 
 impl FromRequest<Api> for Body {
@@ -88,10 +87,10 @@ impl FromRequest<Api> for Search {
     type Rejection = Told;
     async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
         let Body(told) = Body::from_request(request, api).await?;
-        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search is an object"))?;
+        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search must be an object"))?;
         let schemas = told.get("schemas").and_then(Value::as_array);
         if !schemas.is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH)) {
-            return Err(Error::invalid_syntax(format!("schemas must name {SEARCH}")).into());
+            return Err(Error::invalid_syntax(format!("schemas must contain {SEARCH}")).into());
         }
         let (only, without) = (names(told, "attributes")?, names(told, "excludedAttributes")?);
         Ok(Self(Query {
@@ -110,7 +109,7 @@ pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
         None => Ok(false),
         Some(order) if order.eq_ignore_ascii_case("ascending") => Ok(false),
         Some(order) if order.eq_ignore_ascii_case("descending") => Ok(true),
-        Some(_) => Err(Error::invalid_value("sortOrder is ascending or descending")),
+        Some(_) => Err(Error::invalid_value("sortOrder must be ascending or descending")),
     }
 }
 
@@ -118,7 +117,7 @@ fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<Str
     match told.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(Error::invalid_value(format!("{name} is a text"))),
+        Some(_) => Err(Error::invalid_value(format!("{name} must be a string"))),
     }
 }
 
@@ -127,17 +126,18 @@ fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
             Some(number) => Ok(Some(number)),
-            None => Err(Error::invalid_value(format!("{name} is a whole number"))),
+            None => Err(Error::invalid_value(format!("{name} must be a whole number"))),
         },
     }
 }
 
-/// A list of names, or one text with commas.
+/// A list of names, or one string with commas.
 fn names(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
     match told.get(name) {
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
-            let names = names.ok_or_else(|| Error::invalid_value(format!("{name} is a list of texts")))?;
+            let names =
+                names.ok_or_else(|| Error::invalid_value(format!("{name} must be a list of strings")))?;
             Ok(Some(names.join(",")).filter(|names| !names.is_empty()))
         }
         _ => text(told, name),

@@ -1,4 +1,4 @@
-//! What a request of SCIM says beside its body: which type, which page, which version, and where we are.
+//! The parts of a SCIM request outside its body: resource type, page, version, base URL.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::scim::{Error, Query, ResourceType, Result, Scim, Shown, schema};
 
 const PATH: &str = "/scim/v2";
 
-/// The type that the path names.
+/// The resource type in the path.
 pub struct Noun(pub &'static ResourceType);
 
 impl FromRequestParts<Api> for Noun {
@@ -30,10 +30,10 @@ impl FromRequestParts<Api> for Noun {
 }
 
 pub struct Call {
-    /// Where we are, as the client sees it.
+    /// The base URL as the client sees it.
     pub base: String,
     headers: HeaderMap,
-    /// Parameters that SCIM knows. Others are passed over: Entra is told what it shall do by some.
+    /// Query parameters. Unknown ones are ignored: Entra sends its own flags as parameters.
     parameters: HashMap<String, String>,
     now: OffsetDateTime,
 }
@@ -65,7 +65,7 @@ impl Call {
     }
 
     fn number(&self, name: &str) -> Result<Option<i64>> {
-        let wrong = |_| Error::invalid_value(format!("{name} is a whole number"));
+        let wrong = |_| Error::invalid_value(format!("{name} must be a whole number"));
         self.parameter(name).map(|text| text.parse().map_err(wrong)).transpose()
     }
 
@@ -80,10 +80,13 @@ impl Call {
         })
     }
 
-    /// Discovery takes no filter (RFC 7644 §4).
+    /// Discovery endpoints do not support a filter (RFC 7644 §4).
     pub fn unfiltered(&self) -> std::result::Result<(), Told> {
         match self.parameter("filter") {
-            Some(_) => Err(crate::error::Error::new(Kind::Forbidden, "discovery takes no filter").into()),
+            Some(_) => {
+                Err(crate::error::Error::new(Kind::Forbidden, "discovery endpoints do not support `filter`")
+                    .into())
+            }
             None => Ok(()),
         }
     }
@@ -94,18 +97,18 @@ impl Call {
         (!values.is_empty()).then(|| tags.map(|tag| tag.trim().to_owned()).collect())
     }
 
-    /// The versions one of which a resource must have to be changed.
+    /// The versions in `If-Match`. The resource must have one of them.
     pub fn if_match(&self) -> Option<Vec<String>> {
         self.tags(IF_MATCH)
     }
 
-    /// Whether the client says that it has this version.
+    /// Whether the client already has this version.
     pub fn has_already(&self, resource: &Map<String, Value>) -> bool {
         let tags = self.tags(IF_NONE_MATCH).unwrap_or_default();
         tags.iter().any(|tag| tag == "*" || resource["meta"]["version"] == **tag)
     }
 
-    /// Whether the client needs no body.
+    /// Whether the client asks for an answer without a body.
     pub fn wants_little(&self) -> bool {
         let told = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         told.flat_map(|list| list.split([',', ';']))
@@ -118,7 +121,7 @@ impl Call {
         response
     }
 
-    /// A resource with its version, and where it is if it is new.
+    /// An answer with the resource and its version. A new resource also has its location.
     pub fn resource(
         &self,
         status: StatusCode,

@@ -177,7 +177,7 @@ async fn a_key_replaced_under_its_kid_is_asked_for_once_a_pause() {
     for _ in 0..3 {
         assert_eq!(tokens.caller(&new, at(1)).await.unwrap_err().kind, Kind::Unauthenticated);
     }
-    assert_eq!(endpoint.asked(), 1, "anybody can make us ask: not within the pause");
+    assert_eq!(endpoint.asked(), 1, "any client can cause a fetch: not within the pause");
     assert!(tokens.caller(&new, at(60)).await.is_ok());
     assert_eq!(tokens.caller(&old, at(60)).await.unwrap_err().kind, Kind::Unauthenticated);
     assert_eq!(endpoint.asked(), 2);
@@ -241,7 +241,7 @@ fn settings_that_prove_nothing_do_not_start() {
 #[tokio::test]
 async fn headers_that_disagree_with_the_token_are_refused() {
     let (_endpoint, tokens) = Endpoint::start(&[EC.jwk(json!({}))]).await;
-    let text = "database_url = \"postgresql://nobody@127.0.0.1:1/none\"\nidentity_mode = \"jwt\"\n\
+    let text = "database_url = \"postgresql://none@127.0.0.1:1/none\"\nidentity_mode = \"jwt\"\n\
                 identity_roles_header = \"x-user-roles\"";
     let config = Config::from_toml(text).unwrap();
     let identity = Identity { watch: Watch::new(&config).unwrap(), proof: Proof::Jwt(tokens) };

@@ -78,7 +78,7 @@ pub fn at(seconds: i64) -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(TIME).unwrap() + Duration::seconds(seconds)
 }
 
-/// A JWKS endpoint whose answer changes, and which counts.
+/// A JWKS endpoint with a changeable answer and a request counter.
 pub struct Endpoint {
     answer: Mutex<(StatusCode, String)>,
     asked: AtomicUsize,

@@ -14,7 +14,7 @@ async fn a_rotated_key_is_fetched_once_a_pause() {
     for _ in 0..5 {
         assert!(tokens.caller(&new, at(29)).await.is_err());
     }
-    assert_eq!(endpoint.asked(), 1, "within the pause nobody makes us ask");
+    assert_eq!(endpoint.asked(), 1, "there is no fetch within the pause");
     assert!(tokens.caller(&new, at(30)).await.is_ok());
     assert!(tokens.caller(&old, at(31)).await.is_ok());
     assert_eq!(endpoint.asked(), 2);

@@ -4,6 +4,7 @@ mod serve;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use axum::Router;
@@ -275,6 +276,7 @@ impl App {
 
     fn spawn_maintenance(&self, tasks: &Watched, stop: &CancellationToken) {
         let maintenance = Arc::new(Maintenance {
+            client_id_page: AtomicI64::default(),
             store: self.store.clone(),
             config: self.config.clone(),
             callbacks: self.callbacks.clone(),

@@ -1,6 +1,7 @@
 //! What keeps the house: partitions ahead of time, closed days frozen, old rows pruned, gauges read.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use time::{Duration, OffsetDateTime};
 
@@ -21,6 +22,8 @@ use crate::store::{Crowding, Store};
 
 /// Rows one step prunes; the next step follows at once while there are more.
 const PRUNE_STEP: i64 = 2_000;
+/// Pages of client ids that one step walks: 8 MB.
+const CLIENT_ID_PAGES: i64 = 1_000;
 const EVENTS_STEP: i32 = 10_000;
 const HELD_STEP: i32 = 10_000;
 /// A day is frozen this long after it is over, when most of what comes late for it has come.
@@ -28,6 +31,8 @@ const FREEZE_AFTER: Duration = Duration::hours(1);
 
 /// The housekeeping of one replica; every replica may run it at once.
 pub struct Maintenance {
+    /// Where the walk through the client ids goes on.
+    pub client_id_page: AtomicI64,
     pub store: Store,
     pub config: Config,
     pub callbacks: Arc<Callbacks>,
@@ -75,11 +80,17 @@ impl Maintenance {
         Ok(Tick::Idle)
     }
 
+    /// Walks a stretch of the table; the next one goes on from there. Returns how many ids were forgotten.
     async fn prune_client_ids(&self, now: OffsetDateTime) -> Result<u64> {
         let before = now - Duration::days(self.config.client_id_keep_days.into());
+        let first = self.client_id_page.fetch_add(CLIENT_ID_PAGES, Ordering::Relaxed);
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("message/prune_client_ids")).await?;
-        Ok(client.execute(&statement, &[&before, &PRUNE_STEP]).await?)
+        let row = client.query_one(&statement, &[&before, &first, &CLIENT_ID_PAGES]).await?;
+        if first + CLIENT_ID_PAGES >= row.get::<_, i64>("pages") {
+            self.client_id_page.store(0, Ordering::Relaxed);
+        }
+        Ok(row.get::<_, i64>("pruned").unsigned_abs())
     }
 
     async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {

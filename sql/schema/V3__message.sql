@@ -132,7 +132,7 @@ BEGIN
 END $$;
 
 -- A send is known by its sender and client id, so that a repeat stores nothing new. Not
--- partitioned by day (ids unique per day are not unique); pruned in small batches by age.
+-- partitioned by day (ids unique per day are not unique); pruned in a walk through its pages.
 CREATE TABLE t_im_client_id (
     sender    text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
@@ -140,7 +140,6 @@ CREATE TABLE t_im_client_id (
     digest    bytea NOT NULL,
     PRIMARY KEY (sender, client_id)
 );
-CREATE INDEX t_im_client_id_age ON t_im_client_id (ms_id);
 
 -- A read as a range of seq with its time, until the background pass has written it into
 -- the ledger rows. Meanwhile status `read` is derived from the reader's cursor.

@@ -376,6 +376,7 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
     let now = app.store.now().await.unwrap();
     let callbacks = Callbacks::open(app.store.clone(), &config, now).await.unwrap();
     let maintenance = im_push_gateway::maintenance::Maintenance {
+        client_id_page: 0.into(),
         store: app.store.clone(),
         config,
         callbacks: callbacks.into(),

@@ -1,3 +1,3 @@
--- What of a day is still under way: nothing moves until it is pushed.
+-- Counts the pushes of a day that are still queued. The day does not move before they are done.
 -- $1 below this ms_id
 SELECT count(*) AS pushes FROM t_im_push_queue WHERE from_ms_id < $1

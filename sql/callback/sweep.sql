@@ -1,5 +1,5 @@
--- Takes some of the queues of removed endpoints away, and of one more. A batch goes with its rows; who
--- has it locked settles it first, and it goes at the next sweep.
+-- Deletes a part of the queues of removed endpoints, and of one more endpoint. A batch is deleted with its
+-- rows. A locked batch is settled by its holder; the next sweep deletes it.
 -- $1 one more callback id, or null, $2 most rows, $3 most batches
 WITH gone AS MATERIALIZED (
     SELECT callback_id FROM t_im_callback WHERE removed_at IS NOT NULL

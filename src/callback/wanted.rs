@@ -1,4 +1,4 @@
-//! What somebody wants of an endpoint, and whether they may have it.
+//! The wanted fields of an endpoint, and their checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -12,8 +12,7 @@ use super::{Kind, State};
 use crate::error::{Error, Result};
 use crate::ids::check_id;
 
-/// What can be subscribed to. A family, `channel.*` and its like, is all of its types, also those
-/// that come to be later.
+/// Event types to subscribe to. A family such as `channel.*` includes all of its types, also future ones.
 pub const EVENT_TYPES: &[&str] = &[
     "message.created",
     "message.received",
@@ -38,7 +37,7 @@ pub const EVENT_TYPES: &[&str] = &[
 
 const URL_MAX_CHARS: usize = 2_048;
 const DESCRIPTION_MAX_CHARS: usize = 500;
-/// Most channels, and most departments, of a filter.
+/// Most channels, and most departments, in a filter.
 pub const FILTER_MAX: usize = 1_000;
 const HEADERS_MAX: usize = 32;
 const HEADER_NAME_MAX_CHARS: usize = 64;
@@ -48,7 +47,7 @@ const CONCURRENCY: RangeInclusive<i32> = 1..=64;
 const BATCH_EVENTS: RangeInclusive<i32> = 1..=1_000;
 const EVENTS_PER_SECOND: RangeInclusive<i32> = 1..=10_000;
 
-/// Headers that the protocol, the connection or the signature are made of.
+/// Headers that the protocol, the connection or the signature sets.
 const HEADERS_OF_OURS: &[&str] = &[
     "accept-encoding",
     "connection",
@@ -67,8 +66,8 @@ const HEADERS_OF_OURS: &[&str] = &[
 ];
 const HEADER_FAMILIES_OF_OURS: &[&str] = &["proxy-", "webhook-"];
 
-/// A wish: what is `None` stays as it is, or takes its default when new; `Some(None)` is the default
-/// again.
+/// Fields of a request. `None` keeps the value, or takes the default in a new endpoint. `Some(None)` restores
+/// the default.
 #[derive(Debug, Default, Serialize)]
 pub struct Wanted {
     pub url: Option<String>,
@@ -76,7 +75,7 @@ pub struct Wanted {
     pub event_types: Option<Vec<String>>,
     pub channel_ids: Option<Option<Vec<i64>>>,
     pub department_ids: Option<Option<Vec<String>>>,
-    /// All of them, by name.
+    /// All headers, by name.
     pub headers: Option<Option<BTreeMap<String, String>>>,
     pub timeout_ms: Option<Option<i32>>,
     pub concurrency: Option<Option<i32>>,
@@ -131,7 +130,8 @@ impl Wanted {
         within("/events_per_second", self.events_per_second, EVENTS_PER_SECOND)
     }
 
-    /// The gateway is sent messages, all of them, under the limits of the settings.
+    /// The gateway gets all messages, under the limits of the settings, so filters and batch fields are
+    /// refused.
     fn check_no_events(&self) -> Result<()> {
         let given = [
             ("/event_types", self.event_types.as_ref().is_some_and(|types| !types.is_empty())),
@@ -148,12 +148,12 @@ impl Wanted {
         }
     }
 
-    /// The state that is asked for.
+    /// The wanted state.
     pub(super) fn state(&self) -> Option<State> {
         self.state.as_deref().and_then(State::parse)
     }
 
-    /// Names of the fields that are given.
+    /// Names of the given fields.
     pub(super) fn given(&self) -> Vec<&'static str> {
         let fields = [
             ("url", self.url.is_some()),
@@ -172,7 +172,7 @@ impl Wanted {
     }
 }
 
-/// An address that we could POST to, and may.
+/// Checks that an address is usable and allowed.
 fn check_url(text: &str, guard: &Guard) -> Result<()> {
     let refuse = |why: &'static str| Error::field("/url", why);
     if text.chars().count() > URL_MAX_CHARS {

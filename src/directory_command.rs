@@ -1,4 +1,4 @@
-//! `im-push-gateway directory …`: a run by hand.
+//! `im-push-gateway directory …`: runs by hand.
 
 use clap::Subcommand;
 
@@ -7,22 +7,22 @@ use crate::directory::{self, Run, Runner, Sync};
 use crate::schedule::Tick;
 use crate::store::Store;
 
-/// Most differences that a dry run prints.
+/// Most changes that a dry run prints.
 const SHOWN_MAX: i64 = 200;
 
 #[derive(Subcommand)]
 pub enum DirectoryCommand {
-    /// Ask the source of the settings for people and departments, now, and follow until it is done. If
-    /// replicas are running, one of them may do it.
+    /// Read users and departments from the source of the settings now, and follow the run until it ends. If
+    /// replicas are running, one of them may do the work.
     Sync {
-        /// Only what has changed since the last run, if the source can tell.
+        /// Only read changes since the last run, if the source supports it.
         #[arg(long)]
         incremental: bool,
         /// Only show what would change.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Let a run that is held back go on.
+    /// Approve a held run.
     Approve { run_id: i64 },
 }
 

@@ -1,4 +1,4 @@
-//! Writing one person over HTTP: a merge patch, or a PatchOp of SCIM, and always with `If-Match`.
+//! Writes one user over HTTP: a merge patch or a SCIM PatchOp, always with `If-Match`.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -65,7 +65,7 @@ impl Http {
             }
             Told::User(user) if user.gone => Ok(Heard::Gone),
             Told::User(mut user) => {
-                // Where there is one, it is what If-Match is compared with.
+                // `If-Match` is compared with the ETag, so it is preferred to the version in the body.
                 user.source_version = answer.etag.clone().or(user.source_version.take());
                 Ok(Heard::There(user))
             }
@@ -97,17 +97,17 @@ impl Http {
             .body(body.to_string());
         let answer = self.0.exchange(request).await?;
         Ok(match answer.status.as_u16() {
-            // What the answer holds need not be the whole record: whoever wants that reads it.
+            // The answer may be partial. The record is read separately when it is needed.
             200..300 => Written::Done,
             412 => Written::Stale,
             404 | 410 => Written::Gone,
-            // Who is not let in at all may be soon: that is between the operators.
+            // Missing access is temporary: the operators can grant it.
             401 | 408 | 425 | 429 | 500.. => return Err(answer.later()),
             status => Written::Refused(status),
         })
     }
 
-    /// RFC 7396: what is not named stays, and null takes away.
+    /// RFC 7396: unnamed attributes stay, null removes.
     fn merge_patch(&self, changes: &Values) -> Value {
         let mut patch = Value::Object(serde_json::Map::new());
         for (attribute, value) in changes.iter() {

@@ -1,10 +1,10 @@
-//! Names of entries as an Active Directory keeps them.
+//! DNs and ids as Active Directory has them.
 
 use std::collections::HashMap;
 
 use super::*;
 
-/// 00112233-4455-6677-8899-aabbccddeeff as a GUID is stored: its first three parts turned round.
+/// 00112233-4455-6677-8899-aabbccddeeff as a stored GUID: the first three parts are reversed.
 const GUID: [u8; 16] =
     [0x33, 0x22, 0x11, 0x00, 0x55, 0x44, 0x77, 0x66, 0x88, 0x99, 0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xff];
 

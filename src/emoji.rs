@@ -1,4 +1,4 @@
-//! Pictures that text may name as `[:emoji_id:]`. Text that names an unknown one stays text.
+//! Emoji: pictures that a text names as `[:emoji_id:]`. Unknown names stay text.
 
 use crate::error::{Error, Result};
 use crate::sql;
@@ -10,11 +10,11 @@ const ADDRESS_MAX_CHARS: usize = 2_048;
 #[derive(Debug)]
 pub struct Emoji {
     pub emoji_id: String,
-    /// A URL, or the key by which the portal finds the picture.
+    /// A URL, or a key with which the portal finds the picture.
     pub address: String,
 }
 
-/// Every emoji, by id.
+/// All emoji, by id.
 pub async fn list(store: &Store) -> Result<Vec<Emoji>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("emoji/list")).await?;
@@ -22,7 +22,7 @@ pub async fn list(store: &Store) -> Result<Vec<Emoji>> {
     Ok(rows.iter().map(|row| Emoji { emoji_id: row.get(0), address: row.get(1) }).collect())
 }
 
-/// Adds an emoji, or gives it another address.
+/// Adds an emoji, or changes its address.
 pub async fn put(store: &Store, emoji: &Emoji) -> Result<()> {
     let shaped = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !(1..=ID_MAX_CHARS).contains(&emoji.emoji_id.len()) || !emoji.emoji_id.chars().all(shaped) {

@@ -9,12 +9,12 @@ use url::Url;
 use super::{ConfigError, DAYS_MAX, Secret, TIME_MAX, list, millis, refuse_broken};
 use crate::cron::Schedule;
 
-/// Largest page that is asked for.
+/// Largest permitted page.
 const PAGE_SIZE_MAX: u32 = 10_000;
-/// Longest that a source may be away before an edit is given up.
+/// Longest permitted time until an edit is given up.
 const GIVE_UP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
-/// Where people come from. `config.default.toml` says what each key means.
+/// Settings of the directory's source. `config.default.toml` explains each key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
@@ -75,7 +75,7 @@ pub struct Directory {
     pub keep_days: u32,
 }
 
-/// What is asked for people.
+/// The kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
@@ -85,7 +85,7 @@ pub enum SourceKind {
     Ldap,
 }
 
-/// How a listing goes on.
+/// How the next page of a listing is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Paging {
@@ -173,12 +173,12 @@ impl Directory {
         ])
     }
 
-    /// When what has changed is asked for.
+    /// When an incremental run begins.
     pub fn schedule(&self) -> Result<Option<Schedule>, ConfigError> {
         self.parse("directory.schedule", &self.schedule)
     }
 
-    /// When everybody is asked for.
+    /// When a full run begins.
     pub fn full_schedule(&self) -> Result<Option<Schedule>, ConfigError> {
         self.parse("directory.full_schedule", &self.full_schedule)
     }
@@ -193,12 +193,12 @@ impl Directory {
 }
 
 fn is_address(url: &str, schemes: &[&str]) -> bool {
-    // {id} is no character of a URL, and stands for some.
+    // `{id}` is not allowed in a URL, so an id is put in its place.
     let is_one = |url: Url| url.has_host() && schemes.contains(&url.scheme());
     Url::parse(&url.replace("{id}", "id")).is_ok_and(is_one)
 }
 
-/// A table, or pairs with commas as the environment gives them.
+/// A table, or pairs with commas, as an environment variable has it.
 fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -222,7 +222,7 @@ fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D
     }
 }
 
-/// Whether these are the first and the longest pause between attempts.
+/// Whether these are valid first and longest pauses between attempts.
 fn is_pause(first: Duration, longest: Duration) -> bool {
     !first.is_zero() && first <= longest && longest <= TIME_MAX
 }

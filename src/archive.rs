@@ -48,7 +48,12 @@ pub async fn open(config: &Config) -> Result<Option<Arc<dyn Archive>>> {
             let open = tokio::task::spawn_blocking(move || embedded::Embedded::open(&folder));
             Some(Arc::new(open.await.map_err(Error::internal)??))
         }
-        ArchivePlace::Unknown => return Err(Error::new(Kind::Internal, "archive_url leads nowhere")),
+        ArchivePlace::Unknown => {
+            return Err(Error::new(
+                Kind::Internal,
+                "archive_url is invalid: set it to an http(s) URL or embedded:<folder>",
+            ));
+        }
     })
 }
 

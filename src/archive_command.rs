@@ -38,7 +38,7 @@ pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
         ArchiveCommand::Adopt => {
             let archive = archive::open(config).await?.ok_or("archive_url is not set")?;
             index::adopt(&store, &*archive).await?;
-            println!("adopted; everything hot is indexed anew");
+            println!("adopted; all hot messages are indexed again");
             Ok(())
         }
     }
@@ -47,7 +47,7 @@ pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
 async fn show(store: &Store, config: &Config) -> Outcome {
     let age = Duration::days(config.archive_age_days.into());
     let days = archiver::sized_candidates(store, store.now().await? - age).await?;
-    println!("{} days are over {} days old", days.len(), config.archive_age_days);
+    println!("{} days are older than {} days", days.len(), config.archive_age_days);
     for day in days {
         let held = match day.pushes {
             0 => String::new(),
@@ -79,8 +79,8 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
             Some(archiver) => archiver.tick().await,
             None => Ok(Tick::Idle),
         };
-        let run = archiver::runs(store, run_id + 1, 1).await?.pop().ok_or("the run is gone")?;
-        let doing = run.doing.clone().unwrap_or_else(|| "waits for a replica".to_owned());
+        let run = archiver::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
+        let doing = run.doing.clone().unwrap_or_else(|| "waiting for a replica".to_owned());
         if doing != told {
             println!("{doing}");
             told = doing;
@@ -104,5 +104,5 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
 }
 
 async fn newest(store: &Store) -> Result<Run, Error> {
-    archiver::runs(store, i64::MAX, 1).await?.pop().ok_or_else(|| Error::internal("the run is gone"))
+    archiver::runs(store, i64::MAX, 1).await?.pop().ok_or_else(|| Error::internal("the run no longer exists"))
 }

@@ -191,13 +191,13 @@ impl Archiver {
             }
             if days.is_empty() {
                 let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes);
-                tracing::warn!(day = %next.day, pushes = next.pushes, "a day is held");
+                tracing::warn!(day = %next.day, pushes = next.pushes, "a day cannot move yet: pushes are waiting");
                 return Ok(Progress::Ended("done", why));
             }
         }
         match days.first() {
             Some(day) => self.drop(day, now).await,
-            None => Ok(Progress::Ended("done", "nothing is left to move".to_owned())),
+            None => Ok(Progress::Ended("done", "no days are left to move".to_owned())),
         }
     }
 

@@ -87,7 +87,9 @@ impl Elastic {
             Answer::Given(_) | Answer::Refused { status: 409, .. } => {}
             refused => return Err(refused.into_error()),
         }
-        self.known_identity().await?.ok_or_else(|| Error::unavailable("the archive lost its identity"))
+        self.known_identity()
+            .await?
+            .ok_or_else(|| Error::unavailable("the archive does not return its identity"))
     }
 
     async fn known_identity(&self) -> Result<Option<String>> {
@@ -116,7 +118,7 @@ impl Elastic {
             self.months.lock().expect("no panic while held").clear();
             self.ensure(&batch.months).await?;
             if !self.bulk(&batch).await? {
-                return Err(Error::unavailable("the archive lost an index just made"));
+                return Err(Error::unavailable("an archive index disappeared right after it was created"));
             }
         }
         Ok(())
@@ -139,7 +141,7 @@ impl Elastic {
             refused => return Err(refused.into_error()),
         };
         if outcomes.len() != batch.documents {
-            return Err(Error::unavailable("the archive answered for other documents than were sent"));
+            return Err(Error::unavailable("the archive's answer does not match the documents sent"));
         }
         let mut found = true;
         for BulkItem { index: Outcome { status, error } } in outcomes {
@@ -485,7 +487,7 @@ impl<T> Answer<T> {
 
     fn into_error(self) -> Error {
         match self {
-            Self::Given(_) => refuse("the archive said yes where it should not"),
+            Self::Given(_) => refuse("the archive answered success to a request that should fail"),
             Self::Refused { status, reason } => refusal(status, &reason),
         }
     }
@@ -500,7 +502,7 @@ async fn answer<T: DeserializeOwned>(
     if (200..300).contains(&status) {
         // serde's message may quote contents.
         return serde_json::from_slice(&bytes).map(Answer::Given).map_err(|e| {
-            Error::internal(format!("the archive's answer is not of its form: {:?}", e.classify()))
+            Error::internal(format!("the archive's answer has an unexpected form: {:?}", e.classify()))
         });
     }
     let reason = serde_json::from_slice::<Refused>(&bytes).map(|refused| refused.error).unwrap_or_default();
@@ -527,7 +529,7 @@ fn refusal(status: u16, reason: &str) -> Error {
     let cause = format!("Elasticsearch answered {status} {reason}");
     let detail = match (status, reason) {
         // Elasticsearch makes indices read-only when a disk is full.
-        (_, "cluster_block_exception") => "the archive takes no writes now",
+        (_, "cluster_block_exception") => "the archive is read-only: check its free disk space",
         (401 | 403, _) => "the archive refuses our credentials",
         (408 | 429 | 500.., _) => "the archive is away",
         _ => return Error::internal(cause),

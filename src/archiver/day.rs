@@ -185,7 +185,7 @@ impl Archiver {
             found.ledger_rows,
             if same || found.checksum == day.sum.checksum { "" } else { "; their checksums differ" },
         );
-        tracing::error!(day = %day.day, why, "the archive does not hold what was written: the day stays");
+        tracing::error!(day = %day.day, why, "the archive differs from what was written: the day stays in PostgreSQL");
         metrics::counter!("impg_archive_verify_failures_total").increment(1);
         Ok(Progress::Ended("failed", why))
     }

@@ -43,7 +43,7 @@ const OBSERVER_ANSWER_MAX_BYTES: usize = 64 * 1024;
 const OBSERVER_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
 /// The error if the guard refuses an address; see [`Guard`].
-const NOT_ALLOWED: &str = "address not allowed";
+const NOT_ALLOWED: &str = "address not allowed by callback_allow";
 
 /// What an endpoint's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,7 +163,7 @@ impl Answer {
         match posted.error {
             Some(error) => Self::Failed(error),
             None => judge(&posted.answer, is_receiver)
-                .map_or(Self::Failed("answer says nothing of receivers"), Self::Judged),
+                .map_or(Self::Failed("answer contains no verdicts"), Self::Judged),
         }
     }
 

@@ -41,7 +41,7 @@ pub fn reused() -> Error {
 
 /// The id existed when it was claimed, and was pruned since.
 pub fn forgotten() -> Error {
-    Error::unavailable("what was made under this client_id is just forgotten")
+    Error::unavailable("this client_id has just expired: repeat the request")
 }
 
 impl Claim<'_> {

@@ -76,16 +76,16 @@ impl Standing {
             "the API"
         };
         if let Some(before) = before {
-            tracing::warn!(was = shown(&before.url), now, by, "the gateway of the push has changed");
+            tracing::warn!(was = shown(&before.url), now, by, "the push gateway has changed");
             metrics::counter!("impg_gateway_changes_total").increment(1);
         }
         match own {
             Own::Unset if self.from_settings => {
-                tracing::warn!(gateway = now, "callback_url is not set: this replica pushes nothing itself");
+                tracing::warn!(gateway = now, "callback_url is not set: this replica sends no pushes");
             }
             Own::At { .. } if before.is_some() && own.differs(self) => {
                 let own = shown(&own.public_url());
-                tracing::warn!(gateway = now, own, "another replica has set another callback_url");
+                tracing::warn!(gateway = now, own, "another replica has set a different callback_url");
             }
             _ => {}
         }

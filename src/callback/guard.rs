@@ -26,7 +26,7 @@ pub struct Refused;
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("address not allowed")
+        f.write_str("address not allowed by callback_allow")
     }
 }
 
@@ -147,7 +147,7 @@ fn canonical(network: IpNet) -> IpNet {
 /// A name as URLs have it, with or without the leading dot of a suffix.
 fn host_rule(entry: &str) -> Result<String> {
     let refuse = || {
-        let detail = "callback_allow names hosts (portal.example), endings (.portal.example) and networks (10.1.0.0/16)";
+        let detail = "callback_allow takes hosts (portal.example), suffixes (.portal.example) and networks (10.1.0.0/16)";
         Error::new(Kind::Internal, detail)
     };
     let (dot, name) = entry.strip_prefix('.').map_or(("", entry), |name| (".", name));

@@ -150,7 +150,7 @@ impl Callbacks {
             } else if !row.get::<_, bool>("from_settings")
                 && unreadable.insert(callback_id.to_owned(), revision) != Some(revision)
             {
-                tracing::error!(callback_id, "a callback waits: these settings do not open its secrets");
+                tracing::error!(callback_id, "a callback waits: add the key of its secrets to callback_keys");
             }
         }
         let by_id = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();

@@ -195,7 +195,7 @@ impl Callbacks {
         let (secret_ids, made): (Vec<i64>, Vec<OffsetDateTime>) = (row.get("secret_ids"), row.get("made"));
         let ends: Vec<Option<OffsetDateTime>> = row.get("ends");
         let secrets = secret_ids.into_iter().zip(made).zip(ends).map(|((id, made), ends)| (id, made, ends));
-        let unknown = || Error::internal("a callback of a kind or state that nobody knows");
+        let unknown = || Error::internal("a callback has an unknown kind or state");
         let fields = Fields::of(row);
         Ok(Shown {
             kind: Kind::parse(row.get("kind")).ok_or_else(unknown)?,
@@ -236,7 +236,7 @@ impl Callbacks {
         }
         let url = wanted.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
         if kind == Kind::Observer && wanted.event_types.is_none() {
-            return Err(Error::field("/event_types", "is required of an observer"));
+            return Err(Error::field("/event_types", "is required for an observer"));
         }
         wanted.check(kind, &self.guard)?;
         let callback_id = match kind {
@@ -274,13 +274,13 @@ impl Callbacks {
         let gone = || {
             Error::new(
                 error::Kind::Conflict,
-                "what was made under this client_id is gone: removed, or a secret that signs no more",
+                "what this client_id created no longer exists: use another client_id",
             )
         };
         let row = client.query_opt(&statement, &[&kept.made_id]).await?.ok_or_else(gone)?;
         let callback_id: String = row.get("callback_id");
         let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
-            Error::new(error::Kind::Conflict, "no key of callback_keys opens what is kept of this callback")
+            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
         })?;
         let secret = sign::encode(&bytes);
         let (secret_id, made_at) = (kept.made_id, kept.made_at);
@@ -295,10 +295,10 @@ impl Callbacks {
         let there = tx.query_one(&count, &[]).await?;
         let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
         if made.kind == Kind::Gateway && there.get("gateway") {
-            return conflict("there is a gateway already");
+            return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
         }
         if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
-            return conflict("there are 1,000 callbacks already");
+            return conflict("there are already 1,000 callbacks: remove one first");
         }
         write(&tx, (made.callback_id, made.kind), made.fields, (true, by.now)).await?;
         let add = tx.prepare_cached(sql!("callback/add_secret")).await?;
@@ -426,7 +426,7 @@ impl Callbacks {
             return Err(of_settings());
         }
         if row.get::<_, i64>("signing") >= SIGNING_MAX && until > by.now {
-            let why = "four secrets sign already: wait for one to end, or end all with an overlap_ms of 0";
+            let why = "four secrets already sign: wait until one ends, or end all with `overlap_ms` 0";
             return Err(Error::new(error::Kind::Conflict, why));
         }
         let add = tx.prepare_cached(sql!("callback/add_secret")).await?;
@@ -445,12 +445,12 @@ impl Callbacks {
     /// breaker and the queue are not changed.
     pub async fn test(&self, callback_id: &str, patience: Duration, by: By<'_>) -> Result<Tested> {
         if self.show(callback_id, by.now).await?.kind == Kind::Gateway {
-            let why = "the gateway takes messages and nothing else: send somebody one";
+            let why = "the gateway gets only messages: send a message to test it";
             return Err(Error::new(error::Kind::Conflict, why));
         }
         self.refresh(by.now).await?;
         let callback = self.get(callback_id).ok_or_else(|| {
-            Error::new(error::Kind::Conflict, "no key of callback_keys opens what is kept of this callback")
+            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
         })?;
         let client = self.store.client().await?;
         note(&client, Action::CallbackTested, callback_id, &json!({}), by).await?;
@@ -562,6 +562,6 @@ fn no_such_callback() -> Error {
 fn of_settings() -> Error {
     Error::new(
         error::Kind::Conflict,
-        "this callback is the settings': it is changed there; only its state can be changed here",
+        "this callback comes from the settings: change it there; only `state` can be changed here",
     )
 }

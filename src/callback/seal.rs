@@ -31,7 +31,8 @@ impl Label<'_> {
 impl Keys {
     /// Reads keys from the settings: base64 of 32 bytes each.
     pub fn parse(encoded: &[Secret]) -> Result<Self> {
-        let refuse = || Error::new(Kind::Internal, "a callback key must be the base64 of 32 random bytes");
+        let refuse =
+            || Error::new(Kind::Internal, "each of callback_keys must be the base64 of 32 random bytes");
         let key = |secret: &Secret| {
             let bytes = BASE64_STANDARD.decode(secret.expose()).map_err(|_| refuse())?;
             if bytes.len() != KEY_BYTES {
@@ -44,13 +45,14 @@ impl Keys {
 
     /// Encrypts with the first key. Without a key it is a conflict.
     pub fn seal(&self, label: Label<'_>, plain: &[u8]) -> Result<Vec<u8>> {
-        let key = self.0.first().ok_or_else(|| {
-            Error::new(Kind::Conflict, "callback_keys is not set: secrets of callbacks can be kept nowhere")
-        })?;
+        let key = self
+            .0
+            .first()
+            .ok_or_else(|| Error::new(Kind::Conflict, "set `callback_keys` to create callbacks"))?;
         let mut sealed = plain.to_vec();
         let nonce = key
             .seal_in_place_append_tag(Aad::from(label.bytes()), &mut sealed)
-            .map_err(|_| Error::internal("sealing failed"))?;
+            .map_err(|_| Error::internal("encryption failed"))?;
         Ok([&[FORM], nonce.as_ref().as_slice(), &sealed].concat())
     }
 

@@ -32,7 +32,7 @@ pub(super) fn decode(secret: &Secret) -> Result<Vec<u8>> {
     let refuse = || {
         Error::new(
             Kind::Internal,
-            "a callback secret must be whsec_ and the base64 of at least 24 random bytes",
+            "each of callback_secrets must be whsec_ and the base64 of at least 24 random bytes",
         )
     };
     let encoded = secret.expose().strip_prefix(SECRET_MARK).ok_or_else(refuse)?;

@@ -93,7 +93,7 @@ impl Wanted {
         let description = self.description.iter().flatten();
         for text in description {
             if text.chars().count() > DESCRIPTION_MAX_CHARS || text.chars().any(char::is_control) {
-                let detail = "has at most 500 characters, none of them a control character";
+                let detail = "must have at most 500 characters and no control characters";
                 return Err(Error::field("/description", detail));
             }
         }
@@ -103,7 +103,7 @@ impl Wanted {
         within("/timeout_ms", self.timeout_ms, TIMEOUT_MS)?;
         within("/concurrency", self.concurrency, CONCURRENCY)?;
         if !self.state.as_deref().is_none_or(|state| ["active", "paused"].contains(&state)) {
-            return Err(Error::field("/state", "is active or paused"));
+            return Err(Error::field("/state", "must be active or paused"));
         }
         match kind {
             Kind::Observer => self.check_events(),
@@ -142,7 +142,7 @@ impl Wanted {
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((pointer, _)) => {
-                Err(Error::field(*pointer, "is for observers: the gateway gets every message"))
+                Err(Error::field(*pointer, "is only for observers: the gateway gets every message"))
             }
             None => Ok(()),
         }
@@ -176,19 +176,19 @@ impl Wanted {
 fn check_url(text: &str, guard: &Guard) -> Result<()> {
     let refuse = |why: &'static str| Error::field("/url", why);
     if text.chars().count() > URL_MAX_CHARS {
-        return Err(refuse("has at most 2,048 characters"));
+        return Err(refuse("must have at most 2,048 characters"));
     }
-    let url = Url::parse(text).map_err(|_| refuse("is not an absolute URL"))?;
+    let url = Url::parse(text).map_err(|_| refuse("must be an absolute URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse("must be http or https"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("must not hold a user or password: put a credential into headers"));
+        return Err(refuse("must not contain a user or password: put credentials into `headers`"));
     }
     if url.fragment().is_some() {
-        return Err(refuse("must not have a fragment: nothing after # is ever sent"));
+        return Err(refuse("must not have a fragment: the part after # is never sent"));
     }
-    guard.check(&url).map_err(|_| refuse("leads to where callback_allow lets nothing be sent"))
+    guard.check(&url).map_err(|_| refuse("is not allowed: add its host or network to callback_allow"))
 }
 
 fn check_event_types(event_types: &[String]) -> Result<()> {
@@ -197,13 +197,13 @@ fn check_event_types(event_types: &[String]) -> Result<()> {
         None => EVENT_TYPES.contains(&text),
     };
     if event_types.is_empty() {
-        return Err(Error::field("/event_types", "must name at least one type of event"));
+        return Err(Error::field("/event_types", "must contain at least one event type"));
     }
     let mut seen = BTreeSet::new();
     for (position, text) in event_types.iter().enumerate() {
         let refuse = |why: &'static str| Error::field(format!("/event_types/{position}"), why);
         if !known(text) {
-            return Err(refuse("is no type of event that we know, and no family of them"));
+            return Err(refuse("is not a known event type or family"));
         }
         if !seen.insert(text) {
             return Err(refuse("is named twice"));
@@ -214,14 +214,14 @@ fn check_event_types(event_types: &[String]) -> Result<()> {
 
 fn check_filter(pointer: &'static str, count: usize, distinct: usize) -> Result<()> {
     if count == 0 || count > FILTER_MAX {
-        return Err(Error::field(pointer, "has 1 to 1,000 entries; null is no filter"));
+        return Err(Error::field(pointer, "must have 1 to 1,000 entries; null means no filter"));
     }
-    if distinct < count { Err(Error::field(pointer, "names one twice")) } else { Ok(()) }
+    if distinct < count { Err(Error::field(pointer, "must not contain duplicates")) } else { Ok(()) }
 }
 
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<()> {
     if headers.len() > HEADERS_MAX {
-        return Err(Error::field("/headers", "has at most 32 entries"));
+        return Err(Error::field("/headers", "must have at most 32 entries"));
     }
     let mut seen = BTreeSet::new();
     for (name, value) in headers {
@@ -229,19 +229,21 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<()> {
         let refuse = |why: &'static str| Err(Error::field(pointer.clone(), why));
         let lower = name.to_ascii_lowercase();
         if name.len() > HEADER_NAME_MAX_CHARS || HeaderName::try_from(name).is_err() {
-            return refuse("is no name of a header of at most 64 characters");
+            return refuse("must be a header name of at most 64 characters");
         }
         let ours = HEADERS_OF_OURS.contains(&lower.as_str())
             || HEADER_FAMILIES_OF_OURS.iter().any(|family| lower.starts_with(family));
         if ours {
-            return refuse("is a header that we set ourselves");
+            return refuse("is set by the service itself");
         }
         if !seen.insert(lower) {
             return refuse("is named twice");
         }
         let clean = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.trim() == value;
         if value.len() > HEADER_VALUE_MAX_CHARS || !clean || HeaderValue::try_from(value).is_err() {
-            return refuse("has at most 4,096 characters of printable ASCII, no blank at its ends");
+            return refuse(
+                "must have at most 4,096 characters of printable ASCII, without blanks at its ends",
+            );
         }
     }
     Ok(())

@@ -49,7 +49,7 @@ fn name_server(text: &str) -> Result<NameServerConfig> {
     let address =
         text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT)));
     let address = address.map_err(|_| {
-        Error::new(Kind::Internal, "callback_dns_servers holds addresses, with or without a port")
+        Error::new(Kind::Internal, "callback_dns_servers takes IP addresses, with or without a port")
     })?;
     let mut server = NameServerConfig::udp_and_tcp(address.ip());
     for connection in &mut server.connections {

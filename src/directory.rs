@@ -89,7 +89,7 @@ pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<Str
 
 /// An error for an unknown user at a position of the list `at`.
 pub fn unknown_user(at: &str, position: i64) -> Error {
-    Error::field(format!("{at}/{position}"), "the directory does not know this user as active")
+    Error::field(format!("{at}/{position}"), "is not an active user of the directory")
 }
 
 /// Applies departments, then users, from `source`, in short repeatable steps. A bad record is reported with
@@ -137,7 +137,8 @@ fn judge<R>(
                 problems.push((format!("/{list}/{position}/{attribute}"), reason.to_owned()))
             }
             Ok(()) if !seen.insert(id(&record)) => {
-                problems.push((format!("/{list}/{position}"), "the same id came before".to_owned()));
+                problems
+                    .push((format!("/{list}/{position}"), "an earlier record has the same id".to_owned()));
             }
             Ok(()) => good.push((position, record)),
         }

@@ -112,13 +112,13 @@ pub async fn find(
     search: Search<'_>,
     after: Place,
 ) -> Result<(Vec<Contact>, Option<Place>)> {
-    let from = match search.typed {
-        None => None,
-        Some(typed) => Some(
-            words::beginning(typed)
-                .ok_or_else(|| Error::parameter("q", "must have a letter, a digit or a character"))?,
-        ),
-    };
+    let from =
+        match search.typed {
+            None => None,
+            Some(typed) => Some(words::beginning(typed).ok_or_else(|| {
+                Error::parameter("q", "must contain a letter, a digit or a Chinese character")
+            })?),
+        };
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX)).unwrap_or_default();
     // A cursor of another search must not leave this range.
     let start = Place(from.clone().unwrap_or_default(), String::new());
@@ -271,7 +271,7 @@ pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<
     })
 }
 
-/// Refuses users whom the viewer does not see, with the same error as for unknown users.
+/// Refuses users that the viewer does not see, with the same error as for unknown users.
 pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], at: &str) -> Result<()> {
     let Some(viewer) = viewer else { return Ok(()) };
     for (position, user) in users.iter().enumerate() {

@@ -53,7 +53,7 @@ impl Edits {
     pub fn open(store: Store, config: &Config) -> Result<Self> {
         let settings = config.directory.clone();
         if settings.editable.iter().any(|attribute| values::named(attribute).is_none()) {
-            let unknown = "directory.editable names an attribute that there is not, or that nobody edits";
+            let unknown = "directory.editable contains an attribute that is unknown or cannot be edited";
             return Err(Error::new(Kind::Internal, unknown));
         }
         let source = source::open(&settings, config.connection_life)?;
@@ -96,7 +96,7 @@ impl Edits {
     pub async fn edit_oneself(&self, user_id: &str, changes: &Values, now: OffsetDateTime) -> Result<Edited> {
         let may = |attribute: &str| self.settings.editable.iter().any(|editable| editable == attribute);
         if let Some(attribute) = changes.names().find(|attribute| !may(attribute)) {
-            let why = "people do not edit this of themselves: directory.editable";
+            let why = "users cannot edit this attribute: it is not in directory.editable";
             return Err(Error::new(Kind::Forbidden, why).at(format!("/{attribute}")));
         }
         self.edit(user_id, changes, user_id, now).await
@@ -117,7 +117,10 @@ impl Edits {
         if person.pending == 0 {
             theirs.drop_same(&person.values);
         } else if person.pending >= PENDING_MAX && !theirs.is_empty() {
-            return Err(Error::new(Kind::Conflict, "100 edits of this person wait already"));
+            return Err(Error::new(
+                Kind::Conflict,
+                "this user already has 100 waiting edits: try again later",
+            ));
         }
         if !ours.is_empty() {
             let record = ours.record(&person.user_id)?;
@@ -137,12 +140,12 @@ impl Edits {
         let (manager, departments) = (changes.text("manager"), changes.list("department_ids"));
         let found = book::names(tx, &person.source, manager, &departments).await?;
         if let Some(at) = found.unknown_at {
-            return Err(Error::field(format!("/department_ids/{}", at - 1), "there is no such department"));
+            return Err(Error::field(format!("/department_ids/{}", at - 1), "no such department"));
         }
         let mut named = changes.clone();
         if manager.is_some() {
-            let nobody = || Error::field("/manager", "the directory of this person does not know them");
-            named.put("manager", found.manager.ok_or_else(nobody)?.into());
+            let unknown = || Error::field("/manager", "is not a user of the same source");
+            named.put("manager", found.manager.ok_or_else(unknown)?.into());
         }
         Ok(named)
     }
@@ -161,8 +164,9 @@ impl Edits {
         let (ours, theirs) = changes.partition(is_local);
         let taken = |attribute: &&str| writer.is_some_and(|writer| writer.takes(attribute));
         if let Some(attribute) = theirs.names().find(|attribute| !taken(attribute)) {
-            let why =
-                format!("the directory owns {attribute}, and it cannot be written there: change it there");
+            let why = format!(
+                "{attribute} belongs to the directory's source, which cannot be written: change it there"
+            );
             return Err(Error::new(Kind::Conflict, why).at(format!("/{attribute}")));
         }
         Ok((ours, theirs))
@@ -186,7 +190,7 @@ impl Edits {
     pub async fn retry(&self, edit_id: i64, now: OffsetDateTime) -> Result<Edit> {
         book::get(&self.store, edit_id).await?;
         if !book::retry(&self.store, edit_id, now, now + self.settings.edit_give_up).await? {
-            return Err(Error::new(Kind::Conflict, "the edit is under way, was taken, or is cancelled"));
+            return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
         }
         self.wake.notify_one();
         book::get(&self.store, edit_id).await
@@ -199,7 +203,7 @@ impl Edits {
     pub async fn cancel(&self, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<Edit> {
         book::get(&self.store, edit_id).await?;
         if !book::cancel(&self.store, edit_id, admin, now).await? {
-            return Err(Error::new(Kind::Conflict, "the edit is under way, was taken, or is cancelled"));
+            return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
         }
         self.wake.notify_one();
         book::get(&self.store, edit_id).await

@@ -104,7 +104,7 @@ impl UserRecord {
         }
     }
 
-    /// A user whom the source no longer has. All attributes stay.
+    /// A user that the source no longer has. All attributes stay.
     pub fn gone(external_id: impl Into<String>) -> Self {
         let external_id = external_id.into();
         let untold = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
@@ -120,7 +120,7 @@ impl UserRecord {
             check_name(name).map_err(|reason| ("name", reason))?;
         }
         if self.head_icon.as_ref().is_some_and(|icon| !is_short(icon, LINK_MAX_CHARS)) {
-            return Err(("head_icon", "has at most 2,048 characters, none of them U+0000"));
+            return Err(("head_icon", "must have at most 2,048 characters and no U+0000"));
         }
         if let Some(login_name) = &self.login_name {
             check_login_name(login_name).map_err(|reason| ("login_name", reason))?;
@@ -132,24 +132,24 @@ impl UserRecord {
             ("phone", &self.phone),
         ] {
             if value.as_ref().is_some_and(|value| check_name(value).is_err()) {
-                return Err((attribute, "has 1 to 255 characters, none of them a control character"));
+                return Err((attribute, "must have 1 to 255 characters and no control characters"));
             }
         }
         if self.source_version.as_ref().is_some_and(|version| !is_short(version, LINK_MAX_CHARS)) {
-            return Err(("version", "has at most 2,048 characters, none of them U+0000"));
+            return Err(("version", "must have at most 2,048 characters and no U+0000"));
         }
         if let Some(manager) = &self.manager {
             check_id(manager).map_err(|reason| ("manager", reason))?;
         }
         if self.department_ids.len() > DEPARTMENTS_MAX {
-            return Err(("department_ids", "are at most 100"));
+            return Err(("department_ids", "must have at most 100 entries"));
         }
         for department_id in &self.department_ids {
             check_id(department_id).map_err(|reason| ("department_ids", reason))?;
         }
         match self.kind.as_str() {
             "internal" | "external" | "application" => Ok(()),
-            _ => Err(("kind", "is internal, external or application")),
+            _ => Err(("kind", "must be internal, external or application")),
         }
     }
 }
@@ -178,7 +178,7 @@ impl DepartmentRecord {
 fn check_name(name: &str) -> Result<(), &'static str> {
     let chars = name.chars().count();
     if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
-        return Err("a name has 1 to 255 characters, none of them a control character");
+        return Err("a name must have 1 to 255 characters and no control characters");
     }
     Ok(())
 }

@@ -119,7 +119,7 @@ impl Runner {
         trouble.failures += 1;
         if error.is_of_data() || trouble.failures >= self.settings.run_attempts {
             let why = match error.database() {
-                Some(db) => format!("the database refuses it with SQLSTATE {}", db.code().code()),
+                Some(db) => format!("the database refuses the data with SQLSTATE {}", db.code().code()),
                 None => error.told().to_owned(),
             };
             let why = format!("given up after attempt {}: {why}", trouble.failures);
@@ -190,12 +190,12 @@ impl Runner {
                 staged
             }
             Ok(None) => {
-                let ended = listening.take().ok_or_else(|| Error::internal("nobody listens"))?;
+                let ended = listening.take().ok_or_else(|| Error::internal("no listing is under way"))?;
                 ended.end(self.tools()).await
             }
             Err(Failure::Expired) => {
                 *listening = None;
-                book::ask_for_everybody(&self.store, run.run_id, "the token had expired").await
+                book::ask_for_everybody(&self.store, run.run_id, "the token has expired").await
             }
             Err(Failure::Failed(why)) => {
                 *listening = None;
@@ -270,7 +270,7 @@ impl Runner {
             None => "applying",
         };
         if let Some(why) = &held {
-            tracing::warn!(run_id = run.run_id, why, "directory run is held back");
+            tracing::warn!(run_id = run.run_id, why, "directory run is held");
         }
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -352,7 +352,7 @@ impl Runner {
         let statement = tx.prepare_cached(sql!("directory/finish")).await?;
         tx.execute(&statement, &[&run.run_id, &self.source.name(), &now]).await?;
         tx.commit().await?;
-        tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is through");
+        tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is done");
         metrics::counter!("impg_directory_runs_total", "outcome" => "done").increment(1);
         Ok(())
     }

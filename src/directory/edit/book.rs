@@ -106,7 +106,7 @@ pub(super) struct End<'a> {
 pub(super) async fn person(tx: &Transaction<'_>, user_id: &str) -> Result<Person> {
     let statement = tx.prepare_cached(sql!("directory/edit_person")).await?;
     let row = tx.query_opt(&statement, &[&user_id]).await?;
-    let row = row.ok_or_else(|| Error::not_found("no such person"))?;
+    let row = row.ok_or_else(|| Error::not_found("no such user"))?;
     Ok(Person {
         user_id: row.get("user_id"),
         source: row.get("source"),
@@ -200,8 +200,8 @@ pub(super) async fn end(
 /// Makes the next run read a user again.
 pub(super) async fn name_changed(tx: &Transaction<'_>, external_id: &str) -> Result<()> {
     let statement = tx.prepare_cached(sql!("directory/name_changed")).await?;
-    let nobody: &[&str] = &[];
-    tx.execute(&statement, &[&&[external_id][..], &nobody]).await?;
+    let none: &[&str] = &[];
+    tx.execute(&statement, &[&&[external_id][..], &none]).await?;
     Ok(())
 }
 

@@ -77,13 +77,13 @@ impl Edits {
     async fn attempt(&self, claim: &Claim, person: &Person) -> Outcome {
         let source = self.source.as_ref().filter(|source| source.name() == claim.source);
         let Some(writer) = source.and_then(|source| source.writer()) else {
-            return Outcome::Refused("the settings name another source by now".to_owned());
+            return Outcome::Refused("the settings now name another source".to_owned());
         };
         if person.source != claim.source {
-            return Outcome::Refused("the person belongs to another source by now".to_owned());
+            return Outcome::Refused("the user now belongs to another source".to_owned());
         }
         if let Some(attribute) = claim.attributes.names().find(|attribute| !writer.takes(attribute)) {
-            return Outcome::Refused(format!("{attribute} cannot be written by now"));
+            return Outcome::Refused(format!("{attribute} can no longer be written"));
         }
         send(writer, claim, person).await
     }
@@ -123,16 +123,16 @@ impl Edits {
         let end = match outcome {
             Outcome::Applied(record) => {
                 let is_so = claim.attributes.are_in(&Values::of(record));
-                let detail = (!is_so).then_some("the source has made something else of it");
+                let detail = (!is_so).then_some("the source has stored another value");
                 End { heard: true, ..ended("applied", detail) }
             }
             Outcome::Conflict(record) => {
                 theirs = claim.attributes.among(&Values::of(record));
                 let version = record.source_version.as_deref();
-                let detail = Some("the source says something else by now");
+                let detail = Some("the value has changed at the source");
                 End { heard: true, theirs: Some((&theirs, version)), ..ended("conflict", detail) }
             }
-            Outcome::Gone => ended("refused", Some("the source does not know the person any more")),
+            Outcome::Gone => ended("refused", Some("the source no longer has this user")),
             Outcome::Refused(why) => ended("refused", Some(why)),
             Outcome::Later(later) if now >= claim.give_up_at => ended("failed", Some(&later.reason)),
             Outcome::Later(later) => {
@@ -169,7 +169,9 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
                 return match writer.read(&person.external_id).await {
                     Heard::There(record) => Outcome::Applied(record),
                     // The next attempt is stale, and then finds the value there.
-                    Heard::Gone => Outcome::Later(Later::because("taken, and not there to be read back")),
+                    Heard::Gone => {
+                        Outcome::Later(Later::because("written, but the user cannot be read back"))
+                    }
                     Heard::Later(later) => Outcome::Later(later),
                 };
             }
@@ -179,7 +181,7 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
             Written::Later(later) => return Outcome::Later(later),
         }
     }
-    Outcome::Later(Later::because("the person is changed at the source all the time"))
+    Outcome::Later(Later::because("the user keeps changing at the source"))
 }
 
 /// Reads a user. Returns the version and the current values if the edit may be sent.
@@ -203,7 +205,7 @@ async fn look(
     match record.source_version {
         Some(version) => Ok((version, values)),
         None => Err(Outcome::Refused(
-            "the source gives no versions, and nothing is written without a precondition".to_owned(),
+            "the source gives no versions, so no write can have a precondition".to_owned(),
         )),
     }
 }

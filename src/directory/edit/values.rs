@@ -28,14 +28,14 @@ impl Values {
         for (attribute, value) in body {
             let pointer = || format!("/{}", attribute.replace('~', "~0").replace('/', "~1"));
             let attribute =
-                named(&attribute).ok_or_else(|| Error::field(pointer(), "is no attribute that is edited"))?;
+                named(&attribute).ok_or_else(|| Error::field(pointer(), "is not an editable attribute"))?;
             check(attribute, &value).map_err(|reason| Error::field(pointer(), reason))?;
             values.put(attribute, value);
         }
         if values.is_empty() {
-            return Err(Error::field("", "names no attribute"));
+            return Err(Error::field("", "must contain at least one attribute"));
         }
-        values.record("nobody")?;
+        values.record("anyone")?;
         Ok(values)
     }
 
@@ -165,23 +165,23 @@ fn is_same(one: &Value, other: &Value) -> bool {
 fn check(attribute: &str, value: &Value) -> std::result::Result<(), &'static str> {
     match (attribute, value) {
         ("active", Value::Bool(_)) => Ok(()),
-        ("active", _) => Err("is true or false"),
+        ("active", _) => Err("must be true or false"),
         ("department_ids", Value::Array(list)) => {
             let mut seen = HashSet::new();
             if list.iter().all(|id| id.as_str().is_some_and(|id| seen.insert(id))) {
                 Ok(())
             } else {
-                Err("is a list of ids, each of them once")
+                Err("must be a list of ids without duplicates")
             }
         }
-        ("department_ids", _) => Err("is a list of ids"),
+        ("department_ids", _) => Err("must be a list of ids"),
         ("name", Value::Null) => Err("cannot be cleared"),
         (_, Value::Null) => Ok(()),
         // Sources, and this service, trim blanks at the ends: a value with blanks would never match.
         (_, Value::String(text)) if text.is_empty() || text.trim() != text => {
-            Err("is a text without blanks at its ends, or null")
+            Err("must be a text without blanks at its ends, or null")
         }
         (_, Value::String(_)) => Ok(()),
-        _ => Err("is a text or null"),
+        _ => Err("must be a text or null"),
     }
 }

@@ -210,7 +210,7 @@ pub(super) async fn is_staged(store: &Store, run_id: i64) -> Result<bool> {
 
 /// A crash of the server emptied the staging: the source is read again.
 pub(super) async fn again(store: &Store, run_id: i64) -> Result<()> {
-    tracing::warn!(run_id, "what was staged is gone: the directory's source is asked again");
+    tracing::warn!(run_id, "the staging is lost: the directory's source is read again");
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/again")).await?;
     client.execute(&statement, &[&run_id]).await?;
@@ -248,7 +248,7 @@ pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &
 }
 
 pub(super) async fn ask_for_everybody(store: &Store, run_id: i64, why: &str) -> Result<()> {
-    tracing::info!(run_id, why, "directory run asks for everybody");
+    tracing::info!(run_id, why, "directory run becomes a full run");
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/everybody")).await?;
     client.execute(&statement, &[&run_id, &why]).await?;

@@ -178,7 +178,7 @@ impl Staging {
         let Ended { what, total, .. } = ended;
         let heard = self.heard(what);
         if let Some(doubt) = heard.doubt(total.filter(|_| ended.unchanged.is_none())) {
-            self.remarks.push(format!("{doubt}, so nobody is taken to have left"));
+            self.remarks.push(format!("{doubt}, so missing records are kept"));
             return Ok(None);
         }
         let mut client = tools.store.client().await?;
@@ -212,7 +212,7 @@ impl Staging {
         }
         if let waiting @ 1.. = missing.len() - gone.len() {
             let remark =
-                format!("{waiting} missing for the first time leave when the next run misses them, too");
+                format!("{waiting} are missing for the first time and leave if the next run misses them too");
             self.remarks.push(remark);
         }
         // The members of a missing Group are unknown.
@@ -246,8 +246,8 @@ impl Heard {
     fn doubt(&self, total: Option<u64>) -> Option<String> {
         let there = self.ids.len() + self.nameless;
         match total {
-            _ if self.nameless > 0 => Some(format!("{} entries name nobody", self.nameless)),
-            _ if self.twice > 0 => Some(format!("{} entries came twice", self.twice)),
+            _ if self.nameless > 0 => Some(format!("{} entries have no id", self.nameless)),
+            _ if self.twice > 0 => Some(format!("{} entries were repeated", self.twice)),
             Some(total) if total != there as u64 => Some(format!("{there} of {total} were listed")),
             _ => None,
         }

@@ -33,11 +33,11 @@ impl Fields {
         let department =
             places("directory.department_fields", &settings.department_fields, DEPARTMENT_ATTRIBUTES)?;
         for (there, setting) in [
-            (user.contains_key("external_id"), "directory.user_fields must name external_id"),
-            (department.contains_key("department_id"), "directory.department_fields must name department_id"),
+            (user.contains_key("external_id"), "directory.user_fields must map external_id"),
+            (department.contains_key("department_id"), "directory.department_fields must map department_id"),
             (
                 settings.local.iter().all(|a| USER_ATTRIBUTES.contains(&a.as_str())),
-                "directory.local names an attribute that there is not",
+                "directory.local contains an unknown attribute",
             ),
         ] {
             if !there {
@@ -142,7 +142,7 @@ impl Fields {
             department_id,
             name: text("name")?,
             parent_id: text("parent_id")?,
-            sort_order: sort_order.map_err(|_| ("sort_order", "is no number that fits"))?,
+            sort_order: sort_order.map_err(|_| ("sort_order", "must be a number that fits into 32 bits"))?,
             gone: false,
             untold: self.untold_of_departments.clone(),
         })
@@ -211,11 +211,11 @@ fn places(
     let mut places = BTreeMap::new();
     for (attribute, pointers) in given.iter().filter(|(_, pointers)| !pointers.is_empty()) {
         let Some(attribute) = known.iter().find(|known| *known == attribute) else {
-            return Err(Error::new(Kind::Internal, format!("{setting}: there is no attribute {attribute}")));
+            return Err(Error::new(Kind::Internal, format!("{setting}: unknown attribute {attribute}")));
         };
         let pointers: Vec<String> = pointers.split('|').map(|p| p.trim().to_owned()).collect();
         if let Some(bad) = pointers.iter().find(|p| !p.starts_with('/')) {
-            return Err(Error::new(Kind::Internal, format!("{setting}: {bad} is no JSON pointer")));
+            return Err(Error::new(Kind::Internal, format!("{setting}: {bad} is not a JSON pointer")));
         }
         places.insert(*attribute, pointers);
     }
@@ -274,7 +274,7 @@ fn as_text(value: &Value) -> std::result::Result<String, &'static str> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(flag) => Ok(flag.to_string()),
-        _ => Err("is neither text nor a number"),
+        _ => Err("must be text or a number"),
     }
 }
 
@@ -286,7 +286,7 @@ fn truth_of(places: Option<&Vec<String>>, entry: &Value) -> std::result::Result<
     match text.as_str() {
         "true" | "1" | "yes" | "active" | "enabled" => Ok(Some(true)),
         "false" | "0" | "no" | "inactive" | "disabled" => Ok(Some(false)),
-        _ => Err("says neither yes nor no"),
+        _ => Err("must be true or false, or yes or no"),
     }
 }
 

@@ -115,7 +115,7 @@ fn client(settings: &Directory) -> Outcome<Client> {
     headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
     let authorization = settings.authorization.expose();
     if !authorization.is_empty() {
-        let unfit = |_| Error::new(Kind::Internal, "directory.authorization is no value of a header");
+        let unfit = |_| Error::new(Kind::Internal, "directory.authorization is not a valid header value");
         let mut value = HeaderValue::from_str(authorization).map_err(unfit)?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
@@ -261,13 +261,15 @@ impl Asked {
             // The answer to an expired token. Without a token the address is wrong.
             return Err(match &self.since {
                 Some(_) => Failure::Expired,
-                None => Failure::Failed("the listing is not there: 404 or 410".to_owned()),
+                None => {
+                    Failure::Failed("the listing does not exist: the source answers 404 or 410".to_owned())
+                }
             });
         };
         let asking = self.asking.clone();
         let settings = &asking.settings;
         let Some(entries) = body::entries(&body, &settings.items) else {
-            return Err(Failure::Failed("a page has no entries where directory.items says".to_owned()));
+            return Err(Failure::Failed("a page has no entries at directory.items".to_owned()));
         };
         at.seen += entries.len() as u64;
         let is_empty = entries.is_empty();
@@ -278,7 +280,7 @@ impl Asked {
                 let before = at.cursor.take();
                 at.cursor = body::text(&body, &settings.next);
                 if before.is_some() && before == at.cursor {
-                    return Err(Failure::Failed("a page names itself as the next one".to_owned()));
+                    return Err(Failure::Failed("a page names itself as the next page".to_owned()));
                 }
                 at.cursor.is_some()
             }
@@ -287,7 +289,7 @@ impl Asked {
         // The token of the first page: later changes are then listed twice rather than never.
         if let (slot @ None, Some(token)) = (self.tokens.of(what), body::text(&body, &settings.token)) {
             if token.contains('\0') {
-                return Err(Failure::Failed("the token holds what is no character".to_owned()));
+                return Err(Failure::Failed("the token contains an invalid character".to_owned()));
             }
             *slot = Some(token);
         }
@@ -333,7 +335,7 @@ impl Asked {
 /// A listing by index must not change while it is read, because entries could be skipped.
 fn index_goes_on(at: &mut At, total: Option<String>, is_empty: bool) -> Result<bool, Failure> {
     let Some(total) = total.and_then(|total| total.parse().ok()) else {
-        return Err(Failure::Failed("a page has no total where directory.total says".to_owned()));
+        return Err(Failure::Failed("a page has no total at directory.total".to_owned()));
     };
     if *at.total.get_or_insert(total) != total || is_empty && at.seen < total || at.seen > total {
         return Err(Failure::Failed("the listing changed while it was read".to_owned()));
@@ -348,7 +350,7 @@ fn at(template: &str, external_id: &str) -> Result<Url, Failure> {
 }
 
 fn parse(url: &str) -> Result<Url, Failure> {
-    Url::parse(url).map_err(|_| Failure::Failed("an address is no URL".to_owned()))
+    Url::parse(url).map_err(|_| Failure::Failed("an address is not a valid URL".to_owned()))
 }
 
 /// The answer to a read.
@@ -470,7 +472,7 @@ impl Answer {
 /// Parses one entry of a page.
 fn read(what: What, entry: &RawValue) -> Result<Value, Told> {
     serde_json::from_str(entry.get())
-        .map_err(|_| Told::bad(what, None, "holds a number that is too large, or lists in too many lists"))
+        .map_err(|_| Told::bad(what, None, "contains a number that is too large, or is nested too deeply"))
 }
 
 fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<String> {

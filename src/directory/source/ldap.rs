@@ -118,9 +118,7 @@ impl Ldap {
             return Err(refuse("directory.departments_url is on another server than directory.users_url"));
         }
         if departments.as_ref().is_some_and(|(_, search)| search.scope != Scope::Subtree) {
-            return Err(refuse(
-                "directory.departments_url is to search everything below its base: scope sub",
-            ));
+            return Err(refuse("directory.departments_url must have the scope sub"));
         }
         let tls = tls::client(&Authorities::Also(&settings.ca_file), "directory.ca_file")?;
         let user_attributes = attributes(settings.user_fields.values());
@@ -161,11 +159,11 @@ impl Ldap {
 
 /// The server and search of a URL.
 fn located(setting: &str, given: &str) -> Outcome<(Url, Search)> {
-    let url = Url::parse(given).map_err(|_| refuse(format!("{setting} is no URL")))?;
-    let parts = get_url_params(&url).map_err(|_| refuse(format!("{setting} is no URL of RFC 4516")))?;
+    let url = Url::parse(given).map_err(|_| refuse(format!("{setting} is not a URL")))?;
+    let parts =
+        get_url_params(&url).map_err(|_| refuse(format!("{setting} is not an LDAP URL (RFC 4516)")))?;
     let (base, scope, filter) = (parts.base.into_owned(), parts.scope, parts.filter.into_owned());
-    ldap3::parse_filter(&filter)
-        .map_err(|()| refuse(format!("{setting} has a filter that cannot be read")))?;
+    ldap3::parse_filter(&filter).map_err(|()| refuse(format!("{setting} has an invalid filter")))?;
     // The filter becomes part of another one.
     let filter = if filter.starts_with('(') { filter } else { format!("({filter})") };
     Ok((url, Search { base, scope, filter }))
@@ -243,8 +241,10 @@ impl Pull for Asked {
     fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>> {
         // The library panics on data it cannot parse. Only this run must fail.
         let page = AssertUnwindSafe(self.next_page()).catch_unwind();
-        page.map(|done| done.unwrap_or_else(|_| Err(Failure::Failed("an answer cannot be read".to_owned()))))
-            .boxed()
+        page.map(|done| {
+            done.unwrap_or_else(|_| Err(Failure::Failed("an answer cannot be parsed".to_owned())))
+        })
+        .boxed()
     }
 
     fn token(&self) -> Option<String> {
@@ -476,6 +476,6 @@ fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, &'static str> {
     let bytes = binary.and_then(|(_, values)| values.first()).map(Vec::as_slice).or(text);
     match bytes.map(Uuid::from_slice_le) {
         Some(Ok(uuid)) => Ok(uuid.to_string()),
-        _ => Err("an entry has no UUID where directory.id_attribute says"),
+        _ => Err("an entry has no UUID in directory.id_attribute"),
     }
 }

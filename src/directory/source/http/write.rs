@@ -48,7 +48,7 @@ impl Writer for Http {
 
 impl Http {
     async fn heard(&self, external_id: &str) -> Result<Heard, Later> {
-        let no_address = |_| Later::because("directory.user_url makes no address of this id");
+        let no_address = |_| Later::because("directory.user_url gives no valid URL for this id");
         let url = at(&self.0.settings.user_url, external_id).map_err(no_address)?;
         let answer = self.0.exchange(self.0.clients.get().get(url)).await?;
         match answer.status.as_u16() {
@@ -61,7 +61,7 @@ impl Http {
     fn person(&self, external_id: &str, answer: &Answer) -> Result<Heard, Later> {
         match self.0.told_alone(&answer.json()?) {
             Told::User(user) if user.external_id != external_id => {
-                Err(Later::because("the source answers with somebody else"))
+                Err(Later::because("the source answers with another user"))
             }
             Told::User(user) if user.gone => Ok(Heard::Gone),
             Told::User(mut user) => {
@@ -80,7 +80,7 @@ impl Http {
         (version, present): (&str, &Values),
         changes: &Values,
     ) -> Result<Written, Later> {
-        let no_address = |_| Later::because("directory.write_url makes no address of this id");
+        let no_address = |_| Later::because("directory.write_url gives no valid URL for this id");
         let url = at(&self.0.settings.write_url, external_id).map_err(no_address)?;
         let (media_type, body) = if self.0.is_scim() {
             ("application/scim+json", scim::patch(present, changes))

@@ -156,7 +156,7 @@ impl Listing {
         }
         let state = control::<SyncState>(&answer.1, |kind| matches!(kind, ControlType::SyncState));
         let Some(entry) = entry_of(answer) else { return Ok(()) };
-        let state = state.ok_or_else(|| unreadable("an entry comes without its state"))?;
+        let state = state.ok_or_else(|| unreadable("an entry has no state"))?;
         match state.state {
             EntryState::Present => {
                 refresh.present.insert(state.entry_uuid);
@@ -166,9 +166,7 @@ impl Listing {
                 let id = uuid(&state.entry_uuid)?;
                 // Records named by a trigger are searched by this attribute.
                 if id_of(&entry, &asking.id_attribute).as_deref() != Ok(id.as_str()) {
-                    return Err(unreadable(
-                        "the server synchronizes by other ids than entryUUID, or hides those",
-                    ));
+                    return Err(unreadable("the server does not synchronize by entryUUID, or hides it"));
                 }
                 if asking.is_listed(what, &entry.dn) {
                     items.push(Item::There { id, entry });
@@ -195,7 +193,7 @@ impl Listing {
                 }
                 succeeded("a synchronization", result)?;
                 let done = control::<SyncDone>(&result.ctrls, |kind| matches!(kind, ControlType::SyncDone));
-                let done = done.ok_or_else(|| unreadable("a synchronization ends without saying how"))?;
+                let done = done.ok_or_else(|| unreadable("a synchronization ends without its control"))?;
                 self.ended = Some(refresh.ended(done)?);
                 Ok(None)
             }
@@ -272,7 +270,9 @@ fn control<T: ControlParser>(controls: &[Control], is_it: impl Fn(ControlType) -
 }
 
 fn uuid(bytes: &[u8]) -> Result<String, Failure> {
-    Uuid::from_slice(bytes).map(|id| id.to_string()).map_err(|_| unreadable("an id of an entry is no UUID"))
+    Uuid::from_slice(bytes)
+        .map(|id| id.to_string())
+        .map_err(|_| unreadable("the id of an entry is not a UUID"))
 }
 
 fn unreadable(why: &str) -> Failure {

@@ -66,7 +66,7 @@ impl Names {
                 Some(Found::Listed(id)) => return Ok(Some(id)),
                 Some(Found::Other) => at = asking.above(above),
                 Some(Found::Nothing) | None => {
-                    return Err("what it lies in is gone, or may not be read");
+                    return Err("its parent is missing, or the account may not read it");
                 }
             }
         }

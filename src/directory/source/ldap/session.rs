@@ -153,11 +153,11 @@ fn failure(error: &LdapError) -> Failure {
     let why = match error {
         LdapError::Timeout { .. } => "no answer in time",
         LdapError::Io { source } if source.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
-            "the certificate is not to be trusted"
+            "the server's certificate is not trusted"
         }
         LdapError::Io { .. } => "no connection",
-        LdapError::LdapResult { .. } => "the server does not encrypt",
-        LdapError::FilterParsing => "a filter cannot be read",
+        LdapError::LdapResult { .. } => "the server refuses encryption",
+        LdapError::FilterParsing => "a filter is invalid",
         _ => "the connection ended",
     };
     Failure::Failed(why.to_owned())

@@ -14,7 +14,7 @@ fn an_id_is_a_uuid_as_text_or_the_bytes_of_a_guid() {
     let text = HashMap::from([("entryuuid".to_owned(), vec![uuid.to_uppercase()])]);
     let entry = SearchEntry { dn: String::new(), attrs: text, bin_attrs: HashMap::new() };
     assert_eq!(id_of(&entry, "entryUUID"), Ok(uuid.to_owned()));
-    assert!(id_of(&entry, "objectGUID").is_err(), "without an id nobody is known again");
+    assert!(id_of(&entry, "objectGUID").is_err(), "an entry without an id is refused");
     let bytes = HashMap::from([("objectGUID".to_owned(), vec![GUID.to_vec()])]);
     let entry = SearchEntry { dn: String::new(), attrs: HashMap::new(), bin_attrs: bytes };
     assert_eq!(id_of(&entry, "objectGUID"), Ok(uuid.to_owned()));

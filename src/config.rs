@@ -382,11 +382,11 @@ impl Config {
             ),
             (
                 self.client_id_keep_days < CLIENT_ID_KEEP_DAYS_MIN,
-                "client_id_keep_days must be at least 7: a send may be repeated that long",
+                "client_id_keep_days must be at least 7: a send can be repeated for that long",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::At(_)) && self.callback_secrets.is_empty(),
-                "callback_url needs callback_secrets: an unsigned push is worth nothing",
+                "callback_url needs callback_secrets: pushes must be signed",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::Unknown),
@@ -402,11 +402,11 @@ impl Config {
             ),
             (
                 !is_index_name(&self.archive_index),
-                "archive_index must be 1 to 100 of a-z, 0-9, -, _ and ., and begin with one of the first two",
+                "archive_index must have 1 to 100 characters of a-z, 0-9, -, _ and ., and begin with a letter or digit",
             ),
             (
                 !self.archive_api_key.expose().is_empty() && !self.archive_user.is_empty(),
-                "archive_api_key and archive_user exclude each other",
+                "set archive_api_key or archive_user, not both",
             ),
         ];
         refuse_broken(&rules)
@@ -490,7 +490,7 @@ impl Config {
             ),
             (
                 self.jwt_max_bytes == 0 || self.jwt_max_bytes >= self.head_max_bytes,
-                "jwt_max_bytes must be at least 1 and less than head_max_bytes: a token comes in a head",
+                "jwt_max_bytes must be at least 1 and less than head_max_bytes: a token is part of the head",
             ),
             (
                 self.request_bodies_max_bytes < self.request_body_max_bytes,
@@ -508,11 +508,11 @@ impl Config {
             ),
             (
                 self.callback_hold_days >= self.archive_age_days,
-                "callback_hold_days must be less than archive_age_days: a day that is held does not move",
+                "callback_hold_days must be less than archive_age_days: a held day cannot move",
             ),
             (
                 self.event_keep_days >= self.archive_age_days,
-                "event_keep_days must be less than archive_age_days: what is told of a message is read with it",
+                "event_keep_days must be less than archive_age_days: events are read together with their messages",
             ),
             (
                 self.archive_drop_grace <= self.request_timeout,
@@ -521,7 +521,7 @@ impl Config {
             (self.archive_age_days > DAYS_MAX, "archive_age_days must be at most 3650"),
             (
                 self.archive_age_days <= self.client_id_keep_days,
-                "archive_age_days must be more than client_id_keep_days: a repeated send finds its message hot",
+                "archive_age_days must be more than client_id_keep_days: a repeated send reads its message from PostgreSQL",
             ),
         ])
     }
@@ -557,7 +557,7 @@ impl Config {
             (zero(self.callback_breaker_probe), "callback_breaker_probe_ms must be 1 ms to a day"),
             (
                 self.callback_retry_max < self.callback_retry_base,
-                "callback_retry_max_ms is below callback_retry_base_ms",
+                "callback_retry_max_ms must be at least callback_retry_base_ms",
             ),
             (zero(self.presence_expire), "presence_expire_ms must be 1 ms to a day"),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
@@ -567,14 +567,14 @@ impl Config {
             ),
             (
                 DAY * self.callback_keep_days < self.callback_give_up,
-                "callback_keep_days must not be shorter than callback_give_up_ms: dead letters outlive retries",
+                "callback_keep_days must not be shorter than callback_give_up_ms: dead letters must outlive retries",
             ),
             (zero(self.callback_disable_after), "callback_disable_after_ms must be 1 ms to a day"),
             (zero(self.event_poll), "event_poll_ms must be 1 ms to a day"),
             (self.event_window > TIME_MAX, "event_window_ms must be at most a day"),
             (
                 self.event_keep() <= self.callback_give_up,
-                "event_keep_days must be longer than callback_give_up_ms: what is retried must still be there",
+                "event_keep_days must be longer than callback_give_up_ms: events that are retried must still exist",
             ),
             (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
             (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),

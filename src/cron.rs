@@ -34,7 +34,7 @@ impl Schedule {
         let schedule = Self { text: text.to_owned(), cron, zone };
         match schedule.next_after(OffsetDateTime::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
-            None => Err("it never comes".to_owned()),
+            None => Err("the schedule never occurs".to_owned()),
         }
     }
 
@@ -96,7 +96,7 @@ pub struct Zone(Tz);
 impl Zone {
     /// By its name in the IANA database.
     pub fn parse(name: &str) -> Result<Self, String> {
-        name.parse().map(Self).map_err(|_| format!("there is no time zone {name}"))
+        name.parse().map(Self).map_err(|_| format!("unknown time zone {name}"))
     }
 
     /// The begin and end of a day (2026-11-29). None if the text is not a date.

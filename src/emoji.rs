@@ -26,14 +26,11 @@ pub async fn list(store: &Store) -> Result<Vec<Emoji>> {
 pub async fn put(store: &Store, emoji: &Emoji) -> Result<()> {
     let shaped = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !(1..=ID_MAX_CHARS).contains(&emoji.emoji_id.len()) || !emoji.emoji_id.chars().all(shaped) {
-        return Err(Error::parameter("emoji_id", "must have 1 to 64 of A–Z a–z 0–9 _ -"));
+        return Err(Error::parameter("emoji_id", "must have 1 to 64 characters of A–Z a–z 0–9 _ -"));
     }
     let chars = emoji.address.chars().count();
     if chars == 0 || chars > ADDRESS_MAX_CHARS || emoji.address.chars().any(char::is_control) {
-        return Err(Error::field(
-            "/address",
-            "must have 1 to 2,048 characters, none of them a control character",
-        ));
+        return Err(Error::field("/address", "must have 1 to 2,048 characters and no control characters"));
     }
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("emoji/put")).await?;

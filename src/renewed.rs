@@ -29,7 +29,9 @@ impl<T: Clone> Renewed<T> {
             *made = Instant::now();
             match (self.make)() {
                 Ok(renewed) => *client = renewed,
-                Err(error) => tracing::error!(%error, "a client cannot be made anew: the old one stays"),
+                Err(error) => {
+                    tracing::error!(%error, "a client cannot be replaced: the old one stays in use")
+                }
             }
         }
         client.clone()

@@ -186,7 +186,9 @@ impl Store {
             if row.get::<_, &str>(setting) != "on" {
                 return Err(Error::new(
                     Kind::Internal,
-                    format!("the server has {setting} off: acknowledged messages would not survive a crash"),
+                    format!(
+                        "{setting} is off in PostgreSQL: turn it on, or a crash can lose acknowledged messages"
+                    ),
                 ));
             }
         }

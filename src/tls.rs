@@ -37,7 +37,7 @@ pub fn client(authorities: &Authorities<'_>, setting: &str) -> Result<ClientConf
         }
     }
     if roots.is_empty() {
-        return Err(refuse("is to be set: there is no authority to verify a server by"));
+        return Err(refuse("must be set: there is no authority to verify the server with"));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)

@@ -31,12 +31,15 @@ pub enum TokenCommand {
 }
 
 /// Runs one of the commands and prints its result.
-#[expect(clippy::disallowed_methods, reason = "the command line is a door that time comes in by")]
+#[expect(clippy::disallowed_methods, reason = "the command line may read the clock")]
 pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         TokenCommand::Create { name, user_id, roles, days } => {
             if let Some(unknown) = roles.iter().find(|role| Role::named(role).is_none()) {
-                return Err(format!("there is no role {unknown}").into());
+                return Err(format!(
+                    "unknown role {unknown}: use user, gateway, directory, support or admin"
+                )
+                .into());
             }
             let now = OffsetDateTime::now_utc();
             let new = NewToken {

@@ -101,7 +101,7 @@ impl Directory {
         let lists: &[&str] = if is_ldap { &["ldap", "ldaps"] } else { &["http", "https"] };
         let no_id = |url: &str| !url.is_empty() && !url.contains("{id}");
         refuse_broken(&[
-            (asks && self.users_url.is_empty(), "directory.users_url is not set, and directory.source is"),
+            (asks && self.users_url.is_empty(), "directory.source needs directory.users_url"),
             (
                 [&self.users_url, &self.departments_url]
                     .into_iter()
@@ -114,21 +114,21 @@ impl Directory {
             ),
             (
                 self.bind_dn.is_empty() != self.bind_password.expose().is_empty(),
-                "directory.bind_dn and bind_password go together: a bind without a password proves nothing (RFC 4513)",
+                "set directory.bind_dn and bind_password both or not at all: a bind without a password is anonymous (RFC 4513)",
             ),
             (
                 self.starttls && !self.users_url.starts_with("ldap://"),
-                "directory.starttls is for an ldap:// URL",
+                "directory.starttls needs an ldap:// URL",
             ),
             (is_ldap && self.id_attribute.is_empty(), "directory.id_attribute is not set"),
             (
                 no_id(&self.user_url) || no_id(&self.department_url) || no_id(&self.write_url),
-                "directory.user_url, department_url and write_url need {id} where the external id goes",
+                "directory.user_url, department_url and write_url need {id} in place of the external id",
             ),
             (self.timeout.is_zero() || self.timeout > TIME_MAX, "directory.timeout_ms must be 1 ms to a day"),
             (self.answer_max_bytes == 0, "directory.answer_max_bytes must be at least 1"),
             (self.page_size == 0 || self.page_size > PAGE_SIZE_MAX, "directory.page_size must be 1 to 10000"),
-            (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share is a share: 0.0 to 1.0"),
+            (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share must be 0.0 to 1.0"),
             (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
             (self.return_days > DAYS_MAX, "directory.return_days must be 0 to 3650"),
             (self.run_attempts == 0, "directory.run_attempts must be at least 1"),
@@ -146,17 +146,14 @@ impl Directory {
     fn check_edits(&self) -> Result<(), ConfigError> {
         let writes = !self.write_url.is_empty();
         refuse_broken(&[
-            (
-                writes && self.source == SourceKind::None,
-                "directory.write_url is set, and directory.source is not",
-            ),
+            (writes && self.source == SourceKind::None, "directory.write_url needs directory.source"),
             (
                 writes && self.source == SourceKind::Ldap,
-                "directory.write_url is set, and nothing is written to an LDAP server",
+                "directory.write_url cannot be used with an LDAP server",
             ),
             (
                 writes && self.source == SourceKind::Http && self.user_url.is_empty(),
-                "directory.write_url needs directory.user_url: whoever is written is read before and after",
+                "directory.write_url needs directory.user_url: users are read before and after a write",
             ),
             (
                 !is_pause(self.edit_retry_base, self.edit_retry_max),
@@ -214,7 +211,7 @@ fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D
             .filter(|pair| !pair.is_empty())
             .map(|pair| {
                 let (key, value) = pair.split_once('=').ok_or_else(|| {
-                    serde::de::Error::custom("must be pairs with commas between them: key=value")
+                    serde::de::Error::custom("must be key=value pairs, separated by commas")
                 })?;
                 Ok((key.trim().to_owned(), value.trim().to_owned()))
             })

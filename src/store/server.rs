@@ -139,7 +139,7 @@ impl Server {
                 Some(e) if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
                     format!("{place} only reads: name the primary in database_url")
                 }
-                _ => return Error::new(Kind::Internal, "the schema cannot be brought up to date").because(e),
+                _ => return Error::new(Kind::Internal, "the database schema cannot be updated").because(e),
             },
             _ => return Error::internal(e),
         };

@@ -10,7 +10,7 @@ use crate::sql;
 
 /// A pooler with two free sessions, used in turn, gives the marked one to the second connection.
 const CONNECTIONS: usize = 3;
-const SHARED: &str = "database_url leads through a pooler that shares sessions (PgBouncer with pool_mode = transaction or \
+const SHARED: &str = "database_url leads to a pooler that shares sessions (PgBouncer with pool_mode = transaction or \
      statement), which would lose prepared statements, settings and locks: set pool_mode = session, with a \
      default_pool_size of at least replicas × (database_pool_size + 1), or connect directly";
 
@@ -42,7 +42,7 @@ async fn ask(client: &Object, statement: &str) -> Result<String> {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });
-    value.ok_or_else(|| Error::new(Kind::Internal, "the database answers nothing"))
+    value.ok_or_else(|| Error::new(Kind::Internal, "the database gives no answer"))
 }
 
 /// A pooler in statement mode refuses transactions with a protocol violation.

@@ -34,7 +34,7 @@ const SWEEP_ROWS: i64 = 5_000;
 const SWEEP_BATCHES: i64 = 50;
 /// The label of an encrypted request body kept for repeats: the body may hold credentials.
 const CLAIM: Label<'static> = Label { what: "claim", callback_id: "" };
-/// A removed endpoint's row stays at least this long, so that concurrent sends still find it.
+/// A removed endpoint's row stays at least this long: by then, no open transaction queues for it any longer.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 /// An endpoint as it is shown, with the size of its queue.

@@ -15,8 +15,8 @@ use crate::directory::source::{Heard, Later, Writer, Written};
 use crate::error::{Error, Result};
 use crate::schedule::Tick;
 
-/// How often a user is read again who changes at the source meanwhile. Also the limit for all calls of an
-/// attempt, in timeouts of one call.
+/// Most reads of a user that changes at the source meanwhile. Longest time for all calls of an attempt, in
+/// timeouts of one call.
 const ROUNDS: usize = 3;
 const CALLS: u32 = 4;
 /// Jitter added to waits, as a share of them; and most doublings of a wait.

@@ -1,8 +1,8 @@
-//! Cold: where records live once they are over a month old, and where everything is searched.
+//! The archive: all messages are searched here, and messages older than a month are stored only here.
 //!
-//! One document a message (a message with very many receivers has several), written soon after it
-//! was sent and finally, with every receiver's last status, when its day moves. Two archives give
-//! the same documents for the same [`Find`], in the same order: [`elastic`] and [`embedded`].
+//! There is one document for each message, or several if the message has very many receivers. It is written
+//! soon after the send, and again with the final push statuses when its day moves. Both archives, [`elastic`]
+//! and [`embedded`], give the same documents in the same order for the same [`Find`].
 
 pub mod document;
 pub mod elastic;
@@ -18,28 +18,28 @@ use crate::error::{Error, Kind, Result};
 pub use document::{Document, Group, Ledger, Recalled};
 pub use text::Phrase;
 
-/// Most receivers of one document; a message with more has further parts.
+/// Most receivers of one document. A message with more has several parts.
 pub const RECEIVERS_MAX: usize = 10_000;
 
-/// What keeps and finds documents. `Unavailable` errors pass; others will come again.
+/// Stores and finds documents. An `Unavailable` error is temporary; other errors repeat.
 pub trait Archive: Send + Sync {
-    /// The id this archive was given when it was first used, made now if this is the first time.
-    /// A database remembers its archive by it, so that nobody takes another one for it.
+    /// The id of this archive, created at its first use. The database remembers it, so that another archive
+    /// is not taken for it.
     fn identity(&self) -> BoxFuture<'_, Result<String>>;
 
-    /// Stores documents under `(ms_id, part)`, durably. One whose version is not above the stored
-    /// one changes nothing and is no error: it came late or again. After an error any of them may
-    /// be stored, and all may be written again.
+    /// Stores documents durably under `(ms_id, part)`. A document is ignored if the stored one has the same
+    /// or a higher version: it is late or repeated. After an error any of them may be stored, and all may be
+    /// written again.
     fn write<'a>(&'a self, documents: &'a [Document]) -> BoxFuture<'a, Result<()>>;
 
-    /// Makes everything written before visible to `find`.
+    /// Makes everything written so far visible to `find`.
     fn refresh(&self) -> BoxFuture<'_, Result<()>>;
 
-    /// The documents that fit, in order, at most `find.limit`.
+    /// The matching documents, in order, at most `find.limit`.
     fn find<'a>(&'a self, find: &'a Find) -> BoxFuture<'a, Result<Vec<Document>>>;
 }
 
-/// The archive of the settings, or `None` where there is none. A server that is away stops no start.
+/// The archive of the settings, or `None`. An unreachable server does not stop the start.
 pub async fn open(config: &Config) -> Result<Option<Arc<dyn Archive>>> {
     Ok(match config.archive_place() {
         ArchivePlace::Nowhere => None,
@@ -48,35 +48,40 @@ pub async fn open(config: &Config) -> Result<Option<Arc<dyn Archive>>> {
             let open = tokio::task::spawn_blocking(move || embedded::Embedded::open(&folder));
             Some(Arc::new(open.await.map_err(Error::internal)??))
         }
-        ArchivePlace::Unknown => return Err(Error::new(Kind::Internal, "archive_url leads nowhere")),
+        ArchivePlace::Unknown => {
+            return Err(Error::new(
+                Kind::Internal,
+                "archive_url is invalid: set it to an http(s) URL or embedded:<folder>",
+            ));
+        }
     })
 }
 
-/// What is looked for. Everything that is given must hold.
+/// The conditions of a search. All of them must match.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Find {
-    /// In one of these; none: in any channel.
+    /// In one of these spans; `None`: in any channel.
     pub spans: Option<Vec<Span>>,
-    /// Every one of these occurs.
+    /// All of these must occur.
     pub words: Vec<Phrase>,
     pub sender: Option<String>,
     pub not_sender: Option<String>,
     pub ms_type: Option<String>,
-    /// From this ms_id on, and below that one.
+    /// ms_id range: from this one, and below `below`.
     pub from: i64,
     pub below: i64,
-    /// A receiver, and which of these groups of the ledger they are in.
+    /// A receiver, and the ledger groups to find them in.
     pub receiver: Option<(String, &'static [&'static str])>,
     pub order: Order,
     pub parts: Parts,
-    /// Whether documents come with their ledgers: those of large groups are long.
+    /// Whether documents include their ledgers, which are long in large groups.
     pub ledger: bool,
-    /// Beyond this `(ms_id, part)` in the order.
+    /// Only documents after this `(ms_id, part)` in the order.
     pub after: Option<(i64, u32)>,
     pub limit: usize,
 }
 
-/// A channel's messages from one seq to another, both included.
+/// A range of a channel's messages, both `seq` included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     pub channel_id: i64,
@@ -90,7 +95,7 @@ pub enum Order {
     Oldest,
 }
 
-/// Whether the further parts of messages with very many receivers count.
+/// Whether to include the further parts of messages with very many receivers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Parts {
     First,
@@ -98,7 +103,7 @@ pub enum Parts {
 }
 
 impl Find {
-    /// Every first part, newest first.
+    /// The first part of every message, newest first.
     pub fn newest(limit: usize) -> Self {
         Self {
             spans: None,
@@ -117,7 +122,7 @@ impl Find {
         }
     }
 
-    /// Every part of one message.
+    /// All parts of one message.
     pub fn message(ms_id: i64) -> Self {
         Self {
             from: ms_id,

@@ -1,4 +1,4 @@
-//! `im-push-gateway archive …`: the move by hand.
+//! `im-push-gateway archive …`: moves days into the archive by hand.
 
 use std::sync::Arc;
 
@@ -15,15 +15,15 @@ use crate::store::Store;
 
 #[derive(Subcommand)]
 pub enum ArchiveCommand {
-    /// Move every day that is over the age into the archive, now, and follow until it is done. If
-    /// replicas are running, one of them does it.
+    /// Move all days older than archive_age_days into the archive now, and follow the run until it ends. If
+    /// replicas are running, one of them does the work.
     Run {
         /// Only show which days would move, and what holds them.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Make the archive of the settings the one of this database in place of another; only while
-    /// nothing has moved. Everything hot is indexed anew.
+    /// Make the archive of the settings the archive of this database, in place of another. Only possible
+    /// before a day has moved. All hot messages are indexed again.
     Adopt,
 }
 
@@ -38,7 +38,7 @@ pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
         ArchiveCommand::Adopt => {
             let archive = archive::open(config).await?.ok_or("archive_url is not set")?;
             index::adopt(&store, &*archive).await?;
-            println!("adopted; everything hot is indexed anew");
+            println!("adopted; all hot messages are indexed again");
             Ok(())
         }
     }
@@ -47,7 +47,7 @@ pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
 async fn show(store: &Store, config: &Config) -> Outcome {
     let age = Duration::days(config.archive_age_days.into());
     let days = archiver::sized_candidates(store, store.now().await? - age).await?;
-    println!("{} days are over {} days old", days.len(), config.archive_age_days);
+    println!("{} days are older than {} days", days.len(), config.archive_age_days);
     for day in days {
         let held = match day.pushes {
             0 => String::new(),
@@ -58,8 +58,8 @@ async fn show(store: &Store, config: &Config) -> Outcome {
     Ok(())
 }
 
-/// Asks for a run and does it, or follows the replica that does: an embedded archive is open in the
-/// service, and only one runs at a time.
+/// Asks for a run and does it, or follows the replica that does it. The service may have an embedded archive
+/// open, and only one run can be open.
 async fn follow(store: &Store, config: &Config) -> Outcome {
     let archiver = match archive::open(config).await {
         Ok(Some(archive)) => {
@@ -67,7 +67,7 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
             Some(Archiver::new(store.clone(), bound, config)?)
         }
         Ok(None) => return Err("archive_url is not set".into()),
-        // Then a replica has it open, and does it.
+        // A replica has it open, and does the run.
         Err(e) if e.kind == Kind::Conflict => None,
         Err(e) => return Err(e.into()),
     };
@@ -79,8 +79,8 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
             Some(archiver) => archiver.tick().await,
             None => Ok(Tick::Idle),
         };
-        let run = archiver::runs(store, run_id + 1, 1).await?.pop().ok_or("the run is gone")?;
-        let doing = run.doing.clone().unwrap_or_else(|| "waits for a replica".to_owned());
+        let run = archiver::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
+        let doing = run.doing.clone().unwrap_or_else(|| "waiting for a replica".to_owned());
         if doing != told {
             println!("{doing}");
             told = doing;
@@ -104,5 +104,5 @@ async fn follow(store: &Store, config: &Config) -> Outcome {
 }
 
 async fn newest(store: &Store) -> Result<Run, Error> {
-    archiver::runs(store, i64::MAX, 1).await?.pop().ok_or_else(|| Error::internal("the run is gone"))
+    archiver::runs(store, i64::MAX, 1).await?.pop().ok_or_else(|| Error::internal("the run no longer exists"))
 }

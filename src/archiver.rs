@@ -1,5 +1,5 @@
-//! The move of a day into the archive: seal, write, verify, switch, drop. Each step is short, is
-//! remembered in the database when it is done, and is taken up again after a crash.
+//! Moves days into the archive: seal, write, verify, switch, drop. Each step is short and recorded in the
+//! database, so that it continues after a crash.
 
 mod day;
 mod pages;
@@ -19,15 +19,15 @@ use crate::sql;
 use crate::store::{Attached, Store, own_seal};
 use day::{Day, Step};
 
-/// A scheduled run that has not begun this long after it was due is overdue.
+/// A scheduled run that has not begun this long after its time is overdue.
 const OVERDUE: Duration = Duration::hours(1);
-/// A day that could have moved this long ago and has not is overdue, too: something holds it.
+/// A day that could have moved this long ago is overdue too: something holds it.
 const HELD: Duration = Duration::days(7);
-/// How often a day that still settles is looked at again before it is sealed all the same.
+/// How often a day that still settles is checked again before it is sealed anyway.
 const SETTLING_LOOKS: u32 = 20;
 const SETTLING_PAUSE: Pause = Pause::from_millis(100);
 
-/// The archiver of one replica; one of them at a time runs.
+/// The archiver of a replica. It runs on one replica at a time.
 pub struct Archiver {
     store: Store,
     archive: Arc<Bound>,
@@ -38,7 +38,7 @@ pub struct Archiver {
     rows_per_second: u64,
 }
 
-/// What a run would move.
+/// A day that a run would move.
 #[derive(Debug)]
 pub struct Candidate {
     pub day: Date,
@@ -46,18 +46,18 @@ pub struct Candidate {
     pub below_ms_id: i64,
     pub messages: i64,
     pub ledger_rows: i64,
-    /// Messages whose rows are still written, and queue rows that are still pushed: they hold it.
+    /// Pushes still queued: they hold the day.
     pub pushes: i64,
 }
 
-/// How the archiver fares, for whoever watches the service.
+/// The archiver's condition, for metrics and health checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Ok,
     Running,
-    /// The last run ended by a failure.
+    /// The last run failed.
     Failed,
-    /// A run was due long ago and has not begun.
+    /// A run has not begun long after its time.
     Overdue,
 }
 
@@ -72,7 +72,7 @@ impl State {
     }
 }
 
-/// A run as it is told of.
+/// A run as it is shown.
 #[derive(Debug)]
 pub struct Run {
     pub run_id: i64,
@@ -102,7 +102,7 @@ impl Archiver {
         })
     }
 
-    /// Begins a run that is due, and takes the open one a step further.
+    /// Begins a due run, and takes the open run one step further.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let Some(epoch) = self.lease.take(now).await? else {
@@ -117,7 +117,7 @@ impl Archiver {
             Err(e) => Err(e),
         };
         match &step {
-            // The caller of the log is told the cause; who reads of runs is not.
+            // The log gets the cause; the shown run does not.
             Err(e) => self.tell(run_id, &format!("waits: {}", e.told()), None, now).await?,
             Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
             Ok(Progress::Waiting(doing)) => {
@@ -133,20 +133,21 @@ impl Archiver {
         step.map(|_| Tick::More)
     }
 
-    /// Gives the lease back, for a replica that stops.
+    /// Gives the lease back when the replica stops.
     pub async fn stop(&self) -> Result<()> {
         self.lease.give_back(self.store.now().await?).await
     }
 
-    /// When it was last begun stands in the database; a new database begins at the next turn.
+    /// The last start is recorded in the database. A new database begins at the next scheduled time.
     async fn begin_if_due(&self, now: OffsetDateTime) -> Result<()> {
         let known = state_row(&self.store).await?;
         let Some(begun) = known.begun_at else {
             return self.begun(now).await;
         };
         if self.schedule.due(begun, now).is_some() {
-            // Asked for first: a crash in between asks again, and one is open already. One that is still
-            // open at its next turn is stuck: it stays due, and so becomes overdue.
+            // Asked for before the start is recorded: after a crash in between it is asked again, and the run
+            // is already open. A run that is still open at the next time is stuck: the schedule stays due and
+            // becomes overdue.
             if ask(&self.store, "schedule", now).await?.is_some() || known.open_since.is_none() {
                 self.begun(now).await?;
             }
@@ -174,7 +175,7 @@ impl Archiver {
         Ok(())
     }
 
-    /// One step of the oldest day that is not switched; else a new day; else a drop.
+    /// One step of the oldest day that is not switched; otherwise a new day; otherwise a drop.
     async fn step(&self, run_id: i64, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
         let days = day::unfinished(&self.store).await?;
         if let Some(day) = days.iter().find(|day| day.step != Step::Switched) {
@@ -190,18 +191,18 @@ impl Archiver {
             }
             if days.is_empty() {
                 let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes);
-                tracing::warn!(day = %next.day, pushes = next.pushes, "a day is held");
+                tracing::warn!(day = %next.day, pushes = next.pushes, "a day cannot move yet: pushes are waiting");
                 return Ok(Progress::Ended("done", why));
             }
         }
         match days.first() {
             Some(day) => self.drop(day, now).await,
-            None => Ok(Progress::Ended("done", "nothing is left to move".to_owned())),
+            None => Ok(Progress::Ended("done", "no days are left to move".to_owned())),
         }
     }
 
-    /// From now on nobody writes statuses of the day; what comes for it waits in the outbox. What the
-    /// background pass has at hand is let through first: in a row it is cheaper than in a document.
+    /// From here on no transaction writes statuses of the day; later ones wait in the outbox. The background
+    /// pass finishes first: a row is cheaper than a document.
     async fn seal(&self, run_id: i64, epoch: i64, next: &Candidate) -> Result<Progress> {
         for _ in 0..SETTLING_LOOKS {
             if !self.is_settling(next.below_ms_id).await? {
@@ -252,10 +253,10 @@ impl Archiver {
         Ok(Progress::Working(format!("{} is cold", day.day)))
     }
 
-    /// After a grace longer than any request, whoever still reads the old horizon is done.
+    /// After a grace longer than any request, no request reads by the old horizon.
     async fn drop(&self, day: &Day, now: OffsetDateTime) -> Result<Progress> {
         let since = day.switched_at.unwrap_or(now);
-        // A switch that lies ahead was before the clock went back.
+        // A switch time in the future is from before the clock went back.
         if since <= now && now < since + self.drop_grace {
             return Ok(Progress::Waiting(format!("{} is dropped after a grace", day.day)));
         }
@@ -285,7 +286,7 @@ impl Archiver {
         metrics::counter!("impg_archive_steps_total", "step" => step).increment(1);
     }
 
-    /// How the archiver fares.
+    /// The archiver's condition.
     pub async fn state(&self, store: &Store, now: OffsetDateTime) -> Result<State> {
         let known = state_row(store).await?;
         let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
@@ -300,7 +301,7 @@ impl Archiver {
     }
 }
 
-/// A place where a test stops the move, to kill it there. In builds without tests nothing stops it.
+/// A point where a test can stop the move and kill it. Does nothing in builds without tests.
 async fn stop(place: &'static str) {
     tracing::debug!(place, "archive move");
     if stops(place) {
@@ -314,7 +315,7 @@ fn stops(place: &str) -> bool {
     false
 }
 
-/// What a step has come to.
+/// The result of a step.
 enum Progress {
     Working(String),
     Waiting(String),
@@ -348,7 +349,7 @@ pub async fn ask(store: &Store, asked_by: &str, now: OffsetDateTime) -> Result<O
     Ok(client.query_opt(&statement, &[&asked_by, &now]).await?.map(|row| row.get(0)))
 }
 
-/// The days that are wholly older than a moment, oldest first, at most `limit`, and what holds them.
+/// Days that are wholly older than a time, oldest first, at most `limit`, with what holds them.
 pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize) -> Result<Vec<Candidate>> {
     let client = store.client().await?;
     let movable = client.prepare_cached(sql!("archiver/movable")).await?;
@@ -369,7 +370,7 @@ pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize)
     Ok(candidates)
 }
 
-/// The same with what each holds, which takes its time.
+/// The same with the size of each day, which takes longer.
 pub async fn sized_candidates(store: &Store, older_than: OffsetDateTime) -> Result<Vec<Candidate>> {
     let mut found = candidates(store, older_than, usize::MAX).await?;
     for candidate in &mut found {

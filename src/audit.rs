@@ -1,4 +1,4 @@
-//! Who looked at what of other people's, and who changed what of it. It only grows.
+//! The audit log: who searched, read or changed what belongs to others. Entries are only added.
 
 use postgres_types::Json;
 use serde_json::Value;
@@ -8,31 +8,31 @@ use crate::error::Result;
 use crate::sql;
 use crate::store::Store;
 
-/// What somebody did with what is not theirs.
+/// An action on something that belongs to another user.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
     pub at: OffsetDateTime,
     pub actor: &'a str,
     pub action: Action,
     pub reason: Option<&'a str>,
-    /// What they asked for.
+    /// The conditions or the change that was asked for.
     pub filter: Value,
-    /// How much they were shown; none where that is not known yet.
+    /// The number of results; none if not known yet.
     pub results: Option<i64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// One page of a search in everybody's messages.
+    /// One page of a search in all messages.
     Search,
-    /// An export of such a search begins; and has ended, with its size.
+    /// The start of an export, and its end with the size.
     ExportBegun,
     ExportEnded,
-    /// The receipts of a message of others.
+    /// The receipts of another user's message.
     Receipts,
-    /// A message was taken back.
+    /// A message was recalled.
     Recall,
-    /// A callback was made, changed or removed, given a new secret, or sent a test.
+    /// A callback was created, changed, removed, rotated or tested.
     CallbackCreated,
     CallbackChanged,
     CallbackRemoved,
@@ -57,7 +57,7 @@ impl Action {
     }
 }
 
-/// An entry as it is read again.
+/// An entry from the log.
 #[derive(Debug)]
 pub struct Kept {
     pub audit_id: i64,
@@ -69,12 +69,12 @@ pub struct Kept {
     pub results: Option<i64>,
 }
 
-/// Keeps an entry. What it tells of is shown only after that.
+/// Writes an entry. The result is shown only after that.
 pub async fn append(store: &Store, entry: Entry<'_>) -> Result<()> {
     append_with(&store.client().await?, entry).await
 }
 
-/// Keeps an entry in the caller's transaction.
+/// Writes an entry in the caller's transaction.
 pub async fn append_with(client: &impl deadpool_postgres::GenericClient, entry: Entry<'_>) -> Result<()> {
     let statement = client.prepare_cached(sql!("audit/append")).await?;
     let Entry { at, actor, action, reason, filter, results } = entry;
@@ -82,7 +82,7 @@ pub async fn append_with(client: &impl deadpool_postgres::GenericClient, entry: 
     Ok(())
 }
 
-/// One page below `before`, newest first; of one actor, if named.
+/// One page below `before`, newest first; on request only of one actor.
 pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -> Result<Vec<Kept>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("audit/list")).await?;

@@ -1,6 +1,6 @@
-//! An endpoint: sign, POST, bound the answer, break. And the registry of all there are.
+//! An endpoint: sign, POST, limit the answer, open the breaker. And the registry of all endpoints.
 //!
-//! `gateway` is one, whose answer decides who received; every other is an observer, who is told.
+//! The gateway is one endpoint: its answer decides which receivers have received. All others are observers.
 
 mod bells;
 mod breaker;
@@ -35,22 +35,22 @@ pub use wanted::{EVENT_TYPES, FILTER_MAX, Wanted};
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
-/// Longest `Retry-After` that is believed.
+/// Longest `Retry-After` that is honoured.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// Most bytes of an observer's answer that are read, to be shown; its status line has said all.
+/// Most bytes of an observer's answer that are read and shown. Its status line decides alone.
 const OBSERVER_ANSWER_MAX_BYTES: usize = 64 * 1024;
-/// Longest wait for such an answer after its status line.
+/// Longest wait for the body of such an answer after its status line.
 const OBSERVER_ANSWER_WAIT: Duration = Duration::from_secs(1);
 
-/// Why nothing was sent where nothing may be sent; see [`Guard`].
-const NOT_ALLOWED: &str = "address not allowed";
+/// The error if the guard refuses an address; see [`Guard`].
+const NOT_ALLOWED: &str = "address not allowed by callback_allow";
 
-/// What an endpoint's answer is for.
+/// What an endpoint's answer means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Its answer says, per receiver, who got what.
+    /// The answer has a verdict for each receiver.
     Gateway,
-    /// Any `2xx` takes the whole batch.
+    /// Any `2xx` accepts the whole batch.
     Observer,
 }
 
@@ -67,13 +67,13 @@ impl Kind {
     }
 }
 
-/// Whether an endpoint is to be sent anything.
+/// Whether batches go to an endpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Active,
-    /// Nothing is sent, and what happens is queued.
+    /// Nothing is sent; events are queued.
     Paused,
-    /// It failed for too long, or said that it is gone: nothing is sent, and nothing queued.
+    /// It failed for too long, or answered that it is gone. Nothing is sent or queued.
     Disabled,
 }
 
@@ -91,49 +91,49 @@ impl State {
     }
 }
 
-/// One endpoint as a replica holds it. A change of it makes a new one, with the same breaker.
+/// An endpoint in the memory of a replica. A change replaces it, with the same breaker.
 pub struct Callback {
     pub callback_id: String,
     pub kind: Kind,
     pub state: State,
     pub url: Url,
-    /// The whole time of a POST: connection, request and answer.
+    /// For the whole POST: connection, request and answer.
     pub timeout: Duration,
-    /// Batches under way at once from one replica.
+    /// Batches that one replica sends at the same time.
     pub concurrency: usize,
-    /// Most events of an observer's batch.
+    /// Most events in an observer's batch.
     pub batch_events: i32,
-    /// Rises with every change.
+    /// Incremented with every change.
     pub revision: i64,
     headers: HeaderMap,
     secrets: Vec<Vec<u8>>,
-    /// Which secrets these are, where the database has them.
+    /// Ids of the secrets in the database; empty for a gateway of the settings.
     secret_ids: Vec<i64>,
     client: Arc<Renewed<reqwest::Client>>,
-    /// What an endpoint of the API's making is held to; the settings' own is not.
+    /// Restricts endpoints created through the API. A gateway of the settings has none.
     guard: Option<Guard>,
     answer_max_bytes: usize,
     breaker: Arc<Breaker>,
 }
 
-/// How one POST ended. Whatever goes wrong is a way to end.
+/// The result of a POST. Every failure is a result too.
 #[derive(Debug)]
 pub struct Posted {
-    /// The answer's status, if one came.
+    /// The HTTP status, if there was an answer.
     pub status: Option<u16>,
-    /// The answer's body; of an observer's, and of one that takes nothing, at most the beginning.
+    /// The answer's body. Only its beginning for an observer, or if the batch is not accepted.
     pub answer: Vec<u8>,
-    /// Why the batch is not taken, in words that quote nothing.
+    /// Why the batch is not accepted. Quotes nothing from the answer.
     pub error: Option<&'static str>,
-    /// How long the endpoint asks us to stay away, if it refused.
+    /// The answer's `Retry-After`, if the batch is refused.
     pub retry_after: Option<Duration>,
     pub request_bytes: usize,
     pub took: Duration,
 }
 
 impl Posted {
-    /// Whether the endpoint itself works: one that refuses a batch (4xx) would take another, and
-    /// one poisoned batch must not stop all.
+    /// Whether the endpoint itself works. One that refuses a batch (4xx) may accept another, so one bad batch
+    /// must not open the breaker.
     pub fn endpoint_is_there(&self) -> bool {
         match self.status {
             _ if self.error.is_none() => true,
@@ -142,7 +142,7 @@ impl Posted {
         }
     }
 
-    /// Whether the endpoint says that it will never be there again.
+    /// Whether the endpoint answers that it is gone for good.
     pub fn is_gone(&self) -> bool {
         self.status == Some(StatusCode::GONE.as_u16())
     }
@@ -153,22 +153,21 @@ impl Posted {
 pub enum Answer {
     /// A verdict for every receiver.
     Judged(Verdicts),
-    /// Nobody got it, and why.
+    /// No receiver got it, with the reason.
     Failed(&'static str),
 }
 
 impl Answer {
-    /// Reads it from how the POST ended. It fails closed.
+    /// Reads the result of a POST. In doubt, no receiver has received.
     pub fn of(posted: &Posted, is_receiver: impl Fn(&str) -> bool) -> Self {
         match posted.error {
             Some(error) => Self::Failed(error),
             None => judge(&posted.answer, is_receiver)
-                .map_or(Self::Failed("answer says nothing of receivers"), Self::Judged),
+                .map_or(Self::Failed("answer contains no verdicts"), Self::Judged),
         }
     }
 
-    /// Whether the gateway works: see [`Posted::endpoint_is_there`]. A `200` that says nothing is no
-    /// answer of a gateway.
+    /// Whether the gateway works: see [`Posted::endpoint_is_there`]. A `200` without verdicts does not count.
     pub fn endpoint_is_there(&self, posted: &Posted) -> bool {
         match self {
             Self::Judged(_) => true,
@@ -178,13 +177,13 @@ impl Answer {
 }
 
 impl Callback {
-    /// POSTs `body` under `id`, signed by every secret that lives. Redirects are refused, and neither
-    /// a large nor a slow answer takes more than its bound.
+    /// POSTs `body` under `id`, signed with every valid secret. Redirects are refused. The size and time of
+    /// the answer are limited.
     pub async fn post(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {
         self.post_within(self.timeout, id, body, now).await
     }
 
-    /// The same in less time than the endpoint may have.
+    /// The same with a shorter timeout.
     async fn post_within(&self, most: Duration, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {
         let started = Instant::now();
         let request_bytes = body.len();
@@ -228,8 +227,8 @@ impl Callback {
         connection::send(request).await.map_err(|e| describe(&e))
     }
 
-    /// The answer's body and what is wrong with the answer. Whose status says it all is only shown, so
-    /// its body may be cut or missing.
+    /// The answer's body, and what is wrong with the answer. If the status decides alone, the body is only
+    /// shown and may be cut or missing.
     async fn read(&self, response: &mut Response) -> (Vec<u8>, Option<&'static str>) {
         let status = response.status();
         let refused = match self.kind {
@@ -249,12 +248,12 @@ impl Callback {
         (answer, refused)
     }
 
-    /// Whether a batch may go now. A probe is handed out once an interval.
+    /// Whether a batch may go now. Each interval allows one probe.
     pub fn gate(&self, now: OffsetDateTime) -> Gate {
         self.breaker.gate(now)
     }
 
-    /// Tells the breaker how a POST ended.
+    /// Reports the result of a POST to the breaker.
     pub fn note(&self, succeeded: bool, now: OffsetDateTime) {
         let callback_id = &self.callback_id;
         match self.breaker.note(succeeded, now) {
@@ -267,7 +266,7 @@ impl Callback {
         }
     }
 
-    /// Whether batches go out; while they do not, nothing is given up.
+    /// Whether batches go out. While they do not, no batch is given up.
     pub fn is_closed(&self) -> bool {
         self.breaker.is_closed()
     }
@@ -277,7 +276,7 @@ impl Callback {
         self.breaker.state(now)
     }
 
-    /// Where it is, without what may be secret in it.
+    /// The URL without secrets.
     pub fn public_url(&self) -> String {
         public_url(&self.url)
     }
@@ -292,7 +291,7 @@ pub fn public_url(url: &Url) -> String {
     url.to_string()
 }
 
-/// Reads into `answer` until the end, or an error when there are more than `most` bytes.
+/// Reads into `answer` until the end. More than `most` bytes are an error.
 async fn read_up_to(
     response: &mut Response,
     most: usize,
@@ -308,13 +307,13 @@ async fn read_up_to(
     Ok(())
 }
 
-/// Only the form in seconds counts (RFC 9110, 10.2.3), and it can only delay.
+/// Only seconds are honoured (RFC 9110, 10.2.3): they can only delay.
 fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
-/// Names the failure without what it may quote (addresses, bodies).
+/// Names the failure without quoting addresses or bodies.
 fn describe(e: &reqwest::Error) -> &'static str {
     let causes = || std::iter::successors(std::error::Error::source(e), |cause| cause.source());
     if e.is_timeout() {

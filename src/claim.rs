@@ -1,7 +1,7 @@
-//! A caller's own id for what a call makes, so that the call can be repeated: the repeat finds what was made.
+//! A caller's client id for what a call creates: a repeated call finds what the first one created.
 //!
-//! The id is kept by the transaction that makes the thing. Of two calls at once the second waits for the first
-//! one's commit, makes nothing, and answers with what the first has made.
+//! The transaction that creates the thing also records the id. Of two concurrent calls, the second waits for
+//! the first commit, creates nothing, and answers with the first one's result.
 
 use deadpool_postgres::{GenericClient, Transaction};
 use serde::Serialize;
@@ -12,16 +12,16 @@ use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// A call under an id.
+/// A call with a client id.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     pub caller: &'a str,
-    /// What is made; ids of different calls do not meet.
+    /// What the call creates. Ids of different calls do not collide.
     pub call: &'a str,
     pub client_id: &'a str,
 }
 
-/// What was made under an id before.
+/// What was created before under an id.
 #[derive(Debug)]
 pub struct Kept {
     pub made_id: i64,
@@ -29,19 +29,19 @@ pub struct Kept {
     pub digest: Vec<u8>,
 }
 
-/// What tells one body from another.
+/// A digest of the request body, to recognize a repeat.
 pub fn digest(body: &impl Serialize) -> Result<Vec<u8>> {
     Ok(Sha256::digest(serde_json::to_vec(body).map_err(Error::internal)?).to_vec())
 }
 
-/// The id is another body's.
+/// The id was used with another body.
 pub fn reused() -> Error {
     Error::new(Kind::ClientIdReused, "").at("/client_id")
 }
 
-/// Kept when it was claimed, and gone since.
+/// The id existed when it was claimed, and was pruned since.
 pub fn forgotten() -> Error {
-    Error::unavailable("what was made under this client_id is just forgotten")
+    Error::unavailable("this client_id has just expired: repeat the request")
 }
 
 impl Claim<'_> {
@@ -55,8 +55,8 @@ impl Claim<'_> {
         }))
     }
 
-    /// Keeps it in the transaction that makes `made_id`. False: something was made under this id, and
-    /// the transaction must not be committed.
+    /// Records the id in the transaction that creates `made_id`. False: the id is taken, and the transaction
+    /// must not be committed.
     pub async fn keep(
         &self,
         tx: &Transaction<'_>,
@@ -70,13 +70,13 @@ impl Claim<'_> {
 }
 
 impl Kept {
-    /// What was made, if it was made of the same body.
+    /// The created id, if the body is the same.
     pub fn of(&self, digest: &[u8]) -> Result<i64> {
         if self.digest == digest { Ok(self.made_id) } else { Err(reused()) }
     }
 }
 
-/// Forgets a step of what was kept before a time. Returns how much.
+/// Deletes a batch of ids recorded before a time. Returns how many.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("claim/prune")).await?;

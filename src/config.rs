@@ -1,4 +1,4 @@
-//! Settings: one commented default file, a file of the operator's, `IMPG_<KEY>` over both.
+//! Settings: the commented default file, overridden by the operator's file, overridden by `IMPG_<KEY>`.
 
 mod directory;
 
@@ -18,24 +18,24 @@ pub use directory::{Directory, Paging, SourceKind};
 /// The commented defaults, as printed by `im-push-gateway settings`.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
 
-/// The replay window we promise; shorter memories of client ids are refused.
+/// The promised time for repeating a send. A shorter memory of client ids is refused.
 const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
-/// Longest of all times, and longest that anything is kept.
+/// Longest duration of any time setting.
 const TIME_MAX: Duration = DAY;
 const DAY: Duration = Duration::from_secs(86_400);
-/// Longest that the secret before the newest one signs too.
+/// Longest overlap of an old and a new secret.
 const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
-/// Far more than it takes to notice that half of it is over.
+/// Long enough that replicas notice when half of it is over.
 const STREAM_KEEP_MIN: Duration = Duration::from_secs(60);
 const DAYS_MAX: u32 = 3_650;
-/// Smallest and largest heads of requests that may be set.
+/// Smallest and largest permitted size of a request head.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
-/// Elasticsearch takes names of 255 bytes, and ours get endings.
+/// Elasticsearch allows index names of 255 bytes, and suffixes are appended to ours.
 const INDEX_NAME_MAX: usize = 100;
 
-/// Everything that can be set. `config.default.toml` says what each key means.
+/// All settings. `config.default.toml` explains each key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -196,7 +196,7 @@ pub struct Config {
     pub directory: Directory,
 }
 
-/// How a caller proves who they are; see the table "Who is calling" in the README.
+/// How callers are authenticated; see the table "Who is calling" in the README.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityMode {
@@ -205,7 +205,7 @@ pub enum IdentityMode {
     Headers,
 }
 
-/// How the header that names the person carries characters beyond ASCII.
+/// How the header with the user's name encodes characters beyond ASCII.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum UserEncoding {
@@ -215,7 +215,7 @@ pub enum UserEncoding {
     Percent,
 }
 
-/// What a proof calls somebody.
+/// Which attribute of a user the proof contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdentityNames {
@@ -223,7 +223,7 @@ pub enum IdentityNames {
     LoginName,
 }
 
-/// What somebody new is called of whom a SCIM client tells.
+/// How the `user_id` of a user created through SCIM is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ScimUserId {
@@ -240,7 +240,7 @@ pub enum ScimGroups {
     Groups,
 }
 
-/// What log lines look like.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -248,33 +248,33 @@ pub enum LogFormat {
     Text,
 }
 
-/// What the settings say of the gateway's endpoint.
+/// The gateway's endpoint in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GatewayPlace {
-    /// Nothing: what is set stays.
+    /// Not set: the gateway in the database stays.
     Unset,
-    /// There is none.
+    /// There is no gateway.
     Off,
     At(Url),
-    /// None that we know: refused at start.
+    /// An invalid value, refused at the start.
     Unknown,
 }
 
-/// What kind of archive there is.
+/// The kind of archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArchivePlace {
     Nowhere,
     Folder(PathBuf),
     Server(Url),
-    /// None that we know: refused at start.
+    /// An invalid value, refused at the start.
     Unknown,
 }
 
-/// A value that never shows itself in logs or errors.
+/// A value that is never shown in logs or errors.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(String);
 
-/// The environment makes numbers of digits, so any scalar is taken; no error quotes the value.
+/// Accepts any scalar, because a variable of digits is read as a number. No error quotes the value.
 impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(de: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -296,7 +296,7 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl Secret {
-    /// The value itself, for the one place that uses it.
+    /// The value itself. Call this only where the value is used.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -314,7 +314,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why the settings do not do.
+/// Why the settings are refused.
 #[derive(Debug)]
 pub struct ConfigError(String);
 
@@ -327,7 +327,7 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// Reads defaults, `file` if given, and the environment, and checks the whole once.
+    /// Reads the defaults, `file` if given, and the environment, and checks the result.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
@@ -346,7 +346,7 @@ impl Config {
         Self::checked(figment.merge(env))
     }
 
-    /// The defaults with `overrides` (TOML) on top: what tests and the demo start from.
+    /// The defaults with `overrides` (TOML). Tests and the demo begin with it.
     pub fn from_toml(overrides: &str) -> Result<Self, ConfigError> {
         Self::checked(Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(overrides)))
     }
@@ -382,11 +382,11 @@ impl Config {
             ),
             (
                 self.client_id_keep_days < CLIENT_ID_KEEP_DAYS_MIN,
-                "client_id_keep_days must be at least 7: a send may be repeated that long",
+                "client_id_keep_days must be at least 7: a send can be repeated for that long",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::At(_)) && self.callback_secrets.is_empty(),
-                "callback_url needs callback_secrets: an unsigned push is worth nothing",
+                "callback_url needs callback_secrets: pushes must be signed",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::Unknown),
@@ -402,22 +402,22 @@ impl Config {
             ),
             (
                 !is_index_name(&self.archive_index),
-                "archive_index must be 1 to 100 of a-z, 0-9, -, _ and ., and begin with one of the first two",
+                "archive_index must have 1 to 100 characters of a-z, 0-9, -, _ and ., and begin with a letter or digit",
             ),
             (
                 !self.archive_api_key.expose().is_empty() && !self.archive_user.is_empty(),
-                "archive_api_key and archive_user exclude each other",
+                "set archive_api_key or archive_user, not both",
             ),
         ];
         refuse_broken(&rules)
     }
 
-    /// How long the log of events reaches back.
+    /// How long events are kept.
     pub fn event_keep(&self) -> Duration {
         DAY * self.event_keep_days
     }
 
-    /// Where days begin that a search names.
+    /// The time zone of the days in a search.
     pub fn zone(&self) -> Result<Zone, ConfigError> {
         Zone::parse(&self.time_zone).map_err(|e| ConfigError(format!("time_zone: {e}")))
     }
@@ -428,7 +428,7 @@ impl Config {
             .map_err(|e| ConfigError(format!("archive_schedule and archive_time_zone: {e}")))
     }
 
-    /// Where `callback_url` leads.
+    /// The gateway that `callback_url` names.
     pub fn gateway_place(&self) -> GatewayPlace {
         match self.callback_url.as_str() {
             "" => GatewayPlace::Unset,
@@ -440,12 +440,12 @@ impl Config {
         }
     }
 
-    /// Days are partitions of their own for the archive, which takes them one by one.
+    /// With an archive, each day has its own partitions, because days move one by one.
     pub fn partitions_by_month(&self) -> bool {
         self.archive_place() == ArchivePlace::Nowhere
     }
 
-    /// Where `archive_url` leads.
+    /// The archive that `archive_url` names.
     pub fn archive_place(&self) -> ArchivePlace {
         if self.archive_url.is_empty() {
             return ArchivePlace::Nowhere;
@@ -490,7 +490,7 @@ impl Config {
             ),
             (
                 self.jwt_max_bytes == 0 || self.jwt_max_bytes >= self.head_max_bytes,
-                "jwt_max_bytes must be at least 1 and less than head_max_bytes: a token comes in a head",
+                "jwt_max_bytes must be at least 1 and less than head_max_bytes: a token is part of the head",
             ),
             (
                 self.request_bodies_max_bytes < self.request_body_max_bytes,
@@ -499,7 +499,7 @@ impl Config {
         ])
     }
 
-    /// What moves into the archive, and when.
+    /// Checks the archive's times.
     fn check_archive(&self) -> Result<(), ConfigError> {
         refuse_broken(&[
             (
@@ -508,11 +508,11 @@ impl Config {
             ),
             (
                 self.callback_hold_days >= self.archive_age_days,
-                "callback_hold_days must be less than archive_age_days: a day that is held does not move",
+                "callback_hold_days must be less than archive_age_days: a held day cannot move",
             ),
             (
                 self.event_keep_days >= self.archive_age_days,
-                "event_keep_days must be less than archive_age_days: what is told of a message is read with it",
+                "event_keep_days must be less than archive_age_days: events are read together with their messages",
             ),
             (
                 self.archive_drop_grace <= self.request_timeout,
@@ -521,12 +521,12 @@ impl Config {
             (self.archive_age_days > DAYS_MAX, "archive_age_days must be at most 3650"),
             (
                 self.archive_age_days <= self.client_id_keep_days,
-                "archive_age_days must be more than client_id_keep_days: a repeated send finds its message hot",
+                "archive_age_days must be more than client_id_keep_days: a repeated send reads its message from PostgreSQL",
             ),
         ])
     }
 
-    /// Times that are neither nothing nor beyond what a calendar holds.
+    /// Checks that times are neither zero nor too long.
     fn check_times(&self) -> Result<(), ConfigError> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
         let days = |days: u32| days > DAYS_MAX;
@@ -557,7 +557,7 @@ impl Config {
             (zero(self.callback_breaker_probe), "callback_breaker_probe_ms must be 1 ms to a day"),
             (
                 self.callback_retry_max < self.callback_retry_base,
-                "callback_retry_max_ms is below callback_retry_base_ms",
+                "callback_retry_max_ms must be at least callback_retry_base_ms",
             ),
             (zero(self.presence_expire), "presence_expire_ms must be 1 ms to a day"),
             (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
@@ -567,14 +567,14 @@ impl Config {
             ),
             (
                 DAY * self.callback_keep_days < self.callback_give_up,
-                "callback_keep_days must not be shorter than callback_give_up_ms: dead letters outlive retries",
+                "callback_keep_days must not be shorter than callback_give_up_ms: dead letters must outlive retries",
             ),
             (zero(self.callback_disable_after), "callback_disable_after_ms must be 1 ms to a day"),
             (zero(self.event_poll), "event_poll_ms must be 1 ms to a day"),
             (self.event_window > TIME_MAX, "event_window_ms must be at most a day"),
             (
                 self.event_keep() <= self.callback_give_up,
-                "event_keep_days must be longer than callback_give_up_ms: what is retried must still be there",
+                "event_keep_days must be longer than callback_give_up_ms: events that are retried must still exist",
             ),
             (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
             (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),
@@ -589,12 +589,12 @@ fn refuse_broken(rules: &[(bool, &str)]) -> Result<(), ConfigError> {
     }
 }
 
-/// They have settings of their own, which no error and no log shows.
+/// Credentials have settings of their own, which no error or log shows.
 fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
 
-/// What Elasticsearch takes as the beginning of an index's name, in whatever encoding.
+/// Whether Elasticsearch accepts this as the beginning of an index name.
 fn is_index_name(name: &str) -> bool {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     name.len() <= INDEX_NAME_MAX
@@ -614,7 +614,7 @@ fn optional<'de, D: Deserializer<'de>>(de: D) -> Result<Option<SocketAddr>, D::E
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// A list, or one string with commas as the environment gives it.
+/// A list, or one string with commas, as an environment variable has it.
 fn list<'de, D: Deserializer<'de>, T: From<String> + Deserialize<'de>>(de: D) -> Result<Vec<T>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]

@@ -1,6 +1,5 @@
-//! When something repeats, and when a day is: cron expressions in a time zone. A scheduler fires at their times and
-//! wakes workers; what is due they ask the clock of the database each time, so that nothing that happens to a timer
-//! ends a schedule.
+//! Cron expressions in a time zone, and the bounds of a day. A scheduler wakes workers at these times. A
+//! worker then asks the database's clock whether it is due, so a lost timer cannot end a schedule.
 
 mod alarms;
 
@@ -11,7 +10,7 @@ use time::OffsetDateTime;
 
 pub use alarms::Alarms;
 
-/// More than a clock is ever set forward by.
+/// Longer than any gap in local time.
 const GAP_MINUTES_MAX: i64 = 2 * 24 * 60;
 
 /// A cron expression in a time zone.
@@ -24,7 +23,7 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// `cron` has five fields, or six with seconds first; `zone` is a name of the IANA database.
+    /// `cron` has five fields, or six with seconds first. `zone` is a name of the IANA database.
     pub fn parse(text: &str, zone: &str) -> Result<Self, String> {
         let cron = croner::parser::CronParser::builder()
             .seconds(croner::parser::Seconds::Optional)
@@ -35,11 +34,11 @@ impl Schedule {
         let schedule = Self { text: text.to_owned(), cron, zone };
         match schedule.next_after(OffsetDateTime::UNIX_EPOCH) {
             Some(_) => Ok(schedule),
-            None => Err("it never comes".to_owned()),
+            None => Err("the schedule never occurs".to_owned()),
         }
     }
 
-    /// The expression with seconds, as the scheduler takes it.
+    /// The expression with seconds, as the scheduler needs it.
     fn with_seconds(&self) -> String {
         match self.text.split_whitespace().count() {
             5 => format!("0 {}", self.text),
@@ -47,7 +46,7 @@ impl Schedule {
         }
     }
 
-    /// The first time it comes after a moment.
+    /// The first occurrence after a time.
     pub fn next_after(&self, moment: OffsetDateTime) -> Option<OffsetDateTime> {
         let moment = DateTime::<Utc>::from_timestamp(moment.unix_timestamp(), 0)?.with_timezone(&self.zone);
         let next = match self.names_hours() {
@@ -57,8 +56,8 @@ impl Schedule {
         OffsetDateTime::from_unix_timestamp(next.timestamp()).ok()
     }
 
-    /// The first of the times that the zone's clock shows, wherever it is set back or forward: a time that is shown
-    /// twice is the first one, and one that is left out is the end of the gap.
+    /// The first occurrence in local time, across changes of the clock. A local time that occurs twice counts
+    /// the first time. One that is skipped counts as the end of the gap.
     fn next_shown(&self, moment: &DateTime<Tz>) -> Option<DateTime<Tz>> {
         let mut shown = moment.naive_local().and_utc();
         loop {
@@ -73,7 +72,7 @@ impl Schedule {
         }
     }
 
-    /// Whether it comes at hours that it names: then an hour that a clock shows twice is one.
+    /// Whether the expression names hours. Then an hour that occurs twice counts once.
     fn names_hours(&self) -> bool {
         match self.with_seconds().split_whitespace().nth(2) {
             Some(hours) => !hours.contains('*'),
@@ -81,8 +80,8 @@ impl Schedule {
         }
     }
 
-    /// Since when something last begun at `begun` is due again, if it is: however late it is asked,
-    /// and also when the clock has gone back behind `begun` by more than one turn.
+    /// Since when a job last begun at `begun` is due again, or none. It stays due until it begins. It is also
+    /// due if the clock went back behind `begun` by more than one period.
     pub fn due(&self, begun: OffsetDateTime, now: OffsetDateTime) -> Option<OffsetDateTime> {
         let next = self.next_after(begun)?;
         let turned_back = begun > now && self.next_after(now)? < begun;
@@ -90,27 +89,27 @@ impl Schedule {
     }
 }
 
-/// A time zone, in which days begin.
+/// A time zone, for the bounds of days.
 #[derive(Debug, Clone, Copy)]
 pub struct Zone(Tz);
 
 impl Zone {
     /// By its name in the IANA database.
     pub fn parse(name: &str) -> Result<Self, String> {
-        name.parse().map(Self).map_err(|_| format!("there is no time zone {name}"))
+        name.parse().map(Self).map_err(|_| format!("unknown time zone {name}"))
     }
 
-    /// The moments at which a day (2026-11-29) begins and ends. None if it is none.
+    /// The begin and end of a day (2026-11-29). None if the text is not a date.
     pub fn day(self, text: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
         let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-        // As it is written, and not 2026-11-9.
+        // Refuses 2026-11-9.
         if day.format("%Y-%m-%d").to_string() != text {
             return None;
         }
         Some((self.beginning(day)?, self.beginning(day.checked_add_days(Days::new(1))?)?))
     }
 
-    /// Midnight, or where a clock jumps over it, the first minute there is.
+    /// Midnight, or the first minute after it if the clock skips it.
     fn beginning(self, day: NaiveDate) -> Option<OffsetDateTime> {
         let first = (0..24 * 60).find_map(|minute| {
             let clock = day.and_time(NaiveTime::MIN) + TimeDelta::minutes(minute);
@@ -173,7 +172,7 @@ mod tests {
         assert_eq!(days, [28, 29, 30, 31], "2:30 does not exist on the 29th, and it still comes");
     }
 
-    /// The times in UTC at which a schedule of Berlin comes within a day.
+    /// The occurrences within a day of a schedule in Berlin, in UTC.
     fn times(cron: &str, from: OffsetDateTime) -> Vec<OffsetDateTime> {
         let schedule = Schedule::parse(cron, "Europe/Berlin").expect("a schedule");
         let next = |last: &OffsetDateTime| schedule.next_after(*last);
@@ -183,7 +182,8 @@ mod tests {
 
     #[test]
     fn autumn_repeats_only_what_comes_every_hour() {
-        // On the 25th of October, 3:00 of summer is 2:00 of winter: 0:00 to 1:00 UTC is the hour of 2 twice over.
+        // On 25 October, 3:00 summer time is 2:00 winter time: the hour from 2:00 to 3:00 occurs twice, at
+        // 0:00 and 1:00 UTC.
         let evening = datetime!(2026-10-24 20:00 UTC);
         let at = |hour: u8, minute: u8| {
             datetime!(2026-10-25 0:00 UTC) + Duration::minutes(60 * i64::from(hour) + i64::from(minute))
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn spring_brings_what_lies_in_the_gap_right_after_it() {
-        // On the 29th of March, 2:00 is 3:00, which is 1:00 UTC.
+        // On 29 March, the clock jumps from 2:00 to 3:00, at 1:00 UTC.
         let evening = datetime!(2026-03-28 20:00 UTC);
         let ends = datetime!(2026-03-29 1:00 UTC);
         for cron in ["30 2 * * *", "0,30 2 * * *"] {
@@ -224,7 +224,7 @@ mod tests {
             day("Asia/Shanghai", "2026-11-29"),
             Some((datetime!(2026-11-28 16:00 UTC), datetime!(2026-11-29 16:00 UTC)))
         );
-        // 25 hours, then 23; and a day whose midnight there is not.
+        // 25 hours, then 23; then a day without a midnight.
         for (zone, text, hours) in [
             ("Europe/Berlin", "2026-10-25", 25),
             ("Europe/Berlin", "2026-03-29", 23),

@@ -1,4 +1,4 @@
-//! The per-receiver state machine: statuses, verdicts, and what a callback's answer means.
+//! The state machine of a receiver: push statuses, verdicts, and the meaning of the gateway's answer.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::strict;
 
-/// The push status of one message for one receiver. It only ever rises.
+/// The push status of one message for one receiver. It only rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Status {
     Unreceived,
@@ -28,12 +28,12 @@ impl Status {
         [Self::Unreceived, Self::Received, Self::Read].into_iter().find(|s| s.as_str() == text)
     }
 
-    /// As the ledger stores it.
+    /// The code in the ledger.
     pub const fn code(self) -> i16 {
         self as i16
     }
 
-    /// From the ledger; what a constraint forbids cannot come.
+    /// From the code in the ledger. A constraint excludes other codes.
     pub const fn from_code(code: i16) -> Self {
         match code {
             0 => Self::Unreceived,
@@ -43,16 +43,16 @@ impl Status {
     }
 }
 
-/// What the gateway said of one receiver.
+/// The gateway's verdict on one receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The receiver has the messages: status `received`.
     Received,
-    /// Nobody is there: not retried, the messages wait until the receiver pulls them.
+    /// The receiver is offline. Not retried: the receiver pulls the messages later.
     Offline,
     /// Final: this receiver cannot get these messages.
     Rejected,
-    /// Try this receiver again later, out of turn. Also whoever an answer does not name.
+    /// Retry this receiver later, separately. Also the verdict on receivers missing from an answer.
     Retry,
 }
 
@@ -66,13 +66,13 @@ impl Verdict {
         }
     }
 
-    /// The verdict kept in the ledger, by its code.
+    /// The verdict in the ledger, by its code.
     pub const fn from_code(code: i16) -> Self {
         if code == 1 { Self::Offline } else { Self::Rejected }
     }
 }
 
-/// Longest reason of a rejection that is kept, in characters.
+/// Longest stored reason of a rejection, in characters.
 const REASON_MAX_CHARS: usize = 200;
 
 /// An answer with a verdict for every receiver of a batch: the named ones, and the rest.
@@ -80,7 +80,7 @@ const REASON_MAX_CHARS: usize = 200;
 pub struct Verdicts {
     pub named: HashMap<String, (Verdict, Option<String>)>,
     pub rest: Verdict,
-    /// How many names in the answer are no receivers of the batch. They change nothing.
+    /// Number of users in the answer who are not receivers of the batch. They are ignored.
     pub unknown: usize,
 }
 
@@ -89,14 +89,14 @@ impl Verdicts {
         self.named.get(receiver).map_or(self.rest, |(verdict, _)| *verdict)
     }
 
-    /// The verdict on a receiver, and why they rejected it.
+    /// The verdict on a receiver, and the reason if they were rejected.
     pub fn with_reason(&self, receiver: &str) -> (Verdict, Option<&str>) {
         self.named.get(receiver).map_or((self.rest, None), |(verdict, reason)| (*verdict, reason.as_deref()))
     }
 }
 
-/// The two forms of an answer: `received` is `all` with what is excepted, or a list with other lists beside it.
-/// A misspelt or misplaced field must not turn somebody into a receiver.
+/// The two forms of an answer: `received` is `all` with exceptions, or a list beside other lists. Unknown
+/// fields are refused, so that a misspelt field does not mark receivers as received.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Answer {
@@ -111,7 +111,7 @@ struct Answer {
     rejected: Option<Vec<Rejected>>,
 }
 
-/// A field that is there is no null.
+/// A field that is present must not be null.
 fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> Result<Option<T>, D::Error> {
     T::deserialize(de).map(Some)
 }
@@ -132,9 +132,8 @@ struct Rejected {
     reason: String,
 }
 
-/// Reads the body of a `200`. It fails closed: `None` is an answer that says nothing, and in
-/// one that does, whoever is not said to have received anything is retried. A receiver named
-/// twice gets the more cautious verdict.
+/// Reads the body of a `200`. `None`: the body has no verdicts. Receivers who are not named as received are
+/// retried. A receiver named twice gets the more cautious verdict.
 pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
     let answer: Answer = strict::read(body).ok()?;
     let Answer { received, except, offline, retry, rejected } = answer;
@@ -155,7 +154,7 @@ pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts
         let reason: String = r.reason.chars().filter(|c| !c.is_control()).take(REASON_MAX_CHARS).collect();
         (r.receiver, Verdict::Rejected, Some(reason).filter(|reason| !reason.is_empty()))
     };
-    // Later entries win: from the most hopeful verdict to the most cautious.
+    // Later entries overwrite earlier ones: from the most to the least optimistic verdict.
     let said = received
         .into_iter()
         .map(plain(Verdict::Received))

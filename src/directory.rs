@@ -1,7 +1,7 @@
-//! Who can be talked to: people and departments as the company's directory tells them.
+//! The directory: users and departments, as the company's systems provide them.
 //!
-//! Records come over the API, or from a source that a run asks. Either way they are staged, and one
-//! statement says what each would change and applies it, in short steps that can be repeated.
+//! Records come through the API, or from a source that a run reads. Both are staged first. One statement then
+//! computes what each record changes and applies it, in short steps that can be repeated.
 
 mod apply;
 pub mod contacts;
@@ -35,13 +35,13 @@ pub use run::{
 };
 use stage::Place;
 
-/// Records of one transaction.
+/// Records in one transaction.
 const STEP: usize = 1_000;
 
-/// Whose the people and departments are whom only the API has told of.
+/// The source of users and departments that are known only from the API.
 pub const API: &str = "api";
 
-/// Whom a change of the directory wakes, so that they need not wait for their next look.
+/// Workers to wake after a change of the directory, so that they do not wait for their next poll.
 #[derive(Clone, Default)]
 pub struct Followers {
     pub words: Arc<Notify>,
@@ -57,18 +57,18 @@ impl Followers {
     }
 }
 
-/// What was applied, and which records were not, and why.
+/// What was applied, and which records were not, with reasons.
 #[derive(Debug, Default)]
 pub struct Applied {
     pub users: usize,
     pub departments: usize,
-    /// Departments that wait at the top: their parent is unknown, or lies below them.
+    /// Departments parked at the top: their parent is unknown, or lies below them.
     pub parked: Vec<String>,
-    /// JSON pointer of each record that was skipped, with the reason.
+    /// JSON pointer of each skipped record, with the reason.
     pub problems: Vec<(String, String)>,
 }
 
-/// Refuses a caller whom the directory does not know, or who has left.
+/// Refuses a caller who is unknown or has left.
 pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/is_active")).await?;
@@ -79,7 +79,7 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
     }
 }
 
-/// Whom a login name stands for: of those who have not left, the only one who has it.
+/// The user with a login name: among active users, the only one who has it.
 pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/of_login_name")).await?;
@@ -87,13 +87,13 @@ pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<Str
     Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
 }
 
-/// Somebody in a list, at `at` and there at this position, is nobody of the directory.
+/// An error for an unknown user at a position of the list `at`.
 pub fn unknown_user(at: &str, position: i64) -> Error {
-    Error::field(format!("{at}/{position}"), "the directory does not know this user as active")
+    Error::field(format!("{at}/{position}"), "is not an active user of the directory")
 }
 
-/// Applies departments, then users, told by `source`, in short repeatable steps, each record with its
-/// position in the request. A bad one is reported and skipped; it never aborts the rest.
+/// Applies departments, then users, from `source`, in short repeatable steps. A bad record is reported with
+/// its position in the request and skipped; the others are applied.
 pub async fn change(
     store: &Store,
     source: &str,
@@ -121,7 +121,7 @@ pub async fn change(
     Ok(applied)
 }
 
-/// The records that can be kept, each once; the others become problems.
+/// The valid records, each once; the others become problems.
 fn judge<R>(
     list: &str,
     records: Vec<(usize, R)>,
@@ -137,7 +137,8 @@ fn judge<R>(
                 problems.push((format!("/{list}/{position}/{attribute}"), reason.to_owned()))
             }
             Ok(()) if !seen.insert(id(&record)) => {
-                problems.push((format!("/{list}/{position}"), "the same id came before".to_owned()));
+                problems
+                    .push((format!("/{list}/{position}"), "an earlier record has the same id".to_owned()));
             }
             Ok(()) => good.push((position, record)),
         }
@@ -168,7 +169,7 @@ async fn change_departments(
     Ok(step)
 }
 
-/// The same in a transaction that does more. The records were checked.
+/// The same in a transaction of the caller. The records are already checked.
 pub async fn change_departments_in(
     tx: &Transaction<'_>,
     source: &str,
@@ -197,7 +198,7 @@ async fn change_users(
     Ok(step)
 }
 
-/// The same in a transaction that does more. The records were checked.
+/// The same in a transaction of the caller. The records are already checked.
 pub async fn change_users_in(
     tx: &Transaction<'_>,
     source: &str,
@@ -212,7 +213,7 @@ pub async fn change_users_in(
     Ok(step)
 }
 
-/// A call's own rows among what is staged; nobody else ever sees them.
+/// Staging rows of one call, invisible to other transactions.
 async fn call_rows(tx: &Transaction<'_>, records: usize) -> Result<Rows> {
     let statement = tx.prepare_cached(sql!("directory/call_id")).await?;
     let run_id = tx.query_one(&statement, &[]).await?.get(0);
@@ -225,7 +226,7 @@ async fn unstage(tx: &Transaction<'_>, run_id: i64) -> Result<()> {
     Ok(())
 }
 
-/// What people are called, by id; of whom the directory does not know, nothing.
+/// Names by user id. Unknown users are missing from the result.
 pub async fn names(store: &Store, user_ids: &[&str]) -> Result<HashMap<String, String>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/names")).await?;

@@ -1,4 +1,4 @@
-//! `im-push-gateway directory …`: a run by hand.
+//! `im-push-gateway directory …`: runs by hand.
 
 use clap::Subcommand;
 
@@ -7,22 +7,22 @@ use crate::directory::{self, Run, Runner, Sync};
 use crate::schedule::Tick;
 use crate::store::Store;
 
-/// Most differences that a dry run prints.
+/// Most changes that a dry run prints.
 const SHOWN_MAX: i64 = 200;
 
 #[derive(Subcommand)]
 pub enum DirectoryCommand {
-    /// Ask the source of the settings for people and departments, now, and follow until it is done. If
-    /// replicas are running, one of them may do it.
+    /// Read users and departments from the source of the settings now, and follow the run until it ends. If
+    /// replicas are running, one of them may do the work.
     Sync {
-        /// Only what has changed since the last run, if the source can tell.
+        /// Only read changes since the last run, if the source supports it.
         #[arg(long)]
         incremental: bool,
         /// Only show what would change.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Let a run that is held back go on.
+    /// Approve a held run.
     Approve { run_id: i64 },
 }
 
@@ -31,7 +31,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Runs one of the commands and prints its result.
 pub async fn run(config: &Config, command: DirectoryCommand) -> Outcome {
     let store = Store::new(config)?;
-    let runner = Runner::open(store.clone(), config)?.ok_or("directory.source is none")?;
+    let runner = Runner::open(store.clone(), config)?.ok_or("set directory.source to synchronize")?;
     match command {
         DirectoryCommand::Sync { incremental, dry_run } => {
             let mode = if incremental { "incremental" } else { "full" };
@@ -50,7 +50,7 @@ async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) ->
     let mut told = String::new();
     loop {
         let ticked = runner.tick().await;
-        let run = directory::runs(store, run_id + 1, 1).await?.pop().ok_or("the run is gone")?;
+        let run = directory::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
         if run.state != told {
             println!("{}", run.state);
             told.clone_from(&run.state);
@@ -71,7 +71,7 @@ async fn show(store: &Store, run: &Run) -> Outcome {
     println!("{}", run.counts);
     if run.problems > 0 {
         println!(
-            "{} records were skipped; GET /directory/runs/{}/problems says why",
+            "{} records were skipped; GET /directory/runs/{}/problems shows why",
             run.problems, run.run_id
         );
     }
@@ -84,7 +84,8 @@ async fn show(store: &Store, run: &Run) -> Outcome {
         ("done" | "shown", _) => Ok(()),
         ("held", why) => {
             let why = why.as_deref().unwrap_or_default();
-            Err(format!("held: {why}; directory approve {} lets it go on", run.run_id).into())
+            Err(format!("held: {why}; to apply it, run: im-push-gateway directory approve {}", run.run_id)
+                .into())
         }
         (state, why) => Err(format!("{state}: {}", why.as_deref().unwrap_or_default()).into()),
     }

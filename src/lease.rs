@@ -1,5 +1,5 @@
-//! Work that one replica at a time does: a row with an end and an epoch, never a lock that is held
-//! while somebody else is waited for.
+//! A lease: work that runs on one replica at a time. It is a row with an end and an epoch, so no lock is held
+//! while a worker waits.
 
 use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// One replica's claim to a kind of work.
+/// One replica's lease on a kind of work.
 pub struct Lease {
     store: Store,
     name: &'static str,
@@ -18,14 +18,14 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// One that passes to whoever asks when it is not prolonged for this `length`.
+    /// A lease that another replica can take if it is not extended within `length`.
     pub fn new(store: Store, name: &'static str, length: std::time::Duration) -> Self {
         let length = length.try_into().unwrap_or(Duration::MAX);
         Self { store, name, holder: Uuid::now_v7().to_string(), length }
     }
 
-    /// Takes or prolongs it. None while another replica has it; else its epoch, which has risen if
-    /// anybody else had it in between.
+    /// Takes or extends the lease. None while another replica has it; otherwise its epoch, which rises with
+    /// every change of the holder.
     pub async fn take(&self, now: OffsetDateTime) -> Result<Option<i64>> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("lease/take")).await?;
@@ -34,8 +34,8 @@ impl Lease {
         Ok(row.map(|row| row.get(0)))
     }
 
-    /// Fails unless it is still ours, and keeps it ours until `tx` ends: what a worker that lost it
-    /// without noticing writes is never committed.
+    /// Fails if this replica has lost the lease. Otherwise keeps it until `tx` ends, so that a worker cannot
+    /// commit after losing it.
     pub async fn hold(&self, tx: &Transaction<'_>, epoch: i64) -> Result<()> {
         let statement = tx.prepare_cached(sql!("lease/hold")).await?;
         match tx.query_opt(&statement, &[&self.name, &epoch]).await? {
@@ -44,7 +44,7 @@ impl Lease {
         }
     }
 
-    /// Lets others have it at once.
+    /// Lets another replica take it at once.
     pub async fn give_back(&self, now: OffsetDateTime) -> Result<()> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("lease/give_back")).await?;

@@ -1,4 +1,4 @@
-//! What keeps the house: partitions ahead of time, closed days frozen, old rows pruned, gauges read.
+//! Housekeeping: creates partitions in advance, freezes ended days, prunes old rows, reads gauges.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -20,16 +20,16 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{Crowding, Store};
 
-/// Rows one step prunes; the next step follows at once while there are more.
+/// Rows that one step prunes. While there are more, the next step follows at once.
 const PRUNE_STEP: i64 = 2_000;
 /// Pages of client ids that one step walks: 8 MB.
 const CLIENT_ID_PAGES: i64 = 1_000;
 const EVENTS_STEP: i32 = 10_000;
 const HELD_STEP: i32 = 10_000;
-/// A day is frozen this long after it is over, when most of what comes late for it has come.
+/// How long after its end a day is frozen: most late receipts have arrived by then.
 const FREEZE_AFTER: Duration = Duration::hours(1);
 
-/// The housekeeping of one replica; every replica may run it at once.
+/// The housekeeping of a replica. It can run on all replicas at the same time.
 pub struct Maintenance {
     /// Where the walk through the client ids goes on.
     pub client_id_page: AtomicI64,
@@ -40,7 +40,7 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Makes partitions, prunes one step of everything that ages, and reads the gauges.
+    /// Creates partitions, prunes one step of each kind of old rows, and reads the gauges.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         self.store.make_partitions(&self.config).await?;
@@ -70,13 +70,12 @@ impl Maintenance {
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 
-    /// Freezes one partition of a day that is over: its rows are then read without a look at who wrote
-    /// them, and when the server's transaction ids run out its pages are passed over. A tick of its
-    /// own, because a large day takes long.
+    /// Freezes one partition of an ended day. Reads then need no visibility checks, and wraparound vacuum
+    /// skips its pages. It has its own tick, because a large day takes long.
     pub async fn freeze(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         self.store.freeze_partition(now - FREEZE_AFTER).await?;
-        // Not at once the next one: sends come first.
+        // Waits before the next partition: sends have priority.
         Ok(Tick::Idle)
     }
 

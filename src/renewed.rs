@@ -1,12 +1,12 @@
-//! Clients of other servers, made anew when they are old.
+//! Clients of other servers, replaced when they are old.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::Result;
 
-/// A client whose connections live for a bounded time. A pool keeps a connection for as long as it is used, and
-/// with it an address that the server's name has left. What is under way ends on the client it began with.
+/// A client whose connections have a limited age. A pool keeps a busy connection for ever, also to an address
+/// that DNS no longer gives. Requests end on the client they began with.
 pub struct Renewed<T> {
     make: Box<dyn Fn() -> Result<T> + Send + Sync>,
     life: Duration,
@@ -14,13 +14,14 @@ pub struct Renewed<T> {
 }
 
 impl<T: Clone> Renewed<T> {
-    /// Fails if the first client cannot be made.
+    /// Fails if the first client cannot be created.
     pub fn new(life: Duration, make: impl Fn() -> Result<T> + Send + Sync + 'static) -> Result<Self> {
         let held = Mutex::new((Instant::now(), make()?));
         Ok(Self { make: Box::new(make), life, held })
     }
 
-    /// The client of now. One that cannot be made anew is kept: a file of authorities may be being replaced.
+    /// The current client. If a new one cannot be created, the old one stays: its CA file may be half
+    /// replaced.
     pub fn get(&self) -> T {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let (made, client) = &mut *held;
@@ -28,7 +29,9 @@ impl<T: Clone> Renewed<T> {
             *made = Instant::now();
             match (self.make)() {
                 Ok(renewed) => *client = renewed,
-                Err(error) => tracing::error!(%error, "a client cannot be made anew: the old one stays"),
+                Err(error) => {
+                    tracing::error!(%error, "a client cannot be replaced: the old one stays in use")
+                }
             }
         }
         client.clone()

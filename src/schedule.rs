@@ -1,4 +1,4 @@
-//! A step, and the loop around it: every background worker is one `tick`.
+//! The loop around a background worker: each worker is one `tick`.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,21 +9,21 @@ use tokio_util::sync::CancellationToken;
 
 use crate::error::Result;
 
-/// Waits after a failed tick: doubled from the first to the last.
+/// Pauses after a failed tick. They double from the first to the last.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
 const BACK_OFF_LAST: Duration = Duration::from_secs(5);
 
-/// What a tick has found.
+/// The result of a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tick {
-    /// Work was done and there may be more: tick again at once.
+    /// There may be more work: tick again at once.
     More,
-    /// Nothing is left: wait to be woken, or for the poll.
+    /// No work is left: wait for a wake-up or the poll.
     Idle,
 }
 
-/// Keeps work that follows others from being all that is done: after each turn it rests for a multiple of
-/// the time that it took.
+/// Keeps follow-up work from using all the time: after each turn it rests for a multiple of the time the turn
+/// took.
 #[derive(Debug)]
 pub struct Pace {
     rest: u32,
@@ -31,7 +31,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// One that rests `rest` times as long as it works.
+    /// Rests `rest` times as long as it works.
     pub fn new(rest: u32) -> Self {
         Self { rest, rests_until: Mutex::default() }
     }
@@ -41,15 +41,15 @@ impl Pace {
         until.is_some_and(|until| Instant::now() < until)
     }
 
-    /// A turn that began then is over.
+    /// Ends a turn that began at this time.
     pub fn rest_since(&self, began: Instant) {
         let until = Instant::now() + began.elapsed() * self.rest;
         *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
     }
 }
 
-/// Ticks until `stop`: again at once after work, after a wake-up or `poll` when idle, after a
-/// growing wait when the tick failed. A tick under way is finished before the loop ends.
+/// Ticks until `stop`: at once after work, on a wake-up or after `poll` when idle, after a growing pause when
+/// the tick failed. A running tick is finished before the loop ends.
 pub async fn run<F>(
     name: &'static str,
     poll: Duration,
@@ -72,7 +72,7 @@ pub async fn run<F>(
                 poll
             }
             Err(error) => {
-                // The store says once that the database is away.
+                // The store logs once that the database is away.
                 match error.is_database_away() {
                     true => tracing::debug!(worker = name, %error, "tick failed"),
                     false => tracing::warn!(worker = name, %error, "tick failed"),

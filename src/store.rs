@@ -1,4 +1,4 @@
-//! PostgreSQL: the pool, the migrations, the daily partitions. No other module opens a connection.
+//! PostgreSQL: the pool, the migrations, the daily partitions. Only this module opens connections.
 
 mod server;
 mod session;
@@ -21,7 +21,7 @@ use crate::error::{self, Error, Kind, Result};
 use crate::tls::{self, Authorities};
 use server::Server;
 
-/// The text of `sql/<name>.sql`: one statement, prepared once a connection.
+/// The text of `sql/<name>.sql`: one statement, prepared once for each connection.
 #[macro_export]
 macro_rules! sql {
     ($name:literal) => {
@@ -33,47 +33,48 @@ mod migrations {
     refinery::embed_migrations!("sql/schema");
 }
 
-/// Held while migrating: refinery takes no lock, and replicas start together.
+/// Held while migrating: refinery takes no lock, and replicas may start at the same time.
 const MIGRATION_LOCK: i64 = 0x696d_7067;
-/// How often work that met a deadlock or a serialisation failure is done again.
+/// How often work is retried after a deadlock or serialization failure.
 const CONTENTION_RETRIES: u32 = 8;
-/// First wait before that, doubled each time.
+/// First pause before a retry, doubled each time.
 const CONTENTION_WAIT: Duration = Duration::from_millis(5);
 
-/// Every plan is generic (statements are prepared once and run for ever) and uses indexes
-/// (a plan made while a table was small must not scan it once it has grown).
+/// All plans are generic, because statements are prepared once and run for ever. They use indexes, because a
+/// plan made while a table was small must not scan it after it has grown.
 const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET synchronous_commit = on; SET timezone = 'UTC'; SET application_name = 'im-push-gateway'; \
      SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '10s'; SET statement_timeout = '60s'";
-/// For work that a crash of the server may take back, because it is simply done again: the log is
-/// written in order, so whatever is acknowledged later carries it along.
+/// For work that may be lost in a crash of the server, because it is done again. The WAL is written in order,
+/// so a later acknowledged commit makes it durable too.
 pub const REPEATABLE: &str = "SET LOCAL synchronous_commit = off";
-/// The first statement of whoever writes statuses: until their transaction ends, nothing more is
-/// sealed or becomes cold. The statements after it see what was.
+/// The first statement of a transaction that writes push statuses. Until it ends, no day is sealed or becomes
+/// cold. Later statements see the current state.
 pub const SHARE_SEAL: &str = "SELECT pg_advisory_xact_lock_shared(im_seal_lock())";
-/// Held alone by whoever seals or switches. They wait little: everybody waits behind them.
+/// Taken exclusively to seal or switch a day. The timeout is short, because other transactions queue behind
+/// it.
 const OWN_SEAL: &str = "SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock(im_seal_lock())";
-/// For taking a day's tables away: it waits for those who read them, and nobody waits for it.
+/// For dropping a day's tables. It waits for readers, and blocks no other transaction.
 const DROPPING: &str = "SET lock_timeout = '5s'; SET statement_timeout = '5min'";
-/// For freezing a day's table: as gently as autovacuum, so it may take long.
+/// For freezing a day's table: as gentle as autovacuum, so it may take long.
 const FREEZING: &str = "SET vacuum_cost_delay = '2ms'; SET statement_timeout = 0";
-/// Migrations may wait for each other and take their time.
+/// Migrations may wait for each other and may take long.
 const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
-/// A server that is gone is noticed after this long, not when TCP gives up.
+/// A dead server is noticed after this long, not after TCP's timeout.
 const GONE: Duration = Duration::from_secs(10);
 
-/// The most locks that a transaction of a request takes for each partition: one that takes in
-/// receipts locks a message's table, its index, and the ledger's twice over.
+/// Most locks that one request's transaction takes for each partition. One that applies receipts locks the
+/// table and index of messages, and those of the ledger twice over.
 const LOCKS_A_PARTITION: i64 = 6;
 
-/// Whether the server has room for the locks of all connections of a replica at once.
+/// Whether the server has enough locks for all connections of a replica at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Crowding {
-    /// How many partitions messages have.
+    /// Number of partitions of messages.
     pub partitions: i64,
-    /// How many locks the server has room for.
+    /// Number of locks the server has room for.
     pub locks: i64,
-    /// How many the connections of this replica take at most, all at once.
+    /// Most locks that the connections of this replica take at the same time.
     pub wanted: i64,
 }
 
@@ -83,7 +84,7 @@ impl Crowding {
     }
 }
 
-/// How a day's table belongs to its parent. Half: a detaching was interrupted.
+/// Whether a day's table is attached to its parent. Half: a detach was interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attached {
     Whole,
@@ -91,18 +92,18 @@ pub enum Attached {
     No,
 }
 
-/// What a message sent now would find.
+/// Whether a message could be stored now.
 #[derive(Debug, Clone, Copy)]
 pub struct Readiness {
-    /// The server takes writes.
+    /// The server accepts writes.
     pub writable: bool,
-    /// Today's partitions are there.
+    /// Today's partitions exist.
     pub partitions: bool,
-    /// The clock that messages are stamped by.
+    /// The clock that gives messages their time.
     pub now: OffsetDateTime,
 }
 
-/// The database as the rest of the service sees it. Cheap to clone.
+/// The database for the rest of the service. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
     pool: Pool,
@@ -110,16 +111,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// A pool on `config.database_url`. Connects on first use.
+    /// A pool for `config.database_url`. It connects on first use.
     pub fn new(config: &Config) -> Result<Self> {
         let server = Arc::new(Server::of(&address(config)?));
         Self::open(config, server, (config.database_pool_size, config.database_wait), SESSION.to_owned())
     }
 
-    /// One more connection, for probes: they are answered while the pool is busy, and wait for no lock.
+    /// A separate connection for probes. They are answered while the pool is busy, and wait for no lock.
     pub fn for_probes(&self, config: &Config) -> Result<Self> {
         let wait = config.readiness_wait;
-        // Half: the connection is free again before the next probe comes.
+        // Half of it: the connection is free again before the next probe.
         let session = format!("{SESSION}; SET statement_timeout = {}", (wait / 2).as_millis().max(1));
         Self::open(config, self.server.clone(), (1, wait), session)
     }
@@ -153,7 +154,7 @@ impl Store {
         Ok(Self { pool, server })
     }
 
-    /// A connection of the pool. Never held across a network call to anybody else.
+    /// A connection of the pool. Never hold it during a network call to another server.
     pub async fn client(&self) -> Result<Object> {
         let began = Instant::now();
         let client = self.pool.get().await.map_err(|e| self.server.refused(began, e))?;
@@ -163,7 +164,7 @@ impl Store {
         Ok(client)
     }
 
-    /// Brings the schema up to date, one replica at a time, and makes today's partitions.
+    /// Updates the schema, on one replica at a time, and creates today's partitions.
     pub async fn migrate(&self, config: &Config) -> Result<()> {
         let mut client = self.client().await?;
         client.batch_execute(UNHURRIED).await?;
@@ -178,21 +179,23 @@ impl Store {
         self.make_partitions(config).await
     }
 
-    /// Refuses a server that could forget what it has acknowledged.
+    /// Refuses a server that could lose acknowledged commits.
     pub async fn check_durable(&self) -> Result<()> {
         let row = self.client().await?.query_one(sql!("store/durable"), &[]).await?;
         for setting in ["fsync", "full_page_writes"] {
             if row.get::<_, &str>(setting) != "on" {
                 return Err(Error::new(
                     Kind::Internal,
-                    format!("the server has {setting} off: acknowledged messages would not survive a crash"),
+                    format!(
+                        "{setting} is off in PostgreSQL: turn it on, or a crash can lose acknowledged messages"
+                    ),
                 ));
             }
         }
         Ok(())
     }
 
-    /// Makes the partitions from today to `partitions_ahead_days` on, where they are missing.
+    /// Creates the missing partitions from today to `partitions_ahead_days` on.
     pub async fn make_partitions(&self, config: &Config) -> Result<()> {
         let days_ahead = i32::try_from(config.partitions_ahead_days).unwrap_or(i32::MAX);
         let client = self.client().await?;
@@ -201,10 +204,10 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a partition away without anybody waiting: detached concurrently, then dropped. What was
-    /// interrupted is taken up where it stands. (DDL has no parameters; the names are the catalogue's.)
+    /// Drops a partition without blocking other transactions: detached concurrently, then dropped. Continues
+    /// an interrupted drop. (DDL has no parameters; the names are from the catalog.)
     pub async fn drop_partition(&self, parent: &str, partition: &str, state: Attached) -> Result<()> {
-        // A connection of its own: its settings end with it.
+        // A connection outside of the pool: its settings end with it.
         let client = Client::take(self.client().await?);
         client.batch_execute(DROPPING).await?;
         let detach = |how| format!("ALTER TABLE {parent} DETACH PARTITION {partition} {how}");
@@ -216,10 +219,10 @@ impl Store {
         Ok(client.batch_execute(&format!("DROP TABLE {partition}")).await?)
     }
 
-    /// Freezes one partition of a day that had ended by then and was not frozen since, if there is one
-    /// and nobody else freezes. Nobody waits for it: it skips a table that is being taken away, and
-    /// keeps the file's empty end, whose release would need the table alone. (VACUUM has no
-    /// parameters; the name is the catalogue's.)
+    /// Freezes one partition of a day that had ended by then and was not frozen since, unless another
+    /// connection freezes. It blocks no other transaction: it skips a table that is being dropped, and does
+    /// not truncate the file, which would need an exclusive lock. (VACUUM has no parameters; the name is from
+    /// the catalog.)
     pub async fn freeze_partition(&self, ended_by: OffsetDateTime) -> Result<()> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/unfrozen")).await?;
@@ -227,7 +230,7 @@ impl Store {
             return Ok(());
         };
         let partition: String = row.get("partition");
-        // A connection of its own: its settings end with it, and so does the lock if we fail.
+        // A connection outside of the pool: its settings, and on failure its lock, end with it.
         let client = Client::take(client);
         client.batch_execute(FREEZING).await?;
         if !client.query_one(sql!("store/freeze_alone"), &[]).await?.get::<_, bool>(0) {
@@ -235,13 +238,13 @@ impl Store {
         }
         let vacuum = format!("VACUUM (FREEZE, TRUNCATE false, SKIP_LOCKED) {partition}");
         client.batch_execute(&vacuum).await?;
-        // Given back here: the server notices only some time later that the connection is gone, and whoever
-        // freezes next would find that somebody freezes still.
+        // Released here: the server notices a closed connection only later, and the next freeze would find
+        // the lock still held.
         client.execute(sql!("store/freeze_over"), &[]).await?;
         Ok(())
     }
 
-    /// What a message sent now would find.
+    /// Whether a message could be stored now.
     pub async fn readiness(&self) -> Result<Readiness> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/ready")).await?;
@@ -252,13 +255,13 @@ impl Store {
             now: row.get("now"),
         };
         if !found.writable {
-            // After a switchover only a new connection finds the server that writes.
+            // After a switchover, only a new connection reaches the primary.
             drop(Client::take(client));
         }
         Ok(found)
     }
 
-    /// What locks so many connections may take, against what the server has room for.
+    /// Compares the locks of so many connections with the server's room for locks.
     pub async fn crowding(&self, connections: usize) -> Result<Crowding> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/crowding")).await?;
@@ -268,17 +271,17 @@ impl Store {
         Ok(Crowding { partitions, locks, wanted: connections.saturating_mul(LOCKS_A_PARTITION * partitions) })
     }
 
-    /// Everything below the first id is cold, everything below the second one sealed.
+    /// The horizon and the sealed id: messages below the first are cold, those below the second are sealed.
     pub async fn horizon(&self) -> Result<(i64, i64)> {
         horizon(&self.client().await?).await
     }
 
-    /// Whether anything is cold.
+    /// Whether any message is cold.
     pub async fn has_cold(&self) -> Result<bool> {
         Ok(self.horizon().await?.0 > 0)
     }
 
-    /// The database's clock, the one messages are stamped by.
+    /// The database's clock, which gives messages their time.
     pub async fn now(&self) -> Result<OffsetDateTime> {
         let client = self.client().await?;
         let statement = client.prepare_cached(sql!("store/now")).await?;
@@ -291,14 +294,14 @@ impl Store {
     }
 }
 
-/// What is cold and what is sealed, as the transaction of `client` sees it.
+/// The horizon and the sealed id, as the transaction of `client` sees them.
 pub async fn horizon(client: &impl GenericClient) -> Result<(i64, i64)> {
     let statement = client.prepare_cached(sql!("store/horizon")).await?;
     let row = client.query_one(&statement, &[]).await?;
     Ok((row.get("ms_id"), row.get("sealed_ms_id")))
 }
 
-/// Keeps everybody who writes statuses out until the transaction ends.
+/// Blocks all writers of push statuses until the transaction ends.
 pub async fn own_seal(tx: &Transaction<'_>) -> Result<()> {
     Ok(tx.batch_execute(OWN_SEAL).await?)
 }
@@ -308,7 +311,7 @@ fn address(config: &Config) -> Result<tokio_postgres::Config> {
     config.database_url.expose().parse().map_err(refuse)
 }
 
-/// Encrypted and verified when the address asks for it, plain otherwise; nothing in between.
+/// Encrypted and verified if the address asks for it, otherwise plain; no mode in between.
 fn manager(config: &Config) -> Result<Manager> {
     let mut pg = address(config)?;
     pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
@@ -321,7 +324,7 @@ fn manager(config: &Config) -> Result<Manager> {
     Ok(Manager::from_config(pg, MakeRustlsConnect::new(tls), recycling))
 }
 
-/// Does `work` again while it dies of a deadlock or a serialisation failure.
+/// Retries `work` after a deadlock or serialization failure.
 pub async fn retrying<T, F>(mut work: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,

@@ -1,4 +1,4 @@
-//! Encryption to servers that are not asked over HTTP, always with a verified certificate.
+//! TLS to servers other than HTTP servers. The certificate is always verified.
 
 use std::sync::Arc;
 
@@ -8,18 +8,18 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::{Error, Kind, Result};
 
-/// Which authorities a certificate is verified by.
+/// The authorities that verify a certificate.
 pub enum Authorities<'a> {
-    /// Those of a PEM file alone, or the system's where no file is named.
+    /// Those of a PEM file only, or the system's if no file is set.
     Own(&'a str),
-    /// The system's, and those of a PEM file if one is named.
+    /// The system's, plus those of a PEM file if one is set.
     Also(&'a str),
 }
 
-/// What a client needs to encrypt; `setting` names the file in errors.
+/// The TLS settings of a client; `setting` names the file in errors.
 ///
 /// # Errors
-/// `Kind::Internal` if the file cannot be read or is not PEM, or if nobody could be verified at all.
+/// `Kind::Internal` if the file is unreadable or not PEM, or if there is no authority at all.
 pub fn client(authorities: &Authorities<'_>, setting: &str) -> Result<ClientConfig> {
     let refuse = |why: &str| Error::new(Kind::Internal, format!("{setting} {why}"));
     let (file, with_system) = match authorities {
@@ -37,7 +37,7 @@ pub fn client(authorities: &Authorities<'_>, setting: &str) -> Result<ClientConf
         }
     }
     if roots.is_empty() {
-        return Err(refuse("is to be set: there is no authority to verify a server by"));
+        return Err(refuse("must be set: there is no authority to verify the server with"));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     Ok(ClientConfig::builder_with_provider(provider)

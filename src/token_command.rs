@@ -1,4 +1,4 @@
-//! `im-push-gateway token …`: bearer tokens of our own.
+//! `im-push-gateway token …`: the service's own bearer tokens.
 
 use clap::Subcommand;
 use time::{Duration, OffsetDateTime};
@@ -9,34 +9,37 @@ use crate::store::Store;
 
 #[derive(Subcommand)]
 pub enum TokenCommand {
-    /// Create a token and print it once; only its hash is kept.
+    /// Create a token and print it once. Only its hash is stored.
     Create {
-        /// Whose it is, for whoever lists tokens: "hr-sync".
+        /// A name for the token in lists, for example "hr-sync".
         #[arg(long)]
         name: String,
-        /// The user the bearer acts as: an application of the directory, or a machine's id.
+        /// The user the token acts as: an application of the directory, or the id of a machine.
         #[arg(long)]
         user_id: String,
         /// Roles, separated by commas: user, gateway, directory, support, admin.
         #[arg(long, value_delimiter = ',', default_value = "user")]
         roles: Vec<String>,
-        /// Days until it expires.
+        /// Days until the token expires.
         #[arg(long, default_value_t = 365)]
         days: u16,
     },
     /// List tokens: name, user, roles, expiry.
     List,
-    /// Revoke a token, by the id that `list` shows.
+    /// Revoke a token by the id that `list` shows.
     Revoke { token_id: String },
 }
 
 /// Runs one of the commands and prints its result.
-#[expect(clippy::disallowed_methods, reason = "the command line is a door that time comes in by")]
+#[expect(clippy::disallowed_methods, reason = "the command line may read the clock")]
 pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         TokenCommand::Create { name, user_id, roles, days } => {
             if let Some(unknown) = roles.iter().find(|role| Role::named(role).is_none()) {
-                return Err(format!("there is no role {unknown}").into());
+                return Err(format!(
+                    "unknown role {unknown}: use user, gateway, directory, support or admin"
+                )
+                .into());
             }
             let now = OffsetDateTime::now_utc();
             let new = NewToken {

@@ -1,6 +1,7 @@
--- The next sealed messages with everything the archive keeps of them: the blocks of their ledger. Written again
--- after a crash, they must be the same: what was taken back before the seal is empty here, later recalls do not count yet.
--- $1 above this ms_id, $2 below this one, $3 most messages, $4 most receivers, if it is more than one message
+-- The next sealed messages, each with its ledger blocks, as the archive stores them.
+-- A repeat after a crash must give the same rows: content recalled before the seal is empty, later recalls
+-- are not applied yet.
+-- $1 above this ms_id, $2 below this one, $3 most messages, $4 most receivers, unless the page is one message
 WITH page AS MATERIALIZED (
     SELECT m.*, ledger.*,
            sum(ledger.count) OVER (ORDER BY m.ms_id) AS receivers_so_far, row_number() OVER (ORDER BY m.ms_id) AS place

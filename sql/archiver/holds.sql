@@ -1,4 +1,4 @@
--- What of a day is still under way: nothing moves until it is pushed.
+-- Counts the pushes of a day that are still queued. The day does not move before they are done.
 -- $1 below this ms_id
 SELECT (SELECT count(*) FROM t_im_push_queue WHERE from_ms_id < $1)
      + (SELECT count(*) FROM t_im_push_commit WHERE from_ms_id < $1)

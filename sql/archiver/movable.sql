@@ -1,5 +1,5 @@
--- Days that are wholly over the age and still here, oldest first. A partition that holds more than its first day,
--- because there was no archive when it was made, moves as a whole.
+-- Days that are older than the age and still hot, oldest first. A partition made without an archive can hold
+-- several days; it moves as a whole.
 -- $1 now less the age
 SELECT day, from_ms_id, below_ms_id
 FROM v_im_partition p

@@ -1,4 +1,4 @@
--- The run that is open; days that an earlier one left unfinished are its own now.
+-- The open archive run. It takes over the days that an earlier run left unfinished.
 WITH run AS (
     SELECT run_id FROM t_im_archive_run WHERE ended_at IS NULL
 ),

@@ -1,5 +1,5 @@
--- The partitions of a day that are still there: of which table, and whether they are attached, half
--- detached or no partitions any more.
+-- The partitions of a day that still exist: the parent table, and whether each is attached, half detached or
+-- fully detached.
 -- $1 day
 SELECT parent.name AS parent, c.relname AS partition, i.inhrelid IS NOT NULL AS attached,
        coalesce(i.inhdetachpending, false) AS pending

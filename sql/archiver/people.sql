@@ -1,4 +1,4 @@
--- Everybody who has or had a slot in channels, by user id.
+-- All users who have or had a slot in these channels, by user id.
 -- $1 channel ids
 SELECT s.channel_id, array_agg(s.slot ORDER BY s.user_id) AS slots, array_agg(s.user_id ORDER BY s.user_id) AS user_ids
 FROM unnest($1::bigint[]) AS given (channel_id)

@@ -1,4 +1,4 @@
--- How far a day has come. The lease is held by the transaction.
+-- Records how far a day has moved. The transaction holds the lease.
 -- $1 day, $2 step, $3 written up to this ms_id, $4 messages, $5 documents, $6 ledger rows, $7 checksum
 UPDATE t_im_archive_day
 SET step = $2, written_ms_id = $3, messages = $4, documents = $5, ledger_rows = $6, checksum = $7

@@ -1,4 +1,4 @@
--- One page of runs, newest first, each with its days.
+-- One page of archive runs, newest first, each with its days.
 -- $1 before this run id, $2 limit
 SELECT r.run_id, r.asked_by, r.asked_at, r.ended_at, r.outcome, r.doing, r.days, r.messages, r.ledger_rows,
        coalesce((SELECT jsonb_agg(jsonb_build_object('day', d.day, 'step', d.step, 'messages', d.messages,

@@ -1,4 +1,4 @@
--- Seals a day: from now on its statuses change nowhere. The seal lock is held alone.
+-- Seals a day: its push statuses no longer change. The caller holds the seal lock exclusively.
 -- $1 day, $2 run id, $3 from this ms_id, $4 below this one, $5 now
 WITH sealed AS (
     UPDATE t_im_horizon SET sealed_ms_id = $4 WHERE sealed_ms_id < $4

@@ -1,4 +1,4 @@
--- Everything below an id is cold from now on. The seal lock is held alone.
+-- Makes everything below an id cold. The caller holds the seal lock exclusively.
 -- $1 day, $2 below this ms_id, $3 now
 WITH switched AS (
     UPDATE t_im_horizon SET ms_id = $2 WHERE ms_id < $2

@@ -1,4 +1,4 @@
--- What a run has moved so far, what it is doing, and whether it has ended.
+-- Records what a run has moved and what it does. Emits an event when the run has ended.
 -- $1 run id, $2 what it does or why it ended, $3 outcome or null, $4 now
 WITH told AS (
     UPDATE t_im_archive_run r

@@ -1,6 +1,6 @@
--- Gives an endpoint a new secret. Those before it sign until a time, if they did not end before; what
--- has ended goes. The endpoint is locked.
--- $1 callback id, $2 sealed, $3 now, $4 when those before it end
+-- Adds a secret to an endpoint. The older secrets sign until $4, or until their own end if that is earlier;
+-- expired ones are deleted. The endpoint is locked.
+-- $1 callback id, $2 encrypted secret, $3 now, $4 when the older secrets end
 WITH ended AS (
     DELETE FROM t_im_callback_secret WHERE callback_id = $1 AND expires_at <= $3
 ),

@@ -1,5 +1,4 @@
--- Forgets endpoints that were removed before a time, once nothing is queued for them, and secrets that
--- sign no more.
+-- Deletes endpoints that were removed before a time and have no queue left, and expired secrets.
 -- $1 removed before, $2 now
 WITH ended AS (
     DELETE FROM t_im_callback_secret WHERE expires_at <= $2

@@ -1,4 +1,4 @@
--- Endpoints and what waits for them, the gateway first.
+-- Endpoints with the size of their queues, the gateway first.
 -- $1 callback id, or null for all, $2 now
 SELECT c.*, signing.secret_ids, signing.made, signing.ends,
        waiting.rows + held.rows AS waiting_rows, waiting.pairs + held.pairs AS waiting_pairs,

@@ -1,4 +1,4 @@
--- Every endpoint that has an address, with the secrets that sign now, the newest first.
+-- All endpoints with an address, each with the secrets that sign now, newest first.
 -- $1 now
 SELECT c.callback_id, c.kind, c.url, c.from_settings, c.headers, c.timeout_ms, c.concurrency,
        c.batch_events, c.state, c.revision, signing.secret_ids, signing.sealed

@@ -1,4 +1,4 @@
--- An endpoint for a change of it, and how many secrets sign for it.
+-- Locks an endpoint for a change, and counts the secrets that sign for it.
 -- $1 callback id, $2 now
 SELECT c.*, (SELECT count(*) FROM t_im_callback_secret s
              WHERE s.callback_id = c.callback_id AND (s.expires_at IS NULL OR s.expires_at > $2)) AS signing

@@ -1,4 +1,4 @@
--- Gives a test its place in the log of events, so that no other event has its id.
+-- Writes a test into the event log, so that no other event gets its id.
 -- $1 data, $2 now
 WITH head AS (
     UPDATE t_im_event_head SET last_event_id = last_event_id + 1 RETURNING last_event_id

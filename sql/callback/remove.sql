@@ -1,5 +1,5 @@
--- Takes an endpoint away: its secrets and headers go at once. An observer's row stays, shown nowhere,
--- until its queue is gone; the gateway's stays for good and is nobody's.
+-- Removes an endpoint. Its secrets and headers are deleted at once. An observer's row stays, hidden, until
+-- its queue is empty. The gateway's row stays for good, without an address.
 -- $1 callback id, $2 now
 WITH secrets AS (
     DELETE FROM t_im_callback_secret WHERE callback_id = $1

@@ -1,4 +1,4 @@
--- One secret, and whose.
+-- One secret and its endpoint.
 -- $1 secret id
 SELECT s.callback_id, s.sealed
 FROM t_im_callback_secret s

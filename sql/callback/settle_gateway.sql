@@ -1,6 +1,6 @@
--- Makes the gateway of a replica's settings the one of the database, or turns off the one that settings
--- had made. What the API had made before is overruled, its secrets with it.
--- $1 URL, or null: the settings turn it off, $2 now
+-- Writes the gateway of a replica's settings into the database, or turns off a gateway that settings created.
+-- The settings override a gateway created through the API, and delete its secrets.
+-- $1 URL, or null to turn it off, $2 now
 WITH changed AS (
     UPDATE t_im_callback
     SET url = $1, from_settings = $1 IS NOT NULL, headers = NULL, timeout_ms = NULL, concurrency = NULL,

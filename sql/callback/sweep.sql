@@ -1,5 +1,5 @@
--- Takes some of the queues of removed endpoints away, and of one more. Whoever has a batch locked settles it
--- first, and it goes at the next sweep.
+-- Deletes some queue rows of removed endpoints, and of one more. A batch that is locked is settled first and
+-- goes at the next sweep.
 -- $1 one more callback id, or null, $2 most rows, $3 most batches
 WITH gone AS MATERIALIZED (
     SELECT callback_id FROM t_im_callback WHERE removed_at IS NOT NULL

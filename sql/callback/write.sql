@@ -1,8 +1,8 @@
--- Makes an endpoint or changes all that can be changed of it; the gateway's row is always there. One
--- that is set going again starts afresh.
+-- Creates or changes an endpoint. The gateway's row always exists. An endpoint that is activated again starts
+-- without its failures.
 -- $1 callback id, $2 kind, $3 now, $4 URL, $5 description, $6 event types, $7 channels, $8 departments,
--- $9 sealed headers, $10 timeout in ms, $11 concurrency, $12 events of a batch, $13 events a second,
--- $14 state, $15 whether it is set going
+-- $9 encrypted headers, $10 timeout in ms, $11 concurrency, $12 events of a batch, $13 events a second,
+-- $14 state, $15 whether it is activated again
 INSERT INTO t_im_callback AS c
     (callback_id, kind, created_at, updated_at, url, description, event_types, channel_ids, department_ids,
      headers, timeout_ms, concurrency, batch_events, events_per_second, state)

@@ -1,5 +1,5 @@
--- Applies what is staged of departments, but where they hang: that follows from all of them. The directory
--- is locked by an earlier statement.
+-- Applies a step of staged departments, except their place in the tree, which depends on all of them. An
+-- earlier statement locks the directory.
 -- $1 run id, $2 after this row, $3 up to this row, $4 now
 -- refused: row, id and reason of each; changed: id and action of the others
 WITH staged AS MATERIALIZED (

@@ -1,7 +1,7 @@
--- Applies a step of what is staged of people: they, where they work, and what is told of it. Repeating it
--- changes nothing. The directory is locked by an earlier statement.
+-- Applies a step of staged users: the users, their departments and the events. A repeat changes nothing. An
+-- earlier statement locks the directory.
 -- $1 run id, $2 after this row, $3 up to this row, $4 now
--- refused: row, external id and reason of each; left_ids: who has left by it
+-- refused: row, external id and reason of each; left_ids: the users who have left
 WITH staged AS MATERIALIZED (
     SELECT * FROM v_im_stage_user WHERE run_id = $1 AND row_no > $2 AND row_no <= $3
 ),
@@ -27,7 +27,7 @@ written AS (
         version = t_im_user.version + 1
 ),
 moved_out AS (
-    -- The array has them looked up one by one, also by a plan made while there were few.
+    -- The array makes every plan look users up by key, also a plan made while there were few.
     DELETE FROM t_im_department_user d
     USING change c
     WHERE d.user_id = ANY (ARRAY(SELECT user_id FROM change WHERE NOT worked_in <@ works_in))

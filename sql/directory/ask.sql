@@ -1,4 +1,4 @@
--- Asks for a run; one of the same kind that has not begun yet serves for both.
+-- Asks for a run. A waiting run of the same kind is reused.
 -- $1 mode, $2 asked by, $3 dry run, $4 now
 WITH waiting AS (
     SELECT run_id FROM t_im_directory_run

@@ -1,2 +1,2 @@
--- An id for what one call stages; those of runs are above nought.
+-- A staging id for one call. It is negative; the ids of runs are positive.
 SELECT -nextval('im_directory_call')

@@ -1,6 +1,6 @@
--- Who may be meant by what was typed: whose id it is, and those who have a name that begins so, also who have
--- left. The nearest first.
--- $1 what was typed, $2 from this word, or null, $3 before this one, $4 the external person who looks, or null
+-- Users that a search text may mean: the user with this id, and users with a name that begins so, leavers
+-- too. Closest first.
+-- $1 search text, $2 from this word, or null, $3 before this one, $4 the external user who looks, or null
 -- $5 most words to look at, $6 limit
 SELECT u.user_id, u.name, u.active, u.user_id = $1 AS is_id
 FROM (

@@ -1,5 +1,5 @@
--- A person's card, with where they work, the main department first, and whom they report to.
--- $1 user id, $2 the external person who looks, or null
+-- A user's card with departments, the main one first, and manager.
+-- $1 user id, $2 the external user who looks, or null
 WITH place AS MATERIALIZED (
     SELECT d.department_id, d.name, d.department_id = u.department_id AS main
     FROM t_im_department_user w

@@ -1,2 +1,2 @@
--- How many were named whom no run has taken on.
+-- Counts the changed records that no run has taken on.
 SELECT count(*) AS named FROM t_im_directory_changed WHERE run_id IS NULL

@@ -1,4 +1,4 @@
--- What a step of what is staged would do; what would do nothing is forgotten.
+-- Counts what a step of staged records would change. Records that would change nothing are deleted.
 -- $1 run id, $2 after this row, $3 up to this row
 WITH users AS MATERIALIZED (
     SELECT row_no, action, is_newer FROM v_im_stage_user WHERE run_id = $1 AND row_no > $2 AND row_no <= $3

@@ -1,4 +1,4 @@
--- What becomes of a run that was compared.
+-- Sets the state of a run after its comparison.
 -- $1 run id, $2 state, $3 counts, $4 detail, $5 now
 UPDATE t_im_directory_run
 SET state = $2::text, counts = $3, detail = coalesce($4, detail),

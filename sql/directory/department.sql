@@ -1,5 +1,5 @@
--- A department, with those above it from the top on, as far as they may be seen.
--- $1 department id, $2 the external person who looks, or null
+-- A department with its ancestors, from the top down, as far as the viewer may see them.
+-- $1 department id, $2 the external user who looks, or null
 WITH RECURSIVE up (department_id, parent_id, name, height) AS (
     SELECT d.department_id, d.parent_id, d.name, 0 FROM t_im_department d
     WHERE d.department_id = $1 AND d.removed_at IS NULL

@@ -1,7 +1,7 @@
--- One page of a department's people by id, with those below it if asked. Where the departments are few, each is
--- asked for its next people; where they are many, so are their people, and these are met soon by going through
--- everybody's.
--- $1 department id, $2 whether with those below, $3 after this person, $4 limit, $5 most departments that are few
+-- One page of a department's users by id, on request with those of departments below. With few departments,
+-- each is asked for its next users. With many, a scan of all users finds a page soon.
+-- $1 department id, $2 whether with departments below, $3 after this user, $4 limit, $5 most departments that
+-- are few
 WITH RECURSIVE place (department_id) AS (
     SELECT $1::text COLLATE "C"
     UNION
@@ -29,7 +29,7 @@ page AS MATERIALIZED (
             FROM t_im_user u
             CROSS JOIN LATERAL (SELECT * FROM t_im_department_user w WHERE w.user_id = u.user_id OFFSET 0) AS w
             WHERE NOT (SELECT are_few FROM size) AND u.user_id > $3 AND u.active AND u.kind <> 'application'
-              -- IS TRUE, so that the departments are put into one table for all, not into one for each.
+              -- IS TRUE makes the plan hash the departments once, not once for each user.
               AND (w.department_id IN (SELECT department_id FROM place)) IS TRUE
             ORDER BY u.user_id
             LIMIT $4 * 2

@@ -1,2 +1,2 @@
--- Every department that is not removed, with the parent it was told and the one it hangs on.
+-- All departments that are not removed, with the parent from the source and the parent in the tree.
 SELECT department_id, told_parent_id, parent_id FROM t_im_department WHERE removed_at IS NULL

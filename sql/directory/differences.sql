@@ -1,4 +1,4 @@
--- One page of what a run would change, or has not changed yet, in the order it was told.
+-- One page of the changes that a run would make or has not made yet, in the order of its records.
 -- $1 run id, $2 after this row, $3 limit
 SELECT row_no, kind, id, name, action
 FROM (SELECT row_no, 'user' AS kind, user_id AS id, name, action

@@ -1,8 +1,8 @@
--- What a run has heard of somebody before an edit of them was taken in is older than what is here: it is dropped, and
--- the person is read again. The directory is locked by an earlier statement.
+-- Drops staged records of users that were read before an edit of the user was written. They are read again.
+-- An earlier statement locks the directory.
 -- $1 run id, $2 after this row, $3 up to this row
 WITH edited AS MATERIALIZED (
-    -- From the edits on, which are few; the arrays have the others looked up one by one, by whichever plan.
+    -- Begins with the edits, which are few. The arrays make every plan look the others up by key.
     SELECT source, external_id
     FROM t_im_user
     WHERE user_id = ANY (ARRAY(

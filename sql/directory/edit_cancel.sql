@@ -1,4 +1,4 @@
--- Ends an edit that is not under way.
+-- Cancels an edit that is not being sent.
 -- $1 edit id, $2 detail, $3 now
 UPDATE t_im_directory_edit
 SET state = 'cancelled', detail = $2, ended_at = $3

@@ -1,6 +1,6 @@
--- Takes on an edit that is due: the first of its person, or one whose replica died while it was sent.
--- It is given up at no later moment than one that is asked for now.
--- $1 now, $2 ours until, $3 the latest moment to give up at
+-- Claims a due edit: the first of its user, or one whose replica died while sending. Its time to give up is
+-- no later than that of an edit asked for now.
+-- $1 now, $2 claimed until, $3 the latest time to give up
 UPDATE t_im_directory_edit
 SET state = 'sent', attempts = attempts + 1, due_at = $2, set_at = $1, give_up_at = least(give_up_at, $3)
 WHERE edit_id = (

@@ -1,6 +1,7 @@
--- Ends an attempt. The edits after one that was applied were made with its values in mind, though nobody had them yet.
--- $1 edit id, $2 state, $3 detail, $4 what the source says, $5 its version of that, $6 due at, $7 whether the person was
--- heard of, $8 now
+-- Ends an attempt. Edits queued after an applied one were made on top of its values, so their base takes
+-- these values.
+-- $1 edit id, $2 state, $3 detail, $4 what the source has, $5 its version of that, $6 due at, $7 whether the
+-- user was read, $8 now
 WITH ended AS (
     UPDATE t_im_directory_edit
     SET state = $2, detail = $3, theirs = $4, theirs_version = $5, due_at = $6, set_at = $8,

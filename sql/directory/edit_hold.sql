@@ -1,4 +1,4 @@
--- Whether an attempt is still ours to end, and which change of the person is the newest here.
+-- Checks that this replica may still end an attempt, and gives the newest version of the user here.
 -- $1 edit id, $2 attempt
 SELECT u.version
 FROM t_im_directory_edit e

@@ -1,4 +1,4 @@
--- What an edit names: the manager by the id that the source of the person has for them, and departments that are not.
+-- Resolves the names in an edit: the manager's external id, and the department ids that do not exist.
 -- $1 source, $2 user id of the manager, $3 department ids
 SELECT (SELECT external_id FROM t_im_user WHERE user_id = $2 AND source = $1) AS manager,
        (SELECT min(at) FROM unnest($3::text[]) WITH ORDINALITY AS named (department_id, at)

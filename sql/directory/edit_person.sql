@@ -1,4 +1,4 @@
--- Somebody as they are here: whose they are, what may be edited, and how many of their edits are under way.
+-- A user before an edit: the source, the editable attributes, and the number of pending edits.
 -- $1 user id
 SELECT u.user_id, u.source, u.external_id, u.source_version, u.version,
        jsonb_build_object('name', u.name, 'head_icon', u.head_icon, 'active', u.active, 'login_name', u.login_name,

@@ -1,5 +1,5 @@
--- Has an edit sent again that ended without being taken, or is waiting. By an admin's word it then goes over what the
--- source was last seen to say, and over nothing newer.
+-- Sends an edit again that waits or was not taken. With an administrator's approval it overwrites the value
+-- last read from the source, and no newer one.
 -- $1 edit id, $2 now, $3 give up at
 UPDATE t_im_directory_edit
 SET base = coalesce(theirs, base), base_version = coalesce(theirs_version, base_version), theirs = NULL,

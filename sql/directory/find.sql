@@ -1,10 +1,11 @@
--- People by the beginning of what they are found by, in its order: a stretch of words is looked at, and those
--- who fit are told whole. Without a beginning everybody, by id.
--- $1 from this word, or null, $2 before this one, $3/$4 after this word and person, not before $1, $5 most words to look at
+-- Users by a prefix of their search words, in the order of the words. One stretch of words is read, and the
+-- users that match are returned. Without a prefix: all users, by id.
+-- $1 from this word, or null, $2 before this one, $3/$4 after this word and user, not before $1, $5 most
+-- words to look at
 -- $6 only this kind, or null: no applications
--- $7 only who works in this department or below it, or $8 only whom this external person sees, or nulls
+-- $7 only users of this department or below it, or $8 only users that this external user sees, or nulls
 WITH RECURSIVE place (department_id) AS (
-    -- The department, or those that are granted, with what is below.
+    -- The department, or the granted ones, and the departments below.
     SELECT department_id FROM t_im_department
     WHERE removed_at IS NULL
       AND department_id = ANY (ARRAY(SELECT $7::text UNION ALL
@@ -14,7 +15,7 @@ WITH RECURSIVE place (department_id) AS (
 ),
 looked AS MATERIALIZED (
     (SELECT word, user_id FROM t_im_user_word
-     -- Without another lower bound: the index would begin at one of them, and not always at the higher one.
+     -- No second lower bound: the index would begin at one of them, not always at the higher one.
      WHERE $1::text IS NOT NULL AND (word, user_id) > ($3, $4) AND word < $2
      ORDER BY word, user_id
      LIMIT $5)
@@ -30,13 +31,13 @@ LEFT JOIN LATERAL (
       AND CASE WHEN $6::text IS NULL THEN u.kind <> 'application' ELSE u.kind = $6 END
       AND ($7 IS NULL AND $8 IS NULL OR u.user_id = $8
            OR EXISTS (SELECT FROM t_im_department_user w
-                      -- IS TRUE, so that the departments are put into one table for all, not into one for each.
+                      -- IS TRUE makes the plan hash the departments once, not once for each user.
                       WHERE w.user_id = u.user_id AND (w.department_id IN (SELECT department_id FROM place)) IS TRUE)
            OR EXISTS (SELECT FROM t_im_channel_user mine
                       JOIN t_im_channel_user theirs
                         ON theirs.channel_id = mine.channel_id AND theirs.user_id = u.user_id AND theirs.to_seq IS NULL
                       WHERE mine.user_id = $8 AND mine.to_seq IS NULL))
-      -- Whoever was found by an earlier word has had their turn.
+      -- A user found by an earlier word is already on an earlier page.
       AND NOT EXISTS (SELECT FROM t_im_user_word e WHERE e.user_id = u.user_id AND e.word >= $1 AND e.word < l.word)
     OFFSET 0
 ) AS fits ON true

@@ -1,6 +1,6 @@
--- The same among some people.
--- $1 user ids, $2 from this word, or null, $3 before this one, $4/$5 after this word and person, $6 limit
--- $7 only this kind, or null: no applications, $8 the external person who looks, or null
+-- Searches a given set of users by a prefix of their search words.
+-- $1 user ids, $2 from this word, or null, $3 before this one, $4/$5 after this word and user, $6 limit
+-- $7 only this kind, or null: no applications, $8 the external user who looks, or null
 WITH page AS MATERIALIZED (
     SELECT w.word, u.user_id, u.name, u.head_icon, u.kind, u.title, u.department_id
     FROM (SELECT DISTINCT user_id FROM unnest($1::text[]) AS given (user_id)) AS given

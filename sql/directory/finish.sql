@@ -1,4 +1,4 @@
--- A run is through: the token last, and whoever it took on has been read.
+-- Ends a run as done: keeps the token, and deletes the changed records that the run has read.
 -- $1 run id, $2 source, $3 now
 WITH run AS (
     UPDATE t_im_directory_run SET state = 'done', ended_at = $3::timestamptz WHERE run_id = $1

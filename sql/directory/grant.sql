@@ -1,4 +1,4 @@
--- Grants a department to somebody, once, if there are both.
+-- Grants a department to a user once, if both exist.
 -- $1 department id, $2 user id, $3 who grants it, $4 now
 WITH known AS (
     SELECT (SELECT department_id FROM t_im_department WHERE department_id = $1 AND removed_at IS NULL) AS department_id,

@@ -1,6 +1,6 @@
--- What an external person sees first of the tree: the departments that were granted to them, but those that lie below
--- another of them. What is above is not theirs to know.
--- $1 the external person, $2/$3/$4 after this place, name and id, $5 limit
+-- The top of the tree as an external user sees it: the granted departments, except those below another
+-- granted one. Departments above them stay hidden.
+-- $1 the external user, $2/$3/$4 after this place, name and id, $5 limit
 SELECT d.department_id, d.name, NULL::text AS parent_id, d.sort_order, coalesce(c.people, 0) AS people_count,
        EXISTS (SELECT FROM t_im_department b WHERE coalesce(b.parent_id, '') = d.department_id AND b.removed_at IS NULL) AS has_children
 FROM t_im_department_grant g

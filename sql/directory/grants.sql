@@ -1,5 +1,5 @@
--- One page of whom a department is granted to, by id.
--- $1 department id, $2 after this person, $3 limit
+-- One page of the users a department is granted to, by id.
+-- $1 department id, $2 after this user, $3 limit
 SELECT g.user_id, u.name, g.granted_by, g.granted_at
 FROM t_im_department_grant g
 JOIN t_im_user u ON u.user_id = g.user_id

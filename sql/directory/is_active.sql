@@ -1,3 +1,3 @@
--- Whether the directory knows somebody as one who has not left.
+-- Whether a user exists and has not left.
 -- $1 user id
 SELECT EXISTS (SELECT FROM t_im_user WHERE user_id = $1 AND active)

@@ -1,5 +1,5 @@
--- Keeps how many people each department has, unless somebody has counted a later revision.
--- $1 follower, $2 revision, $3 department ids, $4 how many people each has
+-- Stores the headcount of each department, unless a later revision is already counted.
+-- $1 follower, $2 revision, $3 department ids, $4 headcount of each
 WITH followed AS (
     UPDATE t_im_directory_follower SET revision = $2 WHERE follower = $1 AND revision < $2
     RETURNING follower

@@ -1,2 +1,2 @@
--- Held by whoever changes the directory, to the end of the transaction.
+-- Locks the directory for a change until the transaction ends.
 SELECT pg_advisory_xact_lock(hashtext('t_im_user'))

@@ -1,5 +1,5 @@
--- The same of departments.
--- $1 run id, $2 source, $3 what is still there as before
+-- Departments of a source that are no longer in its listing.
+-- $1 run id, $2 source, $3 ids that still exist at the source
 SELECT d.department_id
 FROM t_im_department d
 WHERE d.source = $2 AND d.removed_at IS NULL

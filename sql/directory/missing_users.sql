@@ -1,5 +1,5 @@
--- Whom a source knew and does not list any more. Whose record was bad is still listed.
--- $1 run id, $2 source, $3 who is still there as before
+-- Users of a source who are no longer in its listing. A user whose record was bad counts as listed.
+-- $1 run id, $2 source, $3 ids that still exist at the source
 SELECT u.external_id
 FROM t_im_user u
 WHERE u.source = $2 AND u.deleted_at IS NULL

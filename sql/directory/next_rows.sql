@@ -1,4 +1,4 @@
--- The last row of the next step of a run's staging, or null at its end.
+-- The last row of the next step of a run's staging, or null at the end.
 -- $1 run id, $2 after this row, $3 most rows
 SELECT max(row_no) AS up_to
 FROM (SELECT row_no

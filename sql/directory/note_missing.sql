@@ -1,4 +1,5 @@
--- Remembers who is missing from a whole listing, and since which run; whoever is not is forgotten.
+-- Records what is missing from a full listing, and since which run. Records that are listed again are
+-- deleted.
 -- $1 source, $2 kind, $3 external ids, $4 run id
 WITH listed AS (
     DELETE FROM t_im_directory_missing m

@@ -1,4 +1,4 @@
--- Keeps why records are not applied.
+-- Records why a run does not apply some records.
 -- $1 run id, $2 kinds, $3 external ids, $4 reasons
 WITH kept AS (
     INSERT INTO t_im_directory_problem (run_id, kind, external_id, detail)

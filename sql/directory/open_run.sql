@@ -1,4 +1,4 @@
--- The run that is to be taken further: the oldest that waits for nobody's word.
+-- The next run to work on: the oldest that does not wait for an approval.
 SELECT run_id, mode, dry_run, state, asked_at, token, staged, applied, counts
 FROM t_im_directory_run
 WHERE ended_at IS NULL AND state <> 'held'

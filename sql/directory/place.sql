@@ -1,6 +1,6 @@
--- Hangs departments where they belong, and tells of those that have changed in any way.
+-- Moves departments in the tree, and emits the events of changed departments.
 -- $1 department ids that move, $2 the parent of each, or null
--- $3 department ids to tell of, parents first, $4 what has become of each: created, updated or removed, $5 now
+-- $3 department ids with an event, parents first, $4 the change of each: created, updated or removed, $5 now
 WITH moved AS (
     UPDATE t_im_department d SET parent_id = m.parent_id, updated_at = $5::timestamptz, version = version + 1
     FROM unnest($1::text[], $2::text[]) AS m (department_id, parent_id)

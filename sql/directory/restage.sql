@@ -1,4 +1,4 @@
--- Begins a run's staging anew.
+-- Empties a run's staging and begins it again.
 -- $1 run id
 WITH users AS (DELETE FROM t_im_stage_user WHERE run_id = $1),
 departments AS (DELETE FROM t_im_stage_department WHERE run_id = $1),

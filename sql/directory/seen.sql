@@ -1,3 +1,3 @@
--- Those of these people whom an external person sees.
--- $1 the external person, $2 user ids
+-- Which of these users an external user sees.
+-- $1 the external user, $2 user ids
 SELECT user_id FROM unnest($2::text[]) AS given (user_id) WHERE im_sees($1, given.user_id)

@@ -1,5 +1,5 @@
--- Whom an external person sees, if they are not too many: some may come twice.
--- $1 the external person, $2 most people
+-- The users that an external user sees, unless they are too many. A user may come twice.
+-- $1 the external user, $2 most users
 WITH RECURSIVE place (department_id) AS (
     SELECT g.department_id FROM t_im_department_grant g JOIN t_im_department d USING (department_id)
     WHERE g.user_id = $1 AND d.removed_at IS NULL

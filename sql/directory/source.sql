@@ -1,4 +1,4 @@
--- How far a source was followed, and when runs were begun by the schedule.
+-- The token of a source, and when the schedule last began its runs.
 -- $1 source
 SELECT s.token, s.full_at,
        (SELECT begun_at FROM t_im_schedule WHERE name = 'directory') AS begun_at,

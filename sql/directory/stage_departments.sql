@@ -1,3 +1,3 @@
--- Takes in records of departments.
+-- Stages records of departments.
 COPY t_im_stage_department (run_id, row_no, source, department_id, name, name_folded, told_parent_id, sort_order, gone, untold)
 FROM STDIN (FORMAT binary)

@@ -1,4 +1,4 @@
--- Forgets some of what was staged by runs that have ended, but the newest, whose changes may be looked at.
+-- Deletes a part of the staging of ended runs, except the newest, whose changes an administrator may read.
 -- $1 the run that begins, $2 most rows
 WITH old AS MATERIALIZED (
     SELECT s.run_id FROM t_im_stage s JOIN t_im_directory_run r USING (run_id)

@@ -1,4 +1,4 @@
--- A run takes on whoever was named, also whom a run that failed had taken on.
+-- Takes the changed records into a run, also those that a failed run had taken.
 -- $1 run id
 WITH taken AS (
     UPDATE t_im_directory_changed SET run_id = $1 RETURNING kind, external_id

@@ -1,3 +1,3 @@
--- Of what kind somebody is whom the directory knows as one who has not left.
+-- The kind of an active user.
 -- $1 user id
 SELECT kind FROM t_im_user WHERE user_id = $1 AND active

@@ -1,5 +1,5 @@
--- People whose words are due, a step of them; whom another replica has in hand is passed over.
--- $1 most people
+-- A batch of users whose search words are due. Users locked by another replica are skipped.
+-- $1 most users
 SELECT user_id, name, login_name, employee_number, email
 FROM t_im_user
 WHERE words_due

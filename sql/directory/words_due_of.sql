@@ -1,4 +1,4 @@
--- Those of these people whose words are due; whom a replica has in hand is waited for.
+-- Which of these users have search words due. Waits for users locked by another replica.
 -- $1 user ids
 SELECT user_id, name, login_name, employee_number, email
 FROM t_im_user

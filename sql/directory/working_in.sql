@@ -1,5 +1,5 @@
--- Who works in a department or below it, if they are not too many: some may come twice.
--- $1 department id, $2 most people
+-- The users of a department and those below, unless they are too many. A user may come twice.
+-- $1 department id, $2 most users
 WITH RECURSIVE place (department_id) AS (
     SELECT department_id FROM t_im_department WHERE department_id = $1 AND removed_at IS NULL
     UNION

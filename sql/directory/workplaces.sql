@@ -1,4 +1,4 @@
--- How many active internal and external people work in each set of departments: mostly a set of one.
+-- Counts the active internal and external users of each set of departments. Most sets have one department.
 SELECT department_ids, count(*) AS people
 FROM (SELECT w.user_id, array_agg(w.department_id ORDER BY w.department_id) AS department_ids
       FROM t_im_department_user w

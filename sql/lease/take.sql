@@ -1,8 +1,9 @@
--- Takes or prolongs a lease; no row: somebody else has it. The epoch rises when it changes hands. One
--- that ends later than any lease taken now was taken before the clock went back, and counts no more.
+-- Takes or extends a lease; no row means that another replica has it. The epoch rises when the holder
+-- changes. A lease that ends later than any lease taken now was taken before the clock went back, and is
+-- ignored.
 -- $1 name, $2 holder, $3 now, $4 until
 WITH held AS MATERIALIZED (
-    -- Most of it is still to come: whoever asks at every step has not every step wait for a commit.
+    -- More than half of the lease is left: a worker that asks at every step does not commit at every step.
     SELECT epoch FROM t_im_lease
     WHERE name = $1 AND holder = $2 AND until <= $4 AND until - $3::timestamptz > ($4::timestamptz - $3) / 2
 ),

@@ -1,13 +1,14 @@
--- A database that was restored from a dump, a snapshot or a backup would give again the ids it had given after that:
--- to other events and other channels, while portals and streams know the earlier ones. So it jumps over them.
+-- A database restored from a dump, snapshot or backup would give ids again that it gave after the backup, to
+-- other events and channels. Portals and streams know the earlier ones. So a restored database skips these
+-- ids.
 
--- Where this database is. A copy is elsewhere: another cluster, another timeline of it, another database or table.
+-- The place of this database. A copy has another cluster, timeline, database or table.
 CREATE FUNCTION im_database_place() RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT concat_ws('/', (SELECT system_identifier FROM pg_control_system()), left(pg_walfile_name(pg_current_wal_lsn()), 8),
                      (SELECT oid FROM pg_database WHERE datname = current_database()), pg_relation_filenode('t_im_event_head'))
 $$;
 
--- The place as last known, and when the database was last restored.
+-- The last known place, and when the database was last restored.
 CREATE TABLE t_im_database (
     only_row    boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     place       text NOT NULL,
@@ -15,9 +16,9 @@ CREATE TABLE t_im_database (
 );
 INSERT INTO t_im_database (place) VALUES (im_database_place());
 
--- Jumps: events and channels go on from the microseconds of the clock. No service gives a million ids a second, so no
--- id of before is given again, however often one dump is restored; and JavaScript holds them. Streams that stand
--- below the jump load anew.
+-- Skips ids: events and channels continue from the microseconds of the clock. No service gives a million ids
+-- a second, so no earlier id is given again, however often a dump is restored. JavaScript can represent these
+-- numbers. Streams below the skipped ids must load again.
 CREATE FUNCTION im_restored() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     beyond bigint := (extract(epoch FROM im_clock()) * 1000000)::bigint;
@@ -30,8 +31,8 @@ BEGIN
     PERFORM setval(channels, greatest(nextval(channels), beyond));
 END $$;
 
--- Notices that the database is elsewhere than it was, or went back behind a position of its log that was seen.
--- One in which nothing has happened yet only learns where it is.
+-- Notices that the database has another place than before, or that its log is behind a position seen before.
+-- A database without channels and events only records its place.
 CREATE FUNCTION im_notice_restored(seen_wal_position bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 DECLARE
     went_back boolean := coalesce(pg_current_wal_flush_lsn() - '0/0' < seen_wal_position, false);
@@ -40,7 +41,7 @@ BEGIN
         RETURN false;
     END IF;
     PERFORM FROM t_im_database FOR UPDATE;
-    -- Another replica may have noticed it first.
+    -- Another replica may have noticed first.
     IF NOT went_back AND EXISTS (SELECT FROM t_im_database WHERE place = im_database_place()) THEN
         RETURN false;
     END IF;

@@ -1,8 +1,8 @@
--- What a call made under an id of its caller's, so that the call repeated makes nothing new. Kept as long
--- as the client ids of messages, which have a table of their own.
+-- What a call created under the caller's client id, so that a repeated call creates nothing. Kept as long as
+-- the client ids of messages, which have a table of their own.
 CREATE TABLE t_im_claim (
     caller    text COLLATE "C" NOT NULL,
-    -- What is made: a group, a callback, a secret of one, a run of the directory.
+    -- What is created: a group, a callback, a secret of a callback, a directory run.
     call      text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
     digest    bytea NOT NULL,

@@ -1,13 +1,13 @@
--- The clock every message is stamped by. It is one function so that a test can move
--- it (ALTER DATABASE … SET impg.clock_offset = '31 days') without touching the host.
+-- The clock that gives messages their time. It is one function, so that a test can move it (ALTER DATABASE …
+-- SET impg.clock_offset = '31 days') without changing the host.
 CREATE FUNCTION im_clock() RETURNS timestamptz LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
     SELECT clock_timestamp()
          + coalesce(nullif(current_setting('impg.clock_offset', true), ''), '0')::interval
 $$;
 
--- Whether something that was set then was set before the clock stepped back: no moment kept since counts
--- any more, or what waits for it would wait for the clock to come by again. (Replicas write the moment a
--- statement or two after they have asked for it; a minute is more than that.)
+-- Whether a time was recorded before the clock stepped back. Such a time does not count; otherwise waiting
+-- work would wait until the clock reaches it again. (Replicas write a time shortly after they read the clock;
+-- a minute is longer than that.)
 CREATE FUNCTION im_stepped_back(set_at timestamptz, now timestamptz) RETURNS boolean LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT set_at > now + interval '1 minute'
 $$;
@@ -15,17 +15,17 @@ $$;
 -- The low 22 bits of an ms_id. Never cached per session: values must rise across sessions.
 CREATE SEQUENCE im_ms_sequence;
 
--- First ms_id of a moment: the bounds of daily partitions and of time filters.
+-- First ms_id of a time: the bounds of daily partitions and of time filters.
 CREATE FUNCTION im_first_ms_id(moment timestamptz) RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT (extract(epoch FROM moment) * 1000)::bigint << 22
 $$;
 
--- The moment an ms_id was minted at, to the millisecond.
+-- The time an ms_id was minted at, to the millisecond.
 CREATE FUNCTION im_minted_at(ms_id bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT to_timestamp((ms_id >> 22) / 1000.0)
 $$;
 
--- Departments as the directory tells them; parents may be absent only at the root.
+-- Departments from the directory. A parent is missing only at the root.
 CREATE TABLE t_im_department (
     department_id text COLLATE "C" PRIMARY KEY,
     parent_id     text COLLATE "C" REFERENCES t_im_department,
@@ -34,8 +34,8 @@ CREATE TABLE t_im_department (
 );
 CREATE INDEX t_im_department_parent ON t_im_department (parent_id);
 
--- A person or an application. user_id never changes and is what the gateway, pushes and
--- receipts name. Leavers are deactivated, never deleted: history keeps their name.
+-- Users: people and applications. user_id never changes; the gateway, pushes and receipts use it. Leavers are
+-- deactivated, never deleted, so that history keeps their names.
 CREATE TABLE t_im_user (
     user_id       text COLLATE "C" PRIMARY KEY,
     status        text NOT NULL DEFAULT 'offline',
@@ -50,8 +50,8 @@ CREATE TABLE t_im_user (
 );
 CREATE INDEX t_im_user_department ON t_im_user (department_id);
 
--- Our own bearer tokens for machines. Only the SHA-256 of a 256-bit random secret is kept,
--- so a stolen table opens nothing and a lookup is one index probe.
+-- The service's own bearer tokens for machines. Only the SHA-256 of a 256-bit random secret is stored: a
+-- stolen table gives no access, and a lookup is one index probe.
 CREATE TABLE t_im_token (
     token_hash bytea PRIMARY KEY,
     name       text NOT NULL,

@@ -1,8 +1,8 @@
--- Signatures that were believed once (identity_mode = hmac) and are refused from then on, by
--- every replica. Logged like any table: a crash must not open the window again.
+-- Signatures that were accepted once (identity_mode = hmac). Every replica then refuses them. A logged table,
+-- because a crash must not accept them again.
 CREATE TABLE t_im_replay (
     signature  bytea PRIMARY KEY,
     expires_at timestamptz NOT NULL
 );
--- The pruning job goes by age.
+-- The pruning job deletes by age.
 CREATE INDEX t_im_replay_expires ON t_im_replay (expires_at);

@@ -1,15 +1,14 @@
--- What is sealed: statuses of messages below sealed_ms_id are written nowhere in the ledger any
--- more. Receipts, reads and recalls of them wait (t_im_receipt_pending, t_im_read, t_im_recall),
--- are overlaid on what is read, and go into the archive once the messages are cold. Whoever writes
--- statuses shares the advisory lock below; sealing and switching take it alone, so that for
--- whoever shares it neither id moves.
+-- Statuses of messages below sealed_ms_id no longer change in the ledger. Later receipts, reads and recalls
+-- wait in t_im_receipt_pending, t_im_read and t_im_recall. Reads of messages overlay them, and they go into
+-- the archive once the messages are cold. Transactions that write statuses share the advisory lock below.
+-- Sealing and switching take it exclusively, so neither id moves while it is shared.
 ALTER TABLE t_im_horizon ADD COLUMN sealed_ms_id bigint NOT NULL DEFAULT 0,
     ADD CONSTRAINT horizon_is_sealed CHECK (ms_id <= sealed_ms_id);
 CREATE FUNCTION im_seal_lock() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT hashtext('im_seal')::bigint
 $$;
 
--- Work that one replica at a time does. The epoch fences whoever lost it without noticing.
+-- Work that runs on one replica at a time. The epoch stops a replica that lost its lease without noticing.
 CREATE TABLE t_im_lease (
     name   text COLLATE "C" PRIMARY KEY,
     holder text NOT NULL,
@@ -17,22 +16,22 @@ CREATE TABLE t_im_lease (
     until  timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- The archive that this database belongs to, by the id the archive gave itself. Messages from
--- walk_ms_id on are still to be indexed from the tables: all of them when an archive is new.
+-- The archive of this database, by the id that the archive has given itself. Messages from walk_ms_id on
+-- still have to be indexed from the tables; with a new archive, all of them.
 CREATE TABLE t_im_archive (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     archive_id text NOT NULL,
     walk_ms_id bigint
 );
 
--- Messages that the archive does not have yet: one row a commit, gone when they are indexed.
+-- Messages that the archive does not have yet: one row for each commit, deleted when they are indexed.
 CREATE TABLE t_im_index_queue (
     queue_id  bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ms_ids    bigint[] NOT NULL,
     queued_at timestamptz NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
--- A run of the archiver: asked for by the schedule or by hand, ended when its days are dropped.
+-- A run of the archiver. The schedule or an administrator asks for it; it ends when its days are dropped.
 CREATE TABLE t_im_archive_run (
     run_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     asked_by    text NOT NULL,
@@ -42,7 +41,7 @@ CREATE TABLE t_im_archive_run (
     days        integer NOT NULL DEFAULT 0,
     messages    bigint NOT NULL DEFAULT 0,
     ledger_rows bigint NOT NULL DEFAULT 0,
-    -- What it does, or what it waits for or failed of.
+    -- What it does, what it waits for, or why it failed.
     doing       text,
     CONSTRAINT run_asked_by_known CHECK (asked_by IN ('schedule', 'hand')),
     CONSTRAINT run_outcome_known CHECK (outcome IN ('done', 'failed'))
@@ -50,14 +49,14 @@ CREATE TABLE t_im_archive_run (
 -- One run at a time.
 CREATE UNIQUE INDEX t_im_archive_run_open ON t_im_archive_run ((true)) WHERE ended_at IS NULL;
 
--- A day on its way into the archive, and where it stands: what a run goes on with after a crash.
+-- A day that is moving into the archive, and its step. A run continues from it after a crash.
 CREATE TABLE t_im_archive_day (
     day           date PRIMARY KEY,
     run_id        bigint NOT NULL,
     step          text NOT NULL,
     from_ms_id    bigint NOT NULL,
     below_ms_id   bigint NOT NULL,
-    -- Everything up to this id is written, and what it adds up to.
+    -- Everything up to this id is written; the columns below are its sums.
     written_ms_id bigint NOT NULL,
     messages      bigint NOT NULL DEFAULT 0,
     documents     bigint NOT NULL DEFAULT 0,
@@ -70,14 +69,14 @@ CREATE TABLE t_im_archive_day (
 );
 CREATE INDEX t_im_archive_day_run ON t_im_archive_day (run_id, day);
 
--- When something that repeats was last begun.
+-- When the schedule last began a job.
 CREATE TABLE t_im_schedule (
     name     text COLLATE "C" PRIMARY KEY,
     begun_at timestamptz NOT NULL
 );
 
--- Who took a message back. Small, kept for good, and laid over every message that is read: its
--- content is gone, its row stays.
+-- Recalls: which user recalled a message, and when. Rows are few and kept for good. Every read of messages
+-- applies them: the content is empty, the message stays.
 CREATE TABLE t_im_recall (
     ms_id       bigint PRIMARY KEY,
     channel_id  bigint NOT NULL,
@@ -85,25 +84,25 @@ CREATE TABLE t_im_recall (
     sender      text COLLATE "C" NOT NULL,
     recalled_by text COLLATE "C" NOT NULL,
     recalled_at timestamptz NOT NULL,
-    -- Whether the archive has taken it in.
+    -- Whether the archive has applied it.
     archived    boolean NOT NULL DEFAULT false
 );
 CREATE INDEX t_im_recall_channel ON t_im_recall (channel_id, seq);
 CREATE INDEX t_im_recall_waiting ON t_im_recall (ms_id) WHERE NOT archived;
--- Spares the conversation list a look for recalls where there are none above the cursor.
+-- Lets the conversation list skip the lookup of recalls if there are none above the cursor.
 ALTER TABLE t_im_channel ADD COLUMN last_recalled_seq bigint NOT NULL DEFAULT 0;
 
--- A receipt of a cold message may also be a read: where its cursor is to go, only the archive knows.
+-- A receipt of a cold message can also be a read: only the archive knows where its cursor moves.
 ALTER TABLE t_im_receipt_pending ADD COLUMN status smallint NOT NULL DEFAULT 1,
     ADD CONSTRAINT pending_status_known CHECK (status BETWEEN 1 AND 2);
 
--- Every channel somebody is or was in: what they may search, and what they did not get.
+-- Every channel a user is or was in, for searches by and about the user.
 CREATE INDEX t_im_channel_user_person ON t_im_channel_user (user_id, channel_id);
--- What waits of one receiver, for a search by status.
+-- Pending rows of a receiver, for a search by status.
 CREATE INDEX t_im_receipt_pending_receiver ON t_im_receipt_pending (receiver);
 CREATE INDEX t_im_read_user ON t_im_read (user_id);
 
--- Who looked at what of other people's, and who changed what of it, when and why.
+-- The audit log: which user read or changed what of others, when and why.
 CREATE TABLE t_im_audit (
     audit_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at       timestamptz NOT NULL,
@@ -114,7 +113,7 @@ CREATE TABLE t_im_audit (
     results  bigint
 );
 CREATE INDEX t_im_audit_actor ON t_im_audit (actor, audit_id);
--- Nobody who serves can take an entry back: neither by right nor, being the owner, by oversight.
+-- No role of the service can change or delete an entry: the trigger stops the owner of the table too.
 CREATE FUNCTION im_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% only grows', TG_TABLE_NAME USING ERRCODE = 'insufficient_privilege';

@@ -1,26 +1,26 @@
--- The company's directory: people and departments as a source tells them, and the runs that bring them.
+-- The directory: users and departments from a source, and the runs that read them.
 
--- What a source tells of a department stands beside where it hangs: a parent that is not known yet, was
--- removed, or would close a circle leaves the department at the top until that changes.
+-- The source's parent of a department is stored beside its parent in the tree. A department is at the top of
+-- the tree while its parent is unknown, removed, or would close a circle.
 ALTER TABLE t_im_department
     DROP CONSTRAINT t_im_department_parent_id_fkey,
     DROP CONSTRAINT department_not_own_parent,
-    -- Whose the department is. `api`: whoever tells it over the API.
+    -- The source of the department. `api`: the API.
     ADD COLUMN source         text COLLATE "C" NOT NULL DEFAULT 'api',
     ADD COLUMN told_parent_id text COLLATE "C",
-    -- Without its case, as all names here that are compared without it: folded by the service, the same in every locale.
+    -- Folded, to compare without case. The service folds all names, so that every locale gives the same.
     ADD COLUMN name_folded    text COLLATE "C",
     ADD COLUMN sort_order     integer NOT NULL DEFAULT 0,
     ADD COLUMN removed_at     timestamptz,
-    -- Rises with every change.
+    -- Incremented with every change.
     ADD COLUMN version        bigint NOT NULL DEFAULT 1,
     ADD COLUMN created_at     timestamptz NOT NULL DEFAULT im_clock(),
     ADD COLUMN updated_at     timestamptz NOT NULL DEFAULT im_clock();
 UPDATE t_im_department SET told_parent_id = parent_id;
 
--- A person is known by source and external id, which the source never gives to anybody else. user_id is
--- what everything of ours hangs on and never changes; a login name may, and may be somebody else's later.
--- Whom nobody but the API has told of is `api`, by their user_id, until a source claims them.
+-- A user is identified by source and external id, which the source never reuses. user_id never changes and is
+-- used everywhere else. A login name can change, and can pass to another user later. Users known only from
+-- the API have source `api` and their user_id as external id, until a source claims them.
 ALTER TABLE t_im_user
     DROP CONSTRAINT t_im_user_department_id_fkey,
     ADD COLUMN source          text COLLATE "C" NOT NULL DEFAULT 'api',
@@ -33,16 +33,16 @@ ALTER TABLE t_im_user
     ADD COLUMN email           text,
     ADD COLUMN email_folded    text COLLATE "C",
     ADD COLUMN phone           text,
-    -- The manager's external id of the same source: who may come later, or never.
+    -- The manager's external id in the same source. The manager may come later, or never.
     ADD COLUMN manager         text COLLATE "C",
-    -- Since when no source knows them any more; who is merely not active is still known.
+    -- Since when the source no longer has the user. An inactive user is still at the source.
     ADD COLUMN deleted_at      timestamptz,
-    -- What the source last called its version of them: the precondition of what we write back.
+    -- The last version the source gave: the precondition of a write.
     ADD COLUMN source_version  text,
     ADD COLUMN version         bigint NOT NULL DEFAULT 1,
     ADD COLUMN created_at      timestamptz NOT NULL DEFAULT im_clock();
 UPDATE t_im_user SET external_id = user_id;
--- Rows that are made by id alone, as those of the API, are known by it.
+-- Rows created without an external id, like those of the API, use user_id.
 CREATE FUNCTION im_known_by_id() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.external_id := NEW.user_id;
@@ -53,11 +53,12 @@ CREATE TRIGGER t_im_user_known_by_id BEFORE INSERT ON t_im_user
 ALTER TABLE t_im_user
     ALTER COLUMN external_id SET NOT NULL,
     ADD CONSTRAINT user_of_source UNIQUE (source, external_id);
--- Who signs in by a login name: two active people may claim one for a moment, and then nobody has it.
+-- Sign-in by login name. For a short time two active users can have the same name; then it is valid for
+-- neither.
 CREATE INDEX t_im_user_login ON t_im_user (login_name_folded) WHERE active AND login_name_folded IS NOT NULL;
 
--- Where people work. The main department also stands in t_im_user.department_id. Departments may come after
--- their people, so nothing is referenced; whoever has left works nowhere.
+-- The departments of each user. The main department is also in t_im_user.department_id. There are no foreign
+-- keys, because departments may come after their users. Leavers have no rows.
 CREATE TABLE t_im_department_user (
     department_id text COLLATE "C" NOT NULL,
     user_id       text COLLATE "C" NOT NULL,
@@ -67,47 +68,48 @@ CREATE INDEX t_im_department_user_user ON t_im_department_user (user_id);
 INSERT INTO t_im_department_user
 SELECT department_id, user_id FROM t_im_user WHERE active AND department_id IS NOT NULL;
 
--- Rises in every transaction that changes people or departments: what follows them looks here first.
+-- Incremented in every transaction that changes users or departments. Followers check it first.
 CREATE TABLE t_im_directory_head (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     revision bigint NOT NULL DEFAULT 1
 ) WITH (fillfactor = 50);
 INSERT INTO t_im_directory_head DEFAULT VALUES;
 
--- A run: records are staged, compared, held back if too many would leave, applied in short steps.
+-- A run: records are staged, compared and applied in short steps. The run is held if too many users would
+-- leave.
 CREATE TABLE t_im_directory_run (
     run_id     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    -- full: everybody; incremental: what has changed since the token; changes: who was named.
+    -- full: all records; incremental: changes since the token; changes: records named by a trigger.
     mode       text NOT NULL,
     -- schedule, hand, change.
     asked_by   text NOT NULL,
     dry_run    boolean NOT NULL,
-    -- Whether the source was asked.
+    -- Whether the source was asked already.
     begun      boolean NOT NULL DEFAULT false,
     asked_at   timestamptz NOT NULL,
     ended_at   timestamptz,
     state      text NOT NULL DEFAULT 'asked',
     -- What it waits for, or why it failed.
     detail     text,
-    -- An admin's word that this many may leave.
+    -- The administrator who approved a held run.
     approved_by text COLLATE "C",
-    -- The token to go on from when all is applied.
+    -- The token for the next run, used once everything is applied.
     token      text,
-    -- How many records were staged.
+    -- Number of staged records.
     staged     bigint NOT NULL DEFAULT 0,
-    -- Everything staged up to here is applied.
+    -- Staged rows up to this one are applied.
     applied    bigint NOT NULL DEFAULT 0,
-    -- {"users": {"created": 1, …}, "departments": {…}}, by what a record does.
+    -- {"users": {"created": 1, …}, "departments": {…}}, by action.
     counts     jsonb NOT NULL DEFAULT '{}',
     problems   bigint NOT NULL DEFAULT 0,
     CONSTRAINT run_mode_known CHECK (mode IN ('full', 'incremental', 'changes')),
     CONSTRAINT run_state_known CHECK (state IN ('asked', 'staged', 'held', 'applying', 'done', 'shown', 'failed', 'superseded')),
     CONSTRAINT run_ended CHECK ((ended_at IS NOT NULL) = (state IN ('done', 'shown', 'failed', 'superseded')))
 );
--- The runs that are to be done, oldest first.
+-- Open runs, oldest first.
 CREATE INDEX t_im_directory_run_open ON t_im_directory_run (run_id) WHERE ended_at IS NULL;
 
--- Records that were not applied, and why: kept for whoever looks after the source.
+-- Records that were not applied, with reasons, for the administrators of the source.
 CREATE TABLE t_im_directory_problem (
     run_id      bigint NOT NULL REFERENCES t_im_directory_run ON DELETE CASCADE,
     problem_id  bigint GENERATED ALWAYS AS IDENTITY,
@@ -118,15 +120,15 @@ CREATE TABLE t_im_directory_problem (
     CONSTRAINT problem_kind_known CHECK (kind IN ('user', 'department'))
 );
 
--- How far a source was followed: the token after the last run that was applied whole.
+-- The token after the last run that was applied completely.
 CREATE TABLE t_im_directory_source (
     source text COLLATE "C" PRIMARY KEY,
     token  text,
     full_at timestamptz
 );
 
--- Who is missing from a source's whole listing, and since which run. Where the source cannot be asked for one of them
--- alone, whoever is missing again in a later run has left.
+-- Records missing from a full listing, and since which run. If the source cannot read a single record, one
+-- that is missing again in a later run has left.
 CREATE TABLE t_im_directory_missing (
     source      text COLLATE "C" NOT NULL,
     kind        text NOT NULL,
@@ -136,24 +138,24 @@ CREATE TABLE t_im_directory_missing (
     CONSTRAINT missing_kind_known CHECK (kind IN ('user', 'department'))
 );
 
--- Whom a trigger has named, until a run reads them again: bursts become one row each.
+-- Records named by a trigger, until a run has read them again. A burst for one record is one row.
 CREATE TABLE t_im_directory_changed (
     kind        text NOT NULL,
     external_id text COLLATE "C" NOT NULL,
-    -- The run that reads it; null again when it is named again meanwhile.
+    -- The run that reads it; null again if the record is named again meanwhile.
     run_id      bigint,
     PRIMARY KEY (kind, external_id),
     CONSTRAINT changed_kind_known CHECK (kind IN ('user', 'department'))
 );
 
--- What a source tells, on its way in. Not logged: after a crash of the server it is staged again. `untold`
--- names what the record says nothing of, and what is not the source's to say: that stays as it is.
+-- Staged records of a source. Unlogged: after a crash of the server they are staged again. `untold` has the
+-- attributes that the record does not set; they keep their values.
 CREATE UNLOGGED TABLE t_im_stage_user (
     run_id          bigint NOT NULL,
     row_no          bigint NOT NULL,
     source          text COLLATE "C" NOT NULL,
     external_id     text COLLATE "C" NOT NULL,
-    -- For somebody new.
+    -- For a new user.
     user_id         text COLLATE "C" NOT NULL,
     user_id_folded  text COLLATE "C",
     name            text,
@@ -171,7 +173,7 @@ CREATE UNLOGGED TABLE t_im_stage_user (
     -- The first is the main one.
     department_ids  text[] NOT NULL DEFAULT '{}',
     source_version  text,
-    -- The source does not know them any more.
+    -- The source no longer has the user.
     gone            boolean NOT NULL DEFAULT false,
     untold          text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, row_no)
@@ -193,16 +195,16 @@ CREATE UNLOGGED TABLE t_im_stage_department (
 );
 CREATE UNIQUE INDEX t_im_stage_department_id ON t_im_stage_department (run_id, department_id);
 
--- What each staged record of a person would do: whom it is about, what they would be, and which change that
--- is. The guard counts it, a dry run shows it and a step applies it, so that all three say the same.
+-- The effect of each staged user record: the user, the new values and the action. The guard counts it, a dry
+-- run shows it and a step applies it, so all three agree.
 CREATE VIEW v_im_stage_user AS
 SELECT s.run_id, s.row_no, s.external_id AS told_external_id, u.user_id IS NULL AS is_new, u.active AS was_active,
        coalesce(u.user_id, s.user_id) AS user_id, s.user_id_folded, owner.source, owner.external_id,
        n.name, n.head_icon, n.active, n.kind, n.login_name, n.login_name_folded, n.employee_number, n.title, n.email,
        n.email_folded, n.phone, n.manager, n.department_id, w.works_in, b.worked_in, n.source_version,
        n.deleted_at,
-       CASE WHEN NOT owner.may_tell THEN 'the user_id belongs to somebody else of the directory'
-            WHEN n.name IS NULL THEN 'somebody new needs a name' END AS problem,
+       CASE WHEN NOT owner.may_tell THEN 'the user_id belongs to another user'
+            WHEN n.name IS NULL THEN 'a new user needs a name' END AS problem,
        CASE WHEN NOT owner.may_tell OR n.name IS NULL THEN 'refused'
             WHEN u.user_id IS NULL THEN 'created'
             WHEN u.active AND NOT n.active THEN 'deactivated'
@@ -215,7 +217,7 @@ SELECT s.run_id, s.row_no, s.external_id AS told_external_id, u.user_id IS NULL 
             ELSE 'same' END AS action,
        u.source_version IS DISTINCT FROM n.source_version AS is_newer
 FROM t_im_stage_user s
--- Whoever the source knows by its id; else whoever has the user_id.
+-- The user known to the source by this id; otherwise the user with this user_id.
 LEFT JOIN LATERAL (
     SELECT * FROM t_im_user k WHERE k.source = s.source AND k.external_id = s.external_id
     UNION ALL
@@ -223,7 +225,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS u ON true
 CROSS JOIN LATERAL (
-    -- The API may tell of anybody, and whoever is only the API's becomes the source's that tells of them.
+    -- The API may write every user. A user known only from the API passes to the source that has the user.
     SELECT u.user_id IS NULL OR u.source = s.source AND u.external_id = s.external_id OR 'api' IN (u.source, s.source) AS may_tell,
            CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.source ELSE s.source END AS source,
            CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.external_id ELSE s.external_id END AS external_id
@@ -255,7 +257,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS b
 CROSS JOIN LATERAL (
-    -- Whoever leaves works nowhere, and whoever comes back works where they did, unless it is told.
+    -- Leavers have no departments. A user who comes back gets the old ones, unless the record has others.
     SELECT CASE WHEN NOT n.active THEN '{}'
                 WHEN NOT (k.keeps AND 'department_ids' = ANY (s.untold)) THEN s.department_ids
                 WHEN u.active THEN b.worked_in
@@ -263,7 +265,7 @@ CROSS JOIN LATERAL (
     OFFSET 0
 ) AS w;
 
--- The same of departments.
+-- The same for departments.
 CREATE VIEW v_im_stage_department AS
 SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n.name, n.name_folded, n.told_parent_id, n.sort_order,
        CASE WHEN d.source <> 'api' AND s.source = 'api' THEN d.source ELSE s.source END AS source,
@@ -288,13 +290,12 @@ CROSS JOIN LATERAL (
                AS sort_order
 ) AS n;
 
--- Who has left or come back, until their groups have followed.
+-- Users who have left or come back, until their groups are updated.
 CREATE TABLE t_im_leaver (
     user_id text COLLATE "C" PRIMARY KEY
 );
 
--- The groups that people were taken out of for having left, and the role that they come back with: into these, if
--- they return in time.
+-- Groups that a leaver was removed from, with the role. A user who returns in time is added to them again.
 CREATE TABLE t_im_left_group (
     user_id    text COLLATE "C" NOT NULL,
     channel_id bigint NOT NULL,
@@ -304,12 +305,12 @@ CREATE TABLE t_im_left_group (
 );
 CREATE INDEX t_im_left_group_left ON t_im_left_group (left_at);
 
--- Numbers the calls of the API that stage records of their own.
+-- Numbers the API calls that stage records.
 CREATE SEQUENCE im_directory_call;
 
--- The runs whose staging is there: it goes with it when the server crashes.
+-- The runs whose staging exists. A crash of the server empties it together with the staging.
 CREATE UNLOGGED TABLE t_im_stage (
     run_id bigint PRIMARY KEY
 );
--- Who has left, for whoever must leave them out.
+-- Users who have left, for queries that exclude them.
 CREATE INDEX t_im_user_left ON t_im_user (user_id) WHERE NOT active;

@@ -1,4 +1,4 @@
--- How many partitions there are, and how many locks the server has room for.
+-- Counts the partitions, and the locks that the server has room for.
 SELECT (SELECT count(*) FROM pg_inherits WHERE inhparent = 't_im_message'::regclass) AS partitions,
        current_setting('max_locks_per_transaction')::bigint
        * (current_setting('max_connections')::bigint + current_setting('max_prepared_transactions')::bigint) AS locks

@@ -1,2 +1,2 @@
--- Whether this connection is the only one that freezes; it is until it says otherwise, or ends.
+-- Takes the lock for freezing. The connection holds it until it releases it or ends.
 SELECT pg_try_advisory_lock(hashtext('im_freeze'))

@@ -1,2 +1,2 @@
--- Others may freeze again.
+-- Releases the lock for freezing.
 SELECT pg_advisory_unlock(hashtext('im_freeze'))

@@ -1,2 +1,2 @@
--- Marks the session of this connection, for as long as it lasts.
+-- Marks the session of this connection, as long as the session lasts.
 SELECT set_config('impg.session', gen_random_uuid()::text, false)

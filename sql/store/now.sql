@@ -1,2 +1,2 @@
--- The clock messages are stamped by.
+-- The clock that gives messages their time.
 SELECT im_clock()

@@ -1,2 +1,2 @@
--- The mark of the session that this connection leads to; empty without one.
+-- The mark of the session behind this connection; empty if it has none.
 SELECT coalesce(current_setting('impg.session', true), '')

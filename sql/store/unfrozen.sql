@@ -1,6 +1,6 @@
--- The oldest partition that is to be frozen: its time is over, and nobody has vacuumed it by hand since.
--- Days on their way into the archive are soon dropped. (The server forgets when it vacuumed if it
--- crashes; then once more costs little, because pages that are all frozen are passed over.)
+-- The oldest partition to freeze: its time is over, and no manual vacuum has run since. Days that are moving
+-- into the archive are left out: they are dropped soon. A crash makes the server forget its last vacuum. One
+-- more vacuum then costs little, because frozen pages are skipped.
 -- $1 partitions that ended by then
 SELECT partition
 FROM v_im_partition p

@@ -1,4 +1,4 @@
-//! What the archive keeps of a message, and how two writings of it are compared.
+//! The archive's document of a message, and the checksum that compares two copies.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 use super::text;
 use crate::delivery::Status;
 
-/// A message as the archive keeps it. Serialized, it is the source of either archive.
+/// A message as both archives store it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     pub ms_id: i64,
-    /// 0, and upwards for the further receivers of a message that has very many.
+    /// 0 for the first part. Higher for further receivers of a message with very many.
     pub part: u32,
-    /// A writing only replaces one of a lower version.
+    /// A document replaces only a lower version.
     pub version: i64,
     pub channel_id: i64,
     pub seq: i64,
@@ -24,16 +24,16 @@ pub struct Document {
     pub sender: String,
     pub sender_count: i64,
     pub ms_type: String,
-    /// Empty once recalled.
+    /// Empty after a recall.
     pub content: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled: Option<Recalled>,
-    /// None until the message's day has moved: up to then PostgreSQL has it.
+    /// None until the message's day has moved: until then PostgreSQL has the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
 }
 
-/// Who took a message back, and when.
+/// The user who recalled the message, and when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recalled {
     pub by: String,
@@ -41,8 +41,8 @@ pub struct Recalled {
     pub at: OffsetDateTime,
 }
 
-/// A message's receivers by their last status. `offline` and `rejected` are unreceived, too: they
-/// are those of whom the gateway said why.
+/// A message's receivers by push status. `offline` and `rejected` are unreceived too, with the gateway's
+/// verdict.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Ledger {
@@ -58,14 +58,14 @@ pub struct Ledger {
     pub read: Group,
 }
 
-/// Receivers in id order; at the same place of `at` when their status came about.
+/// Receivers in id order. The same index in `at` has the time of their status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Group {
     pub who: Vec<String>,
     /// Microseconds after the message's server time.
     pub at: Vec<i64>,
-    /// Why they rejected it; empty where no reasons were given.
+    /// The reasons of rejected receivers; empty if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub why: Vec<Option<String>>,
 }
@@ -77,13 +77,12 @@ impl Group {
 }
 
 impl Ledger {
-    /// Names of the groups, as [`super::Find::receiver`] asks for them.
+    /// Names of the groups, for [`super::Find::receiver`].
     pub const UNRECEIVED: &[&str] = &["unreceived", "offline", "rejected"];
     pub const RECEIVED: &[&str] = &["received"];
     pub const READ: &[&str] = &["read"];
     pub const ANY: &[&str] = &["unreceived", "offline", "rejected", "received", "read"];
 
-    /// The groups with their names.
     pub fn groups(&self) -> [(&'static str, &Group); 5] {
         [
             ("unreceived", &self.unreceived),
@@ -94,7 +93,7 @@ impl Ledger {
         ]
     }
 
-    /// What a receiver has; none if they are no receiver of this part.
+    /// A receiver's push status, or none if this part does not have them.
     pub fn status(&self, receiver: &str) -> Option<Status> {
         let holds = |group: &Group| group.who.binary_search_by(|who| who.as_str().cmp(receiver)).is_ok();
         let (name, _) = self.groups().into_iter().find(|(_, group)| holds(group))?;
@@ -105,7 +104,7 @@ impl Ledger {
         })
     }
 
-    /// How many ledger rows these are.
+    /// The number of receivers.
     pub fn len(&self) -> usize {
         self.groups().iter().map(|(_, group)| group.who.len()).sum()
     }
@@ -116,18 +115,18 @@ impl Ledger {
 }
 
 impl Document {
-    /// What people may search for in the content: a text, or the name of a file or picture.
+    /// The searchable part of the content: a text, or the name of a file or picture.
     pub fn searchable(&self) -> &str {
         searchable(&self.content)
     }
 
-    /// The words of it, as both archives index them: see [`text::index_form`].
+    /// The words as both archives index them: see [`text::index_form`].
     pub fn words(&self) -> String {
         text::index_form(self.searchable())
     }
 
-    /// A number that any difference but the version changes. The sum over many documents tells
-    /// whether two sets of them are the same, in whatever order they come.
+    /// A checksum over everything except the version. Checksums of many documents are added, so that two sets
+    /// can be compared in any order.
     pub fn checksum(&self) -> u128 {
         let Self { ms_id, part, version: _, channel_id, seq, server_time, .. } = self;
         let Self { sender, sender_count, ms_type, content, recalled, ledger, .. } = self;
@@ -139,7 +138,7 @@ impl Document {
     }
 }
 
-/// What people may search for in a content.
+/// The searchable part of a content.
 pub fn searchable(content: &Value) -> &str {
     ["text", "name"].iter().find_map(|key| content.get(*key)?.as_str()).unwrap_or_default()
 }

@@ -1,8 +1,7 @@
-//! The archive of a company: Elasticsearch through its official client.
+//! The archive in Elasticsearch, through its official client.
 //!
-//! A month of messages is one index, and an alias over all of them is what is searched. Whatever can
-//! be answered in part by Elasticsearch is asked for whole or not at all: a hit that is missing here
-//! would be a record that is lost.
+//! One index holds a month of messages, and an alias over all of them is searched. A partial answer is
+//! refused: a missing hit would look like a lost message.
 
 mod mapping;
 mod query;
@@ -32,19 +31,19 @@ use crate::config::{ArchivePlace, Config};
 use crate::error::{Error, Kind, Result};
 use crate::renewed::Renewed;
 
-/// About how large the body of one bulk request gets, and most documents in it.
+/// Target size of a bulk request, and most documents in it.
 const BULK_BYTES: usize = 5 << 20;
 const BULK_DOCUMENTS: usize = 2_000;
-/// Most documents of one answer to a search; more than these are further requests. A document may
-/// have hundreds of kilobytes, and Elasticsearch holds an answer in memory as a whole.
+/// Most documents of one search answer; more take further requests. A document can have hundreds of
+/// kilobytes, and Elasticsearch builds an answer in memory.
 const PAGE: usize = 1_000;
-/// Waits before a read is repeated: doubled from the first to the last.
+/// Pauses before a read is repeated. They double from the first to the last.
 const READ_AGAIN_FIRST: Duration = Duration::from_millis(25);
 const READ_AGAIN_LAST: Duration = Duration::from_millis(400);
-/// The only document of the identity's index.
+/// The only document of the identity index.
 const IDENTITY: &str = "archive";
 
-/// A connection to a cluster and the months known to have an index.
+/// A connection to a cluster, and the months that are known to have an index.
 pub struct Elastic {
     clients: Renewed<Elasticsearch>,
     index: String,
@@ -54,14 +53,14 @@ pub struct Elastic {
 }
 
 impl Elastic {
-    /// The server of `archive_url`. Connects to nothing: an archive that is away stops no start.
+    /// The server of `archive_url`. Does not connect yet: an unreachable archive does not stop the start.
     pub fn new(config: &Config) -> Result<Self> {
         let own = config.clone();
         Ok(Self {
             clients: Renewed::new(config.connection_life, move || client(&own))?,
             index: config.archive_index.clone(),
             replicas: config.archive_replicas,
-            // A caller waits for it.
+            // A caller waits for the answer.
             retry: config.archive_retry.min(config.request_timeout / 2),
             months: Mutex::default(),
         })
@@ -84,11 +83,13 @@ impl Elastic {
             .send()
             .await;
         match answer::<serde_json::Value>(sent).await? {
-            // Somebody else was first, and theirs counts.
+            // Another replica was first, and its id counts.
             Answer::Given(_) | Answer::Refused { status: 409, .. } => {}
             refused => return Err(refused.into_error()),
         }
-        self.known_identity().await?.ok_or_else(|| Error::unavailable("the archive lost its identity"))
+        self.known_identity()
+            .await?
+            .ok_or_else(|| Error::unavailable("the archive does not return its identity"))
     }
 
     async fn known_identity(&self) -> Result<Option<String>> {
@@ -113,23 +114,23 @@ impl Elastic {
             if self.bulk(&batch).await? {
                 continue;
             }
-            // The server lost an index that was there: it was deleted, or is another server.
+            // An index is missing that existed: it was deleted, or this is another server.
             self.months.lock().expect("no panic while held").clear();
             self.ensure(&batch.months).await?;
             if !self.bulk(&batch).await? {
-                return Err(Error::unavailable("the archive lost an index just made"));
+                return Err(Error::unavailable("an archive index disappeared right after it was created"));
             }
         }
         Ok(())
     }
 
-    /// Sends one bulk request; false if an index is missing. Documents that are stored in a later
-    /// version answer 409, and that is as it should be.
+    /// Sends one bulk request; false if an index is missing. A 409 for a document stored in a later version
+    /// is expected.
     async fn bulk(&self, batch: &Batch) -> Result<bool> {
         let client = self.clients.get();
         let sent = client
             .bulk(BulkParts::None)
-            // Otherwise a missing index would be made on the way, with types guessed from contents.
+            // Otherwise Elasticsearch would create a missing index, with types guessed from contents.
             .require_alias(true)
             .filter_path(&["items.*.status", "items.*.error.type"])
             .body(vec![batch.lines.as_str()])
@@ -140,7 +141,7 @@ impl Elastic {
             refused => return Err(refused.into_error()),
         };
         if outcomes.len() != batch.documents {
-            return Err(Error::unavailable("the archive answered for other documents than were sent"));
+            return Err(Error::unavailable("the archive's answer does not match the documents sent"));
         }
         let mut found = true;
         for BulkItem { index: Outcome { status, error } } in outcomes {
@@ -153,7 +154,7 @@ impl Elastic {
         Ok(found)
     }
 
-    /// Makes the indices of `months` that this process has not seen yet, all from one template.
+    /// Creates the indices of `months` that this process has not seen yet, from one template.
     async fn ensure(&self, months: &BTreeSet<String>) -> Result<()> {
         let missing: Vec<&String> = {
             let known = self.months.lock().expect("no panic while held");
@@ -173,7 +174,7 @@ impl Elastic {
         for month in missing {
             let name = format!("{}-{month}", self.index);
             self.create_index(&name, json!({})).await?;
-            // An index is searched by its alias, and answers 503 until its shard has started.
+            // An index is searched through its alias, and answers 503 until its shard has started.
             self.search(&name, &json!({ "size": 0 })).await?;
             self.add_aliases(&name, month).await?;
             self.months.lock().expect("no panic while held").insert(month.clone());
@@ -190,7 +191,7 @@ impl Elastic {
         Ok(())
     }
 
-    /// Creates an index; one that is there already is no error. Its shard may not have started yet.
+    /// Creates an index. An existing index is no error. Its shard may not have started yet.
     async fn create_index(&self, name: &str, body: serde_json::Value) -> Result<()> {
         let client = self.clients.get();
         let indices = client.indices();
@@ -237,7 +238,7 @@ impl Elastic {
         let search = || {
             client
                 .search(SearchParts::Index(&names))
-                // Before the first write there is nothing to search, and nothing to be found.
+                // Before the first write there is no index to search.
                 .ignore_unavailable(true)
                 .allow_no_indices(true)
                 .allow_partial_search_results(false)
@@ -255,8 +256,8 @@ impl Elastic {
 }
 
 impl Elastic {
-    /// Reads again, for a bounded time, what is answered with "not now": while an index is made, a shard
-    /// moves or a queue is full. No answer at all is an archive that is away.
+    /// Repeats a read for a bounded time while the server answers "not now": an index is being created, a
+    /// shard moves, or a queue is full. No answer at all means the archive is away.
     async fn read<T, F>(&self, send: impl Fn() -> F) -> Result<Answer<T>>
     where
         T: DeserializeOwned,
@@ -318,7 +319,7 @@ fn refuse(why: &'static str) -> Error {
 fn credentials(config: &Config) -> Result<Option<Credentials>> {
     let (key, user) = (config.archive_api_key.expose(), &config.archive_user);
     if !key.is_empty() {
-        // The client panics where a key cannot be a header.
+        // The client panics if a key cannot be a header.
         if !key.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(refuse("archive_api_key is not the base64 text that Elasticsearch gives"));
         }
@@ -339,7 +340,7 @@ fn authorities(url: &Url, ca_file: &str) -> Result<Option<Certificate>> {
     }
     let mut all: Option<Certificate> = None;
     for der in rustls_native_certs::load_native_certs().certs {
-        // One that is unreadable vouches for nobody.
+        // An unreadable certificate is skipped; it cannot vouch for a server.
         let Ok(certificate) = Certificate::from_der(&der) else { continue };
         match &mut all {
             Some(all) => all.append(certificate),
@@ -359,7 +360,7 @@ struct Batch {
     months: BTreeSet<String>,
 }
 
-/// A document with what is indexed of it but not kept.
+/// A document, with the fields that are indexed but not stored.
 #[derive(Serialize)]
 struct Indexed<'a> {
     #[serde(flatten)]
@@ -456,7 +457,7 @@ struct Outcome {
     error: Option<Reason>,
 }
 
-/// Only ever the type: a reason in words may quote what it is about.
+/// Only the error type: the reason may quote contents.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Reason {
@@ -470,7 +471,7 @@ struct Refused {
     error: Reason,
 }
 
-/// What a request came to, when there was an answer at all.
+/// The result of an answered request.
 enum Answer<T> {
     Given(T),
     Refused { status: u16, reason: String },
@@ -486,7 +487,7 @@ impl<T> Answer<T> {
 
     fn into_error(self) -> Error {
         match self {
-            Self::Given(_) => refuse("the archive said yes where it should not"),
+            Self::Given(_) => refuse("the archive answered success to a request that should fail"),
             Self::Refused { status, reason } => refusal(status, &reason),
         }
     }
@@ -499,9 +500,9 @@ async fn answer<T: DeserializeOwned>(
     let status = response.status_code().as_u16();
     let bytes = response.bytes().await.map_err(|e| away(&e))?;
     if (200..300).contains(&status) {
-        // serde's own words may quote a content.
+        // serde's message may quote contents.
         return serde_json::from_slice(&bytes).map(Answer::Given).map_err(|e| {
-            Error::internal(format!("the archive's answer is not of its form: {:?}", e.classify()))
+            Error::internal(format!("the archive's answer has an unexpected form: {:?}", e.classify()))
         });
     }
     let reason = serde_json::from_slice::<Refused>(&bytes).map(|refused| refused.error).unwrap_or_default();
@@ -509,7 +510,7 @@ async fn answer<T: DeserializeOwned>(
     Ok(Answer::Refused { status, reason: root.unwrap_or(reason.kind) })
 }
 
-/// No answer: refused, cut, unknown host, untrusted, too late. All of it passes, or is repaired there.
+/// No answer: refused, cut off, unknown host, untrusted or too late. Repair is on the server's side.
 fn away(e: &elasticsearch::Error) -> Error {
     let mut cause = e.to_string();
     let mut deeper = std::error::Error::source(e);
@@ -523,12 +524,12 @@ fn away(e: &elasticsearch::Error) -> Error {
     Error::unavailable("the archive is away").because(cause)
 }
 
-/// An answer that is none: for now, or for a mistake of ours.
+/// An error answer: temporary, or caused by our request.
 fn refusal(status: u16, reason: &str) -> Error {
     let cause = format!("Elasticsearch answered {status} {reason}");
     let detail = match (status, reason) {
-        // Of an index that is read-only, as Elasticsearch makes it when a disk is full.
-        (_, "cluster_block_exception") => "the archive takes no writes now",
+        // Elasticsearch makes indices read-only when a disk is full.
+        (_, "cluster_block_exception") => "the archive is read-only: check its free disk space",
         (401 | 403, _) => "the archive refuses our credentials",
         (408 | 429 | 500.., _) => "the archive is away",
         _ => return Error::internal(cause),

@@ -1,7 +1,7 @@
 //! The archive of a single machine: an index in a folder.
 //!
-//! Every segment holds its documents newest first, so that a search reads them in the order of its
-//! answer and stops when it has enough, however many there are.
+//! Each segment holds its documents newest first. A search reads them in the order of its answer, and stops
+//! when it has enough.
 
 mod fields;
 mod find;
@@ -27,22 +27,23 @@ use super::{Archive, Document, Find, text};
 use crate::error::{Error, Kind, Result};
 use fields::Fields;
 
-/// Holds the id of the archive.
+/// The file with the id of the archive.
 const ID_FILE: &str = "archive-id";
-/// Locked as long as the archive is open; the system unlocks it when the process ends, however it ends.
+/// Locked while the archive is open. The system unlocks it when the process ends.
 const LOCK_FILE: &str = ".archive.lock";
-/// What is written between two commits is kept in so much memory, then goes to the disk.
+/// Memory for what is written between two commits. More goes to the disk.
 const WRITER_BYTES: usize = 50_000_000;
 const MERGE_THREADS: usize = 1;
-/// Every document is written twice, so that a part of every segment dies: of how much of it, it is rewritten.
+/// Every document is written twice, so a part of every segment is dead. Above this share a segment is
+/// rewritten.
 const DEAD_RATIO_MAX: f32 = 0.3;
-/// Documents are compressed together up to so many bytes: ledgers of one channel are much alike.
+/// Documents are compressed together in blocks of this size: ledgers of one channel are similar.
 const STORE_BLOCK_BYTES: usize = 32 * 1024;
 const STORE_ZSTD_LEVEL: i32 = 9;
-/// Blocks of documents that are kept uncompressed for the next search, in every segment.
+/// Uncompressed blocks that each segment caches for the next search.
 const STORE_BLOCKS_CACHED: usize = 8;
 
-/// An archive in a folder. One process at a time has it open.
+/// An archive in a folder. Only one process can have it open.
 pub struct Embedded(Arc<Folder>);
 
 struct Folder {
@@ -51,13 +52,13 @@ struct Folder {
     index: Index,
     fields: Fields,
     reader: IndexReader,
-    /// None after an error, so that nothing of a failed batch is left for the next commit.
+    /// None after an error, so that the next commit does not include a failed batch.
     writer: Mutex<Option<IndexWriter>>,
     _lock: DirectoryLock,
 }
 
 impl Embedded {
-    /// Opens the archive in a folder, or begins one in it. It must not be open anywhere else.
+    /// Opens the archive in a folder, or creates it. No other process may have it open.
     pub fn open(dir: &Path) -> Result<Self> {
         fs::create_dir_all(dir).map_err(|e| failed(e.into()))?;
         let directory = MmapDirectory::open(dir).map_err(|e| failed(e.into()))?;
@@ -93,7 +94,7 @@ impl Archive for Embedded {
             let mut owned = Vec::with_capacity(documents.len());
             for document in documents {
                 owned.push(document.clone());
-                // A document of very many receivers takes a while to copy.
+                // A document with very many receivers takes long to copy.
                 tokio::task::yield_now().await;
             }
             self.blocking(move |folder| folder.write(&owned)).await
@@ -101,7 +102,7 @@ impl Archive for Embedded {
     }
 
     fn refresh(&self) -> BoxFuture<'_, Result<()>> {
-        // What is written is visible at once.
+        // Written documents are visible at once.
         Box::pin(async { Ok(()) })
     }
 
@@ -125,10 +126,10 @@ impl Embedded {
 }
 
 impl Folder {
-    /// One commit: all of the documents that are newer than what is there, or none of them.
+    /// One commit with all documents that are newer than the stored ones, or with none of them.
     fn write(&self, documents: &[Document]) -> Result<()> {
         let mut slot = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken out: an error on the way drops it, and with it what it has not committed.
+        // Taken out of the slot: an error drops the writer and what it has not committed.
         let mut writer = match slot.take() {
             Some(writer) => writer,
             None => self.new_writer()?,
@@ -154,16 +155,16 @@ impl Folder {
         let mut merges = LogMergePolicy::default();
         merges.set_del_docs_ratio_before_merge(DEAD_RATIO_MAX);
         writer.set_merge_policy(Box::new(merges));
-        // A commit that was killed or failed leaves files that no list names. The next has the same
-        // number, and so files of the same names, which must not be there.
+        // A killed or failed commit leaves files that no list names. The next commit has the same number and
+        // would use the same file names, so the files are removed first.
         writer.garbage_collect_files().wait().map_err(failed)?;
-        // The last commit may have come through although it, or the reload after it, failed; versions
-        // are compared with what the reader sees.
+        // The last commit may have succeeded although it, or the reload after it, failed. Versions are
+        // compared with what the reader sees.
         self.reader.reload().map_err(failed)?;
         Ok(writer)
     }
 
-    /// Of every document its highest version, where that is above the stored one.
+    /// The highest version of each document, if it is above the stored one.
     fn newer<'d>(
         &self,
         searcher: &Searcher,
@@ -193,7 +194,7 @@ impl Folder {
             writer.add_document(indexed).map_err(failed)?;
         }
         writer.commit().map_err(failed)?;
-        // The commit syncs its files, but puts the list of them in place without syncing that.
+        // The commit syncs its files and replaces their list, but does not sync the folder.
         sync_folder(&self.path).map_err(|e| failed(e.into()))?;
         self.reader.reload().map_err(failed)
     }
@@ -209,8 +210,8 @@ fn settings() -> IndexSettings {
     }
 }
 
-/// The id in the folder and the number of the analysis it was indexed by; made, and put in place as a whole, if
-/// there is none.
+/// The id in the folder, and the number of the analysis it was indexed with. Both are created atomically if
+/// there are none.
 fn id(dir: &Path) -> std::io::Result<(String, u32)> {
     let path = dir.join(ID_FILE);
     match fs::read_to_string(&path) {
@@ -249,7 +250,7 @@ fn lock_failed(dir: &Path, e: LockError) -> Error {
     }
 }
 
-/// A full or failing disk may pass; a document or folder that is not what it must be will not.
+/// A full or failing disk is temporary; a damaged document or folder is not.
 fn failed(e: TantivyError) -> Error {
     use TantivyError as E;
     let passes = matches!(

@@ -1,10 +1,10 @@
-//! How text is searched, the same in every archive: cut, folded and compared here alone.
+//! Text search, the same in every archive: texts are cut, folded and compared only here.
 //!
-//! A text is cut into units: a Chinese, Japanese or Korean character is one by itself, elsewhere a
-//! run of letters or of digits. Each unit has a place, so that words of one character are found; at the
-//! place between two characters that touch stands their pair, so that longer words are found without
-//! reading every occurrence of "的". A place may have several terms: a word, the stem of its forms, the
-//! word with its signs (C++), the number that its digits begin.
+//! A text is cut into units: one Chinese, Japanese or Korean character, or a run of letters or digits. Each
+//! unit has a position, so that words of one character are found. The position between two adjacent
+//! characters holds their pair, so that longer words are found without reading every occurrence of "的". A
+//! position can have several terms: a word, its stem, the word with its signs (C++), the number that its
+//! digits begin.
 
 mod fold;
 #[cfg(test)]
@@ -17,57 +17,56 @@ use fold::fold;
 pub use fold::is_cjk;
 use units::{Cut, Term, Unit, cut};
 
-/// Rises with every change of what is indexed: an archive of another number has to be made anew.
+/// Incremented with every change of what is indexed. An archive with another number must be indexed again.
 pub const ANALYSIS: u32 = 2;
-/// Why an archive of another number is not used.
+/// Why an archive with another number is refused.
 pub const ANOTHER_ANALYSIS: &str = "the archive was indexed by another version of this service, and its searches would miss messages. \
      Choose an empty folder or another archive_index, then: im-push-gateway archive adopt";
-/// Most characters of the text that a highlight shows.
+/// Most characters in a highlight.
 pub const SNIPPET_CHARS_MAX: usize = 160;
-/// How many of these stand before the first hit.
+/// Characters shown before the first hit.
 const SNIPPET_LEAD_CHARS: usize = 40;
 
-/// Holds a place without a term: indexes leave it out, and its position with nothing at it. Never a term.
+/// Stands for a position without a term. Indexes drop it and keep the empty position. Never a term.
 pub const FILLER: &str = "_";
-/// Between the terms of one place. In none of them.
+/// Separates the terms of one position. No term contains it.
 pub const BESIDE: char = '|';
 
-/// Terms at their distances from the first one: they must occur so. One word is a phrase of one.
+/// Terms at distances from the first one. One word is a phrase of one term.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Phrase(pub Vec<(u32, String)>);
 
-/// A stretch of a text, and whether it was looked for.
+/// A piece of a text, and whether it is a hit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     pub text: String,
     pub hit: bool,
 }
 
-/// A text as it is compared: forms, case, accents and traditional characters are one.
+/// A text as it is compared: width, case, accents and traditional characters do not matter.
 pub fn folded(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
     fold(text, |c, _| folded.push(c));
     folded
 }
 
-/// What both archives index of a text: the terms of its places in order, with a blank between two places,
-/// [`BESIDE`] between two terms of one, and [`FILLER`] where there is none.
+/// The indexed form of a text: the terms of its positions in order. A blank separates positions, [`BESIDE`]
+/// separates the terms of one, and [`FILLER`] is an empty one.
 pub fn index_form(text: &str) -> String {
     let place = |terms: &Vec<Term>| {
         let terms: Vec<&str> = terms.iter().map(|term| term.text.as_str()).collect();
         terms.join(BESIDE.encode_utf8(&mut [0; 4]))
     };
     let all: Vec<String> = cut(text).places().iter().map(place).collect();
-    // What stands at the ends with nothing at it moves no term from another.
+    // Empty positions at both ends change no distance between terms.
     let first = all.iter().position(|place| !place.is_empty()).unwrap_or(all.len());
     let last = all.iter().rposition(|place| !place.is_empty()).map_or(first, |last| last + 1);
     let fill = |place: &String| if place.is_empty() { FILLER.to_owned() } else { place.clone() };
     all[first..last].iter().map(fill).collect::<Vec<_>>().join(" ")
 }
 
-/// What a person typed, as phrases that all must occur: every word is one, and so is everything in quotation
-/// marks, which must occur as it is spelt. Symbols count where a word has nothing else. None if there is
-/// nothing in it to search for.
+/// A search text as phrases that all must occur. Each word is one; a text in quotation marks is one that must
+/// occur as spelt. Symbols count if a word has nothing else. None if there is nothing to search for.
 pub fn parse_query(query: &str) -> Vec<Phrase> {
     let mut all = Vec::new();
     let mut rest = query;
@@ -86,7 +85,7 @@ pub fn parse_query(query: &str) -> Vec<Phrase> {
     phrases
 }
 
-/// Whether all forms of an English word are one.
+/// Whether all forms of an English word match.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spelling {
     Exact,
@@ -94,7 +93,7 @@ pub enum Spelling {
 }
 
 impl Phrase {
-    /// A text as phrases: one of its units, or one for each symbol where there are no units.
+    /// A text as phrases: one of its units, or one for each symbol if there are no units.
     fn all(text: &str, spelling: Spelling) -> Vec<Self> {
         let cut = cut(text);
         match Self::of(&cut, spelling) {
@@ -103,8 +102,8 @@ impl Phrase {
         }
     }
 
-    /// The terms that must occur in this order with nothing else between them. A pair says where both its
-    /// characters are, and a number where its digits are, so these are left out. None if there are no units.
+    /// The terms that must occur in this order without others in between. Pairs already imply their
+    /// characters, and numbers their digits, so these are left out. None if there are no units.
     fn of(cut: &Cut, spelling: Spelling) -> Option<Self> {
         let mut terms = Vec::new();
         let mut at = 0;
@@ -126,7 +125,7 @@ impl Phrase {
         Some(Self(terms.into_iter().map(|(at, term)| ((at - first) as u32, term)).collect()))
     }
 
-    /// The phrase in the form of [`index_form`], so that the same cutting at blanks gives its terms
+    /// The phrase in the form of [`index_form`], so that an analyzer that splits at blanks gives the terms
     /// the same distances.
     pub fn to_query_text(&self) -> String {
         let mut text = String::new();
@@ -144,7 +143,7 @@ impl Phrase {
         text
     }
 
-    /// Where it occurs, as the bytes of the text that these places are of.
+    /// Where the phrase occurs, as byte ranges of the text.
     fn occurrences<'a>(&'a self, places: &'a [Vec<Term>]) -> impl Iterator<Item = Range<usize>> + 'a {
         (0..places.len()).filter_map(move |first| {
             let mut covered: Option<Range<usize>> = None;
@@ -159,20 +158,20 @@ impl Phrase {
     }
 }
 
-/// The term by which a unit is looked for.
+/// The term to search a unit by.
 fn sought(unit: &Unit, spelling: Spelling) -> String {
     let stem = || unit.stem().filter(|_| spelling == Spelling::AnyForm);
     unit.signed().or_else(stem).unwrap_or_else(|| unit.term.clone())
 }
 
-/// Whether every phrase occurs in the text: what an archive would have found, of a text that is in none.
+/// Whether every phrase occurs in a text, as an archive would decide it. For texts that are in no archive.
 pub fn matches(phrases: &[Phrase], text: &str) -> bool {
     let places = cut(text).places();
     phrases.iter().all(|phrase| phrase.occurrences(&places).next().is_some())
 }
 
-/// The text around the first hit, at most [`SNIPPET_CHARS_MAX`] characters of it, cut into what was
-/// looked for and what was not; "…" where it goes on. The beginning if nothing was hit.
+/// The text around the first hit, at most [`SNIPPET_CHARS_MAX`] characters, cut into hits and the rest; "…"
+/// where the text goes on. The beginning if there is no hit.
 pub fn highlight(phrases: &[Phrase], text: &str) -> Vec<Piece> {
     let hits = hits(phrases, text);
     let shown = window(text, hits.first().map_or(0, |hit| hit.start));
@@ -195,7 +194,7 @@ pub fn highlight(phrases: &[Phrase], text: &str) -> Vec<Piece> {
     pieces
 }
 
-/// The bytes of the text that the phrases cover, in order, none touching the next.
+/// The byte ranges that the phrases cover, in order, merged if they touch.
 fn hits(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
     let places = cut(text).places();
     let mut hits: Vec<Range<usize>> = phrases.iter().flat_map(|phrase| phrase.occurrences(&places)).collect();
@@ -210,7 +209,7 @@ fn hits(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
     hits
 }
 
-/// The bytes of the text to show, so that the character at `hit` is among them.
+/// The byte range to show, with the character at `hit` in it.
 fn window(text: &str, hit: usize) -> Range<usize> {
     let starts: Vec<usize> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
     let chars = starts.len() - 1;
@@ -222,7 +221,7 @@ fn window(text: &str, hit: usize) -> Range<usize> {
     starts[first]..starts[first + SNIPPET_CHARS_MAX]
 }
 
-/// What stands before, in and after the first pair of quotation marks.
+/// The text before, in and after the first pair of quotation marks.
 fn quotation(text: &str) -> Option<(&str, &str, &str)> {
     text.char_indices().find_map(|(at, open)| {
         let inside = at + open.len_utf8();
@@ -234,7 +233,7 @@ fn quotation(text: &str) -> Option<(&str, &str, &str)> {
     })
 }
 
-/// The marks that may close what a mark opens. Input methods mix the double ones, so any ends any.
+/// The marks that may close an opening mark. Input methods mix the double ones, so any of them closes any.
 fn closing(open: char) -> Option<&'static [char]> {
     match open {
         '"' | '＂' | '“' | '”' | '„' | '〝' | '〞' => Some(&['"', '＂', '“', '”', '„', '〝', '〞']),

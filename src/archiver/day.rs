@@ -1,4 +1,4 @@
-//! Writing and verifying a sealed day, page by page, with what it adds up to.
+//! Writes and verifies a sealed day, page by page, with checksums.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,22 +16,22 @@ use crate::index::Bound;
 use crate::sql;
 use crate::store::Store;
 
-/// What the move writes stands above everything written before it, and what a run writes above what
-/// an earlier one wrote.
+/// The move writes versions above all earlier ones. A later run writes versions above those of an earlier
+/// one.
 const FINAL: i64 = 1_000;
-/// About how many ledger rows one page of the verification reads, and most documents of it: the page
-/// after one that was heavier has half as many.
+/// Target ledger rows, and most documents, of one verified page. After a heavier page, the next has half as
+/// many documents.
 const VERIFY_ROWS: i64 = 50_000;
 const VERIFY_DOCUMENTS: usize = 1_000;
 const VERIFY_DOCUMENTS_FIRST: usize = 50;
-/// Pages that are written at the same time.
+/// Pages written at the same time.
 const WRITES: usize = 2;
-/// The lease is prolonged this often while a day is verified.
+/// How often the lease is extended while a day is verified.
 const PROLONG: Duration = Duration::from_millis(200);
-/// A step writes or verifies for about this long before its progress is kept and told.
+/// A step writes or verifies for about this long before it records its progress.
 const STEP_TIME: Duration = Duration::from_secs(5);
 
-/// A day on its way, as far as it has come.
+/// A day that is moving, and how far it is.
 #[derive(Debug, Clone)]
 pub struct Day {
     pub day: Date,
@@ -41,12 +41,12 @@ pub struct Day {
     pub below_ms_id: i64,
     pub written_ms_id: i64,
     pub messages: i64,
-    /// Of all documents written.
+    /// The sum of all documents written.
     pub sum: Sum,
     pub switched_at: Option<OffsetDateTime>,
 }
 
-/// What some documents add up to.
+/// The sum of some documents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum {
     pub documents: i64,
@@ -79,7 +79,7 @@ impl Step {
     }
 }
 
-/// The days under way, oldest first.
+/// The days that are moving, oldest first.
 pub async fn unfinished(store: &Store) -> Result<Vec<Day>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("archiver/unfinished")).await?;
@@ -103,8 +103,8 @@ pub async fn unfinished(store: &Store) -> Result<Vec<Day>> {
 }
 
 impl Archiver {
-    /// Writes further documents of a sealed day. Reading, making documents of it and writing go on beside
-    /// each other; what is kept as written is in order.
+    /// Writes more documents of a sealed day. Reading, building and writing run in parallel; progress is
+    /// recorded in order.
     pub(super) async fn write(&self, day: &Day, epoch: i64) -> Result<Progress> {
         let mut day = day.clone();
         let (started, mut rows, mut ended) = (Instant::now(), 0, false);
@@ -146,8 +146,8 @@ impl Archiver {
         Ok(Progress::Working(format!("{}: {} messages are written", day.day, day.messages)))
     }
 
-    /// Compares what the archive gives back with what was written, and both with what PostgreSQL has.
-    /// A day that differs stays and is written again by the next run.
+    /// Compares the archive with what was written, and both with PostgreSQL. A day that differs stays, and
+    /// the next run writes it again.
     pub(super) async fn verify(&self, day: &Day, epoch: i64) -> Result<Progress> {
         self.archive.refresh().await?;
         stop("refreshed").await;
@@ -185,12 +185,12 @@ impl Archiver {
             found.ledger_rows,
             if same || found.checksum == day.sum.checksum { "" } else { "; their checksums differ" },
         );
-        tracing::error!(day = %day.day, why, "the archive does not hold what was written: the day stays");
+        tracing::error!(day = %day.day, why, "the archive differs from what was written: the day stays in PostgreSQL");
         metrics::counter!("impg_archive_verify_failures_total").increment(1);
         Ok(Progress::Ended("failed", why))
     }
 
-    /// What the archive gives back of a range.
+    /// The sum of what the archive returns for a range.
     async fn add_up(&self, from: i64, below: i64) -> Result<Sum> {
         let mut find = Find {
             from,
@@ -240,7 +240,7 @@ impl Archiver {
         Ok(tx.commit().await?)
     }
 
-    /// Not faster than set: so many rows since then.
+    /// Waits so that the rows per second stay at the configured rate.
     async fn slow_down(&self, since: Instant, rows: i64) {
         if self.rows_per_second > 0 {
             let due = Duration::from_secs_f64(rows as f64 / self.rows_per_second as f64);
@@ -282,7 +282,7 @@ fn write_page(archive: Arc<Bound>, page: Page) -> BoxFuture<'static, Result<Page
     apart(write).boxed()
 }
 
-/// Runs work on a thread of its own choosing, beside what else the move does; ends with whoever waits.
+/// Runs work in a task of its own, in parallel with the move. It ends when its caller stops waiting.
 async fn apart<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     AbortOnDropHandle::new(tokio::spawn(work)).await.map_err(Error::internal)?
 }

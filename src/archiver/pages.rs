@@ -1,4 +1,4 @@
-//! A sealed day as documents, some messages at a time.
+//! The documents of a sealed day, one page of messages at a time.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,13 +15,13 @@ use crate::ledger::{self, BLOCK_SLOTS, Block, Key, Reasons};
 use crate::sql;
 use crate::store::Store;
 
-/// Messages, and about how many ledger rows, of one page.
+/// Most messages, and the target of ledger rows, of one page.
 const PAGE_MESSAGES: i32 = 1_000;
 const PAGE_ROWS: i64 = 100_000;
-/// A day is counted in this many stretches, so that no statement is long.
+/// A day is counted in this many ranges, so that no statement is long.
 const STRETCHES: i64 = 24;
 
-/// Some messages of a day, as documents, and what those add up to.
+/// Some messages of a day as documents, with their sum.
 #[derive(Debug)]
 pub struct Page {
     pub documents: Vec<Document>,
@@ -36,7 +36,7 @@ impl Page {
     }
 }
 
-/// The page above an id. Its documents have this version.
+/// The page after an id. Its documents have this version.
 pub async fn read(store: &Store, above: i64, below: i64, version: i64) -> Result<Page> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("archiver/documents")).await?;
@@ -53,7 +53,7 @@ pub async fn read(store: &Store, above: i64, below: i64, version: i64) -> Result
     Ok(Page { sum: Sum::of(&documents), documents, messages: rows.len() as i64, last_ms_id })
 }
 
-/// The slots of a channel, in the order of its users' ids.
+/// The slots of a channel, in the order of the user ids.
 struct People<'a> {
     slots: Vec<i32>,
     user_ids: Vec<&'a str>,
@@ -65,7 +65,7 @@ impl<'a> People<'a> {
     }
 }
 
-/// How many messages and ledger rows a stretch of ids has.
+/// Counts the messages and ledger rows in a range of ids.
 pub async fn size(store: &Store, from: i64, below: i64) -> Result<(i64, i64)> {
     let (mut messages, mut ledger_rows) = (0, 0);
     let length = (below - from) / STRETCHES + 1;
@@ -82,7 +82,7 @@ pub async fn size(store: &Store, from: i64, below: i64) -> Result<(i64, i64)> {
     Ok((messages, ledger_rows))
 }
 
-/// The parts of one message: each with the next receivers in id order.
+/// The parts of one message. Each has the next receivers in id order.
 fn documents(row: &Row, people: Option<&People<'_>>, version: i64) -> Vec<Document> {
     let message = Document { version, ..index::message(row) };
     let blocks = blocks(row, &message);
@@ -117,7 +117,7 @@ fn add(ledger: &mut Ledger, block: &Block, place: usize, user_id: &str) {
     group.at.push(i64::try_from(after).unwrap_or(i64::MAX));
 }
 
-/// The blocks of a message by their numbers.
+/// The blocks of a message by number.
 fn blocks(row: &Row, message: &Document) -> HashMap<i32, Block> {
     let numbers: Vec<i32> = row.get::<_, Option<_>>("blocks").unwrap_or_default();
     let receivers: Vec<BitVec> = row.get::<_, Option<_>>("receivers").unwrap_or_default();
@@ -139,7 +139,7 @@ fn blocks(row: &Row, message: &Document) -> HashMap<i32, Block> {
     numbers.into_iter().zip(blocks).collect()
 }
 
-/// Puts one column, an array with an element a block, into its blocks.
+/// Puts one array column, with one element for each block, into the blocks.
 fn put<'a, T: FromSql<'a>>(
     row: &'a Row,
     column: &str,

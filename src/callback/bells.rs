@@ -1,27 +1,27 @@
-//! Who is woken on this replica when something has come for an endpoint.
+//! Wakes the workers of this replica when work arrives for an endpoint.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-/// One bell for the workers of each endpoint's line, and one for whoever opens lines.
+/// Wakers for the workers of each endpoint's queue, and one for the dispatcher, which starts those workers.
 #[derive(Default)]
 pub struct Bells {
-    /// The gateway's workers. It is there before any line is opened, as whoever sends rings it.
+    /// The gateway's workers. It exists before any queue is opened, because sends notify it.
     pub gateway: Arc<Notify>,
-    /// Whoever reads the endpoints again, opens their lines and looks what waits for each.
+    /// The dispatcher: it reads the endpoints again, opens their queues and checks what waits.
     pub dispatch: Arc<Notify>,
     lines: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
 impl Bells {
-    /// From now on these are the endpoints with a line.
+    /// Replaces the endpoints that have a queue.
     pub fn hang(&self, lines: HashMap<String, Arc<Notify>>) {
         *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
     }
 
-    /// Something has come for this endpoint. Who opens lines need not look first, unless it has none yet.
+    /// Wakes the workers of an endpoint, or the dispatcher if the endpoint has no queue yet.
     pub fn ring(&self, callback_id: &str) {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.get(callback_id).unwrap_or(&self.dispatch).notify_one();

@@ -1,12 +1,12 @@
-//! What stops POSTs to an endpoint that does not answer, and finds out when it does again.
+//! Stops POSTs to an endpoint that does not answer, and notices when it answers again.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
-/// Counts failures in a row; at a set number it opens, and lets one probe through each interval.
-/// Times are the database's clock, so that a test's clock moves it too.
+/// Counts failures in a row. At a set number it opens, and then allows one probe each interval. Times are
+/// from the database's clock, so that tests can move them.
 #[derive(Debug)]
 pub struct Breaker {
     failures_max: u32,
@@ -21,18 +21,18 @@ struct State {
     probe_at: Option<OffsetDateTime>,
 }
 
-/// Whether batches go out now.
+/// Whether batches may go now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Gate {
-    /// As many as may run at once.
+    /// Up to the endpoint's concurrency.
     Closed,
-    /// One, to see whether the endpoint is back.
+    /// One batch, to test whether the endpoint is back.
     Probe,
-    /// None before this moment.
+    /// None before this time.
     Open(OffsetDateTime),
 }
 
-/// What a POST has changed.
+/// What a POST has changed in the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noted {
     Nothing,
@@ -41,12 +41,12 @@ pub enum Noted {
 }
 
 impl Breaker {
-    /// Opens at `failures_max` failures in a row, at least one, and probes once a `probe`.
+    /// Opens after `failures_max` failures in a row, at least one. Then allows one probe every `probe`.
     pub fn new(failures_max: u32, probe: Duration) -> Self {
         Self { failures_max: failures_max.max(1), probe, state: Mutex::default() }
     }
 
-    /// Whether a batch may go now. A probe is handed out once an interval.
+    /// Whether a batch may go now. Each interval allows one probe.
     pub fn gate(&self, now: OffsetDateTime) -> Gate {
         let mut state = self.lock();
         match state.probe_at {
@@ -59,7 +59,7 @@ impl Breaker {
         }
     }
 
-    /// Takes in how a POST ended.
+    /// Takes the result of a POST.
     pub fn note(&self, succeeded: bool, now: OffsetDateTime) -> Noted {
         let mut state = self.lock();
         if succeeded {
@@ -74,7 +74,7 @@ impl Breaker {
         if was_open { Noted::Nothing } else { Noted::Opened }
     }
 
-    /// Whether batches go out; while they do not, nothing is given up.
+    /// Whether batches go out. While they do not, no batch is given up.
     pub fn is_closed(&self) -> bool {
         self.lock().probe_at.is_none()
     }
@@ -88,7 +88,7 @@ impl Breaker {
         }
     }
 
-    /// A time further ahead than a probe's is one of before the clock stepped back.
+    /// A time further ahead than a probe interval was set before the clock stepped back.
     fn is_ahead(&self, at: OffsetDateTime, now: OffsetDateTime) -> bool {
         at > now && at <= now + self.probe
     }

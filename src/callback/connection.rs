@@ -1,5 +1,5 @@
-//! Connections to endpoints: kept for less time than receivers keep them, and one that has ended under a
-//! POST fails nothing.
+//! Connections to endpoints. They are kept for a shorter time than endpoints keep them. A POST survives the
+//! end of a kept connection.
 
 use std::cell::Cell;
 use std::io;
@@ -13,11 +13,11 @@ use crate::config::Config;
 const IDLE_MAX: usize = 16;
 
 tokio::task_local! {
-    /// Whether the request of this task has begun to connect; else it was given a connection that was there.
+    /// Whether the request of this task opens a connection; otherwise it uses a kept one.
     static CONNECTS: Cell<bool>;
 }
 
-/// Refuses redirects and asks no proxy. How long a POST may take, its endpoint says.
+/// Follows no redirects and uses no proxy. Each endpoint sets its own timeout.
 pub(super) fn client(config: &Config) -> ClientBuilder {
     Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -30,14 +30,14 @@ pub(super) fn client(config: &Config) -> ClientBuilder {
 }
 
 fn connecting<T>(to: T) -> T {
-    // Outside of `send` it does not matter to anybody.
+    // Outside of `send` there is no value to set.
     let _ = CONNECTS.try_with(|connects| connects.set(true));
     to
 }
 
-/// Sends a request, again at once while a connection that was kept ends before it answers: the receiver had
-/// closed it, or its process has gone. Each try uses up a kept connection, and the last one is a new one.
-/// Only for what may be sent twice.
+/// Sends a request, and repeats it at once while a kept connection ends before it answers: the receiver
+/// closed it, or its process is gone. Each try uses up a kept connection, so the last one opens a new one.
+/// Only for requests that may be repeated.
 pub(super) async fn send(request: impl Fn() -> RequestBuilder) -> reqwest::Result<Response> {
     for _ in 0..IDLE_MAX {
         let once = async {
@@ -54,7 +54,7 @@ pub(super) async fn send(request: impl Fn() -> RequestBuilder) -> reqwest::Resul
     request().send().await
 }
 
-/// Whether the connection ended before anything was answered.
+/// Whether the connection ended before an answer.
 fn ended(error: &reqwest::Error) -> bool {
     let mut causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
     !error.is_timeout()

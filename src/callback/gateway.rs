@@ -1,4 +1,4 @@
-//! The gateway that replicas share, and what the settings of this one say of it.
+//! The gateway in the database, shared by all replicas, and the gateway in this replica's settings.
 
 use tokio_postgres::Row;
 use url::Url;
@@ -7,7 +7,7 @@ use super::{GATEWAY, public_url, sign};
 use crate::config::{Config, GatewayPlace};
 use crate::error::{Error, Result};
 
-/// The gateway of this replica's settings. The database knows its public URL alone.
+/// The gateway of this replica's settings. The database knows only its public URL.
 pub(super) enum Own {
     Unset,
     Off,
@@ -27,7 +27,7 @@ impl Own {
         })
     }
 
-    /// Where this replica pushes to while the gateway is one of settings.
+    /// The address and secrets of the settings, used while the database's gateway is one of settings.
     pub fn gateway(&self) -> Option<(Url, Vec<Vec<u8>>)> {
         match self {
             Self::At { url, secrets } => Some((url.clone(), secrets.clone())),
@@ -39,22 +39,22 @@ impl Own {
         self.gateway().map(|(url, _)| public_url(&url))
     }
 
-    /// Whether another replica has set another gateway since.
+    /// Whether another replica has set a different gateway.
     pub fn differs(&self, standing: &Standing) -> bool {
         matches!(self, Self::At { .. }) && self.public_url() != standing.url
     }
 }
 
-/// The gateway as the database has it.
+/// The gateway in the database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Standing {
-    /// Without what may be secret in it.
+    /// Without secrets.
     pub url: Option<String>,
     from_settings: bool,
 }
 
 impl Standing {
-    /// As the rows of all endpoints say.
+    /// Reads it from the rows of all endpoints.
     pub fn of(rows: &[Row]) -> Self {
         let row = rows.iter().find(|row| row.get::<_, &str>("callback_id") == GATEWAY);
         row.map_or_else(Self::default, |row| Self {
@@ -63,7 +63,7 @@ impl Standing {
         })
     }
 
-    /// Every replica says what has changed for it, whichever process has changed it.
+    /// Every replica logs what has changed for it, whichever process made the change.
     pub fn warn_of_change(&self, before: Option<&Self>, own: &Own) {
         if before == Some(self) {
             return;
@@ -76,16 +76,16 @@ impl Standing {
             "the API"
         };
         if let Some(before) = before {
-            tracing::warn!(was = shown(&before.url), now, by, "the gateway of the push has changed");
+            tracing::warn!(was = shown(&before.url), now, by, "the push gateway has changed");
             metrics::counter!("impg_gateway_changes_total").increment(1);
         }
         match own {
             Own::Unset if self.from_settings => {
-                tracing::warn!(gateway = now, "callback_url is not set: this replica pushes nothing itself");
+                tracing::warn!(gateway = now, "callback_url is not set: this replica sends no pushes");
             }
             Own::At { .. } if before.is_some() && own.differs(self) => {
                 let own = shown(&own.public_url());
-                tracing::warn!(gateway = now, own, "another replica has set another callback_url");
+                tracing::warn!(gateway = now, own, "another replica has set a different callback_url");
             }
             _ => {}
         }

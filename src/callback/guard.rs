@@ -1,9 +1,9 @@
-//! Where a POST may go: nothing an administrator or a name server writes makes us knock at what the
-//! operator has not listed.
+//! Which addresses a POST may reach. Administrators and DNS cannot make the service connect to an address
+//! that the operator has not listed.
 //!
-//! Endpoints are inside the company on purpose, so the question is not whether an address is private
-//! but whether it is listed, by name or by network. Special addresses (loopback, metadata services and
-//! their like) are open to nobody through a name, and only to a network that names them narrowly.
+//! Endpoints are usually inside the company. So an address is allowed if it is listed, by name or network,
+//! not if it is public. Special addresses (loopback, metadata services and similar ones) cannot be reached
+//! through a name. They need a listed network with a narrow prefix.
 
 mod names;
 mod special;
@@ -20,19 +20,19 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use names::Names;
 
-/// The address, or one that its name leads to, is not to be connected to.
+/// The address, or one that its name resolves to, is not allowed.
 #[derive(Debug)]
 pub struct Refused;
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("address not allowed")
+        f.write_str("address not allowed by callback_allow")
     }
 }
 
 impl std::error::Error for Refused {}
 
-/// A name that leads nowhere.
+/// The name does not resolve.
 #[derive(Debug)]
 pub struct Unresolved;
 
@@ -44,15 +44,15 @@ impl fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
-/// What the operator has listed.
+/// The rules of `callback_allow`.
 #[derive(Debug, Default)]
 struct Rules {
-    /// Names in small letters, without a dot at the end; one that begins with a dot is an ending.
+    /// Lower-case names without a final dot. A leading dot means a suffix.
     hosts: Vec<String>,
     networks: Vec<IpNet>,
 }
 
-/// The rules, and how names are resolved under them. Cheap to clone.
+/// The rules, with a resolver that follows them. Cheap to clone.
 #[derive(Clone)]
 pub struct Guard {
     rules: Arc<Rules>,
@@ -66,9 +66,9 @@ impl Guard {
         Ok(Self { rules: Arc::new(rules), names: Arc::new(names) })
     }
 
-    /// Refuses an address, and a name that nothing listed could ever lead to. A name that passes is
-    /// still checked by what it resolves to, at each connection. An address is never resolved, so
-    /// this has to be asked before each request.
+    /// Refuses an address that is not allowed, and a name that cannot lead to an allowed one. A name that
+    /// passes is checked again at each connection, by its addresses. An address is never resolved, so every
+    /// request must call this.
     pub fn check(&self, url: &Url) -> std::result::Result<(), Refused> {
         let passes = match url.host() {
             Some(Host::Ipv4(address)) => self.rules.open(address.into(), false),
@@ -80,7 +80,7 @@ impl Guard {
     }
 }
 
-/// The client connects to the addresses that come out of here, and to no others.
+/// The client connects only to the addresses returned here.
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let Self { rules, names } = self.clone();
@@ -111,7 +111,7 @@ impl Rules {
         Ok(rules)
     }
 
-    /// Whether a name is listed, itself or by its ending.
+    /// Whether a name is listed, itself or by a suffix.
     fn lists(&self, name: &str) -> bool {
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         self.hosts.iter().any(|rule| {
@@ -123,7 +123,7 @@ impl Rules {
         })
     }
 
-    /// Whether an address may be connected to, come upon by a listed name or not.
+    /// Whether an address is allowed, with or without a listed name.
     fn open(&self, address: IpAddr, listed: bool) -> bool {
         let address = address.to_canonical();
         let narrowest = special::prefix(address);
@@ -134,7 +134,7 @@ impl Rules {
     }
 }
 
-/// IPv4 however it is written: addresses are compared in that form.
+/// IPv4 networks in one form, because addresses are compared in that form.
 fn canonical(network: IpNet) -> IpNet {
     const MAPPED_BITS: u8 = 96;
     let mapped = match network {
@@ -144,10 +144,10 @@ fn canonical(network: IpNet) -> IpNet {
     mapped.and_then(|(address, prefix)| IpNet::new(address.into(), prefix).ok()).unwrap_or(network)
 }
 
-/// A name as URLs have it, with or without the dot of an ending.
+/// A name as URLs have it, with or without the leading dot of a suffix.
 fn host_rule(entry: &str) -> Result<String> {
     let refuse = || {
-        let detail = "callback_allow names hosts (portal.example), endings (.portal.example) and networks (10.1.0.0/16)";
+        let detail = "callback_allow takes hosts (portal.example), suffixes (.portal.example) and networks (10.1.0.0/16)";
         Error::new(Kind::Internal, detail)
     };
     let (dot, name) = entry.strip_prefix('.').map_or(("", entry), |name| (".", name));
@@ -333,7 +333,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_bad_address_refuses_the_name() {
-        // The system's resolver knows this name everywhere, by its own addresses.
+        // Every system's resolver knows this name, with its own addresses.
         let name = || "localhost".parse().unwrap();
         assert!(guard(&["localhost"]).resolve(name()).await.err().unwrap().is::<Refused>());
         let both = ["127.0.0.0/8", "::1"];

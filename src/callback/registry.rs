@@ -1,4 +1,4 @@
-//! All endpoints as one replica holds them: read again whenever somebody changed one.
+//! All endpoints in the memory of a replica. They are read again after each change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -21,18 +21,18 @@ use crate::renewed::Renewed;
 use crate::sql;
 use crate::store::Store;
 
-/// The endpoints of one replica, with the state of their breakers.
+/// The endpoints of a replica, with the state of their breakers.
 pub struct Callbacks {
     pub(super) store: Store,
     pub(super) keys: Keys,
     own: Own,
     pub(super) guard: Guard,
-    /// To where the settings say, and to where the guard lets through: two pools of connections.
+    /// Two connection pools: one for the gateway of the settings, one behind the guard.
     clients: Clients,
     defaults: Defaults,
     known: RwLock<Known>,
-    /// Held while refreshing: an older reading must not replace a newer one. In it, the rows that could
-    /// not be read, by their revisions: each is told of once.
+    /// Held while refreshing, so that an older reading does not replace a newer one. Contains the revisions
+    /// of unreadable rows, so that each is logged once.
     unreadable: tokio::sync::Mutex<HashMap<String, i64>>,
 }
 
@@ -40,7 +40,7 @@ pub struct Callbacks {
 #[derive(Default)]
 struct Known {
     by_id: HashMap<String, Arc<Callback>>,
-    /// None before the first one.
+    /// None before the first reading.
     gateway: Option<Standing>,
 }
 
@@ -77,7 +77,7 @@ impl Defaults {
 }
 
 impl Callbacks {
-    /// Reads the endpoints.
+    /// Reads the endpoints for the first time.
     pub async fn open(store: Store, config: &Config, now: OffsetDateTime) -> Result<Self> {
         let defaults = Defaults {
             timeout: config.callback_timeout,
@@ -101,8 +101,8 @@ impl Callbacks {
         Ok(callbacks)
     }
 
-    /// Makes the gateway of the settings the one of the database: the last step of a start, so that a start
-    /// that fails changes nothing. Settings that do not name one change nothing either.
+    /// Writes the gateway of the settings into the database. It is the last step of a start, so that a failed
+    /// start changes nothing. Settings without a gateway change nothing either.
     pub async fn settle_gateway(&self, now: OffsetDateTime) -> Result<()> {
         let url = match &self.own {
             Own::Unset => return Ok(()),
@@ -117,8 +117,8 @@ impl Callbacks {
         Ok(())
     }
 
-    /// What `/readyz` shows of the push: `off`, `missing` (the settings here do not know the gateway of the
-    /// database), `differs` (they name another), `paused`, `failing` or `ok`.
+    /// The state of the push for `/readyz`: `off`, `missing` (the settings of this replica do not know the
+    /// database's gateway), `differs` (they name another), `paused`, `failing` or `ok`.
     pub fn gateway_state(&self, now: OffsetDateTime) -> &'static str {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         let standing = known.gateway.clone().unwrap_or_default();
@@ -132,8 +132,8 @@ impl Callbacks {
         }
     }
 
-    /// Reads again what has changed, and returns all endpoints that have an address and can be signed
-    /// for, whatever their state. Breakers are kept, except where the address is another one now.
+    /// Reads what has changed. Returns all endpoints that have an address and can be signed for, in any
+    /// state. An endpoint keeps its breaker unless its address changed.
     pub async fn refresh(&self, now: OffsetDateTime) -> Result<Vec<Arc<Callback>>> {
         let mut unreadable = self.unreadable.lock().await;
         let client = self.store.client().await?;
@@ -150,7 +150,7 @@ impl Callbacks {
             } else if !row.get::<_, bool>("from_settings")
                 && unreadable.insert(callback_id.to_owned(), revision) != Some(revision)
             {
-                tracing::error!(callback_id, "a callback waits: these settings do not open its secrets");
+                tracing::error!(callback_id, "a callback waits: add the key of its secrets to callback_keys");
             }
         }
         let by_id = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
@@ -162,12 +162,12 @@ impl Callbacks {
         Ok(all)
     }
 
-    /// An endpoint of the last reading.
+    /// An endpoint from the last reading.
     pub fn get(&self, callback_id: &str) -> Option<Arc<Callback>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).by_id.get(callback_id).cloned()
     }
 
-    /// The endpoint of a row: the one we have, unless the row has changed.
+    /// The endpoint of a row: reused if the row has not changed.
     fn again(&self, row: &Row, before: &HashMap<String, Arc<Callback>>) -> Option<Arc<Callback>> {
         let known = before.get(row.get::<_, &str>("callback_id"));
         let secret_ids: Vec<i64> = row.get("secret_ids");
@@ -212,8 +212,8 @@ impl Callbacks {
         })
     }
 
-    /// What signs, the newest first; nothing, if one of them does not open, or there is none: an unsigned
-    /// push is worth nothing.
+    /// The signing secrets, newest first. None if one of them does not decrypt or there is none: an unsigned
+    /// push must not be sent.
     fn secrets(&self, row: &Row) -> Option<Vec<Vec<u8>>> {
         let label = secret_label(row.get("callback_id"));
         let sealed: Vec<&[u8]> = row.get("sealed");
@@ -230,7 +230,7 @@ impl Callbacks {
         self.plain_headers(row)?.into_iter().map(header).collect()
     }
 
-    /// Names of the headers of a row; nothing, if they do not open.
+    /// The header names of a row; none if the headers do not decrypt.
     pub(super) fn header_names(&self, row: &Row) -> Option<Vec<String>> {
         Some(self.plain_headers(row)?.into_keys().collect())
     }
@@ -252,12 +252,12 @@ impl Callbacks {
     }
 }
 
-/// What seals a secret of an endpoint, and nothing else.
+/// The label that binds an encrypted secret to its endpoint.
 pub(super) fn secret_label(callback_id: &str) -> Label<'_> {
     Label { what: "secret", callback_id }
 }
 
-/// What seals its headers.
+/// The label of its headers.
 pub(super) fn headers_label(callback_id: &str) -> Label<'_> {
     Label { what: "headers", callback_id }
 }

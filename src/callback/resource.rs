@@ -1,4 +1,4 @@
-//! Endpoints as somebody makes, shows, changes and removes them.
+//! Creates, shows, changes and removes endpoints.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,23 +21,23 @@ use crate::error::{self, Error, Result};
 use crate::sql;
 use crate::store::retrying;
 
-/// Most endpoints that there can be.
+/// Most endpoints of a database.
 const CALLBACKS_MAX: i64 = 1_000;
-/// Most secrets that sign at once.
+/// Most secrets of an endpoint that sign at the same time.
 const SIGNING_MAX: i64 = 4;
-/// Events of a batch unless somebody says otherwise.
+/// Default number of events in a batch.
 const BATCH_EVENTS: i32 = 100;
-/// Of an answer to a test, at most so many characters are shown.
+/// Most characters shown of the answer to a test.
 const TEST_ANSWER_MAX_CHARS: usize = 2_000;
-/// Queue rows and batches that one step of sweeping takes away.
+/// Queue rows and batches that one sweep step deletes.
 const SWEEP_ROWS: i64 = 5_000;
 const SWEEP_BATCHES: i64 = 50;
-/// What a body is kept as that made something: it may hold credentials, and is sealed as they are.
+/// The label of an encrypted request body kept for repeats: the body may hold credentials.
 const CLAIM: Label<'static> = Label { what: "claim", callback_id: "" };
-/// A removed endpoint's row stays at least so long: what was being queued for it has arrived by then.
+/// A removed endpoint's row stays at least this long: by then, no open transaction queues for it any longer.
 const FORGET_AFTER: Duration = Duration::from_secs(300);
 
-/// An endpoint as it is shown, with what waits for it.
+/// An endpoint as it is shown, with the size of its queue.
 #[derive(Debug)]
 pub struct Shown {
     pub callback_id: String,
@@ -48,7 +48,7 @@ pub struct Shown {
     pub event_types: Vec<String>,
     pub channel_ids: Option<Vec<i64>>,
     pub department_ids: Option<Vec<String>>,
-    /// Null where no key of the settings opens them.
+    /// None if no key of the settings decrypts them.
     pub header_names: Option<Vec<String>>,
     pub timeout_ms: i32,
     pub concurrency: i32,
@@ -59,29 +59,29 @@ pub struct Shown {
     pub disabled_reason: Option<String>,
     pub created_at: Option<OffsetDateTime>,
     pub updated_at: Option<OffsetDateTime>,
-    /// Id, when it was made, when it ends; the newest first.
+    /// Id, creation time and end; newest first.
     pub secrets: Vec<(i64, OffsetDateTime, Option<OffsetDateTime>)>,
     pub waiting_rows: i64,
     pub waiting_pairs: i64,
     pub oldest_queued_at: Option<OffsetDateTime>,
     pub batches: i64,
     pub dead: i64,
-    /// Of this replica's breaker.
+    /// State of this replica's breaker.
     pub breaker: &'static str,
 }
 
-/// A secret that was just made. It is not shown again, unless the same call is repeated.
+/// A new secret. It is shown again only to a repeat of the same call.
 #[derive(Debug)]
 pub struct NewSecret {
     pub secret_id: i64,
     pub secret: String,
-    /// When the secrets before it end, if there were any.
+    /// When the older secrets end, if there are any.
     pub others_until: Option<OffsetDateTime>,
-    /// Whether it was made before, under the same client id.
+    /// Whether it was created before, under the same client id.
     pub repeated: bool,
 }
 
-/// How a test ended.
+/// The result of a test.
 #[derive(Debug)]
 pub struct Tested {
     pub posted: Posted,
@@ -89,7 +89,7 @@ pub struct Tested {
     pub answer: String,
 }
 
-/// What can be changed of an endpoint, as it is stored.
+/// The editable fields of an endpoint, as they are stored.
 struct Fields {
     url: String,
     description: Option<String>,
@@ -137,7 +137,7 @@ impl Fields {
         }
     }
 
-    /// Takes in what is wanted; headers come sealed.
+    /// Applies the wanted fields. Headers are already encrypted.
     fn take(&mut self, wanted: &Wanted, headers: Option<Option<Vec<u8>>>) {
         fn set<T: Clone>(field: &mut T, wanted: Option<&T>) {
             if let Some(wanted) = wanted {
@@ -158,7 +158,7 @@ impl Fields {
     }
 }
 
-/// Whose doing a change is, and when; and their own id for what it makes, so that it can be repeated.
+/// Who makes a change, when, and under which client id.
 #[derive(Debug, Clone, Copy)]
 pub struct By<'a> {
     pub actor: &'a str,
@@ -195,7 +195,7 @@ impl Callbacks {
         let (secret_ids, made): (Vec<i64>, Vec<OffsetDateTime>) = (row.get("secret_ids"), row.get("made"));
         let ends: Vec<Option<OffsetDateTime>> = row.get("ends");
         let secrets = secret_ids.into_iter().zip(made).zip(ends).map(|((id, made), ends)| (id, made, ends));
-        let unknown = || Error::internal("a callback of a kind or state that nobody knows");
+        let unknown = || Error::internal("a callback has an unknown kind or state");
         let fields = Fields::of(row);
         Ok(Shown {
             kind: Kind::parse(row.get("kind")).ok_or_else(unknown)?,
@@ -226,8 +226,8 @@ impl Callbacks {
         })
     }
 
-    /// Makes an endpoint with its first secret. There is one gateway, and the settings come first. Under the same
-    /// client id it is made once.
+    /// Creates an endpoint with its first secret. There is only one gateway, and the settings have
+    /// precedence. A repeat with the same client id creates nothing.
     pub async fn create(&self, kind: Kind, wanted: &Wanted, by: By<'_>) -> Result<(String, NewSecret)> {
         let digest = claim::digest(&(kind.as_str(), wanted))?;
         let claim = by.claim("callback");
@@ -236,7 +236,7 @@ impl Callbacks {
         }
         let url = wanted.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
         if kind == Kind::Observer && wanted.event_types.is_none() {
-            return Err(Error::field("/event_types", "is required of an observer"));
+            return Err(Error::field("/event_types", "is required for an observer"));
         }
         wanted.check(kind, &self.guard)?;
         let callback_id = match kind {
@@ -258,7 +258,7 @@ impl Callbacks {
         Ok((callback_id, NewSecret { secret_id, secret, others_until: None, repeated: false }))
     }
 
-    /// The endpoint and the secret that were made under the same client id.
+    /// The endpoint and secret that were created under the same client id.
     async fn made_before(
         &self,
         claim: Option<Claim<'_>>,
@@ -274,20 +274,20 @@ impl Callbacks {
         let gone = || {
             Error::new(
                 error::Kind::Conflict,
-                "what was made under this client_id is gone: removed, or a secret that signs no more",
+                "what this client_id created no longer exists: use another client_id",
             )
         };
         let row = client.query_opt(&statement, &[&kept.made_id]).await?.ok_or_else(gone)?;
         let callback_id: String = row.get("callback_id");
         let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
-            Error::new(error::Kind::Conflict, "no key of callback_keys opens what is kept of this callback")
+            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
         })?;
         let secret = sign::encode(&bytes);
         let (secret_id, made_at) = (kept.made_id, kept.made_at);
         Ok(Some((callback_id, NewSecret { secret_id, secret, others_until: Some(made_at), repeated: true })))
     }
 
-    /// `None`: something was made under the same client id at the same time.
+    /// `None`: a concurrent call has used the same client id.
     async fn insert(&self, made: &Made<'_>, by: By<'_>) -> Result<Option<i64>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -295,10 +295,10 @@ impl Callbacks {
         let there = tx.query_one(&count, &[]).await?;
         let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
         if made.kind == Kind::Gateway && there.get("gateway") {
-            return conflict("there is a gateway already");
+            return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
         }
         if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
-            return conflict("there are 1,000 callbacks already");
+            return conflict("there are already 1,000 callbacks: remove one first");
         }
         write(&tx, (made.callback_id, made.kind), made.fields, (true, by.now)).await?;
         let add = tx.prepare_cached(sql!("callback/add_secret")).await?;
@@ -320,7 +320,7 @@ impl Callbacks {
         Ok(Some(row.get("secret_id")))
     }
 
-    /// Changes what is given. Of the gateway of the settings only the state can be changed here.
+    /// Changes the given fields. If the gateway comes from the settings, only its state can be changed.
     pub async fn change(&self, callback_id: &str, wanted: &Wanted, by: By<'_>) -> Result<()> {
         retrying(|| self.update(callback_id, wanted, by)).await?;
         self.refresh(by.now).await?;
@@ -344,7 +344,7 @@ impl Callbacks {
         Ok(tx.commit().await?)
     }
 
-    /// Removes an endpoint, and with it its secrets and whatever waits for it.
+    /// Removes an endpoint with its secrets and its queue.
     pub async fn remove(&self, callback_id: &str, by: By<'_>) -> Result<()> {
         retrying(|| self.take_away(callback_id, by)).await?;
         self.refresh(by.now).await?;
@@ -367,7 +367,7 @@ impl Callbacks {
         Ok(tx.commit().await?)
     }
 
-    /// Takes away a step of what waits for removed endpoints, and for one more. Returns how much.
+    /// Deletes a part of the queues of removed endpoints, and of one more. Returns how many rows.
     async fn sweep(&self, one_more: Option<&str>) -> Result<i64> {
         retrying(|| self.sweep_once(one_more)).await
     }
@@ -379,8 +379,8 @@ impl Callbacks {
         Ok(row.get("swept"))
     }
 
-    /// Takes away a step of what removed endpoints have left, and forgets those who have left nothing.
-    /// Returns how much.
+    /// Deletes a part of what removed endpoints left, and the endpoints that have nothing left. Returns how
+    /// many rows.
     pub async fn tidy(&self, now: OffsetDateTime) -> Result<i64> {
         let swept = self.sweep(None).await?;
         let client = self.store.client().await?;
@@ -389,8 +389,8 @@ impl Callbacks {
         Ok(swept)
     }
 
-    /// Gives an endpoint a new secret; those before it sign too for `overlap`. Under the same client id it is
-    /// given once.
+    /// Adds a secret to an endpoint. The older ones also sign during `overlap`. A repeat with the same client
+    /// id adds nothing.
     pub async fn rotate(&self, callback_id: &str, overlap: Duration, by: By<'_>) -> Result<NewSecret> {
         let digest = claim::digest(&(callback_id, overlap.as_millis()))?;
         let claim = by.claim("callback secret");
@@ -426,7 +426,7 @@ impl Callbacks {
             return Err(of_settings());
         }
         if row.get::<_, i64>("signing") >= SIGNING_MAX && until > by.now {
-            let why = "four secrets sign already: wait for one to end, or end all with an overlap_ms of 0";
+            let why = "four secrets already sign: wait until one ends, or end all with `overlap_ms` 0";
             return Err(Error::new(error::Kind::Conflict, why));
         }
         let add = tx.prepare_cached(sql!("callback/add_secret")).await?;
@@ -441,16 +441,16 @@ impl Callbacks {
         Ok(Some(row.get("secret_id")))
     }
 
-    /// Sends an observer a `callback.test`, whatever its state, and tells how it answered within
-    /// `patience`. Neither its breaker nor its queue is touched.
+    /// Sends `callback.test` to an observer in any state, and returns its answer within `patience`. The
+    /// breaker and the queue are not changed.
     pub async fn test(&self, callback_id: &str, patience: Duration, by: By<'_>) -> Result<Tested> {
         if self.show(callback_id, by.now).await?.kind == Kind::Gateway {
-            let why = "the gateway takes messages and nothing else: send somebody one";
+            let why = "the gateway gets only messages: send a message to test it";
             return Err(Error::new(error::Kind::Conflict, why));
         }
         self.refresh(by.now).await?;
         let callback = self.get(callback_id).ok_or_else(|| {
-            Error::new(error::Kind::Conflict, "no key of callback_keys opens what is kept of this callback")
+            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
         })?;
         let client = self.store.client().await?;
         note(&client, Action::CallbackTested, callback_id, &json!({}), by).await?;
@@ -468,7 +468,7 @@ impl Callbacks {
         Ok(Tested { posted, answer })
     }
 
-    /// The headers that are wanted, as the database keeps them.
+    /// The wanted headers, encrypted for the database.
     fn seal_headers(&self, callback_id: &str, wanted: &Wanted) -> Result<Option<Option<Vec<u8>>>> {
         let seal = |headers: &BTreeMap<String, String>| {
             let plain = serde_json::to_vec(headers).map_err(Error::internal)?;
@@ -482,7 +482,7 @@ impl Callbacks {
     }
 }
 
-/// An endpoint that is to be.
+/// An endpoint to create.
 struct Made<'a> {
     callback_id: &'a str,
     kind: Kind,
@@ -491,10 +491,10 @@ struct Made<'a> {
     claim: Option<(Claim<'a>, &'a [u8])>,
 }
 
-/// A secret that is to be.
+/// A secret to add.
 struct Added<'a> {
     sealed: &'a [u8],
-    /// When those before it end.
+    /// When the older secrets end.
     until: OffsetDateTime,
     claim: Option<(Claim<'a>, &'a [u8])>,
 }
@@ -535,7 +535,7 @@ async fn write(
     Ok(())
 }
 
-/// Keeps who did what to an endpoint; never a secret, and of a URL what everybody may see.
+/// Writes an audit entry. It holds no secret, and only the public part of a URL.
 async fn note(
     client: &impl deadpool_postgres::GenericClient,
     action: Action,
@@ -562,6 +562,6 @@ fn no_such_callback() -> Error {
 fn of_settings() -> Error {
     Error::new(
         error::Kind::Conflict,
-        "this callback is the settings': it is changed there; only its state can be changed here",
+        "this callback comes from the settings: change it there; only `state` can be changed here",
     )
 }

@@ -1,4 +1,4 @@
-//! What the database may keep of an endpoint's secrets: AES-256-GCM under the keys of the settings.
+//! Encrypts an endpoint's secrets for the database: AES-256-GCM with the keys of the settings.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine;
@@ -7,15 +7,15 @@ use base64::prelude::BASE64_STANDARD;
 use crate::config::Secret;
 use crate::error::{Error, Kind, Result};
 
-/// Bytes of a key.
+/// Length of a key.
 const KEY_BYTES: usize = 32;
-/// Begins everything sealed this way, so that another way may follow it.
+/// The first byte of encrypted data: the format version.
 const FORM: u8 = 1;
 
-/// The keys of the settings: the first one seals, all of them open, so that a key can be replaced.
+/// The keys of the settings. The first one encrypts and all of them decrypt, so that a key can be replaced.
 pub struct Keys(Vec<RandomizedNonceKey>);
 
-/// What is sealed, and whose: it opens as nothing else, and for nobody else.
+/// What is encrypted, and for which endpoint. It decrypts only under the same label.
 #[derive(Debug, Clone, Copy)]
 pub struct Label<'a> {
     pub what: &'static str,
@@ -29,9 +29,10 @@ impl Label<'_> {
 }
 
 impl Keys {
-    /// Keys as settings give them: base64 of 32 bytes each.
+    /// Reads keys from the settings: base64 of 32 bytes each.
     pub fn parse(encoded: &[Secret]) -> Result<Self> {
-        let refuse = || Error::new(Kind::Internal, "a callback key must be the base64 of 32 random bytes");
+        let refuse =
+            || Error::new(Kind::Internal, "each of callback_keys must be the base64 of 32 random bytes");
         let key = |secret: &Secret| {
             let bytes = BASE64_STANDARD.decode(secret.expose()).map_err(|_| refuse())?;
             if bytes.len() != KEY_BYTES {
@@ -42,19 +43,20 @@ impl Keys {
         encoded.iter().map(key).collect::<Result<_>>().map(Self)
     }
 
-    /// Seals under the first key. Without one there is nowhere to keep a secret: a conflict.
+    /// Encrypts with the first key. Without a key it is a conflict.
     pub fn seal(&self, label: Label<'_>, plain: &[u8]) -> Result<Vec<u8>> {
-        let key = self.0.first().ok_or_else(|| {
-            Error::new(Kind::Conflict, "callback_keys is not set: secrets of callbacks can be kept nowhere")
-        })?;
+        let key = self
+            .0
+            .first()
+            .ok_or_else(|| Error::new(Kind::Conflict, "set `callback_keys` to create callbacks"))?;
         let mut sealed = plain.to_vec();
         let nonce = key
             .seal_in_place_append_tag(Aad::from(label.bytes()), &mut sealed)
-            .map_err(|_| Error::internal("sealing failed"))?;
+            .map_err(|_| Error::internal("encryption failed"))?;
         Ok([&[FORM], nonce.as_ref().as_slice(), &sealed].concat())
     }
 
-    /// Opens what one of the keys sealed under the same label; anything else is nothing.
+    /// Decrypts what one of the keys encrypted under the same label; `None` otherwise.
     pub fn open(&self, label: Label<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
         let (form, rest) = sealed.split_first()?;
         let (nonce, cipher) = rest.split_at_checked(NONCE_LEN)?;

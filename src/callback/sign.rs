@@ -1,4 +1,4 @@
-//! Signatures and secrets as of Standard Webhooks 1.0.
+//! Signatures and secrets of Standard Webhooks 1.0.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -8,31 +8,31 @@ use sha2::Sha256;
 use crate::config::Secret;
 use crate::error::{Error, Kind, Result};
 
-/// Begins a secret of Standard Webhooks.
+/// Prefix of a Standard Webhooks secret.
 const SECRET_MARK: &str = "whsec_";
-/// Fewest bytes of a secret, as Standard Webhooks demands.
+/// Shortest secret that Standard Webhooks allows.
 const SECRET_MIN_BYTES: usize = 24;
-/// Bytes of a secret that we make.
+/// Length of a new secret.
 const SECRET_BYTES: usize = 32;
 
-/// A new secret: its bytes, and how its owner writes it down.
+/// A new secret: its bytes and its text form.
 pub(super) fn mint() -> Result<(Vec<u8>, String)> {
     let mut bytes = [0u8; SECRET_BYTES];
     getrandom::fill(&mut bytes).map_err(Error::internal)?;
     Ok((bytes.to_vec(), encode(&bytes)))
 }
 
-/// How the owner of a secret writes it down.
+/// The text form of a secret.
 pub(super) fn encode(bytes: &[u8]) -> String {
     format!("{SECRET_MARK}{}", BASE64_STANDARD.encode(bytes))
 }
 
-/// The bytes of a secret of the settings.
+/// The bytes of a secret from the settings.
 pub(super) fn decode(secret: &Secret) -> Result<Vec<u8>> {
     let refuse = || {
         Error::new(
             Kind::Internal,
-            "a callback secret must be whsec_ and the base64 of at least 24 random bytes",
+            "each of callback_secrets must be whsec_ and the base64 of at least 24 random bytes",
         )
     };
     let encoded = secret.expose().strip_prefix(SECRET_MARK).ok_or_else(refuse)?;
@@ -40,7 +40,7 @@ pub(super) fn decode(secret: &Secret) -> Result<Vec<u8>> {
     if bytes.len() < SECRET_MIN_BYTES { Err(refuse()) } else { Ok(bytes) }
 }
 
-/// The `webhook-signature` header: one `v1` signature a secret.
+/// The `webhook-signature` header: one `v1` signature for each secret.
 pub(super) fn sign(secrets: &[Vec<u8>], id: &str, timestamp: &str, body: &[u8]) -> String {
     let one = |secret: &Vec<u8>| {
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("HMAC takes keys of any length");

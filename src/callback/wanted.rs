@@ -1,4 +1,4 @@
-//! What somebody wants of an endpoint, and whether they may have it.
+//! The wanted fields of an endpoint, and their checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -12,8 +12,7 @@ use super::{Kind, State};
 use crate::error::{Error, Result};
 use crate::ids::check_id;
 
-/// What can be subscribed to. A family, `channel.*` and its like, is all of its types, also those
-/// that come to be later.
+/// Event types to subscribe to. A family such as `channel.*` includes all of its types, also future ones.
 pub const EVENT_TYPES: &[&str] = &[
     "message.created",
     "message.received",
@@ -38,7 +37,7 @@ pub const EVENT_TYPES: &[&str] = &[
 
 const URL_MAX_CHARS: usize = 2_048;
 const DESCRIPTION_MAX_CHARS: usize = 500;
-/// Most channels, and most departments, of a filter.
+/// Most channels, and most departments, in a filter.
 pub const FILTER_MAX: usize = 1_000;
 const HEADERS_MAX: usize = 32;
 const HEADER_NAME_MAX_CHARS: usize = 64;
@@ -48,7 +47,7 @@ const CONCURRENCY: RangeInclusive<i32> = 1..=64;
 const BATCH_EVENTS: RangeInclusive<i32> = 1..=1_000;
 const EVENTS_PER_SECOND: RangeInclusive<i32> = 1..=10_000;
 
-/// Headers that the protocol, the connection or the signature are made of.
+/// Headers that the protocol, the connection or the signature sets.
 const HEADERS_OF_OURS: &[&str] = &[
     "accept-encoding",
     "connection",
@@ -67,8 +66,8 @@ const HEADERS_OF_OURS: &[&str] = &[
 ];
 const HEADER_FAMILIES_OF_OURS: &[&str] = &["proxy-", "webhook-"];
 
-/// A wish: what is `None` stays as it is, or takes its default when new; `Some(None)` is the default
-/// again.
+/// Fields of a request. `None` keeps the value, or takes the default in a new endpoint. `Some(None)` restores
+/// the default.
 #[derive(Debug, Default, Serialize)]
 pub struct Wanted {
     pub url: Option<String>,
@@ -76,7 +75,7 @@ pub struct Wanted {
     pub event_types: Option<Vec<String>>,
     pub channel_ids: Option<Option<Vec<i64>>>,
     pub department_ids: Option<Option<Vec<String>>>,
-    /// All of them, by name.
+    /// All headers, by name.
     pub headers: Option<Option<BTreeMap<String, String>>>,
     pub timeout_ms: Option<Option<i32>>,
     pub concurrency: Option<Option<i32>>,
@@ -94,7 +93,7 @@ impl Wanted {
         let description = self.description.iter().flatten();
         for text in description {
             if text.chars().count() > DESCRIPTION_MAX_CHARS || text.chars().any(char::is_control) {
-                let detail = "has at most 500 characters, none of them a control character";
+                let detail = "must have at most 500 characters and no control characters";
                 return Err(Error::field("/description", detail));
             }
         }
@@ -104,7 +103,7 @@ impl Wanted {
         within("/timeout_ms", self.timeout_ms, TIMEOUT_MS)?;
         within("/concurrency", self.concurrency, CONCURRENCY)?;
         if !self.state.as_deref().is_none_or(|state| ["active", "paused"].contains(&state)) {
-            return Err(Error::field("/state", "is active or paused"));
+            return Err(Error::field("/state", "must be active or paused"));
         }
         match kind {
             Kind::Observer => self.check_events(),
@@ -131,7 +130,8 @@ impl Wanted {
         within("/events_per_second", self.events_per_second, EVENTS_PER_SECOND)
     }
 
-    /// The gateway is sent messages, all of them, under the limits of the settings.
+    /// The gateway gets all messages, under the limits of the settings, so filters and batch fields are
+    /// refused.
     fn check_no_events(&self) -> Result<()> {
         let given = [
             ("/event_types", self.event_types.as_ref().is_some_and(|types| !types.is_empty())),
@@ -142,18 +142,18 @@ impl Wanted {
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((pointer, _)) => {
-                Err(Error::field(*pointer, "is for observers: the gateway gets every message"))
+                Err(Error::field(*pointer, "is only for observers: the gateway gets every message"))
             }
             None => Ok(()),
         }
     }
 
-    /// The state that is asked for.
+    /// The wanted state.
     pub(super) fn state(&self) -> Option<State> {
         self.state.as_deref().and_then(State::parse)
     }
 
-    /// Names of the fields that are given.
+    /// Names of the given fields.
     pub(super) fn given(&self) -> Vec<&'static str> {
         let fields = [
             ("url", self.url.is_some()),
@@ -172,23 +172,23 @@ impl Wanted {
     }
 }
 
-/// An address that we could POST to, and may.
+/// Checks that an address is usable and allowed.
 fn check_url(text: &str, guard: &Guard) -> Result<()> {
     let refuse = |why: &'static str| Error::field("/url", why);
     if text.chars().count() > URL_MAX_CHARS {
-        return Err(refuse("has at most 2,048 characters"));
+        return Err(refuse("must have at most 2,048 characters"));
     }
-    let url = Url::parse(text).map_err(|_| refuse("is not an absolute URL"))?;
+    let url = Url::parse(text).map_err(|_| refuse("must be an absolute URL"))?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(refuse("must be http or https"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse("must not hold a user or password: put a credential into headers"));
+        return Err(refuse("must not contain a user or password: put credentials into `headers`"));
     }
     if url.fragment().is_some() {
-        return Err(refuse("must not have a fragment: nothing after # is ever sent"));
+        return Err(refuse("must not have a fragment: the part after # is never sent"));
     }
-    guard.check(&url).map_err(|_| refuse("leads to where callback_allow lets nothing be sent"))
+    guard.check(&url).map_err(|_| refuse("is not allowed: add its host or network to callback_allow"))
 }
 
 fn check_event_types(event_types: &[String]) -> Result<()> {
@@ -197,13 +197,13 @@ fn check_event_types(event_types: &[String]) -> Result<()> {
         None => EVENT_TYPES.contains(&text),
     };
     if event_types.is_empty() {
-        return Err(Error::field("/event_types", "must name at least one type of event"));
+        return Err(Error::field("/event_types", "must contain at least one event type"));
     }
     let mut seen = BTreeSet::new();
     for (position, text) in event_types.iter().enumerate() {
         let refuse = |why: &'static str| Error::field(format!("/event_types/{position}"), why);
         if !known(text) {
-            return Err(refuse("is no type of event that we know, and no family of them"));
+            return Err(refuse("is not a known event type or family"));
         }
         if !seen.insert(text) {
             return Err(refuse("is named twice"));
@@ -214,14 +214,14 @@ fn check_event_types(event_types: &[String]) -> Result<()> {
 
 fn check_filter(pointer: &'static str, count: usize, distinct: usize) -> Result<()> {
     if count == 0 || count > FILTER_MAX {
-        return Err(Error::field(pointer, "has 1 to 1,000 entries; null is no filter"));
+        return Err(Error::field(pointer, "must have 1 to 1,000 entries; null means no filter"));
     }
-    if distinct < count { Err(Error::field(pointer, "names one twice")) } else { Ok(()) }
+    if distinct < count { Err(Error::field(pointer, "must not contain duplicates")) } else { Ok(()) }
 }
 
 fn check_headers(headers: &BTreeMap<String, String>) -> Result<()> {
     if headers.len() > HEADERS_MAX {
-        return Err(Error::field("/headers", "has at most 32 entries"));
+        return Err(Error::field("/headers", "must have at most 32 entries"));
     }
     let mut seen = BTreeSet::new();
     for (name, value) in headers {
@@ -229,19 +229,21 @@ fn check_headers(headers: &BTreeMap<String, String>) -> Result<()> {
         let refuse = |why: &'static str| Err(Error::field(pointer.clone(), why));
         let lower = name.to_ascii_lowercase();
         if name.len() > HEADER_NAME_MAX_CHARS || HeaderName::try_from(name).is_err() {
-            return refuse("is no name of a header of at most 64 characters");
+            return refuse("must be a header name of at most 64 characters");
         }
         let ours = HEADERS_OF_OURS.contains(&lower.as_str())
             || HEADER_FAMILIES_OF_OURS.iter().any(|family| lower.starts_with(family));
         if ours {
-            return refuse("is a header that we set ourselves");
+            return refuse("is set by the service itself");
         }
         if !seen.insert(lower) {
             return refuse("is named twice");
         }
         let clean = value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.trim() == value;
         if value.len() > HEADER_VALUE_MAX_CHARS || !clean || HeaderValue::try_from(value).is_err() {
-            return refuse("has at most 4,096 characters of printable ASCII, no blank at its ends");
+            return refuse(
+                "must have at most 4,096 characters of printable ASCII, without blanks at its ends",
+            );
         }
     }
     Ok(())

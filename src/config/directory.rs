@@ -9,12 +9,12 @@ use url::Url;
 use super::{ConfigError, DAYS_MAX, Secret, TIME_MAX, list, millis, refuse_broken};
 use crate::cron::Schedule;
 
-/// Largest page that is asked for.
+/// Largest permitted page.
 const PAGE_SIZE_MAX: u32 = 10_000;
-/// Longest that a source may be away before an edit is given up.
+/// Longest permitted time until an edit is given up.
 const GIVE_UP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
-/// Where people come from. `config.default.toml` says what each key means.
+/// Settings of the directory's source. `config.default.toml` explains each key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Directory {
@@ -75,7 +75,7 @@ pub struct Directory {
     pub keep_days: u32,
 }
 
-/// What is asked for people.
+/// The kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SourceKind {
@@ -85,7 +85,7 @@ pub enum SourceKind {
     Ldap,
 }
 
-/// How a listing goes on.
+/// How the next page of a listing is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Paging {
@@ -101,7 +101,7 @@ impl Directory {
         let lists: &[&str] = if is_ldap { &["ldap", "ldaps"] } else { &["http", "https"] };
         let no_id = |url: &str| !url.is_empty() && !url.contains("{id}");
         refuse_broken(&[
-            (asks && self.users_url.is_empty(), "directory.users_url is not set, and directory.source is"),
+            (asks && self.users_url.is_empty(), "directory.source needs directory.users_url"),
             (
                 [&self.users_url, &self.departments_url]
                     .into_iter()
@@ -114,21 +114,21 @@ impl Directory {
             ),
             (
                 self.bind_dn.is_empty() != self.bind_password.expose().is_empty(),
-                "directory.bind_dn and bind_password go together: a bind without a password proves nothing (RFC 4513)",
+                "set directory.bind_dn and bind_password both or not at all: a bind without a password is anonymous (RFC 4513)",
             ),
             (
                 self.starttls && !self.users_url.starts_with("ldap://"),
-                "directory.starttls is for an ldap:// URL",
+                "directory.starttls needs an ldap:// URL",
             ),
             (is_ldap && self.id_attribute.is_empty(), "directory.id_attribute is not set"),
             (
                 no_id(&self.user_url) || no_id(&self.department_url) || no_id(&self.write_url),
-                "directory.user_url, department_url and write_url need {id} where the external id goes",
+                "directory.user_url, department_url and write_url need {id} in place of the external id",
             ),
             (self.timeout.is_zero() || self.timeout > TIME_MAX, "directory.timeout_ms must be 1 ms to a day"),
             (self.answer_max_bytes == 0, "directory.answer_max_bytes must be at least 1"),
             (self.page_size == 0 || self.page_size > PAGE_SIZE_MAX, "directory.page_size must be 1 to 10000"),
-            (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share is a share: 0.0 to 1.0"),
+            (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share must be 0.0 to 1.0"),
             (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
             (self.return_days > DAYS_MAX, "directory.return_days must be 0 to 3650"),
             (self.run_attempts == 0, "directory.run_attempts must be at least 1"),
@@ -146,17 +146,14 @@ impl Directory {
     fn check_edits(&self) -> Result<(), ConfigError> {
         let writes = !self.write_url.is_empty();
         refuse_broken(&[
-            (
-                writes && self.source == SourceKind::None,
-                "directory.write_url is set, and directory.source is not",
-            ),
+            (writes && self.source == SourceKind::None, "directory.write_url needs directory.source"),
             (
                 writes && self.source == SourceKind::Ldap,
-                "directory.write_url is set, and nothing is written to an LDAP server",
+                "directory.write_url cannot be used with an LDAP server",
             ),
             (
                 writes && self.source == SourceKind::Http && self.user_url.is_empty(),
-                "directory.write_url needs directory.user_url: whoever is written is read before and after",
+                "directory.write_url needs directory.user_url: users are read before and after a write",
             ),
             (
                 !is_pause(self.edit_retry_base, self.edit_retry_max),
@@ -173,12 +170,12 @@ impl Directory {
         ])
     }
 
-    /// When what has changed is asked for.
+    /// When an incremental run begins.
     pub fn schedule(&self) -> Result<Option<Schedule>, ConfigError> {
         self.parse("directory.schedule", &self.schedule)
     }
 
-    /// When everybody is asked for.
+    /// When a full run begins.
     pub fn full_schedule(&self) -> Result<Option<Schedule>, ConfigError> {
         self.parse("directory.full_schedule", &self.full_schedule)
     }
@@ -193,12 +190,12 @@ impl Directory {
 }
 
 fn is_address(url: &str, schemes: &[&str]) -> bool {
-    // {id} is no character of a URL, and stands for some.
+    // `{id}` is not allowed in a URL, so an id is put in its place.
     let is_one = |url: Url| url.has_host() && schemes.contains(&url.scheme());
     Url::parse(&url.replace("{id}", "id")).is_ok_and(is_one)
 }
 
-/// A table, or pairs with commas as the environment gives them.
+/// A table, or pairs with commas, as an environment variable has it.
 fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D::Error> {
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -214,7 +211,7 @@ fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D
             .filter(|pair| !pair.is_empty())
             .map(|pair| {
                 let (key, value) = pair.split_once('=').ok_or_else(|| {
-                    serde::de::Error::custom("must be pairs with commas between them: key=value")
+                    serde::de::Error::custom("must be key=value pairs, separated by commas")
                 })?;
                 Ok((key.trim().to_owned(), value.trim().to_owned()))
             })
@@ -222,7 +219,7 @@ fn pairs<'de, D: Deserializer<'de>>(de: D) -> Result<BTreeMap<String, String>, D
     }
 }
 
-/// Whether these are the first and the longest pause between attempts.
+/// Whether these are valid first and longest pauses between attempts.
 fn is_pause(first: Duration, longest: Duration) -> bool {
     !first.is_zero() && first <= longest && longest <= TIME_MAX
 }

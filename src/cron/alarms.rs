@@ -7,13 +7,13 @@ use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 
 use super::Schedule;
 
-/// Wakes workers when their schedules come. One that fires late, twice or never is no harm: the worker asks the
+/// Wakes workers at their scheduled times. A late, repeated or lost alarm does no harm: the worker asks the
 /// database what is due, and polls.
 pub struct Alarms(JobScheduler);
 
 impl Alarms {
     /// # Errors
-    /// The scheduler's, in its words.
+    /// The scheduler's error.
     pub async fn start(alarms: &[(Schedule, Arc<Notify>)]) -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
         for (schedule, wake) in alarms {
@@ -23,7 +23,7 @@ impl Alarms {
         Ok(Self(scheduler))
     }
 
-    /// From now on nothing fires.
+    /// Stops all alarms.
     pub async fn stop(mut self) {
         if let Err(error) = self.0.shutdown().await {
             tracing::debug!(%error, "the scheduler has ended by itself");

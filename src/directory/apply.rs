@@ -1,4 +1,4 @@
-//! A step of staged records applied: people and departments, where they belong, and what is told of it.
+//! Applies a step of staged records: users, departments, their place in the tree, and events.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::presence;
 use crate::sql;
 
-/// Staged rows of one run after one and up to another.
+/// Staged rows of one run, after one row and up to another.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows {
     pub run_id: i64,
@@ -19,24 +19,24 @@ pub struct Rows {
     pub up_to: i64,
 }
 
-/// What a step has come to.
+/// The result of a step.
 #[derive(Debug, Default)]
 pub struct Step {
     /// Row, id and reason of each record that was not applied.
     pub refused: Vec<(i64, String, String)>,
-    /// Departments that wait at the top for the parent they were told.
+    /// Departments parked at the top until their parent exists.
     pub parked: Vec<String>,
 }
 
-/// Held by whoever changes the directory, to the end of the transaction: changes come one after another,
-/// because what is not told is read, then written back.
+/// Locks the directory until the transaction ends. Changes run one after another, because unset attributes
+/// are read and written back.
 pub async fn lock(tx: &Transaction<'_>) -> Result<()> {
     let statement = tx.prepare_cached(sql!("directory/lock")).await?;
     tx.query(&statement, &[]).await?;
     Ok(())
 }
 
-/// Applies people. The directory is locked.
+/// Applies users. The caller has locked the directory.
 pub async fn users(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Result<Step> {
     let statement = tx.prepare_cached(sql!("directory/apply_users")).await?;
     let row = tx.query_one(&statement, &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
@@ -46,7 +46,7 @@ pub async fn users(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Res
     Ok(Step { refused, parked: Vec::new() })
 }
 
-/// Applies departments, then hangs them where all that was told says. The directory is locked.
+/// Applies departments, then moves them in the tree. The caller has locked the directory.
 pub async fn departments(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Result<Step> {
     let statement = tx.prepare_cached(sql!("directory/apply_departments")).await?;
     let row = tx.query_one(&statement, &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
@@ -56,7 +56,7 @@ pub async fn departments(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) 
     Ok(Step { refused, parked })
 }
 
-/// Returns which of the changed ones are parked.
+/// Moves departments in the tree. Returns the changed ones that are parked.
 async fn place(
     tx: &Transaction<'_>,
     mut changed: HashMap<String, String>,
@@ -89,7 +89,7 @@ async fn place(
             actions.push(action);
         }
     }
-    // What is left of them is not in the tree any more.
+    // The rest are no longer in the tree.
     let removed: Vec<(String, String)> = changed.into_iter().collect();
     told.extend(removed.iter().map(|(id, _)| id.as_str()));
     actions.extend(removed.iter().map(|(_, action)| action.clone()));

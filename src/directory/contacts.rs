@@ -1,7 +1,7 @@
-//! People found and shown: by name, as a card, and to whom.
+//! Finds and shows users: by name, as a card, and only to viewers who may see them.
 //!
-//! A viewer is an external person, who sees whom they share a channel or a granted department with; for all
-//! others there is none, and they see everybody.
+//! A viewer is an external user, who sees the users of shared channels and granted departments. All other
+//! users see everybody, and have no viewer.
 
 use std::collections::HashSet;
 
@@ -17,30 +17,30 @@ use crate::ids::check_id;
 use crate::sql;
 use crate::store::Store;
 
-/// Among up to so many people each is looked at; else the words are, and whom they belong to.
+/// Up to this many users are searched one by one; more are searched by the index of words.
 const FEW: i64 = 3_000;
-/// Words that are looked at in one statement, and in one search: a page ends there, full or not.
+/// Words read in one statement, and in one search. A page ends there, full or not.
 const LOOK_STEP: i64 = 2_000;
 const LOOK_MAX: i64 = 10_000;
-/// Most people who are told apart where one is meant.
+/// Most users in the answer to an ambiguous name.
 const CALLED_MAX: i64 = 10;
 
-/// Who is looked for.
+/// The conditions of a search.
 #[derive(Debug, Clone, Copy)]
 pub struct Search<'a> {
-    /// The beginning of something they are found by; None: everybody.
+    /// A prefix of a search word. None: all users.
     pub typed: Option<&'a str>,
-    /// Where they work, or below it.
+    /// Only users of this department or below it.
     pub department_id: Option<&'a str>,
     pub kind: Option<&'a str>,
     pub limit: i64,
 }
 
-/// Where a page ended: at which word, of whom.
+/// The end of a page: the word and the user id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place(pub String, pub String);
 
-/// Somebody who was found.
+/// A user in the results.
 #[derive(Debug)]
 pub struct Contact {
     pub user_id: String,
@@ -52,7 +52,7 @@ pub struct Contact {
     pub department: Option<(String, String)>,
 }
 
-/// Somebody who may be meant.
+/// A user that a search text may mean.
 #[derive(Debug, Clone)]
 pub struct Called {
     pub user_id: String,
@@ -60,7 +60,7 @@ pub struct Called {
     pub active: bool,
 }
 
-/// Where somebody works.
+/// A department of a user.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Workplace {
     pub department_id: String,
@@ -68,7 +68,7 @@ pub struct Workplace {
     pub main: bool,
 }
 
-/// All that is shown of a person; of somebody who has left only the name and that.
+/// All that is shown of a user. Of a leaver, only the name and that they have left.
 #[derive(Debug)]
 pub struct Card {
     pub user_id: String,
@@ -87,15 +87,15 @@ pub struct Card {
     pub manager: Option<(String, String)>,
 }
 
-/// A beginning as a stretch of words, and the place after which a page starts.
+/// A range of words with a prefix, and the position after which a page starts.
 struct Stretch<'a> {
     from: Option<&'a str>,
     below: &'a str,
     after: Place,
 }
 
-/// Who looks as `user_id`: themselves if they are external, else nobody. Refuses whom the directory does not
-/// know, or who has left.
+/// The viewer for a caller: the caller if they are external, else none. Refuses a caller who is unknown or
+/// has left.
 pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/viewer")).await?;
@@ -104,28 +104,28 @@ pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
     Ok((row.get::<_, &str>("kind") == "external").then(|| user_id.to_owned()))
 }
 
-/// One page of those who are found, and where it ends if there may be more: pages may be short where few
-/// of many fit.
+/// One page of results, and where it ends if there may be more. A page can be short if only few of many users
+/// match.
 pub async fn find(
     store: &Store,
     viewer: Option<&str>,
     search: Search<'_>,
     after: Place,
 ) -> Result<(Vec<Contact>, Option<Place>)> {
-    let from = match search.typed {
-        None => None,
-        Some(typed) => Some(
-            words::beginning(typed)
-                .ok_or_else(|| Error::parameter("q", "must have a letter, a digit or a character"))?,
-        ),
-    };
+    let from =
+        match search.typed {
+            None => None,
+            Some(typed) => Some(words::beginning(typed).ok_or_else(|| {
+                Error::parameter("q", "must contain a letter, a digit or a Chinese character")
+            })?),
+        };
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX)).unwrap_or_default();
-    // A cursor of another search does not lead out of this one's stretch.
+    // A cursor of another search must not leave this range.
     let start = Place(from.clone().unwrap_or_default(), String::new());
     let stretch = Stretch { from: from.as_deref(), below: &below, after: after.max(start) };
     let client = store.client().await?;
     if let (Some(viewer), Some(department_id)) = (viewer, search.department_id) {
-        // Whoever may see a department sees all its people.
+        // A viewer who sees a department sees all its users.
         let statement = client.prepare_cached(sql!("directory/is_granted")).await?;
         if !client.query_one(&statement, &[&viewer, &department_id]).await?.get::<_, bool>(0) {
             return Ok((Vec::new(), None));
@@ -137,8 +137,8 @@ pub async fn find(
     }
 }
 
-/// Who may be meant by an id or the beginning of a name, also of those who have left: one if it is an id or a
-/// whole name, else everybody with such a beginning, up to [`CALLED_MAX`] of them.
+/// The users that an id or a name prefix may mean, leavers too. One if it is an id or a full name, otherwise
+/// all with this prefix, up to [`CALLED_MAX`].
 pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<Called>> {
     let from = words::beginning(typed);
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX));
@@ -156,7 +156,7 @@ pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<
     Ok(if whole.len() == 1 { whole } else { [whole, others].concat() })
 }
 
-/// Whom a search is about, if it is not about everybody, nor about many.
+/// The users to search among, if they are few; none otherwise.
 async fn few(
     client: &Object,
     viewer: Option<&str>,
@@ -202,7 +202,7 @@ async fn find_by_words(
     let statement = client.prepare_cached(sql!("directory/find")).await?;
     let Search { kind, limit, department_id, .. } = search;
     let (mut found, mut looked) = (Vec::new(), 0);
-    // Mostly nearly everybody fits; where they do not, the next looks are longer.
+    // Usually nearly all users match. If not, later steps read more.
     let mut step = limit + limit / 4 + 1;
     while looked < LOOK_MAX {
         let rows = client
@@ -241,12 +241,12 @@ fn contact(row: &Row) -> Contact {
     }
 }
 
-/// An id and the name that goes with it.
+/// An id and its name.
 fn pair(row: &Row, id: &str, name: &str) -> Option<(String, String)> {
     row.get::<_, Option<String>>(id).zip(row.get(name))
 }
 
-/// Somebody's card, or not found: also where there is somebody whom the viewer does not see.
+/// A user's card. Not found if the viewer does not see the user.
 pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<Card> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/card")).await?;
@@ -271,7 +271,7 @@ pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<
     })
 }
 
-/// Refuses people whom the viewer does not see, in the words for those whom nobody knows.
+/// Refuses users that the viewer does not see, with the same error as for unknown users.
 pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], at: &str) -> Result<()> {
     let Some(viewer) = viewer else { return Ok(()) };
     for (position, user) in users.iter().enumerate() {
@@ -285,7 +285,7 @@ pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], a
     }
 }
 
-/// Those of these people whom the viewer sees, in no order.
+/// Which of these users the viewer sees.
 pub async fn seen(store: &Store, viewer: Option<&str>, user_ids: &[&str]) -> Result<HashSet<String>> {
     let Some(viewer) = viewer else {
         return Ok(user_ids.iter().map(|id| (*id).to_owned()).collect());

@@ -1,4 +1,4 @@
-//! The tree of departments, level by level; who works in one, and to whom it is granted.
+//! The department tree by level; the users of a department, and its grants.
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
@@ -8,10 +8,10 @@ use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// So many departments are asked for their people one by one.
+/// Up to this many departments are asked for their users one by one.
 const FEW: i64 = 200;
 
-/// A department as it is shown. For whom `viewer` is, see [`super::contacts`].
+/// A department as it is shown. See [`super::contacts`] for `viewer`.
 #[derive(Debug)]
 pub struct Department {
     pub department_id: String,
@@ -22,7 +22,7 @@ pub struct Department {
     pub has_children: bool,
 }
 
-/// Where a page of a level ended.
+/// The end of a page of a level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Place {
     pub sort_order: i32,
@@ -30,7 +30,7 @@ pub struct Place {
     pub department_id: String,
 }
 
-/// Somebody who works in a department.
+/// A user of a department.
 #[derive(Debug)]
 pub struct Worker {
     pub user_id: String,
@@ -38,11 +38,11 @@ pub struct Worker {
     pub head_icon: Option<String>,
     pub kind: String,
     pub title: Option<String>,
-    /// Whether it is their main department, or that lies below it.
+    /// Whether the user's main department is this one or below it.
     pub main: bool,
 }
 
-/// Which of a department's people: with those below it, after whom, how many.
+/// Which users of a department: with departments below or not, after which user, how many.
 #[derive(Debug, Clone, Copy)]
 pub struct Workers<'a> {
     pub below: bool,
@@ -50,7 +50,7 @@ pub struct Workers<'a> {
     pub limit: i64,
 }
 
-/// A department that is granted to somebody.
+/// A user a department is granted to.
 #[derive(Debug)]
 pub struct Grant {
     pub user_id: String,
@@ -66,7 +66,7 @@ impl Default for Place {
     }
 }
 
-/// The departments below one, or those at the top: for a viewer the topmost that are granted to them.
+/// The departments below one, or at the top. A viewer's top are the highest granted ones.
 pub async fn level(
     store: &Store,
     viewer: Option<&str>,
@@ -93,8 +93,8 @@ pub async fn level(
     Ok(rows.iter().map(department).collect())
 }
 
-/// A department with ids and names of those above it, from the top on; or not found, also where there is
-/// one that the viewer does not see.
+/// A department with the ids and names of its ancestors, from the top down. Not found if the viewer does not
+/// see it.
 pub async fn get(
     store: &Store,
     viewer: Option<&str>,
@@ -119,7 +119,7 @@ fn department(row: &Row) -> Department {
     }
 }
 
-/// One page of a department's active people, by id.
+/// One page of a department's active users, by id.
 pub async fn users(
     store: &Store,
     viewer: Option<&str>,
@@ -141,7 +141,7 @@ pub async fn users(
     Ok(rows.iter().map(worker).collect())
 }
 
-/// Has somebody see a department and all below it. Repeating it is harmless.
+/// Lets a user see a department and all below it. A repeat changes nothing.
 pub async fn grant(
     store: &Store,
     department_id: &str,
@@ -168,7 +168,7 @@ pub async fn revoke(store: &Store, department_id: &str, user_id: &str) -> Result
     }
 }
 
-/// One page of whom a department is granted to, by id.
+/// One page of the users a department is granted to, by id.
 pub async fn grants(store: &Store, department_id: &str, after: &str, limit: i64) -> Result<Vec<Grant>> {
     get(store, None, department_id).await?;
     let client = store.client().await?;

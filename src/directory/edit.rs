@@ -1,7 +1,7 @@
-//! Edits of people: what is ours to say is applied at once; what the directory owns waits in a queue until its
-//! source has taken it, under a precondition, one edit after another of each person.
+//! Edits of users. Attributes of our own are changed at once. Attributes of the source wait in a queue until
+//! the source has taken them. Each write has a precondition, and a user's edits are sent one at a time.
 //!
-//! Until then the old value stays here: what everybody sees is what the source says.
+//! Until then the old value is shown, because the source has it.
 
 mod book;
 mod send;
@@ -23,57 +23,57 @@ use book::{Ask, Person};
 pub use book::{Edit, prune};
 pub use values::Values;
 
-/// Most edits of one person that may wait.
+/// Most pending edits of one user.
 const PENDING_MAX: i64 = 100;
-/// Every state of an edit.
+/// All states of an edit.
 pub const STATES: &[&str] = &["waiting", "sent", "applied", "conflict", "refused", "failed", "cancelled"];
 
-/// The edits of everybody.
+/// The edits of all users.
 pub struct Edits {
     store: Store,
     source: Option<Box<dyn Source>>,
     settings: Directory,
-    /// How long an attempt belongs to its replica after its calls must have ended.
+    /// How long an attempt stays with its replica after its calls must have ended.
     margin: Duration,
     wake: Arc<Notify>,
 }
 
-/// What became of an edit at once.
+/// The immediate result of an edit.
 #[derive(Debug)]
 pub struct Edited {
-    /// What is so from now on, as it was asked for.
+    /// Attributes that were changed at once.
     pub applied: Values,
-    /// What waits for the source.
+    /// The edit that waits for the source.
     pub edit: Option<Edit>,
 }
 
 impl Edits {
     /// # Errors
-    /// `Kind::Internal` naming the setting that will not do.
+    /// `Kind::Internal` with the setting that is invalid.
     pub fn open(store: Store, config: &Config) -> Result<Self> {
         let settings = config.directory.clone();
         if settings.editable.iter().any(|attribute| values::named(attribute).is_none()) {
-            let unknown = "directory.editable names an attribute that there is not, or that nobody edits";
+            let unknown = "directory.editable contains an attribute that is unknown or cannot be edited";
             return Err(Error::new(Kind::Internal, unknown));
         }
         let source = source::open(&settings, config.connection_life)?;
         Ok(Self { store, source, settings, margin: config.lease, wake: Arc::default() })
     }
 
-    /// Wakes whoever sends.
+    /// Wakes the worker that sends edits.
     pub fn wake(&self) -> Arc<Notify> {
         self.wake.clone()
     }
 
-    /// Whether there is anybody to send edits to.
+    /// Whether there is a source to send edits to.
     pub fn has_source(&self) -> bool {
         self.source.is_some()
     }
 
-    /// Edits somebody. All of it is applied or kept, or nothing.
+    /// Edits a user. Either everything is applied or queued, or nothing.
     ///
     /// # Errors
-    /// `Kind::Conflict` naming an attribute that the directory owns and nothing can be written to; `NotFound`;
+    /// `Kind::Conflict` with an attribute that the directory owns and cannot be written to; `NotFound`;
     /// `InvalidField`.
     pub async fn edit(
         &self,
@@ -89,14 +89,14 @@ impl Edits {
         Ok(edited)
     }
 
-    /// The same of oneself, where the settings let people.
+    /// The same for the caller's own record, if the settings allow it.
     ///
     /// # Errors
-    /// `Kind::Forbidden` naming an attribute that people may not edit; and as above.
+    /// `Kind::Forbidden` with an attribute that users may not edit; and as above.
     pub async fn edit_oneself(&self, user_id: &str, changes: &Values, now: OffsetDateTime) -> Result<Edited> {
         let may = |attribute: &str| self.settings.editable.iter().any(|editable| editable == attribute);
         if let Some(attribute) = changes.names().find(|attribute| !may(attribute)) {
-            let why = "people do not edit this of themselves: directory.editable";
+            let why = "users cannot edit this attribute: it is not in directory.editable";
             return Err(Error::new(Kind::Forbidden, why).at(format!("/{attribute}")));
         }
         self.edit(user_id, changes, user_id, now).await
@@ -117,7 +117,10 @@ impl Edits {
         if person.pending == 0 {
             theirs.drop_same(&person.values);
         } else if person.pending >= PENDING_MAX && !theirs.is_empty() {
-            return Err(Error::new(Kind::Conflict, "100 edits of this person wait already"));
+            return Err(Error::new(
+                Kind::Conflict,
+                "this user already has 100 waiting edits: try again later",
+            ));
         }
         if !ours.is_empty() {
             let record = ours.record(&person.user_id)?;
@@ -132,22 +135,22 @@ impl Edits {
         Ok(Edited { applied: changes.without(&theirs), edit })
     }
 
-    /// What an edit names, as the person's source calls it.
+    /// Replaces ids in an edit by those of the user's source.
     async fn named(&self, tx: &Transaction<'_>, person: &Person, changes: &Values) -> Result<Values> {
         let (manager, departments) = (changes.text("manager"), changes.list("department_ids"));
         let found = book::names(tx, &person.source, manager, &departments).await?;
         if let Some(at) = found.unknown_at {
-            return Err(Error::field(format!("/department_ids/{}", at - 1), "there is no such department"));
+            return Err(Error::field(format!("/department_ids/{}", at - 1), "no such department"));
         }
         let mut named = changes.clone();
         if manager.is_some() {
-            let nobody = || Error::field("/manager", "the directory of this person does not know them");
-            named.put("manager", found.manager.ok_or_else(nobody)?.into());
+            let unknown = || Error::field("/manager", "is not a user of the same source");
+            named.put("manager", found.manager.ok_or_else(unknown)?.into());
         }
         Ok(named)
     }
 
-    /// What is ours to say of somebody, and what has to be asked of the source that owns it.
+    /// Splits an edit into our attributes and those of the source.
     fn split(&self, person: &Person, changes: Values) -> Result<(Values, Values)> {
         if person.source == API {
             return Ok((changes, Values::default()));
@@ -161,45 +164,46 @@ impl Edits {
         let (ours, theirs) = changes.partition(is_local);
         let taken = |attribute: &&str| writer.is_some_and(|writer| writer.takes(attribute));
         if let Some(attribute) = theirs.names().find(|attribute| !taken(attribute)) {
-            let why =
-                format!("the directory owns {attribute}, and it cannot be written there: change it there");
+            let why = format!(
+                "{attribute} belongs to the directory's source, which cannot be written: change it there"
+            );
             return Err(Error::new(Kind::Conflict, why).at(format!("/{attribute}")));
         }
         Ok((ours, theirs))
     }
 
-    /// One page of a person's edits below `before`, newest first.
+    /// One page of a user's edits below `before`, newest first.
     pub async fn of_person(&self, user_id: &str, before: i64, limit: i64) -> Result<Vec<Edit>> {
         book::of_person(&self.store, user_id, before, limit).await
     }
 
-    /// One page of everybody's edits in a state, or in all of them.
+    /// One page of all edits in one state, or in all states.
     pub async fn list(&self, state: Option<&str>, before: i64, limit: i64) -> Result<Vec<Edit>> {
         let states = state.map_or_else(|| STATES.to_vec(), |state| vec![state]);
         book::list(&self.store, &states, before, limit).await
     }
 
-    /// Has an edit sent again that was not taken. After a conflict it goes over what was shown.
+    /// Sends an edit again that was not taken. After a conflict it overwrites the value that was shown.
     ///
     /// # Errors
-    /// `Kind::Conflict` if it is under way, was taken or cancelled; `NotFound`.
+    /// `Kind::Conflict` if it is being sent, was applied or cancelled; `NotFound`.
     pub async fn retry(&self, edit_id: i64, now: OffsetDateTime) -> Result<Edit> {
         book::get(&self.store, edit_id).await?;
         if !book::retry(&self.store, edit_id, now, now + self.settings.edit_give_up).await? {
-            return Err(Error::new(Kind::Conflict, "the edit is under way, was taken, or is cancelled"));
+            return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
         }
         self.wake.notify_one();
         book::get(&self.store, edit_id).await
     }
 
-    /// Ends an edit that is not under way. What was sent before without an answer may have arrived.
+    /// Cancels an edit that is not being sent. An earlier attempt without an answer may have succeeded.
     ///
     /// # Errors
-    /// `Kind::Conflict` if it is under way, was taken or cancelled; `NotFound`.
+    /// `Kind::Conflict` if it is being sent, was applied or cancelled; `NotFound`.
     pub async fn cancel(&self, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<Edit> {
         book::get(&self.store, edit_id).await?;
         if !book::cancel(&self.store, edit_id, admin, now).await? {
-            return Err(Error::new(Kind::Conflict, "the edit is under way, was taken, or is cancelled"));
+            return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
         }
         self.wake.notify_one();
         book::get(&self.store, edit_id).await

@@ -1,4 +1,4 @@
-//! How many people a department has, those below it among them: counted anew when the directory has changed.
+//! The headcount of departments, with all below them. It is counted again when the directory changes.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Instant;
@@ -9,10 +9,10 @@ use crate::sql;
 use crate::store::{REPEATABLE, Store, retrying};
 
 const FOLLOWER: &str = "people_count";
-/// A sync changes the directory many times a second: counting takes a tenth of the time at most.
+/// A sync changes the directory many times a second. Counting takes at most a tenth of the time.
 const REST: u32 = 9;
 
-/// Counts heads; every replica may.
+/// Counts heads. It can run on every replica.
 pub struct Heads {
     store: Store,
     pace: Pace,
@@ -23,7 +23,7 @@ impl Heads {
         Self { store, pace: Pace::new(REST) }
     }
 
-    /// Counts if the directory has changed since, and it was not just now.
+    /// Counts if the directory has changed, unless it counted just now.
     pub async fn tick(&self) -> Result<Tick> {
         if !self.pace.is_resting() {
             let began = Instant::now();
@@ -35,7 +35,7 @@ impl Heads {
     }
 }
 
-/// Whether there was anything to count. Counted is at least what was there at the revision that is kept.
+/// Returns whether there was anything to count. The count is at least as new as the stored revision.
 pub async fn count(store: &Store) -> Result<bool> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/behind")).await?;
@@ -56,8 +56,8 @@ pub async fn count(store: &Store) -> Result<bool> {
     Ok(true)
 }
 
-/// Of each department, with everybody below it. `parents`: what each hangs on; of people, in which
-/// departments so many work.
+/// The headcount of each department with all below it. `parents`: the parent of each department. `people`:
+/// how many users work in each set of departments.
 fn add_up<'a>(
     parents: &HashMap<&'a str, Option<&'a str>>,
     workplaces: impl Iterator<Item = (Vec<&'a str>, i64)>,
@@ -68,7 +68,7 @@ fn add_up<'a>(
         counted.clear();
         for department in departments {
             let mut at = Some(department);
-            // Whoever works in two of them is below what is above both only once.
+            // A user of two departments counts once in each common ancestor.
             while let Some(id) = at.filter(|id| parents.contains_key(id) && counted.insert(id)) {
                 counts.entry(id).and_modify(|count| *count += people);
                 at = parents.get(id).copied().flatten();

@@ -1,14 +1,14 @@
-//! What a source tells of one person or one department, and whether it can be kept.
+//! A source's record of one user or department, and its checks.
 
 use crate::ids::{check_id, check_login_name};
 
 /// Longest names and links, in characters.
 const NAME_MAX_CHARS: usize = 255;
 const LINK_MAX_CHARS: usize = 2_048;
-/// Most departments one person works in.
+/// Most departments of one user.
 pub const DEPARTMENTS_MAX: usize = 100;
 
-/// Attributes of a person that a record may say nothing of.
+/// Attributes of a user that a record may leave unset.
 pub const USER_ATTRIBUTES: &[&str] = &[
     "name",
     "head_icon",
@@ -23,7 +23,7 @@ pub const USER_ATTRIBUTES: &[&str] = &[
     "department_ids",
 ];
 
-/// Of these, what a person is edited by.
+/// The editable ones of them.
 pub const EDITABLE: &[&str] = &[
     "name",
     "head_icon",
@@ -37,13 +37,13 @@ pub const EDITABLE: &[&str] = &[
     "department_ids",
 ];
 
-/// What is told of a person. Attributes named in `untold` stay as they are, or take their default when
-/// the person is new; of the others, what is `None` is cleared.
+/// A record of a user. Attributes in `untold` stay as they are, or take their default in a new user. Other
+/// attributes that are `None` are cleared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRecord {
-    /// What the source calls them, and never anybody else.
+    /// The source's id for this user. It is never reused for another user.
     pub external_id: String,
-    /// What we would call somebody new.
+    /// The `user_id` if the user is new.
     pub user_id: String,
     pub name: Option<String>,
     pub head_icon: Option<String>,
@@ -57,32 +57,32 @@ pub struct UserRecord {
     pub phone: Option<String>,
     /// The manager's external id.
     pub manager: Option<String>,
-    /// Where they work, the main department first.
+    /// Departments, the main one first.
     pub department_ids: Vec<String>,
-    /// What the source calls this version of them, for preconditions of writes.
+    /// The source's version of this record, for preconditions of writes.
     pub source_version: Option<String>,
-    /// The source does not know them any more.
+    /// The source no longer has this user.
     pub gone: bool,
     pub untold: Vec<&'static str>,
 }
 
-/// What is told of a department; `untold` as of a person.
+/// A record of a department; `untold` as in a user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DepartmentRecord {
     pub department_id: String,
     pub name: Option<String>,
     pub parent_id: Option<String>,
-    /// Among its siblings, lowest first.
+    /// Position among its siblings, lowest first.
     pub sort_order: i32,
     pub gone: bool,
     pub untold: Vec<&'static str>,
 }
 
-/// Why a record cannot be kept: the attribute, and what is wrong with it.
+/// Why a record is refused: the attribute, and what is wrong with it.
 pub type Fault = (&'static str, &'static str);
 
 impl UserRecord {
-    /// Of somebody of whom nothing is told yet but who they are.
+    /// A record with only the ids set.
     pub fn of(external_id: impl Into<String>, user_id: impl Into<String>) -> Self {
         Self {
             external_id: external_id.into(),
@@ -104,7 +104,7 @@ impl UserRecord {
         }
     }
 
-    /// Of somebody whom the source does not know any more: all else stays.
+    /// A user that the source no longer has. All attributes stay.
     pub fn gone(external_id: impl Into<String>) -> Self {
         let external_id = external_id.into();
         let untold = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
@@ -112,7 +112,7 @@ impl UserRecord {
     }
 
     /// # Errors
-    /// The first attribute that cannot be kept, and why.
+    /// The first invalid attribute, and what is wrong with it.
     pub fn check(&self) -> Result<(), Fault> {
         check_id(&self.user_id).map_err(|reason| ("user_id", reason))?;
         check_id(&self.external_id).map_err(|reason| ("external_id", reason))?;
@@ -120,7 +120,7 @@ impl UserRecord {
             check_name(name).map_err(|reason| ("name", reason))?;
         }
         if self.head_icon.as_ref().is_some_and(|icon| !is_short(icon, LINK_MAX_CHARS)) {
-            return Err(("head_icon", "has at most 2,048 characters, none of them U+0000"));
+            return Err(("head_icon", "must have at most 2,048 characters and no U+0000"));
         }
         if let Some(login_name) = &self.login_name {
             check_login_name(login_name).map_err(|reason| ("login_name", reason))?;
@@ -132,37 +132,37 @@ impl UserRecord {
             ("phone", &self.phone),
         ] {
             if value.as_ref().is_some_and(|value| check_name(value).is_err()) {
-                return Err((attribute, "has 1 to 255 characters, none of them a control character"));
+                return Err((attribute, "must have 1 to 255 characters and no control characters"));
             }
         }
         if self.source_version.as_ref().is_some_and(|version| !is_short(version, LINK_MAX_CHARS)) {
-            return Err(("version", "has at most 2,048 characters, none of them U+0000"));
+            return Err(("version", "must have at most 2,048 characters and no U+0000"));
         }
         if let Some(manager) = &self.manager {
             check_id(manager).map_err(|reason| ("manager", reason))?;
         }
         if self.department_ids.len() > DEPARTMENTS_MAX {
-            return Err(("department_ids", "are at most 100"));
+            return Err(("department_ids", "must have at most 100 entries"));
         }
         for department_id in &self.department_ids {
             check_id(department_id).map_err(|reason| ("department_ids", reason))?;
         }
         match self.kind.as_str() {
             "internal" | "external" | "application" => Ok(()),
-            _ => Err(("kind", "is internal, external or application")),
+            _ => Err(("kind", "must be internal, external or application")),
         }
     }
 }
 
 impl DepartmentRecord {
-    /// Of a department that the source does not know any more.
+    /// A department that the source no longer has.
     pub fn gone(department_id: impl Into<String>) -> Self {
         let untold = vec!["name", "parent_id", "sort_order"];
         Self { department_id: department_id.into(), gone: true, untold, ..Self::default() }
     }
 
     /// # Errors
-    /// The first attribute that cannot be kept, and why.
+    /// The first invalid attribute, and what is wrong with it.
     pub fn check(&self) -> Result<(), Fault> {
         check_id(&self.department_id).map_err(|reason| ("department_id", reason))?;
         if let Some(parent_id) = &self.parent_id {
@@ -178,7 +178,7 @@ impl DepartmentRecord {
 fn check_name(name: &str) -> Result<(), &'static str> {
     let chars = name.chars().count();
     if chars == 0 || chars > NAME_MAX_CHARS || name.chars().any(char::is_control) {
-        return Err("a name has 1 to 255 characters, none of them a control character");
+        return Err("a name must have 1 to 255 characters and no control characters");
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
-//! A run: everything a source tells is staged, compared with what is there, held back if too many would
-//! leave, and applied in short steps that can be repeated; the token of the source comes last.
+//! A run. It stages everything from a source, compares it with the directory, and applies it in short
+//! repeatable steps. It is held if too many users would leave. The source's token is stored last.
 //!
-//! One replica at a time runs. How far it came stands in the database, but for the listing itself: a run
-//! that was interrupted while it listened begins to listen anew.
+//! Runs are on one replica at a time. Progress is in the database, except for the listing: an interrupted
+//! listing starts again.
 
 mod book;
 mod listening;
@@ -31,10 +31,10 @@ use listening::{Listening, Tools};
 /// Staged rows that one transaction applies, or one statement compares.
 const STEP: i64 = 1_000;
 const COMPARE_STEP: i64 = 5_000;
-/// Rows that one statement of the sweep before a run forgets.
+/// Rows that one statement of the sweep before a run deletes.
 const SWEEP_STEP: i64 = 10_000;
 
-/// Who runs, on one replica; one of them at a time does.
+/// Makes the runs of a replica. It works on one replica at a time.
 pub struct Runner {
     store: Store,
     source: Arc<dyn Source>,
@@ -46,17 +46,17 @@ pub struct Runner {
     trouble: Mutex<Trouble>,
 }
 
-/// A step of a run that fails, however often it is repeated.
+/// A step of a run that keeps failing.
 #[derive(Default)]
 struct Trouble {
-    /// Run, state and rows applied: another step has not failed yet.
+    /// Run, state and applied rows. With other values it is another step, which has not failed yet.
     step: Option<(i64, String, i64)>,
     failures: u32,
     waits_until: Option<OffsetDateTime>,
 }
 
 impl Runner {
-    /// None where the settings name no source.
+    /// None if the settings have no source.
     pub fn open(store: Store, config: &Config) -> Result<Option<Self>> {
         let Some(source) = source::open(&config.directory, config.connection_life)? else {
             return Ok(None);
@@ -73,7 +73,7 @@ impl Runner {
         }))
     }
 
-    /// Begins a run that is due, and takes the open one a step further.
+    /// Begins a due run, and takes the open run one step further.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let Some(epoch) = self.lease.take(now).await? else {
@@ -88,8 +88,8 @@ impl Runner {
         if trouble.step != step {
             *trouble = Trouble { step, ..Trouble::default() };
         }
-        // Pages that succeed in between do not shorten the pause: it is the whole listing that is repeated. A clock
-        // that was set back does not lengthen it.
+        // Pages that succeed in between do not shorten the pause, because the whole listing is repeated. A
+        // clock that was set back does not lengthen it.
         let longest = self.settings.run_retry_max;
         if trouble.waits_until.is_some_and(|until| now < until && until <= now + longest) {
             return Ok(Tick::Idle);
@@ -105,8 +105,8 @@ impl Runner {
         Ok(Tick::More)
     }
 
-    /// Has a step that failed wait longer each time; the run fails when the step has failed too often, and at
-    /// once when the database refuses what was told.
+    /// Makes a failed step wait longer each time. The run fails after too many failures, or at once if the
+    /// database refuses the data.
     async fn trouble(
         &self,
         run: &Open,
@@ -119,7 +119,7 @@ impl Runner {
         trouble.failures += 1;
         if error.is_of_data() || trouble.failures >= self.settings.run_attempts {
             let why = match error.database() {
-                Some(db) => format!("the database refuses it with SQLSTATE {}", db.code().code()),
+                Some(db) => format!("the database refuses the data with SQLSTATE {}", db.code().code()),
                 None => error.told().to_owned(),
             };
             let why = format!("given up after attempt {}: {why}", trouble.failures);
@@ -131,12 +131,12 @@ impl Runner {
         Ok(())
     }
 
-    /// Gives the lease back, for a replica that stops.
+    /// Gives the lease back when the replica stops.
     pub async fn stop(&self) -> Result<()> {
         self.lease.give_back(self.store.now().await?).await
     }
 
-    /// Whether this source can be asked only for what has changed, and has given a token to do so.
+    /// `incremental` if this source gives tokens and there is one, otherwise `full`.
     fn mode(&self, token: Option<&String>) -> &'static str {
         if self.source.has_tokens() && token.is_some() { "incremental" } else { "full" }
     }
@@ -145,7 +145,7 @@ impl Runner {
         let known = book::known(&self.store, self.source.name()).await?;
         let due = |schedule: &Option<Schedule>, begun: Option<OffsetDateTime>| match (schedule, begun) {
             (Some(schedule), Some(begun)) => schedule.due(begun, now).is_some(),
-            // A new service has everybody to ask for, once.
+            // A new service makes one full run.
             (Some(_), None) => true,
             (None, _) => false,
         };
@@ -169,7 +169,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Takes the listing of a run a page further, from its beginning if nobody listens to it.
+    /// Reads the next page of a run's listing. Begins the listing if none is under way.
     async fn listen(&self, run: &Open, epoch: i64) -> Result<()> {
         let mut listening = self.listening.lock().await;
         if !listening.as_ref().is_some_and(|l| l.is_of(run.run_id, epoch)) {
@@ -190,12 +190,12 @@ impl Runner {
                 staged
             }
             Ok(None) => {
-                let ended = listening.take().ok_or_else(|| Error::internal("nobody listens"))?;
+                let ended = listening.take().ok_or_else(|| Error::internal("no listing is under way"))?;
                 ended.end(self.tools()).await
             }
             Err(Failure::Expired) => {
                 *listening = None;
-                book::ask_for_everybody(&self.store, run.run_id, "the token had expired").await
+                book::ask_for_everybody(&self.store, run.run_id, "the token has expired").await
             }
             Err(Failure::Failed(why)) => {
                 *listening = None;
@@ -209,7 +209,7 @@ impl Runner {
         Tools { store: &self.store, lease: &self.lease, source: &*self.source, alone_max }
     }
 
-    /// What to ask for; none where a run is to go on from a token, and there is none.
+    /// What to ask for; none if a run needs a token and there is none.
     async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Option<Want>> {
         let known = book::known(&self.store, self.source.name()).await?;
         let mut want = match (run.mode.as_str(), known.token) {
@@ -233,7 +233,7 @@ impl Runner {
         Ok(Some(want))
     }
 
-    /// What earlier runs have staged and nobody needs any more.
+    /// Deletes the staging that earlier runs no longer need.
     async fn sweep(&self, run_id: i64) -> Result<()> {
         loop {
             let client = self.store.client().await?;
@@ -251,7 +251,7 @@ impl Runner {
         book::fail(&self.store, run_id, why, self.store.now().await?).await
     }
 
-    /// Counts what the run would do, and lets it go on, shows it, or holds it.
+    /// Counts what the run would change. Then applies it, shows it, or holds it.
     async fn decide(&self, run: &Open, epoch: i64, now: OffsetDateTime) -> Result<()> {
         let mut counts = Counts::default();
         let mut after = 0;
@@ -270,7 +270,7 @@ impl Runner {
             None => "applying",
         };
         if let Some(why) = &held {
-            tracing::warn!(run_id = run.run_id, why, "directory run is held back");
+            tracing::warn!(run_id = run.run_id, why, "directory run is held");
         }
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -283,7 +283,7 @@ impl Runner {
         Ok(tx.commit().await?)
     }
 
-    /// Why a run waits for an admin's word, if it does: somebody may have emptied a list by mistake.
+    /// Why a run must be approved, if it must: a list may have been emptied by mistake.
     async fn guard(&self, counts: &Counts, run: &Open) -> Result<Option<String>> {
         let (users, departments) = book::known_here(&self.store, self.source.name()).await?;
         let leaving = counts.of("users", "deactivated");
@@ -322,7 +322,7 @@ impl Runner {
     async fn apply_step(&self, rows: Rows, epoch: i64, now: OffsetDateTime) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        // The end of the run is not: it waits until this, too, is on the disk.
+        // The end of the run is not repeatable: its commit waits until this one is on the disk too.
         tx.batch_execute(REPEATABLE).await?;
         self.lease.hold(&tx, epoch).await?;
         apply::lock(&tx).await?;
@@ -352,7 +352,7 @@ impl Runner {
         let statement = tx.prepare_cached(sql!("directory/finish")).await?;
         tx.execute(&statement, &[&run.run_id, &self.source.name(), &now]).await?;
         tx.commit().await?;
-        tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is through");
+        tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is done");
         metrics::counter!("impg_directory_runs_total", "outcome" => "done").increment(1);
         Ok(())
     }

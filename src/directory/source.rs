@@ -1,4 +1,4 @@
-//! Where people come from: whatever lists a company's people and departments, and tells what has changed.
+//! Where users come from: lists a company's users and departments, and what has changed.
 
 mod body;
 mod fields;
@@ -15,18 +15,18 @@ use super::record::{DepartmentRecord, UserRecord};
 use crate::config::{Directory, SourceKind};
 use crate::error::Result as Outcome;
 
-/// What a run wants to know.
+/// The records that a run asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Want {
-    /// Everybody and every department.
+    /// All users and departments.
     Everything,
-    /// What has changed since this token was given.
+    /// Changes since this token.
     Since(String),
-    /// These people and departments, by external id.
+    /// These users and departments, by external id.
     These { users: Vec<String>, departments: Vec<String> },
 }
 
-/// What a listing is of.
+/// The kind of records in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum What {
     Departments,
@@ -34,7 +34,7 @@ pub enum What {
 }
 
 impl What {
-    /// As the database names it.
+    /// The name in the database.
     pub fn kind(self) -> &'static str {
         match self {
             Self::Departments => "department",
@@ -43,7 +43,7 @@ impl What {
     }
 }
 
-/// The token of each listing: they need not be alike.
+/// The token of each listing: the two can differ.
 #[derive(Debug, Default, Clone, Serialize, Deserialize)]
 struct Tokens {
     departments: Option<String>,
@@ -64,7 +64,7 @@ impl Tokens {
 pub enum Told {
     User(Box<UserRecord>),
     Department(DepartmentRecord),
-    /// An entry that is no record: whose, if that can be read, and why.
+    /// An entry that is not a valid record, with its id if readable, and the reason.
     Bad {
         what: What,
         external_id: Option<String>,
@@ -85,7 +85,7 @@ impl Told {
         }
     }
 
-    /// Whose entry it is, if that can be read.
+    /// The external id, if it is readable.
     pub fn external_id(&self) -> Option<&str> {
         match self {
             Self::User(user) => Some(&user.external_id),
@@ -95,11 +95,11 @@ impl Told {
     }
 }
 
-/// A page of a listing, or records that were asked for alone.
+/// A page of a listing, or records read one by one.
 #[derive(Debug, Default)]
 pub struct Page {
     pub told: Vec<Told>,
-    /// Whether a listing is at its end with it.
+    /// Set on the last page of a listing.
     pub ended: Option<Ended>,
 }
 
@@ -107,57 +107,58 @@ pub struct Page {
 #[derive(Debug)]
 pub struct Ended {
     pub what: What,
-    /// How many entries there are, if the source says so.
+    /// The total number of entries, if the source gives it.
     pub total: Option<u64>,
-    /// Of a listing of what has changed: who is still there as they were, by external id. Whoever was neither told of
-    /// nor is one of them is missing. None where the source tells by itself who is no more.
+    /// In a listing of changes: external ids of the records that still exist without change. A record that is
+    /// neither listed nor in here is missing. None if the source lists deleted records itself.
     pub unchanged: Option<Vec<String>>,
 }
 
-/// Why a source did not tell. `Failed` says it without quoting what was asked or answered.
+/// Why a source did not answer. `Failed` quotes neither the request nor the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The token is too old: everybody has to be asked for.
+    /// The token is too old: a full listing is needed.
     Expired,
     Failed(String),
 }
 
-/// A source of people. None of them ever holds more than a page, and who is in which Group of a SCIM server, or
-/// who is still there on an LDAP server.
+/// A source of users. It never holds more than a page of records. A SCIM source also holds the members of
+/// Groups, and an LDAP source the ids that the server reports as present.
 pub trait Source: Send + Sync {
-    /// What its people are called after: `(source, external_id)` is a person.
+    /// The name of the source: `(source, external_id)` identifies a user.
     fn name(&self) -> &'static str;
 
-    /// Whether it lists departments too; else they are not its to say.
+    /// Whether it lists departments. If not, it does not change them.
     fn has_departments(&self) -> bool;
 
-    /// Whether it can tell what has changed since a token.
+    /// Whether it can list changes since a token.
     fn has_tokens(&self) -> bool;
 
-    /// Whether it can be asked for one person or department.
+    /// Whether it can read one user or department.
     fn reads_one(&self) -> bool;
 
-    /// Whether an attribute of a person is the source's to say.
+    /// Whether an attribute of a user comes from this source.
     fn tells(&self, attribute: &str) -> bool;
 
-    /// Begins to ask. Departments come before people.
+    /// Begins a listing. Departments come before users.
     fn pull(&self, want: Want) -> Box<dyn Pull>;
 
-    /// How people are written there, if they can be.
+    /// The writer, if users can be written to this source.
     fn writer(&self) -> Option<&dyn Writer> {
         None
     }
 }
 
-/// Writes people at a source. Nothing is sent without a precondition.
+/// Writes users to a source. Every write has a precondition.
 pub trait Writer: Send + Sync {
-    /// Whether an edit of an attribute can be sent.
+    /// Whether edits of an attribute can be sent.
     fn takes(&self, attribute: &str) -> bool;
 
-    /// Somebody as the source has them now, and by which version.
+    /// The source's current record of a user, with its version.
     fn read<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Heard>;
 
-    /// Has somebody changed who is `present` in this version of the source's: else nothing happens.
+    /// Changes a user whose values are `present` in the given version of the source's. In another version,
+    /// nothing is changed.
     fn write<'a>(
         &'a self,
         external_id: &'a str,
@@ -166,7 +167,7 @@ pub trait Writer: Send + Sync {
     ) -> BoxFuture<'a, Written>;
 }
 
-/// What a source says of one person.
+/// The result of reading one user.
 #[derive(Debug)]
 pub enum Heard {
     There(Box<UserRecord>),
@@ -174,18 +175,18 @@ pub enum Heard {
     Later(Later),
 }
 
-/// What a source makes of an edit.
+/// The result of writing an edit.
 #[derive(Debug)]
 pub enum Written {
     Done,
-    /// There is another version of them by now.
+    /// The source has another version by now.
     Stale,
     Gone,
     Refused(u16),
     Later(Later),
 }
 
-/// Why there is no answer that counts, and how long to leave the source alone, if it says so.
+/// Why there is no usable answer, and the source's `Retry-After`.
 #[derive(Debug)]
 pub struct Later {
     pub reason: String,
@@ -200,14 +201,14 @@ impl Later {
 
 /// A listing under way, page by page.
 pub trait Pull: Send {
-    /// The next page; none at the end. After a failure the listing is worth nothing.
+    /// The next page; none at the end. A listing is unusable after a failure.
     fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>>;
 
-    /// Who is missing from a listing that has just ended: they are asked for alone before anything else. None: it
-    /// was not whole, and who was not listed may be there.
+    /// Passes the missing records of the listing that has just ended; they are read one by one next. None:
+    /// the listing was incomplete, so absence means nothing.
     fn missing(&mut self, what: What, ids: Option<Vec<String>>);
 
-    /// The token to go on from, once the listing is at its end.
+    /// The token for the next run, at the end of the listing.
     fn token(&self) -> Option<String>;
 }
 

@@ -1,4 +1,4 @@
-//! Records on their way in: written where SQL compares and applies them.
+//! Writes records into the staging tables, where SQL compares and applies them.
 
 use std::pin::pin;
 
@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::sql;
 use crate::text::fold;
 
-/// Where a step of records is staged: of which run, after which row.
+/// Where a step of records is staged: in which run, after which row.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
     pub run_id: i64,
@@ -19,7 +19,7 @@ pub struct Place<'a> {
     pub source: &'a str,
 }
 
-/// Stages people; a person who was staged before by the same run may not come again.
+/// Stages users. A run may stage each user only once.
 pub async fn users(tx: &Transaction<'_>, place: Place<'_>, records: &[&UserRecord]) -> Result<()> {
     const TYPES: &[Type] = &[
         Type::INT8,
@@ -77,7 +77,7 @@ pub async fn users(tx: &Transaction<'_>, place: Place<'_>, records: &[&UserRecor
     Ok(())
 }
 
-/// Stages departments; one that was staged before by the same run may not come again.
+/// Stages departments. A run may stage each department only once.
 pub async fn departments(
     tx: &Transaction<'_>,
     place: Place<'_>,

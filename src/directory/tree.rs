@@ -1,8 +1,8 @@
-//! Where departments hang: what follows from everything that was told of them, in whatever order.
+//! The department tree: computed from the parents in all records, in any order.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
-/// A department with the parent it was told and the one it hangs on now.
+/// A department with the parent in its record and its parent in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     pub department_id: String,
@@ -10,22 +10,22 @@ pub struct Node {
     pub parent_id: Option<String>,
 }
 
-/// The tree that was told: who hangs on whom, and in what order parents come before children.
+/// The tree: each department's parent, and an order with parents before children.
 pub struct Tree<'a> {
-    /// Of departments that were told a parent, whether they hang on it.
+    /// Departments that have a parent in their record and are not below it.
     parked: HashSet<&'a str>,
     parents_first: Vec<&'a Node>,
 }
 
 impl<'a> Tree<'a> {
-    /// A department hangs on the parent it was told, unless nobody knows that one; and of departments
-    /// told to lie below each other in a circle, the one whose id comes first hangs on nobody. So the
-    /// tree is the same whatever came first, and what is parked moves when its parent comes.
+    /// A department is below the parent in its record if that parent exists. In a circle, the department with
+    /// the lowest id goes to the top. So the tree does not depend on the order of the records, and a parked
+    /// department moves when its parent appears.
     pub fn of(nodes: &'a [Node]) -> Self {
         let known: HashMap<&str, &Node> = nodes.iter().map(|n| (n.department_id.as_str(), n)).collect();
         let told = |node: &Node| node.told_parent_id.as_deref().and_then(|id| known.get(id).copied());
         let mut parked: HashSet<&str> = HashSet::new();
-        // In order of ids, so that children and circles are met the same way each time.
+        // Sorted by id, so that children and circles are always found in the same order.
         let mut children: HashMap<&str, BTreeSet<&str>> = HashMap::new();
         let mut at: VecDeque<&Node> = VecDeque::new();
         for node in nodes {
@@ -50,7 +50,8 @@ impl<'a> Tree<'a> {
                     children.get(node.department_id.as_str()).into_iter().flatten().map(|id| known[id]),
                 );
             }
-            // Whoever is left lies in a circle or below one. Walking up from anybody ends in the circle.
+            // The departments left are in a circle or below one. Walking up from any of them ends in the
+            // circle.
             let Some(first) = left.first().copied() else { break };
             let cut = first_of_circle(known[first], told);
             parked.insert(&cut.department_id);
@@ -59,17 +60,17 @@ impl<'a> Tree<'a> {
         Self { parked, parents_first }
     }
 
-    /// Where a department hangs by what was told.
+    /// The parent of a department in the tree.
     pub fn parent(&self, node: &'a Node) -> Option<&'a str> {
         node.told_parent_id.as_deref().filter(|_| !self.parked.contains(node.department_id.as_str()))
     }
 
-    /// Whether a department waits at the top for its parent, or for a circle to be undone.
+    /// Whether a department is parked at the top, because its parent is missing or in a circle with it.
     pub fn is_parked(&self, department_id: &str) -> bool {
         self.parked.contains(department_id)
     }
 
-    /// Every department after the one it hangs on.
+    /// All departments, parents first.
     pub fn parents_first(&self) -> &[&'a Node] {
         &self.parents_first
     }

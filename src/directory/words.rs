@@ -1,8 +1,8 @@
-//! What people are found by: each part of their names that begins at a character, a syllable or a word, as
-//! it is written, in pinyin and by initials.
+//! The search index of users: each part of their names that begins at a character, syllable or word, as
+//! written, in pinyin and as initials.
 //!
-//! The words stand in a table in their order, and a search reads it from what was typed on. They are put
-//! down after the change that made them due, in steps that any replica may take.
+//! A search reads the sorted table of words from the typed prefix on. The words are updated after the change
+//! that made them due, in steps on any replica.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -17,17 +17,17 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{REPEATABLE, Store, retrying};
 
-/// People of one step, who are locked for as long as it takes.
+/// Users in one step. They are locked while it runs.
 const STEP: i64 = 500;
-/// Longest word that is kept, in characters: what is typed beyond it is not looked at.
+/// Longest stored word, in characters. Longer input is cut.
 const WORD_MAX_CHARS: usize = 32;
-/// Most characters and words of one name by which its parts are counted off.
+/// Most characters and words of a name that are indexed.
 const UNITS_MAX: usize = 24;
-/// Most ways in which one part of a name is read. The first characters, the surname, have theirs first.
+/// Most readings of one part of a name. The first characters, the surname, have priority.
 const READINGS_MAX: usize = 16;
 
-/// Puts down the words of a step of people. Where there are more, it rests for as long as it took: the sync
-/// that brings them comes first.
+/// Updates the words of a step of users. Between steps it rests as long as a step took, because syncs have
+/// priority.
 pub async fn tick(store: &Store) -> Result<Tick> {
     let began = Instant::now();
     let done = retrying(|| step(store, None)).await?;
@@ -38,7 +38,7 @@ pub async fn tick(store: &Store) -> Result<Tick> {
     Ok(Tick::More)
 }
 
-/// The words of these people are put down when it returns.
+/// Updates the words of these users before it returns.
 pub async fn catch_up(store: &Store, user_ids: &[String]) -> Result<()> {
     for some in user_ids.chunks(STEP as usize) {
         retrying(|| step(store, Some(some))).await?;
@@ -46,7 +46,7 @@ pub async fn catch_up(store: &Store, user_ids: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// How many people it was.
+/// Returns the number of users.
 async fn step(store: &Store, of: Option<&[String]>) -> Result<usize> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
@@ -76,7 +76,7 @@ async fn due(tx: &Transaction<'_>, of: Option<&[String]>) -> Result<Vec<Row>> {
     }
 }
 
-/// With blanks between them, which no word has. Also of those who have left: their messages are searched.
+/// Separated by blanks, which no word contains. Leavers have words too: their messages are searched.
 fn words_of(person: &Row) -> String {
     let mut words = BTreeSet::new();
     add_name(person.get("name"), &mut words);
@@ -89,14 +89,14 @@ fn words_of(person: &Row) -> String {
     words.join(" ")
 }
 
-/// What somebody typed as the beginning of a word; None if there is no letter or digit in it.
+/// The typed text as a prefix of a word. None if it has no letter or digit.
 pub(super) fn beginning(typed: &str) -> Option<String> {
     let begins: String = units(typed).concat().chars().take(WORD_MAX_CHARS).collect();
     (!begins.is_empty()).then_some(begins)
 }
 
-/// The characters and words of a text, folded: every Chinese character and the like is one, and so are
-/// letters, or digits, without anything between them.
+/// The characters and words of a text, folded. A Chinese character is one unit, and so is a run of letters or
+/// of digits.
 fn units(text: &str) -> Vec<String> {
     let mut units: Vec<String> = Vec::new();
     let mut before: Option<char> = None;
@@ -123,19 +123,19 @@ fn add_name(name: &str, words: &mut BTreeSet<String>) {
     if readings.iter().zip(&units).any(|(reading, unit)| reading != std::slice::from_ref(unit)) {
         add_read(&readings, 1, words);
     }
-    // The initial of one alone is the beginning of what it is read as.
+    // The initial of a single character is already a prefix of its reading.
     let initials: Vec<Vec<String>> = readings.iter().map(|unit| initials(unit)).collect();
     add_read(&initials, 2, words);
 }
 
-/// Every part of a text that goes to its end.
+/// Adds every suffix of a text, by units.
 fn add_written(units: &[String], words: &mut BTreeSet<String>) {
     for first in 0..units.len().min(UNITS_MAX) {
         words.insert(units[first..].iter().flat_map(|unit| unit.chars()).take(WORD_MAX_CHARS).collect());
     }
 }
 
-/// The same in every way the units are read, of parts of at least so many units.
+/// Adds the same in every reading, for suffixes of at least so many units.
 fn add_read(readings: &[Vec<String>], least_units: usize, words: &mut BTreeSet<String>) {
     let mut tails = vec![String::new()];
     for (units, readings) in readings.iter().rev().enumerate() {
@@ -155,11 +155,11 @@ fn add_read(readings: &[Vec<String>], least_units: usize, words: &mut BTreeSet<S
     }
 }
 
-/// How a unit is read: a Chinese character in pinyin without tones, mostly in one way; all else as written.
+/// The readings of a unit: a Chinese character in pinyin without tones, mostly one; anything else as written.
 fn readings(unit: &str) -> Vec<String> {
     let mut readings: Vec<String> = Vec::new();
     for read in unit.chars().next().and_then(|c| c.to_pinyin_multi()).into_iter().flatten() {
-        // What has no key of its own is typed as v or u.
+        // ü has no key and is typed as v or u.
         for typed in [read.plain().replace('ü', "v"), folded(read.plain())] {
             if !readings.contains(&typed) {
                 readings.push(typed);

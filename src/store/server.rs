@@ -1,4 +1,4 @@
-//! The server that `database_url` names: whether it takes connections, and what to do when it does not.
+//! The server of `database_url`: whether it accepts connections, and what to do if it does not.
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -12,10 +12,10 @@ use tokio_postgres::error::SqlState;
 
 use crate::error::{Error, Kind, Unreachable};
 
-/// What the standard library says when a name has no address; it has no kind of its own.
+/// The standard library's message for a name without an address. It has no error kind of its own.
 const NO_ADDRESS: &str = "failed to lookup address information";
 
-/// Who is connected to, and when the last connection was made or refused.
+/// The server, and when the last connection succeeded or failed.
 #[derive(Debug)]
 pub struct Server {
     /// `host:port`, several with commas.
@@ -47,8 +47,8 @@ impl Server {
         Self { place: places.join(","), database, role, contact: Mutex::default() }
     }
 
-    /// A connection was made by an attempt that began then. Says so if the server was away: a server that is
-    /// just dying may still let in who came before.
+    /// Reports a connection whose attempt began then. Logs if the server was away before. An older attempt
+    /// does not count: a dying server may still have accepted it.
     pub fn connected(&self, began: Instant) {
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         contact.connected = Some(Instant::now());
@@ -58,7 +58,7 @@ impl Server {
         }
     }
 
-    /// No connection could be made by an attempt that began then. Says so once, until one is made.
+    /// Reports a failed attempt that began then. Logs the first failure until a connection succeeds.
     pub fn refused(&self, began: Instant, e: PoolError) -> Error {
         let why = match e {
             PoolError::Backend(e) | PoolError::PostCreateHook(HookError::Backend(e)) => self.explain(&e),
@@ -76,7 +76,7 @@ impl Server {
         Error::unavailable("the database is away").because(Unreachable(why))
     }
 
-    /// Why there is no connection, and what to do, for the operator.
+    /// Why there is no connection, and what the operator can do.
     fn explain(&self, e: &tokio_postgres::Error) -> String {
         let Self { place, database, role, .. } = self;
         if let Some(code) = e.code() {
@@ -117,7 +117,7 @@ impl Server {
         }
     }
 
-    /// Why the schema cannot be brought up to date, and what to do; `newest` is the last migration we know.
+    /// Why the migration failed, and what to do. `newest` is the last migration of this version.
     pub fn explain_migration(&self, e: refinery::Error, newest: i32) -> Error {
         let Self { place, database, role, .. } = self;
         let why = match e.kind() {
@@ -139,7 +139,7 @@ impl Server {
                 Some(e) if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
                     format!("{place} only reads: name the primary in database_url")
                 }
-                _ => return Error::new(Kind::Internal, "the schema cannot be brought up to date").because(e),
+                _ => return Error::new(Kind::Internal, "the database schema cannot be updated").because(e),
             },
             _ => return Error::internal(e),
         };

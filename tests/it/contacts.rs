@@ -331,7 +331,7 @@ async fn the_tree_comes_level_by_level_with_heads() {
 async fn an_external_person_sees_only_whom_they_have_to_do_with() {
     let app = company().await;
     let maria = app.person("weber");
-    let nobody = "the directory does not know this user as active";
+    let nobody = "is not an active user of the directory";
     assert_eq!(ids(&maria, "/users").await, ["weber"]);
     assert_eq!(found(&maria, "zs").await, [] as [&str; 0]);
     for path in [

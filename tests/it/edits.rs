@@ -291,7 +291,7 @@ async fn an_attribute_is_written_where_the_settings_say_it_stands() {
     assert_eq!(phone(&app, "e1").await.as_deref(), Some("102"));
     // Taken there, but what we read of it is not what was asked for: that is said, and what they say is so.
     let id = edit(&app, "e1", json!({"phone": null})).await;
-    assert_eq!(until(&app, &id, "applied").await["detail"], "the source has made something else of it");
+    assert_eq!(until(&app, &id, "applied").await["detail"], "the source has stored another value");
     assert_eq!(hr.books().of("e1", "contact"), json!({"mail": "zs@corp.example"}));
     assert_eq!(phone(&app, "e1").await.as_deref(), Some("100"));
     // Nobody knows which place of a list is whose.
@@ -399,16 +399,13 @@ async fn what_the_source_will_not_have_is_refused_and_the_next_one_goes() {
     hr.books().remove("e2");
     let id = edit(&app, "e2", json!({"phone": "202"})).await;
     let gone = until(&app, &id, "refused").await;
-    assert_eq!(gone["detail"], "the source does not know the person any more");
+    assert_eq!(gone["detail"], "the source no longer has this user");
     app.until("SELECT count(*) FROM t_im_user WHERE user_id = 'e2' AND deleted_at IS NOT NULL", 1).await;
     // Nor anybody without a version.
     hr.books().unversioned = true;
     let id = edit(&app, "e3", json!({"phone": "302"})).await;
     let refused = until(&app, &id, "refused").await;
-    assert_eq!(
-        refused["detail"],
-        "the source gives no versions, and nothing is written without a precondition"
-    );
+    assert_eq!(refused["detail"], "the source gives no versions, so no write can have a precondition");
     assert_eq!(hr.books().of("e3", "phone"), "100");
     assert_guarded(&hr);
 }

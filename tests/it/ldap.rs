@@ -402,7 +402,7 @@ async fn an_encrypted_connection_is_verified() {
         assert_eq!(ended["state"], state, "{ended}");
         assert_eq!(active(&app).await.len(), if state == "done" { 4 } else { 0 });
         if state == "failed" {
-            assert_eq!(ended["detail"], "the certificate is not to be trusted");
+            assert_eq!(ended["detail"], "the server's certificate is not trusted");
         }
     }
 }

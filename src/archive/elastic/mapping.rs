@@ -1,29 +1,29 @@
-//! What the indices are made of.
+//! The mapping of the indices.
 //!
-//! Small on disk before all: of a ledger row stays its place in the compressed source and an entry in
-//! a postings list. Nothing but the order of the hits is kept in columns.
+//! It saves disk space: of a ledger row, only its place in the compressed source and a postings entry are
+//! stored. Only the order of the hits is kept in columns.
 
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 /// Bits of an ms_id below its milliseconds since 1970.
 const MS_ID_SHIFT: u32 = 22;
-/// Above what anybody gives a template that fits every index.
+/// Higher than the priority of any template that matches every index.
 const PRIORITY: usize = 1_000;
 
-/// The month (UTC) in which a message was sent, as its index is called by it.
+/// The month (UTC) in which a message was sent. Indices are named after it.
 pub fn month(ms_id: i64) -> String {
     let seconds = (ms_id >> MS_ID_SHIFT) / 1000;
     let sent = OffsetDateTime::from_unix_timestamp(seconds).expect("41 bits of milliseconds end in 2039");
     format!("{:04}-{:02}", sent.year(), u8::from(sent.month()))
 }
 
-/// The name that a month is written by: an alias, and nothing else may be written to.
+/// The alias through which a month is written. Documents are written only through it.
 pub fn target(index: &str, month: &str) -> String {
     format!("{index}-{month}-write")
 }
 
-/// The template of the monthly indices. The longer of two names wins, should one begin like the other.
+/// The template of the monthly indices. If two index names share a prefix, the longer one wins.
 pub fn template(index: &str, replicas: u32) -> Value {
     json!({
         "index_patterns": [format!("{index}-*-*")],
@@ -35,7 +35,7 @@ pub fn template(index: &str, replicas: u32) -> Value {
     })
 }
 
-/// The index that holds nothing but the archive's id.
+/// The index that holds only the archive's id.
 pub fn identity(replicas: u32) -> Value {
     json!({
         "settings": { "number_of_shards": 1, "number_of_replicas": replicas },
@@ -53,7 +53,7 @@ fn settings(replicas: u32) -> Value {
         "codec": "best_compression",
         "refresh_interval": "1s",
         "soft_deletes.retention_lease.period": "30s",
-        // Hits come newest first: a search can end where its page is full.
+        // Hits come newest first, so a search ends when its page is full.
         "sort.field": ["ms_id", "part"],
         "sort.order": ["desc", "desc"],
         "analysis": {
@@ -62,9 +62,9 @@ fn settings(replicas: u32) -> Value {
             },
             "tokenizer": { "words": { "type": "whitespace", "max_token_length": 32_766 } },
             "filter": {
-                // Terms of one place.
+                // The terms of one position.
                 "beside": { "type": "pattern_capture", "preserve_original": false, "patterns": ["([^|]+)"] },
-                // A hole goes, the place it took stays.
+                // Removes the filler term; its position stays.
                 "no_holes": { "type": "stop", "stopwords": ["_"] },
             },
         },
@@ -74,7 +74,7 @@ fn settings(replicas: u32) -> Value {
 fn mappings() -> Value {
     let unindexed = json!({ "type": "object", "enabled": false });
     let kept = json!({ "type": "long", "index": false, "doc_values": false });
-    // Found by, and neither sorted nor counted by.
+    // Searchable, but not sorted or counted by.
     let found = json!({ "type": "keyword", "doc_values": false });
     let group = json!({ "properties": { "who": found, "at": unindexed, "why": unindexed } });
     json!({

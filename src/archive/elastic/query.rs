@@ -1,4 +1,4 @@
-//! What is looked for, in Elasticsearch's words. Everything is a filter: nothing is scored.
+//! A search as an Elasticsearch query. Everything is a filter: hits are not scored.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::archive::{Find, Order, Parts, Span};
 /// Most terms of one filter; Elasticsearch takes 65,536.
 const TERMS_MAX: usize = 50_000;
 
-/// The body of a search for one page of `size` documents beyond `after`.
+/// The body of a search for one page of `size` documents after `after`.
 pub fn body(find: &Find, after: Option<(i64, u32)>, size: usize) -> Value {
     let order = match find.order {
         Order::Newest => "desc",
@@ -53,7 +53,7 @@ fn exclusions(find: &Find) -> Vec<Value> {
     find.not_sender.iter().map(|sender| json!({ "term": { "sender": sender } })).collect()
 }
 
-/// Whole channels share a filter; the others have a clause each.
+/// Whole channels share one filter; parts of channels have a clause each.
 fn in_spans(spans: &[Span]) -> Vec<Value> {
     let (whole, parts): (Vec<Span>, Vec<Span>) =
         spans.iter().partition(|span| span.from_seq <= 1 && span.to_seq == i64::MAX);
@@ -69,7 +69,7 @@ fn in_spans(spans: &[Span]) -> Vec<Value> {
     clauses
 }
 
-/// At least one of these; of none, nothing.
+/// At least one of these clauses must match. Without clauses, no document does.
 fn any(clauses: Vec<Value>) -> Value {
     match clauses.is_empty() {
         true => json!({ "match_none": {} }),

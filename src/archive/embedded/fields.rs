@@ -1,4 +1,4 @@
-//! What of a document is indexed, and how: only what is searched, counted or compared.
+//! The index fields of a document: only what is searched, counted or compared.
 
 use tantivy::schema::{
     Field, IndexRecordOption, NumericOptions, STORED, Schema, TextFieldIndexing, TextOptions, Value,
@@ -9,13 +9,13 @@ use tantivy::{DocAddress, DocSet, Searcher, TERMINATED, TantivyDocument, Tantivy
 use super::super::document::{Document, Ledger};
 use super::super::text;
 
-/// Documents stand in its order.
+/// Documents are sorted by it.
 pub(super) const MS_ID: &str = "ms_id";
 pub(super) const PART: &str = "part";
 const VERSION: &str = "version";
 
 pub(super) struct Fields {
-    /// `ms_id.part`, by which a document replaces another.
+    /// `ms_id.part`: a document replaces the one with the same key.
     key: Field,
     ms_id: Field,
     part: Field,
@@ -26,9 +26,9 @@ pub(super) struct Fields {
     pub ms_type: Field,
     /// The terms of [`text::index_form`] at their positions.
     pub words: Field,
-    /// The receivers of every group of the ledger, by its name.
+    /// The receivers of each ledger group, by group name.
     groups: Vec<(&'static str, Field)>,
-    /// The document itself without its ledger, and that, as JSON.
+    /// The document without its ledger, and the ledger, as JSON.
     source: Field,
     ledger: Field,
 }
@@ -36,8 +36,8 @@ pub(super) struct Fields {
 impl Fields {
     pub fn schema() -> (Schema, Self) {
         let mut schema = Schema::builder();
-        // A fast field is read by the document, an indexed one finds documents. None has norms: there
-        // are no scores.
+        // A fast field is read by document; an indexed one finds documents. There are no norms because hits
+        // are not scored.
         let fast = NumericOptions::default().set_fast();
         let indexing = |record| {
             let raw = TextFieldIndexing::default().set_tokenizer(RAW_TOKENIZER_NAME);
@@ -64,7 +64,7 @@ impl Fields {
         (schema.build(), fields)
     }
 
-    /// A document as it goes into the index.
+    /// The document as it is indexed.
     pub fn indexed(&self, document: &Document) -> serde_json::Result<TantivyDocument> {
         let mut indexed = TantivyDocument::new();
         indexed.add_text(self.key, key(document.ms_id, document.part));
@@ -90,7 +90,7 @@ impl Fields {
         Ok(indexed)
     }
 
-    /// The field of a group of the ledger.
+    /// The field of a ledger group.
     pub fn group(&self, name: &str) -> Option<Field> {
         self.groups.iter().find(|(group, _)| *group == name).map(|(_, field)| *field)
     }
@@ -116,7 +116,7 @@ impl Fields {
         Ok(None)
     }
 
-    /// The document itself, with its ledger if that is wanted.
+    /// The stored document, on request with its ledger.
     pub fn document(
         &self,
         searcher: &Searcher,
@@ -139,7 +139,7 @@ fn key(ms_id: i64, part: u32) -> String {
     format!("{ms_id}.{part}")
 }
 
-/// The terms of an index form. Where there is none, the position counts all the same.
+/// The terms of an index form. A position without a term still counts.
 fn terms(form: &str) -> PreTokenizedString {
     let places = form.split_whitespace().enumerate().filter(|(_, place)| *place != text::FILLER);
     let tokens = places

@@ -1,4 +1,4 @@
-//! A search: conditions as a query, and as much of its matches as is asked for, in order.
+//! A search: conditions as a query, and the first matches in order.
 
 use std::cmp::Reverse;
 use std::ops::{Bound, Range};
@@ -15,7 +15,7 @@ use tantivy::{DocAddress, DocId, Searcher, SegmentReader, TERMINATED, Term};
 use super::super::{Document, Find, Order, Parts, Phrase, Span};
 use super::fields::{Fields, MS_ID, PART};
 
-/// Documents that are looked at together when the oldest are asked for, at first and at most.
+/// How many documents are read at a time in a search for the oldest, at first and at most.
 const STRETCH_DOCUMENTS: u32 = 4096;
 const STRETCH_DOCUMENTS_MAX: u32 = 1 << 18;
 
@@ -32,7 +32,7 @@ pub(super) fn find(searcher: &Searcher, fields: &Fields, find: &Find) -> tantivy
     search.hits.iter().map(|(_, address)| fields.document(searcher, *address, find.ledger)).collect()
 }
 
-/// The conditions that are answered by the index; [`Search::fits`] has the others.
+/// The conditions that the index answers. [`Search::fits`] checks the others.
 fn query(fields: &Fields, find: &Find) -> BooleanQuery {
     let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
     let mut must = |query| clauses.push((Occur::Must, query));
@@ -80,7 +80,7 @@ fn occurs(words: Field, Phrase(terms): &Phrase) -> Box<dyn Query> {
     }
 }
 
-/// Whole channels, which may be very many, as one set; parts of channels one by one.
+/// Whole channels, which can be very many, as one set; parts of channels one by one.
 fn in_spans(fields: &Fields, spans: &[Span]) -> Box<dyn Query> {
     let channel = |span: &Span| Term::from_field_i64(fields.channel_id, span.channel_id);
     let seq = |seq| Bound::Included(Term::from_field_i64(fields.seq, seq));
@@ -99,13 +99,13 @@ fn in_spans(fields: &Fields, spans: &[Span]) -> Box<dyn Query> {
     any(queries)
 }
 
-/// A place in the order of messages: `(ms_id, part)`.
+/// A position in the order of messages: `(ms_id, part)`.
 type Place = (i64, u32);
 
-/// What is searched for, and the best of what was found so far.
+/// A running search with its best matches so far.
 struct Search<'a> {
     find: &'a Find,
-    /// From this ms_id on, and below that one. Narrowed while more is found.
+    /// ms_id range. It narrows while matches are found.
     from: i64,
     below: i64,
     hits: Vec<(Place, DocAddress)>,
@@ -122,7 +122,7 @@ impl<'a> Search<'a> {
         Self { find, from, below, hits: Vec::new() }
     }
 
-    /// The conditions on the place itself.
+    /// Checks the conditions on the position itself.
     fn fits(&self, place: Place) -> bool {
         let beyond = match (self.find.order, self.find.after) {
             (Order::Newest, Some(after)) => place < after,
@@ -132,8 +132,7 @@ impl<'a> Search<'a> {
         beyond && (self.find.parts == Parts::All || place.1 == 0)
     }
 
-    /// Puts what was found in order, and drops what is beyond the limit: so is everything yet to
-    /// come that lies beyond the last.
+    /// Sorts the matches and drops those beyond the limit. Later matches beyond the last one are dropped too.
     fn keep_first(&mut self) {
         match self.find.order {
             Order::Newest => self.hits.sort_unstable_by_key(|(place, _)| Reverse(*place)),
@@ -149,7 +148,7 @@ impl<'a> Search<'a> {
     }
 }
 
-/// A part of the index. Its documents stand newest first; parts of one message in any order.
+/// A segment of the index. Its documents are sorted newest first; parts of one message are in any order.
 struct Segment<'a> {
     ordinal: u32,
     reader: &'a SegmentReader,
@@ -158,7 +157,7 @@ struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// The segments, those first that are likely to have the first matches.
+    /// The segments, most promising ones first.
     fn in_order(searcher: &'a Searcher, order: Order) -> tantivy::Result<Vec<Self>> {
         let mut segments = Vec::new();
         for (ordinal, reader) in searcher.segment_readers().iter().enumerate() {
@@ -173,9 +172,9 @@ impl<'a> Segment<'a> {
         Ok(segments)
     }
 
-    /// Adds the segment's first matches: at least as many as are asked for, if it has so many.
+    /// Adds the segment's first matches: at least as many as the limit, if it has so many.
     fn collect(&self, weight: &dyn Weight, search: &mut Search) -> tantivy::Result<()> {
-        // Documents below `start` are too new, those from `end` on too old.
+        // Documents before `start` are too new, those from `end` on too old.
         let start = self.first_below(search.below);
         let end = self.first_below(search.from);
         match search.find.order {
@@ -184,8 +183,8 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// Matches are only found forwards. So the oldest are looked for in a stretch at the end, then in
-    /// a longer one before it, up to where there are enough.
+    /// Matches can only be read forwards. So the oldest are searched in a stretch at the end, then in longer
+    /// ones before it, until there are enough.
     fn collect_backwards(
         &self,
         weight: &dyn Weight,
@@ -196,7 +195,7 @@ impl<'a> Segment<'a> {
         let (mut end, mut length) = (documents.end, STRETCH_DOCUMENTS);
         while end > documents.start && search.hits.len() - before < search.find.limit {
             let start = end.saturating_sub(length).max(documents.start);
-            // All parts of a message are in one stretch, since they stand in any order.
+            // A stretch contains all parts of a message, because they are in any order.
             let start = self.first_below(self.ms_ids.get_val(start).saturating_add(1));
             self.collect_stretch(weight, start..end, search)?;
             end = start;
@@ -205,8 +204,8 @@ impl<'a> Segment<'a> {
         Ok(())
     }
 
-    /// Adds the matches of a stretch; if the newest are asked for, only as many, and what belongs to
-    /// the message of the last of them.
+    /// Adds the matches of a stretch. For the newest it stops at the limit, after all parts of the last
+    /// message.
     fn collect_stretch(
         &self,
         weight: &dyn Weight,
@@ -237,7 +236,7 @@ impl<'a> Segment<'a> {
         Ok(())
     }
 
-    /// The first document whose ms_id is below one.
+    /// The first document with an ms_id below this one.
     fn first_below(&self, ms_id: i64) -> DocId {
         let mut documents = 0..self.reader.max_doc();
         while !documents.is_empty() {

@@ -186,8 +186,8 @@ async fn one_at_a_time_has_it_open_and_the_next_finds_everything() {
     assert!(archive.find(&late).await.unwrap().is_empty());
 }
 
-/// Opens the archive that `HOLD_ARCHIVE` names and waits to be killed: the other half of the next
-/// test, and nothing without it.
+/// Opens the archive in `HOLD_ARCHIVE` and waits to be killed. A helper process of the next test; without the
+/// variable it does nothing.
 #[tokio::test]
 async fn hold() {
     let Ok(dir) = std::env::var("HOLD_ARCHIVE") else { return };
@@ -218,7 +218,7 @@ async fn a_killed_owner_leaves_what_it_wrote_and_no_lock() {
 #[tokio::test]
 async fn a_failed_commit_publishes_nothing_later() {
     let (dir, archive) = filled(4).await;
-    // The writer breaks: nothing can be put into the folder, as when the disk is full.
+    // The writer breaks: no file can be created in the folder, as with a full disk.
     let hidden = dir.path().with_extension("away");
     fs::rename(dir.path(), &hidden).unwrap();
     let error = archive.write(&[document(10, 1, "lost"), document(1, 2, "lost")]).await.unwrap_err();
@@ -234,7 +234,7 @@ async fn what_a_commit_left_behind_does_not_stop_the_next() {
     let dir = tempfile::tempdir().unwrap();
     let open = || Embedded::open(dir.path()).unwrap();
     open().write(&[document(1, 1, "old"), document(2, 1, "old")]).await.unwrap();
-    // Killed after everything of the next commit was written but the list of it.
+    // Killed after the next commit has written everything except its list.
     let list = dir.path().join("meta.json");
     let before = fs::read(&list).unwrap();
     let newer = [document(1, 2, "newer")];
@@ -277,7 +277,7 @@ async fn order_and_versions_outlive_merges() {
     check(&archive).await;
 }
 
-/// A few characters, so that phrases overlap and repeat.
+/// Few different characters, so that phrases overlap and repeat.
 fn sentence() -> impl Strategy<Value = String> {
     let some = prop::sample::select("哈哈报告书ab1 _-，".chars().collect::<Vec<_>>());
     prop::collection::vec(some, 0..12).prop_map(|chars| chars.into_iter().collect())

@@ -1,4 +1,4 @@
-//! Which spellings are the same when searched: forms, case, accents, traditional characters.
+//! Which spellings are equal in a search: width, case, accents, traditional characters.
 
 use std::ops::{Range, RangeInclusive};
 use std::sync::LazyLock;
@@ -6,11 +6,11 @@ use std::sync::LazyLock;
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::canonical_combining_class;
 
-/// The Han characters in daily use, which nothing but a table folds.
+/// The Han characters in daily use. Only a table folds them.
 const HAN: RangeInclusive<char> = '\u{3400}'..='\u{9FFF}';
 
-/// Variants that the crate leaves as they are, or gives another character than people write today:
-/// each is followed by the one it counts as.
+/// Variants that the crate does not fold, or folds to a rare character. Each is followed by the character it
+/// counts as.
 const VARIANTS: &str = "\
     疊叠 著着 妳你 牠它 祂他 裊袅 羣群 峯峰 彆别 嚐尝 睏困 鉆钻 査查 眞真 幷并 卽即 旣既 敎教 \
     棊棋 枴拐 柺拐 捱挨 拚拼 搧扇 闇暗 翫玩 踰逾 遶绕 遡溯 糉粽 餬糊 醣糖 扞捍 捍捍 呵呵 賻赙 諼谖 \
@@ -19,7 +19,7 @@ const VARIANTS: &str = "\
     慪怄 懨恹 櫱蘖 欅榉 欞棂 糝糁 綈绨 緶缏 繢缋 蘺蓠 蟣虮 襇裥 贐赆 躓踬 躚跹 輇辁 轔辚 邐逦 釃酾 \
     鋝锊 闃阒 韉鞯 鷳鹇 齔龀 儁俊 壜坛 墰坛 彔录 滙汇 尅克 甦苏 祕秘 燻熏 薹苔";
 
-/// What every character of [`HAN`] counts as.
+/// The character that each character of [`HAN`] counts as.
 static SIMPLIFIED: LazyLock<Vec<char>> = LazyLock::new(|| {
     let mut table: Vec<char> = HAN.map(|c| alone(fast2s::convert(c.encode_utf8(&mut [0; 4])))).collect();
     for pair in VARIANTS.split_whitespace() {
@@ -31,8 +31,8 @@ static SIMPLIFIED: LazyLock<Vec<char>> = LazyLock::new(|| {
     table
 });
 
-/// Gives every character of the folded text, with the bytes of the source that it stands for. One
-/// cluster of the source may fold to several characters, or to none.
+/// Calls `each` with every character of the folded text and the source bytes it stands for. One cluster of
+/// the source can fold to several characters, or to none.
 pub(super) fn fold(text: &str, mut each: impl FnMut(char, &Range<usize>)) {
     let mut chars = text.char_indices().peekable();
     while let Some((start, first)) = chars.next() {
@@ -51,8 +51,8 @@ pub(super) fn fold(text: &str, mut each: impl FnMut(char, &Range<usize>)) {
 }
 
 fn fold_cluster(cluster: &str, source: &Range<usize>, each: &mut impl FnMut(char, &Range<usize>)) {
-    // Taken apart for the accents to be dropped; put together for Hangul and the voiced kana, which
-    // are letters of their own.
+    // Decomposed to drop the accents; composed again for Hangul and voiced kana, which are letters of their
+    // own.
     let bare = cluster.nfkd().filter(|c| !is_accent(*c) && !is_invisible(*c));
     for c in bare.flat_map(char::to_lowercase).nfc() {
         each(simplified(c), source);
@@ -71,7 +71,7 @@ fn alone(converted: String) -> char {
     converted.chars().next().unwrap_or_default()
 }
 
-/// Whether a character belongs to the one before it, as the text's normal form shows.
+/// Whether a character joins the one before it in the text's normal form.
 fn continues(c: char) -> bool {
     const HANGUL_VOWELS_AND_FINALS: RangeInclusive<char> = '\u{1160}'..='\u{11FF}';
     const HALF_WIDTH_VOICE: RangeInclusive<char> = '\u{FF9E}'..='\u{FF9F}';
@@ -87,15 +87,16 @@ fn is_accent(c: char) -> bool {
     canonical_combining_class(c) != 0 && !voice_of_kana
 }
 
-/// Soft hyphens, joiners, marks of direction, of variant and of a skin tone: pasted along, and not typed.
+/// Soft hyphens, joiners, marks of direction, variants and skin tones: they come with pasted text, and users
+/// do not type them.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2064}'
         | '\u{2066}'..='\u{2069}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}' | '\u{1F3FB}'..='\u{1F3FF}'
         | '\u{E0100}'..='\u{E01EF}')
 }
 
-/// Whether a folded character is a unit by itself: Chinese, Japanese and Korean leave no blanks
-/// between words, or others than their readers search for.
+/// Whether a folded character is a unit by itself. Chinese, Japanese and Korean have no blanks between words,
+/// or not where users expect them.
 pub fn is_cjk(c: char) -> bool {
     matches!(c,
         '\u{1100}'..='\u{11FF}' | '\u{A960}'..='\u{A97F}' | '\u{D7B0}'..='\u{D7FF}' // Hangul letters

@@ -134,7 +134,7 @@ fn a_long_text_is_cut_around_the_first_hit() {
     assert_eq!(shown("预", &all_hit), format!("[{}]…", "预".repeat(SNIPPET_CHARS_MAX)));
 }
 
-/// Texts as people write them, with everything that folding treats apart.
+/// Texts as users write them, with everything that folding treats specially.
 fn texts() -> impl Strategy<Value = String> {
     let some = prop::sample::select(
         "的预算預議报告abcXÉ e\u{301}ﬁ㎏㎡½①北京ＡＢ１２3456_-. ，。がｶﾞﾞ한\u{1112}\u{1161}\u{11AB}㍻\u{200B}\u{FE0F}🙂👍🏽·+#()İß𠮷々〇\n\t\"“「」"
@@ -153,7 +153,7 @@ proptest! {
         let units = cut(&text).units;
         let (from, to) = (from.min(units.len()), (from + length).min(units.len()));
         prop_assume!(from < to);
-        // A unit may begin inside of what another one was folded from: no part begins there.
+        // A unit may begin inside the source of another one. A part cannot begin there.
         let clean = |i: usize| i == 0 || i == units.len() || units[i - 1].source.end <= units[i].source.start;
         prop_assume!(clean(from) && clean(to));
         let part = &text[units[from].source.start..units[to - 1].source.end];

@@ -1,4 +1,4 @@
-//! A text cut into what is searched as a whole, and the terms of every place in it.
+//! Cuts a text into units, and gives the terms of every position.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -9,43 +9,44 @@ use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 
 use super::fold::{fold, is_cjk};
 
-/// Longer runs of letters or digits are cut: a search names no whole one, and indexes bound terms.
+/// Longer runs of letters or digits are cut: users do not search for them whole, and indexes limit the length
+/// of terms.
 pub const UNIT_CHARS_MAX: usize = 64;
-/// Shorter words have one form.
+/// Shorter words are not stemmed.
 const STEM_CHARS_MIN: usize = 3;
-/// Before a stem, so that it is not taken for the word that is spelt so.
+/// Marks a stem, so that it differs from a word with the same spelling.
 const STEM_MARK: char = '~';
-/// Groups of digits that are one number however it is written: so many groups, digits in all, and
-/// characters between two of them.
+/// Digit groups that form one number in any notation: most groups, most digits, and most characters between
+/// two groups.
 const NUMBER_GROUPS_MAX: usize = 6;
 const NUMBER_DIGITS: Range<usize> = 7..21;
 const NUMBER_GAP_CHARS_MAX: usize = 2;
-/// C++ and C# are names: signs right after a word belong to it, up to so many; # only after up to two letters.
+/// Signs right after a word belong to it (C++, C#): most signs, and most letters before #.
 const SIGNS_MAX: usize = 2;
-/// Different symbols of one place that are found.
+/// Most different symbols indexed at one position.
 const SYMBOLS_MAX: usize = 16;
 
 static ENGLISH: LazyLock<Stemmer> = LazyLock::new(|| Stemmer::new(Algorithm::English));
 
-/// What stands at a place: a term, and the bytes of the text that it stands for.
+/// A term at a position, and the source bytes it stands for.
 #[derive(Debug, Clone)]
 pub(super) struct Term {
     pub text: String,
     pub source: Range<usize>,
 }
 
-/// What is searched as a whole.
+/// The smallest searchable piece of a text.
 #[derive(Debug)]
 pub(super) struct Unit {
     pub term: String,
     /// The bytes of the text it was folded from.
     pub source: Range<usize>,
     pub kind: Kind,
-    /// Nothing that parts them is between it and the unit before.
+    /// Nothing separates it from the unit before.
     pub touches: bool,
-    /// Digits that may go on the number before.
+    /// Digits that may continue the number before.
     goes_on: bool,
-    /// What stands right after it, of + and #.
+    /// The + and # signs right after it.
     signs: String,
 }
 
@@ -56,7 +57,7 @@ pub(super) enum Kind {
     Digit,
 }
 
-/// A text in units, and the symbols before each unit and after the last.
+/// A text in units, with the symbols before each unit and after the last.
 #[derive(Debug, Default)]
 pub(super) struct Cut {
     pub units: Vec<Unit>,
@@ -64,7 +65,7 @@ pub(super) struct Cut {
 }
 
 impl Unit {
-    /// The form that all forms of an English word share.
+    /// The stem that all forms of an English word share.
     pub fn stem(&self) -> Option<String> {
         let is_word = self.kind == Kind::Letter
             && self.term.len() >= STEM_CHARS_MIN
@@ -72,7 +73,7 @@ impl Unit {
         is_word.then(|| format!("{STEM_MARK}{}", ENGLISH.stem(&self.term)))
     }
 
-    /// The word with the signs that belong to it.
+    /// The word with its signs.
     pub fn signed(&self) -> Option<String> {
         (!self.signs.is_empty()).then(|| format!("{}{}", self.term, self.signs))
     }
@@ -85,12 +86,12 @@ impl Unit {
     }
 }
 
-/// What parts a text.
+/// How a character separates units.
 enum Found {
     Unit(Kind),
-    /// Found, and no part of a word: an emoji, an arrow, a currency.
+    /// Searchable but not part of a word: an emoji, an arrow, a currency.
     Symbol,
-    /// Passed over between two Chinese characters, as symbols are.
+    /// Ignored between two Chinese characters, as symbols are.
     Dot,
     Gap,
 }
@@ -102,7 +103,7 @@ impl Found {
             c if c.is_numeric() => Self::Unit(Kind::Digit),
             c if c.is_alphabetic() => Self::Unit(Kind::Letter),
             '·' | '•' | '‧' | '・' => Self::Dot,
-            // It parts the terms of a place in the form that archives index.
+            // It separates the terms of a position in the index form.
             super::BESIDE => Self::Gap,
             c if GeneralCategoryGroup::Symbol.contains(category(c)) => Self::Symbol,
             _ => Self::Gap,
@@ -118,12 +119,12 @@ fn category(c: char) -> GeneralCategory {
 #[derive(Default)]
 struct Cutter {
     cut: Cut,
-    /// The last unit may still grow, take a sign, touch the next.
+    /// The last unit can still grow, take a sign, or touch the next.
     open: bool,
     signing: bool,
     touching: bool,
     chars: usize,
-    /// What came after the last unit.
+    /// The characters after the last unit.
     gap: String,
 }
 
@@ -175,7 +176,7 @@ impl Cutter {
     }
 }
 
-/// Whether a number may be written with this between two groups of its digits.
+/// Whether a number can be written with this between two groups of digits.
 fn is_within_number(gap: &str) -> bool {
     let parts = |c: char| matches!(c, '-' | ' ' | ',' | '(' | ')' | '\u{2010}'..='\u{2015}' | '\u{2212}');
     (1..=NUMBER_GAP_CHARS_MAX).contains(&gap.chars().count()) && gap.chars().all(parts)
@@ -188,7 +189,7 @@ pub(super) fn cut(text: &str) -> Cut {
 }
 
 impl Cut {
-    /// The numbers of several groups that begin at a unit: with how many groups, shortest first.
+    /// The numbers of several groups that begin at a unit, with their group counts, shortest first.
     pub fn numbers(&self, first: usize) -> impl Iterator<Item = (usize, String)> {
         let groups = self.units[first..].iter().enumerate();
         let mut digits = String::new();
@@ -203,7 +204,7 @@ impl Cut {
             .filter(|(groups, digits)| *groups > 1 && digits.len() >= NUMBER_DIGITS.start)
     }
 
-    /// Whether the unit and the one before it are a pair.
+    /// Whether the unit forms a pair with the one before.
     pub fn is_pair(&self, unit: usize) -> bool {
         let cjk = |at: usize| self.units.get(at).is_some_and(|unit| unit.kind == Kind::Cjk);
         unit > 0 && cjk(unit) && cjk(unit - 1) && self.units[unit].touches
@@ -215,8 +216,8 @@ impl Cut {
         Term { text, source: before.source.start..unit.source.end }
     }
 
-    /// The terms at every place: unit i stands at 2i + 1, between two units stand their pair and the symbols
-    /// there. Several terms of one place are what it is found by.
+    /// The terms at every position. Unit i is at 2i + 1; between two units are their pair and the symbols
+    /// there. A search finds a position by any of its terms.
     pub fn places(&self) -> Vec<Vec<Term>> {
         let mut places = vec![Vec::new(); self.units.len() * 2 + 1];
         for (i, unit) in self.units.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Names to addresses: by the system, or by name servers of the operator's choice.
+//! Resolves names: with the system's resolver, or with the operator's name servers.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -16,7 +16,7 @@ pub(super) enum Names {
 }
 
 impl Names {
-    /// Asks these servers (`address` or `address:port`); none: the system.
+    /// Asks these servers (`address` or `address:port`), or the system if there are none.
     pub(super) fn new(servers: &[String]) -> Result<Self> {
         if servers.is_empty() {
             return Ok(Self::System);
@@ -30,7 +30,7 @@ impl Names {
         builder.build().map(|resolver| Self::Servers(Box::new(resolver))).map_err(Error::internal)
     }
 
-    /// All addresses of a name; at least one, or nothing.
+    /// All addresses of a name; none if it does not resolve.
     pub(super) async fn look_up(&self, name: &str) -> Option<Vec<IpAddr>> {
         let addresses: Vec<IpAddr> = match self {
             Self::System => {
@@ -49,7 +49,7 @@ fn name_server(text: &str) -> Result<NameServerConfig> {
     let address =
         text.parse::<SocketAddr>().or_else(|_| text.parse().map(|ip| SocketAddr::new(ip, DNS_PORT)));
     let address = address.map_err(|_| {
-        Error::new(Kind::Internal, "callback_dns_servers holds addresses, with or without a port")
+        Error::new(Kind::Internal, "callback_dns_servers takes IP addresses, with or without a port")
     })?;
     let mut server = NameServerConfig::udp_and_tcp(address.ip());
     for connection in &mut server.connections {

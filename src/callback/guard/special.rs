@@ -1,11 +1,11 @@
-//! Addresses that are no place in a company's network, and the ways IPv6 has of writing them.
+//! Special addresses, which are not hosts of a company network, and how IPv6 embeds them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Prefix of a network that names one IPv6 address.
+/// Prefix length of a single IPv6 address.
 const WHOLE: u8 = 128;
 
-/// Where a range begins, and how many bits its addresses share.
+/// The first address of a range, and its prefix length.
 type Range<const OCTETS: usize> = ([u8; OCTETS], u8);
 
 const SPECIAL_V4: &[Range<4>] = &[
@@ -34,7 +34,7 @@ const SPECIAL_V6: &[Range<16>] = &[
     (range([0, 0, 0, 0, 0, 0, 0, 0]), 96), // unspecified, loopback, IPv4-compatible
     (range([0, 0, 0, 0, 0, 0, 0, 0]), 128), // unspecified
     (range([0, 0, 0, 0, 0, 0, 0, 1]), 128), // loopback
-    (range([0x64, 0xff9b, 1, 0, 0, 0, 0, 0]), 48), // NAT64 of one's own
+    (range([0x64, 0xff9b, 1, 0, 0, 0, 0, 0]), 48), // local-use NAT64
     (range([0x100, 0, 0, 0, 0, 0, 0, 0]), 64), // discarded
     (range([0x2001, 0, 0, 0, 0, 0, 0, 0]), 23), // protocol assignments
     (range([0x2001, 0, 0, 0, 0, 0, 0, 0]), 32), // Teredo
@@ -57,9 +57,9 @@ const fn range(segments: [u16; 8]) -> [u8; 16] {
     Ipv6Addr::new(a, b, c, d, e, f, g, h).octets()
 }
 
-/// The prefix that a listed network needs at least to open a special address: such a network lies
-/// inside every special range that holds the address. `None`: the address is not special.
-/// IPv4 in its mapped form must have been unwrapped before.
+/// The shortest prefix with which a listed network opens a special address: such a network lies inside every
+/// special range around the address. `None`: the address is not special. Unwrap IPv4-mapped addresses before
+/// the call.
 pub(super) fn prefix(address: IpAddr) -> Option<u8> {
     match address {
         IpAddr::V4(v4) => longest(SPECIAL_V4, v4.octets()),
@@ -73,7 +73,7 @@ pub(super) fn prefix(address: IpAddr) -> Option<u8> {
     }
 }
 
-/// The longest prefix of the ranges that hold an address.
+/// The longest prefix of the ranges that contain an address.
 fn longest<const OCTETS: usize>(ranges: &[Range<OCTETS>], address: [u8; OCTETS]) -> Option<u8> {
     let holds = |(start, prefix): &&Range<OCTETS>| {
         start.iter().zip(address).enumerate().all(|(place, (theirs, ours))| {
@@ -85,8 +85,8 @@ fn longest<const OCTETS: usize>(ranges: &[Range<OCTETS>], address: [u8; OCTETS])
     ranges.iter().filter(holds).map(|(_, prefix)| *prefix).max()
 }
 
-/// IPv4 addresses that an IPv6 one may lead to, with the bits before them; without, where they are not
-/// in one piece and only the whole address names them.
+/// The IPv4 addresses that an IPv6 address may lead to, each with the number of bits before it. Without a
+/// number they are not contiguous, and only the whole address names them.
 fn embedded(v6: Ipv6Addr) -> [Option<(Ipv4Addr, Option<u8>)>; 2] {
     let octets = v6.octets();
     let at =
@@ -95,15 +95,15 @@ fn embedded(v6: Ipv6Addr) -> [Option<(Ipv4Addr, Option<u8>)>; 2] {
     match v6.segments() {
         // IPv4-compatible; NAT64.
         [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => [last, None],
-        // NAT64 of one's own: at the end, or around the empty octet (RFC 6052, 2.2).
+        // Local-use NAT64: at the end, or around the empty octet (RFC 6052, 2.2).
         [0x64, 0xff9b, 1, ..] => {
             let around = Ipv4Addr::new(octets[6], octets[7], octets[9], octets[10]);
             [last, Some((around, None)).filter(|(v4, _)| v4.octets()[0] != 0)]
         }
-        // Teredo: its server, and its client with every bit turned.
+        // Teredo: its server, and its client with inverted bits.
         [0x2001, 0, ..] => [Some((at(4), Some(32))), Some((Ipv4Addr::from_bits(!at(12).to_bits()), None))],
         [0x2002, ..] => [Some((at(2), Some(16))), None],
-        // ISATAP, in whatever network.
+        // ISATAP, in any network.
         [_, _, _, _, 0 | 0x200, 0x5efe, ..] => [last, None],
         _ => [None, None],
     }

@@ -1,4 +1,4 @@
-//! The book of edits: what was asked for, and what became of it.
+//! The table of edits.
 
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// An edit as it is told of.
+/// An edit as it is shown.
 #[derive(Debug)]
 pub struct Edit {
     pub edit_id: i64,
@@ -47,21 +47,21 @@ impl Edit {
     }
 }
 
-/// Somebody as they are here.
+/// A user's record here.
 #[derive(Debug)]
 pub(super) struct Person {
     pub user_id: String,
     pub source: String,
     pub external_id: String,
     pub source_version: Option<String>,
-    /// Rises with every change here.
+    /// Incremented with every change here.
     pub version: i64,
     pub values: Values,
-    /// How many of their edits have not ended.
+    /// Number of edits that have not ended.
     pub pending: i64,
 }
 
-/// What is asked of a source.
+/// An edit to queue for a source.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
     pub person: &'a Person,
@@ -70,14 +70,14 @@ pub(super) struct Ask<'a> {
     pub now: OffsetDateTime,
 }
 
-/// Who and what an edit names.
+/// The resolved names of an edit.
 pub(super) struct Names {
     pub manager: Option<String>,
-    /// From 1: the first department that is not there.
+    /// From 1: the first department that does not exist.
     pub unknown_at: Option<i64>,
 }
 
-/// An attempt that is ours to make.
+/// An attempt that this replica makes.
 #[derive(Debug)]
 pub(super) struct Claim {
     pub edit_id: i64,
@@ -85,19 +85,19 @@ pub(super) struct Claim {
     pub source: String,
     pub attributes: Values,
     pub base: Values,
-    /// Its number.
+    /// The number of the attempt.
     pub attempt: i32,
     pub failures: i32,
     pub give_up_at: OffsetDateTime,
 }
 
-/// How an attempt ends.
+/// The end of an attempt.
 pub(super) struct End<'a> {
     pub state: &'a str,
     pub detail: Option<&'a str>,
     pub theirs: Option<(&'a Values, Option<&'a str>)>,
     pub due_at: OffsetDateTime,
-    /// Whether the person was taken in as the source has them, or will be.
+    /// Whether the source's record of the user was read, and is or will be applied.
     pub heard: bool,
 }
 
@@ -106,7 +106,7 @@ pub(super) struct End<'a> {
 pub(super) async fn person(tx: &Transaction<'_>, user_id: &str) -> Result<Person> {
     let statement = tx.prepare_cached(sql!("directory/edit_person")).await?;
     let row = tx.query_opt(&statement, &[&user_id]).await?;
-    let row = row.ok_or_else(|| Error::not_found("no such person"))?;
+    let row = row.ok_or_else(|| Error::not_found("no such user"))?;
     Ok(Person {
         user_id: row.get("user_id"),
         source: row.get("source"),
@@ -176,8 +176,8 @@ pub(super) async fn claim(
     }))
 }
 
-/// Keeps an attempt ours until `tx` ends, and says which change of the person is the newest here. None if
-/// another replica has taken over.
+/// Locks an attempt until `tx` ends, and returns the newest version of the user here. None if another replica
+/// has taken over.
 pub(super) async fn hold(tx: &Transaction<'_>, claim: &Claim) -> Result<Option<i64>> {
     let statement = tx.prepare_cached(sql!("directory/edit_hold")).await?;
     Ok(tx.query_opt(&statement, &[&claim.edit_id, &claim.attempt]).await?.map(|row| row.get(0)))
@@ -197,11 +197,11 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// Has a run read somebody again.
+/// Makes the next run read a user again.
 pub(super) async fn name_changed(tx: &Transaction<'_>, external_id: &str) -> Result<()> {
     let statement = tx.prepare_cached(sql!("directory/name_changed")).await?;
-    let nobody: &[&str] = &[];
-    tx.execute(&statement, &[&&[external_id][..], &nobody]).await?;
+    let none: &[&str] = &[];
+    tx.execute(&statement, &[&&[external_id][..], &none]).await?;
     Ok(())
 }
 
@@ -244,7 +244,7 @@ pub(super) async fn cancel(store: &Store, edit_id: i64, admin: &str, now: Offset
     Ok(client.execute(&statement, &[&edit_id, &detail, &now]).await? > 0)
 }
 
-/// Forgets a step of edits that ended long ago. Returns how many.
+/// Deletes a batch of edits that ended long ago. Returns how many.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/prune_edits")).await?;

@@ -1,8 +1,8 @@
-//! An attempt: claimed under a lease, sent with no connection held, settled in one transaction.
+//! One attempt: claimed with a lease, sent without a database connection, settled in one transaction.
 //!
-//! What goes out never overwrites what nobody here has seen. An edit is sent while the source still says what
-//! it said when the edit was made. If it says what the edit asks for, that is our own change, of which the
-//! answer was lost, or the same one made there. Anything else is a conflict.
+//! A write never overwrites a value that was not seen here. An edit is sent while the source still has the
+//! value on which the edit was based. If the source already has the wanted value, it is our own write whose
+//! answer was lost, or the same change made there. Any other value is a conflict.
 
 use time::OffsetDateTime;
 
@@ -15,15 +15,15 @@ use crate::directory::source::{Heard, Later, Writer, Written};
 use crate::error::{Error, Result};
 use crate::schedule::Tick;
 
-/// How often somebody who is changed at the source meanwhile is read again, and all calls of an attempt
-/// together, in waits for one of them.
+/// Most reads of a user that changes at the source meanwhile. Longest time for all calls of an attempt, in
+/// timeouts of one call.
 const ROUNDS: usize = 3;
 const CALLS: u32 = 4;
-/// Jitter added to waits, as a share of them; and how often a wait is doubled at most.
+/// Jitter added to waits, as a share of them; and most doublings of a wait.
 const JITTER: f64 = 0.25;
 const DOUBLED_MAX: i32 = 30;
 
-/// What an attempt has come to. Where the source was heard, with whom it told of.
+/// The result of an attempt. If the source was read, with its record.
 enum Outcome {
     Applied(Box<UserRecord>),
     Conflict(Box<UserRecord>),
@@ -44,7 +44,7 @@ impl Outcome {
 }
 
 impl Edits {
-    /// Makes an attempt that is due.
+    /// Makes one due attempt.
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let until = now + self.settings.timeout * CALLS + self.margin;
@@ -77,13 +77,13 @@ impl Edits {
     async fn attempt(&self, claim: &Claim, person: &Person) -> Outcome {
         let source = self.source.as_ref().filter(|source| source.name() == claim.source);
         let Some(writer) = source.and_then(|source| source.writer()) else {
-            return Outcome::Refused("the settings name another source by now".to_owned());
+            return Outcome::Refused("the settings now name another source".to_owned());
         };
         if person.source != claim.source {
-            return Outcome::Refused("the person belongs to another source by now".to_owned());
+            return Outcome::Refused("the user now belongs to another source".to_owned());
         }
         if let Some(attribute) = claim.attributes.names().find(|attribute| !writer.takes(attribute)) {
-            return Outcome::Refused(format!("{attribute} cannot be written by now"));
+            return Outcome::Refused(format!("{attribute} can no longer be written"));
         }
         send(writer, claim, person).await
     }
@@ -98,7 +98,7 @@ impl Edits {
             return Ok(());
         };
         match outcome {
-            // If they were changed here since, by a run, nobody knows which of both is newer.
+            // If a run has changed the user here since, it is unknown which value is newer.
             Outcome::Applied(record) | Outcome::Conflict(record) if version == person.version => {
                 change_users_in(&tx, &claim.source, &[record], now).await?;
             }
@@ -123,16 +123,16 @@ impl Edits {
         let end = match outcome {
             Outcome::Applied(record) => {
                 let is_so = claim.attributes.are_in(&Values::of(record));
-                let detail = (!is_so).then_some("the source has made something else of it");
+                let detail = (!is_so).then_some("the source has stored another value");
                 End { heard: true, ..ended("applied", detail) }
             }
             Outcome::Conflict(record) => {
                 theirs = claim.attributes.among(&Values::of(record));
                 let version = record.source_version.as_deref();
-                let detail = Some("the source says something else by now");
+                let detail = Some("the value has changed at the source");
                 End { heard: true, theirs: Some((&theirs, version)), ..ended("conflict", detail) }
             }
-            Outcome::Gone => ended("refused", Some("the source does not know the person any more")),
+            Outcome::Gone => ended("refused", Some("the source no longer has this user")),
             Outcome::Refused(why) => ended("refused", Some(why)),
             Outcome::Later(later) if now >= claim.give_up_at => ended("failed", Some(&later.reason)),
             Outcome::Later(later) => {
@@ -143,7 +143,7 @@ impl Edits {
         book::end(tx, claim.edit_id, &end, now).await
     }
 
-    /// Doubled with each failure, with jitter added; a source can only ask for a longer one.
+    /// Doubled with each failure, plus jitter. A source can only extend it.
     fn wait(&self, failures: i32, later: &Later) -> Result<std::time::Duration> {
         let doubled =
             self.settings.edit_retry_base.mul_f64(f64::from(2).powi(failures.clamp(0, DOUBLED_MAX)));
@@ -153,7 +153,7 @@ impl Edits {
 }
 
 async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
-    // What is known here is of one version of the source's: it need not be read if the edit fits it.
+    // The values here are of one version of the source's. They need not be read if the edit fits it.
     let mut known = person.source_version.clone().map(|version| (version, person.values.clone()));
     known.take_if(|(_, values)| !claim.base.are_in(values));
     for _ in 0..ROUNDS {
@@ -168,8 +168,10 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
             Written::Done => {
                 return match writer.read(&person.external_id).await {
                     Heard::There(record) => Outcome::Applied(record),
-                    // Sent again it is stale, and is then found to be there.
-                    Heard::Gone => Outcome::Later(Later::because("taken, and not there to be read back")),
+                    // The next attempt is stale, and then finds the value there.
+                    Heard::Gone => {
+                        Outcome::Later(Later::because("written, but the user cannot be read back"))
+                    }
                     Heard::Later(later) => Outcome::Later(later),
                 };
             }
@@ -179,10 +181,10 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
             Written::Later(later) => return Outcome::Later(later),
         }
     }
-    Outcome::Later(Later::because("the person is changed at the source all the time"))
+    Outcome::Later(Later::because("the user keeps changing at the source"))
 }
 
-/// Reads somebody; returns the version and what they are in it if the edit may be sent.
+/// Reads a user. Returns the version and the current values if the edit may be sent.
 async fn look(
     writer: &dyn Writer,
     claim: &Claim,
@@ -203,7 +205,7 @@ async fn look(
     match record.source_version {
         Some(version) => Ok((version, values)),
         None => Err(Outcome::Refused(
-            "the source gives no versions, and nothing is written without a precondition".to_owned(),
+            "the source gives no versions, so no write can have a precondition".to_owned(),
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! Attributes of a person and their values, as edits tell them.
+//! Attributes of a user and their values in edits.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,38 +8,38 @@ use serde_json::{Map, Value};
 use crate::directory::record::{EDITABLE, USER_ATTRIBUTES, UserRecord};
 use crate::error::{Error, Result};
 
-/// Some attributes, each with its value; null where there is none.
+/// Attributes with their values; null clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct Values(BTreeMap<&'static str, Value>);
 
-/// An attribute that is edited, by its name.
+/// The name of an editable attribute.
 pub(super) fn named(attribute: &str) -> Option<&'static str> {
     EDITABLE.iter().find(|editable| **editable == attribute).copied()
 }
 
 impl Values {
-    /// What a caller asks for.
+    /// Reads a caller's request.
     ///
     /// # Errors
-    /// `InvalidField` for what is no attribute or no value of it, and for nothing at all.
+    /// `InvalidField` for an unknown attribute, an invalid value, or an empty request.
     pub fn asked(body: Map<String, Value>) -> Result<Self> {
         let mut values = Self::default();
         for (attribute, value) in body {
             let pointer = || format!("/{}", attribute.replace('~', "~0").replace('/', "~1"));
             let attribute =
-                named(&attribute).ok_or_else(|| Error::field(pointer(), "is no attribute that is edited"))?;
+                named(&attribute).ok_or_else(|| Error::field(pointer(), "is not an editable attribute"))?;
             check(attribute, &value).map_err(|reason| Error::field(pointer(), reason))?;
             values.put(attribute, value);
         }
         if values.is_empty() {
-            return Err(Error::field("", "names no attribute"));
+            return Err(Error::field("", "must contain at least one attribute"));
         }
-        values.record("nobody")?;
+        values.record("anyone")?;
         Ok(values)
     }
 
-    /// Everything of a record that may be edited.
+    /// All editable attributes of a record.
     pub fn of(record: &UserRecord) -> Self {
         let value = |attribute: &&'static str| {
             let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::String);
@@ -60,15 +60,15 @@ impl Values {
         Self(EDITABLE.iter().map(value).collect())
     }
 
-    /// What was kept.
+    /// Reads stored values.
     pub(super) fn kept(values: Map<String, Value>) -> Self {
         Self(values.into_iter().filter_map(|(name, value)| Some((named(&name)?, value))).collect())
     }
 
-    /// A record that tells these of somebody, and nothing else.
+    /// A record that sets these attributes of a user and no others.
     ///
     /// # Errors
-    /// `InvalidField` for a value that cannot be kept.
+    /// `InvalidField` for a value that cannot be stored.
     pub(super) fn record(&self, user_id: &str) -> Result<UserRecord> {
         let text = |attribute| self.text(attribute).map(str::to_owned);
         let record = UserRecord {
@@ -120,7 +120,7 @@ impl Values {
         list.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// Those that are, and those that are not.
+    /// Splits into attributes that match, and the others.
     pub(super) fn partition(self, is: impl Fn(&str) -> bool) -> (Self, Self) {
         let (yes, no) = self.0.into_iter().partition(|(attribute, _)| is(attribute));
         (Self(yes), Self(no))
@@ -131,25 +131,25 @@ impl Values {
         Self(rest.map(|(attribute, value)| (*attribute, value.clone())).collect())
     }
 
-    /// The values that these attributes have among others.
+    /// The values of these attributes in another set.
     pub(super) fn among(&self, others: &Self) -> Self {
         let value = |attribute: &'static str| Some((attribute, others.0.get(attribute)?.clone()));
         Self(self.names().filter_map(value).collect())
     }
 
-    /// Leaves out what is so already.
+    /// Removes the values that are the same in another set.
     pub(super) fn drop_same(&mut self, others: &Self) {
         self.0.retain(|attribute, value| !others.0.get(attribute).is_some_and(|other| is_same(value, other)));
     }
 
-    /// Whether each of these is so among others.
+    /// Whether another set has all of these values.
     pub(super) fn are_in(&self, others: &Self) -> bool {
         self.iter()
             .all(|(attribute, value)| others.0.get(attribute).is_some_and(|other| is_same(value, other)))
     }
 }
 
-/// Of departments the first one counts as the main one, and the others have no order.
+/// The first department is the main one; the order of the others does not matter.
 fn is_same(one: &Value, other: &Value) -> bool {
     match (one.as_array(), other.as_array()) {
         (Some(one), Some(other)) => {
@@ -161,27 +161,27 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// What the shape of a record does not say.
+/// Checks what the type of a record does not check.
 fn check(attribute: &str, value: &Value) -> std::result::Result<(), &'static str> {
     match (attribute, value) {
         ("active", Value::Bool(_)) => Ok(()),
-        ("active", _) => Err("is true or false"),
+        ("active", _) => Err("must be true or false"),
         ("department_ids", Value::Array(list)) => {
             let mut seen = HashSet::new();
             if list.iter().all(|id| id.as_str().is_some_and(|id| seen.insert(id))) {
                 Ok(())
             } else {
-                Err("is a list of ids, each of them once")
+                Err("must be a list of ids without duplicates")
             }
         }
-        ("department_ids", _) => Err("is a list of ids"),
+        ("department_ids", _) => Err("must be a list of ids"),
         ("name", Value::Null) => Err("cannot be cleared"),
         (_, Value::Null) => Ok(()),
-        // Sources and we leave out blanks at the ends: such a value would never be what was asked for.
+        // Sources, and this service, trim blanks at the ends: a value with blanks would never match.
         (_, Value::String(text)) if text.is_empty() || text.trim() != text => {
-            Err("is a text without blanks at its ends, or null")
+            Err("must be a text without blanks at its ends, or null")
         }
         (_, Value::String(_)) => Ok(()),
-        _ => Err("is a text or null"),
+        _ => Err("must be a text or null"),
     }
 }

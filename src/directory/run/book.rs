@@ -1,4 +1,4 @@
-//! The book of runs: what was asked for, how far it came, what it would change and what it could not.
+//! The table of runs: requests, progress, changes and problems.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// Most characters that are shown of what a source has told.
+/// Most characters shown of a source's text.
 const SHOWN_MAX_CHARS: usize = 255;
 
-/// What is asked for.
+/// A run to ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Sync<'a> {
     /// `full`, `incremental` or `changes`.
@@ -25,7 +25,7 @@ pub struct Sync<'a> {
     pub dry_run: bool,
 }
 
-/// A run that is under way.
+/// An open run.
 #[derive(Debug)]
 pub(super) struct Open {
     pub run_id: i64,
@@ -36,7 +36,7 @@ pub(super) struct Open {
     pub applied: i64,
 }
 
-/// A run as it is told of.
+/// A run as it is shown.
 #[derive(Debug)]
 pub struct Run {
     pub run_id: i64,
@@ -62,7 +62,7 @@ pub struct Problem {
     pub detail: String,
 }
 
-/// What a run would do to somebody or to a department.
+/// A change that a run would make to a user or department.
 #[derive(Debug)]
 pub struct Difference {
     pub row_no: i64,
@@ -75,7 +75,7 @@ pub struct Difference {
 /// Kind, external id and reason of a record that is not applied.
 pub(super) type Noted = (&'static str, Option<String>, String);
 
-/// How many records would do what.
+/// Number of records by action.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Counts {
     users: BTreeMap<String, i64>,
@@ -97,7 +97,7 @@ impl Counts {
     }
 }
 
-/// What is known of a source.
+/// The stored progress of a source.
 pub(super) struct Known {
     pub token: Option<String>,
     pub full_at: Option<OffsetDateTime>,
@@ -105,7 +105,7 @@ pub(super) struct Known {
     pub full_begun_at: Option<OffsetDateTime>,
 }
 
-/// Asks for a run; one that is asked for and has not begun serves for both. Returns its id.
+/// Asks for a run. A waiting run of the same kind is reused. Returns its id.
 pub async fn ask(store: &Store, sync: Sync<'_>, now: OffsetDateTime) -> Result<i64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/ask")).await?;
@@ -113,7 +113,7 @@ pub async fn ask(store: &Store, sync: Sync<'_>, now: OffsetDateTime) -> Result<i
     Ok(client.query_one(&statement, &[&mode, &asked_by, &dry_run, &now]).await?.get(0))
 }
 
-/// The same under an id of the caller's: asked again under it, it is the same run.
+/// The same with a client id: a repeat finds the same run.
 pub async fn ask_once(
     store: &Store,
     sync: Sync<'_>,
@@ -139,7 +139,7 @@ pub async fn ask_once(
     kept.ok_or_else(claim::forgotten)?.of(&digest)
 }
 
-/// Remembers who has changed at the source, for the next run.
+/// Records which users and departments changed at the source, for the next run.
 pub async fn name_changed(store: &Store, users: &[String], departments: &[String]) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/name_changed")).await?;
@@ -178,7 +178,7 @@ pub(super) async fn known(store: &Store, source: &str) -> Result<Known> {
     })
 }
 
-/// How many people and departments of a source there are here.
+/// Counts the users and departments of a source here.
 pub(super) async fn known_here(store: &Store, source: &str) -> Result<(i64, i64)> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/known")).await?;
@@ -193,7 +193,7 @@ pub(super) async fn begun(store: &Store, name: &str, now: OffsetDateTime) -> Res
     Ok(())
 }
 
-/// Counts a step of what is staged, and forgets what would change nothing.
+/// Counts the changes of a step of staged records, and deletes those that change nothing.
 pub(super) async fn compare(store: &Store, run_id: i64, after: i64, up_to: i64) -> Result<Counts> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/compare")).await?;
@@ -208,9 +208,9 @@ pub(super) async fn is_staged(store: &Store, run_id: i64) -> Result<bool> {
     Ok(client.query_one(&statement, &[&run_id]).await?.get(0))
 }
 
-/// The staging is gone with a crash of the server: the source is asked again.
+/// A crash of the server emptied the staging: the source is read again.
 pub(super) async fn again(store: &Store, run_id: i64) -> Result<()> {
-    tracing::warn!(run_id, "what was staged is gone: the directory's source is asked again");
+    tracing::warn!(run_id, "the staging is lost: the directory's source is read again");
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/again")).await?;
     client.execute(&statement, &[&run_id]).await?;
@@ -229,7 +229,7 @@ pub(super) async fn decide(
     Ok(())
 }
 
-/// A text that a source has told, as it can be kept and shown, whatever is in it. It equals no id that is kept.
+/// A source's text as it can be stored and shown, with any content. It equals no valid id.
 fn shown(told: &str) -> String {
     let fit = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
     told.chars().map(fit).take(SHOWN_MAX_CHARS).collect()
@@ -248,7 +248,7 @@ pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &
 }
 
 pub(super) async fn ask_for_everybody(store: &Store, run_id: i64, why: &str) -> Result<()> {
-    tracing::info!(run_id, why, "directory run asks for everybody");
+    tracing::info!(run_id, why, "directory run becomes a full run");
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/everybody")).await?;
     client.execute(&statement, &[&run_id, &why]).await?;
@@ -284,7 +284,7 @@ pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
     Ok(rows.iter().map(run).collect())
 }
 
-/// Lets a run that is held go on, by an admin's word.
+/// Approves a held run.
 ///
 /// # Errors
 /// `Kind::Conflict` if it is not held.
@@ -297,7 +297,7 @@ pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
     }
 }
 
-/// Ends a run of which nothing is applied yet.
+/// Cancels a run that has not applied anything yet.
 ///
 /// # Errors
 /// `Kind::Conflict` if it is being applied, or has ended.
@@ -324,7 +324,7 @@ pub async fn problems(store: &Store, run_id: i64, after: i64, limit: i64) -> Res
     Ok(rows.iter().map(problem).collect())
 }
 
-/// One page of what a run would change and has not changed, after row `after`. What was staged is kept until
+/// One page of changes that a run would make and has not made, after row `after`. The staging is kept until
 /// the next run begins.
 pub async fn differences(store: &Store, run_id: i64, after: i64, limit: i64) -> Result<Vec<Difference>> {
     let client = store.client().await?;
@@ -340,7 +340,7 @@ pub async fn differences(store: &Store, run_id: i64, after: i64, limit: i64) -> 
     Ok(rows.iter().map(difference).collect())
 }
 
-/// Forgets runs that ended long ago.
+/// Deletes runs that ended long ago.
 pub async fn prune_runs(store: &Store, before: OffsetDateTime) -> Result<()> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("directory/prune_runs")).await?;

@@ -1,5 +1,6 @@
-//! A listing under way: what it tells is checked and staged, page by page. Who is missing at its end has left only
-//! if the source says so when asked for them alone, or if they are missing in two runs in a row.
+//! A listing under way: its records are checked and staged page by page. A user missing at its end has left
+//! only if the source confirms it when asked for that user. Otherwise the user must be missing in two runs in
+//! a row.
 
 use std::collections::HashSet;
 
@@ -14,27 +15,27 @@ use crate::lease::Lease;
 use crate::sql;
 use crate::store::{REPEATABLE, Store};
 
-/// What came of asking for a page; none at the end.
+/// The answer to a page request; none at the end.
 type Answer = std::result::Result<Option<Page>, Failure>;
 
 pub struct Listening {
     pull: Box<dyn Pull>,
-    /// The page after the one that is staged: it was asked for meanwhile.
+    /// The next page, requested while the current one is staged.
     ahead: Option<Answer>,
     staging: Staging,
 }
 
-/// What a page is staged with.
+/// What staging a page needs.
 #[derive(Clone, Copy)]
 pub struct Tools<'a> {
     pub store: &'a Store,
     pub lease: &'a Lease,
     pub source: &'a dyn Source,
-    /// Most of those who are missing that are asked for alone.
+    /// Most missing records that are read one by one.
     pub alone_max: usize,
 }
 
-/// What was told so far.
+/// The progress of the staging.
 struct Staging {
     run_id: i64,
     epoch: i64,
@@ -43,17 +44,17 @@ struct Staging {
     rows: i64,
     users: Heard,
     departments: Heard,
-    /// Why nobody has left for being missing.
+    /// Why missing users are not taken to have left.
     remarks: Vec<String>,
 }
 
-/// The entries of one kind that were told of.
+/// The entries of one kind so far.
 #[derive(Default)]
 struct Heard {
     ids: HashSet<String>,
-    /// How many came again: the listing shifted under us, and others may have been passed over.
+    /// Number of repeated entries: the listing shifted while it was read, so entries may be missing.
     twice: usize,
-    /// Entries of which not even the id can be read.
+    /// Number of entries without a readable id.
     nameless: usize,
 }
 
@@ -72,7 +73,7 @@ impl Listening {
         Self { pull, ahead: None, staging }
     }
 
-    /// Whether it is this run's, and nobody else ran in between.
+    /// Whether it belongs to this run, without another runner in between.
     pub fn is_of(&self, run_id: i64, epoch: i64) -> bool {
         (self.staging.run_id, self.staging.epoch) == (run_id, epoch)
     }
@@ -84,8 +85,8 @@ impl Listening {
         }
     }
 
-    /// Stages a page, while the source is asked for the next one. At the end of a listing the source is first asked
-    /// for who is missing: members of a Group that was passed over work there.
+    /// Stages a page while the next one is requested. At the end of a listing, missing records are read
+    /// first: members of a skipped Group still work there.
     pub async fn stage(&mut self, tools: Tools<'_>, page: Page) -> Result<()> {
         let Some(ended) = page.ended else {
             let (staged, ahead) = tokio::join!(self.staging.stage(tools, page.told), self.pull.page());
@@ -101,7 +102,7 @@ impl Listening {
         Ok(())
     }
 
-    /// Everything was told.
+    /// Ends the staging.
     pub async fn end(self, tools: Tools<'_>) -> Result<()> {
         let Staging { run_id, epoch, rows, remarks, .. } = self.staging;
         let remark = (!remarks.is_empty()).then(|| remarks.join("; "));
@@ -115,7 +116,7 @@ impl Listening {
 }
 
 impl Staging {
-    /// Stages a page; a bad entry is kept with its reason.
+    /// Stages a page. A bad entry is recorded with its reason.
     async fn stage(&mut self, tools: Tools<'_>, page: Vec<Told>) -> Result<()> {
         let (mut users, mut departments, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for told in page {
@@ -132,7 +133,7 @@ impl Staging {
         let tx = client.transaction().await?;
         tx.batch_execute(REPEATABLE).await?;
         tools.lease.hold(&tx, self.epoch).await?;
-        // A server may name all who are no more, whoever they were.
+        // A server may list all entries that are gone, also unknown ones.
         let source = tools.source.name();
         let gone = |gone: bool, id: &str| gone.then(|| id.to_owned());
         let ids = users.iter().filter_map(|user| gone(user.gone, &user.external_id)).collect();
@@ -149,7 +150,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Writes records behind those that are staged. Returns how many there are then.
+    /// Appends records to the staging. Returns the new number of rows.
     async fn write(
         &self,
         tx: &Transaction<'_>,
@@ -166,8 +167,8 @@ impl Staging {
         Ok(rows)
     }
 
-    /// Who is missing, to be asked for alone; none if the listing was not whole. Where the source cannot be asked for
-    /// one, or they are too many, those who were missing in the whole listing before, too, are staged as gone.
+    /// The missing records to read one by one; none if the listing was incomplete. If the source cannot read
+    /// one record, or there are too many, those missing in the previous full listing too are staged as gone.
     async fn missing(
         &mut self,
         tools: Tools<'_>,
@@ -177,7 +178,7 @@ impl Staging {
         let Ended { what, total, .. } = ended;
         let heard = self.heard(what);
         if let Some(doubt) = heard.doubt(total.filter(|_| ended.unchanged.is_none())) {
-            self.remarks.push(format!("{doubt}, so nobody is taken to have left"));
+            self.remarks.push(format!("{doubt}, so missing records are kept"));
             return Ok(None);
         }
         let mut client = tools.store.client().await?;
@@ -211,10 +212,10 @@ impl Staging {
         }
         if let waiting @ 1.. = missing.len() - gone.len() {
             let remark =
-                format!("{waiting} missing for the first time leave when the next run misses them, too");
+                format!("{waiting} are missing for the first time and leave if the next run misses them too");
             self.remarks.push(remark);
         }
-        // Who is in a Group that is missing is not known.
+        // The members of a missing Group are unknown.
         Ok(missing.is_empty().then(Vec::new))
     }
 
@@ -241,19 +242,19 @@ impl Staging {
 }
 
 impl Heard {
-    /// Why a listing may have passed somebody over, if it may.
+    /// Why a listing may be incomplete, if it may.
     fn doubt(&self, total: Option<u64>) -> Option<String> {
         let there = self.ids.len() + self.nameless;
         match total {
-            _ if self.nameless > 0 => Some(format!("{} entries name nobody", self.nameless)),
-            _ if self.twice > 0 => Some(format!("{} entries came twice", self.twice)),
+            _ if self.nameless > 0 => Some(format!("{} entries have no id", self.nameless)),
+            _ if self.twice > 0 => Some(format!("{} entries were repeated", self.twice)),
             Some(total) if total != there as u64 => Some(format!("{there} of {total} were listed")),
             _ => None,
         }
     }
 }
 
-/// Which of these, if there are any, a source has told of before.
+/// Which of these records belong to a source already.
 async fn known(tx: &Transaction<'_>, sql: &str, source: &str, ids: Vec<String>) -> Result<HashSet<String>> {
     if ids.is_empty() {
         return Ok(HashSet::new());

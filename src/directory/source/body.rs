@@ -1,4 +1,4 @@
-//! A body of JSON, split into its entries before any of them is read: a broken entry spoils no other.
+//! Splits a JSON body into entries before they are parsed: a broken entry does not affect the others.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 
 use super::fields::{text_at, unescaped};
 
-/// What stands in place of a character that is none. No attribute of a record may contain U+0000.
+/// Replaces invalid characters. No attribute of a record may contain U+0000.
 const NO_CHARACTER: &str = "\\u0000";
 
-/// The text of a body. Half of a surrogate pair, bytes that are no UTF-8 and raw control characters in a
-/// string become U+0000: they cost the record that has them in an attribute, and nothing else.
+/// The text of a body. Half surrogate pairs, bytes that are not UTF-8 and raw control characters in strings
+/// become U+0000. So only records with them in an attribute are refused.
 pub fn mended(body: &[u8]) -> String {
     let mut decoded = String::with_capacity(body.len());
     for chunk in body.utf8_chunks() {
@@ -33,7 +33,7 @@ pub fn mended(body: &[u8]) -> String {
     text
 }
 
-/// The length of the escape that a text begins with, and whether it stands for a character.
+/// The length of the escape at the beginning of a text, and whether it is a valid character.
 fn escape(text: &str) -> (usize, bool) {
     match (unit(text), text.get(6..).and_then(unit)) {
         (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, true),
@@ -42,13 +42,13 @@ fn escape(text: &str) -> (usize, bool) {
     }
 }
 
-/// The UTF-16 code unit that a text begins with, if it is written as an escape.
+/// The UTF-16 code unit of an escape at the beginning of a text.
 fn unit(text: &str) -> Option<u16> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     digits.bytes().all(|b| b.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
-/// The value that a pointer (RFC 6901) leads to; nothing else is read.
+/// The value at a pointer (RFC 6901); nothing else is parsed.
 fn at<'a>(whole: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
     pointer.split('/').skip(1).map(unescaped).try_fold(whole, |value, name| {
         if value.get().starts_with('[') {
@@ -60,12 +60,12 @@ fn at<'a>(whole: &'a RawValue, pointer: &str) -> Option<&'a RawValue> {
     })
 }
 
-/// The entries of a page, each as it stands there.
+/// The entries of a page, unparsed.
 pub fn entries<'a>(page: &'a RawValue, pointer: &str) -> Option<Vec<&'a RawValue>> {
     serde_json::from_str(at(page, pointer)?.get()).ok()
 }
 
-/// The text at a place of a page.
+/// The text at a pointer of a page.
 pub fn text(page: &RawValue, pointer: &str) -> Option<String> {
     let value: Value = serde_json::from_str(at(page, pointer).filter(|_| !pointer.is_empty())?.get()).ok()?;
     text_at(&value, "")

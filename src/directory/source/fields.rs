@@ -1,4 +1,4 @@
-//! An entry of a listing as a record: which attribute stands where is the settings' to say.
+//! Turns an entry of a listing into a record, with the mapping of the settings.
 
 use std::collections::BTreeMap;
 
@@ -9,35 +9,35 @@ use crate::config::Directory;
 use crate::directory::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
 use crate::error::{Error, Kind, Result};
 
-/// Attributes that say who it is, and whether they still are.
+/// Attributes that identify a record or say that it is gone.
 const IDENTITY: &[&str] = &["external_id", "user_id", "gone", "version"];
 const DEPARTMENT_ATTRIBUTES: &[&str] = &["department_id", "name", "parent_id", "sort_order", "gone"];
 
-/// Where each attribute stands, and whose it is to say.
+/// The pointers of each attribute, and which attributes the source sets.
 #[derive(Debug, Clone)]
 pub struct Fields {
     user: BTreeMap<&'static str, Vec<String>>,
     department: BTreeMap<&'static str, Vec<String>>,
     kinds: BTreeMap<String, String>,
-    /// What the source says nothing of.
+    /// Attributes that the source does not set.
     untold: Vec<&'static str>,
     untold_of_departments: Vec<&'static str>,
 }
 
 impl Fields {
     /// # Errors
-    /// An attribute that there is not, or no place for the external id.
+    /// An unknown attribute, or no mapping for the external id.
     pub fn new(settings: &Directory) -> Result<Self> {
         let known: Vec<&'static str> = IDENTITY.iter().chain(USER_ATTRIBUTES).copied().collect();
         let user = places("directory.user_fields", &settings.user_fields, &known)?;
         let department =
             places("directory.department_fields", &settings.department_fields, DEPARTMENT_ATTRIBUTES)?;
         for (there, setting) in [
-            (user.contains_key("external_id"), "directory.user_fields must name external_id"),
-            (department.contains_key("department_id"), "directory.department_fields must name department_id"),
+            (user.contains_key("external_id"), "directory.user_fields must map external_id"),
+            (department.contains_key("department_id"), "directory.department_fields must map department_id"),
             (
                 settings.local.iter().all(|a| USER_ATTRIBUTES.contains(&a.as_str())),
-                "directory.local names an attribute that there is not",
+                "directory.local contains an unknown attribute",
             ),
         ] {
             if !there {
@@ -54,21 +54,21 @@ impl Fields {
         Ok(Self { user, department, kinds: settings.kinds.clone(), untold, untold_of_departments })
     }
 
-    /// Of a source where whoever is listed is active, unless an attribute says otherwise: else somebody who comes
-    /// back would stay away.
+    /// For a source whose listed users are active unless an attribute says otherwise. Without this, a user
+    /// who comes back would stay inactive.
     pub fn listed_is_active(mut self, settings: &Directory) -> Self {
         self.untold
             .retain(|attribute| *attribute != "active" || settings.local.iter().any(|a| a == "active"));
         self
     }
 
-    /// Whether an attribute of a person is the source's to say.
+    /// Whether an attribute of a user comes from this source.
     pub fn tells(&self, attribute: &str) -> bool {
         !self.untold.contains(&attribute)
     }
 
-    /// The names that lead to where an attribute is written: the first place it is read from, unless that is
-    /// inside of a list. A list of departments is written whole.
+    /// The path where an attribute is written: the first place it is read from, unless that is inside a list.
+    /// A list of departments is written whole.
     pub fn path(&self, attribute: &str) -> Option<Vec<String>> {
         let pointer = self.user.get(attribute)?.first()?;
         let pointer = match attribute {
@@ -80,7 +80,7 @@ impl Fields {
         (!names.is_empty() && names.iter().all(is_name)).then_some(names)
     }
 
-    /// The person an entry tells of.
+    /// The user in an entry.
     pub fn user(&self, entry: &Value) -> Told {
         let (what, id) = (What::Users, self.user_text(entry, "external_id"));
         let external_id = match id {
@@ -94,7 +94,7 @@ impl Fields {
         }
     }
 
-    /// What a source does not know any more.
+    /// A record that the source no longer has.
     pub fn gone(what: What, id: &str) -> Told {
         let (told, checked) = match what {
             What::Users => {
@@ -114,7 +114,7 @@ impl Fields {
         }
     }
 
-    /// The department an entry tells of.
+    /// The department in an entry.
     pub fn department(&self, entry: &Value) -> Told {
         let what = What::Departments;
         let Ok(Some(id)) = text_of(self.department.get("department_id"), entry) else {
@@ -142,7 +142,7 @@ impl Fields {
             department_id,
             name: text("name")?,
             parent_id: text("parent_id")?,
-            sort_order: sort_order.map_err(|_| ("sort_order", "is no number that fits"))?,
+            sort_order: sort_order.map_err(|_| ("sort_order", "must be a number that fits into 32 bits"))?,
             gone: false,
             untold: self.untold_of_departments.clone(),
         })
@@ -196,7 +196,7 @@ fn checked_user(record: UserRecord) -> std::result::Result<UserRecord, Reason> {
     record.check().map(|()| record)
 }
 
-/// Where a source's attributes stand as long as the settings say nothing else.
+/// Adds default mappings for attributes that the settings do not map.
 pub fn lay_under(given: &mut BTreeMap<String, String>, places: &[(&str, &str)]) {
     for (attribute, pointers) in places {
         given.entry((*attribute).to_owned()).or_insert_with(|| (*pointers).to_owned());
@@ -211,11 +211,11 @@ fn places(
     let mut places = BTreeMap::new();
     for (attribute, pointers) in given.iter().filter(|(_, pointers)| !pointers.is_empty()) {
         let Some(attribute) = known.iter().find(|known| *known == attribute) else {
-            return Err(Error::new(Kind::Internal, format!("{setting}: there is no attribute {attribute}")));
+            return Err(Error::new(Kind::Internal, format!("{setting}: unknown attribute {attribute}")));
         };
         let pointers: Vec<String> = pointers.split('|').map(|p| p.trim().to_owned()).collect();
         if let Some(bad) = pointers.iter().find(|p| !p.starts_with('/')) {
-            return Err(Error::new(Kind::Internal, format!("{setting}: {bad} is no JSON pointer")));
+            return Err(Error::new(Kind::Internal, format!("{setting}: {bad} is not a JSON pointer")));
         }
         places.insert(*attribute, pointers);
     }
@@ -226,7 +226,7 @@ pub fn unescaped(segment: &str) -> String {
     segment.replace("~1", "/").replace("~0", "~")
 }
 
-/// What a pointer leads to; `*` leads to every element.
+/// The values at a pointer; `*` matches every element.
 fn all_at<'a>(entry: &'a Value, pointer: &str) -> Vec<&'a Value> {
     let mut at = vec![entry];
     for segment in pointer.split('/').skip(1) {
@@ -246,7 +246,7 @@ fn all_at<'a>(entry: &'a Value, pointer: &str) -> Vec<&'a Value> {
     at.into_iter().filter(|value| !value.is_null()).collect()
 }
 
-/// The values at the first place that has any.
+/// The values at the first pointer that has any.
 fn values<'a>(places: Option<&Vec<String>>, entry: &'a Value) -> Vec<&'a Value> {
     let mut found = places.into_iter().flatten().map(|pointer| all_at(entry, pointer));
     found.find(|values| !values.is_empty()).unwrap_or_default()
@@ -254,7 +254,7 @@ fn values<'a>(places: Option<&Vec<String>>, entry: &'a Value) -> Vec<&'a Value> 
 
 fn text_of(places: Option<&Vec<String>>, entry: &Value) -> std::result::Result<Option<String>, &'static str> {
     let text = values(places, entry).first().map(|value| as_text(value)).transpose()?;
-    // Some services write nothing as an empty text.
+    // Some services write an empty text for "no value".
     Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()))
 }
 
@@ -274,7 +274,7 @@ fn as_text(value: &Value) -> std::result::Result<String, &'static str> {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
         Value::Bool(flag) => Ok(flag.to_string()),
-        _ => Err("is neither text nor a number"),
+        _ => Err("must be text or a number"),
     }
 }
 
@@ -286,11 +286,11 @@ fn truth_of(places: Option<&Vec<String>>, entry: &Value) -> std::result::Result<
     match text.as_str() {
         "true" | "1" | "yes" | "active" | "enabled" => Ok(Some(true)),
         "false" | "0" | "no" | "inactive" | "disabled" => Ok(Some(false)),
-        _ => Err("says neither yes nor no"),
+        _ => Err("must be true or false, or yes or no"),
     }
 }
 
-/// The text at one place, whatever else the entry holds.
+/// The text at one pointer.
 pub fn text_at(entry: &Value, pointer: &str) -> Option<String> {
     all_at(entry, pointer).first().and_then(|value| as_text(value).ok()).filter(|text| !text.is_empty())
 }

@@ -1,4 +1,4 @@
-//! People asked of an HR service, or of a SCIM server, over HTTP: JSON, page by page; and written there.
+//! Reads users from an HR service or SCIM server over HTTP, in pages of JSON, and writes them there.
 
 mod scim;
 mod write;
@@ -22,15 +22,15 @@ use crate::error::{Error, Kind, Result as Outcome};
 use crate::renewed::Renewed;
 use scim::Memberships;
 
-/// How often a page is asked for before the run fails, and the first wait in between, doubled each time.
+/// Attempts for a page before the run fails, and the first pause, doubled each time.
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// Longest `Retry-After` that is believed.
+/// Longest `Retry-After` that is honoured.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
-/// Most pages of one listing: one that never ends is found out.
+/// Most pages of a listing: more is an endless listing.
 const PAGES_MAX: usize = 100_000;
 
-/// Where an HR service's attributes stand.
+/// Default mapping of an HR service's attributes.
 const USER_FIELDS: &[(&str, &str)] = &[
     ("external_id", "/id"),
     ("name", "/name"),
@@ -52,7 +52,7 @@ const DEPARTMENT_FIELDS: &[(&str, &str)] = &[
     ("gone", "/deleted"),
 ];
 
-/// Asks over HTTP.
+/// A source over HTTP.
 pub struct Http(Arc<Asking>);
 
 struct Asking {
@@ -62,7 +62,7 @@ struct Asking {
     settings: Directory,
 }
 
-/// What is still to be asked.
+/// The next request.
 enum Next {
     /// A listing, from its next page on.
     Listing {
@@ -79,7 +79,7 @@ enum Next {
 #[derive(Default)]
 struct At {
     cursor: Option<String>,
-    /// Entries that came before, and how many there are to be.
+    /// Number of entries so far, and the expected total.
     seen: u64,
     total: Option<u64>,
 }
@@ -95,7 +95,7 @@ struct Asked {
 
 impl Http {
     /// # Errors
-    /// `Kind::Internal` naming the setting that will not do.
+    /// `Kind::Internal` with the setting that is invalid.
     pub fn new(settings: &Directory, connection_life: Duration) -> Outcome<Self> {
         let mut settings = settings.clone();
         let name = if settings.source == SourceKind::Scim { "scim-server" } else { "http" };
@@ -115,7 +115,7 @@ fn client(settings: &Directory) -> Outcome<Client> {
     headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
     let authorization = settings.authorization.expose();
     if !authorization.is_empty() {
-        let unfit = |_| Error::new(Kind::Internal, "directory.authorization is no value of a header");
+        let unfit = |_| Error::new(Kind::Internal, "directory.authorization is not a valid header value");
         let mut value = HeaderValue::from_str(authorization).map_err(unfit)?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
@@ -123,7 +123,7 @@ fn client(settings: &Directory) -> Outcome<Client> {
     let mut builder = Client::builder()
         .default_headers(headers)
         .timeout(settings.timeout)
-        // A redirect would carry the authorization to wherever it leads.
+        // A redirect would carry the authorization to another server.
         .redirect(reqwest::redirect::Policy::none());
     if !settings.ca_file.is_empty() {
         let unfit = |e: std::io::Error| Error::new(Kind::Internal, format!("directory.ca_file: {e}"));
@@ -168,7 +168,7 @@ impl Source for Http {
             }
             want => {
                 let since = match want {
-                    // One that is not of this shape names nothing, and the source is asked for everything.
+                    // An invalid token is ignored, and a full listing is made.
                     Want::Since(token) => serde_json::from_str(&token).ok(),
                     _ => None,
                 };
@@ -228,7 +228,7 @@ impl Asked {
             What::Users => &settings.user_url,
         };
         let told = match self.asking.get(at(template, external_id)?).await? {
-            // The members of a Group are known by it.
+            // The members of a Group are in this entry.
             Got::Page(entry) if what == What::Departments => self.told(what, &entry),
             Got::Page(entry) => self.asking.told_alone(&entry),
             Got::Gone => Fields::gone(what, external_id),
@@ -236,7 +236,7 @@ impl Asked {
         let told = match told {
             Told::Bad { external_id: None, detail, .. } => Told::bad(what, Some(external_id), detail),
             told if told.external_id() == Some(external_id) => told,
-            // It says nothing of the one that was asked for.
+            // The answer contains no information about the requested record.
             _ => Told::bad(what, Some(external_id), "the source answers with another record"),
         };
         Ok(Page { told: vec![told], ended: None })
@@ -258,16 +258,18 @@ impl Asked {
     async fn listed(&mut self, what: What, mut at: At) -> Result<Page, Failure> {
         let url = self.url(what, &at)?;
         let Got::Page(body) = self.asking.get(url.clone()).await? else {
-            // The answer to a token that is too old; without one the address is wrong.
+            // The answer to an expired token. Without a token the address is wrong.
             return Err(match &self.since {
                 Some(_) => Failure::Expired,
-                None => Failure::Failed("the listing is not there: 404 or 410".to_owned()),
+                None => {
+                    Failure::Failed("the listing does not exist: the source answers 404 or 410".to_owned())
+                }
             });
         };
         let asking = self.asking.clone();
         let settings = &asking.settings;
         let Some(entries) = body::entries(&body, &settings.items) else {
-            return Err(Failure::Failed("a page has no entries where directory.items says".to_owned()));
+            return Err(Failure::Failed("a page has no entries at directory.items".to_owned()));
         };
         at.seen += entries.len() as u64;
         let is_empty = entries.is_empty();
@@ -278,16 +280,16 @@ impl Asked {
                 let before = at.cursor.take();
                 at.cursor = body::text(&body, &settings.next);
                 if before.is_some() && before == at.cursor {
-                    return Err(Failure::Failed("a page names itself as the next one".to_owned()));
+                    return Err(Failure::Failed("a page names itself as the next page".to_owned()));
                 }
                 at.cursor.is_some()
             }
             Paging::Index => index_goes_on(&mut at, body::text(&body, &settings.total), is_empty)?,
         };
-        // The first page's: what has changed since then is told again, rather than not at all.
+        // The token of the first page: later changes are then listed twice rather than never.
         if let (slot @ None, Some(token)) = (self.tokens.of(what), body::text(&body, &settings.token)) {
             if token.contains('\0') {
-                return Err(Failure::Failed("the token holds what is no character".to_owned()));
+                return Err(Failure::Failed("the token contains an invalid character".to_owned()));
             }
             *slot = Some(token);
         }
@@ -306,7 +308,8 @@ impl Asked {
         };
         let mut url = parse(base)?;
         if let Some(next) = &at.cursor {
-            // Some name the next page by its whole URL. It must be the same server: it gets our credentials.
+            // Some services give the full URL of the next page. It must be on the same server, because it
+            // gets our credentials.
             if let Ok(whole) = Url::parse(next) {
                 if whole.origin() != url.origin() {
                     return Err(Failure::Failed("the next page is on another server".to_owned()));
@@ -329,10 +332,10 @@ impl Asked {
     }
 }
 
-/// A listing by index must be the same from its beginning to its end: else somebody was passed over.
+/// A listing by index must not change while it is read, because entries could be skipped.
 fn index_goes_on(at: &mut At, total: Option<String>, is_empty: bool) -> Result<bool, Failure> {
     let Some(total) = total.and_then(|total| total.parse().ok()) else {
-        return Err(Failure::Failed("a page has no total where directory.total says".to_owned()));
+        return Err(Failure::Failed("a page has no total at directory.total".to_owned()));
     };
     if *at.total.get_or_insert(total) != total || is_empty && at.seen < total || at.seen > total {
         return Err(Failure::Failed("the listing changed while it was read".to_owned()));
@@ -340,31 +343,31 @@ fn index_goes_on(at: &mut At, total: Option<String>, is_empty: bool) -> Result<b
     Ok(at.seen < total)
 }
 
-/// Everything that is not plainly a character of an id is escaped: it must not lead elsewhere.
+/// Escapes everything in an id except plain characters, so that it cannot lead to another address.
 fn at(template: &str, external_id: &str) -> Result<Url, Failure> {
     let id: String = url::form_urlencoded::byte_serialize(external_id.as_bytes()).collect();
     parse(&template.replace("{id}", &id.replace('+', "%20")))
 }
 
 fn parse(url: &str) -> Result<Url, Failure> {
-    Url::parse(url).map_err(|_| Failure::Failed("an address is no URL".to_owned()))
+    Url::parse(url).map_err(|_| Failure::Failed("an address is not a valid URL".to_owned()))
 }
 
-/// What came back.
+/// The answer to a read.
 enum Got {
     Page(Box<RawValue>),
     /// 404 or 410.
     Gone,
 }
 
-/// Why one attempt came to nothing, and whether another may fare better.
+/// Why an attempt failed, and whether a retry may help.
 struct Miss {
     reason: String,
     passes: bool,
 }
 
 impl Asking {
-    /// Asks, and again if that may help.
+    /// Sends a request, and retries it if that may help.
     async fn get(&self, url: Url) -> Result<Got, Failure> {
         let (mut attempt, mut pause) = (1, FIRST_PAUSE);
         loop {
@@ -393,7 +396,7 @@ impl Asking {
         }
     }
 
-    /// Asks once. Only of an answer of success the body is read.
+    /// Sends a request once. Only the body of a successful answer is read.
     async fn exchange(&self, request: RequestBuilder) -> Result<Answer, Miss> {
         let passing = |reason: &str| Miss { reason: reason.to_owned(), passes: true };
         let mut response = request
@@ -425,7 +428,7 @@ impl Asking {
         self.settings.source == SourceKind::Scim
     }
 
-    /// An entry as a record; where somebody works stays as it is if the entry does not say it.
+    /// The record in an entry. If `says_where` is false, the departments stay as they are.
     fn told(&self, what: What, entry: &Value, says_where: bool) -> Told {
         let mut told = match what {
             What::Departments => self.fields.department(entry),
@@ -439,7 +442,7 @@ impl Asking {
         told
     }
 
-    /// A person who was read by themselves.
+    /// The record of a user who was read alone.
     fn told_alone(&self, entry: &RawValue) -> Told {
         match read(What::Users, entry) {
             Ok(mut entry) => {
@@ -451,7 +454,7 @@ impl Asking {
     }
 }
 
-/// What came back of one request.
+/// The answer to one request.
 struct Answer {
     status: StatusCode,
     etag: Option<String>,
@@ -466,10 +469,10 @@ impl Answer {
     }
 }
 
-/// An entry as it stands in a page, read.
+/// Parses one entry of a page.
 fn read(what: What, entry: &RawValue) -> Result<Value, Told> {
     serde_json::from_str(entry.get())
-        .map_err(|_| Told::bad(what, None, "holds a number that is too large, or lists in too many lists"))
+        .map_err(|_| Told::bad(what, None, "contains a number that is too large, or is nested too deeply"))
 }
 
 fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<String> {

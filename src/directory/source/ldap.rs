@@ -1,8 +1,8 @@
-//! People of an LDAP server (RFC 4511): listed by content synchronization (RFC 4533) where the server offers
-//! it, and then only what has changed since a cookie; else by paged search (RFC 2696), everybody each time.
+//! Users of an LDAP server (RFC 4511). With content synchronization (RFC 4533), changes since a cookie are
+//! listed. Other servers are listed in full with paged search (RFC 2696).
 //!
-//! An entry is known by its UUID, which stays when the entry is renamed or moved. Where it lies in the tree,
-//! and whom its attributes name, is told by DNs; those are looked up.
+//! An entry is identified by its UUID, which survives renames and moves. Its place in the tree, and
+//! references in its attributes, are DNs, which are resolved to ids.
 
 mod dn;
 mod listing;
@@ -35,7 +35,7 @@ use listing::{Item, Listing};
 use names::Names;
 use session::{Search, Server, Session};
 
-/// Where the attributes of inetOrgPerson (RFC 2798) and organizationalUnit (RFC 4519) stand.
+/// Default mapping of inetOrgPerson (RFC 2798) and organizationalUnit (RFC 4519).
 const USER_FIELDS: &[(&str, &str)] = &[
     ("name", "/displayName/0|/cn/0"),
     ("login_name", "/uid/0"),
@@ -47,15 +47,15 @@ const USER_FIELDS: &[(&str, &str)] = &[
     ("department_ids", "/parent_id"),
 ];
 const DEPARTMENT_FIELDS: &[(&str, &str)] = &[("name", "/ou/0|/cn/0"), ("parent_id", "/parent_id")];
-/// What we put into an entry ourselves.
+/// An attribute that this module adds to an entry.
 const ID: &str = "id";
 const PARENT: &str = "parent_id";
-/// The attribute that content synchronization knows entries by (RFC 4530).
+/// The id attribute of content synchronization (RFC 4530).
 const ENTRY_UUID: &str = "entryUUID";
-/// The one that Active Directory knows them by, as 16 bytes.
+/// The id attribute of Active Directory, 16 bytes.
 const OBJECT_GUID: &str = "objectGUID";
 
-/// Asks an LDAP server.
+/// A source over LDAP.
 pub struct Ldap(Arc<Asking>);
 
 struct Asking {
@@ -64,13 +64,13 @@ struct Asking {
     departments: Option<Search>,
     id_attribute: String,
     fields: Fields,
-    /// Attributes that are asked for, and those of them that hold DNs, of what they name.
+    /// The requested attributes, and the ones with DNs: which kind of entry they name.
     user_attributes: BTreeSet<String>,
     department_attributes: BTreeSet<String>,
     user_names: BTreeMap<String, What>,
     department_names: BTreeMap<String, What>,
     page_size: u32,
-    /// What a token was given for: with other settings it tells nothing.
+    /// A digest of the settings behind a token: a token is not valid for other settings.
     shape: String,
 }
 
@@ -81,13 +81,13 @@ struct Asked {
     is_stale: bool,
     left: VecDeque<What>,
     these: VecDeque<(What, String)>,
-    /// The one that is being read, of what.
+    /// The current listing and its kind.
     listing: Option<(What, Listing)>,
     names: Names,
     tokens: Tokens,
 }
 
-/// What is kept between runs.
+/// The content of a token.
 #[derive(Serialize, Deserialize)]
 struct Token {
     shape: String,
@@ -97,11 +97,11 @@ struct Token {
 
 impl Ldap {
     /// # Errors
-    /// `Kind::Internal` naming the setting that will not do.
+    /// `Kind::Internal` with the setting that is invalid.
     pub fn new(settings: &Directory) -> Outcome<Self> {
         let mut settings = settings.clone();
         if settings.departments_url.is_empty() {
-            // Nobody lies anywhere that is known here: where they work is the API's to say.
+            // Without listed departments, the place of an entry is unknown. The API sets departments then.
             lay_under(&mut settings.user_fields, &[("department_ids", "")]);
         }
         lay_under(&mut settings.user_fields, USER_FIELDS);
@@ -118,9 +118,7 @@ impl Ldap {
             return Err(refuse("directory.departments_url is on another server than directory.users_url"));
         }
         if departments.as_ref().is_some_and(|(_, search)| search.scope != Scope::Subtree) {
-            return Err(refuse(
-                "directory.departments_url is to search everything below its base: scope sub",
-            ));
+            return Err(refuse("directory.departments_url must have the scope sub"));
         }
         let tls = tls::client(&Authorities::Also(&settings.ca_file), "directory.ca_file")?;
         let user_attributes = attributes(settings.user_fields.values());
@@ -159,14 +157,14 @@ impl Ldap {
     }
 }
 
-/// Where a server is, and what is searched for there.
+/// The server and search of a URL.
 fn located(setting: &str, given: &str) -> Outcome<(Url, Search)> {
-    let url = Url::parse(given).map_err(|_| refuse(format!("{setting} is no URL")))?;
-    let parts = get_url_params(&url).map_err(|_| refuse(format!("{setting} is no URL of RFC 4516")))?;
+    let url = Url::parse(given).map_err(|_| refuse(format!("{setting} is not a URL")))?;
+    let parts =
+        get_url_params(&url).map_err(|_| refuse(format!("{setting} is not an LDAP URL (RFC 4516)")))?;
     let (base, scope, filter) = (parts.base.into_owned(), parts.scope, parts.filter.into_owned());
-    ldap3::parse_filter(&filter)
-        .map_err(|()| refuse(format!("{setting} has a filter that cannot be read")))?;
-    // It becomes a part of another one.
+    ldap3::parse_filter(&filter).map_err(|()| refuse(format!("{setting} has an invalid filter")))?;
+    // The filter becomes part of another one.
     let filter = if filter.starts_with('(') { filter } else { format!("({filter})") };
     Ok((url, Search { base, scope, filter }))
 }
@@ -175,7 +173,7 @@ fn refuse(why: impl Into<String>) -> Error {
     Error::new(Kind::Internal, why.into())
 }
 
-/// The attributes that pointers lead to.
+/// The attributes that these pointers name.
 fn attributes<'a>(pointers: impl Iterator<Item = &'a String>) -> BTreeSet<String> {
     pointers
         .flat_map(|pointers| pointers.split('|'))
@@ -194,7 +192,7 @@ impl Source for Ldap {
         self.0.departments.is_some()
     }
 
-    /// A server that offers no synchronization gives no token either.
+    /// A server without content synchronization gives no token.
     fn has_tokens(&self) -> bool {
         true
     }
@@ -241,10 +239,12 @@ impl Source for Ldap {
 
 impl Pull for Asked {
     fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>> {
-        // The library panics at what it cannot read: the run fails then, and not who runs it.
+        // The library panics on data it cannot parse. Only this run must fail.
         let page = AssertUnwindSafe(self.next_page()).catch_unwind();
-        page.map(|done| done.unwrap_or_else(|_| Err(Failure::Failed("an answer cannot be read".to_owned()))))
-            .boxed()
+        page.map(|done| {
+            done.unwrap_or_else(|_| Err(Failure::Failed("an answer cannot be parsed".to_owned())))
+        })
+        .boxed()
     }
 
     fn token(&self) -> Option<String> {
@@ -297,7 +297,7 @@ impl Asked {
         Listing::begin(&self.asking, what, session, cookie).await
     }
 
-    /// Reads some of those who were named; whoever is not found is no more.
+    /// Reads some of the requested records. One that is not found is gone.
     async fn read_these(&mut self) -> Result<Vec<Told>, Failure> {
         let what = self.these[0].0;
         let most = self.these.len().min(self.asking.page_size as usize);
@@ -317,14 +317,14 @@ impl Asked {
             let entry = entries.into_iter().find_map(entry_of);
             items.push(match entry.filter(|entry| asking.is_listed(what, &entry.dn)) {
                 Some(entry) => item(entry, &asking),
-                // Whoever names them may write a UUID in another way.
+                // The caller may write a UUID in another form.
                 None => Item::Gone(Uuid::parse_str(&id).map_or(id, |uuid| uuid.to_string())),
             });
         }
         self.told(what, items).await
     }
 
-    /// What is told of these entries, once everybody they name is looked up.
+    /// The records of these entries, after all their DNs are resolved.
     async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Vec<Told>, Failure> {
         let asking = self.asking.clone();
         self.names.begin_page();
@@ -365,7 +365,7 @@ impl Asked {
             record[attribute] = match asking.names(what).get(attribute) {
                 None => json!(texts(entry, attribute)),
                 Some(of) => {
-                    // Whoever is not listed is left out: a name may outlive whom it named.
+                    // Entries that are not listed are left out: a reference can outlive its entry.
                     let named = values(entry, attribute).iter();
                     let ids: BTreeSet<&str> = named.filter_map(|dn| self.names.id(*of, dn)).collect();
                     ids.into_iter().collect()
@@ -394,12 +394,12 @@ impl Asking {
         }
     }
 
-    /// What a search asks for.
+    /// The attributes that a search requests.
     fn attributes(&self, what: What) -> Vec<String> {
         self.attributes_of_records(what).iter().chain([&self.id_attribute]).cloned().collect()
     }
 
-    /// The attributes that hold DNs, and of what.
+    /// The attributes with DNs, and which kind of entry they name.
     fn names(&self, what: What) -> &BTreeMap<String, What> {
         match what {
             What::Departments => &self.department_names,
@@ -407,21 +407,21 @@ impl Asking {
         }
     }
 
-    /// Whether an entry that a search has found counts: the base of the departments is none of them.
+    /// Whether an entry counts. The base of the departments is not one of them.
     fn is_listed(&self, what: What, dn: &str) -> bool {
         what == What::Users || dn::is_below(dn, &self.search(what).base)
     }
 
-    /// The entry above another one, where that may be a department.
+    /// The parent entry, if it can be a department.
     fn above<'a>(&self, dn: &'a str) -> Option<&'a str> {
         dn::parent(dn).filter(|above| self.is_listed(What::Departments, above))
     }
 }
 
-/// The filter that finds an entry by its id.
+/// The filter for an entry with this id.
 fn is(attribute: &str, id: &str) -> String {
     let value = match Uuid::parse_str(id) {
-        // Of a GUID the first three parts are stored with their bytes turned round.
+        // A GUID stores its first three parts with reversed bytes.
         Ok(uuid) if attribute.eq_ignore_ascii_case(OBJECT_GUID) => {
             uuid.to_bytes_le().iter().map(|byte| format!("\\{byte:02x}")).collect()
         }
@@ -430,12 +430,12 @@ fn is(attribute: &str, id: &str) -> String {
     format!("{attribute}={value}")
 }
 
-/// An entry that a search has found; what else there may be, as a referral to another server, is none.
+/// An entry of a search result. Others, such as referrals to another server, are skipped.
 fn entry_of(found: ResultEntry) -> Option<SearchEntry> {
     (!found.is_ref() && !found.is_intermediate()).then(|| SearchEntry::construct(found))
 }
 
-/// The values of an attribute, by whichever letters it is written. Values that are no text are none.
+/// The values of an attribute, whose name ignores case. Values that are not text are skipped.
 fn values<'a>(entry: &'a SearchEntry, attribute: &str) -> &'a [String] {
     let (_, values) = entry
         .attrs
@@ -445,8 +445,8 @@ fn values<'a>(entry: &'a SearchEntry, attribute: &str) -> &'a [String] {
     values
 }
 
-/// The same as a record has them, in an order of ours: an attribute is a set, and a server may give it in another
-/// order each time (RFC 4512, 2.2). What is no text becomes U+0000, which no record may hold.
+/// The values as a record has them, sorted: an attribute is a set, which a server may return in any order
+/// (RFC 4512, 2.2). A value that is not text becomes U+0000, which no record may contain.
 fn texts(entry: &SearchEntry, attribute: &str) -> Vec<String> {
     let binary = entry.bin_attrs.iter().filter(|(name, _)| name.eq_ignore_ascii_case(attribute));
     let read = |value: &Vec<u8>| String::from_utf8(value.clone()).unwrap_or_else(|_| "\0".to_owned());
@@ -456,7 +456,7 @@ fn texts(entry: &SearchEntry, attribute: &str) -> Vec<String> {
     texts
 }
 
-/// An entry by its id, if it has one.
+/// An entry with its id, if it has one.
 fn item(entry: SearchEntry, asking: &Asking) -> Item {
     match id_of(&entry, &asking.id_attribute) {
         Ok(id) => Item::There { id, entry },
@@ -464,7 +464,7 @@ fn item(entry: SearchEntry, asking: &Asking) -> Item {
     }
 }
 
-/// What an entry is called for good.
+/// The permanent id of an entry.
 fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, &'static str> {
     if let [text] = values(entry, attribute)
         && let Ok(uuid) = Uuid::parse_str(text)
@@ -476,6 +476,6 @@ fn id_of(entry: &SearchEntry, attribute: &str) -> Result<String, &'static str> {
     let bytes = binary.and_then(|(_, values)| values.first()).map(Vec::as_slice).or(text);
     match bytes.map(Uuid::from_slice_le) {
         Some(Ok(uuid)) => Ok(uuid.to_string()),
-        _ => Err("an entry has no UUID where directory.id_attribute says"),
+        _ => Err("an entry has no UUID in directory.id_attribute"),
     }
 }

@@ -44,7 +44,7 @@ async fn a_name_that_is_rebound_reaches_nothing_it_should_not() {
     ] {
         names.answer(rebound);
         let asked = names.asked();
-        assert_eq!(refusal(&admin, &made).await, "address not allowed", "{rebound:?}");
+        assert_eq!(refusal(&admin, &made).await, "address not allowed by callback_allow", "{rebound:?}");
         assert_eq!(names.asked(), asked + 1, "each connection asks again");
     }
     names.answer(&[]);
@@ -66,7 +66,7 @@ async fn a_list_that_shrinks_holds_for_endpoints_that_are_there() {
         app.set("callback_allow", allow);
         app.run().await;
         let admin = app.client("root", &["admin"]);
-        assert_eq!(refusal(&admin, &made).await, "address not allowed", "{allow}");
+        assert_eq!(refusal(&admin, &made).await, "address not allowed by callback_allow", "{allow}");
         let body = json!({"url": receiver.url(), "event_types": ["user.*"]});
         let problem = admin.post("/callbacks", body).await.expect_problem(422, "invalid-field");
         assert_eq!(problem["pointer"], "/url");

@@ -1,5 +1,4 @@
-//! Segments that have nothing in common, as days that move make them: merged, while their owner is
-//! killed again and again.
+//! Segments without overlap, as moved days make them, are merged while their owner is killed repeatedly.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -10,11 +9,11 @@ const CHANNELS: i64 = 3;
 const DAY_MS: i64 = 86_400_000;
 const FINAL: i64 = 1_000;
 const BATCH: usize = 6;
-/// A document of such a padding fills a block of the store: a merge copies blocks as they are.
+/// A document with this padding fills a block of the store: merges copy blocks unchanged.
 const HEAVY: usize = STORE_BLOCK_BYTES;
 
-/// Messages of about eleven days, told one by one, some taken back in between; then the days written for
-/// good in batches, and some of it once more, because it was taken back late. A commit each.
+/// Messages of about eleven days, written one by one, some recalled; then the final documents in batches,
+/// some repeated after a late recall. Each write is a commit.
 fn writes() -> Vec<Vec<Document>> {
     let mut state: u64 = 4;
     let mut random = move |below: usize| {
@@ -50,7 +49,7 @@ fn writes() -> Vec<Vec<Document>> {
     writes
 }
 
-/// What is to be found.
+/// The documents that must be found.
 type Model = BTreeMap<i64, Document>;
 
 fn learn(model: &mut Model, write: &[Document]) {
@@ -62,7 +61,8 @@ fn learn(model: &mut Model, write: &[Document]) {
     }
 }
 
-/// Everything is found as it was written last, by channel and by parts of it, both ways, page by page.
+/// Every document is found in its last version, by channel and by part of a channel, in both orders, page by
+/// page.
 async fn check(archive: &Embedded, model: &Model) {
     let span = |channel_id, from_seq, to_seq| Span { channel_id, from_seq, to_seq };
     let horizon = model.keys().nth(model.len() / 2).copied().unwrap_or(1);
@@ -99,8 +99,8 @@ async fn check(archive: &Embedded, model: &Model) {
     }
 }
 
-/// Makes the writes from `WRITE_FROM` on and tells of each: the other half of the next test, and nothing
-/// without it.
+/// Makes the writes from `WRITE_FROM` on and prints each. A helper process of the next test; without the
+/// variable it does nothing.
 #[tokio::test]
 async fn write_on() {
     let Ok(dir) = std::env::var("WRITE_ARCHIVE") else { return };
@@ -132,7 +132,7 @@ async fn days_outlive_merges_and_kills() {
         owner.kill().unwrap();
         owner.wait().unwrap();
         let archive = Embedded::open(dir.path()).unwrap();
-        // What it wrote and had not told yet is there, too, and each write as a whole.
+        // A write that was made but not printed is there too, and each write is complete.
         let found = archive.find(&Find::newest(999)).await.unwrap();
         while done < all.len() && !found.iter().rev().eq(model.values()) {
             learn(&mut model, &all[done]);

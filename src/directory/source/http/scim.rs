@@ -1,4 +1,4 @@
-//! A SCIM 2.0 server as a source: where everything stands in its records, and who is in which Group.
+//! A SCIM 2.0 server as a source: the mapping of its records, and the members of its Groups.
 
 use std::collections::HashMap;
 
@@ -10,10 +10,10 @@ use crate::ids::check_id;
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
-/// Attributes of which a person has several; we know the primary one.
+/// Attributes with several values; only the primary one is used.
 const PLURAL: &[&str] = &["emails", "phoneNumbers", "photos", "groups"];
 
-/// What SCIM 2.0 (RFC 7643, 7644) calls everything, below whatever the settings say.
+/// The mapping of SCIM 2.0 (RFC 7643, 7644), overridden by the settings.
 pub(super) fn lay_out(settings: &mut Directory) {
     let base = settings.users_url.trim_end_matches('/').trim_end_matches("/Users").to_owned();
     settings.users_url = format!("{base}/Users");
@@ -51,10 +51,10 @@ pub(super) fn lay_out(settings: &mut Directory) {
     settings.department_fields.extend(department.map(|(k, v)| (k.to_owned(), v.to_owned())));
 }
 
-/// Who is in which Group, as a listing tells it. Many servers leave that out of their Users.
+/// The members of each Group in a listing. Many servers leave groups out of their Users.
 pub(super) struct Memberships {
     groups: HashMap<String, Vec<String>>,
-    /// Whether every Group is known.
+    /// Whether all Groups are known.
     pub are_whole: bool,
 }
 
@@ -65,7 +65,7 @@ impl Default for Memberships {
 }
 
 impl Memberships {
-    /// Notes the members of a Group. One that cannot be kept spoils no record of its members.
+    /// Records the members of a Group. A Group that cannot be stored does not affect its members.
     pub fn note(&mut self, entry: &Value) -> bool {
         let group = entry["id"].as_str().filter(|id| check_id(id).is_ok());
         for member in entry["members"].as_array().into_iter().flatten() {
@@ -77,7 +77,7 @@ impl Memberships {
         true
     }
 
-    /// Completes a User by the Groups that came before. Returns whether all of theirs are known.
+    /// Adds the known Groups to a User. Returns whether all of the user's Groups are known.
     pub fn complete(&self, entry: &mut Value) -> bool {
         if read_alone(entry) {
             return true;
@@ -89,19 +89,19 @@ impl Memberships {
     }
 }
 
-/// Puts what is primary first, and the rest in an order of ours: the values are a set, which a server may give in
-/// another order each time (RFC 7643, 2.4). Returns whether the User names its groups.
+/// Puts the primary value first and sorts the rest: the values are a set, which a server may return in any
+/// order (RFC 7643, 2.4). Returns whether the User has groups.
 pub(super) fn read_alone(entry: &mut Value) -> bool {
     for attribute in PLURAL {
         if let Some(values) = entry.get_mut(*attribute).and_then(Value::as_array_mut) {
-            // False comes before true.
+            // False sorts before true.
             values.sort_by_cached_key(|value| (value["primary"] != true, value["value"].to_string()));
         }
     }
     entry.get("groups").is_some_and(Value::is_array)
 }
 
-/// Attributes that a PATCH of a User changes. Membership is changed at the Groups, and not here.
+/// Attributes that a PATCH of a User can change. Membership is changed in the Groups.
 pub(super) fn takes(attribute: &str) -> bool {
     path(attribute).is_some()
 }
@@ -119,14 +119,14 @@ fn path(attribute: &str) -> Option<String> {
     })
 }
 
-/// The PatchOp (RFC 7644, 3.5.2) that changes somebody who is `present` now.
+/// The PatchOp (RFC 7644, 3.5.2) that changes a user whose values are `present` now.
 pub(super) fn patch(present: &Values, changes: &Values) -> Value {
     let operation = |(attribute, value): (&'static str, &Value)| {
         let path = path(attribute)?;
         let there = present.get(attribute).filter(|there| !there.is_null());
         Some(match (attribute, there) {
             ("email" | "phone", Some(there)) => {
-                // Of several only ours is touched. JSON's way to quote a text is the filter's.
+                // Changes only the value we know. JSON and the filter quote a text the same way.
                 let ours = format!("{path}[value eq {there}]");
                 match value {
                     Value::Null => json!({"op": "remove", "path": ours}),

@@ -1,4 +1,4 @@
-//! Writing one person over HTTP: a merge patch, or a PatchOp of SCIM, and always with `If-Match`.
+//! Writes one user over HTTP: a merge patch or a SCIM PatchOp, always with `If-Match`.
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -48,7 +48,7 @@ impl Writer for Http {
 
 impl Http {
     async fn heard(&self, external_id: &str) -> Result<Heard, Later> {
-        let no_address = |_| Later::because("directory.user_url makes no address of this id");
+        let no_address = |_| Later::because("directory.user_url gives no valid URL for this id");
         let url = at(&self.0.settings.user_url, external_id).map_err(no_address)?;
         let answer = self.0.exchange(self.0.clients.get().get(url)).await?;
         match answer.status.as_u16() {
@@ -61,11 +61,11 @@ impl Http {
     fn person(&self, external_id: &str, answer: &Answer) -> Result<Heard, Later> {
         match self.0.told_alone(&answer.json()?) {
             Told::User(user) if user.external_id != external_id => {
-                Err(Later::because("the source answers with somebody else"))
+                Err(Later::because("the source answers with another user"))
             }
             Told::User(user) if user.gone => Ok(Heard::Gone),
             Told::User(mut user) => {
-                // Where there is one, it is what If-Match is compared with.
+                // `If-Match` is compared with the ETag, so it is preferred to the version in the body.
                 user.source_version = answer.etag.clone().or(user.source_version.take());
                 Ok(Heard::There(user))
             }
@@ -80,7 +80,7 @@ impl Http {
         (version, present): (&str, &Values),
         changes: &Values,
     ) -> Result<Written, Later> {
-        let no_address = |_| Later::because("directory.write_url makes no address of this id");
+        let no_address = |_| Later::because("directory.write_url gives no valid URL for this id");
         let url = at(&self.0.settings.write_url, external_id).map_err(no_address)?;
         let (media_type, body) = if self.0.is_scim() {
             ("application/scim+json", scim::patch(present, changes))
@@ -97,17 +97,17 @@ impl Http {
             .body(body.to_string());
         let answer = self.0.exchange(request).await?;
         Ok(match answer.status.as_u16() {
-            // What the answer holds need not be the whole record: whoever wants that reads it.
+            // The answer may be partial. The record is read separately when it is needed.
             200..300 => Written::Done,
             412 => Written::Stale,
             404 | 410 => Written::Gone,
-            // Who is not let in at all may be soon: that is between the operators.
+            // Missing access is temporary: the operators can grant it.
             401 | 408 | 425 | 429 | 500.. => return Err(answer.later()),
             status => Written::Refused(status),
         })
     }
 
-    /// RFC 7396: what is not named stays, and null takes away.
+    /// RFC 7396: unnamed attributes stay, null removes.
     fn merge_patch(&self, changes: &Values) -> Value {
         let mut patch = Value::Object(serde_json::Map::new());
         for (attribute, value) in changes.iter() {

@@ -1,8 +1,8 @@
-//! Distinguished names (RFC 4514), as far as we need them: where an entry lies, and below what.
+//! Distinguished names (RFC 4514), as far as needed to find an entry's parent and ancestors.
 
 use crate::text::fold;
 
-/// The name of the entry above, as it is written; none above the topmost.
+/// The DN of the parent, as written; none at the top.
 pub fn parent(dn: &str) -> Option<&str> {
     let mut escaped = false;
     for (at, c) in dn.char_indices() {
@@ -16,14 +16,14 @@ pub fn parent(dn: &str) -> Option<&str> {
     None
 }
 
-/// Whether an entry lies below another one.
+/// Whether an entry is below another one.
 pub fn is_below(dn: &str, base: &str) -> bool {
     let base = folded(base);
     base.is_empty() || std::iter::successors(parent(dn), |dn| parent(dn)).any(|above| folded(above) == base)
 }
 
-/// In one way of writing: no letter case, no escapes but of what would separate, no blanks around that, and
-/// one where there are several. Servers fold further; what they write themselves they write in one way.
+/// A DN in one form: lower case, only needed escapes, no blanks around separators, single blanks elsewhere.
+/// Servers fold more, but a server writes its own DNs in one form.
 fn folded(dn: &str) -> String {
     let mut folded: Vec<u8> = Vec::with_capacity(dn.len());
     let mut bytes = dn.trim().bytes().peekable();
@@ -48,7 +48,7 @@ fn folded(dn: &str) -> String {
     fold(&String::from_utf8_lossy(&folded))
 }
 
-/// What a backslash stands before: two hexadecimal digits of a byte, or the character itself.
+/// The byte of an escape: two hexadecimal digits, or the character itself.
 fn unescaped(bytes: &mut std::iter::Peekable<impl Iterator<Item = u8> + Clone>) -> u8 {
     let digits: Vec<u8> = bytes.clone().take(2).collect();
     let byte = std::str::from_utf8(&digits).ok().and_then(|hex| u8::from_str_radix(hex, 16).ok());

@@ -1,4 +1,4 @@
-//! One listing: everything a search finds, or what has changed of it since a cookie.
+//! One listing: all entries of a search, or the changes since a cookie.
 
 use std::collections::HashSet;
 
@@ -19,21 +19,21 @@ use crate::directory::source::{Failure, What};
 /// Content synchronization (RFC 4533), as servers announce it.
 const SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
 
-/// What a listing tells of.
+/// An element of a listing.
 pub enum Item {
     There {
         id: String,
         entry: SearchEntry,
     },
     Gone(String),
-    /// An entry without an id, and why that is.
+    /// An entry without an id, and the reason.
     Nameless(&'static str),
 }
 
-/// What there is to say once a listing is at its end.
+/// The end of a listing.
 pub struct End {
     pub cookie: Option<Vec<u8>>,
-    /// Who is still there as before, if whoever is not told of is gone.
+    /// Ids of unchanged entries, if all others are gone.
     pub unchanged: Option<Vec<String>>,
 }
 
@@ -50,25 +50,25 @@ enum Way {
     Synchronized(Refresh),
 }
 
-/// What a server has told of the entries it does not send.
+/// What the server has reported about entries that it does not send.
 #[derive(Default)]
 struct Refresh {
     has_cookie: bool,
-    /// Whether anything was told yet.
+    /// Whether anything was received yet.
     has_begun: bool,
-    /// The last one that was told; where none is, the one we came with still holds.
+    /// The last cookie received; without one, the cookie of the request stays valid.
     cookie: Option<Vec<u8>>,
-    /// Those that are as they were.
+    /// UUIDs of unchanged entries.
     present: HashSet<Vec<u8>>,
-    /// Whether that is all of them.
+    /// Whether `present` has all of them.
     is_complete: bool,
 }
 
 impl Listing {
-    /// Begins; with a cookie, to ask only for what has changed since.
+    /// Begins a listing; with a cookie, only of changes since.
     ///
     /// # Errors
-    /// `Failure::Expired` if there is a cookie, and the server does not take any.
+    /// `Failure::Expired` if there is a cookie and the server does not accept any.
     pub async fn begin(
         asking: &Asking,
         what: What,
@@ -79,7 +79,7 @@ impl Listing {
         if is_known_so && offers_sync(&mut session).await? {
             let refresh =
                 Refresh { has_cookie: cookie.is_some(), cookie: cookie.clone(), ..Refresh::default() };
-            // Without the hint, a server that can tell no changes says so, and everybody is asked for.
+            // Without the reload hint, a server without history reports it, and a full listing follows.
             let request = SyncRequest { mode: RefreshMode::RefreshOnly, cookie, reload_hint: false };
             let controls = vec![request.critical().into()];
             let answers = session.search(asking.search(what), &asking.attributes(what), controls).await?;
@@ -109,7 +109,7 @@ impl Listing {
     /// The next entries, about a page of them.
     pub async fn read(&mut self, asking: &Asking, what: What) -> Result<Vec<Item>, Failure> {
         let mut items = Vec::new();
-        // Also of those that bring no entry there is an end: whoever runs has to say that they still do.
+        // Messages without an entry count too: the runner must be able to extend its lease.
         for _ in 0..asking.page_size {
             let Some(answers) = &mut self.answers else { break };
             match self.session.next(answers).await? {
@@ -129,7 +129,7 @@ impl Listing {
         Ok(items)
     }
 
-    /// What there is to say at the end; none before.
+    /// The end of the listing; none before it.
     pub fn ended(&mut self) -> Option<End> {
         self.ended.take()
     }
@@ -156,7 +156,7 @@ impl Listing {
         }
         let state = control::<SyncState>(&answer.1, |kind| matches!(kind, ControlType::SyncState));
         let Some(entry) = entry_of(answer) else { return Ok(()) };
-        let state = state.ok_or_else(|| unreadable("an entry comes without its state"))?;
+        let state = state.ok_or_else(|| unreadable("an entry has no state"))?;
         match state.state {
             EntryState::Present => {
                 refresh.present.insert(state.entry_uuid);
@@ -164,11 +164,9 @@ impl Listing {
             EntryState::Delete => items.push(Item::Gone(uuid(&state.entry_uuid)?)),
             EntryState::Add | EntryState::Modify => {
                 let id = uuid(&state.entry_uuid)?;
-                // Whom a trigger names is looked for by the attribute.
+                // Records named by a trigger are searched by this attribute.
                 if id_of(&entry, &asking.id_attribute).as_deref() != Ok(id.as_str()) {
-                    return Err(unreadable(
-                        "the server synchronizes by other ids than entryUUID, or hides those",
-                    ));
+                    return Err(unreadable("the server does not synchronize by entryUUID, or hides it"));
                 }
                 if asking.is_listed(what, &entry.dn) {
                     items.push(Item::There { id, entry });
@@ -178,24 +176,24 @@ impl Listing {
         Ok(())
     }
 
-    /// Takes note of how a search has ended. Returns where the next page begins, if there is one.
+    /// Handles the end of a search. Returns the cookie of the next page, if there is one.
     fn end(&mut self, result: &LdapResult) -> Result<Option<Vec<u8>>, Failure> {
         match &mut self.way {
             Way::Synchronized(refresh) => {
                 let is_refused =
                     [UNAVAILABLE_EXTENSION, INSUFFICIENT_ACCESS, UNWILLING_TO_PERFORM].contains(&result.rc);
                 if is_refused && !refresh.has_cookie && !refresh.has_begun {
-                    // The server offers it, but not here, or not to us.
+                    // The server offers it, but not for this base or this account.
                     self.way = Way::Paged;
                     return Ok(Some(Vec::new()));
                 }
-                // OpenLDAP's answer to a cookie from before its data were set back is not the RFC's.
+                // OpenLDAP answers a cookie from before a restore with another code than the RFC's.
                 if (is_refused || result.rc == REFRESH_REQUIRED) && refresh.has_cookie {
                     return Err(Failure::Expired);
                 }
                 succeeded("a synchronization", result)?;
                 let done = control::<SyncDone>(&result.ctrls, |kind| matches!(kind, ControlType::SyncDone));
-                let done = done.ok_or_else(|| unreadable("a synchronization ends without saying how"))?;
+                let done = done.ok_or_else(|| unreadable("a synchronization ends without its control"))?;
                 self.ended = Some(refresh.ended(done)?);
                 Ok(None)
             }
@@ -214,7 +212,7 @@ impl Listing {
 }
 
 impl Refresh {
-    /// What is told between entries (RFC 4533, 2.5).
+    /// Handles a message between entries (RFC 4533, 2.5).
     fn informed(&mut self, info: SyncInfo, items: &mut Vec<Item>) -> Result<(), Failure> {
         let cookie = match info {
             SyncInfo::SyncIdSet { refresh_deletes: true, sync_uuids, cookie } => {
@@ -227,7 +225,7 @@ impl Refresh {
                 self.present.extend(sync_uuids);
                 cookie
             }
-            // The end of a phase in which whoever is still there is named.
+            // The end of the phase that names unchanged entries.
             SyncInfo::RefreshPresent { cookie, .. } => {
                 self.is_complete = true;
                 cookie
@@ -241,7 +239,7 @@ impl Refresh {
 
     fn ended(&mut self, done: SyncDone) -> Result<End, Failure> {
         let is_complete = self.has_cookie && (self.is_complete || !done.refresh_deletes);
-        // Whoever is still there was to be named: that nobody is may also be how a server leaves that out.
+        // Unchanged entries should have been named. If none was, the server may have left them out.
         if is_complete && !self.is_complete && self.present.is_empty() {
             return Err(Failure::Expired);
         }
@@ -249,30 +247,32 @@ impl Refresh {
             true => Some(self.present.drain().map(|id| uuid(&id)).collect::<Result<_, _>>()?),
             false => None,
         };
-        // An empty cookie leads nowhere.
+        // An empty cookie is not valid.
         let cookie = done.cookie.or_else(|| self.cookie.take()).filter(|cookie| !cookie.is_empty());
         Ok(End { cookie, unchanged })
     }
 }
 
-/// Whether a server says that it synchronizes content (RFC 4512, 5.1).
+/// Whether a server announces content synchronization (RFC 4512, 5.1).
 async fn offers_sync(session: &mut Session) -> Result<bool, Failure> {
     let search = Search { base: String::new(), scope: Scope::Base, filter: "(objectClass=*)".to_owned() };
     let attribute = "supportedControl".to_owned();
     let found = session.search_all(vec![search], std::slice::from_ref(&attribute), 1).await?;
-    // Who may not ask what a server can do is served by paged search.
+    // If the account may not read the announcement, paged search is used.
     let entries = found.into_iter().flat_map(|(entries, _)| entries).filter_map(entry_of);
     Ok(entries.flat_map(|entry| values(&entry, &attribute).to_vec()).any(|control| control == SYNC))
 }
 
-/// The control of this kind, if it came along.
+/// The control of this kind, if it is present.
 fn control<T: ControlParser>(controls: &[Control], is_it: impl Fn(ControlType) -> bool) -> Option<T> {
     let found = controls.iter().find(|control| control.0.is_some_and(&is_it));
     found.filter(|control| control.1.val.is_some()).map(|control| RawControl::parse(&control.1))
 }
 
 fn uuid(bytes: &[u8]) -> Result<String, Failure> {
-    Uuid::from_slice(bytes).map(|id| id.to_string()).map_err(|_| unreadable("an id of an entry is no UUID"))
+    Uuid::from_slice(bytes)
+        .map(|id| id.to_string())
+        .map_err(|_| unreadable("the id of an entry is not a UUID"))
 }
 
 fn unreadable(why: &str) -> Failure {

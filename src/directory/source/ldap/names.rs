@@ -1,4 +1,4 @@
-//! Whom a DN names: what entries are to each other stands in DNs, and what we keep are ids.
+//! Resolves DNs: entries reference each other by DN, and records have ids.
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,23 +11,23 @@ use super::session::{
 use super::{Asking, entry_of, id_of};
 use crate::directory::source::{Failure, What};
 
-/// DNs that are remembered during a listing; with more, they are forgotten and looked up again.
+/// Most DNs in memory during a listing. Beyond that, all are forgotten and resolved again.
 const KNOWN_MAX: usize = 50_000;
-/// DNs that are looked up at once.
+/// DNs resolved at the same time.
 const AT_ONCE: usize = 32;
 
-/// What a DN leads to.
+/// The entry that a DN names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Found {
-    /// One of those that are listed.
+    /// A listed entry.
     Listed(String),
-    /// Something else.
+    /// An entry that is not listed.
     Other,
-    /// Nothing.
+    /// No entry.
     Nothing,
 }
 
-/// The DNs that were met, and a connection of their own: on the listing's, answers would come after it.
+/// The resolved DNs, and a second connection: on the listing's own, answers would wait for the listing.
 #[derive(Default)]
 pub struct Names {
     known: HashMap<(What, String), Found>,
@@ -35,19 +35,19 @@ pub struct Names {
 }
 
 impl Names {
-    /// Forgets everything if that is too much by now.
+    /// Forgets all DNs if there are too many.
     pub fn begin_page(&mut self) {
         if self.known.len() > KNOWN_MAX {
             self.known.clear();
         }
     }
 
-    /// Remembers an entry that was listed.
+    /// Records a listed entry.
     pub fn note(&mut self, what: What, dn: &str, id: &str) {
         self.known.insert((what, dn.to_owned()), Found::Listed(id.to_owned()));
     }
 
-    /// The id of the entry that a DN names, if it is one of those that are listed.
+    /// The id of the entry that a DN names, if it is listed.
     pub fn id(&self, what: What, dn: &str) -> Option<&str> {
         match self.known.get(&(what, dn.to_owned())) {
             Some(Found::Listed(id)) => Some(id),
@@ -55,10 +55,10 @@ impl Names {
         }
     }
 
-    /// The department that an entry lies in: the nearest one above it.
+    /// The department of an entry: the nearest one above it.
     ///
     /// # Errors
-    /// What is above is not there: the tree changed while it was read, or we may not read it.
+    /// An ancestor is missing: the tree changed while it was read, or the account may not read it.
     pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, &'static str> {
         let mut at = asking.above(dn);
         while let Some(above) = at {
@@ -66,14 +66,14 @@ impl Names {
                 Some(Found::Listed(id)) => return Ok(Some(id)),
                 Some(Found::Other) => at = asking.above(above),
                 Some(Found::Nothing) | None => {
-                    return Err("what it lies in is gone, or may not be read");
+                    return Err("its parent is missing, or the account may not read it");
                 }
             }
         }
         Ok(None)
     }
 
-    /// Looks up the departments that these entries lie in.
+    /// Resolves the departments above these entries.
     pub async fn look_above<'a>(
         &mut self,
         asking: &Asking,
@@ -89,7 +89,7 @@ impl Names {
         Ok(())
     }
 
-    /// Looks up what these DNs name.
+    /// Resolves these DNs.
     pub async fn look_up<'a>(
         &mut self,
         asking: &Asking,
@@ -127,12 +127,12 @@ fn found(
     dn: &str,
     (entries, result): (Vec<ResultEntry>, LdapResult),
 ) -> Result<Found, Failure> {
-    // A name may lead to another server, or to what is not ours to read.
+    // A DN may be on another server, or not readable by this account.
     if [NO_SUCH_OBJECT, INVALID_DN_SYNTAX, REFERRAL, INSUFFICIENT_ACCESS].contains(&result.rc) {
         return Ok(Found::Nothing);
     }
     succeeded("the search for a name", &result)?;
-    // A department is one only where departments are listed.
+    // A department counts only below the base of the departments.
     let is_listed = what == What::Users || dn::is_below(dn, &asking.search(what).base);
     let entry = entries.into_iter().find_map(entry_of).filter(|_| is_listed);
     Ok(match entry.and_then(|entry| id_of(&entry, &asking.id_attribute).ok()) {

@@ -1,5 +1,5 @@
-//! One connection to an LDAP server. It reads on only while somebody waits for an answer: the library would
-//! otherwise take in a whole listing as fast as the server can send it, wherever that is to be kept.
+//! A connection to an LDAP server. It reads only while an answer is awaited. The library alone would read a
+//! whole listing into memory, as fast as the server sends it.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub const INSUFFICIENT_ACCESS: u32 = 50;
 pub const UNWILLING_TO_PERFORM: u32 = 53;
 pub const REFRESH_REQUIRED: u32 = 4096;
 
-/// Where a server is, and who asks.
+/// A server, and the account to bind with.
 pub struct Server {
     pub url: Url,
     pub bind_dn: String,
@@ -37,7 +37,7 @@ pub struct Server {
     pub timeout: Duration,
 }
 
-/// What is searched for, and below what.
+/// A search: base, scope and filter.
 #[derive(Debug, Clone)]
 pub struct Search {
     pub base: String,
@@ -51,7 +51,7 @@ pub struct Session {
     timeout: Duration,
 }
 
-/// What reads and writes, until the connection ends.
+/// The future that reads and writes, until the connection ends.
 struct Driving(Option<BoxFuture<'static, ()>>);
 
 /// The answers to a search.
@@ -60,7 +60,7 @@ pub struct Answers {
 }
 
 impl Session {
-    /// Connects, and says who we are.
+    /// Connects and binds.
     pub async fn open(server: &Server) -> Result<Self, Failure> {
         let settings = LdapConnSettings::new()
             .set_conn_timeout(server.timeout)
@@ -79,7 +79,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Begins to search; with controls, if any.
+    /// Begins a search, with controls if any.
     pub async fn search(
         &mut self,
         search: &Search,
@@ -97,12 +97,12 @@ impl Session {
         self.driving.until(answers.stream.next()).await
     }
 
-    /// How a search has ended.
+    /// The result of a search.
     pub async fn end(mut answers: Answers) -> LdapResult {
         answers.stream.finish().await
     }
 
-    /// Searches several times at once; what a search finds, or how the server refuses.
+    /// Runs several searches at the same time. Each gives its entries, or the server's refusal.
     pub async fn search_all(
         &mut self,
         searches: Vec<Search>,
@@ -125,7 +125,7 @@ impl Session {
 }
 
 impl Driving {
-    /// Reads and writes until this is done. Whatever came before a connection ended still counts.
+    /// Reads and writes until `work` is done. Answers that came before the connection ended still count.
     async fn until<T>(&mut self, work: impl Future<Output = LdapOutcome<T>>) -> Result<T, Failure> {
         let mut work = pin!(work);
         if let Some(driving) = &mut self.0 {
@@ -140,7 +140,7 @@ impl Driving {
     }
 }
 
-/// Whether a server has done what it was asked.
+/// Checks the result code of a request.
 pub fn succeeded(what: &str, result: &LdapResult) -> Result<(), Failure> {
     match result.rc {
         SUCCESS => Ok(()),
@@ -148,16 +148,16 @@ pub fn succeeded(what: &str, result: &LdapResult) -> Result<(), Failure> {
     }
 }
 
-/// Without what was asked or answered.
+/// Describes an error without quoting requests or answers.
 fn failure(error: &LdapError) -> Failure {
     let why = match error {
         LdapError::Timeout { .. } => "no answer in time",
         LdapError::Io { source } if source.get_ref().is_some_and(|e| e.is::<rustls::Error>()) => {
-            "the certificate is not to be trusted"
+            "the server's certificate is not trusted"
         }
         LdapError::Io { .. } => "no connection",
-        LdapError::LdapResult { .. } => "the server does not encrypt",
-        LdapError::FilterParsing => "a filter cannot be read",
+        LdapError::LdapResult { .. } => "the server refuses encryption",
+        LdapError::FilterParsing => "a filter is invalid",
         _ => "the connection ended",
     };
     Failure::Failed(why.to_owned())

@@ -11,6 +11,10 @@ use im_push_gateway::{archive_command, directory_command, event, telemetry, toke
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+/// Measured against the system's allocator: see docs/benchmarks.md.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Channels, messages and a push status for every receiver, beside an API gateway.
 ///
 /// `settings` prints all settings with their defaults. A file given by --config overrides the defaults, and

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, RecyclingMethod,
-    Runtime, Transaction,
+    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, QueueMode,
+    RecyclingMethod, Runtime, Transaction,
 };
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
@@ -134,6 +134,8 @@ impl Store {
         let (session, life): (Arc<str>, _) = (session.into(), config.database_connection_life);
         let pool = Pool::builder(manager(config)?)
             .max_size(size)
+            // The connection used last is the one whose plans are in the caches of the processor.
+            .queue_mode(QueueMode::Lifo)
             .wait_timeout(Some(wait))
             .create_timeout(Some(wait))
             .runtime(Runtime::Tokio1)

@@ -21,7 +21,8 @@ placed AS MATERIALIZED (
         SELECT last_seq, last_server_time, member_count FROM t_im_channel WHERE channel_id = item.channel_id OFFSET 0) AS channel
     CROSS JOIN LATERAL (
         SELECT slot FROM t_im_channel_slot WHERE channel_id = item.channel_id AND user_id = item.sender OFFSET 0) AS slot
-    LEFT JOIN t_im_channel_sender s ON s.channel_id = item.channel_id AND s.user_id = item.sender
+    LEFT JOIN LATERAL (
+        SELECT sent_count FROM t_im_channel_sender WHERE channel_id = item.channel_id AND user_id = item.sender OFFSET 0) AS s ON true
     CROSS JOIN (SELECT im_clock() AS now) AS moment
     WINDOW in_channel AS (PARTITION BY item.channel_id ORDER BY item.ms_id)
 ),
@@ -34,7 +35,8 @@ headed AS (
     SET last_seq = p.seq, last_ms_id = p.ms_id, last_server_time = p.server_time,
         last_sender = p.sender, last_type = p.ms_type, last_preview = p.preview
     FROM (SELECT DISTINCT ON (channel_id) * FROM placed ORDER BY channel_id, seq DESC) AS p
-    WHERE c.channel_id = p.channel_id
+    -- ANY: an equality could be joined on, and read every channel.
+    WHERE c.channel_id = ANY (ARRAY[p.channel_id])
 ),
 counted AS (
     INSERT INTO t_im_channel_sender (channel_id, user_id, sent_count, last_sent_seq)

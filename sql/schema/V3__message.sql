@@ -41,7 +41,8 @@ CREATE TABLE t_im_ledger (
     read        bit varying,
     offline     bit varying,
     rejected    bit varying,
-    -- Where they were set at several moments: for each slot milliseconds since server_time, 5 bytes each.
+    -- Where they were set at several moments: for each slot milliseconds since server_time, all in as
+    -- few bytes as the largest needs.
     times       bytea,
     -- Why a receiver was rejected, by place in the block: {"17": "no such device"}.
     reasons     jsonb,
@@ -60,7 +61,8 @@ CREATE FUNCTION im_ledger_reason(l t_im_ledger, place integer) RETURNS text LANG
 $$;
 CREATE FUNCTION im_ledger_time(l t_im_ledger, place integer) RETURNS timestamptz LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN l.times IS NOT NULL
-                THEN l.server_time + ('x' || encode(substring(l.times FROM 1 + 5 * place FOR 5), 'hex'))::bit(40)::bigint
+                THEN l.server_time + ('x' || lpad(encode(substring(l.times FROM 1 + length(l.times) / length(l.receivers) * place
+                                                                   FOR length(l.times) / length(l.receivers)), 'hex'), 10, '0'))::bit(40)::bigint
                                      * interval '1 millisecond'
                 WHEN 1 IN (im_bit(l.received, place), im_bit(l.read, place), im_bit(l.offline, place), im_bit(l.rejected, place))
                 THEN l.changed_at

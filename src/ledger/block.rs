@@ -10,9 +10,9 @@ use tokio_postgres::types::Json;
 use super::Key;
 use crate::delivery::{Status, Verdict};
 
-/// Bytes of one moment in `times`: milliseconds for 34 years.
-const MOMENT_BYTES: usize = 5;
-const MOMENT_MAX: i64 = (1 << (8 * MOMENT_BYTES)) - 1;
+/// Most bytes of one moment in `times`: milliseconds for 34 years.
+const MOMENT_BYTES_MAX: usize = 5;
+const MOMENT_MAX: i64 = (1 << (8 * MOMENT_BYTES_MAX)) - 1;
 
 /// Why receivers were rejected, by place.
 pub type Reasons = BTreeMap<usize, String>;
@@ -30,7 +30,7 @@ pub struct Block {
     pub rejected: Option<BitVec>,
     /// When all of these bits were set, if it was at one moment.
     pub changed_at: Option<OffsetDateTime>,
-    /// Else one moment a place: milliseconds since `server_time`, [`MOMENT_BYTES`] each.
+    /// Else one moment a place: milliseconds since `server_time`, each in as few bytes as the largest needs.
     pub times: Option<Vec<u8>>,
     pub reasons: Option<Reasons>,
     /// The moments as numbers, once one has changed.
@@ -107,7 +107,7 @@ impl Block {
             _ if self.moments.is_some() => {
                 since_sent(self.moments.as_ref().map_or(0, |moments| moments[place]))
             }
-            (Some(times), _) => since_sent(decoded(times, place)),
+            (Some(times), _) => since_sent(decoded(times, place, self.receivers.len())),
             (None, Some(at)) if self.is_touched(place) => at,
             _ => self.server_time,
         }
@@ -172,7 +172,9 @@ impl Block {
         if touched.all(|moment| Some(moment) == first) {
             return (first.map(|moment| self.server_time + Duration::milliseconds(moment)), None);
         }
-        let bytes = moments.iter().flat_map(|moment| moment.to_be_bytes().into_iter().skip(8 - MOMENT_BYTES));
+        let largest = moments.iter().copied().max().unwrap_or_default();
+        let unused = (largest.leading_zeros() / 8).min(7) as usize;
+        let bytes = moments.iter().flat_map(|moment| moment.to_be_bytes().into_iter().skip(unused));
         (None, Some(bytes.collect()))
     }
 
@@ -226,7 +228,8 @@ fn is_set(bits: Option<&BitVec>, place: usize) -> bool {
     bits.is_some_and(|bits| bits.get(place).unwrap_or(false))
 }
 
-fn decoded(times: &[u8], place: usize) -> i64 {
-    let bytes = times.get(place * MOMENT_BYTES..(place + 1) * MOMENT_BYTES).unwrap_or_default();
+fn decoded(times: &[u8], place: usize, places: usize) -> i64 {
+    let width = times.len() / places.max(1);
+    let bytes = times.get(place * width..(place + 1) * width).unwrap_or_default();
     bytes.iter().fold(0, |moment, byte| moment << 8 | i64::from(*byte))
 }

@@ -140,7 +140,14 @@ fn one_moment_is_kept_as_one_and_several_by_place() {
     let mut block = stored(&block);
     assert!(block.advance(7, Status::Read, at + Duration::SECOND));
     let (changed_at, times) = block.encoded_times();
-    assert_eq!((changed_at, times.map(|times| times.len())), (None, Some(1_000)));
+    assert_eq!((changed_at, times.map(|times| times.len())), (None, Some(400)), "2 bytes hold 2,000 ms");
+    for (later, bytes) in [(Duration::hours(1), 3), (Duration::days(40), 4), (Duration::days(400), 5)] {
+        let mut block = stored(&block);
+        assert!(block.advance(9, Status::Read, SENT + later));
+        let stored = stored(&block);
+        assert_eq!(stored.times.as_ref().map(Vec::len), Some(200 * bytes));
+        assert_eq!([7, 8, 9].map(|place| stored.time(place)), [at + Duration::SECOND, at, SENT + later]);
+    }
     assert!(!block.advance(7, Status::Received, at), "a status never falls");
 }
 

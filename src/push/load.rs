@@ -221,16 +221,21 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
 fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
     let mut slots: HashMap<i64, Vec<(i32, u32)>> = HashMap::new();
     for row in people {
-        let user_id: &str = row.get("user_id");
-        let user = held.places.get(user_id).copied().unwrap_or_else(|| {
-            let user = held.users.len() as u32;
-            held.users.push(User { user_id: user_id.to_owned(), has_left: row.get("has_left") });
-            held.places.insert(user_id.to_owned(), user);
-            user
+        let (user_ids, have_left): (Vec<&str>, Vec<bool>) = (row.get("user_ids"), row.get("have_left"));
+        let users = user_ids.into_iter().zip(have_left).map(|(user_id, has_left)| {
+            held.places.get(user_id).copied().unwrap_or_else(|| {
+                let user = held.users.len() as u32;
+                held.users.push(User { user_id: user_id.to_owned(), has_left });
+                held.places.insert(user_id.to_owned(), user);
+                user
+            })
         });
-        slots.entry(row.get("channel_id")).or_default().push((row.get("slot"), user));
+        let mut of_channel: Vec<(i32, u32)> =
+            row.get::<_, Vec<i32>>("slots").into_iter().zip(users).collect();
+        of_channel.sort_unstable();
+        of_channel.dedup();
+        slots.insert(row.get("channel_id"), of_channel);
     }
-    slots.values_mut().for_each(|slots| slots.sort_unstable());
     slots
 }
 

@@ -211,3 +211,20 @@ async fn a_thousand_calls_of_one_receipt_into_one_message_lose_none() {
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(app.count(deadlocks, &[]).await, 0);
 }
+
+#[tokio::test]
+async fn a_time_is_read_in_sql_as_it_was_written_whatever_its_width() {
+    let app = TestApp::start().await;
+    let sql = app.sql().await;
+    for width in 1..=5 {
+        let moments: [i64; 3] = [0, 7, (1 << (8 * width)) - 1];
+        let times: Vec<u8> =
+            moments.iter().flat_map(|moment| moment.to_be_bytes().into_iter().skip(8 - width)).collect();
+        let row = "SELECT (extract(epoch FROM im_ledger_time(l, $2) - l.server_time) * 1000)::bigint \
+                   FROM (SELECT (ROW(1, 1, 1, now(), NULL, 0, '111', '011', NULL, NULL, NULL, $1::bytea, NULL)::t_im_ledger).*) AS l";
+        for (place, moment) in (0..).zip(moments) {
+            let read: i64 = sql.query_one(row, &[&times, &place]).await.unwrap().get(0);
+            assert_eq!(read, moment, "{width} bytes");
+        }
+    }
+}

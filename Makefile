@@ -25,7 +25,7 @@ lint: ## Checks format, clippy, licences and sources of dependencies, and the ch
 
 torture: ## Kills and stops replicas and the database for 15 minutes and judges what is left
 	tests/tools ensure postgresql
-	TORTURE_SECONDS=900 cargo test --release --test it torture -- --nocapture --test-threads=1
+	TORTURE_SECONDS=900 TORTURE_CROWD=20000 cargo test --release --test it torture -- --nocapture --test-threads=1
 
 bench: ## Measures the ledger, the archive, events and the directory: rows and sends a second, searches, delays, runs
 	tests/tools ensure postgresql elasticsearch

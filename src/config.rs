@@ -94,6 +94,8 @@ pub struct Config {
     pub group_max_members: u32,
 
     pub send_batch: usize,
+    #[serde(rename = "background_send_wait_ms", deserialize_with = "millis")]
+    pub background_send_wait: Duration,
     pub send_lanes: usize,
     pub send_queue: usize,
     #[serde(rename = "recall_within_ms", deserialize_with = "millis")]

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -140,10 +140,12 @@ impl Index {
 
     /// Indexes one batch.
     pub async fn tick(&self) -> Result<Tick> {
+        let began = Instant::now();
         let done = self.step().await;
         let away = |e: &Error| e.is_unavailable() && !e.is_of_database();
         self.away.store(done.as_ref().is_err_and(away), Ordering::Relaxed);
         if matches!(done, Ok(Tick::More)) {
+            self.store.throttle().rest("index", began).await;
             tokio::time::sleep(LINGER).await;
         }
         done

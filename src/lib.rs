@@ -44,5 +44,6 @@ pub mod stream;
 pub mod strict;
 pub mod telemetry;
 pub mod text;
+pub mod throttle;
 mod tls;
 pub mod token_command;

@@ -18,6 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::config::Config;
 use crate::error::{self, Error, Kind, Result};
+use crate::throttle::Throttle;
 use crate::tls::{self, Authorities};
 use server::Server;
 
@@ -108,6 +109,7 @@ pub struct Readiness {
 pub struct Store {
     pool: Pool,
     server: Arc<Server>,
+    throttle: Arc<Throttle>,
 }
 
 impl Store {
@@ -153,7 +155,13 @@ impl Store {
             }))
             .build()
             .map_err(Error::internal)?;
-        Ok(Self { pool, server })
+        let throttle = Arc::new(Throttle::new(config.background_send_wait, Instant::now()));
+        Ok(Self { pool, server, throttle })
+    }
+
+    /// What background work rests by, and what notes the waits of sends.
+    pub fn throttle(&self) -> &Throttle {
+        &self.throttle
     }
 
     /// A connection of the pool. Never hold it during a network call to another server.

@@ -147,6 +147,11 @@ fn describe_data() {
 fn describe_database() {
     describe_gauge!("impg_database_connections", "Pooled connections, by state: open, idle or waited_for.");
     describe_counter!("impg_database_restored_total", "Restores of the database that the service noticed.");
+    describe_gauge!(
+        "impg_background_share",
+        "The share of its time that background work gets, from 0.1 to 1. Below 1 it gives way to sends."
+    );
+    describe_counter!("impg_background_rest_ms_total", "Milliseconds that background work rested, by work.");
     describe_gauge!("impg_partitions", "Partitions of the messages in PostgreSQL.");
     describe_gauge!(
         "impg_lock_room_share",

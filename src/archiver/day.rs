@@ -108,6 +108,7 @@ impl Archiver {
     pub(super) async fn write(&self, day: &Day, epoch: i64) -> Result<Progress> {
         let mut day = day.clone();
         let (started, mut rows, mut ended) = (Instant::now(), 0, false);
+        let mut read = started;
         let (below, version) = (day.below_ms_id, FINAL + day.run_id);
         let (store, archive) = (self.store.clone(), self.archive.clone());
         let pages = stream::try_unfold(Some(day.written_ms_id), move |above: Option<i64>| {
@@ -134,6 +135,8 @@ impl Archiver {
             self.keep(&day, epoch).await?;
             rows += page.sum.ledger_rows;
             self.slow_down(started, rows).await;
+            self.store.throttle().rest("archive", read).await;
+            read = Instant::now();
         }
         if ended {
             stop("before-written").await;
@@ -201,7 +204,7 @@ impl Archiver {
         };
         let (mut found, mut prolonged) = (Sum::default(), Instant::now());
         loop {
-            let (archive, asked) = (self.archive.clone(), find.clone());
+            let (archive, asked, began) = (self.archive.clone(), find.clone(), Instant::now());
             let some = apart(async move {
                 let documents = archive.find(&asked).await?;
                 Ok((Sum::of(&documents), documents.last().map(|last| (last.ms_id, last.part))))
@@ -216,6 +219,7 @@ impl Archiver {
                 light if light < VERIFY_ROWS / 2 => (find.limit * 2).min(VERIFY_DOCUMENTS),
                 _ => find.limit,
             };
+            self.store.throttle().rest("archive", began).await;
             if prolonged.elapsed() > PROLONG {
                 self.lease.take(self.store.now().await?).await?;
                 prolonged = Instant::now();

@@ -8,6 +8,7 @@ mod book;
 mod listening;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use time::OffsetDateTime;
 use tokio::sync::Mutex;
@@ -94,6 +95,7 @@ impl Runner {
         if trouble.waits_until.is_some_and(|until| now < until && until <= now + longest) {
             return Ok(Tick::Idle);
         }
+        let began = Instant::now();
         let done = match run.state.as_str() {
             "asked" => self.listen(&run, epoch).await,
             "staged" => self.decide(&run, epoch, now).await,
@@ -102,6 +104,7 @@ impl Runner {
         if let Err(e) = done {
             self.trouble(&run, &mut trouble, &e, now).await?;
         }
+        self.store.throttle().rest("directory", began).await;
         Ok(Tick::More)
     }
 
@@ -257,7 +260,9 @@ impl Runner {
         let mut after = 0;
         while let Some(up_to) = self.next_rows(run.run_id, after, COMPARE_STEP).await? {
             self.lease.take(self.store.now().await?).await?;
+            let began = Instant::now();
             counts.add(book::compare(&self.store, run.run_id, after, up_to).await?);
+            self.store.throttle().rest("directory", began).await;
             after = up_to;
         }
         if !book::is_staged(&self.store, run.run_id).await? {

@@ -34,7 +34,9 @@ pub async fn tick(store: &Store) -> Result<Tick> {
     if (done as i64) < STEP {
         return Ok(Tick::Idle);
     }
-    tokio::time::sleep(began.elapsed()).await;
+    let worked = began.elapsed();
+    store.throttle().rest("words", began).await;
+    tokio::time::sleep(worked).await;
     Ok(Tick::More)
 }
 

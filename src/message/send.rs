@@ -183,6 +183,7 @@ impl Lane {
             match outcome {
                 Outcome::Locked => left.push(waiting),
                 Outcome::Done(result) => {
+                    self.store.throttle().note(waiting.since.elapsed());
                     let label = if result.is_ok() { "accepted" } else { "refused" };
                     metrics::counter!("impg_sends_total", "result" => label).increment(1);
                     // A caller who went away does not undo the commit.

@@ -13,8 +13,9 @@ use crate::support::{Client, Service, shared, shared_elastic};
 use im_push_gateway::archiver;
 
 /// Short times, so that a day is dropped soon after it is cold; and a schedule that leaves it to the test
-/// when something moves.
+/// when something moves. Every send slows the move down, to its floor.
 const QUICK: &str = "request_timeout_ms = 2000\narchive_drop_grace_ms = 2001\npoll_ms = 20\n\
+                     background_send_wait_ms = 0\n\
                      archive_schedule = \"0 0 29 2 *\"\n";
 
 /// A service with an archive, whose clock may be moved. It begins at noon.

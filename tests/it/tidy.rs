@@ -7,7 +7,7 @@ use crate::app;
 
 /// Modules from the bottom up; a module may name only those before it.
 const LAYERS: &[&[&str]] = &[
-    &["error", "strict", "cron", "text", "tls", "ids", "config", "renewed"],
+    &["error", "strict", "cron", "text", "tls", "ids", "config", "renewed", "throttle"],
     &["store", "claim", "delivery", "schedule", "telemetry"],
     &[
         "identity",

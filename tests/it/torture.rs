@@ -1,6 +1,7 @@
 //! Two replicas, one database, a gateway in every mood, people who never stop, and SIGKILL.
 //!
-//! `TORTURE_SECONDS` says how long, `TORTURE_SEED` repeats what was thrown (not its timing).
+//! `TORTURE_SECONDS` says how long, `TORTURE_CROWD` how many people one more group has, `TORTURE_SEED` repeats what was
+//! thrown (not its timing).
 
 mod checker;
 mod checker_tests;

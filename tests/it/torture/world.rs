@@ -18,6 +18,8 @@ pub const REPLICAS: usize = 2;
 /// People who are in some channel for good, and people who come and go.
 const STABLE: usize = 260;
 const CHURNERS: usize = 60;
+/// Messages into the crowd are few: each is for everybody in it.
+const CROWD_WEIGHT: usize = 200;
 const DATABASE: &str = "torture";
 /// Longest wait of ours for an answer; more than the service takes to say 503.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -92,6 +94,9 @@ impl World {
             let callback = format!("{}/{replica}", gateway.url());
             let database = cluster.url(DATABASE);
             let mut settings = SETTINGS.to_vec();
+            if super::setting::<usize>("TORTURE_CROWD").is_some() {
+                settings.push(("callback_batch_pairs", "2000"));
+            }
             settings.extend([
                 ("database_url", database.as_str()),
                 ("callback_url", &callback),
@@ -113,6 +118,7 @@ impl World {
         });
         world.people().await;
         world.conversations(dice).await;
+        world.crowd(dice).await;
         (world, services)
     }
 
@@ -213,6 +219,19 @@ impl World {
         let channel = Arc::new(channel);
         self.channels.write().expect("no panic while held").push(channel.clone());
         channel
+    }
+
+    /// `TORTURE_CROWD` people in a group of their own, in which one guest comes and goes all the while.
+    async fn crowd(&self, dice: &mut Dice) {
+        let crowd: usize = super::setting("TORTURE_CROWD").unwrap_or_default();
+        if crowd == 0 {
+            return;
+        }
+        let people = "INSERT INTO t_im_user (user_id, name, updated_at, words_due) \
+                      SELECT 'm' || to_char(i, 'FM00000'), 'm' || i, now(), false FROM generate_series(0, $1::bigint - 1) i";
+        self.sql().await.execute(people, &[&(crowd as i64)]).await.expect("people");
+        let members = (0..crowd).map(|n| format!("m{n:05}")).collect();
+        self.channel(dice, (members, vec![churner(CHURNERS - 1)]), "group", CROWD_WEIGHT).await;
     }
 
     async fn people(&self) {

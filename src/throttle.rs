@@ -1,0 +1,109 @@
+//! Background work gives way to sends: archive moves, directory runs, indexing and the search index of users rest
+//! the longer, the longer sends wait.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often the share is judged again.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Background work always gets this share of its time, so that it ends.
+const FLOOR: f64 = 0.1;
+const SLOWER: f64 = 0.5;
+const FASTER: f64 = 1.25;
+/// Longest single rest: shorter than any lease.
+const REST_MAX: Duration = Duration::from_secs(1);
+
+/// How long sends wait on this replica, and the share of its time that background work gets.
+#[derive(Debug)]
+pub struct Throttle {
+    limit: Duration,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    share: f64,
+    judged: Instant,
+    waits: Duration,
+    sends: u32,
+}
+
+impl Throttle {
+    /// `limit`: the mean wait of a send above which background work slows down.
+    pub fn new(limit: Duration, now: Instant) -> Self {
+        let state = State { share: 1.0, judged: now, waits: Duration::ZERO, sends: 0 };
+        Self { limit, state: Mutex::new(state) }
+    }
+
+    /// Notes a send that waited so long from its arrival to its commit.
+    pub fn note(&self, wait: Duration) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.waits += wait;
+        state.sends += 1;
+    }
+
+    /// The share of its time that background work gets now.
+    pub fn share(&self, now: Instant) -> f64 {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let windows = now.saturating_duration_since(state.judged).as_secs_f64() / WINDOW.as_secs_f64();
+        if windows >= 1.0 {
+            let waits_long = state.sends > 0 && state.waits / state.sends > self.limit;
+            let change = if waits_long { SLOWER } else { FASTER.powf(windows.min(100.0)) };
+            let share = (state.share * change).clamp(FLOOR, 1.0);
+            *state = State { share, judged: now, waits: Duration::ZERO, sends: 0 };
+            metrics::gauge!("impg_background_share").set(share);
+        }
+        state.share
+    }
+
+    /// Rests after work that began at `began`.
+    pub async fn rest(&self, work: &'static str, began: Instant) {
+        let now = Instant::now();
+        let worked = now.saturating_duration_since(began);
+        let rest = worked.mul_f64(1.0 / self.share(now) - 1.0).min(REST_MAX);
+        if !rest.is_zero() {
+            metrics::counter!("impg_background_rest_ms_total", "work" => work)
+                .increment(rest.as_millis().try_into().unwrap_or(u64::MAX));
+            tokio::time::sleep(rest).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(8);
+
+    #[test]
+    fn background_work_slows_down_to_a_floor_and_recovers() {
+        let begin = Instant::now();
+        let throttle = Throttle::new(LIMIT, begin);
+        let mut now = begin;
+        let mut next = |wait: Option<Duration>| {
+            wait.into_iter().for_each(|wait| throttle.note(wait));
+            now += WINDOW;
+            throttle.share(now)
+        };
+        assert_eq!(next(Some(LIMIT)), 1.0, "a wait at the limit slows nothing");
+        assert_eq!(next(Some(2 * LIMIT)), 0.5);
+        for _ in 0..10 {
+            next(Some(2 * LIMIT));
+        }
+        assert_eq!(next(Some(2 * LIMIT)), FLOOR);
+        assert!(next(None) > FLOOR, "without sends it recovers");
+        for _ in 0..20 {
+            next(Some(LIMIT / 2));
+        }
+        assert_eq!(next(None), 1.0);
+    }
+
+    #[test]
+    fn a_share_holds_for_a_window() {
+        let begin = Instant::now();
+        let throttle = Throttle::new(LIMIT, begin);
+        throttle.note(3 * LIMIT);
+        assert_eq!(throttle.share(begin + WINDOW / 2), 1.0);
+        assert_eq!(throttle.share(begin + WINDOW), 0.5);
+    }
+}

@@ -10,9 +10,9 @@ mod load;
 mod settle;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
@@ -29,8 +29,8 @@ use batch::{Claim, Claimed, Look};
 
 pub use dead::{Letters, Replay, dead_letter, dead_letters, replay, replay_events};
 
-/// While a batch is under way, the next one waits this long to grow: a batch costs two commits,
-/// however small. Nobody who sends waits for it.
+/// A batch that would not be full is made this long after the one before, so that it grows: a batch costs two
+/// commits, however small. A send after a pause is pushed at once.
 const LINGER: Duration = Duration::from_millis(10);
 /// A line's workers are woken for all they do; this only bounds the time they sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
@@ -70,29 +70,13 @@ pub struct Worker {
     push: Arc<Push>,
     callback_id: String,
     wake: Arc<Notify>,
-    /// Batches under way from this replica, and whether the last one claimed was full.
-    under_way: AtomicUsize,
+    /// Whether the last batch claimed was full.
     full: AtomicBool,
-    /// Workers claim one after another; otherwise each would hold a connection to wait for the endpoint's lock.
-    claiming: tokio::sync::Mutex<()>,
+    /// When the last one was claimed. Workers claim one after another; otherwise each would hold a connection to wait
+    /// for the endpoint's lock.
+    claimed: tokio::sync::Mutex<Option<Instant>>,
     /// Whether the next claim takes commits before the queue.
     stored_first: AtomicBool,
-}
-
-/// Counts a batch from its claim to its end.
-struct UnderWay<'a>(&'a AtomicUsize);
-
-impl<'a> UnderWay<'a> {
-    fn begin(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(count)
-    }
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Push {
@@ -160,9 +144,8 @@ impl Push {
             push: self.clone(),
             callback_id: callback_id.to_owned(),
             wake: if callback_id == GATEWAY { self.bells.gateway.clone() } else { Arc::default() },
-            under_way: AtomicUsize::new(0),
             full: AtomicBool::new(false),
-            claiming: tokio::sync::Mutex::default(),
+            claimed: tokio::sync::Mutex::default(),
             stored_first: AtomicBool::new(false),
         }
     }
@@ -186,14 +169,14 @@ impl Push {
 impl Worker {
     /// Sends one batch, if one is due and the breaker lets it through.
     pub async fn tick(&self) -> Result<Tick> {
-        if self.under_way.load(Ordering::Relaxed) > 0 && !self.full.load(Ordering::Relaxed) {
-            tokio::time::sleep(LINGER).await;
-        }
         let Push { store, callbacks, limits, .. } = &*self.push;
         let Some(callback) = callbacks.get(&self.callback_id) else {
             return Ok(Tick::Idle);
         };
-        let claiming = self.claiming.lock().await;
+        let mut last = self.claimed.lock().await;
+        if let Some(last) = last.filter(|_| !self.full.load(Ordering::Relaxed)) {
+            tokio::time::sleep(LINGER.saturating_sub(last.elapsed())).await;
+        }
         let Some(Look { now, ready }) = batch::look(store, &self.callback_id).await? else {
             return Ok(Tick::Idle);
         };
@@ -204,14 +187,14 @@ impl Worker {
         let stored_first = self.stored_first.fetch_not(Ordering::Relaxed);
         let claim = Claim { callback: &callback, limits, ready, stored_first, probe, now };
         let claimed = retrying(|| claim.take(store)).await?;
-        drop(claiming);
+        *last = Some(Instant::now());
+        drop(last);
         let batch = match claimed {
             Claimed::Batch(batch) => batch,
             Claimed::Nothing => return Ok(Tick::Idle),
             Claimed::Moved => return Ok(Tick::More),
             Claimed::Paced(until) => return Ok(self.paced(until, now).await),
         };
-        let _under_way = UnderWay::begin(&self.under_way);
         self.full.store(batch.more, Ordering::Relaxed);
         if batch.more {
             self.wake.notify_one();

@@ -24,22 +24,21 @@ pub struct Throttle {
 struct State {
     share: f64,
     judged: Instant,
-    waits: Duration,
-    sends: u32,
+    /// The longest wait of a send since then.
+    longest: Duration,
 }
 
 impl Throttle {
-    /// `limit`: the mean wait of a send above which background work slows down.
+    /// `limit`: the wait of a send above which background work slows down.
     pub fn new(limit: Duration, now: Instant) -> Self {
-        let state = State { share: 1.0, judged: now, waits: Duration::ZERO, sends: 0 };
+        let state = State { share: 1.0, judged: now, longest: Duration::ZERO };
         Self { limit, state: Mutex::new(state) }
     }
 
     /// Notes a send that waited so long from its arrival to its commit.
     pub fn note(&self, wait: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.waits += wait;
-        state.sends += 1;
+        state.longest = state.longest.max(wait);
     }
 
     /// The share of its time that background work gets now.
@@ -47,10 +46,9 @@ impl Throttle {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = now.saturating_duration_since(state.judged).as_secs_f64() / WINDOW.as_secs_f64();
         if windows >= 1.0 {
-            let waits_long = state.sends > 0 && state.waits / state.sends > self.limit;
-            let change = if waits_long { SLOWER } else { FASTER.powf(windows.min(100.0)) };
+            let change = if state.longest > self.limit { SLOWER } else { FASTER.powf(windows.min(100.0)) };
             let share = (state.share * change).clamp(FLOOR, 1.0);
-            *state = State { share, judged: now, waits: Duration::ZERO, sends: 0 };
+            *state = State { share, judged: now, longest: Duration::ZERO };
             metrics::gauge!("impg_background_share").set(share);
         }
         state.share

@@ -1,4 +1,4 @@
-//! What is said: content is parsed and bounded, sends are committed in groups.
+//! Messages: their content is parsed and checked, and sends are committed in groups.
 
 mod content;
 mod outgoing;

@@ -1,14 +1,14 @@
--- Decides each send of a batch on a snapshot taken after its channel was locked, mints an
--- ms_id for every new one and claims its client id. The next statement of the transaction reads the ms_ids.
--- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element a send, in order
--- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, locked (elsewhere: the send must be tried again)
+-- Decides each send of a batch on a snapshot taken after its channel was locked. Mints an ms_id for every new
+-- send and claims its client id. The next statement of the transaction reads the ms_ids.
+-- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element per send, in order
+-- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, or locked (by another transaction: retry)
 WITH item AS MATERIALIZED (
     SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ord
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
          WITH ORDINALITY AS i (channel_id, sender, client_id, digest, ord)
 ),
 judged AS MATERIALIZED (
-    -- A known client id is a repeat whatever has happened to its sender since.
+    -- A known client id is a repeat, whatever happened to its sender since.
     SELECT item.*, c.last_ms_id,
            CASE WHEN known.sender IS NOT NULL THEN 'repeated'
                 WHEN c.last_ms_id IS NOT NULL AND item.channel_id <> ALL (locked.channel_ids) THEN 'locked'
@@ -27,8 +27,8 @@ judged AS MATERIALIZED (
                        WHERE channel_id = item.channel_id AND user_id = item.sender AND to_seq IS NULL OFFSET 0) AS m ON true
 ),
 decided AS MATERIALIZED (
-    -- The first send of a client id that nothing speaks against takes it; a refused one took
-    -- nothing. The others of the batch repeat it.
+    -- The first admitted send of a client id claims it. Refused sends claim nothing. Later sends of the batch
+    -- with the same client id are repeats.
     SELECT ord, channel_id, sender, client_id, digest, last_ms_id,
            CASE WHEN outcome = 'admitted'
                  AND row_number() OVER (PARTITION BY sender, client_id, outcome ORDER BY ord) > 1 THEN 'repeated'
@@ -48,8 +48,8 @@ based AS (
     FROM drawn, moment
 ),
 minted AS MATERIALIZED (
-    -- Milliseconds above, sequence below. If that is not above the channel's last id, the
-    -- milliseconds are raised, never the sequence; a wrap of the sequence carries into them.
+    -- High bits: milliseconds. Low bits: the sequence. If the id is not above the channel's last id, the
+    -- milliseconds are raised. A wrap of the sequence carries into the milliseconds.
     SELECT based.*,
            ((CASE WHEN (ms << 22) + (first_draw & 4194303) > last_ms_id THEN ms
                   ELSE (last_ms_id >> 22) + 1 END) << 22)
@@ -57,7 +57,7 @@ minted AS MATERIALIZED (
     FROM based
 ),
 claimed AS (
-    -- Sorted, so that two replicas claiming the same ids never wait for each other in a ring.
+    -- Sorted, so that two replicas that claim the same ids do not deadlock.
     INSERT INTO t_im_client_id (sender, client_id, ms_id, digest)
     SELECT sender, client_id, ms_id, digest FROM minted WHERE outcome = 'admitted' ORDER BY sender, client_id
     ON CONFLICT (sender, client_id) DO NOTHING

@@ -1,5 +1,6 @@
--- Locks the channels of a batch of sends, in id order, against other senders and against joins and leaves. One that
--- is locked elsewhere is left for the next batch. The next statement of the transaction reads which ones are locked.
+-- Locks the channels of a batch of sends, in id order, against other sends and against joins and leaves. Skips a
+-- channel that another transaction holds; its sends go into the next batch. The next statement of the transaction
+-- reads which channels are locked.
 -- $1 channel ids
 SELECT set_config('im.locked', coalesce(array_agg(channel_id), '{}')::text, true)
 FROM (SELECT channel_id

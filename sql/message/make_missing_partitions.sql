@@ -1,5 +1,5 @@
--- The days a batch of sends may need: today and tomorrow, and the same of each channel whose
--- last id runs ahead of the clock.
+-- Makes the partitions that a batch of sends may need: today and tomorrow, and the same two days of each channel
+-- whose last id is ahead of the clock.
 -- $1 channel ids, $2 whether a partition holds a month
 SELECT im_make_partitions(day, $2)
 FROM (

@@ -1,7 +1,7 @@
--- Forgets old client ids in a stretch of the table's pages. Every send would pay for an index by age; a walk through
--- the table, a stretch at a time, costs each row one look a pass.
--- $1 minted before, $2 first page, $3 how many pages
--- pruned: how many; pages: how many the table has
+-- Deletes old client ids in a range of the table's pages. An index by age would cost every send. A walk through the
+-- table, one range at a time, reads each row once per pass.
+-- $1 minted before, $2 first page, $3 number of pages
+-- pruned: number of deleted rows; pages: number of pages of the table
 WITH pruned AS (
     DELETE FROM t_im_client_id
     WHERE ctid >= format('(%s,0)', $2::bigint)::tid AND ctid < format('(%s,0)', $2::bigint + $3::bigint)::tid

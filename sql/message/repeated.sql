@@ -1,5 +1,5 @@
--- What a repeated send stored the first time.
--- $1 senders, $2 client ids: one element a send, in order
+-- The messages that repeated sends stored the first time.
+-- $1 senders, $2 client ids: one element per send, in order
 SELECT i.ord, k.digest, k.ms_id, m.channel_id, m.seq, m.server_time
 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS i (sender, client_id, ord)
 CROSS JOIN LATERAL (

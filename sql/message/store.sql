@@ -1,8 +1,8 @@
--- Stores the sends of a batch that the statement before has admitted: seq, message, the channel's head, the sender's
--- count; the ledger and the push.
--- $1 channel ids, $2 senders, $3 types, $4 contents, $5 previews: one element a send, in order
+-- Stores the sends that the previous statement admitted: gives each its seq, and writes the message, the channel's
+-- last message, the sender's count, the ledger and the push.
+-- $1 channel ids, $2 senders, $3 types, $4 contents, $5 previews: one element per send, in order
 -- $6 most (message, receiver) pairs of one item of a push
--- $7 most bytes of its messages
+-- $7 most bytes of the messages of one item
 WITH item AS MATERIALIZED (
     SELECT i.*
     FROM unnest(nullif(current_setting('im.admitted', true), '')::bigint[], $1::bigint[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])
@@ -35,7 +35,7 @@ headed AS (
     SET last_seq = p.seq, last_ms_id = p.ms_id, last_server_time = p.server_time,
         last_sender = p.sender, last_type = p.ms_type, last_preview = p.preview
     FROM (SELECT DISTINCT ON (channel_id) * FROM placed ORDER BY channel_id, seq DESC) AS p
-    -- ANY: an equality could be joined on, and read every channel.
+    -- ANY forces an index lookup. With an equality the planner could join, and read every channel.
     WHERE c.channel_id = ANY (ARRAY[p.channel_id])
 ),
 counted AS (
@@ -45,7 +45,7 @@ counted AS (
     SET sent_count = EXCLUDED.sent_count, last_sent_seq = EXCLUDED.last_sent_seq
 ),
 ledger AS (
-    -- The members' bits, less the sender's.
+    -- The receivers are the member bits without the sender's bit.
     INSERT INTO t_im_ledger (ms_id, channel_id, seq, server_time, block, receivers)
     SELECT p.ms_id, p.channel_id, p.seq, p.server_time, b.block, b.receivers
     FROM placed p
@@ -64,8 +64,8 @@ sized AS (
     WINDOW in_channel AS (PARTITION BY channel_id ORDER BY seq)
 ),
 part AS (
-    -- Messages of a channel together, cut where either bound is reached; a message with more receivers than the
-    -- bound alone, in ranges of slots.
+    -- Messages of a channel share an item until a bound is reached. A message with more receivers than the bound
+    -- has one item per range of slots.
     SELECT channel_id, min(seq) AS from_seq, max(seq) AS to_seq, min(ms_id) AS from_ms_id, max(ms_id) AS to_ms_id,
            NULL::integer AS from_slot, NULL::integer AS to_slot,
            sum(pairs) AS pairs, sum(bytes) AS bytes, min(server_time) AS queued_at

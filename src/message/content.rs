@@ -1,4 +1,4 @@
-//! The content of a message, by type, within its bounds.
+//! The content of a message: one type each for text, picture and file, with limits.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
@@ -7,23 +7,22 @@ use crate::error::{Error, Result};
 use crate::strict;
 use crate::text::{is_blank, is_label};
 
-/// Most characters of a text.
 pub const TEXT_MAX_CHARS: usize = 20_000;
-/// Characters of a text that the conversation list shows.
+/// Characters of a text in the conversation list.
 const PREVIEW_CHARS: usize = 120;
 const URL_MAX_CHARS: usize = 2_048;
 const NAME_MAX_CHARS: usize = 255;
 const MEDIA_TYPE_MAX_CHARS: usize = 127;
 const PIXELS_MAX: u64 = 100_000;
-/// Largest size in bytes that JavaScript can count.
+/// The largest integer that JavaScript represents exactly.
 const SIZE_MAX_BYTES: u64 = (1 << 53) - 1;
 const CLIENT_ID_MAX_CHARS: usize = 128;
-/// What content of any type may have.
+/// The fields of all content types.
 const FIELDS: [&str; 7] = ["text", "url", "width", "height", "size", "name", "media_type"];
-const LABEL: &str = "must be one line of 1 to 255 characters that shows something, without control characters and without marks that turn \
-     its direction (U+202A to U+202E, U+2066 to U+2069)";
+const LABEL: &str = "must be one line of 1 to 255 characters, at least one of them visible, without control \
+     characters and without directional marks (U+202A to U+202E, U+2066 to U+2069)";
 
-/// A message's content. A picture or file is sent alone; emoji stand in text as `[:emoji_id:]`.
+/// A message's content. A message has one text, one picture or one file. A text names emoji as `[:emoji_id:]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     Text(Text),
@@ -62,10 +61,10 @@ pub struct File {
 }
 
 impl Content {
-    /// Reads and bounds `content` as `ms_type` says. Errors point below `at`, the pointer of
-    /// the item that holds both.
+    /// Parses and checks `content` by its `ms_type`. `at` is the pointer of the item that holds both; errors
+    /// point below it.
     pub fn parse(ms_type: &str, mut content: Value, at: &str) -> Result<Self> {
-        // Clients with one class for all types send the fields of the others as null.
+        // Clients with one class for all types send unused fields as null.
         if let Value::Object(fields) = &mut content {
             fields.retain(|name, value| !(value.is_null() && FIELDS.contains(&name.as_str())));
         }
@@ -90,7 +89,7 @@ impl Content {
         }
     }
 
-    /// As it is stored, pushed and read.
+    /// The form in which content is stored, pushed and read.
     pub fn to_json(&self) -> Value {
         match self {
             Self::Text(Text { text }) => json!({ "text": text }),
@@ -99,7 +98,7 @@ impl Content {
         }
     }
 
-    /// What a conversation list shows of it.
+    /// The content as the conversation list shows it: a long text is cut.
     pub fn preview(&self) -> Value {
         match self {
             Self::Text(Text { text }) => {
@@ -114,7 +113,7 @@ impl Content {
             Self::Text(Text { text }) => {
                 let chars = text.chars().count();
                 if chars > TEXT_MAX_CHARS || is_blank(text) {
-                    return Err(("text", "must have 1 to 20,000 characters, some of which show something"));
+                    return Err(("text", "must have 1 to 20,000 characters, at least one of them visible"));
                 }
                 no_nul("text", text)
             }
@@ -136,7 +135,7 @@ impl Content {
     }
 }
 
-/// A whole number from 0 to 2^53 - 1, however JSON writes it: 7 and 7.0 are one number (RFC 8259, 6).
+/// Reads a whole number from 0 to 2^53 - 1. 7 and 7.0 are the same number in JSON (RFC 8259, section 6).
 pub fn whole<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
     let refuse = || serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1");
     let number = serde_json::Number::deserialize(de).map_err(|_: D::Error| refuse())?;
@@ -157,8 +156,8 @@ fn no_nul(field: &'static str, text: &str) -> Checked {
     if text.contains('\0') { Err((field, "must not contain U+0000")) } else { Ok(()) }
 }
 
-/// An http(s) address, or a path or key of the portal that put the bytes there: nothing that
-/// a browser would run.
+/// Accepts an http(s) URL, or a path or key of the portal that stores the file. Refuses other schemes, because
+/// a browser may run them (`javascript:`).
 fn check_url(url: &str) -> Checked {
     let head = url.split(['/', '?', '#']).next().unwrap_or_default();
     let shaped = url.starts_with("http://") || url.starts_with("https://") || !head.contains(':');
@@ -166,7 +165,10 @@ fn check_url(url: &str) -> Checked {
     if shaped && clean && (1..=URL_MAX_CHARS).contains(&url.chars().count()) {
         Ok(())
     } else {
-        Err(("url", "must be an http or https URL or a path, of 1 to 2,048 characters without blanks"))
+        Err((
+            "url",
+            "must be an http or https URL or a path, of 1 to 2,048 characters, without blanks or control characters",
+        ))
     }
 }
 
@@ -190,7 +192,7 @@ fn check_media_type(media_type: &str) -> Checked {
     }
 }
 
-/// A client id is 1 to 128 characters without control characters.
+/// Checks a client id: 1 to 128 characters without control characters.
 pub fn check_client_id(client_id: &str, at: &str) -> Result<()> {
     let chars = client_id.chars().count();
     if chars == 0 || chars > CLIENT_ID_MAX_CHARS || client_id.chars().any(char::is_control) {

@@ -1,4 +1,4 @@
-//! A message on its way in, and what its sender is answered.
+//! A send, and the answer to it.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -9,10 +9,10 @@ use time::OffsetDateTime;
 use super::Content;
 use crate::error::{Error, Result};
 
-/// Begins the client ids we give to sends that bring none; callers cannot write it.
+/// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
 const INNER_ID_MARK: char = '\u{1f}';
 
-/// A message on its way into a channel.
+/// A send: a message that is not stored yet.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     pub(super) channel_id: i64,
@@ -24,18 +24,18 @@ pub struct Outgoing {
     pub(super) preview: Value,
 }
 
-/// An acknowledged message: it is committed.
+/// A committed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub ms_id: i64,
     pub seq: i64,
     pub server_time: OffsetDateTime,
-    /// Whether an earlier send with this client id had stored it already.
+    /// Whether an earlier send with this client id stored it.
     pub repeated: bool,
 }
 
 impl Outgoing {
-    /// A send without a client id gets one of ours, so that an unclear commit can be resolved.
+    /// Generates a client id if the caller gives none. It shows whether a commit without an answer was stored.
     pub fn new(channel_id: i64, sender: &str, client_id: Option<String>, content: &Content) -> Result<Self> {
         let client_id = match client_id {
             Some(given) => given,
@@ -61,7 +61,7 @@ impl Outgoing {
         })
     }
 
-    /// Whether the caller brought no client id.
+    /// Whether the service generated the client id.
     pub(super) fn has_inner_id(&self) -> bool {
         self.client_id.starts_with(INNER_ID_MARK)
     }

@@ -1,5 +1,5 @@
-//! Group commit: sends that arrive while a commit runs share the next one. No timer waits, so
-//! an idle service adds no latency; every caller is answered after the commit.
+//! Group commit: sends that arrive while a commit runs share the next one. There is no timer, so an idle
+//! service adds no latency. Every caller is answered after the commit.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -19,9 +19,9 @@ use crate::error::{Error, Kind, Result};
 use crate::sql;
 use crate::store::Store;
 
-/// Wait before a batch that met contention, an absent database or only locked channels.
+/// Pause before a retry after contention, without a database, or if all channels of a batch were locked.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Longest wait for a transaction that sends share, locks included.
+/// Longest duration of a group's transaction, including waits for locks.
 const COMMIT_MAX: Duration = Duration::from_secs(10);
 
 struct Waiting {
@@ -30,14 +30,14 @@ struct Waiting {
     reply: oneshot::Sender<Result<Sent>>,
 }
 
-/// Where sends go in. Cheap to clone; a channel always takes the same lane, so that its sends
-/// keep the order in which they came.
+/// The entry for sends. Cheap to clone. All sends of a channel use the same lane, so they keep their order of
+/// arrival.
 #[derive(Clone)]
 pub struct Sender {
     lanes: Arc<[mpsc::Sender<Waiting>]>,
 }
 
-/// What the lanes need, and whom they wake.
+/// The store of the lanes, and the workers that a commit wakes.
 pub struct Lanes {
     pub store: Store,
     pub push: Arc<Notify>,
@@ -46,8 +46,8 @@ pub struct Lanes {
 }
 
 impl Sender {
-    /// Opens the lanes, each a task for `spawn`. It runs until every `Sender` is gone and its queue
-    /// is empty.
+    /// Opens the lanes. Each is a task for `spawn`. It ends when every `Sender` is dropped and its queue is
+    /// empty.
     pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
         let Lanes { store, push, index, events } = lanes;
         let open_lane = |_| {
@@ -70,12 +70,12 @@ impl Sender {
         Self { lanes: (0..config.send_lanes).map(open_lane).collect() }
     }
 
-    /// Sends one message; returns once it is committed or refused.
+    /// Sends one message. Returns after it is committed or refused.
     pub async fn send(&self, send: Outgoing) -> Result<Sent> {
         self.enter(send)?.await.map_err(|_| Error::unavailable("the service is stopping"))?
     }
 
-    /// Sends many; one result for each, in order. A bad one does not fail its neighbours.
+    /// Sends many messages. Returns one result for each, in order. A refused send does not affect the others.
     pub async fn send_all(&self, sends: Vec<Result<Outgoing>>) -> Vec<Result<Sent>> {
         let entered: Vec<_> = sends.into_iter().map(|send| send.and_then(|send| self.enter(send))).collect();
         let mut results = Vec::with_capacity(entered.len());
@@ -93,8 +93,9 @@ impl Sender {
     fn enter(&self, send: Outgoing) -> Result<oneshot::Receiver<Result<Sent>>> {
         let (reply, answer) = oneshot::channel();
         let lane = &self.lanes[send.channel_id.unsigned_abs() as usize % self.lanes.len()];
-        lane.try_send(Waiting { send, since: Instant::now(), reply })
-            .map_err(|_| Error::unavailable("too many sends are waiting"))?;
+        lane.try_send(Waiting { send, since: Instant::now(), reply }).map_err(|_| {
+            Error::unavailable("too many sends are waiting: repeat the send later with the same client_id")
+        })?;
         Ok(answer)
     }
 }
@@ -112,17 +113,17 @@ struct Lane {
     patience: Duration,
 }
 
-/// What became of one send of a committed batch.
+/// The result of one send of a batch.
 enum Outcome {
     Done(Result<Sent>),
-    /// Somebody else holds the channel: the send goes into the next batch.
+    /// Another transaction holds the channel's lock. The send goes into the next batch.
     Locked,
 }
 
 impl Lane {
     async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
         let mut waiting: VecDeque<Waiting> = VecDeque::new();
-        // Channels that somebody else held a moment ago.
+        // Channels that another transaction held during the last batch.
         let mut held: HashSet<i64> = HashSet::new();
         loop {
             if waiting.is_empty() {
@@ -142,14 +143,14 @@ impl Lane {
                 tokio::time::sleep(PAUSE).await;
             }
             held = left.iter().map(|item| item.send.channel_id).collect();
-            // What is left came before what was not picked.
+            // The sends that are left arrived before those that were not picked.
             waiting = left.into_iter().chain(rest).collect();
         }
     }
 
-    /// The next batch, in order. Of a channel that was held only the first send tries again, and
-    /// such sends take half a batch at most: a held channel stalls nobody else. A send that waited
-    /// for too long, or for nobody, has not been tried and is dropped.
+    /// Picks the next batch, in order. A channel that was held gets one send in it, and all such channels get
+    /// at most half the batch. So a held channel does not delay other channels. A send is dropped without a
+    /// try if it waited too long, or if its caller has gone.
     fn pick(&self, waiting: VecDeque<Waiting>, held: &HashSet<i64>) -> (Vec<Waiting>, Vec<Waiting>) {
         let (mut batch, mut rest) = (Vec::new(), Vec::new());
         let mut tried = HashSet::new();
@@ -160,7 +161,9 @@ impl Lane {
             if item.reply.is_closed() {
                 continue;
             } else if item.since.elapsed() > self.patience {
-                let _ = item.reply.send(Err(Error::unavailable("the channel is held by others")));
+                let _ = item.reply.send(Err(Error::unavailable(
+                    "the channel is busy: repeat the send later with the same client_id",
+                )));
             } else if waits {
                 rest.push(item);
             } else {
@@ -170,7 +173,7 @@ impl Lane {
         (batch, rest)
     }
 
-    /// Commits a batch and answers its callers. Returns those whose channel was locked.
+    /// Commits a batch and answers its callers. Returns the sends whose channel was locked.
     async fn settle(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
         let deadline = Instant::now() + self.patience;
         let sends: Vec<&Outgoing> = batch.iter().map(|w| &w.send).collect();
@@ -186,7 +189,7 @@ impl Lane {
                     self.store.throttle().note(waiting.since.elapsed());
                     let label = if result.is_ok() { "accepted" } else { "refused" };
                     metrics::counter!("impg_sends_total", "result" => label).increment(1);
-                    // A caller who went away does not undo the commit.
+                    // The caller may have gone. The commit stands.
                     let _ = waiting.reply.send(result);
                 }
             }
@@ -194,27 +197,31 @@ impl Lane {
         left
     }
 
-    /// Commits, again while it can help: after contention, a missing partition or an unclear
-    /// commit (the client ids then tell what is stored). What fails for itself is bisected out.
+    /// Commits, and retries after contention, a missing partition or a commit without an answer. In the last
+    /// case the client ids show what was stored. A send that fails by itself is found by bisection.
     async fn commit_all(&self, sends: &[&Outgoing], deadline: Instant) -> Vec<Outcome> {
         let mut parts = vec![sends];
         let mut outcomes = Vec::with_capacity(sends.len());
-        // A channel found held stays so for this batch: its later sends must not overtake.
+        // A channel that is held stays out of the whole batch, so that its later sends do not overtake.
         let mut held = HashSet::new();
         let mut reconnected = false;
         while let Some(part) = parts.pop() {
             match self.commit(part, &mut held).await {
                 Ok(done) => outcomes.extend(done),
-                // After a switchover a new connection finds the server that writes; if not, waiting does not help.
+                // After a switchover a new connection finds the primary. If the second one fails too, give up.
                 Err(e) if e.needs_reconnect() && std::mem::replace(&mut reconnected, true) => {
                     let refused = |_: &_| Outcome::Done(Err(Error::new(e.kind, e.detail.clone())));
                     outcomes.extend(part.iter().map(refused));
                 }
                 Err(e) if Instant::now() > deadline => {
                     if !e.is_database_away() {
-                        tracing::warn!(error = %e, sends = part.len(), "sends not committed in time");
+                        tracing::warn!(error = %e, sends = part.len(), "sends were not committed in time");
                     }
-                    let late = || Error::unavailable("the database did not commit in time");
+                    let late = || {
+                        Error::unavailable(
+                            "the database did not commit in time: repeat the send with the same client_id",
+                        )
+                    };
                     outcomes.extend(part.iter().map(|_| Outcome::Done(Err(late()))));
                 }
                 Err(e) if is_missing_partition(&e) => {
@@ -241,7 +248,8 @@ impl Lane {
         outcomes
     }
 
-    /// On a connection of its own: the days of now and of the channels' own clocks.
+    /// Makes the partitions of today and tomorrow, and of channels whose ids are ahead of the clock. Uses its
+    /// own connection.
     async fn make_missing_partitions(&self, sends: &[&Outgoing]) -> Result<()> {
         let client = self.store.client().await?;
         let channels: Vec<i64> = sends.iter().map(|s| s.channel_id).collect();
@@ -250,8 +258,8 @@ impl Lane {
         Ok(())
     }
 
-    /// One transaction, within a time. A connection that does not answer is thrown away: what
-    /// became of its commit is unclear, and the client ids will tell.
+    /// Runs one transaction, with a time limit. A connection that does not answer in time is dropped. Its commit
+    /// may have succeeded; the client ids show it.
     async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<Outcome>> {
         let client = self.store.client().await?;
         match tokio::time::timeout(COMMIT_MAX, self.transact(&client, sends, held)).await {
@@ -263,7 +271,7 @@ impl Lane {
         }
     }
 
-    /// If it fails, its locks are gone before anybody tries again.
+    /// Runs one transaction. After a failure its locks are released before a retry.
     async fn transact(
         &self,
         client: &Client,
@@ -283,15 +291,15 @@ impl Lane {
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
             }
             Err(e) => {
-                // Its own failure says nothing that `e` does not: then the connection is lost.
+                // A rollback fails only if the connection is lost. Then `e` says so already.
                 let _ = client.batch_execute("ROLLBACK").await;
                 Err(e)
             }
         }
     }
 
-    /// Several statements, each on a snapshot of its own: lock, decide, store. They go out together and are answered
-    /// together: what one hands to the next stays in the transaction, so that a commit is one round trip.
+    /// Locks, decides and stores. Each statement has its own snapshot. All are sent together, so a commit is one
+    /// round trip: a statement passes its result to the next one inside the transaction.
     async fn place(
         &self,
         client: &Client,
@@ -316,7 +324,7 @@ impl Lane {
         let to_admit: [&(dyn ToSql + Sync); 4] = [&channels, &senders, &client_ids, &digests];
         let to_store: [&(dyn ToSql + Sync); 7] =
             [&channels, &senders, &types, &contents, &previews, &self.batch_pairs, &self.batch_bytes];
-        // If one fails, the others fail too; the first one's error is the cause.
+        // If one fails, those after it fail too. The first error is the cause.
         let ((), _, admitted, stored, ()) = try_join5(
             client.batch_execute("BEGIN"),
             client.execute(&lock, &to_lock),
@@ -356,7 +364,7 @@ fn sent(row: &Row, repeated: bool) -> Sent {
     Sent { ms_id: row.get("ms_id"), seq: row.get("seq"), server_time: row.get("server_time"), repeated }
 }
 
-/// Answers repeats with what the first send stored, which may be one of this very batch, or refuses another body.
+/// Answers repeats with the message of the first send, which may be in the same batch. Refuses another body.
 async fn repeats(
     client: &Client,
     sends: &[&Outgoing],
@@ -370,9 +378,11 @@ async fn repeats(
     let answer = |row: &Row| {
         let index = repeated[row.get::<_, i64>("ord") as usize - 1];
         let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
-        // A repeat of ours, after an unclear commit, is the caller's first.
+        // With a generated id the service itself repeated the send, so the caller sees a first send.
         let sent = sent(row, !sends[index].has_inner_id());
-        let other_body = || Error::new(Kind::ClientIdReused, "this client id was used with another body");
+        let other_body = || {
+            Error::new(Kind::ClientIdReused, "this client_id was used with another body: use a new client_id")
+        };
         (index, if same { Ok(sent) } else { Err(other_body()) })
     };
     let statement = client.prepare_cached(sql!("message/repeated")).await?;
@@ -380,7 +390,7 @@ async fn repeats(
     Ok(rows.iter().map(answer).collect())
 }
 
-/// Whom a commit wakes.
+/// Which workers a commit wakes.
 struct Wakes {
     stored: bool,
     told: bool,
@@ -394,7 +404,7 @@ fn refused(outcome: &str) -> Error {
     }
 }
 
-/// A row that no partition takes is a check violation without a constraint's name.
+/// PostgreSQL reports a missing partition as a check violation without a constraint's name.
 fn is_missing_partition(e: &Error) -> bool {
     e.database().is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
 }

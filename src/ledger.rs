@@ -1,8 +1,8 @@
-//! The ledger: the push status of every message for every receiver, a bit each.
+//! The ledger: the push status of every message for every receiver, as bits.
 //!
-//! Each member of a channel has a slot in it for good. A row of the ledger, a [`Block`], holds the receivers of one
-//! message in [`BLOCK_SLOTS`] slots of its channel. Every change of a status goes through `lock`, a change of the
-//! blocks here, and `write`, in one transaction that shares the seal lock.
+//! Each member of a channel has a slot in it, given once. A row of the ledger, a [`Block`], holds the receivers of one
+//! message in [`BLOCK_SLOTS`] slots of its channel. A transaction that changes statuses shares the seal lock, locks
+//! blocks with `lock`, changes them, and writes them with `write`.
 
 mod block;
 #[cfg(test)]
@@ -17,10 +17,10 @@ pub use block::{Block, Reasons};
 use crate::error::Result;
 use crate::sql;
 
-/// Slots of a block.
+/// Slots in a block.
 pub const BLOCK_SLOTS: i32 = 1_024;
 
-/// Where the ledger keeps a receiver of a message.
+/// The key of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     pub ms_id: i64,
@@ -28,18 +28,18 @@ pub struct Key {
 }
 
 impl Key {
-    /// The block that holds a slot of the message's channel.
+    /// The key of the block that holds `slot`.
     pub const fn of_slot(ms_id: i64, slot: i32) -> Self {
         Self { ms_id, block: slot / BLOCK_SLOTS }
     }
 }
 
-/// The place of a slot in its block.
+/// The position of a slot in its block.
 pub const fn place(slot: i32) -> usize {
     (slot % BLOCK_SLOTS).unsigned_abs() as usize
 }
 
-/// The blocks there are under these keys and that are not sealed, locked in the order of their keys.
+/// Locks the blocks with these keys, in key order. Leaves out blocks that are sealed or do not exist.
 pub async fn lock(tx: &Transaction<'_>, keys: &[Key]) -> Result<Vec<Block>> {
     let (ms_ids, blocks) = arrays(keys);
     let statement = tx.prepare_cached(sql!("ledger/lock")).await?;
@@ -47,7 +47,7 @@ pub async fn lock(tx: &Transaction<'_>, keys: &[Key]) -> Result<Vec<Block>> {
     Ok(rows.iter().map(Block::of_row).collect())
 }
 
-/// The same blocks without a lock and also where they are sealed: who is a receiver, and nothing else.
+/// Reads the receivers of blocks, sealed ones included, without locks. The statuses are not read.
 pub async fn receivers(client: &impl GenericClient, keys: &[Key]) -> Result<Vec<Block>> {
     let (ms_ids, blocks) = arrays(keys);
     let statement = client.prepare_cached(sql!("ledger/receivers")).await?;
@@ -59,7 +59,7 @@ pub async fn receivers(client: &impl GenericClient, keys: &[Key]) -> Result<Vec<
         .collect())
 }
 
-/// Writes the blocks that have changed since `lock`.
+/// Writes the blocks that changed since `lock`.
 pub async fn write(tx: &Transaction<'_>, blocks: &[Block], now: OffsetDateTime) -> Result<()> {
     let changed: Vec<&Block> = blocks.iter().filter(|block| block.has_changed()).collect();
     if changed.is_empty() {

@@ -1,5 +1,5 @@
--- Blocks of the ledger, locked in the order of their key, without those that are sealed. The caller shares the seal lock.
--- $1 ms_ids, $2 blocks: one element a block
+-- Locks blocks of the ledger in key order, except sealed ones. The caller shares the seal lock.
+-- $1 ms_ids, $2 blocks: one element per block
 SELECT l.*
 FROM (SELECT DISTINCT ms_id, block FROM unnest($1::bigint[], $2::integer[]) AS given (ms_id, block)
       WHERE ms_id >= (SELECT sealed_ms_id FROM t_im_horizon)

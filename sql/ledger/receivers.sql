@@ -1,5 +1,5 @@
--- Who of blocks of the ledger is a receiver.
--- $1 ms_ids, $2 blocks: one element a block
+-- The receivers in blocks of the ledger.
+-- $1 ms_ids, $2 blocks: one element per block
 SELECT l.ms_id, l.block, l.receivers
 FROM (SELECT DISTINCT ms_id, block FROM unnest($1::bigint[], $2::integer[]) AS given (ms_id, block)) AS wanted
 CROSS JOIN LATERAL (

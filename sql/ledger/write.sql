@@ -1,7 +1,7 @@
--- Writes blocks of the ledger that the caller has locked and changed, and counts who newly received a message, if
--- an observer wants to know.
+-- Writes blocks of the ledger that the caller has locked and changed. Counts the new `received` statuses for observers
+-- of that event.
 -- $1 ms_ids, $2 blocks, $3 received, $4 read, $5 offline, $6 rejected, $7 changed at, $8 times, $9 reasons
--- $10 how many newly received: one element a block; $11 now
+-- $10 number of new `received` statuses: one element per block; $11 now
 WITH change AS MATERIALIZED (
     SELECT * FROM unnest($1::bigint[], $2::integer[], $3::bit varying[], $4::bit varying[], $5::bit varying[],
                          $6::bit varying[], $7::timestamptz[], $8::bytea[], $9::jsonb[], $10::integer[])
@@ -12,7 +12,8 @@ written AS (
     SET received = c.received, read = c.read, offline = c.offline, rejected = c.rejected,
         changed_at = c.changed_at, times = c.times, reasons = c.reasons
     FROM change c
-    -- ANY: an equality could be joined on, and a plan of a small day would then read a grown one whole.
+    -- ANY forces an index lookup. With an equality the planner could join, and a plan made on a small day would
+    -- later scan a large one.
     WHERE l.ms_id = ANY (ARRAY[c.ms_id]) AND l.block = ANY (ARRAY[c.block])
     RETURNING l.ms_id, l.channel_id, l.seq, c.people
 )

@@ -1,4 +1,4 @@
-//! One row of the ledger, as code: what it says of each receiver, and how that changes.
+//! One row of the ledger: the state of each receiver, and its changes.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,14 @@ use tokio_postgres::types::Json;
 use super::Key;
 use crate::delivery::{Status, Verdict};
 
-/// Most bytes of one moment in `times`: milliseconds for 34 years.
+/// Most bytes of one time in `times`: enough milliseconds for 34 years.
 const MOMENT_BYTES_MAX: usize = 5;
 const MOMENT_MAX: i64 = (1 << (8 * MOMENT_BYTES_MAX)) - 1;
 
-/// Why receivers were rejected, by place.
+/// The reasons of rejections, by position.
 pub type Reasons = BTreeMap<usize, String>;
 
-/// The receivers of one message in one block of slots. A receiver's bit is set in at most one of `received`, `read`,
+/// The receivers of one message in one block of slots. A receiver has a bit in at most one of `received`, `read`,
 /// `offline` and `rejected`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Block {
@@ -28,12 +28,12 @@ pub struct Block {
     pub read: Option<BitVec>,
     pub offline: Option<BitVec>,
     pub rejected: Option<BitVec>,
-    /// When all of these bits were set, if it was at one moment.
+    /// The time when all of these bits were set, if they share one time.
     pub changed_at: Option<OffsetDateTime>,
-    /// Else one moment a place: milliseconds since `server_time`, each in as few bytes as the largest needs.
+    /// Otherwise one time per position: milliseconds since `server_time`, each in as few bytes as the largest needs.
     pub times: Option<Vec<u8>>,
     pub reasons: Option<Reasons>,
-    /// The moments as numbers, once one has changed.
+    /// The times as numbers, after one has changed.
     moments: Option<Vec<i64>>,
     newly_received: i32,
 }
@@ -85,7 +85,7 @@ impl Block {
         }
     }
 
-    /// Why an unreceived message was not delivered, if the gateway said.
+    /// The gateway's verdict on a receiver who is unreceived, if there is one.
     pub fn verdict(&self, place: usize) -> Option<Verdict> {
         if is_set(self.offline.as_ref(), place) {
             Some(Verdict::Offline)
@@ -100,7 +100,7 @@ impl Block {
         self.reasons.as_ref()?.get(&place).map(String::as_str)
     }
 
-    /// When the receiver's status came about.
+    /// The time of the receiver's last change; without a change the time of the message.
     pub fn time(&self, place: usize) -> OffsetDateTime {
         let since_sent = |moment| self.server_time + Duration::milliseconds(moment);
         match (&self.times, self.changed_at) {
@@ -113,7 +113,7 @@ impl Block {
         }
     }
 
-    /// Raises a receiver's status; whether it rose.
+    /// Raises a receiver's status. Returns whether it rose.
     pub fn advance(&mut self, place: usize, status: Status, at: OffsetDateTime) -> bool {
         if !self.is_receiver(place) || self.status(place) >= status {
             return false;
@@ -129,7 +129,7 @@ impl Block {
         true
     }
 
-    /// Takes in what the gateway said of a receiver who is unreceived.
+    /// Applies the gateway's verdict to a receiver who is unreceived.
     pub fn judge(&mut self, place: usize, verdict: Verdict, reason: Option<&str>, at: OffsetDateTime) {
         match verdict {
             Verdict::Received => {
@@ -161,7 +161,7 @@ impl Block {
         self.newly_received
     }
 
-    /// `changed_at` and `times`: one moment as long as it holds for every bit that is set.
+    /// Encodes `changed_at` and `times`. If all set bits share one time, it is `changed_at`.
     pub(super) fn encoded_times(&self) -> (Option<OffsetDateTime>, Option<Vec<u8>>) {
         let Some(moments) = &self.moments else {
             return (self.changed_at, self.times.clone());
@@ -189,7 +189,7 @@ impl Block {
         bits(self).get_or_insert_with(|| BitVec::from_elem(length, false)).set(place, true);
     }
 
-    /// Forgets what is known of a receiver.
+    /// Clears the bits and the reason of a receiver.
     fn clear(&mut self, place: usize) {
         for bits in [&mut self.received, &mut self.read, &mut self.offline, &mut self.rejected] {
             if let Some(set) = bits.as_mut().filter(|set| set.get(place) == Some(true)) {
@@ -218,7 +218,7 @@ impl Block {
         }
     }
 
-    /// Milliseconds from the message to a moment; none is before the message.
+    /// Milliseconds since the message. A time before the message counts as 0.
     fn since_sent(&self, at: OffsetDateTime) -> i64 {
         i64::try_from((at - self.server_time).whole_milliseconds()).unwrap_or(MOMENT_MAX).clamp(0, MOMENT_MAX)
     }

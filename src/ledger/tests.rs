@@ -1,4 +1,4 @@
-//! Blocks against a plain model: one entry a receiver.
+//! Compares blocks with a plain model that has one entry per receiver.
 
 use std::collections::HashMap;
 
@@ -18,11 +18,11 @@ enum Step {
     Receive(usize, i64),
     Read(usize, i64),
     Judge(usize, Verdict, Option<&'static str>, i64),
-    /// To the table and back.
+    /// Writes the block to the table and reads it again.
     Store,
 }
 
-/// What the ledger says of a receiver.
+/// The state of a receiver in the model.
 #[derive(Debug, Clone, PartialEq)]
 struct Entry {
     status: Status,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    // One moment or a later one, a day, two months; and before the message, by a clock that stepped back.
+    // The same time or a later one, a day, two months; and before the message, if the clock stepped back.
     let ms = prop_oneof![Just(40i64), Just(41), Just(86_400_000), Just(5_184_000_000), Just(-5)];
     let verdict = prop_oneof![
         Just((Verdict::Received, None)),
@@ -50,7 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Takes a step in the model.
+/// Applies a step to the model.
 fn take(model: &mut HashMap<usize, Entry>, step: &Step) {
     let mut raise = |place: usize, status: Status, ms: i64| {
         if let Some(entry) = model.get_mut(&place).filter(|entry| entry.status < status) {
@@ -85,7 +85,7 @@ fn apply(block: &mut Block, step: &Step) {
     }
 }
 
-/// A block as the table gives it back.
+/// The block as it is read from the table.
 fn stored(block: &Block) -> Block {
     let mut fresh = Block::new(block.key, block.server_time, block.receivers.clone());
     (fresh.received, fresh.read) = (block.received.clone(), block.read.clone());

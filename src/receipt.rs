@@ -1,4 +1,4 @@
-//! Back: what receivers have received and read. Statuses only advance.
+//! Receipts: reports that receivers have received or read messages. Statuses only rise.
 
 mod inbox;
 
@@ -20,13 +20,13 @@ use crate::schedule::Tick;
 use crate::sql;
 use crate::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
 
-/// Ranges of reads, and messages of each, that one background step writes into the ledger.
+/// The most read ranges, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
 const READ_MESSAGES_STEP: i32 = 500;
-/// Receipts that one transaction takes.
+/// The most receipts in one transaction.
 const RECEIPTS_STEP: usize = 1_000;
 
-/// The event that advances a push status.
+/// A report that raises a push status.
 #[derive(Debug, Clone)]
 pub struct Receipt {
     pub ms_id: i64,
@@ -34,19 +34,19 @@ pub struct Receipt {
     pub status: Status,
 }
 
-/// What a receipt has done.
+/// The effect of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Advanced,
     Unchanged,
-    /// Kept until the archive has it: the message is sealed, or cold, and then whether it is for this receiver will
-    /// show.
+    /// The message is sealed or cold, so the receipt waits for the archive. Whether a cold message is for this
+    /// receiver is checked there.
     Waiting,
-    /// There is no such message, or not for this receiver.
+    /// The message does not exist, or is not for this receiver.
     Unknown,
 }
 
-/// How far somebody has read.
+/// A request to move the caller's read cursor.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadTo<'a> {
     pub channel_id: i64,
@@ -54,25 +54,25 @@ pub struct ReadTo<'a> {
     pub seq: i64,
 }
 
-/// Where a cursor is to go.
+/// The new position of a read cursor.
 #[derive(Debug, Clone)]
 pub struct Point {
     pub channel_id: i64,
     pub user: String,
     pub seq: i64,
     pub ms_id: i64,
-    /// How many of the reader's own messages lie at or below it, where the next one is cold.
+    /// The number of the reader's own messages up to the position, if their next own message is cold.
     pub sent_count: Option<i64>,
 }
 
-/// A reader's cursor and what is unread above it.
+/// A read cursor, and the unread count above it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cursor {
     pub read_seq: i64,
     pub unread_count: i64,
 }
 
-/// A message's receivers by status, and one page of them.
+/// The counts of a message's receivers by status, and one page of the receivers.
 #[derive(Debug)]
 pub struct Receipts {
     pub ms_id: i64,
@@ -89,23 +89,23 @@ pub struct ReceiverStatus {
     pub receiver: String,
     pub name: String,
     pub status: Status,
-    /// Why an unreceived message was not pushed.
+    /// The gateway's verdict, while the message is unreceived.
     pub verdict: Option<Verdict>,
     pub verdict_reason: Option<String>,
     pub last_modified_time: OffsetDateTime,
 }
 
-/// Whose receipts are asked for, and which page.
+/// The caller and the page of a request for receipts.
 pub struct ReceiptsPage<'a> {
     pub caller: &'a str,
-    /// Whether the caller's role shows them every message.
+    /// Whether the caller's role allows every message.
     pub sees_all: bool,
     pub status: Option<Status>,
     pub after: &'a str,
     pub limit: i64,
 }
 
-/// Takes receipts in bulk; one outcome for each, in order.
+/// Accepts receipts in bulk. Returns one outcome for each, in order.
 pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(receipts.len());
     for step in receipts.chunks(RECEIPTS_STEP) {
@@ -153,7 +153,7 @@ async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -
     Ok(outcomes)
 }
 
-/// `received` for hot messages. What is sealed waits for the archive.
+/// Applies `received` receipts of hot messages. Those of sealed messages wait for the archive.
 async fn receive(
     tx: &Transaction<'_>,
     receipts: &[&Receipt],
@@ -197,7 +197,7 @@ async fn receive(
     Ok(outcomes)
 }
 
-/// `read` for hot messages: the readers' cursors move.
+/// Applies `read` receipts of hot messages: they move the readers' cursors.
 async fn read_up_to(
     tx: &Transaction<'_>,
     receipts: &[&Receipt],
@@ -224,7 +224,7 @@ async fn read_up_to(
     Ok(outcomes)
 }
 
-/// Keeps receipts of cold messages until the archive has them.
+/// Keeps receipts of sealed or cold messages until the archive has them.
 async fn keep(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) -> Result<()> {
     if receipts.is_empty() {
         return Ok(());
@@ -237,8 +237,8 @@ async fn keep(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) 
     Ok(())
 }
 
-/// Moves the caller's read cursor to `seq`; a lower one changes nothing. Where a cold seq lies, only
-/// the archive knows: without one that answers it is `503`.
+/// Moves the caller's read cursor to `seq`. A lower `seq` changes nothing. Only the archive knows the position of
+/// a cold `seq`, so the answer is `503` while the archive does not answer.
 pub async fn read(
     store: &Store,
     archive: Option<&dyn Archive>,
@@ -250,10 +250,10 @@ pub async fn read(
     }
     let point = cold_point(store, archive, to).await?;
     let cursor = retrying(|| read_once(store, to, Some(&point), now)).await?;
-    cursor.ok_or_else(|| Error::internal("a cold message was not enough to read to it"))
+    cursor.ok_or_else(|| Error::internal("the position of a cold message did not move the cursor"))
 }
 
-/// None where the message is cold and `cold` does not say where it lies.
+/// Returns none if the message is cold and `cold` has no position for it.
 async fn read_once(
     store: &Store,
     to: ReadTo<'_>,
@@ -268,7 +268,7 @@ async fn read_once(
     let point = tx.query_opt(&statement, &[&channel_id, &caller, &seq]).await?;
     let point = point.ok_or_else(|| Error::not_found("no such channel"))?;
     if seq > point.get("last_seq") {
-        return Err(Error::field("/seq", "the channel has no such message yet"));
+        return Err(Error::field("/seq", "must not be above the last seq of the channel"));
     }
     if seq > point.get("read_seq") {
         let hot = point.get::<_, Option<i64>>("ms_id").map(|ms_id| Point {
@@ -305,7 +305,7 @@ async fn cold_point(store: &Store, archive: Option<&dyn Archive>, to: ReadTo<'_>
     point(archive, &document, to.caller, horizon).await
 }
 
-/// Where the cursor of `reader` is to go if they have read a cold message.
+/// The new position of the cursor of `reader` after they read a cold message.
 pub async fn point(archive: &dyn Archive, document: &Document, reader: &str, horizon: i64) -> Result<Point> {
     let Document { channel_id, seq, ms_id, .. } = *document;
     let above = Span { channel_id, from_seq: seq + 1, to_seq: i64::MAX };
@@ -322,7 +322,7 @@ pub async fn point(archive: &dyn Archive, document: &Document, reader: &str, hor
     Ok(Point { channel_id, user: reader.to_owned(), seq, ms_id, sent_count })
 }
 
-/// Moves a cursor as a receipt of a cold message says.
+/// Moves a cursor for a receipt of a cold message.
 pub async fn advance_to(store: &Store, point: &Point, at: OffsetDateTime) -> Result<()> {
     retrying(|| async {
         let mut client = store.client().await?;
@@ -334,7 +334,7 @@ pub async fn advance_to(store: &Store, point: &Point, at: OffsetDateTime) -> Res
     .await
 }
 
-/// Moves cursors, each to the furthest of its points.
+/// Moves each cursor to the highest of its points.
 async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) -> Result<()> {
     let channels: Vec<i64> = points.iter().map(|p| p.channel_id).collect();
     let users: Vec<&str> = points.iter().map(|p| p.user.as_str()).collect();
@@ -349,10 +349,10 @@ async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) 
 }
 
 fn no_archive() -> Error {
-    Error::unavailable("the archive is not configured")
+    Error::unavailable("the archive is not configured: set archive_url")
 }
 
-/// The ledger of one message, hot or cold: counts over all receivers, and one page of them.
+/// The ledger of one message, hot or cold: counts over all receivers, and one page of receivers.
 pub async fn of_message(
     store: &Store,
     archive: Option<&dyn Archive>,
@@ -367,8 +367,8 @@ pub async fn of_message(
         return Err(missing());
     }
     let archive = archive.ok_or_else(no_archive)?;
-    // Whose message it is, then what waits for it, then the document: what stops waiting in between
-    // is in the document by then.
+    // The order matters: the channel, then the waiting receipts, then the document. A receipt that leaves the
+    // outbox in between is in the document by then.
     let first =
         archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?.into_iter().next();
     let first = first.ok_or_else(missing)?;
@@ -396,7 +396,7 @@ pub async fn of_message(
 }
 
 async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> Result<Option<Receipts>> {
-    // One snapshot: the message must not become cold between the statements.
+    // One snapshot, so that the message does not become cold between the statements.
     let mut client = store.client().await?;
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let client = snapshot.start().await?;
@@ -435,7 +435,7 @@ async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> R
     }))
 }
 
-/// What waits to go into the document of a cold message.
+/// Receipts and reads that the document of a cold message does not contain yet.
 async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (Status, OffsetDateTime)>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("outbox/overlay")).await?;
@@ -444,7 +444,7 @@ async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (
     Ok(rows.iter().map(|r| (r.get("receiver"), (Status::from_code(r.get("status")), r.get("at")))).collect())
 }
 
-/// The receivers of a document with what it says of them, without their names.
+/// The receivers in a document with their statuses, without names.
 fn statuses(document: &Document, ledger: &Ledger) -> Vec<ReceiverStatus> {
     let mut rows = Vec::with_capacity(ledger.len());
     for (name, group) in ledger.groups() {
@@ -490,7 +490,7 @@ async fn page_of(
     Ok(Receipts { ms_id, channel_id, seq, unreceived, received, read, items: rows })
 }
 
-/// The background pass: reads kept as ranges go into the ledger.
+/// A step of the background pass that writes read ranges into the ledger.
 pub async fn tick(store: &Store) -> Result<Tick> {
     retrying(|| async {
         let mut client = store.client().await?;

@@ -1,7 +1,7 @@
--- Moves read cursors forward and keeps each read as a range with its time, until the
--- background pass has written it into the ledger, or the archive has taken it in.
+-- Moves read cursors forward. Keeps each read as a range with its time, until the background pass writes it into
+-- the ledger or the archive has it.
 -- $1 channel ids, $2 user ids, $3 seqs, $4 their ms_ids, $5 now
--- $6 how many own messages lie at or below each, if the next own one is cold; else null
+-- $6 number of own messages up to each, if the next own message is cold; otherwise null
 WITH target AS MATERIALIZED (
     SELECT DISTINCT ON (m.channel_id, m.user_id, m.from_seq)
            m.channel_id, m.user_id, m.from_seq, m.read_seq, m.read_ms_id, given.seq, given.ms_id, given.sent_count
@@ -14,8 +14,8 @@ WITH target AS MATERIALIZED (
     ORDER BY m.channel_id, m.user_id, m.from_seq, given.seq DESC
 ),
 counted AS (
-    -- How many of the reader's own messages lie at or below the cursor: all of them, or one
-    -- less than the running count of the first one above it.
+    -- The number of the reader's own messages up to the cursor: all of them, or the running count of the first
+    -- one above the cursor, minus 1.
     SELECT target.channel_id, target.user_id, target.from_seq, target.seq, target.ms_id,
            CASE WHEN target.sent_count IS NOT NULL THEN target.sent_count
                 WHEN s.user_id IS NULL THEN 0

@@ -1,4 +1,4 @@
--- How many receivers a message has by status: what the ledger holds, and what is not written into it yet.
+-- Counts a message's receivers by status, from the ledger and from reads and receipts that are not in it yet.
 -- $1 ms_id, $2 channel id, $3 seq
 WITH ledger AS MATERIALIZED (
     SELECT l.*::t_im_ledger AS l, block FROM t_im_ledger l WHERE ms_id = $1

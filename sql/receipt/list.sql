@@ -1,4 +1,4 @@
--- One page of a message's receivers with their status, by user id.
+-- One page of a message's receivers with their status, in user id order.
 -- $1 ms_id, $2 channel id, $3 seq, $4 status or null, $5 after this receiver, $6 limit
 SELECT receiver, name, status, verdict, verdict_reason, last_modified_time
 FROM (

@@ -1,5 +1,5 @@
--- Where the ledger keeps the receivers of receipts: the message's channel, and the receiver's slot in it.
--- $1 ms_ids, $2 receivers: one element a receipt, in order
+-- The slot of each receipt's receiver in the channel of its message.
+-- $1 ms_ids, $2 receivers: one element per receipt, in order
 SELECT i.ord, s.slot
 FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS i (ms_id, receiver, ord)
 CROSS JOIN LATERAL (SELECT channel_id FROM t_im_message WHERE ms_id = i.ms_id OFFSET 0) AS m

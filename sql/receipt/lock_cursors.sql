@@ -1,4 +1,4 @@
--- The read cursors that are about to move, locked in order.
+-- Locks the read cursors that are about to move, in key order.
 -- $1 channel ids, $2 user ids, $3 seqs
 SELECT m.channel_id
 FROM (SELECT DISTINCT channel_id, user_id, seq

@@ -1,5 +1,5 @@
--- A hot message whose receipts somebody asks for, if they may: a member who can see it, or by role.
--- $1 ms_id, $2 caller, $3 whether the caller's role shows them every message
+-- A hot message, if the caller may see its receipts: as a member who can see the message, or by role.
+-- $1 ms_id, $2 caller, $3 whether the caller's role allows every message
 SELECT m.ms_id, m.channel_id, m.seq, m.sender, m.server_time
 FROM t_im_message m
 WHERE m.ms_id = $1 AND $1 >= (SELECT ms_id FROM t_im_horizon)

@@ -1,5 +1,5 @@
--- Where a person's own read cursor is to go: the ms_id of a seq, unless it is cold, and where it
--- stands now.
+-- The new and the current position of a member's read cursor: the ms_id of a seq and the current read_seq. The ms_id
+-- is null if only the archive knows it, or if the seq is not above the cursor.
 -- $1 channel id, $2 user id, $3 seq
 SELECT c.last_seq, m.read_seq,
        CASE WHEN $3 = c.last_seq THEN c.last_ms_id

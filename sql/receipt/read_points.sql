@@ -1,5 +1,5 @@
--- Where `read` receipts point: channel and seq of each message its receiver was a receiver of.
--- $1 ms_ids, $2 receivers: one element a receipt, in order
+-- The channel and seq of the message of each `read` receipt, if the user is a receiver of it.
+-- $1 ms_ids, $2 receivers: one element per receipt, in order
 SELECT i.ord, m.channel_id, i.receiver AS user_id, m.seq, i.ms_id, u.read_seq
 FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY AS i (ms_id, receiver, ord)
 CROSS JOIN LATERAL (

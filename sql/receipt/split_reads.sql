@@ -1,5 +1,5 @@
--- Reads across the seal become two: what is sealed waits for the archive, the rest goes into the
--- ledger. The caller shares the seal lock.
+-- Splits read ranges that cross the seal. The sealed part waits for the archive, the rest goes into the ledger. The
+-- caller shares the seal lock.
 -- $1 most ranges
 WITH crossing AS MATERIALIZED (
     SELECT r.*, h.sealed_ms_id
@@ -10,7 +10,7 @@ WITH crossing AS MATERIALIZED (
     FOR UPDATE OF r SKIP LOCKED
 ),
 first_open AS MATERIALIZED (
-    -- The range ends at a message that is not sealed, so there is one.
+    -- The last message of the range is not sealed, so a first open one exists.
     SELECT crossing.channel_id, crossing.user_id, crossing.to_seq, crossing.from_seq, crossing.from_ms_id,
            crossing.sealed_ms_id, crossing.read_at, m.seq
     FROM crossing

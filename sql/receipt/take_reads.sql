@@ -1,7 +1,7 @@
--- The background pass: takes reads kept as ranges, some messages of each range at a time, to be written into the
--- ledger in the same transaction. Sealed ranges wait for the archive. The caller shares the seal lock.
+-- Takes read ranges, some messages of each at a time. The same transaction writes them into the ledger. Sealed ranges
+-- wait for the archive. The caller shares the seal lock.
 -- $1 most ranges, $2 most messages of one range
--- One row a message, or one without a message for a range that has none.
+-- Returns one row per message, or one row without a message for an empty range.
 WITH span AS MATERIALIZED (
     SELECT r.channel_id, r.user_id, r.from_seq, r.to_seq, r.from_ms_id, r.to_ms_id, r.read_at
     FROM t_im_read r

@@ -1,5 +1,5 @@
--- Where a member's read cursor stands and how much is unread: what came after it, less what
--- they sent themselves and what others took back.
+-- A member's read cursor and unread count: the messages after the cursor, without the member's own and without
+-- recalled ones of others.
 -- $1 channel id, $2 user id
 SELECT m.read_seq,
        (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)

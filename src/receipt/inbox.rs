@@ -1,5 +1,5 @@
-//! Group commit of receipts: calls that arrive while a transaction runs share the next one, and so its locks and its
-//! commit. No timer waits.
+//! Group commit of receipts: calls that arrive while a transaction runs share the next one, with its locks and its
+//! commit. There is no timer.
 
 use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
@@ -9,9 +9,9 @@ use super::{Outcome, Receipt, accept, accept_step};
 use crate::error::{Error, Result};
 use crate::store::{Store, retrying};
 
-/// Calls that wait before further ones are told 503.
+/// The most waiting calls. Further calls get 503.
 const QUEUE: usize = 8_192;
-/// Receipts that one transaction takes of several calls.
+/// The most receipts of several calls in one transaction.
 const BATCH: usize = 1_000;
 
 struct Call {
@@ -20,24 +20,24 @@ struct Call {
     reply: oneshot::Sender<Result<Vec<Outcome>>>,
 }
 
-/// Where receipts go in. Cheap to clone.
+/// The entry for receipts. Cheap to clone.
 #[derive(Clone)]
 pub struct Inbox(mpsc::Sender<Call>);
 
 impl Inbox {
-    /// Opens it; its worker is a task for `spawn`, and ends when every `Inbox` is gone and the queue is empty.
+    /// Opens an inbox. Its worker is a task for `spawn`. It ends when every `Inbox` is dropped and the queue is empty.
     pub fn open(store: Store, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
         let (entry, queue) = mpsc::channel(QUEUE);
         spawn(Box::pin(run(store, queue)));
         Self(entry)
     }
 
-    /// Takes receipts; one outcome for each, in order, once they are committed.
+    /// Accepts receipts. Returns one outcome for each, in order, after the commit.
     pub async fn accept(&self, receipts: Vec<Receipt>, at: OffsetDateTime) -> Result<Vec<Outcome>> {
         let (reply, answer) = oneshot::channel();
         self.0
             .try_send(Call { receipts, at, reply })
-            .map_err(|_| Error::unavailable("too many receipts are waiting"))?;
+            .map_err(|_| Error::unavailable("too many receipts are waiting: repeat them later"))?;
         answer.await.map_err(|_| Error::unavailable("the service is stopping"))?
     }
 }
@@ -65,7 +65,8 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Call>) {
     }
 }
 
-/// Commits calls together and answers them. Where that fails, each is tried by itself: none fails for another's sake.
+/// Commits calls together and answers them. If that fails, each call gets its own transaction, so that a bad call
+/// does not fail the others.
 async fn settle(store: &Store, calls: Vec<Call>) {
     if calls.len() > 1 {
         let all: Vec<Receipt> = calls.iter().flat_map(|call| call.receipts.iter().cloned()).collect();
@@ -76,12 +77,14 @@ async fn settle(store: &Store, calls: Vec<Call>) {
                 let mut outcomes = outcomes.into_iter();
                 for call in calls {
                     let own = outcomes.by_ref().take(call.receipts.len()).collect();
-                    // A caller who went away does not undo the commit.
+                    // The caller may have gone. The commit stands.
                     let _ = call.reply.send(Ok(own));
                 }
                 return;
             }
-            Err(e) => tracing::warn!(error = %e, calls = calls.len(), "receipts not committed together"),
+            Err(e) => {
+                tracing::warn!(error = %e, calls = calls.len(), "receipts were not committed together")
+            }
         }
     }
     for call in calls {

@@ -154,7 +154,7 @@ pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts
         let reason: String = r.reason.chars().filter(|c| !c.is_control()).take(REASON_MAX_CHARS).collect();
         (r.receiver, Verdict::Rejected, Some(reason).filter(|reason| !reason.is_empty()))
     };
-    // Later entries overwrite earlier ones: from the most to the least optimistic verdict.
+    // Later entries overwrite earlier ones, so the most cautious verdict comes last.
     let said = received
         .into_iter()
         .map(plain(Verdict::Received))

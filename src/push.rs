@@ -1,8 +1,8 @@
-//! Out: claim a batch under a lease, POST it with no connection held, settle the answer.
+//! Push: claim a batch under a lease, POST it without a database connection, and settle the answer.
 //!
-//! Every endpoint has a line of its own, with its own workers and breaker: one that is slow or away
-//! delays nobody else. Queue rows of a channel go one after another; a batch that failed whole holds
-//! only the channels in it. The batch is frozen: its retry has the same id and the same members.
+//! Every endpoint has its own queue, workers and breaker, so a slow endpoint does not delay others. Items of a
+//! channel go one after another. A failed batch delays only the channels in it. A batch is frozen: a retry has the
+//! same id and the same items.
 
 mod batch;
 mod dead;
@@ -29,13 +29,13 @@ use batch::{Claim, Claimed, Look};
 
 pub use dead::{Letters, Replay, dead_letter, dead_letters, replay, replay_events};
 
-/// A batch that would not be full is made this long after the one before, so that it grows: a batch costs two
-/// commits, however small. A send after a pause is pushed at once.
+/// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits
+/// whatever its size, so it should grow. A send after a pause is pushed at once.
 const LINGER: Duration = Duration::from_millis(10);
-/// A line's workers are woken for all they do; this only bounds the time they sleep.
+/// Longest sleep of a worker. Workers are woken for new work, so this is only a safety net.
 const SLEEP_MAX: Duration = Duration::from_secs(60);
 
-/// The push stage of one replica.
+/// The pushes of one replica.
 pub struct Push {
     store: Store,
     callbacks: Arc<Callbacks>,
@@ -46,7 +46,7 @@ pub struct Push {
     stop: CancellationToken,
 }
 
-/// What all batches keep to.
+/// Limits of all batches. See the settings of the same names.
 pub(crate) struct Limits {
     batch_rows: i32,
     batch_pairs: i32,
@@ -58,29 +58,29 @@ pub(crate) struct Limits {
     disable_after: Duration,
 }
 
-/// An endpoint's workers; they end with it.
+/// The workers of one endpoint. They stop when the endpoint is deleted.
 struct Line {
     concurrency: usize,
     wake: Arc<Notify>,
     stop: CancellationToken,
 }
 
-/// What the workers of a line share.
+/// The state that the workers of an endpoint share.
 pub struct Worker {
     push: Arc<Push>,
     callback_id: String,
     wake: Arc<Notify>,
-    /// Whether the last batch claimed was full.
+    /// Whether the last claim left work for another batch.
     full: AtomicBool,
-    /// When the last one was claimed. Workers claim one after another; otherwise each would hold a connection to wait
-    /// for the endpoint's lock.
+    /// When the last batch was claimed. Workers claim one after another. Otherwise each would wait for the endpoint's
+    /// lock on a connection of its own.
     claimed: tokio::sync::Mutex<Option<Instant>>,
-    /// Whether the next claim takes commits before the queue.
+    /// Whether the next claim reads commits before the queue. It alternates, so that both make progress.
     stored_first: AtomicBool,
 }
 
 impl Push {
-    /// Workers are tasks for `spawn`; they end with `stop`. `bells` wake them.
+    /// Workers are tasks for `spawn`. They end with `stop`, and `bells` wakes them.
     pub fn new(
         (store, callbacks): (Store, Arc<Callbacks>),
         config: &Config,
@@ -102,7 +102,7 @@ impl Push {
         Self { store, callbacks, limits, lines: Mutex::default(), bells, spawn: Box::new(spawn), stop }
     }
 
-    /// Gives every endpoint its line, and wakes those that something is due for.
+    /// Starts and stops workers so that they match the endpoints, and wakes those that have due work.
     pub async fn dispatch(self: &Arc<Self>) -> Result<Tick> {
         let now = self.store.now().await?;
         self.draw(&self.callbacks.refresh(now).await?);
@@ -118,7 +118,7 @@ impl Push {
         Ok(Tick::Idle)
     }
 
-    /// Opens and closes lines, so that they are those of the endpoints there are.
+    /// Opens workers for new endpoints, and stops those of deleted or changed ones.
     fn draw(self: &Arc<Self>, callbacks: &[Arc<Callback>]) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let concurrency: HashMap<&str, usize> =
@@ -138,7 +138,7 @@ impl Push {
         self.bells.hang(lines.iter().map(|(id, line)| (id.clone(), line.wake.clone())).collect());
     }
 
-    /// What the workers of an endpoint's line are made of.
+    /// The shared state for the workers of an endpoint.
     pub fn worker(self: &Arc<Self>, callback_id: &str) -> Worker {
         Worker {
             push: self.clone(),
@@ -167,7 +167,7 @@ impl Push {
 }
 
 impl Worker {
-    /// Sends one batch, if one is due and the breaker lets it through.
+    /// Sends one batch, if one is due and the breaker allows it.
     pub async fn tick(&self) -> Result<Tick> {
         let Push { store, callbacks, limits, .. } = &*self.push;
         let Some(callback) = callbacks.get(&self.callback_id) else {
@@ -201,7 +201,7 @@ impl Worker {
         }
         let loaded = load::load(store, &callback, batch.batch_id).await?;
         if loaded.is_empty() {
-            // Mostly the lease ran out on the way here, and the next owner is done with the batch.
+            // Usually the lease has expired, and its next owner has finished the batch.
             retrying(|| settle::discard(store, &batch)).await?;
             return Ok(Tick::More);
         }
@@ -214,7 +214,7 @@ impl Worker {
         Ok(Tick::More)
     }
 
-    /// The endpoint's rate holds its next batch back.
+    /// Waits until the endpoint's rate allows the next batch.
     async fn paced(&self, until: OffsetDateTime, now: OffsetDateTime) -> Tick {
         let wait = Duration::try_from(until - now).unwrap_or_default().min(SLEEP_MAX);
         tokio::select! {
@@ -224,7 +224,7 @@ impl Worker {
     }
 }
 
-/// What waits for an endpoint.
+/// Work that waits for an endpoint.
 #[derive(Debug)]
 pub struct Backlog {
     pub rows: i64,
@@ -259,14 +259,14 @@ pub async fn attempts(
     Ok(client.query(&statement, &[&callback_id, &before, &limit]).await?)
 }
 
-/// Forgets some of what was held for a gateway since before `before`, while there is none.
+/// Deletes some of the commits that were held for a gateway and queued before `before`, while there is no gateway.
 pub async fn forget_held(store: &Store, before: OffsetDateTime, most: i32) -> Result<u64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("push/forget_held")).await?;
     Ok(client.execute(&statement, &[&before, &most]).await?)
 }
 
-/// Forgets attempts and dead letters from before `before`, some at a time.
+/// Deletes attempts and dead letters older than `before`, at most `most` of each.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<i64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("push/prune")).await?;

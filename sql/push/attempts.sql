@@ -1,4 +1,4 @@
--- One page of a callback's attempts, newest first.
+-- One page of an endpoint's attempts, newest first.
 -- $1 callback id, $2 before this attempt id, $3 limit
 SELECT * FROM t_im_push_attempt
 WHERE callback_id = $1 AND attempt_id < $2

@@ -1,4 +1,4 @@
--- What waits for an endpoint: what is in no batch yet, and what its batches hold.
+-- The work that waits for an endpoint: outside batches and inside them. Also the number of dead letters.
 -- $1 callback id
 SELECT waiting.rows + stored.rows + held.rows AS rows, waiting.pairs + stored.pairs + held.pairs AS pairs,
        least(waiting.oldest, stored.oldest, held.oldest) AS oldest,

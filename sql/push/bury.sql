@@ -1,4 +1,4 @@
--- A batch failed for too long: its items become dead letters, in their order. The batch is locked.
+-- Gives a batch up: its items become dead letters, in their order. The caller has locked the batch.
 -- $1 batch id, $2 reason, $3 now
 WITH batch AS (
     DELETE FROM t_im_push_batch WHERE batch_id = $1 RETURNING items

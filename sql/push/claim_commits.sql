@@ -1,14 +1,14 @@
--- Freezes and leases a new batch from the oldest commits. An item whose channel has something under way or in the
--- queue waits there, in turn; items that the batch has no room for stay with their commit.
--- The callback is locked by an earlier statement.
+-- Freezes and leases a new batch from the oldest commits. An item moves into the queue, in turn, if its channel is
+-- busy: it has an item in another batch or in the queue. Items without room in the batch stay in their commit.
+-- An earlier statement has locked the endpoint.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most items, $6 most pairs, $7 most bytes
--- batch_id: null where every item waits; looked_at: how many commits, none if there are none;
--- more: whether another batch may be waiting
+-- batch_id: null if every item moved into the queue; looked_at: number of commits read;
+-- more: whether there may be work for another batch
 WITH candidate AS MATERIALIZED (
     SELECT commit_id, pairs, bytes FROM t_im_push_commit ORDER BY commit_id LIMIT $5::integer
 ),
 picked AS MATERIALIZED (
-    -- Up to and with the one that reaches a bound.
+    -- Up to and including the commit that reaches a bound.
     SELECT commit_id
     FROM (SELECT commit_id, sum(pairs) OVER in_order - pairs AS pairs_before, sum(bytes) OVER in_order - bytes AS bytes_before
           FROM candidate WINDOW in_order AS (ORDER BY commit_id)) AS summed
@@ -33,7 +33,7 @@ judged AS MATERIALIZED (
     SELECT commit_id, item, place, (item).channel_id IN (SELECT channel_id FROM busy) AS waits FROM opened
 ),
 summed AS MATERIALIZED (
-    -- The first item always goes, whatever its size; then those after it, until a bound is reached.
+    -- The first item always fits, whatever its size. Further items fit until a bound is reached.
     SELECT commit_id, item, place,
            row_number() OVER in_order = 1
            OR row_number() OVER in_order <= $5::integer

@@ -1,4 +1,4 @@
--- Leases a frozen batch whose wait is over or whose owner's lease ran out; as a probe, the smallest.
+-- Leases a frozen batch that is due, or whose lease has expired. A probe takes the smallest one.
 -- $1 callback id, $2 now, $3 leased until, $4 whether it is a probe
 UPDATE t_im_push_batch
 SET epoch = epoch + 1, lease_until = $3, set_at = $2

@@ -1,9 +1,8 @@
--- Freezes and leases a new batch from the oldest queue rows, leaving out in-turn rows of
--- channels that have one under way. What is in turn waits for nothing else: its time is the
--- message's, and where the clock has stepped back that may lie ahead, by different amounts.
--- The callback is locked by an earlier statement.
+-- Freezes and leases a new batch from the oldest queue rows. Leaves out in-turn rows of channels that have one in
+-- another batch. For other in-turn rows due_at is ignored: it is the time of the message, which may be in the future
+-- after the clock has stepped back. An earlier statement has locked the endpoint.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs, $7 most bytes
--- more: whether it is full, so that another batch may be waiting
+-- more: whether the batch is full, so that there may be work for another one
 WITH busy AS MATERIALIZED (
     SELECT (item).channel_id
     FROM (SELECT unnest(items) AS item FROM t_im_push_batch WHERE callback_id = $1) AS under_way
@@ -19,7 +18,7 @@ candidate AS MATERIALIZED (
     LIMIT $5::integer
 ),
 picked AS MATERIALIZED (
-    -- The first row always goes, whatever its size; then those after it, until a bound is reached.
+    -- The first row always fits, whatever its size. Further rows fit until a bound is reached.
     SELECT queue_id
     FROM (SELECT queue_id, row_number() OVER in_order AS place,
                  sum(pairs) OVER in_order AS pairs, sum(bytes) OVER in_order AS bytes
@@ -27,7 +26,7 @@ picked AS MATERIALIZED (
     WHERE place = 1 OR pairs <= $6::integer AND bytes <= $7::integer
 ),
 taken AS (
-    -- Not a join: planned while the queue is empty, it would read all of it for each row.
+    -- Not a join: a plan made while the queue is empty would read the whole queue for each row.
     DELETE FROM t_im_push_queue q
     WHERE q.callback_id = $1 AND q.queue_id = ANY (ARRAY(SELECT queue_id FROM picked))
     RETURNING q AS item

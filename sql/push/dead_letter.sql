@@ -1,4 +1,4 @@
--- One dead letter: what it holds, without what anybody said.
+-- One dead letter with its items, without message content.
 -- $1 callback id, $2 dead letter id, $3 most items
 SELECT d.dead_id, d.channel_id, d.from_ms_id, d.to_ms_id, d.from_seq, d.to_seq, d.event_ids[1:$3::integer] AS event_ids,
        d.receivers[1:$3::integer] AS receivers, d.pairs, d.reason, d.dead_at,

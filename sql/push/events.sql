@@ -1,4 +1,4 @@
--- The events of a batch in order, those about a message with the message as it is now.
+-- The events of a batch in order. Events about a new message include the message in its current state.
 -- $1 batch id
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, m.channel_id, m.ms_id, m.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
        m.content, m.recalled

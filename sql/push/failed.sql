@@ -1,6 +1,6 @@
--- An endpoint has failed: since when every POST has. An observer that has for too long, or says that
--- it is gone, is disabled: its queue stays, nothing more goes into it, and who looks after it is told.
--- $1 callback id, $2 now, $3 disabled if failing since before, $4 whether it said that it is gone, $5 the error
+-- Records since when every POST to an endpoint has failed. Disables an observer that has failed for too long or
+-- answered 410. Its queue stays, nothing is added to it, and an event `callback.disabled` is written.
+-- $1 callback id, $2 now, $3 disable if failing since before, $4 whether the answer was 410, $5 error
 WITH endpoint AS (
     SELECT callback_id, coalesce(kind = 'observer' AND state = 'active' AND ($4 OR failing_since <= $3), false) AS ends
     FROM t_im_callback
@@ -9,7 +9,7 @@ WITH endpoint AS (
 ),
 failing AS (
     UPDATE t_im_callback c
-    -- The earlier one, since the clock may have stepped back; least passes over null.
+    -- The earlier time, because the clock may have stepped back. least() ignores null.
     SET failing_since = least(c.failing_since, $2),
         state = CASE WHEN e.ends THEN 'disabled' ELSE c.state END,
         disabled_reason = CASE WHEN e.ends THEN $5 ELSE c.disabled_reason END,

@@ -1,3 +1,3 @@
--- A batch is answered: it is gone, with what it held.
+-- Deletes an answered batch with its items.
 -- $1 batch id
 DELETE FROM t_im_push_batch WHERE batch_id = $1

@@ -1,4 +1,4 @@
--- Forgets what was held for a gateway that has not come: some of the oldest commits, while there still is none.
+-- Deletes some of the oldest commits that are held because there is no gateway, while there still is none.
 -- $1 queued before, $2 most commits
 DELETE FROM t_im_push_commit
 WHERE commit_id = ANY (ARRAY(

@@ -1,7 +1,7 @@
--- What there is for an endpoint that is to get anything. Mostly nothing, which a look without its lock
--- and a transaction around it tells. OFFSET 0 as in push/waiting.sql.
+-- Which work an active endpoint has. Usually there is none, so this needs no lock and no transaction. OFFSET 0 as in
+-- push/waiting.sql.
 -- $1 callback id
--- again: whether a batch is to be repeated; queued: whether rows of the queue wait; stored: whether commits do
+-- again: whether a batch waits for a retry; queued: whether queue rows are due; stored: whether there are commits
 WITH clock AS MATERIALIZED (
     SELECT im_clock() AS now
 )

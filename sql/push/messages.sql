@@ -1,4 +1,4 @@
--- What the items of a batch stand for: messages, each channel's in order, with their receivers in blocks.
+-- The messages of the items of a batch, in order in each channel, with their receivers in blocks.
 -- $1 batch id
 SELECT q.ordinality AS item, q.from_slot, q.to_slot, q.receivers AS named,
        m.ms_id, m.channel_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
@@ -15,7 +15,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (SELECT channel_type FROM t_im_channel WHERE channel_id = q.channel_id OFFSET 0) AS c
 LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
 CROSS JOIN LATERAL (
-    -- What was held while there was no gateway is for those only who have not got it meanwhile.
+    -- An item that was held while there was no gateway is only for receivers who are still unreceived.
     SELECT array_agg(block) AS blocks,
            array_agg(CASE WHEN q.held THEN receivers & ~coalesce(received, receivers # receivers) & ~coalesce(read, receivers # receivers)
                           ELSE receivers END) AS receivers

@@ -1,5 +1,5 @@
--- Holds an endpoint's next batch back for as long as its rate allows this one. The endpoint is locked, and
--- what held this one back has passed.
+-- Delays an endpoint's next batch by the time that this batch takes at the endpoint's rate. The endpoint is locked,
+-- and its previous delay is over.
 -- $1 callback id, $2 pairs of this batch, $3 now
 UPDATE t_im_callback
 SET paced_until = $3::timestamptz + $2::bigint * interval '1 second' / events_per_second, paced_at = $3

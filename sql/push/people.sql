@@ -1,5 +1,5 @@
--- The people of a batch by channel: their slots, and whether they have left the company. Looked up one by one among
--- the few who have, also by a plan made while there were none. A user may come twice.
+-- The users of a batch by channel: their slots, and whether they have left the company. The few users who have left
+-- are looked up one by one, also by a plan made while there were none. A user may occur twice.
 -- $1 batch id
 WITH item AS MATERIALIZED (
     SELECT item.channel_id, item.from_slot, item.to_slot, item.receivers

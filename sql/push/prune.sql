@@ -1,4 +1,4 @@
--- Old attempts and dead letters go, some at a time.
+-- Deletes old attempts and dead letters, a limited number at a time.
 -- $1 older than, $2 most of each
 WITH old_attempt AS (
     DELETE FROM t_im_push_attempt

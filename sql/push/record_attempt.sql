@@ -1,7 +1,7 @@
--- One POST and how it ended.
+-- Records one POST and its result.
 -- $1 callback id, $2 batch id, $3 attempted at, $4 duration in ms, $5 HTTP status, $6 error
 -- $7 counts: pairs, received, offline, rejected, retried, unknown
--- $8 URL without what may be secret in it, $9 bytes of the request, $10 the answer's beginning
+-- $8 URL without parts that may be secret, $9 bytes of the request, $10 the beginning of the answer
 INSERT INTO t_im_push_attempt
     (callback_id, batch_id, attempted_at, duration_ms, http_status, error,
      pairs, received, offline, rejected, retried, unknown, url, request_bytes, answer)

@@ -1,5 +1,5 @@
--- Dead letters go back into the queue, out of turn; those of sealed messages stay, until they are
--- pruned. The caller shares the seal lock.
+-- Moves dead letters back into the queue, out of turn. Those of sealed messages stay until they are pruned. The
+-- caller shares the seal lock.
 -- $1 callback id, $2 dead letter ids or null, $3 from this id or null, $4 to this id or null
 -- $5 dead since or null, $6 now, $7 most pairs a second, or null
 WITH raised AS (

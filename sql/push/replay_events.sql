@@ -1,6 +1,6 @@
--- What the log of events has for an observer since a time goes into its queue (again), out of turn.
+-- Queues the logged events since a time for an observer, out of turn. Events that it has had before are sent again.
 -- $1 callback id, $2 since, $3 after this event id, $4 most events, $5 now, $6 most events a second, or null
--- events: how many; last: the last one looked at, to go on after it, if there may be more
+-- events: number of queued events; last: the last event read, to continue after, if there may be more
 WITH observer AS MATERIALIZED (
     SELECT callback_id, event_types, channel_ids, department_ids, batch_events
     FROM t_im_callback
@@ -14,7 +14,7 @@ logged AS MATERIALIZED (
     ORDER BY e.event_id
     LIMIT $4::integer
 ),
--- As in event/sequence.sql: whoever acts belongs to their department and those above it.
+-- As in event/sequence.sql: an actor belongs to their department and to its ancestors.
 department AS (
     WITH RECURSIVE up (actor, department_id) AS (
         SELECT l.actor, u.department_id

@@ -1,5 +1,5 @@
--- Receivers answered `retry` are queued again, out of turn: for each item of the batch those of
--- them it held. Items that have been tried long enough become dead letters.
+-- Queues receivers answered `retry` again, out of turn: one row per item of the batch, with its receivers. Items that
+-- have been retried for too long become dead letters.
 -- $1 [{"item": 1, "receivers": ["u1"], "pairs": 2}, …], $2 now
 -- $3 first wait in ms, $4 longest wait in ms, $5 jitter added, as a share, $6 give up after this many ms, $7 batch id
 WITH again AS MATERIALIZED (

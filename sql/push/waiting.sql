@@ -1,5 +1,5 @@
--- The endpoints that something is due for. OFFSET 0 keeps each look one index probe: planned while
--- the queue was empty, it would read all of it, everybody's, into a hash.
+-- The endpoints that have due work. OFFSET 0 keeps each check one index probe. A plan made while the queue was empty
+-- would otherwise hash the queue of all endpoints.
 -- $1 now
 SELECT c.callback_id
 FROM t_im_callback c

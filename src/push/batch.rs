@@ -1,4 +1,4 @@
-//! A batch, frozen and leased: one that is due again, or a new one of the oldest commits or queue rows.
+//! Batches are frozen and leased. A claim takes a batch that is due again, or makes one of the oldest work.
 
 use std::time::Duration;
 
@@ -14,46 +14,46 @@ use crate::error::Result;
 use crate::sql;
 use crate::store::{REPEATABLE, Store};
 
-/// A batch of one endpoint, and this replica's lease on it.
+/// A batch of one endpoint, leased by this replica.
 pub(super) struct Batch {
     pub batch_id: Uuid,
     pub epoch: i32,
     pub attempts: i32,
     pub waited_ms: i64,
-    /// Since when every POST to the endpoint has failed, if the last one did.
+    /// Since when every POST to the endpoint has failed. None if the last one succeeded.
     pub failing_since: Option<OffsetDateTime>,
-    /// Whether another batch may be waiting.
+    /// Whether there may be work for another batch.
     pub more: bool,
 }
 
-/// What there is to send now.
+/// The result of a claim.
 pub(super) enum Claimed {
     Batch(Batch),
     Nothing,
-    /// Commits were looked at; all they hold waits in the queue now.
+    /// All items of the read commits were moved into the queue, because their channels are busy.
     Moved,
-    /// The endpoint's rate allows nothing before this moment.
+    /// The endpoint's rate allows no batch before this time.
     Paced(OffsetDateTime),
 }
 
-/// There is something to send.
+/// Work of an endpoint, and the time when it was found.
 pub(super) struct Look {
     pub now: OffsetDateTime,
     pub ready: Ready,
 }
 
-/// What a batch can be made of.
+/// The sources that have work for a batch.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ready {
-    /// A batch is to be repeated.
+    /// A batch waits for a retry.
     pub again: bool,
-    /// Rows of the queue wait.
+    /// The queue has rows.
     pub queued: bool,
-    /// Commits of sends wait.
+    /// There are commits of sends.
     pub stored: bool,
 }
 
-/// Whether there is anything for an endpoint. What comes later rings.
+/// Reads whether an endpoint has work. Later work wakes the workers.
 pub(super) async fn look(store: &Store, callback_id: &str) -> Result<Option<Look>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("push/look")).await?;
@@ -64,20 +64,20 @@ pub(super) async fn look(store: &Store, callback_id: &str) -> Result<Option<Look
     Ok((ready.again || ready.queued || ready.stored).then(|| Look { now: row.get("now"), ready }))
 }
 
-/// The wish for a batch.
+/// The parameters of a claim.
 pub(super) struct Claim<'a> {
     pub callback: &'a Callback,
     pub limits: &'a Limits,
     pub ready: Ready,
-    /// Whether commits go before the queue, so that neither waits for the end of the other.
+    /// Whether commits are read before the queue. It alternates, so that both make progress.
     pub stored_first: bool,
-    /// Whether it is to show that the endpoint is back: the smallest will do.
+    /// Whether this is a probe of an endpoint that failed. A probe takes the smallest batch.
     pub probe: bool,
     pub now: OffsetDateTime,
 }
 
 impl Claim<'_> {
-    /// One short transaction under the endpoint's lock, which also says whether it is to get anything.
+    /// Claims a batch in one short transaction under the endpoint's lock. Only an active endpoint gets one.
     pub async fn take(&self, store: &Store) -> Result<Claimed> {
         let callback_id = &self.callback.callback_id;
         let mut client = store.client().await?;
@@ -115,7 +115,7 @@ impl Claim<'_> {
         }))
     }
 
-    /// A batch that is due again, or a new one; and whether commits were looked at in vain.
+    /// Leases a due batch, or freezes a new one. Also returns whether commits were moved into the queue.
     async fn lease(&self, tx: &Transaction<'_>) -> Result<(Option<Row>, bool)> {
         let callback_id = &self.callback.callback_id;
         let until = self.now + self.callback.timeout + self.limits.lease_margin;
@@ -142,7 +142,7 @@ impl Claim<'_> {
         Ok((None, moved))
     }
 
-    /// A new batch out of the queue or out of commits.
+    /// Makes a new batch from the queue or from commits.
     async fn freeze(
         &self,
         tx: &Transaction<'_>,
@@ -165,7 +165,7 @@ impl Claim<'_> {
 }
 
 impl Batch {
-    /// Locks it, if it is still its owner's.
+    /// Locks the batch. Returns false if another worker has taken it over.
     pub async fn lock(&self, tx: &Transaction<'_>) -> Result<bool> {
         let statement = tx.prepare_cached(sql!("push/lock_batch")).await?;
         let row = tx.query_opt(&statement, &[&self.batch_id, &self.epoch]).await?;
@@ -175,14 +175,14 @@ impl Batch {
         Ok(row.is_some())
     }
 
-    /// It is answered: it is gone, with what it held.
+    /// Deletes the batch with its items, after its answer.
     pub async fn finish(&self, tx: &Transaction<'_>) -> Result<()> {
         let statement = tx.prepare_cached(sql!("push/finish")).await?;
         tx.execute(&statement, &[&self.batch_id]).await?;
         Ok(())
     }
 
-    /// How long it waits after it failed whole: doubled each time, with jitter added.
+    /// The wait after a failure of the whole batch. It doubles each time, plus jitter.
     pub fn wait(&self, limits: &Limits, jitter: f64) -> Duration {
         let doubled = limits.retry_base.saturating_mul(1 << self.attempts.clamp(0, 20));
         doubled.min(limits.retry_max).mul_f64(1.0 + jitter)

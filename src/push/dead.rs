@@ -1,4 +1,4 @@
-//! What was given up on: looked at, and put back into the queue.
+//! Dead letters: pushes and events that were given up. They can be read and replayed.
 
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -7,29 +7,29 @@ use crate::error::Result;
 use crate::sql;
 use crate::store::{SHARE_SEAL, Store};
 
-/// Most events of the log that one call looks at.
+/// Most events of the log that one call reads.
 const REPLAY_EVENTS_MAX: i32 = 100_000;
-/// Most events or receivers that are shown of one dead letter.
+/// Most events or receivers in the answer for one dead letter.
 const ITEMS_SHOWN_MAX: i32 = 1_000;
 
-/// Which dead letters are meant: all that every given bound allows.
+/// A filter for dead letters. All given bounds must match.
 #[derive(Debug, Default)]
 pub struct Letters {
     pub ids: Option<Vec<i64>>,
     pub from: Option<i64>,
     pub to: Option<i64>,
-    /// Given up at or after this moment.
+    /// Only those given up at or after this time.
     pub since: Option<OffsetDateTime>,
 }
 
-/// What was put back.
+/// The numbers of replayed dead letters and pairs.
 #[derive(Debug)]
 pub struct Replay {
     pub letters: i64,
     pub pairs: i64,
 }
 
-/// Puts dead letters back into the queue, out of turn, and due at most `per_second` pairs a second.
+/// Queues dead letters again, out of turn, with at most `per_second` pairs due in a second.
 pub async fn replay(
     store: &Store,
     callback_id: &str,
@@ -47,8 +47,8 @@ pub async fn replay(
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
 }
 
-/// Queues what the log has for an observer since `since`, after event `after`: told before or not.
-/// Returns how many events, and after which one to go on, if there may be more.
+/// Queues the logged events for an observer since `since`, after event `after`, also those sent before.
+/// Returns the number of events, and the event to continue after, if there may be more.
 pub async fn replay_events(
     store: &Store,
     callback_id: &str,

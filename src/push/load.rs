@@ -1,4 +1,4 @@
-//! What a batch holds, as one body: messages and who is to get each, or events.
+//! Builds the body of a batch: messages with their receivers, or events.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,7 +18,7 @@ use crate::ledger::{self, BLOCK_SLOTS, Key};
 use crate::sql;
 use crate::store::Store;
 
-/// What is POSTed. The contract is `openapi/push-callback.yaml`.
+/// The body of a push. The contract is `openapi/push-callback.yaml`.
 #[derive(Serialize)]
 struct Body<'a> {
     batch_id: String,
@@ -37,19 +37,19 @@ struct Pushed<'a> {
     #[serde(rename = "type")]
     ms_type: &'a str,
     content: Value,
-    /// Present on what was taken back before it was pushed: its content is empty.
+    /// Present if the message was recalled before the push. Then its content is empty.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recalled: bool,
 }
 
-/// Receivers who get the same messages share an entry.
+/// Receivers of the same messages share an entry.
 #[derive(Serialize)]
 struct Delivery<'a> {
     receivers: Vec<&'a str>,
     ms_ids: Vec<String>,
 }
 
-/// What an observer is POSTed. The contract is in `openapi/im-push-gateway.yaml`, under `webhooks`.
+/// The body of an observer's batch. The contract is in `openapi/im-push-gateway.yaml`, under `webhooks`.
 #[derive(Serialize)]
 struct Told<'a> {
     batch_id: String,
@@ -75,37 +75,37 @@ enum Data<'a> {
     Other(Value),
 }
 
-/// A batch on the wire, and what it holds.
+/// The body of a batch, and its content for settling the answer.
 pub(super) struct Loaded {
     body: Vec<u8>,
     held: Held,
 }
 
-/// What a batch holds: messages for their receivers, or so many events.
+/// The content of a batch: messages with their receivers, or a number of events.
 pub(super) enum Held {
     Messages(Messages),
     Events(u32),
 }
 
-/// The messages of a batch, by the items they come from.
+/// The receivers of a batch, by item and block.
 #[derive(Default)]
 pub(super) struct Messages {
     pub users: Vec<User>,
     pub parts: Vec<Part>,
-    /// Where a user who gets something is in `users`.
+    /// The index in `users` by user id.
     places: HashMap<String, u32>,
-    /// How many messages each of `users` gets.
+    /// The number of messages for each of `users`.
     messages: Vec<u32>,
 }
 
-/// A receiver of a batch. One who has left the company gets nothing, as if they were offline.
+/// A receiver of a batch. A receiver who has left the company gets nothing, and counts as offline.
 pub(super) struct User {
     pub user_id: String,
     pub has_left: bool,
 }
 
-/// What one item says of one block of a message: receivers by their place in the block, and where they are
-/// among the users of the batch.
+/// The receivers of one item in one block of a message: their position in the block, and their index in the
+/// users of the batch.
 pub(super) struct Part {
     pub item: i64,
     pub key: Key,
@@ -113,7 +113,7 @@ pub(super) struct Part {
 }
 
 impl Loaded {
-    /// Whether it is for nobody.
+    /// Whether the batch has no receivers and no events.
     pub fn is_empty(&self) -> bool {
         match &self.held {
             Held::Messages(messages) => messages.counts().next().is_none(),
@@ -136,20 +136,20 @@ impl Held {
 }
 
 impl Messages {
-    /// Whether a user gets a message of the batch.
+    /// Whether the batch has a message for a user.
     pub fn has(&self, user_id: &str) -> bool {
         self.places.get(user_id).is_some_and(|user| self.messages[*user as usize] > 0)
     }
 
-    /// Every user who gets something, and how many messages.
+    /// Every user with messages in the batch, and their number.
     pub fn counts(&self) -> impl Iterator<Item = (&str, u32)> {
         let counts = self.users.iter().zip(&self.messages).filter(|(_, count)| **count > 0);
         counts.map(|(user, count)| (user.user_id.as_str(), *count))
     }
 }
 
-/// Reads what a batch holds and writes its body: the same each time, but for a message that was taken
-/// back, the type of a channel that was upgraded and receivers who have left meanwhile.
+/// Reads the content of a batch and builds its body. A retry has the same body, except for recalled messages,
+/// the type of an upgraded channel and receivers who have left meanwhile.
 pub(super) async fn load(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
     match callback.kind {
         Kind::Gateway => load_messages(store, batch_id).await,
@@ -199,7 +199,7 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
         let mut is_for_some = false;
         for &(_, user) in parts.iter().flat_map(|part| &part.receivers) {
             let user = user as usize;
-            // Two items may name a pair: a dead letter replayed twice.
+            // Two items may contain the same pair: a dead letter that was replayed twice.
             if !held.users[user].has_left && ms_ids_of[user].last() != Some(&ms_id) {
                 ms_ids_of[user].push(ms_id);
                 is_for_some = true;
@@ -217,7 +217,7 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
     Ok(Loaded { body: body.map_err(Error::internal)?, held: Held::Messages(held) })
 }
 
-/// The slots of each channel in order, and where their users are among those of the batch, who are gathered here.
+/// Collects the users of the batch. Returns the slots of each channel in order, with the index of their user.
 fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
     let mut slots: HashMap<i64, Vec<(i32, u32)>> = HashMap::new();
     for row in people {
@@ -239,7 +239,7 @@ fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
     slots
 }
 
-/// Who gets the message of a row, block by block.
+/// The receivers of the message of a row, by block.
 fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)]) -> Vec<Part> {
     let (from, to): (Option<i32>, Option<i32>) = (row.get("from_slot"), row.get("to_slot"));
     let (from, to) = (from.unwrap_or(0), to.unwrap_or(i32::MAX));
@@ -281,7 +281,7 @@ fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
     })
 }
 
-/// Receivers in the order of their ids, so that a batch is the same each time.
+/// Groups receivers by their messages. They are in id order, so that a retry has the same body.
 fn share(users: &[User], ms_ids_of: Vec<Vec<i64>>) -> Vec<Delivery<'_>> {
     let mut receiving: Vec<(&str, Vec<i64>)> = users
         .iter()

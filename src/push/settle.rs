@@ -1,5 +1,5 @@
-//! How a batch ends: verdicts into the ledger, what is to be retried back into the queue, what was
-//! waited for too long among the dead letters.
+//! Settles a batch: verdicts go into the ledger, receivers answered `retry` go back into the queue, and work that
+//! waited too long becomes a dead letter.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,12 +18,12 @@ use crate::ledger::{self, Key};
 use crate::sql;
 use crate::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
 
-/// Jitter added to waits, as a share of them.
+/// The jitter added to waits, as a share of the wait.
 const JITTER: f64 = 0.25;
-/// How much of an answer is kept for whoever looks at attempts, in bytes.
+/// The most bytes of an answer that are kept with the attempt.
 const ANSWER_KEPT_BYTES: usize = 1_024;
 
-/// One POST of a batch, and how it ended.
+/// One POST of a batch, and its result.
 pub(super) struct Attempt<'a> {
     pub callback: &'a Callback,
     pub batch: &'a Batch,
@@ -32,7 +32,7 @@ pub(super) struct Attempt<'a> {
     pub held: Held,
 }
 
-/// How many (message, receiver) pairs, or events, ended how.
+/// Counts of (message, receiver) pairs, or of events, by result.
 #[derive(Default)]
 struct Tally {
     pairs: u32,
@@ -43,24 +43,24 @@ struct Tally {
     unknown: usize,
 }
 
-/// What the answer means for the batch.
+/// The meaning of the answer for the batch.
 enum Outcome {
     /// A verdict for every receiver.
     Judged(Verdicts),
-    /// An observer took it.
+    /// The observer accepted the events.
     Taken,
     Failed(&'static str),
 }
 
 impl Attempt<'_> {
-    /// Tells the breaker, and writes down what has become of the batch.
+    /// Reports the result to the breaker, and settles the batch.
     pub async fn end(&self, store: &Store, limits: &Limits, now: OffsetDateTime) -> Result<()> {
         let (outcome, is_there) = self.outcome();
         self.callback.note(is_there, now);
         retrying(|| self.settle(store, limits, &outcome, now)).await
     }
 
-    /// What the answer means, and whether the endpoint itself works.
+    /// The meaning of the answer, and whether the endpoint itself works.
     fn outcome(&self) -> (Outcome, bool) {
         let posted = self.posted;
         match &self.held {
@@ -114,7 +114,7 @@ impl Attempt<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Writes the verdicts; whoever is to be tried again goes back into the queue, if the batch is ours.
+    /// Writes the verdicts. If this worker still owns the batch, receivers answered `retry` go back into the queue.
     async fn judged(
         &self,
         tx: &Transaction<'_>,
@@ -146,8 +146,8 @@ impl Attempt<'_> {
         Ok(tally)
     }
 
-    /// A batch that failed whole waits, or is buried when it has been waited for too long while
-    /// the endpoint was answering others.
+    /// Postpones a batch that failed as a whole. It becomes a dead letter if it has waited too long while the endpoint
+    /// answered other batches.
     async fn failed(
         &self,
         tx: &Transaction<'_>,
@@ -162,12 +162,12 @@ impl Attempt<'_> {
         let row =
             tx.query_one(&statement, &[callback_id, &now, &before, &self.posted.is_gone(), &error]).await?;
         if row.get("disabled") {
-            tracing::error!(callback_id, error, "callback disabled: it has failed for too long, or is gone");
+            tracing::error!(callback_id, error, "callback disabled: it failed for too long, or answered 410");
             metrics::counter!("impg_callback_disabled_total").increment(1);
         }
         let breaker_closed = self.callback.is_closed();
         if breaker_closed && *waited_ms >= limits.give_up_ms() {
-            tracing::error!(callback_id, %batch_id, attempts, error, "batch given up: dead letter");
+            tracing::error!(callback_id, %batch_id, attempts, error, "batch given up: its items are dead letters now");
             metrics::counter!("impg_push_dead_batches_total").increment(1);
             let bury = tx.prepare_cached(sql!("push/bury")).await?;
             tx.execute(&bury, &[batch_id, &error, &now]).await?;
@@ -175,7 +175,7 @@ impl Attempt<'_> {
         }
         let wait = self.batch.wait(limits, random_share()? * JITTER);
         let wait = wait.max(self.posted.retry_after.unwrap_or_default());
-        // While the breaker is open nothing tells whether the batch or the endpoint is to blame.
+        // While the breaker is open, the cause may be the endpoint and not the batch. So the wait does not count.
         let counted_ms = if breaker_closed { i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) } else { 0 };
         let statement = tx.prepare_cached(sql!("push/postpone")).await?;
         tx.execute(&statement, &[batch_id, epoch, &(now + wait), &counted_ms, &now]).await?;
@@ -225,7 +225,7 @@ fn tally(messages: &Messages, verdicts: &Verdicts) -> Tally {
     tally
 }
 
-/// What an answer says of a user; one who has left is offline.
+/// The verdict on a user. A user who has left the company is offline.
 fn verdict_of<'a>(verdicts: &'a Verdicts, user: &User) -> (Verdict, Option<&'a str>) {
     if user.has_left { (Verdict::Offline, None) } else { verdicts.with_reason(&user.user_id) }
 }
@@ -241,7 +241,7 @@ async fn write_verdicts(
     let mut blocks = ledger::lock(tx, &keys).await?;
     let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(i, block)| (block.key, i)).collect();
     for part in &messages.parts {
-        // A block that is not there is sealed.
+        // A missing block is sealed.
         let Some(block) = places.get(&part.key).map(|i| &mut blocks[*i]) else {
             continue;
         };
@@ -253,7 +253,7 @@ async fn write_verdicts(
     ledger::write(tx, &blocks, now).await
 }
 
-/// The receivers that each item is to be tried again for, as `push/retry` takes them.
+/// The receivers to retry, by item, in the form that `push/retry` reads.
 fn to_retry(messages: &Messages, verdicts: &Verdicts) -> Vec<Value> {
     let mut again: BTreeMap<i64, (BTreeSet<&str>, u32)> = BTreeMap::new();
     for part in &messages.parts {
@@ -290,7 +290,7 @@ impl Limits {
     }
 }
 
-/// Ends a batch that is for nobody; one that another owner has is left alone.
+/// Deletes a batch without receivers, unless another worker has taken it over.
 pub(super) async fn discard(store: &Store, batch: &Batch) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
@@ -300,9 +300,8 @@ pub(super) async fn discard(store: &Store, batch: &Batch) -> Result<()> {
     Ok(tx.commit().await?)
 }
 
-/// What a transaction that ends a batch begins with. Verdicts are written
-/// under the seal; an observer's batch that a crash of the database brings back is told
-/// again.
+/// The first statement of a transaction that settles a batch. Verdicts need the seal lock. An observer's batch is
+/// repeatable: if a crash of the database brings it back, it is sent again.
 fn first(kind: Kind) -> String {
     match kind {
         Kind::Gateway => SHARE_SEAL.to_owned(),
@@ -310,13 +309,13 @@ fn first(kind: Kind) -> String {
     }
 }
 
-/// The beginning of an answer as text, for whoever looks at attempts.
+/// The beginning of an answer as text. It is shown with the attempt.
 fn kept(answer: &[u8]) -> Option<String> {
     let beginning = &answer[..answer.len().min(ANSWER_KEPT_BYTES)];
     (!beginning.is_empty()).then(|| String::from_utf8_lossy(beginning).replace('\0', "\u{fffd}"))
 }
 
-/// Uniform in 0..1.
+/// A uniform random number from 0 to 1.
 fn random_share() -> Result<f64> {
     let mut random = [0u8; 4];
     getrandom::fill(&mut random).map_err(Error::internal)?;

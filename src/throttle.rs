@@ -1,19 +1,19 @@
-//! Background work gives way to sends: archive moves, directory runs, indexing and the search index of users rest
-//! the longer, the longer sends wait.
+//! Background work gives way to sends. Archive moves, directory runs, indexing and the search index of users rest
+//! while sends wait too long.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often the share is judged again.
+/// How often the share is set again.
 const WINDOW: Duration = Duration::from_millis(100);
-/// Background work always gets this share of its time, so that it ends.
+/// The smallest share of its time that background work gets, so that it ends.
 const FLOOR: f64 = 0.1;
 const SLOWER: f64 = 0.5;
 const FASTER: f64 = 1.25;
-/// Longest single rest: shorter than any lease.
+/// Longest single rest. It is shorter than any lease.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// How long sends wait on this replica, and the share of its time that background work gets.
+/// The longest wait of sends on this replica, and the share of its time that background work gets.
 #[derive(Debug)]
 pub struct Throttle {
     limit: Duration,
@@ -24,24 +24,24 @@ pub struct Throttle {
 struct State {
     share: f64,
     judged: Instant,
-    /// The longest wait of a send since then.
+    /// The longest wait of a send since `judged`.
     longest: Duration,
 }
 
 impl Throttle {
-    /// `limit`: the wait of a send above which background work slows down.
+    /// Background work slows down while a send waits longer than `limit`.
     pub fn new(limit: Duration, now: Instant) -> Self {
         let state = State { share: 1.0, judged: now, longest: Duration::ZERO };
         Self { limit, state: Mutex::new(state) }
     }
 
-    /// Notes a send that waited so long from its arrival to its commit.
+    /// Notes the wait of a send from its arrival to its commit.
     pub fn note(&self, wait: Duration) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.longest = state.longest.max(wait);
     }
 
-    /// The share of its time that background work gets now.
+    /// The share of its time that background work gets at `now`.
     pub fn share(&self, now: Instant) -> f64 {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = now.saturating_duration_since(state.judged).as_secs_f64() / WINDOW.as_secs_f64();
@@ -54,7 +54,7 @@ impl Throttle {
         state.share
     }
 
-    /// Rests after work that began at `began`.
+    /// Rests after a step of work that began at `began`. With a share of a half, the rest is as long as the step.
     pub async fn rest(&self, work: &'static str, began: Instant) {
         let now = Instant::now();
         let worked = now.saturating_duration_since(began);

@@ -1,6 +1,5 @@
--- A conversation. The row is the channel's lock: whoever orders messages or members in
--- a channel holds it FOR NO KEY UPDATE. The last message is kept here, so that a
--- conversation list costs the number of channels, never of messages.
+-- Channels. The row is the channel's lock: a transaction that orders messages or members holds it FOR NO KEY UPDATE.
+-- The row also keeps the last message, so that a conversation list reads one row per channel and no messages.
 CREATE TABLE t_im_channel (
     channel_id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     channel_type     text NOT NULL,
@@ -10,13 +9,13 @@ CREATE TABLE t_im_channel (
     creator          text COLLATE "C" NOT NULL,
     owner            text COLLATE "C",
     create_time      timestamptz NOT NULL,
-    -- What a newcomer sees of earlier messages: nothing, or all of them.
+    -- Whether new members see earlier messages: none or all of them.
     newcomers_see    text NOT NULL DEFAULT 'nothing',
-    -- The first message that a newcomer may ever see. What was said before it was said under the promise
-    -- that newcomers see nothing: in a direct channel, or while the group was set so.
+    -- The first message that new members may ever see. Earlier messages were sent while new members saw
+    -- nothing: in a direct channel, or under that setting of the group.
     sees_floor_seq   bigint NOT NULL DEFAULT 1,
     dissolved_at     timestamptz,
-    -- The two people of a direct channel, lower id first; cleared by the upgrade to a group.
+    -- The two members of a direct channel, lower id first. The upgrade to a group clears them.
     pair_low         text COLLATE "C",
     pair_high        text COLLATE "C",
     member_count     integer NOT NULL DEFAULT 0,
@@ -32,47 +31,47 @@ CREATE TABLE t_im_channel (
         (channel_type = 'direct') = (pair_low IS NOT NULL AND pair_high IS NOT NULL)
         AND (pair_low < pair_high) IS NOT FALSE)
 ) WITH (fillfactor = 50);
--- One direct channel a pair, also when both create it at once.
+-- One direct channel per pair, also if both members create it at once.
 CREATE UNIQUE INDEX t_im_channel_pair ON t_im_channel (pair_low, pair_high) WHERE pair_low IS NOT NULL;
 
--- Membership as intervals of seq, never overwritten: a receiver of seq n is whoever's
--- interval holds n. Someone who leaves and comes back has two. from_ms_id is the last
--- ms_id before the interval, so that a query by seq can bound its partitions.
+-- Membership as intervals of seq, never overwritten. A receiver of seq n is a member whose interval contains n. A
+-- member who leaves and comes back has two intervals. from_ms_id is the last ms_id before the interval, so that a
+-- query by seq can bound its partitions.
 CREATE TABLE t_im_channel_user (
     channel_id      bigint NOT NULL,
     user_id         text COLLATE "C" NOT NULL,
     from_seq        bigint NOT NULL,
     from_ms_id      bigint NOT NULL,
     to_seq          bigint,
-    -- The first message the member may see: from_seq, or the channel's sees_floor_seq while a member if
-    -- newcomers saw everything on joining.
+    -- The first message that the member may see: from_seq, or the channel's sees_floor_seq if new members saw
+    -- everything at the time of joining.
     sees_from_seq   bigint NOT NULL,
     role            text NOT NULL DEFAULT 'member',
     joined_at       timestamptz NOT NULL,
-    -- The read cursor: everything of this interval up to read_seq is read.
+    -- The read cursor: all messages of this interval up to read_seq are read.
     read_seq        bigint NOT NULL,
     read_ms_id      bigint NOT NULL,
-    -- Of the member's own messages, how many lie at or below read_seq: own messages are not unread.
+    -- The number of the member's own messages up to read_seq. Own messages do not count as unread.
     read_sent_count bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (channel_id, user_id, from_seq),
     CONSTRAINT member_role_known CHECK (role IN ('owner', 'admin', 'member')),
     CONSTRAINT member_interval_not_empty CHECK (to_seq >= from_seq),
     CONSTRAINT member_cursor_in_interval CHECK (read_seq >= from_seq - 1)
 ) WITH (fillfactor = 70);
--- At most one open interval a member.
+-- At most one open interval per member.
 CREATE UNIQUE INDEX t_im_channel_user_open ON t_im_channel_user (channel_id, user_id) WHERE to_seq IS NULL;
--- A person's channels, for the conversation list.
+-- A user's channels, for the conversation list.
 CREATE INDEX t_im_channel_user_channels ON t_im_channel_user (user_id, channel_id) WHERE to_seq IS NULL;
 
--- What a person may see of a channel: while they are a member, the messages of each of their intervals from
--- sees_from_seq on. Every statement that shows a message, or tells of one, to a person asks this view.
+-- The messages of a channel that a user may see: while the user is a member, those of each interval from
+-- sees_from_seq on. Every statement that shows a user a message, or an event about one, uses this view.
 CREATE VIEW v_im_visible AS
 SELECT i.channel_id, i.user_id, i.from_seq, i.from_ms_id, i.to_seq, i.sees_from_seq, i.read_seq, i.read_ms_id
 FROM t_im_channel_user i
 JOIN t_im_channel_user now ON now.channel_id = i.channel_id AND now.user_id = i.user_id AND now.to_seq IS NULL;
 
--- How many messages a member has sent in a channel. Apart from the membership, because
--- it is written only under the channel's lock and so never waits for a reader's cursor.
+-- The number of messages that a member has sent in a channel. It has its own table, because it is written under the
+-- channel's lock only and must not wait for a reader's cursor.
 CREATE TABLE t_im_channel_sender (
     channel_id    bigint NOT NULL,
     user_id       text COLLATE "C" NOT NULL,
@@ -81,8 +80,9 @@ CREATE TABLE t_im_channel_sender (
     PRIMARY KEY (channel_id, user_id)
 ) WITH (fillfactor = 50);
 
--- The ledger keeps a bit a receiver, so each member of a channel has a slot in it: a number from 0, given once for
--- good, also to a member who leaves and comes back. The lower id of a direct channel has slot 0, the other slot 1.
+-- The slots of members. The ledger keeps one bit per receiver, so each member of a channel has a slot: a number from
+-- 0. It is given once, and a member who leaves and comes back keeps it. In a direct channel the member with the lower
+-- id has slot 0, the other has slot 1.
 CREATE TABLE t_im_channel_slot (
     channel_id bigint NOT NULL,
     slot       integer NOT NULL,
@@ -91,29 +91,29 @@ CREATE TABLE t_im_channel_slot (
 );
 CREATE UNIQUE INDEX t_im_channel_slot_user ON t_im_channel_slot (channel_id, user_id);
 
--- The members of a channel as bits, in blocks of 1,024 slots, kept ready: a send copies them and clears its
--- sender's. Written by joins and leaves, which hold the channel's lock.
+-- The members of a channel as bits, in blocks of 1,024 slots. A send copies them and clears the sender's bit. Joins
+-- and leaves write them under the channel's lock.
 CREATE TABLE t_im_channel_block (
     channel_id bigint NOT NULL,
     block      integer NOT NULL,
-    -- As long as the block has slots.
+    -- Its length is the number of slots that the block has given.
     members    bit varying NOT NULL,
     PRIMARY KEY (channel_id, block)
 ) WITH (fillfactor = 50);
 
--- Bits of this length, of which those at these positions are set.
+-- A bit string of this length, with the bits at these positions set.
 CREATE FUNCTION im_bits(positions integer[], length integer) RETURNS bit varying LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT string_agg(CASE WHEN given.position IS NULL THEN '0' ELSE '1' END, '' ORDER BY bit)::bit varying
     FROM generate_series(0, $2 - 1) AS bit
     LEFT JOIN (SELECT DISTINCT unnest($1) AS position) AS given ON given.position = bit
 $$;
 
--- The bit at a position; 0 beyond the end, and where there are no bits.
+-- The bit at a position. It is 0 beyond the end and for null.
 CREATE FUNCTION im_bit(bits bit varying, place integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN $2 < length($1) THEN get_bit($1, $2) ELSE 0 END
 $$;
 
--- The slots of users of a channel by block: their positions in it, and how many bits hold them.
+-- The slots of users in a channel, by block: their positions in the block, and the length that contains them.
 CREATE FUNCTION im_slots(channel_id bigint, user_ids text[])
 RETURNS TABLE (block integer, positions integer[], length integer) LANGUAGE sql STABLE AS $$
     SELECT s.slot >> 10, array_agg(s.slot & 1023), max(s.slot & 1023) + 1
@@ -123,10 +123,10 @@ RETURNS TABLE (block integer, positions integer[], length integer) LANGUAGE sql 
     GROUP BY s.slot >> 10
 $$;
 
--- Whoever is new gets a slot, and the bits of all of them are set. The channel is locked, or has just been made.
+-- Gives new users a slot and sets the bits of all given users. The channel is locked or just created.
 CREATE FUNCTION im_set_members(channel_id bigint, user_ids text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    -- OFFSET 0 keeps each look at a user one index probe, whatever the statistics say.
+    -- OFFSET 0 keeps the check of each user one index probe, whatever the statistics say.
     INSERT INTO t_im_channel_slot AS s (channel_id, slot, user_id)
     SELECT $1, taken.slots + row_number() OVER (ORDER BY given.user_id COLLATE "C") - 1, given.user_id
     FROM (SELECT coalesce(max(s.slot) + 1, 0) AS slots FROM t_im_channel_slot s WHERE s.channel_id = $1) AS taken,
@@ -144,7 +144,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT t_im_channel_block_pkey DO UPDATE SET members = EXCLUDED.members;
 END $$;
 
--- The bits of these members are cleared; their slots stay theirs. The channel is locked.
+-- Clears the bits of these members. They keep their slots. The channel is locked.
 CREATE FUNCTION im_clear_members(channel_id bigint, user_ids text[]) RETURNS void LANGUAGE sql AS $$
     UPDATE t_im_channel_block b
     SET members = b.members & ~im_bits(gone.positions, length(b.members))
@@ -152,7 +152,7 @@ CREATE FUNCTION im_clear_members(channel_id bigint, user_ids text[]) RETURNS voi
     WHERE b.channel_id = $1 AND b.block = ANY (ARRAY[gone.block])
 $$;
 
--- The members of a channel in stretches of so many slots, and how many of them each stretch has.
+-- Divides the slots of a channel into ranges of a given size, with the number of members in each.
 CREATE FUNCTION im_member_stretches(channel_id bigint, slots integer) RETURNS TABLE (from_slot integer, members bigint)
 LANGUAGE sql STABLE AS $$
     SELECT low, sum(bit_count(substring(b.members FROM greatest(low - (b.block << 10), 0) + 1

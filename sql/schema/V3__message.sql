@@ -1,13 +1,13 @@
--- The id below which records live in the archive. Minting never goes below it.
+-- The horizon: messages with a lower id are in the archive. New ids are never below it.
 CREATE TABLE t_im_horizon (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     ms_id    bigint NOT NULL
 );
 INSERT INTO t_im_horizon (ms_id) VALUES (0);
 
--- What is said. Partitioned by day of ms_id: a day leaves as a whole table. There is no
--- default partition on purpose (it would block making the real one). sender_count is the
--- sender's running count in the channel, so that unread counts need no counting.
+-- Messages, partitioned by the day of their ms_id, so that a day is dropped as a whole table. There is no default
+-- partition, because it would block the creation of the real one. sender_count is the sender's running count in the
+-- channel, so that unread counts need no counting.
 CREATE TABLE t_im_message (
     ms_id        bigint NOT NULL,
     channel_id   bigint NOT NULL,
@@ -20,20 +20,20 @@ CREATE TABLE t_im_message (
     PRIMARY KEY (ms_id),
     CONSTRAINT message_type_known CHECK (ms_type IN ('text', 'picture', 'file'))
 ) PARTITION BY RANGE (ms_id);
--- A channel's page, either way. ms_id is not in it: what is looked up by ms_id alone would be looked for in all of
--- it, by the statistics of a day that has just begun.
+-- The pages of a channel, in both directions. It has no ms_id: with the statistics of a new day, the planner would
+-- use this index for lookups by ms_id and scan all of it.
 CREATE INDEX t_im_message_channel ON t_im_message (channel_id, seq);
 
--- The ledger: the push status of every message for every receiver, a bit each. One row holds the receivers of a
--- message in a block of 1,024 slots of its channel (t_im_channel_slot); bits beyond the end of `receivers` are 0.
--- A receiver is unreceived until a bit of `received` or `read` says more; `offline` and `rejected` say why the gateway
--- did not deliver. The primary key is the only index, so that updates stay HOT.
+-- The ledger: the push status of every message for every receiver, as bits. One row holds the receivers of a message
+-- in a block of 1,024 slots of its channel (t_im_channel_slot). Bits beyond the end of `receivers` are 0. A receiver is
+-- unreceived until the bit in `received` or `read` is set. `offline` and `rejected` are the gateway's verdicts on
+-- unreceived receivers. The primary key is the only index, so that updates stay HOT.
 CREATE TABLE t_im_ledger (
     ms_id       bigint NOT NULL,
     channel_id  bigint NOT NULL,
     seq         bigint NOT NULL,
     server_time timestamptz NOT NULL,
-    -- When every bit that is set below was set, as long as one moment holds for all of them.
+    -- The time when the bits below were set, if they share one time.
     changed_at  timestamptz,
     block       integer NOT NULL,
     receivers   bit varying NOT NULL,
@@ -41,15 +41,15 @@ CREATE TABLE t_im_ledger (
     read        bit varying,
     offline     bit varying,
     rejected    bit varying,
-    -- Where they were set at several moments: for each slot milliseconds since server_time, all in as
-    -- few bytes as the largest needs.
+    -- Otherwise one time per slot, in milliseconds since server_time. All have as many bytes as the largest
+    -- needs.
     times       bytea,
-    -- Why a receiver was rejected, by place in the block: {"17": "no such device"}.
+    -- The reasons of rejections, by position in the block: {"17": "no such device"}.
     reasons     jsonb,
     PRIMARY KEY (ms_id, block)
 ) PARTITION BY RANGE (ms_id);
 
--- What a row of the ledger says of the receiver at a place in its block.
+-- The state of the receiver at a position of a ledger row.
 CREATE FUNCTION im_ledger_status(l t_im_ledger, place integer) RETURNS smallint LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT CASE WHEN im_bit(l.read, place) = 1 THEN 2 WHEN im_bit(l.received, place) = 1 THEN 1 ELSE 0 END::smallint
 $$;
@@ -69,7 +69,7 @@ CREATE FUNCTION im_ledger_time(l t_im_ledger, place integer) RETURNS timestamptz
                 ELSE l.server_time END
 $$;
 
--- The ledger with one row a receiver, without reads that are not written into it yet.
+-- The ledger with one row per receiver, without reads that are not written into it yet.
 CREATE VIEW v_im_ledger AS
 SELECT l.ms_id, l.channel_id, l.seq, s.user_id AS receiver,
        im_ledger_status(l, s.slot & 1023) AS status,
@@ -80,7 +80,7 @@ FROM t_im_ledger l
 JOIN t_im_channel_slot s ON s.channel_id = l.channel_id AND s.slot BETWEEN l.block << 10 AND (l.block << 10) + 1023
 WHERE im_bit(l.receivers, s.slot & 1023) = 1;
 
--- The partitions of both tables, with the ms_ids they hold: from the first up to, and without, the second.
+-- The partitions of both tables, with their range of ms_ids: from_ms_id included, below_ms_id excluded.
 CREATE VIEW v_im_partition AS
 SELECT i.inhparent AS parent, c.oid, c.relname AS partition, i.inhdetachpending AS pending,
        bounds[1]::bigint AS from_ms_id, bounds[2]::bigint AS below_ms_id,
@@ -90,10 +90,10 @@ JOIN pg_class c ON c.oid = i.inhrelid
 CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid), '\(''(\d+)''\) TO \(''(\d+)''\)') AS bounds
 WHERE i.inhparent IN ('t_im_message'::regclass, 't_im_ledger'::regclass);
 
--- Makes the partitions of both tables that a day needs, if they are missing: ahead of time, or by the send that
--- misses them. They hold the day, which the archive moves as a whole; by_month, what is missing of the day's month:
--- where nothing moves, days would become more than the server has locks for. A partition has the name of its first day.
--- CREATE TABLE … PARTITION OF would lock the parent against everybody; LIKE, CHECK and ATTACH do not.
+-- Makes the missing partitions of both tables for a day. It runs ahead of time, or in a send that finds one missing.
+-- By default a partition holds one day, because the archive moves whole days. With by_month it holds what is missing
+-- of the day's month: without an archive, daily partitions would exceed the server's locks. A partition is named after
+-- its first day. LIKE, CHECK and ATTACH avoid the lock of CREATE TABLE … PARTITION OF, which blocks all statements.
 CREATE FUNCTION im_make_partitions(day date, by_month boolean DEFAULT false) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     day_begin bigint := im_first_ms_id(day::timestamp AT TIME ZONE 'UTC');
@@ -105,10 +105,11 @@ DECLARE
     child text;
     options text;
 BEGIN
-    -- Replicas make the same day one after another.
+    -- Replicas that make the same day wait for each other.
     PERFORM pg_advisory_xact_lock(hashtext('im_make_partitions'));
     IF by_month THEN
-        -- Between the partitions before and after it. What is sealed may still be on its way out.
+        -- Fill the gap between the neighbouring partitions. Sealed ids are excluded: their partitions may be
+        -- dropped at any time.
         SELECT greatest(im_first_ms_id(month AT TIME ZONE 'UTC'), max(p.below_ms_id) FILTER (WHERE p.below_ms_id <= day_begin),
                         (SELECT sealed_ms_id FROM t_im_horizon WHERE sealed_ms_id <= day_begin)),
                least(im_first_ms_id((month + interval '1 month') AT TIME ZONE 'UTC'),
@@ -121,7 +122,7 @@ BEGIN
                               WHERE p.parent = of_parent::regclass AND p.from_ms_id < day_end AND p.below_ms_id > day_begin);
         child := of_parent || to_char(im_minted_at(from_id) AT TIME ZONE 'UTC', '"_p"YYYYMMDD');
         CONTINUE WHEN to_regclass(child) IS NOT NULL;
-        -- Room on the page keeps status updates HOT.
+        -- Free space on the page keeps status updates HOT.
         options := CASE of_parent WHEN 't_im_ledger' THEN 'fillfactor = 50, ' ELSE '' END
             || 'autovacuum_vacuum_insert_scale_factor = 0.1, autovacuum_vacuum_scale_factor = 0.1';
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING INDEXES, '
@@ -133,8 +134,8 @@ BEGIN
     END LOOP;
 END $$;
 
--- A send is known by its sender and client id, so that a repeat stores nothing new. Not
--- partitioned by day (ids unique per day are not unique); pruned in a walk through its pages.
+-- The client ids of sends by sender, so that a repeat stores nothing new. The table is not partitioned by day, because
+-- an id must be unique over all days. Old rows are deleted by a walk through its pages.
 CREATE TABLE t_im_client_id (
     sender    text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
@@ -143,8 +144,8 @@ CREATE TABLE t_im_client_id (
     PRIMARY KEY (sender, client_id)
 );
 
--- A read as a range of seq with its time, until the background pass has written it into
--- the ledger rows. Meanwhile status `read` is derived from the reader's cursor.
+-- Reads as ranges of seq with their time, until the background pass writes them into the ledger. Until then the
+-- status `read` is derived from the reader's cursor.
 CREATE TABLE t_im_read (
     channel_id bigint NOT NULL,
     user_id    text COLLATE "C" NOT NULL,
@@ -156,7 +157,7 @@ CREATE TABLE t_im_read (
     PRIMARY KEY (channel_id, user_id, to_seq)
 );
 
--- A receipt of a message that is sealed or cold, until the archive has it.
+-- Receipts of sealed or cold messages, until the archive has them.
 CREATE TABLE t_im_receipt_pending (
     ms_id       bigint NOT NULL,
     receiver    text COLLATE "C" NOT NULL,
@@ -164,8 +165,8 @@ CREATE TABLE t_im_receipt_pending (
     PRIMARY KEY (ms_id, receiver)
 );
 
--- The ledger as a table of one row a receiver, under the name and with the columns that companies know it by: what
--- the blocks hold and the reads that are not written into them yet.
+-- The ledger with one row per receiver, with the table name and the columns of the specification that companies know.
+-- It includes reads that are not written into the blocks yet.
 CREATE VIEW t_im_message_push AS
 SELECT l.ms_id, l.channel_id, l.receiver,
        CASE WHEN r.read_at IS NOT NULL THEN 2::smallint ELSE l.status END AS status,

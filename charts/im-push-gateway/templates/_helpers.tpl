@@ -1,4 +1,4 @@
-{{/* A release called like the chart, or after it, does not repeat the name. */}}
+{{/* The chart's name is left out if the release's name contains it. */}}
 {{- define "im.name" -}}
 {{- if contains .Chart.Name .Release.Name -}}
 {{ .Release.Name | trunc 63 | trimSuffix "-" }}
@@ -7,7 +7,7 @@
 {{- end -}}
 {{- end -}}
 
-{{/* What selects our pods. A Deployment's selector cannot change, so no version may come in here. */}}
+{{/* The labels that select the pods. A Deployment's selector cannot change, so it must not contain a version. */}}
 {{- define "im.selector" -}}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name }}

@@ -1,11 +1,10 @@
-//! The main job, visibly, on real parts: `make demo`. `DEMO=keep` leaves everything running.
+//! The demo: a company of 300 uses the service, with real processes. `make demo` runs it. `DEMO=keep` leaves it running.
 //!
-//! A private PostgreSQL, the service as a process of its own, and a gateway that is an HTTP server
-//! of its own process too: this program again, started as `demo gateway`. A made-up company moves
-//! in from its HR's service, talks, misses things, loses its gateway and its service; a month goes by and
-//! its records move into an archive; somebody leaves and somebody moves; and at the end the books are
-//! compared: what was promised against what is there.
-//! Whatever ends this program ends them all.
+//! The processes are a private PostgreSQL, the service, and a gateway. The gateway is an HTTP server: this program
+//! again, started as `demo gateway`. The users come from an HR service, send messages and miss some. The gateway
+//! fails and the service is killed. A month passes and the messages move into an archive. One user leaves the company
+//! and one changes departments. At the end every promise is compared with the state of all parts.
+//! All processes end with this program.
 
 #[path = "demo/books.rs"]
 mod books;
@@ -35,7 +34,7 @@ use std::process::ExitCode;
 use stage::Stage;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// As a shell says that Ctrl-C ended something.
+/// The exit code of a shell after Ctrl-C.
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
@@ -43,11 +42,11 @@ async fn main() -> ExitCode {
     if std::env::args().nth(1).as_deref() == Some(gateway::PLAY) {
         return gateway::serve().await;
     }
-    // Whichever ends first, the other is dropped, and with it all that it had started.
+    // The one that ends first drops the other, with all processes that it started.
     tokio::select! {
         code = show() => code,
         () = interrupted() => {
-            println!("\ninterrupted: everything is being stopped");
+            println!("\ninterrupted: stopping all processes");
             ExitCode::from(INTERRUPTED)
         }
     }

@@ -1,10 +1,10 @@
-//! What the demo has been promised: kept apart from the service, and compared with it at the end.
+//! The demo's own record of what was acknowledged. At the end it is compared with the service.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
-/// A message that was acknowledged.
+/// An acknowledged message.
 #[derive(Debug)]
 pub struct Said {
     pub channel_id: String,
@@ -12,11 +12,11 @@ pub struct Said {
     pub seq: i64,
     pub sender: String,
     pub receivers: BTreeSet<String>,
-    /// Of the receivers, those who were offline.
+    /// The receivers who were offline.
     pub missed: BTreeSet<String>,
 }
 
-/// Of one message: how many receivers have which status.
+/// The receivers of one message by status.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     pub unreceived: usize,
@@ -28,11 +28,11 @@ pub struct Counts {
 pub struct Books {
     pub said: Vec<Said>,
     pub offline: BTreeSet<String>,
-    /// Sends that were made again, and how many of them gave the message of the first time.
+    /// The number of repeated sends, and of those answered with the first message.
     pub repeats: usize,
     pub repeats_alike: usize,
     members: BTreeMap<String, BTreeSet<String>>,
-    /// Somebody who has been in the channel from the start.
+    /// A member of each channel who has been in it from the start.
     founders: BTreeMap<String, String>,
     cursors: HashMap<(String, String), i64>,
 }
@@ -49,14 +49,14 @@ impl Books {
         members.insert(user_id.to_owned());
     }
 
-    /// Somebody is in no group any more.
+    /// Removes a user from all channels.
     pub fn left(&mut self, user_id: &str) {
         for members in self.members.values_mut() {
             members.remove(user_id);
         }
     }
 
-    /// Takes the answer to a send.
+    /// Records a send from its answer.
     pub fn said(&mut self, channel_id: &str, sender: &str, answer: &Value) {
         let mut receivers = self.members[channel_id].clone();
         receivers.remove(sender);
@@ -81,23 +81,23 @@ impl Books {
         *cursor = seq.max(*cursor);
     }
 
-    /// A message reached somebody who had missed it.
+    /// Records that a message reached a receiver who had missed it.
     pub fn received(&mut self, ms_id: &str, receiver: &str) {
         let said = self.said.iter_mut().find(|said| said.ms_id == ms_id).expect("said before");
         said.missed.remove(receiver);
     }
 
-    /// A message that was said before.
+    /// A recorded message.
     pub fn find(&self, ms_id: &str) -> &Said {
         self.said.iter().find(|said| said.ms_id == ms_id).expect("said before")
     }
 
-    /// A channel that somebody has founded.
+    /// The last channel that a user founded.
     pub fn founded_by(&self, founder: &str) -> Option<String> {
         self.founders.iter().rev().find(|(_, who)| *who == founder).map(|(id, _)| id.clone())
     }
 
-    /// Channels, each with somebody who can see all of it.
+    /// The channels, each with a member who can see all its messages.
     pub fn channels(&self) -> impl Iterator<Item = (&str, &str)> {
         self.founders.iter().map(|(id, who)| (id.as_str(), who.as_str()))
     }
@@ -111,7 +111,7 @@ impl Books {
         self.said.iter().filter(move |said| said.channel_id == channel_id)
     }
 
-    /// Messages times receivers: rows of the ledger, and pairs to push.
+    /// The number of (message, receiver) pairs: statuses in the ledger, and pairs to push.
     pub fn pairs(&self) -> usize {
         self.said.iter().map(|said| said.receivers.len()).sum()
     }

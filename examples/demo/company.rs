@@ -1,9 +1,9 @@
-//! A company of 300 that does not exist: names out of lists, the same ones every time.
+//! A fictional company of 300. The names come from lists and are the same in every run.
 
 use serde_json::{Value, json};
 
 pub const PEOPLE: usize = 300;
-/// A portal that sends as itself.
+/// A portal that sends as an application.
 pub const OA: &str = "app.oa";
 pub const OA_NAME: &str = "OA 审批";
 
@@ -81,7 +81,7 @@ const LAST: [(&str, &str); 8] = [
     ("Nakamura", "nakamura"),
 ];
 
-/// Id, name, and the one above.
+/// Id, name and parent.
 const BRANCHES: [(&str, &str, Option<&str>); 6] = [
     ("starbridge", "星桥科技 Starbridge", None),
     ("rd", "研发中心", Some("starbridge")),
@@ -91,7 +91,7 @@ const BRANCHES: [(&str, &str, Option<&str>); 6] = [
     ("singapore", "Singapore", Some("starbridge")),
 ];
 
-/// Where people are, one after another; every fourth is abroad.
+/// The teams. Users are assigned to them in turn; every fourth team is abroad.
 pub const TEAMS: [(&str, &str, &str); 12] = [
     ("platform", "平台组", "rd"),
     ("client", "客户端组", "rd"),
@@ -124,20 +124,20 @@ fn person(n: usize) -> Person {
         (format!("{} {}", first.0, last.0), format!("{}.{}", first.1, last.1))
     } else {
         let at = n - n / 4;
-        // 5 and 24 have no common divisor: every pair comes once.
+        // 5 and 24 have no common divisor, so every pair occurs once.
         let (family, given) = (SURNAMES[at % 20], GIVEN[(at / 20 * 5 + at % 20 * 7) % 24]);
         (format!("{}{}", family.0, given.0), format!("{}.{}", family.1, given.1))
     };
     Person { user_id, name, team: n % TEAMS.len() }
 }
 
-/// The departments as HR lists them.
+/// The departments in the HR service's form.
 pub fn departments() -> Vec<Value> {
     let all = BRANCHES.into_iter().chain(TEAMS.map(|(id, name, parent)| (id, name, Some(parent))));
     all.map(|(id, name, parent)| json!({"id": id, "name": name, "parent_id": parent})).collect()
 }
 
-/// Somebody as HR lists them.
+/// A user in the HR service's form.
 pub fn entry(person: &Person) -> Value {
     json!({
         "id": person.user_id,
@@ -147,7 +147,7 @@ pub fn entry(person: &Person) -> Value {
     })
 }
 
-/// The tree, a line for each branch.
+/// The department tree, one line per branch.
 pub fn tree(people: &[Person]) -> Vec<String> {
     let team = |(at, (_, name, _)): (usize, &(&str, &str, &str))| {
         let size = people.iter().filter(|person| person.team == at).count();

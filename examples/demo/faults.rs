@@ -1,4 +1,4 @@
-//! What happens on a bad day: the gateway is away, and the service is killed.
+//! Faults: the gateway is down, and the service is killed.
 
 use std::time::Instant;
 
@@ -11,14 +11,14 @@ use crate::tell;
 
 const TEAMS_TALKING: std::ops::Range<usize> = 1..4;
 const EACH_SAYS: usize = 10;
-/// Sends of each of those who talk while the service is killed; and after how many in all it is.
+/// Sends of each sender around the kill, and the number of acknowledged sends at which it happens.
 const SENDS_EACH: usize = 40;
 const KILL_AFTER: usize = 90;
-/// A send without an answer is repeated at most this often.
+/// The most tries of a send without an answer.
 const TRIES: usize = 5;
 
 pub async fn outage(stage: &mut Stage) {
-    tell::chapter("The gateway fails: sends are acknowledged as ever, pushes wait, then go out in order");
+    tell::chapter("The gateway fails: sends are still acknowledged, pushes wait and then go out in order");
     let mut teams = Vec::new();
     for team in TEAMS_TALKING {
         teams.push(stage.team(team).await);
@@ -33,7 +33,7 @@ pub async fn outage(stage: &mut Stage) {
     stage.gateway.wait_for_failures(1).await;
     until("the breaker opens", async || stage.callback().await["breaker"] != "closed").await;
     stage.gateway.set_mode("down").await;
-    tell::note("the gateway's port is closed: not even a 500");
+    tell::note("the gateway's port is closed");
     for (channel_id, founder) in &teams {
         stage.say(founder, channel_id, "网关断了也能发 sent while the gateway is gone").await;
     }
@@ -49,26 +49,26 @@ pub async fn outage(stage: &mut Stage) {
     let back = Instant::now();
     stage.gateway.set_mode("works").await;
     stage.all_pushed().await;
-    tell::note(&format!("all that waited has arrived after {:.1} s", back.elapsed().as_secs_f64()));
+    tell::note(&format!("all waiting pushes have arrived after {:.1} s", back.elapsed().as_secs_f64()));
     for (channel_id, _) in &teams {
         let seqs: Vec<i64> = stage.gateway.taken(channel_id).await.iter().map(|taken| taken.0).collect();
         assert!(seqs.is_sorted(), "out of order in channel {channel_id}: {seqs:?}");
     }
-    tell::note("… in the order it was said, in every channel");
+    tell::note("… in the order of the sends, in every channel");
 }
 
-/// One send as its sender saw it.
+/// One send, as its sender saw it.
 struct Sent {
     n: usize,
     channel_id: String,
     sender: String,
     answer: Value,
-    /// How often it went without an answer before.
+    /// The number of earlier tries without an answer.
     cut_off: usize,
 }
 
 pub async fn kill(stage: &mut Stage) {
-    tell::chapter("The service is killed (SIGKILL) in mid-traffic and started again");
+    tell::chapter("The service is killed (SIGKILL) under load and started again");
     let acknowledged = watch::Sender::new(0);
     let (restarted, _) = watch::channel(false);
     let mut talking = Vec::new();
@@ -82,42 +82,45 @@ pub async fn kill(stage: &mut Stage) {
         };
         talking.push(tokio::spawn(talk.all()));
     }
-    tell::note(&format!("{} people send {SENDS_EACH} messages each, one after another", talking.len()));
+    tell::note(&format!("{} users send {SENDS_EACH} messages each, one after another", talking.len()));
     let mut enough = acknowledged.subscribe();
     enough.wait_for(|n| *n >= KILL_AFTER).await.expect("senders are there");
     let pid = stage.service.pid().expect("it runs");
     stage.service.kill9();
     let before = *acknowledged.borrow();
-    tell::note(&format!("kill -9 {pid}, after {before} had been acknowledged"));
+    tell::note(&format!("kill -9 {pid}, after {before} sends were acknowledged"));
     let gone = Instant::now();
     stage.service.restart().await;
     restarted.send_replace(true);
     let pid = stage.service.pid().expect("it runs");
-    tell::note(&format!("ready again as pid {pid} after {:.1} s", gone.elapsed().as_secs_f64()));
+    tell::note(&format!(
+        "the service is ready again as pid {pid} after {:.1} s",
+        gone.elapsed().as_secs_f64()
+    ));
     let mut sent = Vec::new();
     for talk in talking {
         sent.extend(talk.await.expect("every send ends acknowledged"));
     }
     let (cut_off, stored) = enter(stage, &mut sent);
     tell::note(&format!(
-        "{cut_off} sends had got no answer and were repeated with their client ids; {stored} of them had been stored"
+        "{cut_off} sends got no answer and were repeated with their client_id; {stored} of them had been stored"
     ));
     repeat_all(stage, &sent).await;
     let ops = stage.machine("Ops", "admin");
     let shown = ["items/0/breaker", "items/0/batches_in_flight", "items/0/waiting_pairs"];
     ops.get("/callbacks", &shown).await;
     tell::note(
-        "what the killed process had on the wire goes again when its lease has run out: 5 s, as set here",
+        "batches that the killed process was pushing are repeated after their lease expires: 5 s in this demo",
     );
     stage.all_pushed().await;
     tell::note(&format!(
-        "the gateway has taken all of them, {:.1} s after the kill",
+        "the gateway has received all messages, {:.1} s after the kill",
         gone.elapsed().as_secs_f64()
     ));
 }
 
-/// Enters what was sent into the books, in the order it was stored. Returns how many sends were
-/// cut off, and how many of those had been stored before.
+/// Records the sends in the order in which they were stored. Returns the number of sends without a first answer,
+/// and how many of those had been stored.
 fn enter(stage: &mut Stage, sent: &mut [Sent]) -> (usize, usize) {
     sent.sort_by_key(|sent| sent.answer["ms_id"].as_str().and_then(|id| id.parse::<i64>().ok()));
     let cut_off = sent.iter().filter(|sent| sent.cut_off > 0);
@@ -129,7 +132,7 @@ fn enter(stage: &mut Stage, sent: &mut [Sent]) -> (usize, usize) {
     (cut_off, stored)
 }
 
-/// Every send once more, as by a portal that is not sure.
+/// Repeats every send, like a portal that does not know whether it was stored.
 async fn repeat_all(stage: &mut Stage, sent: &[Sent]) {
     let mut alike = 0;
     for Sent { n, channel_id, sender, answer, .. } in sent {
@@ -139,7 +142,7 @@ async fn repeat_all(stage: &mut Stage, sent: &[Sent]) {
         stage.books.repeated(same);
         alike += usize::from(same);
     }
-    tell::note(&format!("all {} are sent once more: {alike} get the ms_id they had", sent.len()));
+    tell::note(&format!("all {} sends are repeated: {alike} return the same ms_id", sent.len()));
 }
 
 fn message(n: usize) -> Value {
@@ -147,7 +150,7 @@ fn message(n: usize) -> Value {
     json!({"client_id": format!("traffic-{n}"), "type": "text", "content": {"text": text}})
 }
 
-/// One person's traffic.
+/// The sends of one user.
 struct Talk {
     channel_id: String,
     who: Caller,
@@ -165,7 +168,7 @@ impl Talk {
         sent
     }
 
-    /// Sends until there is an answer, with one client id.
+    /// Repeats a send with one client id until there is an answer.
     async fn one(&mut self, n: usize) -> Sent {
         let path = format!("/channels/{}/messages", self.channel_id);
         let body = message(n);

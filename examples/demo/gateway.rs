@@ -1,15 +1,14 @@
-//! The gateway: an HTTP server of its own process. It takes pushes, checks their signatures and
-//! says who got them; beside that it has an interface of its own, by which the demo tells it who
-//! is online and asks what came.
+//! The gateway: an HTTP server in its own process. It accepts pushes, checks their signatures and answers with
+//! verdicts. On a second port the demo sets who is online and reads what arrived.
 //!
 //! | call | does |
 //! | --- | --- |
-//! | `GET /` | who is offline, how it behaves, how much came |
-//! | `PUT /offline` `[user_id, …]` | these are offline, all others online |
-//! | `PUT /mode` `"works"`, `"holds"`, `"fails"`, `"down"` | holds: answers later; fails: 500; down: does not listen |
-//! | `PUT /timeless` | signatures count from now on whenever they were made: the story's clock moves |
-//! | `GET /taken?channel_id` | `[[seq, ms_id, receiver], …]`, in the order they came first |
-//! | `GET /wait?pairs=n&failures=n` | answers when so much has come |
+//! | `GET /` | the offline users, the mode, and counts |
+//! | `PUT /offline` `[user_id, …]` | these users are offline, all others are online |
+//! | `PUT /mode` `"works"`, `"holds"`, `"fails"`, `"down"` | `holds`: answers later; `fails`: answers 500; `down`: does not listen |
+//! | `PUT /timeless` | accepts signatures of any time from now on, because the demo moves the service's clock |
+//! | `GET /taken?channel_id` | `[[seq, ms_id, receiver], …]`, in the order of their first arrival |
+//! | `GET /wait?pairs=n&failures=n` | answers after that many pairs and failures |
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{BufRead, BufReader};
@@ -27,11 +26,11 @@ use tokio::sync::watch;
 
 use crate::support::{Answer, Batch, Client, Gate, Gateway, Sandbox};
 
-/// The argument that makes this program the gateway.
+/// The argument that starts this program as the gateway.
 pub const PLAY: &str = "gateway";
 const LOG: &str = "gateway.log";
 const LOG_TAIL: usize = 20;
-/// Who waits here for something is answered by then: longer than the leases of a killed service.
+/// The timeout of `/wait`. It is longer than the leases of a killed service.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,14 +43,14 @@ enum Mode {
     Down,
 }
 
-/// What the gateway knows.
+/// The state of the gateway.
 #[derive(Default)]
 struct Desk {
     mode: Mode,
     offline: BTreeSet<String>,
     /// Opened when holding ends.
     held: Option<Gate>,
-    /// By channel, in the order they came first.
+    /// By channel, in the order of their first arrival.
     taken: BTreeMap<String, Vec<(i64, String, String)>>,
     known: HashSet<(String, String)>,
     batches: usize,
@@ -132,7 +131,7 @@ struct Wanted {
     failures: usize,
 }
 
-/// Being the gateway, until killed. The first line says where.
+/// Runs the gateway until it is killed. Its first line of output has its addresses.
 pub async fn serve() -> ExitCode {
     let desk = watch::Sender::<Desk>::default();
     let gateway = Arc::new(Gateway::start());
@@ -205,7 +204,7 @@ async fn wait(
     (status, control.summary())
 }
 
-/// The gateway's process as the demo holds it. Dropped, or its owner dead: killed.
+/// The gateway's process. It is killed on drop, and when the demo ends.
 pub struct Process {
     pub push_url: String,
     pub control_url: String,
@@ -255,23 +254,23 @@ impl Process {
         self.control.put("/mode", json!(mode)).await.expect(200);
     }
 
-    /// The service's clock is about to be another one than the gateway's.
+    /// Accepts signatures of any time: the service's clock is about to move.
     pub async fn ignore_time(&self) {
         self.control.put("/timeless", Value::Null).await.expect(200);
     }
 
-    /// Returns when this many different message-and-receiver pairs have been taken.
+    /// Returns after this many different (message, receiver) pairs have arrived.
     pub async fn wait_for_pairs(&self, pairs: usize) {
         self.control.get(&format!("/wait?pairs={pairs}")).await.expect(200);
     }
 
-    /// Returns when this many batches have been answered 500.
+    /// Returns after this many batches were answered with 500.
     pub async fn wait_for_failures(&self, failures: usize) {
         let path = format!("/wait?failures={failures}");
         self.control.get(&path).await.expect(200);
     }
 
-    /// Seq, ms_id and receiver of all that was taken in a channel, in the order it came first.
+    /// The seq, ms_id and receiver of all pairs of a channel, in the order of their first arrival.
     pub async fn taken(&self, channel_id: &str) -> Vec<(i64, String, String)> {
         let path = format!("/taken?channel_id={channel_id}");
         serde_json::from_value(self.control.get(&path).await.expect(200)).expect("a list")

@@ -1,4 +1,4 @@
-//! A month goes by: the day of the story moves into the archive, and nobody notices.
+//! A month passes: the messages of the demo's day move into the archive, and readers see no difference.
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
@@ -15,34 +15,34 @@ use crate::story::{ALSO_AWAY, LI, NEWCOMER, WANG};
 use crate::support::{Client, Service};
 use crate::tell;
 
-/// The story's day is then just over the age at which days move.
+/// The offset of the clock: the demo's day is then old enough to move.
 const LATER: &str = "32 days";
-/// A page of this size begins hot and ends cold.
+/// With this page size a page begins hot and ends cold.
 const PAGE: usize = 4;
-/// Who still has not got what was said a month ago; of whom it is told late; and who reads it late.
+/// Users who never get the old announcement, who receive it late, and who read it late.
 const NEVER: usize = ALSO_AWAY[1];
 const TOLD: usize = ALSO_AWAY[0];
 const READS: usize = ALSO_AWAY[4];
 const REASON: &str = "ticket 4711";
 
-/// Whatever waits to be taken in by the archive.
+/// Counts receipts and reads that the archive does not have yet.
 const OUTBOX: &str = "SELECT (SELECT count(*) FROM t_im_receipt_pending) + (SELECT count(*) FROM t_im_read)";
 
-/// What was seen of the month, for the comparison at the end.
+/// The results of this part, for the comparison at the end.
 #[derive(Default)]
 pub struct Month {
-    /// What was said before it, and so is cold after it.
+    /// The messages sent before the month, which are cold after it.
     cold: BTreeSet<String>,
     cold_rows: usize,
     pub run: Value,
-    /// Tables of the days that moved which are still there.
+    /// The number of tables of moved days that still exist.
     pub tables: i64,
-    /// Whole histories read while the days moved, and how many of them were as before.
+    /// The number of whole histories read during the move, and of those that were unchanged.
     pub read: usize,
     pub read_alike: usize,
-    /// Of a late receipt and a late read, those that count once the archive has taken them in.
+    /// Of a late receipt and a late read, the number that the archive counts.
     pub late: usize,
-    /// Hot and cold messages that were found, and how many of each should be.
+    /// The numbers of hot and cold messages found, and the expected numbers.
     pub hits: [usize; 2],
     pub hits_expected: [usize; 2],
     pub missed: usize,
@@ -51,7 +51,7 @@ pub struct Month {
 }
 
 impl Month {
-    /// Messages and ledger rows that are to be cold.
+    /// The expected numbers of cold messages and statuses.
     pub fn expected(&self) -> (usize, usize) {
         (self.cold.len(), self.cold_rows)
     }
@@ -62,7 +62,7 @@ impl Month {
 }
 
 pub async fn goes_by(stage: &mut Stage, announcement: &str, review: &str) -> Month {
-    tell::chapter("A month goes by");
+    tell::chapter("A month passes");
     let mut month = Month {
         cold: stage.books.said.iter().map(|said| said.ms_id.clone()).collect(),
         cold_rows: stage.books.pairs(),
@@ -70,13 +70,13 @@ pub async fn goes_by(stage: &mut Stage, announcement: &str, review: &str) -> Mon
     };
     stage.gateway.ignore_time().await;
     stage.set_clock(LATER).await;
-    tell::note(&format!("the service runs again, its clock {LATER} on; people go on talking"));
+    tell::note(&format!("the service runs again, with its clock {LATER} ahead; users send more messages"));
     let (wang, li, newcomer) = (stage.person(WANG), stage.person(LI), stage.person(NEWCOMER));
     stage.say(&wang, review, "评审稿 v4 定稿了，大家再看一眼").await;
     stage.say(&li, review, "好的，今天给你意见").await;
     stage.say(&newcomer, review, "A month already since that “welcome on board”").await;
     let founder = stage.person(stage.people[NEVER].team);
-    let team = stage.books.founded_by(&founder.user_id).expect("a team talked");
+    let team = stage.books.founded_by(&founder.user_id).expect("a team channel");
     stage.say(&founder, &team, "新季度计划已发 the plan for the new quarter").await;
     stage.all_pushed().await;
     moves(stage, &mut month, review).await;
@@ -87,9 +87,9 @@ pub async fn goes_by(stage: &mut Stage, announcement: &str, review: &str) -> Mon
     month
 }
 
-/// The days move by the real command, while somebody reads the same channel again and again.
+/// Moves days with the real command, while a user reads the same channel again and again.
 async fn moves(stage: &Stage, month: &mut Month, review: &str) {
-    tell::chapter("What is over a month old moves into the archive; somebody reads all the while");
+    tell::chapter("Messages over a month old move into the archive while a user reads");
     archive_run(stage, &["--dry-run"]).await;
     let reader = stage.person(LI).client;
     let before = history(&reader, review, PAGE).await;
@@ -106,14 +106,14 @@ async fn moves(stage: &Stage, month: &mut Month, review: &str) {
     let tables = "SELECT count(*) FROM t_im_archive_day d, pg_class c \
                   WHERE c.relname ~ ('^t_im_(message|ledger)_p' || to_char(d.day, 'YYYYMMDD') || '$')";
     month.tables = database.query_one(tables, &[]).await.expect("a count").get(0);
-    tell::note(&format!("of the moved day's two tables in PostgreSQL there are {} left", month.tables));
+    tell::note(&format!("of the moved day's two tables in PostgreSQL, {} are left", month.tables));
     tell::note(&format!(
-        "meanwhile the whole review channel was read {} times, in pages of {PAGE}: {} times as before",
+        "meanwhile the whole review channel was read {} times, in pages of {PAGE}: {} times unchanged",
         month.read, month.read_alike
     ));
 }
 
-/// Reads until all has moved, and once more; how often, and how often it was as before.
+/// Reads a history until the move ends, and once more. Returns the number of reads, and of unchanged ones.
 async fn read_on(
     reader: Client,
     channel_id: String,
@@ -132,7 +132,7 @@ async fn read_on(
     }
 }
 
-/// `im-push-gateway archive run`, with what it prints.
+/// Runs `im-push-gateway archive run` and shows its output.
 async fn archive_run(stage: &Stage, options: &[&str]) {
     let arguments: Vec<&str> = ["archive", "run"].iter().chain(options).copied().collect();
     tell::note(&format!("$ im-push-gateway {}", arguments.join(" ")));
@@ -152,7 +152,7 @@ async fn archive_run(stage: &Stage, options: &[&str]) {
 }
 
 async fn pages(reader: &Caller, month: &Month, channel_id: &str) {
-    tell::note("a page across the horizon is a page like any other");
+    tell::note("a page across the horizon looks like any other page");
     let mut path = format!("/channels/{channel_id}/messages?limit={PAGE}");
     loop {
         let page = reader.client.get(&path).await.expect(200);
@@ -166,9 +166,9 @@ async fn pages(reader: &Caller, month: &Month, channel_id: &str) {
     }
 }
 
-/// A receipt and a read of what is cold by now. Returns how many of them count.
+/// Makes a late receipt and a late read of a cold message. Returns how many of them count.
 async fn comes_late(stage: &mut Stage, announcement: &str) -> usize {
-    tell::chapter("Two who had been away the whole month get the announcement, and that counts");
+    tell::chapter("Two users who were away for a month get the announcement, and both count");
     let ops = stage.machine("Helpdesk", "support");
     stage.ledger_as_booked(&ops, announcement).await;
     let (told, reads) = (stage.person(TOLD), stage.person(READS));
@@ -183,11 +183,11 @@ async fn comes_late(stage: &mut Stage, announcement: &str) -> usize {
     stage.books.read(&channel_id, &reads.user_id, seq);
     stage.ledger_as_booked(&ops, announcement).await;
     let database = stage.cluster.connect(DATABASE).await;
-    until("the archive has taken in what came late", async || {
+    until("the archive has the late receipt and the late read", async || {
         database.query_one(OUTBOX, &[]).await.expect("a count").get::<_, i64>(0) == 0
     })
     .await;
-    tell::note("… at once, laid over what is cold, and for good: the archive has taken it in");
+    tell::note("… at once, and for good: the archive has both now");
     let mut count = 0;
     for (status, who) in [("received", told.user_id), ("read", reads.user_id)] {
         let path = format!("/messages/{announcement}/receipts?reason=demo&status={status}&limit=200");
@@ -199,13 +199,13 @@ async fn comes_late(stage: &mut Stage, announcement: &str) -> usize {
 }
 
 async fn searches(month: &mut Month, [li, newcomer]: [&Caller; 2]) {
-    tell::chapter("One search over both, and one question of support");
-    // Words, and how many hot and cold messages have them.
+    tell::chapter("One search over hot and cold messages, and one query by support");
+    // The words, and the numbers of hot and cold messages that contain them.
     for (who, words, hot, cold) in [(li, "评审稿", 1, 2), (newcomer, "\"welcome on board\"", 1, 1)] {
         let query: String = byte_serialize(words.as_bytes()).collect();
         let path = format!("/search/messages?q={query}");
         month.hits_expected = [month.hits_expected[0] + hot, month.hits_expected[1] + cold];
-        until("the search finds what was just said", async || {
+        until("the search finds the newest messages", async || {
             let page = who.client.get(&path).await.expect(200);
             page["items"].as_array().is_some_and(|items| items.len() == hot + cold)
         })
@@ -221,10 +221,10 @@ async fn searches(month: &mut Month, [li, newcomer]: [&Caller; 2]) {
     }
 }
 
-/// "What did they not get?", with a reason, and what the audit keeps of the question.
+/// Support asks which messages a user did not get, with a reason. The audit records the query.
 async fn not_got(stage: &Stage, month: &mut Month) {
     let (never, desk) = (stage.person(NEVER), stage.machine("Helpdesk", "support"));
-    tell::note(&format!("{} calls: what did I not get?", never.name));
+    tell::note(&format!("{} asks support: which messages did I not get?", never.name));
     let query =
         format!("receiver={}&status=unreceived&limit=200&reason={REASON}", never.user_id).replace(' ', "%20");
     let page = desk.get(&format!("/support/messages?{query}"), &["items"]).await;

@@ -1,4 +1,4 @@
-//! The end: what was promised against what is there, by queries to every part.
+//! The comparison at the end: every promise against the state of all parts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,20 +16,20 @@ use crate::turnover::Turnover;
 
 const PAGE: usize = 50;
 
-/// One promise.
+/// A promise, and what was found.
 pub struct Row {
     pub promised: &'static str,
     pub seen: String,
     pub ok: bool,
 }
 
-/// Messages of a channel, oldest first, as somebody reads them who was there from the start.
+/// The messages of each channel, oldest first, as a member from the start reads them.
 type Histories = BTreeMap<String, Vec<Value>>;
 
-/// Prints a table of all promises; whether every one was kept.
+/// Prints a table of all promises. Returns whether all were kept.
 pub async fn compare(stage: &Stage, month: &Month, turnover: &Turnover) -> bool {
-    tell::chapter("What was promised, and what is there");
-    until("nothing waits for the gateway", async || {
+    tell::chapter("Every promise, compared with the state of all parts");
+    until("no push waits for the gateway", async || {
         let callback = stage.callback().await;
         callback["waiting_rows"] == 0 && callback["batches_in_flight"] == 0
     })
@@ -61,11 +61,11 @@ pub async fn compare(stage: &Stage, month: &Month, turnover: &Turnover) -> bool 
         docs(stage).await,
     ];
     tell::table(&rows);
-    tell::note(&format!("{:.1} s in all", tell::seconds()));
+    tell::note(&format!("{:.1} s in total", tell::seconds()));
     rows.iter().all(|row| row.ok)
 }
 
-/// A whole history, page by page, turned to oldest first.
+/// A whole history, read page by page, returned oldest first.
 pub async fn history(reader: &Client, channel_id: &str, limit: usize) -> Vec<Value> {
     let mut messages = Vec::new();
     let mut cursor = String::new();
@@ -89,7 +89,7 @@ fn stored(stage: &Stage, histories: &Histories) -> Row {
     let found = acknowledged.intersection(&distinct).count();
     let surplus = there.len() - found;
     Row {
-        promised: "every acknowledged message is in its channel, once, and nothing else is",
+        promised: "every acknowledged message is in its channel once, and no other messages are",
         seen: format!("{found} of {}, {surplus} others", stage.books.said.len()),
         ok: found == stage.books.said.len() && surplus == 0,
     }
@@ -104,7 +104,7 @@ fn ordered(histories: &Histories) -> Row {
     };
     let good = histories.values().filter(whole).count();
     Row {
-        promised: "seq runs from 1 without a gap; ms_id and time rise with it",
+        promised: "seq runs from 1 without gaps; ms_id and time rise with it",
         seen: format!("{good} of {} channels", histories.len()),
         ok: good == histories.len(),
     }
@@ -117,7 +117,7 @@ fn server_time(message: &Value) -> OffsetDateTime {
 fn once(stage: &Stage) -> Row {
     let (repeats, alike) = (stage.books.repeats, stage.books.repeats_alike);
     Row {
-        promised: "a send repeated with its client id is the same message",
+        promised: "a send repeated with its client_id returns the same message",
         seen: format!("{alike} of {repeats}"),
         ok: repeats > 0 && alike == repeats,
     }
@@ -138,7 +138,7 @@ async fn newcomer(stage: &Stage, histories: &Histories) -> Row {
         all += histories[channel_id].len() - allowed.len();
     }
     Row {
-        promised: "who joins later sees nothing said before",
+        promised: "a new member sees no earlier messages",
         seen: format!("{earlier} of {all}"),
         ok: earlier == 0 && all > 0,
     }
@@ -163,7 +163,7 @@ async fn ledger_rows(stage: &Stage) -> Row {
         }
     }
     Row {
-        promised: "there is a push status for every message and receiver, hot and cold",
+        promised: "every receiver of every message has a push status, hot and cold",
         seen: format!("{} of {}", there.intersection(&due).count(), due.len()),
         ok: rows == due.len() && there == due,
     }
@@ -180,7 +180,7 @@ async fn ledger_counts(stage: &Stage) -> Row {
         sum.read += seen.read;
     }
     Row {
-        promised: "unreceived, received and read are right for every message",
+        promised: "the counts of unreceived, received and read are right for every message",
         seen: format!(
             "{right} of {} ({} + {} + {})",
             stage.books.said.len(),
@@ -205,7 +205,7 @@ async fn unread(stage: &Stage) -> Row {
         }
     }
     Row {
-        promised: "unread is right for every person in every conversation",
+        promised: "unread counts are right for every user in every conversation",
         seen: format!("{right} of {all}"),
         ok: right == all,
     }
@@ -214,8 +214,8 @@ async fn unread(stage: &Stage) -> Row {
 async fn pushed(stage: &Stage) -> Row {
     let (state, pairs) = (stage.gateway.state().await, stage.books.pairs());
     Row {
-        promised: "the gateway was given every message for every receiver",
-        seen: format!("{} of {pairs}; {} came again", state["pairs"], state["repeats"]),
+        promised: "the gateway got every message for every receiver",
+        seen: format!("{} of {pairs}; {} were repeated", state["pairs"], state["repeats"]),
         ok: state["pairs"] == pairs,
     }
 }
@@ -229,7 +229,7 @@ async fn pushed_in_order(stage: &Stage, histories: &Histories) -> Row {
         good += usize::from(seqs.len() == messages.len() && seqs.iter().zip(1..).all(|(seq, n)| *seq == n));
     }
     Row {
-        promised: "… first deliveries in order, through outage and kill",
+        promised: "… first deliveries in order, also through the outage and the kill",
         seen: format!("{good} of {} channels", histories.len()),
         ok: good == histories.len(),
     }
@@ -248,7 +248,7 @@ async fn nothing_left(stage: &Stage) -> Row {
     let callback = stage.callback().await;
     let (waiting, dead) = (&callback["waiting_pairs"], &callback["dead_letters"]);
     Row {
-        promised: "nothing waits, nothing was given up",
+        promised: "no push waits, none was given up",
         seen: format!("{waiting} waiting, {dead} dead letters"),
         ok: *waiting == 0 && *dead == 0 && callback["breaker"] == "closed",
     }
@@ -258,7 +258,7 @@ fn moved(month: &Month) -> Row {
     let count = |name: &str| month.run[name].as_u64().and_then(|n| usize::try_from(n).ok()).unwrap_or(0);
     let (moved, expected) = ((count("messages"), count("ledger_rows")), month.expected());
     Row {
-        promised: "a month later all of it is in the archive, and its tables are gone",
+        promised: "a month later all messages are in the archive, and their tables are dropped",
         seen: format!(
             "{} of {} messages, {} of {} statuses, {} tables",
             moved.0, expected.0, moved.1, expected.1, month.tables
@@ -269,7 +269,7 @@ fn moved(month: &Month) -> Row {
 
 fn read_while_moving(month: &Month) -> Row {
     Row {
-        promised: "… and who reads meanwhile, across the horizon, sees every message once, in order",
+        promised: "… a reader sees every message once, in order, during the move",
         seen: format!("{} of {} times", month.read_alike, month.read),
         ok: month.read > 1 && month.read_alike == month.read,
     }
@@ -277,7 +277,7 @@ fn read_while_moving(month: &Month) -> Row {
 
 fn late(month: &Month) -> Row {
     Row {
-        promised: "a receipt and a read that come late for what is cold count",
+        promised: "a late receipt and a late read of a cold message count",
         seen: format!("{} of 2", month.late),
         ok: month.late == 2,
     }
@@ -286,7 +286,7 @@ fn late(month: &Month) -> Row {
 fn found(month: &Month) -> Row {
     let ([hot, cold], [hot_all, cold_all]) = (month.hits, month.hits_expected);
     Row {
-        promised: "one search finds both",
+        promised: "one search finds hot and cold messages",
         seen: format!("{hot} of {hot_all} hot, {cold} of {cold_all} cold"),
         ok: month.hits == month.hits_expected,
     }
@@ -295,7 +295,7 @@ fn found(month: &Month) -> Row {
 fn not_got(month: &Month) -> Row {
     let audited = if month.audited { "audited" } else { "not audited" };
     Row {
-        promised: "support sees what somebody did not get, and the audit sees support",
+        promised: "support sees the messages that a user did not get, and the audit records it",
         seen: format!("{} of {}, {audited}", month.missed, month.missed_expected),
         ok: month.missed == month.missed_expected && month.audited,
     }
@@ -303,7 +303,7 @@ fn not_got(month: &Month) -> Row {
 
 fn left(turnover: &Turnover) -> Row {
     Row {
-        promised: "who leaves signs in no more, is in no group and gets nothing, and keeps a name",
+        promised: "a leaver is refused, is in no group, gets no messages and keeps a name",
         seen: format!("{} of 4", turnover.left),
         ok: turnover.left == 4,
     }
@@ -311,7 +311,7 @@ fn left(turnover: &Turnover) -> Row {
 
 fn followed(turnover: &Turnover) -> Row {
     Row {
-        promised: "who moves is where HR says, and a department's group follows",
+        promised: "a user who moves is in HR's department, and in its group",
         seen: format!("{} of 3", turnover.moved),
         ok: turnover.moved == 3,
     }
@@ -321,7 +321,7 @@ async fn docs(stage: &Stage) -> Row {
     let page = Client::anonymous(&stage.service.url()).get("/docs").await;
     let kind = page.header("content-type").to_owned();
     Row {
-        promised: "the service documents itself",
+        promised: "the service serves its documentation",
         seen: format!("GET /docs {} {kind}", page.status),
         ok: page.status == 200 && kind.starts_with("text/html"),
     }

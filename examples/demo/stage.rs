@@ -1,4 +1,4 @@
-//! The servers the story plays on, who calls them, and the books that are kept meanwhile.
+//! The processes of the demo, the callers, and the record of acknowledged sends.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,28 +17,28 @@ use crate::support::{Client, Cluster, Hr, Reply, Sandbox, Service};
 use crate::tell;
 
 pub const DATABASE: &str = "demo";
-/// Where HR's entries say what; naming any replaces the defaults, which know of no picture.
+/// The mapping of HR's fields. It replaces the defaults, which have no picture.
 const USER_FIELDS: &str = "external_id=/id,name=/name,head_icon=/head_icon,department_ids=/department_ids/*";
-/// What is waited for has come by then, or the demo fails.
+/// The longest wait for a condition. After it the demo fails.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Dropped in this order.
+/// The fields are dropped in this order.
 pub struct Stage {
     pub service: Service,
     pub gateway: Process,
-    /// HR's books, behind a service of its own.
+    /// The HR service with its data.
     pub hr: Hr,
     pub cluster: Cluster,
-    /// Where the embedded archive lives.
+    /// The folder of the embedded archive.
     archive: Sandbox,
     pub people: Vec<Person>,
     pub books: Books,
-    /// Whoever has left the company.
+    /// Users who have left the company.
     pub left: BTreeSet<String>,
     http: Client,
 }
 
-/// Somebody who calls.
+/// A caller of the API.
 #[derive(Clone)]
 pub struct Caller {
     pub user_id: String,
@@ -48,21 +48,18 @@ pub struct Caller {
 
 impl Stage {
     pub async fn open() -> Self {
-        tell::chapter("The parts, each a process of its own");
+        tell::chapter("The parts, each in its own process");
         let binary = Service::binary_beside_us();
         let cluster = Cluster::start();
         cluster.create_database(DATABASE, None).await;
-        tell::note(&format!("PostgreSQL  port {}, its data in {}", cluster.port(), cluster.path().display()));
+        tell::note(&format!("PostgreSQL  port {}, data in {}", cluster.port(), cluster.path().display()));
         let gateway = Process::start();
         tell::note(&format!("gateway     {}  pid {}", gateway.push_url, gateway.pid()));
         let archive = Sandbox::new("archive", "");
-        tell::note(&format!(
-            "archive     embedded in the service, its index in {}",
-            archive.path().display()
-        ));
+        tell::note(&format!("archive     embedded in the service, index in {}", archive.path().display()));
         let people = company::people();
         let hr = Hr::start().await;
-        tell::note(&format!("HR          {}  {} people, as it lists them", hr.url(), people.len()));
+        tell::note(&format!("HR          {}  {} users", hr.url(), people.len()));
         for department in company::departments() {
             hr.books().put_department(department);
         }
@@ -74,19 +71,19 @@ impl Stage {
             ("database_url", cluster.url(DATABASE)),
             ("callback_url", gateway.push_url.clone()),
             ("callback_secrets", SECRET.to_owned()),
-            // Livelier than the defaults, so that nobody has to watch an outage for long. What a
-            // killed service had on the wire is leased for the callback's timeout and 20 s more.
+            // Shorter than the defaults, so that the outage is short. A batch that a killed service was
+            // pushing stays leased for the callback's timeout plus the margin.
             ("callback_timeout_ms", "2000".to_owned()),
             ("callback_lease_margin_ms", "3000".to_owned()),
             ("callback_retry_max_ms", "2000".to_owned()),
             ("callback_breaker_probe_ms", "1000".to_owned()),
             ("archive_url", archive_url(&archive)),
-            // Tables of a day that is cold go when no request can still be reading them.
+            // Tables of a cold day are dropped after the last request that may read them.
             ("request_timeout_ms", "2000".to_owned()),
             ("archive_drop_grace_ms", "2001".to_owned()),
-            // Days move when the story says so, by hand.
+            // The demo moves days by command, so the schedule must not run.
             ("archive_schedule", "0 0 29 2 *".to_owned()),
-            // A new person comes with a picture; after that it is theirs.
+            // New users get a picture from HR. Later they change it themselves.
             ("directory_user_fields", USER_FIELDS.to_owned()),
         ];
         let asking = asking.iter().map(|(key, value)| (key.as_str(), value.as_str()));
@@ -108,37 +105,37 @@ impl Stage {
         }
     }
 
-    /// The `n`th of the company, as the API gateway names them to us.
+    /// The `n`th user of the company, authenticated by the API gateway.
     pub fn person(&self, n: usize) -> Caller {
         let Person { user_id, name, .. } = self.people[n].clone();
         let client = self.http.person(&user_id);
         Caller { user_id, name, client }
     }
 
-    /// Anybody, just to look.
+    /// A client that acts as any user.
     pub fn reader(&self, user_id: &str) -> Client {
         self.http.person(user_id)
     }
 
     pub fn find(&self, user_id: &str) -> Caller {
         let at = self.people.iter().position(|person| person.user_id == user_id);
-        self.person(at.expect("somebody of the company"))
+        self.person(at.expect("a user of the company"))
     }
 
-    /// A machine, by its role.
+    /// A machine with a role.
     pub fn machine(&self, name: &str, role: &str) -> Caller {
         let user_id = name.to_lowercase();
         let client = self.http.person(&user_id).with_roles(&[role]);
         Caller { user_id, name: format!("{name} ({role})"), client }
     }
 
-    /// Whoever holds this token.
+    /// A caller with this token.
     pub fn bearer(&self, user_id: &str, name: &str, token: &str) -> Caller {
         let client = self.http.clone().with_header("authorization", &format!("Bearer {token}"));
         Caller { user_id: user_id.to_owned(), name: name.to_owned(), client }
     }
 
-    /// A text, told as a line of the chat.
+    /// Sends a text, and shows it as a chat line.
     pub async fn say(&mut self, who: &Caller, channel_id: &str, text: &str) -> Value {
         let body = json!({"type": "text", "content": {"text": text}});
         let path = format!("/channels/{channel_id}/messages");
@@ -148,7 +145,7 @@ impl Stage {
         sent
     }
 
-    /// Any message, told as the call that it is.
+    /// Sends a message, and shows the call.
     pub async fn send(&mut self, who: &Caller, channel_id: &str, message: Value) -> Value {
         let call = format!("POST /channels/{channel_id}/messages");
         let sent = who.call(&call, message, &["seq", "ms_id"]).await.expect(201);
@@ -156,7 +153,7 @@ impl Stage {
         sent
     }
 
-    /// Many texts by one bulk call; returns its reply.
+    /// Sends many texts in one bulk call. Returns the reply.
     pub async fn send_many(&mut self, who: &Caller, texts: &[(&str, String)]) -> Reply {
         let message = |(channel_id, text): &(&str, String)| json!({"channel_id": channel_id, "type": "text", "content": {"text": text}});
         let messages: Vec<Value> = texts.iter().map(message).collect();
@@ -170,7 +167,7 @@ impl Stage {
         reply
     }
 
-    /// A group of everybody in a team, founded by its first member. Returns both.
+    /// Creates a group of all members of a team, owned by the first. Returns the channel id and the owner.
     pub async fn team(&mut self, team: usize) -> (String, Caller) {
         let mates: Vec<usize> = (0..self.people.len()).filter(|n| self.people[*n].team == team).collect();
         let founder = self.person(mates[0]);
@@ -182,12 +179,12 @@ impl Stage {
         (channel_id, founder)
     }
 
-    /// Returns when the gateway has taken all that was said.
+    /// Returns after the gateway has received all recorded messages.
     pub async fn all_pushed(&self) {
         self.gateway.wait_for_pairs(self.books.pairs()).await;
     }
 
-    /// What the service says of the ledger of one message.
+    /// The counts of one message, from the service.
     pub async fn ledger(&self, who: &Caller, ms_id: &str) -> Counts {
         let path = format!("/messages/{ms_id}/receipts?reason=demo&limit=1");
         let ledger = who.client.get(&path).await.expect(200);
@@ -196,22 +193,25 @@ impl Stage {
         Counts { unreceived: count("unreceived"), received: count("received"), read: count("read") }
     }
 
-    /// Returns when the ledger of one message is as the books say, and shows it.
+    /// Waits until the ledger of one message matches the record, and shows it.
     pub async fn ledger_as_booked(&self, who: &Caller, ms_id: &str) {
         let said = self.books.find(ms_id);
         let expected = self.books.counts(said);
-        until("the ledger is as it should be", async || self.ledger(who, ms_id).await == expected).await;
+        until("the ledger matches the record", async || self.ledger(who, ms_id).await == expected).await;
         tell::bar(&expected);
     }
 
-    /// A run of the directory once it is through.
+    /// Waits until a run of the directory is done.
     pub async fn run_ended(&self, who: &Caller, run_id: &str) -> Value {
         let path = format!("/directory/runs/{run_id}");
-        until("HR has been asked", async || who.client.get(&path).await.expect(200)["state"] == "done").await;
+        until("the directory run is done", async || {
+            who.client.get(&path).await.expect(200)["state"] == "done"
+        })
+        .await;
         who.get(&path, &["mode", "state", "counts"]).await
     }
 
-    /// The gateway's callback, as operators see it.
+    /// The gateway's callback, as administrators see it.
     pub async fn callback(&self) -> Value {
         let operator = self.machine("Ops", "admin");
         operator.client.get("/callbacks").await.expect(200)["items"][0].take()
@@ -221,7 +221,7 @@ impl Stage {
         archive_url(&self.archive)
     }
 
-    /// Stops the service, moves the clock that messages are stamped by, and starts it again.
+    /// Stops the service, moves its clock and starts it again.
     pub async fn set_clock(&mut self, offset: &str) {
         self.service.stop().await;
         let alter = format!("ALTER DATABASE {DATABASE} SET impg.clock_offset = '{offset}'");
@@ -229,7 +229,7 @@ impl Stage {
         self.service.restart().await;
     }
 
-    /// `im-push-gateway token create`: prints the call and returns the token.
+    /// Runs `im-push-gateway token create`, shows the command and returns the token.
     pub fn create_token(&self, name: &str, user_id: &str) -> String {
         let arguments = ["token", "create", "--name", name, "--user-id", user_id, "--days", "30"];
         let binary: PathBuf = Service::binary_beside_us();
@@ -247,7 +247,7 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// After a panic, what the service and the gateway had to say of it.
+    /// After a panic, prints the end of the logs.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("\nthe end of the service's log:\n{}", self.service.log_tail());
@@ -257,7 +257,7 @@ impl Drop for Stage {
 }
 
 impl Caller {
-    /// `METHOD /path`, shown with those fields of its answer.
+    /// Makes the call `METHOD /path`, and shows these fields of its answer.
     pub async fn call(&self, call: &str, body: Value, shown: &[&str]) -> Reply {
         let (method, path) = call.split_once(' ').expect("METHOD /path");
         let known = Method::from_bytes(method.as_bytes()).expect("a method");
@@ -277,12 +277,12 @@ fn archive_url(folder: &Sandbox) -> String {
     format!("embedded:{}", folder.path().join("index").display())
 }
 
-/// A string of an answer.
+/// A string field of an answer.
 pub fn id(answer: &Value, name: &str) -> String {
     answer[name].as_str().unwrap_or_else(|| panic!("no {name} in {answer}")).to_owned()
 }
 
-/// Looks until it is so.
+/// Polls until the condition is true.
 pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so().await {

@@ -1,4 +1,4 @@
-//! What happens on a good day: chats, a group of everybody, an application, somebody signing in.
+//! Normal use: a direct channel, a group of all users, an application, and a user who signs in.
 
 use std::collections::BTreeSet;
 
@@ -8,23 +8,23 @@ use crate::company;
 use crate::stage::{Caller, Stage, id};
 use crate::tell;
 
-/// People by what they do in the story, as places in the company.
+/// Users of the demo by their role in it, as indexes in the company.
 pub const WANG: usize = 0;
 pub const LI: usize = 1;
 pub const NEWCOMER: usize = 3;
 pub const DIRECTOR: usize = 2;
-/// Of the same team as [`WANG`], and away until she signs in.
+/// A user in the team of [`WANG`], offline until she signs in.
 pub const AWAY: usize = 12;
 pub const ALSO_AWAY: [usize; 5] = [31, 77, 128, 200, 299];
 
-/// Read by the gateway's receipts, and by people themselves.
+/// The number of reads by receipts of the gateway, and by calls of users.
 const READ_BY_RECEIPT: usize = 100;
 const READ_BY_CURSOR: usize = 20;
 const MISSED: usize = 130;
 const PULLED: usize = 99;
 
 pub async fn company(stage: &mut Stage) {
-    tell::chapter("HR's own service tells who works here");
+    tell::chapter("The directory is filled from the HR service");
     let hr = stage.machine("HR", "directory");
     let asked = hr.call("POST /directory/sync", json!({}), &["run_id"]).await.expect(202);
     let run = stage.run_ended(&hr, &id(&asked, "run_id")).await;
@@ -40,7 +40,7 @@ pub async fn company(stage: &mut Stage) {
 }
 
 pub async fn direct_chat(stage: &mut Stage) -> String {
-    tell::chapter("A direct chat: text, a picture, a file, and a send that is repeated");
+    tell::chapter("A direct channel: a text, a picture, a file, and a repeated send");
     let (wang, li) = (stage.person(WANG), stage.person(LI));
     let pair = json!({"type": "direct", "members": [li.user_id]});
     let channel = wang.call("POST /channels", pair.clone(), &["channel_id", "type"]).await.expect(201);
@@ -70,7 +70,7 @@ pub async fn direct_chat(stage: &mut Stage) -> String {
 }
 
 pub async fn becomes_a_group(stage: &mut Stage, channel_id: &str) {
-    tell::chapter("Somebody joins: the direct chat becomes a group, with its id and its history");
+    tell::chapter("A third user joins: the direct channel becomes a group with the same id and history");
     let (wang, li, newcomer) = (stage.person(WANG), stage.person(LI), stage.person(NEWCOMER));
     let call = format!("POST /channels/{channel_id}/members");
     let shown = ["added", "channel/channel_id", "channel/type", "channel/member_count"];
@@ -81,7 +81,7 @@ pub async fn becomes_a_group(stage: &mut Stage, channel_id: &str) {
     wang.call(&format!("PATCH /channels/{channel_id}"), name, &["name", "owner"]).await.expect(200);
     let history = format!("/channels/{channel_id}/messages?limit=10");
     let page = newcomer.get(&history, &["items"]).await;
-    assert_eq!(page["items"], json!([]), "a newcomer sees nothing earlier");
+    assert_eq!(page["items"], json!([]), "a new member sees no earlier messages");
     stage.say(&li, channel_id, "欢迎！ Welcome on board").await;
     stage.say(&newcomer, channel_id, "Thanks! 谢谢").await;
     let page = newcomer.get(&history, &["items"]).await;
@@ -89,14 +89,14 @@ pub async fn becomes_a_group(stage: &mut Stage, channel_id: &str) {
     stage.all_pushed().await;
 }
 
-/// Returns the id of the announcement.
+/// Sends a message to all users. Returns its id.
 pub async fn all_hands(stage: &mut Stage) -> String {
-    tell::chapter("One message to all 300: the ledger has a row for each of 299 receivers");
+    tell::chapter("One message to all 300 users: the ledger has a status for each of 299 receivers");
     let director = stage.person(DIRECTOR);
     let away: BTreeSet<String> =
         ALSO_AWAY.iter().chain([&AWAY]).map(|n| stage.people[*n].user_id.clone()).collect();
     stage.gateway.set_offline(&away).await;
-    tell::note(&format!("the gateway knows: {} people are offline, all others online", away.len()));
+    tell::note(&format!("for the gateway {} users are offline, all others are online", away.len()));
     stage.books.offline = away;
 
     let everybody = stage.people.iter().map(|person| person.user_id.clone());
@@ -114,7 +114,7 @@ pub async fn all_hands(stage: &mut Stage) -> String {
     let sent = stage.send(&director, &channel_id, notice).await;
     let ms_id = id(&sent, "ms_id");
     let before = stage.ledger(&director, &ms_id).await;
-    assert_eq!(before.unreceived, others.len(), "nobody has it before the gateway says so");
+    assert_eq!(before.unreceived, others.len(), "all are unreceived before the gateway answers");
     tell::bar(&before);
     tell::note("the gateway answers: {\"received\": \"all\", \"except\": {\"offline\": [6 people]}}");
     stage.gateway.set_mode("works").await;
@@ -125,7 +125,7 @@ pub async fn all_hands(stage: &mut Stage) -> String {
     ms_id
 }
 
-/// Some read by receipts that the gateway collects, some by moving their own cursors.
+/// Some users read by receipts of the gateway, others by moving their own cursors.
 async fn read_by_many(stage: &mut Stage, channel_id: &str, (ms_id, director): (&str, &Caller)) {
     let online = |user_id: &&String| **user_id != director.user_id && !stage.books.offline.contains(*user_id);
     let ids = stage.people.iter().map(|person| &person.user_id).filter(online);
@@ -145,14 +145,14 @@ async fn read_by_many(stage: &mut Stage, channel_id: &str, (ms_id, director): (&
             reader.client.post(&path, json!({"seq": 1})).await.expect(200);
         }
     }
-    tell::note(&format!("… and {} more people open the group", by_cursor.len() - 1));
+    tell::note(&format!("… and {} more users open the group", by_cursor.len() - 1));
     for reader in &readers {
         stage.books.read(channel_id, reader, 1);
     }
 }
 
 pub async fn application(stage: &mut Stage) {
-    tell::chapter("A portal speaks as itself, with a token of its own");
+    tell::chapter("A portal sends as an application, with its own token");
     let token = stage.create_token("oa-portal", company::OA);
     let oa = stage.bearer(company::OA, company::OA_NAME, &token);
     for receiver in [stage.person(WANG), stage.person(AWAY)] {
@@ -169,14 +169,14 @@ pub async fn application(stage: &mut Stage) {
 }
 
 pub async fn signing_in(stage: &mut Stage) {
-    tell::chapter("Somebody was away: her messages stay unreceived until she signs in and pulls");
+    tell::chapter("A user was offline: her messages stay unreceived until she signs in and reads them");
     let (wang, away) = (stage.person(WANG), stage.person(AWAY));
     let (channel_id, _) = stage.team(stage.people[WANG].team).await;
     let texts: Vec<(&str, String)> =
         (1..=MISSED).map(|n| (channel_id.as_str(), format!("构建 #{n} 通过 build #{n} is green"))).collect();
     stage.send_many(&wang, &texts).await;
     stage.all_pushed().await;
-    let last = stage.books.said.last().expect("something was said").ms_id.clone();
+    let last = stage.books.said.last().expect("a message").ms_id.clone();
     stage.ledger_as_booked(&wang, &last).await;
     let path = format!("/messages/{last}/receipts?status=unreceived");
     wang.get(&path, &["items/0/name", "items/0/status", "items/0/verdict"]).await;
@@ -198,7 +198,7 @@ pub async fn signing_in(stage: &mut Stage) {
 }
 
 pub async fn afterwards(stage: &Stage, announcement: &str) {
-    tell::chapter("Afterwards: what support and operators see");
+    tell::chapter("Afterwards: the view of support and administrators");
     let (support, ops) = (stage.machine("Helpdesk", "support"), stage.machine("Ops", "admin"));
     stage.ledger_as_booked(&support, announcement).await;
     for status in ["unreceived", "received", "read"] {
@@ -217,7 +217,7 @@ pub async fn afterwards(stage: &Stage, announcement: &str) {
     tell::conversations(&list);
 }
 
-/// Messages of a page, newest first as they came; those in the middle are skipped.
+/// Shows the messages of a page, newest first. Those in the middle are skipped.
 fn show_page(page: &Value, most: usize) {
     let items = page["items"].as_array().expect("items");
     for (n, message) in items.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! How the story is told: aligned lines, in colours where a terminal shows them.
+//! The output of the demo: aligned lines, in colour on a terminal.
 
 use std::io::IsTerminal;
 use std::sync::LazyLock;
@@ -12,13 +12,13 @@ use crate::proof::Row;
 use crate::stage::Stage;
 use crate::support::Reply;
 
-/// Columns of a line, of whoever is calling, of a string inside JSON, and of a bar.
+/// Columns of a line, of the caller's name, and of a string inside JSON.
 const LINE: usize = 116;
 const CALLER: usize = 18;
 const STRING: usize = 34;
-/// What has no room beside a call stands below it, this far in.
+/// The indent of text that does not fit beside a call.
 const INDENT: usize = 3 + CALLER + 1;
-/// Keys that come first in JSON, as one would write it.
+/// Keys that are printed first in JSON.
 const FIRST: [&str; 6] = ["client_id", "channel_id", "user_id", "department_id", "type", "name"];
 const BAR: usize = 40;
 
@@ -33,7 +33,7 @@ static COLOURS: LazyLock<bool> =
     LazyLock::new(|| std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none());
 static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Columns on a terminal: what East Asians write takes two.
+/// Columns on a terminal. East Asian characters take two.
 pub fn width(text: &str) -> usize {
     let wide = |c: char| {
         matches!(c, '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}'
@@ -85,7 +85,7 @@ pub fn quote(speaker: &str, seq: i64, text: &str) {
     println!("   {} {} {text}", paint(DIM, &format!("#{seq:<4}")), paint(BOLD, &speaker));
 }
 
-/// A message and where it lives by now.
+/// A message, marked as hot or cold.
 pub fn placed(place: &str, message: &Value, text: &str) {
     let colour = if place == "cold" { CYAN } else { YELLOW };
     let seq = message["seq"].as_i64().unwrap_or_default();
@@ -96,7 +96,7 @@ pub fn placed(place: &str, message: &Value, text: &str) {
     println!("   {place} {} {seq} {} {text}", paint(DIM, at), paint(BOLD, &speaker));
 }
 
-/// What was found, with the words that were looked for in brackets.
+/// The text of a hit, with the search words in brackets.
 pub fn highlighted(hit: &Value) -> String {
     let pieces = hit["highlight"].as_array().expect("pieces");
     let piece = |piece: &Value| {
@@ -106,13 +106,13 @@ pub fn highlighted(hit: &Value) -> String {
     pieces.iter().map(piece).collect()
 }
 
-/// A call and its answer, of which `shown` is shown.
+/// A call, and the fields `shown` of its answer.
 pub fn call(caller: &str, (method, path): (&str, &str), body: &Value, answer: (&Reply, &[&str])) {
     let (reply, shown) = answer;
     let mut line =
         format!("   {} {} {path}", paint(BOLD, &pad(&cut(caller, CALLER), CALLER)), paint(CYAN, method));
     let mut used = INDENT + width(method) + 1 + width(path);
-    // What the line has no room for goes below.
+    // Text that does not fit goes on the next line.
     let mut append = |text: &str, columns: usize| {
         if used + 1 + columns > LINE {
             line.push('\n');
@@ -138,7 +138,7 @@ pub fn call(caller: &str, (method, path): (&str, &str), body: &Value, answer: (&
     println!("{line}");
 }
 
-/// The last word of a pointer into the answer, and what is there; of a list, how long it is.
+/// The last part of a pointer into the answer, and the value there. Of a list only its length.
 fn field(reply: &Reply, pointer: &str) -> (String, String) {
     let name = pointer.rsplit('/').next().unwrap_or_default().to_owned();
     let value = match reply.body.pointer(&format!("/{pointer}")) {
@@ -150,12 +150,12 @@ fn field(reply: &Reply, pointer: &str) -> (String, String) {
     (name, value)
 }
 
-/// JSON for reading: long strings and lists are cut, and it says by how much.
+/// Short JSON: long strings are cut, and a long list shows its first item and its length.
 pub fn brief(value: &Value) -> String {
     match value {
         Value::String(text) => format!("\"{}\"", cut(text, STRING)),
         Value::Array(items) if items.len() > 3 => {
-            format!("[{}, …{} in all]", brief(&items[0]), items.len())
+            format!("[{}, … {} in total]", brief(&items[0]), items.len())
         }
         Value::Array(items) => {
             let items: Vec<String> = items.iter().map(brief).collect();
@@ -177,7 +177,7 @@ pub fn bar(counts: &Counts) {
     let Counts { unreceived, received, read } = *counts;
     let all = (unreceived + received + read).max(1);
     let part = |n: usize| (n * BAR).div_ceil(all);
-    // Few are still seen: the middle gives way.
+    // Small shares stay visible: the middle part gets the rest.
     let left = part(read);
     let right = part(unreceived).min(BAR - left);
     let drawn = ["█".repeat(left), "▓".repeat(BAR - left - right), "░".repeat(right)].concat();
@@ -208,7 +208,7 @@ pub fn conversations(page: &Value) {
     }
 }
 
-/// What a message says, in a line.
+/// A message in one line.
 pub fn preview(message: &Value) -> String {
     let content = message.get("preview").unwrap_or(&message["content"]);
     let text = |key: &str| content[key].as_str().unwrap_or_default();
@@ -219,7 +219,7 @@ pub fn preview(message: &Value) -> String {
     }
 }
 
-/// What was promised, and what is there.
+/// The table of promises.
 pub fn table(rows: &[Row]) {
     let widest = |of: fn(&Row) -> &str| rows.iter().map(|row| width(of(row))).max().unwrap_or_default();
     let (promised, seen) = (widest(|row| row.promised), widest(|row| &row.seen));
@@ -233,14 +233,14 @@ pub fn table(rows: &[Row]) {
     println!("   {}", paint(DIM, &rule));
 }
 
-/// Where to look, now or with `DEMO=keep`.
+/// Prints the addresses to try, now or with `DEMO=keep`.
 pub fn look_at(stage: &Stage, keep: bool) {
     let (api, docs) = (stage.service.api(), format!("{}/docs", stage.service.url()));
     let reader = &stage.people[0].user_id;
     println!();
     if keep {
-        note("Everything is left running; Ctrl-C stops it.");
-        note(&format!("what is served   {docs}   (the contract: {}/openapi.json)", stage.service.url()));
+        note("The demo keeps running; Ctrl-C stops it.");
+        note(&format!("documentation    {docs}   (OpenAPI: {}/openapi.json)", stage.service.url()));
         note(&format!("metrics          {}", stage.service.metrics_url()));
         note(&format!(
             "the gateway      {}   PUT /mode '\"fails\"', PUT /offline '[\"{reader}\"]'",
@@ -248,8 +248,8 @@ pub fn look_at(stage: &Stage, keep: bool) {
         ));
         note(&format!("the database     {}", stage.cluster.url(crate::stage::DATABASE)));
     } else {
-        note("All of it is being stopped. DEMO=keep make demo leaves it running, with the interface");
-        note(&format!("written up at /docs (here it was {docs}), to be called like this:"));
+        note("The demo is stopping. `DEMO=keep make demo` leaves it running, with the API");
+        note(&format!("documentation at /docs (here it was {docs}). Calls to try:"));
     }
     println!();
     note(&format!("curl -H 'x-user-id: {reader}' {api}/conversations"));
@@ -260,7 +260,7 @@ pub fn look_at(stage: &Stage, keep: bool) {
     note(&format!("curl -H 'x-user-id: ops' -H 'x-user-roles: admin' {api}/callbacks"));
     println!();
     note(&format!(
-        "x-user-id is what the API gateway in front sets: believed only from it (here: from 127.0.0.1). {} speaks by a token.",
+        "The API gateway sets x-user-id. The service trusts it only from the gateway (here: 127.0.0.1). {} uses a token.",
         company::OA_NAME
     ));
 }

@@ -1,4 +1,4 @@
-//! Somebody leaves and somebody moves: HR's books say so, a trigger names them, and everything follows.
+//! Turnover: one user leaves the company and one changes departments. HR names both, and the service follows.
 
 use serde_json::{Value, json};
 
@@ -7,12 +7,12 @@ use crate::stage::{Stage, id, until};
 use crate::story::{DIRECTOR, WANG};
 use crate::tell;
 
-/// Of the office, and of nobody's direct chats.
+/// A user of the office team, without direct channels.
 const LEAVER: usize = 250;
-/// From support in Singapore to the platform team.
+/// A user who moves from support in Singapore to the platform team.
 const MOVER: usize = 251;
 
-/// What was to be seen of either, and how much of it was.
+/// The number of effects seen for each of the two users.
 #[derive(Default)]
 pub struct Turnover {
     pub left: usize,
@@ -20,7 +20,7 @@ pub struct Turnover {
 }
 
 pub async fn happens(stage: &mut Stage, announcement: &str) -> Turnover {
-    tell::chapter("Somebody leaves, somebody moves: HR's books say so, and everything follows");
+    tell::chapter("A user leaves the company, another changes departments, and the service follows HR");
     let (leaver, mover, wang, director) =
         (stage.person(LEAVER), stage.person(MOVER), stage.person(WANG), stage.person(DIRECTOR));
     let (hr, ops) = (stage.machine("HR", "directory"), stage.machine("Ops", "admin"));
@@ -32,11 +32,11 @@ pub async fn happens(stage: &mut Stage, announcement: &str) -> Turnover {
     let all_hands = stage.books.find(announcement).channel_id.clone();
     stage.hr.books().remove(&leaver.user_id);
     stage.hr.books().set(&mover.user_id, "department_ids", json!([team]));
-    tell::note(&format!("in HR's books {} has left, and {} works in {team}", leaver.name, mover.name));
+    tell::note(&format!("HR's data change: {} has left, and {} works in {team}", leaver.name, mover.name));
     let named = json!({"user_ids": [leaver.user_id, mover.user_id]});
     hr.call("POST /directory/changes", named, &["named"]).await.expect(200);
     let newest = async || hr.client.get("/directory/runs?limit=1").await.expect(200)["items"][0].clone();
-    until("HR has been asked again", async || {
+    until("the directory run is done", async || {
         let run = newest().await;
         run["asked_by"] == "change" && run["state"] == "done"
     })
@@ -51,7 +51,7 @@ pub async fn happens(stage: &mut Stage, announcement: &str) -> Turnover {
     stage.left.insert(leaver.user_id.clone());
     let others = company::PEOPLE - 1;
     let path = format!("/channels/{all_hands}");
-    until("they are in no group", async || {
+    until("the leaver is in no group", async || {
         director.client.get(&path).await.expect(200)["member_count"] == others
     })
     .await;
@@ -72,13 +72,18 @@ pub async fn happens(stage: &mut Stage, announcement: &str) -> Turnover {
     let is_member = |members: &Value| {
         members["items"].as_array().expect("items").iter().any(|m| m["user_id"] == mover.user_id.as_str())
     };
-    until("the group follows", async || is_member(&wang.client.get(&path).await.expect(200))).await;
-    tell::note(&format!("{} is in the department's group, without anybody's doing", mover.name));
+    until("the department's group has the new member", async || {
+        is_member(&wang.client.get(&path).await.expect(200))
+    })
+    .await;
+    tell::note(&format!("{} has joined the department's group without a call", mover.name));
     seen.moved += 1;
     let there = stage.people.iter().filter(|person| person.team == 0).count() + 1;
     let path = format!("/departments/{team}");
-    until("the tree follows", async || wang.client.get(&path).await.expect(200)["people_count"] == there)
-        .await;
+    until("the department's headcount is right", async || {
+        wang.client.get(&path).await.expect(200)["people_count"] == there
+    })
+    .await;
     wang.get(&path, &["name", "people_count"]).await;
     seen.moved += 1;
     seen

@@ -125,7 +125,9 @@ impl Reading<'_> {
     /// The messages with exactly these seqs, which are below the horizon. A channel has no gaps in `seq`, so
     /// a seq that the archive does not return is an error.
     async fn cold(&self, spans: &[Span], wanted: &[i64], order: Order, horizon: i64) -> Result<Vec<Message>> {
-        let archive = self.archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
+        let archive = self
+            .archive
+            .ok_or_else(|| Error::unavailable("the archive is not configured: set archive_url"))?;
         let (low, high) = (wanted.iter().min().copied(), wanted.iter().max().copied());
         let within = Span {
             channel_id: self.channel_id,

@@ -49,7 +49,8 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
     if !store.has_cold().await? {
         return Err(missing());
     }
-    let archive = archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
+    let archive =
+        archive.ok_or_else(|| Error::unavailable("the archive is not configured: set archive_url"))?;
     let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(recall.ms_id) }).await?;
     let document = found.into_iter().next().ok_or_else(missing)?;
     let message = Message {

@@ -80,7 +80,9 @@ impl Searching<'_> {
     /// Up to `limit` hits below an ms_id, newest first. Also the id at which the next page continues, if
     /// there is one. `503` while the archive does not answer.
     pub async fn page(&self, before: i64, limit: usize) -> Result<(Vec<Hit>, Option<i64>)> {
-        let archive = self.archive.ok_or_else(|| Error::unavailable("the archive is not configured"))?;
+        let archive = self
+            .archive
+            .ok_or_else(|| Error::unavailable("the archive is not configured: set archive_url"))?;
         // A slightly wider range. The server time of each hit decides.
         let from = self.search.from.map_or(0, |from| (first_ms_id(from) - (SKEW_MS << 22)).max(0));
         let below = self.search.to.map_or(i64::MAX, |to| first_ms_id(to).saturating_add(SKEW_MS << 22));

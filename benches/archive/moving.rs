@@ -85,7 +85,11 @@ async fn day_moves(config: &Config, archive: Arc<impl Archive + 'static>) -> f64
     let begun = Instant::now();
     archiver::ask(&store, "hand", now).await.expect("a run");
     loop {
-        let tick = archiver.tick().await.expect("a step");
+        let tick = match archiver.tick().await {
+            // Elasticsearch answers 503 while the shard of a new index starts.
+            Err(error) if error.is_unavailable() => Tick::Idle,
+            tick => tick.expect("a step"),
+        };
         let run = archiver::runs(&store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
         if let Some(outcome) = run.outcome {
             assert_eq!(outcome, "done", "{:?}", run.doing);

@@ -39,10 +39,10 @@ pub async fn measure(bench: &Bench, report: &mut Report) {
         let moved = day_moves(&config, archive.clone()).await;
         let documents = documents_of(&*archive, &aged.world, days_ago).await;
         let beside = format!("raw-{name}");
-        let other = aged::elastic(&aged.config(bench, &beside, QUICK));
+        let other = aged::elastic(&aged.config(bench, &beside, ""));
         let by_hand = raw.bulk(&*other, &beside, &documents).await;
         let begun = Instant::now();
-        let plain = aged::elastic(&aged.config(bench, &format!("plain-{name}"), QUICK));
+        let plain = aged::elastic(&aged.config(bench, &format!("plain-{name}"), ""));
         plain.write(&documents).await.expect("documents are written");
         let by_write = begun.elapsed().as_secs_f64();
         if name != "warm" {
@@ -158,7 +158,7 @@ async fn receivers(
             }
         }
     }
-    let archive = aged::elastic(&aged.config(bench, "single", QUICK));
+    let archive = aged::elastic(&aged.config(bench, "single", ""));
     let took = raw.bulk(&*archive, "single", &singles).await;
     let (ours, theirs) = (rows as f64 / moved, singles.len() as f64 / took);
     report.add(

@@ -36,6 +36,7 @@ mod pooler;
 mod presence;
 mod properties;
 mod push;
+mod queue;
 mod queries;
 mod reading;
 mod recalls;

@@ -49,7 +49,7 @@ struct Delivery<'a> {
     ms_ids: Vec<String>,
 }
 
-/// What an observer is POSTed. The contract is in `openapi/im-push-gateway.yaml`, under `webhooks`.
+/// What an observer is POSTed. The contract is `openapi/im-push-gateway/webhooks.yaml`.
 #[derive(Serialize)]
 struct Told<'a> {
     batch_id: String,

@@ -6,6 +6,7 @@ mod nul;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, OnceLock};
 
+use im_push_gateway::api::contract;
 use im_push_gateway::archiver;
 use im_push_gateway::callback::EVENT_TYPES;
 use jsonschema::{Draft, Resource, Validator};
@@ -21,10 +22,8 @@ const NOT_IN_CONTRACT: &[&str] = &["/docs.js", "/docs.css"];
 /// Streams end by themselves, so that whoever reads whole answers can read them, too.
 const BRIEF_STREAMS: &str = "stream_life_ms = 20\n";
 
-static CONTRACT: LazyLock<Contract> =
-    LazyLock::new(|| Contract::read(include_str!("../../openapi/im-push-gateway.yaml")));
-static SCIM_CONTRACT: LazyLock<Contract> =
-    LazyLock::new(|| Contract::read(include_str!("../../openapi/scim.yaml")));
+static CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::read(contract::api()));
+static SCIM_CONTRACT: LazyLock<Contract> = LazyLock::new(|| Contract::read(contract::scim()));
 
 /// The one that says what is at `path`.
 fn contract_of(path: &str) -> &'static Contract {
@@ -50,11 +49,8 @@ struct Operation {
 }
 
 impl Contract {
-    fn read(yaml: &str) -> Self {
-        // Its own values refuse what is there twice; those of JSON would take the second.
-        let document: serde_norway::Value =
-            serde_norway::from_str(yaml).expect("the contract is YAML in which nothing stands twice");
-        let document = serde_json::to_value(document).expect("and could be JSON");
+    fn read(document: serde_norway::Value) -> Self {
+        let document = serde_json::to_value(document).expect("the contract could be JSON");
         let mut operations = Vec::new();
         for (path, item) in document["paths"].as_object().expect("paths") {
             for method in item.as_object().expect("a path").keys() {

@@ -4,7 +4,7 @@ use axum::Json as Reply;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -25,8 +25,10 @@ pub fn routes() -> Router<Api> {
         .route("/readyz", get(readyz))
         .route("/openapi.json", get(async || asset("application/json", &contract::API_JSON)))
         .route("/openapi-scim.json", get(async || asset("application/json", &contract::SCIM_JSON)))
+        .route("/", get(async || Redirect::temporary("/docs")))
         .route("/docs", get(docs))
         .route("/docs/scim", get(docs))
+        .route("/docs-terms.js", get(async || asset("text/javascript", include_str!("docs-terms.js"))))
         .route("/docs.js", get(async || asset("text/javascript", include_str!("docs.js"))))
         .route("/docs.css", get(async || asset("text/css", include_str!("docs.css"))))
 }

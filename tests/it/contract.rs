@@ -2,6 +2,7 @@
 //! in it, and every operation of it is exercised.
 
 mod nul;
+mod page;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, OnceLock};
@@ -16,8 +17,8 @@ use crate::app::{TestApp, text};
 use crate::support::{Client, Exchange, observe};
 
 const CONTRACT_URI: &str = "urn:im-push-gateway:contract";
-/// Served beside the contract: the page that shows it.
-const NOT_IN_CONTRACT: &[&str] = &["/docs.js", "/docs.css"];
+/// Served beside the contract: the page that shows it, and the way to it.
+const NOT_IN_CONTRACT: &[&str] = &["/", "/docs.js", "/docs-terms.js", "/docs.css"];
 
 /// Streams end by themselves, so that whoever reads whole answers can read them, too.
 const BRIEF_STREAMS: &str = "stream_life_ms = 20\n";
@@ -428,25 +429,6 @@ fn every_type_of_event_can_be_chosen_and_has_a_schema() {
             json!({"event_id": "1", "type": told, "at": "2026-07-30T08:00:00Z", "data": {}, "extra": 1});
         let breaches = observed_breaches(&json!({"events": [event]}));
         assert!(breaches.iter().any(|breach| breach.contains("extra")), "{told}: {breaches:?}");
-    }
-}
-
-#[tokio::test]
-async fn the_docs_page_needs_nothing_from_elsewhere() {
-    let app = TestApp::start().await;
-    let outside = Client::anonymous(&app.base);
-    let page = outside.get("/docs").await;
-    assert!(page.header("content-security-policy").starts_with("default-src 'none'"));
-    for path in ["/docs", "/docs.js", "/docs.css"] {
-        let body = outside.get(path).await.expect(200);
-        let text = body.as_str().expect("text");
-        assert!(
-            !text.contains("src=\"http") && !text.contains("@import") && !text.contains("//cdn"),
-            "{path}"
-        );
-    }
-    for path in ["/openapi.json", "/openapi-scim.json"] {
-        assert_eq!(outside.get(path).await.expect(200)["openapi"], "3.1.0");
     }
 }
 

@@ -62,7 +62,12 @@ fn every_operation_has_one_tag_of_the_list() {
     for operation in &CONTRACT.operations {
         let own = CONTRACT.document.pointer(&operation.responses.replace("/responses", "/tags"));
         let own: Vec<String> = serde_json::from_value(own.expect("tags").clone()).unwrap();
-        assert!(own.len() == 1 && known.contains(&own[0]), "{} {}: {own:?}", operation.method, operation.path);
+        assert!(
+            own.len() == 1 && known.contains(&own[0]),
+            "{} {}: {own:?}",
+            operation.method,
+            operation.path
+        );
     }
 }
 

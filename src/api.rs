@@ -4,6 +4,7 @@ mod archive;
 mod bodies;
 mod callbacks;
 mod channels;
+pub mod contract;
 mod conversations;
 mod deliveries;
 mod departments;
@@ -107,7 +108,7 @@ impl Api {
         self.config.zone().map_err(Error::internal)
     }
 
-    /// All routes. `openapi/im-push-gateway.yaml` describes each of them.
+    /// All routes. `openapi/im-push-gateway` describes each of them.
     pub fn router(self) -> Router {
         let timeout = self.config.request_timeout;
         let bodies = Budget::new(self.config.request_bodies_max_bytes);

@@ -1,6 +1,7 @@
 //! Settings: the commented default file, overridden by the operator's file, overridden by `IMPG_<KEY>`.
 
 mod directory;
+mod mistakes;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -14,6 +15,7 @@ use url::Url;
 
 use crate::cron::{Schedule, Zone};
 pub use directory::{Directory, Paging, SourceKind};
+pub use mistakes::ConfigError;
 
 /// The commented defaults, as printed by `im-push-gateway settings`.
 pub const DEFAULTS: &str = include_str!("config.default.toml");
@@ -292,7 +294,7 @@ impl<'de> Deserialize<'de> for Secret {
             Ok(Scalar::Whole(n)) => Ok(Self(n.to_string())),
             Ok(Scalar::Signed(n)) => Ok(Self(n.to_string())),
             Ok(Scalar::Flag(flag)) => Ok(Self(flag.to_string())),
-            Err(_) => Err(serde::de::Error::custom("a secret must be text; put it in quotes")),
+            Err(_) => Err(serde::de::Error::custom("must be text; put it in quotes")),
         }
     }
 }
@@ -316,102 +318,104 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Why the settings are refused.
-#[derive(Debug)]
-pub struct ConfigError(String);
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "settings: {}", self.0)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 impl Config {
-    /// Reads the defaults, `file` if given, and the environment, and checks the result.
-    pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
+    /// Reads the defaults, `file` if given, and the environment, and checks the result. `more` finds further
+    /// mistakes of settings that can be read.
+    pub fn load(file: Option<&Path>, more: impl Fn(&Self) -> Vec<String>) -> Result<Self, ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
             if !path.is_file() {
-                return Err(ConfigError(format!("{} is not a file", path.display())));
+                return Err(ConfigError::of(format!("{} is not a file", path.display())));
             }
             figment = figment.merge(Toml::file_exact(path));
         }
         let table = |key: &str| match key.split_once('_') {
-            Some((table, key)) if table.eq_ignore_ascii_case("directory") => {
-                format!("directory.{key}").into()
+            Some((table, key)) if table.eq_ignore_ascii_case(mistakes::TABLE) => {
+                format!("{}.{key}", mistakes::TABLE).into()
             }
             _ => key.to_owned().into(),
         };
         let env = Env::prefixed("IMPG_").ignore(&["config"]).map(move |key| table(key.as_str()));
-        Self::checked(figment.merge(env))
+        mistakes::read(&figment.merge(env), |config| [config.check(), more(config)].concat())
     }
 
     /// The defaults with `overrides` (TOML). Tests and the demo begin with it.
     pub fn from_toml(overrides: &str) -> Result<Self, ConfigError> {
-        Self::checked(Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(overrides)))
+        let figment = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(overrides));
+        mistakes::read(&figment, Self::check)
     }
 
-    fn checked(figment: Figment) -> Result<Self, ConfigError> {
-        let config: Self = figment.extract().map_err(|e| ConfigError(e.to_string()))?;
-        config.check()?;
-        Ok(config)
+    /// All rules that the settings break.
+    fn check(&self) -> Vec<String> {
+        let parsed = [self.archive_schedule().err(), self.zone().err()];
+        [
+            self.check_basics(),
+            self.check_times(),
+            self.check_archive(),
+            self.check_streams(),
+            self.check_requests(),
+            parsed.iter().flatten().flat_map(ConfigError::mistakes).cloned().collect(),
+            self.directory.check(),
+        ]
+        .concat()
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
-        self.check_times()?;
-        self.check_archive()?;
-        self.check_streams()?;
-        self.check_requests()?;
-        self.archive_schedule()?;
-        self.zone()?;
-        self.directory.check()?;
-        let rules = [
-            (self.database_url.expose().is_empty(), "database_url is not set (IMPG_DATABASE_URL)"),
+    fn check_basics(&self) -> Vec<String> {
+        let database_url = self.database_url.expose();
+        broken(&[
+            (
+                database_url.is_empty(),
+                "`database_url` is not set: set it here or as IMPG_DATABASE_URL, such as postgresql://user:password@host:5432/database",
+            ),
+            (
+                !database_url.is_empty() && database_url.parse::<tokio_postgres::Config>().is_err(),
+                "`database_url` must be the address of a PostgreSQL database, such as postgresql://user:password@host:5432/database",
+            ),
             (
                 self.database_pool_size < self.send_lanes + 2,
-                "database_pool_size must be at least send_lanes + 2",
+                "`database_pool_size` must be at least `send_lanes` + 2",
             ),
-            (self.send_lanes == 0, "send_lanes must be at least 1"),
-            (self.send_batch == 0 || self.send_queue == 0, "send_batch and send_queue must be at least 1"),
-            (self.callback_concurrency == 0, "callback_concurrency must be at least 1"),
+            (self.send_lanes == 0, "`send_lanes` must be at least 1"),
+            (
+                self.send_batch == 0 || self.send_queue == 0,
+                "`send_batch` and `send_queue` must be at least 1",
+            ),
+            (self.callback_concurrency == 0, "`callback_concurrency` must be at least 1"),
             (
                 self.callback_batch_pairs == 0
                     || self.callback_batch_rows == 0
                     || self.callback_batch_bytes == 0,
-                "callback_batch_pairs, callback_batch_rows and callback_batch_bytes must be at least 1",
+                "`callback_batch_pairs`, `callback_batch_rows` and `callback_batch_bytes` must be at least 1",
             ),
             (
                 self.client_id_keep_days < CLIENT_ID_KEEP_DAYS_MIN,
-                "client_id_keep_days must be at least 7: a send can be repeated for that long",
+                "`client_id_keep_days` must be at least 7: a send can be repeated for that long",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::At(_)) && self.callback_secrets.is_empty(),
-                "callback_url needs callback_secrets: pushes must be signed",
+                "`callback_url` needs `callback_secrets`: pushes must be signed",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::Unknown),
-                "callback_url must be empty, none, or an http or https URL",
+                "`callback_url` must be empty, none, or an http or https URL",
             ),
             (
                 !self.scim_url.is_empty() && Url::parse(&self.scim_url).is_err(),
-                "scim_url must be empty or the URL of /scim/v2 as clients see it",
+                "`scim_url` must be empty or the URL of /scim/v2 as clients see it",
             ),
             (
                 matches!(self.archive_place(), ArchivePlace::Unknown),
-                "archive_url must be empty, http(s)://host:port without user and password, or embedded:<folder>",
+                "`archive_url` must be empty, http(s)://host:port without user and password, or embedded:<folder>",
             ),
             (
                 !is_index_name(&self.archive_index),
-                "archive_index must have 1 to 100 characters of a-z, 0-9, -, _ and ., and begin with a letter or digit",
+                "`archive_index` must have 1 to 100 characters of a-z, 0-9, -, _ and ., and begin with a letter or digit",
             ),
             (
                 !self.archive_api_key.expose().is_empty() && !self.archive_user.is_empty(),
-                "set archive_api_key or archive_user, not both",
+                "set `archive_api_key` or `archive_user`, not both",
             ),
-        ];
-        refuse_broken(&rules)
+        ])
     }
 
     /// How long events are kept.
@@ -421,13 +425,14 @@ impl Config {
 
     /// The time zone of the days in a search.
     pub fn zone(&self) -> Result<Zone, ConfigError> {
-        Zone::parse(&self.time_zone).map_err(|e| ConfigError(format!("time_zone: {e}")))
+        Zone::parse(&self.time_zone)
+            .map_err(|e| ConfigError::of(format!("`time_zone`: {e}; use a name such as `Asia/Shanghai`")))
     }
 
     /// When days move into the archive.
     pub fn archive_schedule(&self) -> Result<Schedule, ConfigError> {
         Schedule::parse(&self.archive_schedule, &self.archive_time_zone)
-            .map_err(|e| ConfigError(format!("archive_schedule and archive_time_zone: {e}")))
+            .map_err(|e| mistakes::schedule("archive_schedule", "archive_time_zone", &e))
     }
 
     /// The gateway that `callback_url` names.
@@ -463,132 +468,130 @@ impl Config {
         }
     }
 
-    fn check_streams(&self) -> Result<(), ConfigError> {
+    fn check_streams(&self) -> Vec<String> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
-        refuse_broken(&[
+        broken(&[
             (
                 self.streams_max == 0 || self.streams_per_user == 0 || self.stream_queue == 0,
-                "streams_max, streams_per_user and stream_queue must be at least 1",
+                "`streams_max`, `streams_per_user` and `stream_queue` must be at least 1",
             ),
-            (zero(self.stream_poll), "stream_poll_ms must be 1 ms to a day"),
-            (zero(self.stream_heartbeat), "stream_heartbeat_ms must be 1 ms to a day"),
-            (zero(self.stream_life), "stream_life_ms must be 1 ms to a day"),
+            (zero(self.stream_poll), "`stream_poll_ms` must be 1 ms to a day"),
+            (zero(self.stream_heartbeat), "`stream_heartbeat_ms` must be 1 ms to a day"),
+            (zero(self.stream_life), "`stream_life_ms` must be 1 ms to a day"),
             (
                 self.stream_keep < STREAM_KEEP_MIN || zero(self.stream_keep),
-                "stream_keep_ms must be a minute to a day",
+                "`stream_keep_ms` must be a minute to a day",
             ),
         ])
     }
 
-    fn check_requests(&self) -> Result<(), ConfigError> {
-        refuse_broken(&[
+    fn check_requests(&self) -> Vec<String> {
+        broken(&[
             (
                 self.connections_max <= self.streams_max,
-                "connections_max must be more than streams_max: each stream is a connection",
+                "`connections_max` must be more than `streams_max`: each stream is a connection",
             ),
             (
                 !(HEAD_BYTES_MIN..=HEAD_BYTES_MAX).contains(&self.head_max_bytes),
-                "head_max_bytes must be 8192 to 1048576",
+                "`head_max_bytes` must be 8192 to 1048576",
             ),
             (
                 self.jwt_max_bytes == 0 || self.jwt_max_bytes >= self.head_max_bytes,
-                "jwt_max_bytes must be at least 1 and less than head_max_bytes: a token is part of the head",
+                "`jwt_max_bytes` must be at least 1 and less than `head_max_bytes`: a token is part of the head",
             ),
             (
                 self.request_bodies_max_bytes < self.request_body_max_bytes,
-                "request_bodies_max_bytes must be at least request_body_max_bytes",
+                "`request_bodies_max_bytes` must be at least `request_body_max_bytes`",
             ),
         ])
     }
 
     /// Checks the archive's times.
-    fn check_archive(&self) -> Result<(), ConfigError> {
-        refuse_broken(&[
+    fn check_archive(&self) -> Vec<String> {
+        broken(&[
             (
                 self.archive_timeout.is_zero() || self.archive_timeout > TIME_MAX,
-                "archive_timeout_ms must be 1 ms to a day",
+                "`archive_timeout_ms` must be 1 ms to a day",
             ),
             (
                 self.callback_hold_days >= self.archive_age_days,
-                "callback_hold_days must be less than archive_age_days: a held day cannot move",
+                "`callback_hold_days` must be less than `archive_age_days`: a held day cannot move",
             ),
             (
                 self.event_keep_days >= self.archive_age_days,
-                "event_keep_days must be less than archive_age_days: events are read together with their messages",
+                "`event_keep_days` must be less than `archive_age_days`: events are read together with their messages",
             ),
             (
                 self.archive_drop_grace <= self.request_timeout,
-                "archive_drop_grace_ms must be more than request_timeout_ms: a request may still read the day",
+                "`archive_drop_grace_ms` must be more than `request_timeout_ms`: a request may still read the day",
             ),
-            (self.archive_age_days > DAYS_MAX, "archive_age_days must be at most 3650"),
+            (self.archive_age_days > DAYS_MAX, "`archive_age_days` must be at most 3650"),
             (
                 self.archive_age_days <= self.client_id_keep_days,
-                "archive_age_days must be more than client_id_keep_days: a repeated send reads its message from PostgreSQL",
+                "`archive_age_days` must be more than `client_id_keep_days`: a repeated send reads its message from PostgreSQL",
             ),
         ])
     }
 
     /// Checks that times are neither zero nor too long.
-    fn check_times(&self) -> Result<(), ConfigError> {
+    fn check_times(&self) -> Vec<String> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
         let days = |days: u32| days > DAYS_MAX;
-        refuse_broken(&[
-            (zero(self.database_connection_life), "database_connection_life_ms must be 1 ms to a day"),
-            (zero(self.connection_life), "connection_life_ms must be 1 ms to a day"),
-            (zero(self.database_wait), "database_wait_ms must be 1 ms to a day"),
-            (zero(self.readiness_wait), "readiness_wait_ms must be 1 ms to a day"),
-            (zero(self.request_timeout), "request_timeout_ms must be 1 ms to a day"),
-            (zero(self.request_body_timeout), "request_body_timeout_ms must be 1 ms to a day"),
-            (zero(self.head_timeout), "head_timeout_ms must be 1 ms to a day"),
-            (zero(self.idle_timeout), "idle_timeout_ms must be 1 ms to a day"),
-            (zero(self.write_timeout), "write_timeout_ms must be 1 ms to a day"),
-            (zero(self.poll), "poll_ms must be 1 ms to a day"),
+        broken(&[
+            (zero(self.database_connection_life), "`database_connection_life_ms` must be 1 ms to a day"),
+            (zero(self.connection_life), "`connection_life_ms` must be 1 ms to a day"),
+            (zero(self.database_wait), "`database_wait_ms` must be 1 ms to a day"),
+            (zero(self.readiness_wait), "`readiness_wait_ms` must be 1 ms to a day"),
+            (zero(self.request_timeout), "`request_timeout_ms` must be 1 ms to a day"),
+            (zero(self.request_body_timeout), "`request_body_timeout_ms` must be 1 ms to a day"),
+            (zero(self.head_timeout), "`head_timeout_ms` must be 1 ms to a day"),
+            (zero(self.idle_timeout), "`idle_timeout_ms` must be 1 ms to a day"),
+            (zero(self.write_timeout), "`write_timeout_ms` must be 1 ms to a day"),
+            (zero(self.poll), "`poll_ms` must be 1 ms to a day"),
             (
                 zero(self.lease) || self.lease <= self.poll,
-                "lease_ms must be more than poll_ms, and at most a day",
+                "`lease_ms` must be more than `poll_ms`, and at most a day",
             ),
-            (zero(self.callback_timeout), "callback_timeout_ms must be 1 ms to a day"),
+            (zero(self.callback_timeout), "`callback_timeout_ms` must be 1 ms to a day"),
             (
                 self.callback_secret_overlap > OVERLAP_MAX,
-                "callback_secret_overlap_ms must be at most 30 days",
+                "`callback_secret_overlap_ms` must be at most 30 days",
             ),
-            (zero(self.callback_idle), "callback_idle_ms must be 1 ms to a day"),
-            (zero(self.callback_lease_margin), "callback_lease_margin_ms must be 1 ms to a day"),
-            (zero(self.callback_retry_base), "callback_retry_base_ms must be 1 ms to a day"),
-            (zero(self.callback_retry_max), "callback_retry_max_ms must be 1 ms to a day"),
-            (zero(self.callback_breaker_probe), "callback_breaker_probe_ms must be 1 ms to a day"),
+            (zero(self.callback_idle), "`callback_idle_ms` must be 1 ms to a day"),
+            (zero(self.callback_lease_margin), "`callback_lease_margin_ms` must be 1 ms to a day"),
+            (zero(self.callback_retry_base), "`callback_retry_base_ms` must be 1 ms to a day"),
+            (zero(self.callback_retry_max), "`callback_retry_max_ms` must be 1 ms to a day"),
+            (zero(self.callback_breaker_probe), "`callback_breaker_probe_ms` must be 1 ms to a day"),
             (
                 self.callback_retry_max < self.callback_retry_base,
-                "callback_retry_max_ms must be at least callback_retry_base_ms",
+                "`callback_retry_max_ms` must be at least `callback_retry_base_ms`",
             ),
-            (zero(self.presence_expire), "presence_expire_ms must be 1 ms to a day"),
-            (days(self.callback_keep_days), "callback_keep_days must be at most 3650"),
+            (zero(self.presence_expire), "`presence_expire_ms` must be 1 ms to a day"),
+            (days(self.callback_keep_days), "`callback_keep_days` must be at most 3650"),
             (
                 self.event_keep() <= self.callback_disable_after,
-                "event_keep_days must be longer than callback_disable_after_ms",
+                "`event_keep_days` must be longer than `callback_disable_after_ms`",
             ),
             (
                 DAY * self.callback_keep_days < self.callback_give_up,
-                "callback_keep_days must not be shorter than callback_give_up_ms: dead letters must outlive retries",
+                "`callback_keep_days` must not be shorter than `callback_give_up_ms`: dead letters must outlive retries",
             ),
-            (zero(self.callback_disable_after), "callback_disable_after_ms must be 1 ms to a day"),
-            (zero(self.event_poll), "event_poll_ms must be 1 ms to a day"),
-            (self.event_window > TIME_MAX, "event_window_ms must be at most a day"),
+            (zero(self.callback_disable_after), "`callback_disable_after_ms` must be 1 ms to a day"),
+            (zero(self.event_poll), "`event_poll_ms` must be 1 ms to a day"),
+            (self.event_window > TIME_MAX, "`event_window_ms` must be at most a day"),
             (
                 self.event_keep() <= self.callback_give_up,
-                "event_keep_days must be longer than callback_give_up_ms: events that are retried must still exist",
+                "`event_keep_days` must be longer than `callback_give_up_ms`: events that are retried must still exist",
             ),
-            (days(self.client_id_keep_days), "client_id_keep_days must be at most 3650"),
-            (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "partitions_ahead_days must be at most 60"),
+            (days(self.client_id_keep_days), "`client_id_keep_days` must be at most 3650"),
+            (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "`partitions_ahead_days` must be at most 60"),
         ])
     }
 }
 
-fn refuse_broken(rules: &[(bool, &str)]) -> Result<(), ConfigError> {
-    match rules.iter().find(|(broken, _)| *broken) {
-        Some((_, reason)) => Err(ConfigError((*reason).to_owned())),
-        None => Ok(()),
-    }
+/// The reasons of the broken rules.
+fn broken(rules: &[(bool, &str)]) -> Vec<String> {
+    rules.iter().filter(|(broken, _)| *broken).map(|(_, reason)| (*reason).to_owned()).collect()
 }
 
 /// Credentials have settings of their own, which no error or log shows.

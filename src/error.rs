@@ -36,6 +36,26 @@ pub enum Kind {
 }
 
 impl Kind {
+    pub const ALL: [Self; 17] = [
+        Self::MalformedBody,
+        Self::InvalidField,
+        Self::InvalidParameter,
+        Self::Unauthenticated,
+        Self::UnknownUser,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Conflict,
+        Self::ClientIdReused,
+        Self::ChannelDissolved,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::TooManyStreams,
+        Self::Timeout,
+        Self::Unavailable,
+        Self::Internal,
+    ];
+
     /// Status, last part of the `type` URI, and title. The whole table of problems.
     pub fn row(self) -> (u16, &'static str, &'static str) {
         match self {

@@ -30,7 +30,7 @@ const TALLY_STEP: i32 = 2_000;
 /// Most readers that an event names. The event also has the total number.
 const READERS_MAX: i32 = 100;
 
-/// The type of an event. `openapi/im-push-gateway.yaml` has the data of each type under `webhooks`.
+/// The type of an event. `openapi/im-push-gateway/webhooks.yaml` has the data of each type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Type {
     ChannelCreated,

@@ -76,6 +76,16 @@ enum Proof {
     Headers(peer::Trust),
 }
 
+impl Proof {
+    fn new(config: &Config) -> Result<Self> {
+        Ok(match config.identity_mode {
+            IdentityMode::Jwt => Self::Jwt(jwt::Tokens::new(config)?),
+            IdentityMode::Hmac => Self::Hmac(hmac::Signatures::new(config)?),
+            IdentityMode::Headers => Self::Headers(peer::Trust::new(config)?),
+        })
+    }
+}
+
 impl Identity {
     /// Reads the settings of the chosen mode.
     ///
@@ -84,12 +94,13 @@ impl Identity {
     /// loopback without a secret, a symmetric JWT algorithm, a short HMAC secret, or headers with two
     /// meanings.
     pub fn new(config: &Config) -> Result<Self> {
-        let proof = match config.identity_mode {
-            IdentityMode::Jwt => Proof::Jwt(jwt::Tokens::new(config)?),
-            IdentityMode::Hmac => Proof::Hmac(hmac::Signatures::new(config)?),
-            IdentityMode::Headers => Proof::Headers(peer::Trust::new(config)?),
-        };
-        Ok(Self { watch: headers::Watch::new(config)?, proof })
+        Ok(Self { watch: headers::Watch::new(config)?, proof: Proof::new(config)? })
+    }
+
+    /// What [`Identity::new`] would refuse: the first mistake of the headers and of the mode.
+    pub fn mistakes(config: &Config) -> Vec<String> {
+        let refused = [headers::Watch::new(config).err(), Proof::new(config).err()];
+        refused.iter().flatten().map(|e| e.told().to_owned()).collect()
     }
 
     /// Whether [`Claimed::body`] is required because a signature covers it. Everything else in the head is

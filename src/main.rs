@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::config::{self, Config};
+use im_push_gateway::identity::Identity;
 use im_push_gateway::store::Store;
 use im_push_gateway::{archive_command, directory_command, event, telemetry, token_command};
 use tokio::net::TcpListener;
@@ -71,7 +72,10 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         print!("{}", config::DEFAULTS);
         return Ok(());
     }
-    let config = Config::load(cli.config.as_deref())?;
+    let config = Config::load(cli.config.as_deref(), |config| match cli.command {
+        Command::Serve => Identity::mistakes(config),
+        _ => Vec::new(),
+    })?;
     match cli.command {
         Command::Serve => serve(config).await,
         Command::Migrate => {

@@ -1,5 +1,5 @@
 // Shows a contract as a page: /openapi.json, or the SCIM contract at /docs/scim. It writes only text nodes, because markup of a
-// contract is not trusted.
+// contract is not trusted. docs-terms.js has the Chinese words of the search.
 'use strict';
 
 const CONTRACT = location.pathname === '/docs/scim' ? '/openapi-scim.json' : '/openapi.json';
@@ -51,8 +51,12 @@ function prose(text = '') {
   return blocks.filter(({ lines }) => lines?.[0]).map(({ kind, lines }) =>
     kind === 'table' ? table(lines)
       : kind === 'ul' || kind === 'ol' ? el(kind, {}, lines.map((item) => el('li', {}, inline(item))))
-        : el(kind, {}, inline(lines.join(' '))));
+        : el(kind, kind === 'h3' ? { id: slug(lines[0]) } : {}, inline(lines.join(' '))));
 }
+
+const slug = (title) => `about-${title.toLowerCase().replace(/[^a-z0-9]+/g, '-')}`;
+// A path can break after a slash.
+const breakable = (path) => path.split(/(?<=[/.])/).flatMap((part, at) => (at ? [el('wbr'), part] : [part]));
 
 // ── schemas ─────────────────────────────────────────────────────────────────────────────
 // The target of a $ref. Keys beside the $ref override it.
@@ -101,8 +105,8 @@ function field(name, schema, must, seen) {
   const own = unwrap(schema);
   const inner = own.type === 'array' ? { ...unwrap(own.items), description: undefined } : own;
   const limits = bounds(own).concat(own.type === 'array' && !inner.properties && !inner.oneOf ? bounds(inner) : []);
-  return el('li', {},
-    el('code', {}, name), ' ', el('span', { class: 'type' }, typeOf(own)), must ? el('span', { class: 'must' }, ' required') : null,
+  return el('li', { 'data-field': name },
+    el('code', {}, breakable(name)), ' ', el('span', { class: 'type' }, typeOf(own)), must ? el('span', { class: 'must' }, ' required') : null,
     limits.flatMap((limit) => [' ', el('span', { class: 'bound' }, '— ', limit)]),
     prose(own.description), fields(inner, seen));
 }
@@ -146,22 +150,60 @@ function examplesOf(media) {
   return [[null, media.example ?? sample(media.schema)]];
 }
 
+const valueOf = (parameter) => (parameter.example !== undefined || parameter.examples ? examplesOf(parameter)[0][1] : sample(parameter.schema));
+
+// An id that no call used before. Pages without TLS have no randomUUID.
+function freshId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return `docs-${[...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('')}`;
+}
+
+// The example of a body, with a new `client_id` in each object that takes one.
+function withClientIds(schema, value) {
+  const own = unwrap(schema);
+  if (own.type === 'array') return value.map((item) => withClientIds(own.items, item));
+  return own.properties?.client_id ? { client_id: freshId(), ...value, ...(value?.client_id && { client_id: freshId() }) } : value;
+}
+
 const json = (value) => el('pre', { tabindex: '0' }, el('code', {}, JSON.stringify(value, null, 2)));
 
 // ── operations ──────────────────────────────────────────────────────────────────────────
 function curl(operation) {
-  const filled = operation.path.replace(/\{(\w+)\}/g, (_, name) => {
-    const parameter = operation.parameters.find((one) => one.name === name);
-    return encodeURIComponent(sample(parameter.schema));
-  });
-  const lines = [`curl${operation.method === 'get' ? '' : ` -X ${operation.method.toUpperCase()}`} '${location.origin}${filled}'`];
+  const filled = operation.path.replace(/\{(\w+)\}/g, (_, name) =>
+    encodeURIComponent(valueOf(operation.parameters.find((one) => one.name === name))));
+  const needed = operation.parameters.filter((one) => one.required && one.in === 'query');
+  const query = needed.map((one) => `${one.name}=${encodeURIComponent(valueOf(one)).replace(/%2C/g, ',')}`).join('&');
+  const method = { get: operation.streams ? ' -N' : '' }[operation.method] ?? ` -X ${operation.method.toUpperCase()}`;
+  const lines = [`curl${method} '${location.origin}${filled}${query && '?'}${query}'`];
   if (operation.secured) lines.push(`-H 'x-user-id: zhangsan'`);
   if (operation.roles.length) lines.push(`-H 'x-user-roles: ${operation.roles[0]}'`);
+  for (const one of operation.parameters) {
+    if (one.required && one.in === 'header') lines.push(`-H '${one.name}: ${valueOf(one)}'`);
+  }
   if (operation.body) {
-    const body = JSON.stringify(examplesOf(operation.body)[0][1]).replace(/'/g, `'\\''`);
+    const body = JSON.stringify(withClientIds(operation.body.schema, examplesOf(operation.body)[0][1])).replace(/'/g, `'\\''`);
     lines.push(`-H 'content-type: ${operation.bodyType}'`, `-d '${body}'`);
   }
-  return el('pre', { tabindex: '0' }, el('code', {}, lines.join(' \\\n  ')));
+  return lines.join(' \\\n  ');
+}
+
+function tryIt(operation) {
+  const command = curl(operation);
+  const shown = el('pre', { tabindex: '0', class: 'curl' }, el('code', {}, command));
+  const takesId = command.includes('"client_id"')
+    ? el('p', { class: 'soft' }, 'The same ', el('code', {}, 'client_id'), ' again creates nothing new. Use another one for another object.') : null;
+  return [el('h4', {}, 'Try it'), shown, copyOf(command), takesId];
+}
+
+// Browsers let a page copy only over TLS or on loopback.
+function copyOf(text) {
+  if (!globalThis.navigator?.clipboard) return null;
+  const button = el('button', { type: 'button' }, 'Copy');
+  button.addEventListener('click', async () => {
+    await navigator.clipboard.writeText(text);
+    button.textContent = 'Copied';
+  });
+  return button;
 }
 
 function request(operation) {
@@ -195,9 +237,9 @@ function draw(operation) {
     ? el('p', {}, 'Needs a role: ', operation.roles.map((role) => el('span', { class: 'role' }, role))) : null;
   return el('details', { class: 'operation', id: operation.id },
     el('summary', {}, el('span', { class: `method ${operation.method}` }, operation.method.toUpperCase()),
-      el('code', {}, operation.path), el('span', { class: 'soft' }, operation.summary)),
+      el('code', {}, breakable(operation.path)), el('span', { class: 'soft' }, operation.summary)),
     el('div', { class: 'inside' }, prose(operation.description), roles, request(operation),
-      operation.ours ? null : [el('h4', {}, 'Try it'), curl(operation)], el('h4', {}, operation.ours ? 'Your answer' : 'Answers'),
+      operation.ours ? null : tryIt(operation), el('h4', {}, operation.ours ? 'Your answer' : 'Answers'),
       Object.entries(operation.responses).map(([status, one]) => response(status, one))));
 }
 
@@ -212,26 +254,155 @@ function operations() {
       parameters: [...(item.parameters ?? []), ...(own.parameters ?? [])].map(resolve),
       bodyType, body, optional: own.requestBody?.required === false,
       responses: own.responses, roles: own['x-roles'] ?? [], secured: (own.security ?? spec.security ?? []).length > 0,
+      streams: Object.values(own.responses).some((one) => resolve(one).content?.['text/event-stream']),
     };
   }));
 }
 
+// The operations of a tag. Those that every user can call come first.
+const ofTag = (all, tag) => all.filter((one) => one.tag === tag.name).sort((a, b) => (a.roles.length > 0) - (b.roles.length > 0));
+
+// ── problem types ───────────────────────────────────────────────────────────────────────
+const problemsOf = () => spec.components.schemas.Problem?.['x-problems'] ?? [];
+
+function problemTable() {
+  const problems = problemsOf();
+  if (!problems.length) return [];
+  return [el('h3', { id: 'problems' }, 'Problem types'), el('div', { class: 'table' }, el('table', {},
+    el('tr', {}, ['status', 'type', 'meaning', 'what to do'].map((title) => el('th', {}, title))),
+    problems.map((one) => el('tr', { id: `problem-${one.type}` },
+      [String(one.status), el('code', {}, one.type), one.title, inline(one.remedy)].map((cell) => el('td', {}, cell))))))];
+}
+
+// ── search ──────────────────────────────────────────────────────────────────────────────
+// Where a word is found decides the order of the results.
+const WEIGHTS = { title: 100, path: 60, field: 40, problem: 30, text: 15, answer: 5 };
+
+// All fields of a schema as [name, text], down to the leaves.
+function fieldTexts(schema, seen = []) {
+  const own = unwrap(schema);
+  const key = schema.$ref ?? own.properties ?? own.oneOf;
+  if (key && seen.includes(key)) return [];
+  const path = key ? [...seen, key] : seen;
+  const choices = (own.oneOf ?? []).flatMap((one) => fieldTexts(one, path));
+  if (own.type === 'array') return [...choices, ...fieldTexts(own.items, path)];
+  return Object.entries(own.properties ?? {}).reduce((found, [name, one]) => {
+    const inner = unwrap(one);
+    const values = [inner.const, ...(inner.enum ?? []), ...(unwrap(inner.items ?? {}).enum ?? [])].filter((value) => value !== undefined);
+    found.push([name, [inner.description, ...values].filter(Boolean).join(' ')], ...fieldTexts(one, path));
+    return found;
+  }, choices);
+}
+
+// What the search knows: [{kind, id, title, parts: [{place, text, field?}]}].
+function entries(all) {
+  const part = (place, text, field) => ({ place, text: (text ?? '').toLowerCase(), field });
+  const fieldParts = (pairs) => pairs.flatMap(([name, text]) => [part('field', name, name), part('text', text, name)]);
+  const operation = (one) => {
+    const answers = Object.entries(one.responses).map(([status, own]) => [status, resolve(own)]);
+    const examples = answers.flatMap(([, own]) => Object.values(own.content ?? {}).flatMap((media) =>
+      Object.keys(media.examples ?? {}).concat(media.example?.type ?? [])));
+    return {
+      kind: 'operation', id: one.id, title: one.summary, method: one.method, path: one.path,
+      parts: [part('title', one.summary), part('path', `${one.method} ${one.path} ${one.id} ${one.tag} ${one.roles.join(' ')}`), part('text', one.description),
+        ...fieldParts(one.parameters.map((own) => [own.name, `${own.description ?? ''} ${(resolve(own.schema)?.enum ?? []).join(' ')}`])),
+        ...(one.body ? fieldParts(fieldTexts(one.body.schema)) : []),
+        // All operations share the texts of errors, so these are found by status and type alone.
+        ...answers.flatMap(([status, own]) => [part('answer', status < '3' ? `${status} ${own.description}` : status),
+          ...(status < '3' ? Object.values(own.content ?? {}).flatMap((media) => fieldParts(fieldTexts(media.schema))) : [])]),
+        ...examples.map((name) => part('answer', name))],
+    };
+  };
+  const problem = (one) => ({
+    kind: 'problem', id: `problem-${one.type}`, title: `${one.status} ${one.type}`,
+    parts: [part('title', `${one.type} ${one.status}`), part('problem', `${one.title} ${one.remedy}`)],
+  });
+  const chapters = spec.info.description.split(/^### /m).slice(1).map((text) => [text.split('\n')[0], text]);
+  const tags = spec.tags.map(({ name, description }) => ({ kind: 'text', id: name, title: name, parts: [part('text', `${name} ${description ?? ''}`)] }));
+  return [
+    ...all.map(operation), ...problemsOf().map(problem),
+    ...chapters.map(([title, text]) => ({ kind: 'text', id: slug(title), title, parts: [part('text', text)] })), ...tags,
+    { kind: 'text', id: 'callers', title: 'Who is calling', parts: [part('text', Object.values(spec.components.securitySchemes)
+      .map((one) => `${one.name ?? 'authorization'} ${one.scheme ?? ''} ${one.description ?? ''}`).join(' '))] },
+  ];
+}
+
+// The words of a query, each as a list of alternatives: the word itself, its singular, and the English words of a Chinese term.
+// Chinese has no blanks between words, so the longest known term is cut off first.
+function alternatives(query) {
+  const terms = Object.keys(TERMS).sort((a, b) => b.length - a.length);
+  const words = [];
+  for (let rest = query.trim(); rest; rest = rest.trimStart()) {
+    const term = terms.find((one) => rest.toLowerCase().startsWith(one.toLowerCase()));
+    const word = term ?? /^[^\s\u2e80-\u9fff]+|^[\u2e80-\u9fff]/.exec(rest)[0];
+    rest = rest.slice(word.length);
+    const plain = word.toLowerCase();
+    words.push([plain, ...(term ? TERMS[term].split('|') : []), ...(/[a-z]{3}s$/.test(plain) ? [plain.slice(0, -1)] : [])]);
+  }
+  return words;
+}
+
+// A whole word counts more than its beginning, and that more than a part in the middle.
+function wholeness(text, choices) {
+  const one = choices.map((choice) => choice.replace(/[^\w\u2e80-\u9fff]/g, '\\$&')).join('|');
+  if (new RegExp(`(^|[^a-z0-9])(${one})($|[^a-z0-9])`).test(text)) return 1;
+  return new RegExp(`(^|[^a-z0-9])(${one})`).test(text) ? 0.7 : 0.4;
+}
+
+// Entries that have every word, the best first: [{entry, score, fields}].
+function find(index, query) {
+  const words = alternatives(query);
+  if (!words.length) return [];
+  const found = [];
+  for (const entry of index) {
+    const fields = new Set();
+    const scores = words.map((choices) => {
+      let best = 0;
+      let times = 0;
+      for (const { place, text, field } of entry.parts) {
+        if (!choices.some((choice) => text.includes(choice))) continue;
+        if (field && place === 'field') fields.add(field);
+        best = Math.max(best, WEIGHTS[place] * wholeness(text, choices));
+        times += 1;
+      }
+      return best + Math.min(best, times);
+    });
+    if (scores.every(Boolean)) found.push({ entry, score: scores.reduce((sum, score) => sum + score, 0), fields: [...fields] });
+  }
+  return found.sort((a, b) => b.score - a.score);
+}
+
+const KINDS = { operation: 'Operations', problem: 'Problem types', text: 'On this page' };
+const FIELDS_SHOWN = 4;
+
+function results(found) {
+  if (!found.length) return [el('p', { class: 'soft' }, 'Nothing found.')];
+  const item = ({ entry, fields }) => el('li', {},
+    el('a', { href: `#${entry.id}` }, entry.title, entry.path ? el('span', { class: 'soft' }, ` ${entry.method.toUpperCase()} `, breakable(entry.path)) : null),
+    fields.length ? el('span', { class: 'hits' }, fields.slice(0, FIELDS_SHOWN).map((name) => [el('a', { href: `#${entry.id}/${name}` }, el('code', {}, name)), ' '])) : null);
+  // The kind of the best result comes first.
+  const kinds = [...new Set(found.map(({ entry }) => entry.kind))];
+  return kinds.map((kind) => {
+    const own = found.filter(({ entry }) => entry.kind === kind);
+    return el('div', {}, el('strong', {}, `${KINDS[kind]} (${own.length})`), el('ul', {}, own.map(item)));
+  });
+}
+
 // ── the page ────────────────────────────────────────────────────────────────────────────
 function navigation(all) {
-  const search = el('input', { type: 'search', placeholder: 'Find an operation', 'aria-label': 'Find an operation' });
-  const entry = (one) => el('li', { 'data-words': `${one.method} ${one.path} ${one.summary} ${one.tag}`.toLowerCase() },
-    el('a', { href: `#${one.id}` }, one.summary));
-  const groups = spec.tags.map(({ name }) =>
-    el('div', {}, el('strong', {}, name), el('ul', {}, all.filter((one) => one.tag === name).map(entry))));
+  const search = el('input', { type: 'search', placeholder: 'unread, token, 未读, 409 …', 'aria-label': 'Search operations, fields and problem types' });
+  const groups = el('div', {}, spec.tags.map((tag) =>
+    el('div', {}, el('strong', {}, tag.name), el('ul', {}, ofTag(all, tag).map((one) => el('li', {}, el('a', { href: `#${one.id}` }, one.summary)))))));
+  const hits = el('div', { 'aria-live': 'polite' });
+  let index;
   search.addEventListener('input', () => {
-    const words = search.value.toLowerCase().split(/\s+/);
-    for (const group of groups) {
-      for (const item of group.querySelectorAll('li')) item.hidden = !words.every((word) => item.dataset.words.includes(word));
-      group.hidden = !group.querySelector('li:not([hidden])');
-    }
+    const query = search.value.trim();
+    index ??= entries(all);
+    groups.hidden = query !== '';
+    hits.replaceChildren(...(query ? results(find(index, query)) : []));
   });
   const wide = matchMedia('(min-width: 52.01rem)');
-  const list = el('details', {}, el('summary', {}, 'Operations'), el('p', {}, search), groups);
+  const list = el('details', {}, el('summary', {}, 'Operations'), el('p', {}, search), hits, groups);
   const fit = () => { list.open = wide.matches; };
   wide.addEventListener('change', fit);
   list.addEventListener('click', (event) => { if (event.target.closest('a') && !wide.matches) list.open = false; });
@@ -239,10 +410,15 @@ function navigation(all) {
   return list;
 }
 
+// `#operation`, or `#operation/field`.
 function follow() {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  const [id, name] = decodeURIComponent(location.hash.slice(1)).split('/');
+  const target = document.getElementById(id);
   if (target?.matches('details')) target.open = true;
-  target?.scrollIntoView();
+  const fields = name ? [...(target?.querySelectorAll('[data-field]') ?? [])] : [];
+  const field = fields.find((one) => one.dataset.field === name);
+  for (let at = field; at && at !== target; at = at.parentElement) if (at.matches('details')) at.open = true;
+  (field ?? target)?.scrollIntoView();
 }
 
 async function main() {
@@ -263,9 +439,8 @@ async function main() {
   page.replaceChildren(
     el('h1', {}, spec.info.title), el('p', { class: 'soft' }, `${spec.info.summary} Version ${spec.info.version}, `,
       el('a', { href: CONTRACT }, CONTRACT.slice(1))),
-    ...prose(spec.info.description), el('h3', {}, 'Who is calling'), el('ul', { class: 'fields' }, schemes),
-    ...spec.tags.flatMap((tag) => [el('h2', { id: tag.name }, tag.name), ...prose(tag.description),
-      ...all.filter((one) => one.tag === tag.name).map(draw)]));
+    ...prose(spec.info.description), el('h3', { id: 'callers' }, 'Who is calling'), el('ul', { class: 'fields' }, schemes), ...problemTable(),
+    ...spec.tags.flatMap((tag) => [el('h2', { id: tag.name }, tag.name), ...prose(tag.description), ...ofTag(all, tag).map(draw)]));
   addEventListener('hashchange', follow);
   follow();
 }

@@ -1,19 +1,16 @@
 //! `/healthz`, `/readyz`, the API contracts and the page that shows them.
 
-use std::sync::LazyLock;
-
 use axum::Json as Reply;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
 use serde::Serialize;
-use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Api, Now};
+use super::{Api, Now, contract};
 use crate::error::Result;
 use crate::index;
 use crate::store::Readiness;
@@ -22,23 +19,16 @@ use crate::store::Readiness;
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// The contracts are YAML in the repository and JSON on the wire.
-static CONTRACT: LazyLock<Value> =
-    LazyLock::new(|| as_json(include_str!("../../openapi/im-push-gateway.yaml")));
-static SCIM_CONTRACT: LazyLock<Value> = LazyLock::new(|| as_json(include_str!("../../openapi/scim.yaml")));
-
-fn as_json(yaml: &str) -> Value {
-    serde_norway::from_str(yaml).expect("the contract is YAML")
-}
-
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .route("/openapi.json", get(async || Reply(&*CONTRACT)))
-        .route("/openapi-scim.json", get(async || Reply(&*SCIM_CONTRACT)))
+        .route("/openapi.json", get(async || asset("application/json", &contract::API_JSON)))
+        .route("/openapi-scim.json", get(async || asset("application/json", &contract::SCIM_JSON)))
+        .route("/", get(async || Redirect::temporary("/docs")))
         .route("/docs", get(docs))
         .route("/docs/scim", get(docs))
+        .route("/docs-terms.js", get(async || asset("text/javascript", include_str!("docs-terms.js"))))
         .route("/docs.js", get(async || asset("text/javascript", include_str!("docs.js"))))
         .route("/docs.css", get(async || asset("text/css", include_str!("docs.css"))))
 }

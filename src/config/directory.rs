@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::{ConfigError, DAYS_MAX, Secret, TIME_MAX, list, millis, refuse_broken};
+use super::{ConfigError, DAYS_MAX, Secret, TIME_MAX, broken, list, millis, mistakes};
 use crate::cron::Schedule;
 
 /// Largest permitted page.
@@ -94,78 +94,86 @@ pub enum Paging {
 }
 
 impl Directory {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self) -> Vec<String> {
+        let schedules = [self.schedule().err(), self.full_schedule().err()];
+        let schedules = schedules.iter().flatten().flat_map(ConfigError::mistakes).cloned().collect();
+        [self.check_source(), self.check_edits(), schedules].concat()
+    }
+
+    fn check_source(&self) -> Vec<String> {
         let asks = self.source != SourceKind::None;
         let is_ldap = self.source == SourceKind::Ldap;
-        let broken = |url: &str| !url.is_empty() && !is_address(url, &["http", "https"]);
+        let wrong = |url: &str| !url.is_empty() && !is_address(url, &["http", "https"]);
         let lists: &[&str] = if is_ldap { &["ldap", "ldaps"] } else { &["http", "https"] };
         let no_id = |url: &str| !url.is_empty() && !url.contains("{id}");
-        refuse_broken(&[
-            (asks && self.users_url.is_empty(), "directory.source needs directory.users_url"),
+        broken(&[
+            (asks && self.users_url.is_empty(), "`directory.source` needs `directory.users_url`"),
             (
                 [&self.users_url, &self.departments_url]
                     .into_iter()
                     .any(|url| !url.is_empty() && !is_address(url, lists)),
-                "directory.users_url and departments_url must be http(s) URLs, or ldap(s) ones of an LDAP server",
+                "`directory.users_url` and `directory.departments_url` must be http(s) URLs, or ldap(s) ones of an LDAP server",
             ),
             (
-                [&self.user_url, &self.department_url, &self.write_url].into_iter().any(|url| broken(url)),
-                "directory.user_url, department_url and write_url must be http(s) URLs",
+                [&self.user_url, &self.department_url, &self.write_url].into_iter().any(|url| wrong(url)),
+                "`directory.user_url`, `directory.department_url` and `directory.write_url` must be http(s) URLs",
             ),
             (
                 self.bind_dn.is_empty() != self.bind_password.expose().is_empty(),
-                "set directory.bind_dn and bind_password both or not at all: a bind without a password is anonymous (RFC 4513)",
+                "set `directory.bind_dn` and `directory.bind_password` both or not at all: a bind without a password is anonymous (RFC 4513)",
             ),
             (
                 self.starttls && !self.users_url.starts_with("ldap://"),
-                "directory.starttls needs an ldap:// URL",
+                "`directory.starttls` needs an ldap:// URL",
             ),
-            (is_ldap && self.id_attribute.is_empty(), "directory.id_attribute is not set"),
+            (is_ldap && self.id_attribute.is_empty(), "`directory.id_attribute` is not set"),
             (
                 no_id(&self.user_url) || no_id(&self.department_url) || no_id(&self.write_url),
-                "directory.user_url, department_url and write_url need {id} in place of the external id",
+                "`directory.user_url`, `directory.department_url` and `directory.write_url` need {id} in place of the external id",
             ),
-            (self.timeout.is_zero() || self.timeout > TIME_MAX, "directory.timeout_ms must be 1 ms to a day"),
-            (self.answer_max_bytes == 0, "directory.answer_max_bytes must be at least 1"),
-            (self.page_size == 0 || self.page_size > PAGE_SIZE_MAX, "directory.page_size must be 1 to 10000"),
-            (!(0.0..=1.0).contains(&self.guard_share), "directory.guard_share must be 0.0 to 1.0"),
-            (self.keep_days == 0 || self.keep_days > DAYS_MAX, "directory.keep_days must be 1 to 3650"),
-            (self.return_days > DAYS_MAX, "directory.return_days must be 0 to 3650"),
-            (self.run_attempts == 0, "directory.run_attempts must be at least 1"),
+            (
+                self.timeout.is_zero() || self.timeout > TIME_MAX,
+                "`directory.timeout_ms` must be 1 ms to a day",
+            ),
+            (self.answer_max_bytes == 0, "`directory.answer_max_bytes` must be at least 1"),
+            (
+                self.page_size == 0 || self.page_size > PAGE_SIZE_MAX,
+                "`directory.page_size` must be 1 to 10000",
+            ),
+            (!(0.0..=1.0).contains(&self.guard_share), "`directory.guard_share` must be 0.0 to 1.0"),
+            (self.keep_days == 0 || self.keep_days > DAYS_MAX, "`directory.keep_days` must be 1 to 3650"),
+            (self.return_days > DAYS_MAX, "`directory.return_days` must be 0 to 3650"),
+            (self.run_attempts == 0, "`directory.run_attempts` must be at least 1"),
             (
                 !is_pause(self.run_retry_base, self.run_retry_max),
-                "directory.run_retry_base_ms and run_retry_max_ms must be 1 ms to a day, the first not above the second",
+                "`directory.run_retry_base_ms` and `directory.run_retry_max_ms` must be 1 ms to a day, the first not above the second",
             ),
-        ])?;
-        self.check_edits()?;
-        self.schedule()?;
-        self.full_schedule()?;
-        Ok(())
+        ])
     }
 
-    fn check_edits(&self) -> Result<(), ConfigError> {
+    fn check_edits(&self) -> Vec<String> {
         let writes = !self.write_url.is_empty();
-        refuse_broken(&[
-            (writes && self.source == SourceKind::None, "directory.write_url needs directory.source"),
+        broken(&[
+            (writes && self.source == SourceKind::None, "`directory.write_url` needs `directory.source`"),
             (
                 writes && self.source == SourceKind::Ldap,
-                "directory.write_url cannot be used with an LDAP server",
+                "`directory.write_url` cannot be used with an LDAP server",
             ),
             (
                 writes && self.source == SourceKind::Http && self.user_url.is_empty(),
-                "directory.write_url needs directory.user_url: users are read before and after a write",
+                "`directory.write_url` needs `directory.user_url`: users are read before and after a write",
             ),
             (
                 !is_pause(self.edit_retry_base, self.edit_retry_max),
-                "directory.edit_retry_base_ms and edit_retry_max_ms must be 1 ms to a day, the first not above the second",
+                "`directory.edit_retry_base_ms` and `directory.edit_retry_max_ms` must be 1 ms to a day, the first not above the second",
             ),
             (
                 self.edit_give_up.is_zero() || self.edit_give_up > GIVE_UP_MAX,
-                "directory.edit_give_up_ms must be 1 ms to 30 days",
+                "`directory.edit_give_up_ms` must be 1 ms to 30 days",
             ),
             (
                 self.edit_keep_days == 0 || self.edit_keep_days > DAYS_MAX,
-                "directory.edit_keep_days must be 1 to 3650",
+                "`directory.edit_keep_days` must be 1 to 3650",
             ),
         ])
     }
@@ -185,7 +193,7 @@ impl Directory {
             return Ok(None);
         }
         let schedule = Schedule::parse(cron, &self.time_zone);
-        schedule.map(Some).map_err(|e| ConfigError(format!("{key} and directory.time_zone: {e}")))
+        schedule.map(Some).map_err(|e| mistakes::schedule(key, "directory.time_zone", &e))
     }
 }
 

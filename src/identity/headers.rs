@@ -52,7 +52,9 @@ impl Names {
             "envoy" => "x-jwt-claim-sub",
             "authelia" => "remote-user",
             _ => {
-                return Err(setting("identity_preset must be oauth2-proxy, kong, apisix, envoy or authelia"));
+                return Err(setting(
+                    "`identity_preset` must be oauth2-proxy, kong, apisix, envoy or authelia",
+                ));
             }
         };
         let name = |key: &str, text: &str| {
@@ -90,7 +92,7 @@ impl Reading {
         let user = match self.encoding {
             UserEncoding::Utf8 => Cow::from(utf8()?),
             _ if !sent.is_ascii() => {
-                return Err("it is not plain ASCII; identity_user_encoding can name another encoding");
+                return Err("it is not plain ASCII; `identity_user_encoding` can name another encoding");
             }
             UserEncoding::Ascii => Cow::from(utf8()?),
             UserEncoding::Percent => percent_decoded(utf8()?)?,
@@ -196,7 +198,7 @@ impl Watch {
             let taken = |other: &HeaderName| other == header || look_alike(other.as_str(), header.as_str());
             if watched.iter().any(taken) {
                 return Err(setting(format!(
-                    "the header {header} has two meanings: identity_user_header, identity_roles_header"
+                    "the header {header} has two meanings: `identity_user_header`, `identity_roles_header`"
                 )));
             }
             watched.push(header.clone());

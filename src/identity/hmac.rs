@@ -59,14 +59,14 @@ impl Signatures {
     /// Refuses missing or short secrets, and a skew outside the limits.
     pub fn new(config: &Config) -> Result<Self> {
         if config.hmac_secrets.is_empty() {
-            return Err(setting("set hmac_secrets"));
+            return Err(setting("set `hmac_secrets`"));
         }
         if config.hmac_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN_BYTES) {
-            return Err(setting("hmac_secrets: every secret must have at least 32 bytes"));
+            return Err(setting("`hmac_secrets`: every secret must have at least 32 bytes"));
         }
         let skew = Duration::try_from(config.hmac_skew).unwrap_or(Duration::MAX);
         if skew < Duration::SECOND || skew > SKEW_MAX {
-            return Err(setting("hmac_skew_ms must be from 1000 to 900000"));
+            return Err(setting("`hmac_skew_ms` must be from 1000 to 900000"));
         }
         Ok(Self { secrets: config.hmac_secrets.clone(), skew })
     }

@@ -42,13 +42,15 @@ impl Tokens {
             ("jwt_audience", &config.jwt_audience),
             ("jwt_user_claim", &config.jwt_user_claim),
         ];
-        if let Some((key, _)) = needed.iter().find(|(_, value)| value.is_empty()) {
-            return Err(setting(format!("set {key}")));
+        let missing = needed.iter().filter(|(_, value)| value.is_empty());
+        let missing: Vec<String> = missing.map(|(key, _)| format!("`{key}`")).collect();
+        if !missing.is_empty() {
+            return Err(setting(format!("set {}", missing.join(", "))));
         }
         let algorithms =
             config.jwt_algorithms.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>>>()?;
         if algorithms.is_empty() {
-            return Err(setting("set jwt_algorithms"));
+            return Err(setting("set `jwt_algorithms`"));
         }
         Ok(Self {
             issuer: config.jwt_issuer.clone(),
@@ -69,7 +71,7 @@ impl Tokens {
     pub async fn caller(&self, token: &str, now: OffsetDateTime) -> Result<Caller> {
         if token.len() > self.max_bytes {
             return Err(refused(format!(
-                "the token is too long: {} bytes, and jwt_max_bytes is {}",
+                "the token is too long: {} bytes, and `jwt_max_bytes` is {}",
                 token.len(),
                 self.max_bytes
             )));
@@ -147,7 +149,7 @@ impl Tokens {
 fn algorithm(name: &str) -> Result<Algorithm> {
     let known = name.parse::<Algorithm>().ok().filter(|known| known.family() != AlgorithmFamily::Hmac);
     known.ok_or_else(|| {
-        setting("jwt_algorithms can be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: only algorithms with a public key")
+        setting("`jwt_algorithms` can be RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and EdDSA: only algorithms with a public key")
     })
 }
 

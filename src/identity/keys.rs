@@ -91,12 +91,12 @@ impl Keys {
     pub fn new(config: &Config) -> Result<Self> {
         let url =
             Url::parse(&config.jwt_jwks_url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
-        let url = url.ok_or_else(|| setting("jwt_jwks_url must be an http or https URL"))?;
+        let url = url.ok_or_else(|| setting("`jwt_jwks_url` must be an http or https URL"))?;
         if config.jwt_refresh < Duration::from_secs(1) {
-            return Err(setting("jwt_refresh_ms must be at least 1000: any client can cause a fetch"));
+            return Err(setting("`jwt_refresh_ms` must be at least 1000: any client can cause a fetch"));
         }
         if url.scheme() == "http" {
-            tracing::warn!("jwt_jwks_url is not https: an attacker on the network can replace the keys");
+            tracing::warn!("`jwt_jwks_url` is not https: an attacker on the network can replace the keys");
         }
         let http =
             // Fetches are rare, so an idle connection would only become stale.

@@ -30,22 +30,22 @@ impl Trust {
         let trust = Self { every_peer: config.unsafe_trust_every_peer, networks, secret };
         if trust.every_peer {
             tracing::warn!(
-                "unsafe_trust_every_peer is on: any client that reaches the port can act as any user"
+                "`unsafe_trust_every_peer` is on: any client that reaches the port can act as any user"
             );
             return Ok(trust);
         }
         if trust.networks.is_empty() {
             return Err(setting(
-                "trusted_peers is empty: set it to the addresses of the gateway (IMPG_TRUSTED_PEERS)",
+                "`trusted_peers` is empty: set it to the addresses of the gateway (IMPG_TRUSTED_PEERS)",
             ));
         }
         if IpNet::aggregate(&trust.networks).iter().any(|net| net.prefix_len() == 0) {
             return Err(setting(
-                "trusted_peers covers every address; to allow this, set unsafe_trust_every_peer",
+                "`trusted_peers` covers every address; to allow this, set `unsafe_trust_every_peer`",
             ));
         }
         if secret_missing(&trust) {
-            return Err(setting("set identity_secret: trusted_peers has addresses outside loopback"));
+            return Err(setting("set `identity_secret`: `trusted_peers` has addresses outside loopback"));
         }
         Ok(trust)
     }
@@ -55,7 +55,7 @@ impl Trust {
     pub fn check(&self, peer: IpAddr, headers: &HeaderMap) -> Result<()> {
         let peer = peer.to_canonical();
         if !self.every_peer && !self.networks.iter().any(|network| network.contains(&peer)) {
-            return Err(refused("identity headers are not accepted from this address; see trusted_peers"));
+            return Err(refused("identity headers are not accepted from this address; see `trusted_peers`"));
         }
         let proven = match (&self.secret, headers.get(GATEWAY_SECRET)) {
             (Some(secret), Some(sent)) => Sha256::digest(sent.as_bytes()).as_slice().ct_eq(secret).into(),
@@ -75,10 +75,10 @@ fn secret_missing(trust: &Trust) -> bool {
 fn network(text: &str) -> Result<IpNet> {
     let parsed = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let net: IpNet =
-        parsed.map_err(|_| setting(format!("trusted_peers: {text} must be an address or a network")))?;
+        parsed.map_err(|_| setting(format!("`trusted_peers`: {text} must be an address or a network")))?;
     if net.trunc() != net {
         return Err(setting(format!(
-            "trusted_peers: {text} has bits beyond its prefix; did you mean {}?",
+            "`trusted_peers`: {text} has bits beyond its prefix; did you mean {}?",
             net.trunc()
         )));
     }

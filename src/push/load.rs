@@ -49,7 +49,7 @@ struct Delivery<'a> {
     ms_ids: Vec<String>,
 }
 
-/// The body of an observer's batch. The contract is in `openapi/im-push-gateway.yaml`, under `webhooks`.
+/// The body of an observer's batch. The contract is in `openapi/im-push-gateway/webhooks.yaml`.
 #[derive(Serialize)]
 struct Told<'a> {
     batch_id: String,

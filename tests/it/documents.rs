@@ -300,6 +300,18 @@ fn every_path_that_is_named_is_there() {
     assert_eq!(missing, [] as [String; 0]);
 }
 
+/// The search of the page at `/docs` knows the Chinese terms.
+#[test]
+fn every_term_of_the_glossary_can_be_searched_for() {
+    let terms = std::fs::read_to_string(root().join("src/api/docs-terms.js")).unwrap();
+    let glossary = std::fs::read_to_string(root().join("docs/glossary.md")).unwrap();
+    let rows = glossary.lines().filter(|line| line.starts_with("| ")).skip(2);
+    let chinese = rows.filter_map(|row| row.split('|').nth(2)).flat_map(|cell| cell.split(", "));
+    let missing: Vec<&str> =
+        chinese.map(str::trim).filter(|term| !terms.contains(&format!("'{term}': "))).collect();
+    assert_eq!(missing, [] as [&str; 0]);
+}
+
 #[test]
 fn the_readme_is_short() {
     for name in ["README.md", "README.zh-CN.md"] {

@@ -141,20 +141,24 @@ async fn every_error_is_a_problem_of_a_stable_type() {
 async fn settings_that_cannot_work_are_refused_by_name() {
     for (broken, named) in [
         ("", "database_url"),
-        ("database_url = \"x\"\ncolour = 1", "colour"),
-        ("database_url = \"x\"\nclient_id_keep_days = 3", "client_id_keep_days"),
-        ("database_url = \"x\"\ncallback_url = \"http://x\"", "callback_secrets"),
-        ("database_url = \"x\"\nlisten = \"nowhere\"", "listen"),
-        ("database_url = \"x\"\npoll_ms = 0", "poll_ms"),
-        ("database_url = \"x\"\ncallback_keep_days = 5000000", "callback_keep_days"),
-        ("database_url = \"x\"\nstreams_per_user = 0", "streams_per_user"),
-        ("database_url = \"x\"\nstream_keep_ms = 59999", "stream_keep_ms"),
-        ("database_url = \"x\"\nwrite_timeout_ms = 0", "write_timeout_ms"),
-        ("database_url = \"x\"\narchive_url = \"elasticsearch:9200\"", "archive_url"),
-        ("database_url = \"x\"\narchive_url = \"embedded:\"", "archive_url"),
-        ("database_url = \"x\"\narchive_url = \"http://user:password@x\"", "archive_url"),
-        ("database_url = \"x\"\narchive_index = \"Messages\"", "archive_index"),
-        ("database_url = \"x\"\narchive_api_key = \"k\"\narchive_user = \"u\"", "archive_api_key"),
+        ("database_url = \"mysql://x\"", "database_url"),
+        ("database_url = \"postgresql://x\"\ncolour = 1", "colour"),
+        ("database_url = \"postgresql://x\"\nclient_id_keep_days = 3", "client_id_keep_days"),
+        ("database_url = \"postgresql://x\"\ncallback_url = \"http://x\"", "callback_secrets"),
+        ("database_url = \"postgresql://x\"\nlisten = \"nowhere\"", "listen"),
+        ("database_url = \"postgresql://x\"\npoll_ms = 0", "poll_ms"),
+        ("database_url = \"postgresql://x\"\ncallback_keep_days = 5000000", "callback_keep_days"),
+        ("database_url = \"postgresql://x\"\nstreams_per_user = 0", "streams_per_user"),
+        ("database_url = \"postgresql://x\"\nstream_keep_ms = 59999", "stream_keep_ms"),
+        ("database_url = \"postgresql://x\"\nwrite_timeout_ms = 0", "write_timeout_ms"),
+        ("database_url = \"postgresql://x\"\narchive_url = \"elasticsearch:9200\"", "archive_url"),
+        ("database_url = \"postgresql://x\"\narchive_url = \"embedded:\"", "archive_url"),
+        ("database_url = \"postgresql://x\"\narchive_url = \"http://user:password@x\"", "archive_url"),
+        ("database_url = \"postgresql://x\"\narchive_index = \"Messages\"", "archive_index"),
+        (
+            "database_url = \"postgresql://x\"\narchive_api_key = \"k\"\narchive_user = \"u\"",
+            "archive_api_key",
+        ),
     ] {
         let refused = Config::from_toml(broken).expect_err(broken);
         assert!(refused.to_string().contains(named), "{refused}");
@@ -165,10 +169,42 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     let shown = format!("{:?}", Config::from_toml("database_url = \"postgresql://u:hunter2@h/d\"").unwrap());
     assert!(!shown.contains("hunter2"));
     // The environment makes a number of digits; a secret of digits is a secret all the same.
-    let digits = Config::from_toml("database_url = \"x\"\nidentity_secret = 8374928374928374").unwrap();
+    let digits =
+        Config::from_toml("database_url = \"postgresql://x\"\nidentity_secret = 8374928374928374").unwrap();
     assert_eq!(digits.identity_secret.expose(), "8374928374928374");
-    let float = Config::from_toml("database_url = \"x\"\nidentity_secret = 8374.5").unwrap_err();
+    let float = Config::from_toml("database_url = \"postgresql://x\"\nidentity_secret = 8374.5").unwrap_err();
     assert!(!float.to_string().contains("8374.5"), "{float}");
+}
+
+/// All mistakes of a start, also those of the identity, in the names that the environment has.
+#[test]
+fn all_mistakes_of_a_start_are_told_at_once() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_im-push-gateway"));
+    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("IMPG_")) {
+        command.env_remove(key);
+    }
+    let settings = [
+        ("IMPG_DATABASE_URL", "mysql://u:hunter2@h/d"),
+        ("IMPG_LISEN", "127.0.0.1:0"),
+        ("IMPG_LISTEN", "8080"),
+        ("IMPG_DIRECTORY_GUARD_CONT", "5"),
+        ("IMPG_POLL_MS", "0"),
+    ];
+    let answer = command.envs(settings).arg("serve").output().unwrap();
+    let told = String::from_utf8_lossy(&answer.stderr);
+    assert_eq!(answer.status.code(), Some(1), "{told}");
+    for mistake in [
+        "settings: 6 mistakes\n",
+        "`IMPG_LISEN` is not a setting: did you mean `IMPG_LISTEN`?\n",
+        "`IMPG_LISTEN` must be an address and a port, such as `127.0.0.1:8080`, not 8080\n",
+        "`IMPG_DIRECTORY_GUARD_CONT` is not a setting: did you mean `IMPG_DIRECTORY_GUARD_COUNT`?\n",
+        "`poll_ms` must be 1 ms to a day (it is 0)\n",
+        "`database_url` must be the address of a PostgreSQL database, such as postgresql://",
+        "`trusted_peers` is empty: set it",
+    ] {
+        assert!(told.contains(mistake), "no {mistake} in\n{told}");
+    }
+    assert!(!told.contains("hunter2"), "{told}");
 }
 
 #[tokio::test]

@@ -59,10 +59,11 @@ async fn a_probe_is_the_smallest_batch() {
     portal.wait_for(|log| log.posts.len() == 2, LONG).await;
     // Both fail, and the breaker opens.
     gate.open();
-    portal.wait_for(|log| log.posts.len() >= 6, LONG).await;
+    portal.wait_for(|log| log.posts.len() >= 8, LONG).await;
     let sizes: Vec<usize> = portal.read(|log| log.posts.iter().map(|post| post.events.len()).collect());
     assert_eq!(sizes[..2], [5, 1]);
-    assert!(sizes[2..].iter().all(|size| *size == 1), "{sizes:?}");
+    // Each worker may repeat its batch once before both failures are noted.
+    assert!(sizes[4..].iter().all(|size| *size == 1), "{sizes:?}");
     portal.behave(|_| Conduct::Take);
     told(&portal, &[&large], 5).await;
     told(&portal, &[&small], 1).await;

@@ -1,7 +1,7 @@
 //! What goes wrong around a move: an archive that lies or fails, readers in the way, a schedule that
 //! is met late.
 
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -191,17 +191,20 @@ async fn elasticsearch_killed_during_a_move_only_delays_it() {
     let aged = Aged::on_node(Kind::Elasticsearch, Some(node.url())).await.expect("it runs");
     let (mut aged, ms_ids) = an_old_day(aged).await;
     let real = archive::open(&settings(&aged, "")).await.expect("it opens").expect("an archive");
-    let victim = node.clone();
+    let (victim, killed) = (node.clone(), Arc::new(AtomicBool::new(false)));
+    let is_killed = killed.clone();
     let dying = Meddled::of(real, move |nth, _| {
         if nth == 0 {
             victim.kill9();
+            killed.store(true, Ordering::Relaxed);
         }
         Written::Whole
     });
     let archiver = archiver(&aged, dying).await;
     let now = aged.store.now().await.expect("a clock");
     archiver::ask(&aged.store, "hand", now).await.expect("a run is asked for");
-    while archiver.tick().await.is_ok() {}
+    // A node that has only just started may answer 503 before it is killed.
+    while archiver.tick().await.is_ok() || !is_killed.load(Ordering::Relaxed) {}
     assert_eq!(aged.count(HOT, &[]).await, 6, "nothing is dropped");
     let run_row = archiver::runs(&aged.store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
     assert!(run_row.doing.is_some_and(|doing| doing.starts_with("waits: ")), "the run says that it waits");

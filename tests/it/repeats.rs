@@ -125,7 +125,8 @@ async fn ids_are_kept_for_their_days_and_not_longer() {
     }
     let before = app.store.now().await.unwrap() - time::Duration::days(8);
     while im_push_gateway::claim::prune(&app.store, before, 1_000).await.unwrap() > 0 {}
-    assert_eq!(app.count("SELECT count(*) FROM t_im_claim", &[]).await, 1);
+    // The service's own maintenance may prune the same rows at this moment.
+    app.until("SELECT count(*) FROM t_im_claim", 1).await;
 }
 
 /// The kind: a new call that makes something cannot forget it.

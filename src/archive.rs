@@ -21,6 +21,11 @@ pub use text::Phrase;
 /// Most receivers of one document. A message with more has several parts.
 pub const RECEIVERS_MAX: usize = 10_000;
 
+/// The error of a call that needs an archive where none is set.
+pub fn not_configured() -> Error {
+    Error::unavailable("the archive is not configured: set archive_url")
+}
+
 /// Stores and finds documents. An `Unavailable` error is temporary; other errors repeat.
 pub trait Archive: Send + Sync {
     /// The id of this archive, created at its first use. The database remembers it, so that another archive

@@ -8,7 +8,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use crate::archive::{Archive, Document, Find, Order, Recalled, Span};
+use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::directory;
 use crate::error::{Error, Result};
 use crate::index::recalled;
@@ -125,9 +125,7 @@ impl Reading<'_> {
     /// The messages with exactly these seqs, which are below the horizon. A channel has no gaps in `seq`, so
     /// a seq that the archive does not return is an error.
     async fn cold(&self, spans: &[Span], wanted: &[i64], order: Order, horizon: i64) -> Result<Vec<Message>> {
-        let archive = self
-            .archive
-            .ok_or_else(|| Error::unavailable("the archive is not configured: set archive_url"))?;
+        let archive = self.archive.ok_or_else(archive::not_configured)?;
         let (low, high) = (wanted.iter().min().copied(), wanted.iter().max().copied());
         let within = Span {
             channel_id: self.channel_id,

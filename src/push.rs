@@ -263,7 +263,7 @@ pub async fn attempts(
 pub async fn forget_held(store: &Store, before: OffsetDateTime, most: i32) -> Result<u64> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("push/forget_held")).await?;
-    Ok(client.execute(&statement, &[&before, &most]).await?)
+    Ok(client.query_one(&statement, &[&before, &most]).await?.get::<_, i64>("forgotten").unsigned_abs())
 }
 
 /// Deletes attempts and dead letters older than `before`, at most `most` of each.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
-use crate::archive::{Archive, Find, Recalled};
+use crate::archive::{self, Archive, Find, Recalled};
 use crate::audit::{self, Action, Entry};
 use crate::error::{Error, Kind, Result};
 use crate::history;
@@ -49,8 +49,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
     if !store.has_cold().await? {
         return Err(missing());
     }
-    let archive =
-        archive.ok_or_else(|| Error::unavailable("the archive is not configured: set archive_url"))?;
+    let archive = archive.ok_or_else(archive::not_configured)?;
     let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(recall.ms_id) }).await?;
     let document = found.into_iter().next().ok_or_else(missing)?;
     let message = Message {

@@ -10,7 +10,7 @@ use tokio_postgres::IsolationLevel;
 
 pub use inbox::Inbox;
 
-use crate::archive::{Archive, Document, Find, Ledger, Order, Span};
+use crate::archive::{self, Archive, Document, Find, Ledger, Order, Span};
 use crate::delivery::{Status, Verdict};
 use crate::directory;
 use crate::error::{Error, Result};
@@ -296,7 +296,7 @@ async fn cold_point(store: &Store, archive: Option<&dyn Archive>, to: ReadTo<'_>
     if horizon == 0 {
         return Err(missing());
     }
-    let archive = archive.ok_or_else(no_archive)?;
+    let archive = archive.ok_or_else(archive::not_configured)?;
     let span = Span { channel_id: to.channel_id, from_seq: to.seq, to_seq: to.seq };
     let found = archive
         .find(&Find { spans: Some(vec![span]), below: horizon, ledger: false, ..Find::newest(1) })
@@ -348,10 +348,6 @@ async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) 
     Ok(())
 }
 
-fn no_archive() -> Error {
-    Error::unavailable("the archive is not configured: set archive_url")
-}
-
 /// The ledger of one message, hot or cold: counts over all receivers, and one page of receivers.
 pub async fn of_message(
     store: &Store,
@@ -366,7 +362,7 @@ pub async fn of_message(
     if !store.has_cold().await? {
         return Err(missing());
     }
-    let archive = archive.ok_or_else(no_archive)?;
+    let archive = archive.ok_or_else(archive::not_configured)?;
     // The order matters: the channel, then the waiting receipts, then the document. A receipt that leaves the
     // outbox in between is in the document by then.
     let first =

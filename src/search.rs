@@ -9,7 +9,7 @@ use tokio_postgres::Row;
 
 use crate::archive::document::searchable;
 use crate::archive::text::{self, Piece};
-use crate::archive::{Archive, Document, Find, Ledger, Parts, Phrase, Span};
+use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Span};
 use crate::delivery::Status;
 use crate::directory;
 use crate::error::{Error, Result};
@@ -80,9 +80,7 @@ impl Searching<'_> {
     /// Up to `limit` hits below an ms_id, newest first. Also the id at which the next page continues, if
     /// there is one. `503` while the archive does not answer.
     pub async fn page(&self, before: i64, limit: usize) -> Result<(Vec<Hit>, Option<i64>)> {
-        let archive = self
-            .archive
-            .ok_or_else(|| Error::unavailable("the archive is not configured: set archive_url"))?;
+        let archive = self.archive.ok_or_else(archive::not_configured)?;
         // A slightly wider range. The server time of each hit decides.
         let from = self.search.from.map_or(0, |from| (first_ms_id(from) - (SKEW_MS << 22)).max(0));
         let below = self.search.to.map_or(i64::MAX, |to| first_ms_id(to).saturating_add(SKEW_MS << 22));

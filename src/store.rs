@@ -155,7 +155,7 @@ impl Store {
             }))
             .build()
             .map_err(Error::internal)?;
-        let throttle = Arc::new(Throttle::new(config.background_send_wait, Instant::now()));
+        let throttle = Arc::new(Throttle::new(config.background_send_wait, config.lease, Instant::now()));
         Ok(Self { pool, server, throttle })
     }
 

@@ -10,13 +10,16 @@ const WINDOW: Duration = Duration::from_millis(100);
 const FLOOR: f64 = 0.1;
 const SLOWER: f64 = 0.5;
 const FASTER: f64 = 1.25;
-/// Longest single rest. It is shorter than any lease.
+/// Longest single rest.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// A rest is at most this part of a lease, so that a worker that rests keeps its lease.
+const REST_OF_LEASE: u32 = 4;
 
 /// The longest wait of sends on this replica, and the share of its time that background work gets.
 #[derive(Debug)]
 pub struct Throttle {
     limit: Duration,
+    rest_max: Duration,
     state: Mutex<State>,
 }
 
@@ -29,10 +32,10 @@ struct State {
 }
 
 impl Throttle {
-    /// Background work slows down while a send waits longer than `limit`.
-    pub fn new(limit: Duration, now: Instant) -> Self {
+    /// Background work slows down while a send waits longer than `limit`. `lease` is that of the workers.
+    pub fn new(limit: Duration, lease: Duration, now: Instant) -> Self {
         let state = State { share: 1.0, judged: now, longest: Duration::ZERO };
-        Self { limit, state: Mutex::new(state) }
+        Self { limit, rest_max: REST_MAX.min(lease / REST_OF_LEASE), state: Mutex::new(state) }
     }
 
     /// Notes the wait of a send from its arrival to its commit.
@@ -58,7 +61,7 @@ impl Throttle {
     pub async fn rest(&self, work: &'static str, began: Instant) {
         let now = Instant::now();
         let worked = now.saturating_duration_since(began);
-        let rest = worked.mul_f64(1.0 / self.share(now) - 1.0).min(REST_MAX);
+        let rest = worked.mul_f64(1.0 / self.share(now) - 1.0).min(self.rest_max);
         if !rest.is_zero() {
             metrics::counter!("impg_background_rest_ms_total", "work" => work)
                 .increment(rest.as_millis().try_into().unwrap_or(u64::MAX));
@@ -72,11 +75,12 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_millis(8);
+    const LEASE: Duration = Duration::from_secs(30);
 
     #[test]
     fn background_work_slows_down_to_a_floor_and_recovers() {
         let begin = Instant::now();
-        let throttle = Throttle::new(LIMIT, begin);
+        let throttle = Throttle::new(LIMIT, LEASE, begin);
         let mut now = begin;
         let mut next = |wait: Option<Duration>| {
             wait.into_iter().for_each(|wait| throttle.note(wait));
@@ -99,7 +103,7 @@ mod tests {
     #[test]
     fn a_share_holds_for_a_window() {
         let begin = Instant::now();
-        let throttle = Throttle::new(LIMIT, begin);
+        let throttle = Throttle::new(LIMIT, LEASE, begin);
         throttle.note(3 * LIMIT);
         assert_eq!(throttle.share(begin + WINDOW / 2), 1.0);
         assert_eq!(throttle.share(begin + WINDOW), 0.5);

@@ -279,14 +279,7 @@ impl Lane {
         held: &mut HashSet<i64>,
     ) -> Result<Vec<Outcome>> {
         match self.place(client, sends, held).await {
-            Ok((outcomes, wakes)) => {
-                if wakes.stored {
-                    self.push.notify_one();
-                    self.index.notify_one();
-                }
-                if wakes.told {
-                    self.events.notify_one();
-                }
+            Ok(outcomes) => {
                 let forgotten = || Outcome::Done(Err(Error::internal("a send was forgotten")));
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
             }
@@ -305,7 +298,7 @@ impl Lane {
         client: &Client,
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
-    ) -> Result<(Vec<Option<Outcome>>, Wakes)> {
+    ) -> Result<Vec<Option<Outcome>>> {
         let open: Vec<usize> = (0..sends.len()).filter(|&i| !held.contains(&sends[i].channel_id)).collect();
         let of = || open.iter().map(|&i| sends[i]);
         let channels: Vec<i64> = of().map(|send| send.channel_id).collect();
@@ -333,6 +326,13 @@ impl Lane {
             client.batch_execute("COMMIT"),
         )
         .await?;
+        if !stored.is_empty() {
+            self.push.notify_one();
+            self.index.notify_one();
+        }
+        if stored.iter().any(|row| row.get("told")) {
+            self.events.notify_one();
+        }
         let stored: HashMap<i64, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
         let mut outcomes: Vec<Option<Outcome>> =
             sends.iter().map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked)).collect();
@@ -355,8 +355,7 @@ impl Lane {
         for (index, result) in repeats(client, sends, &repeated).await? {
             outcomes[index] = Some(Outcome::Done(result));
         }
-        let told = stored.values().any(|row| row.get("told"));
-        Ok((outcomes, Wakes { stored: !stored.is_empty(), told }))
+        Ok(outcomes)
     }
 }
 
@@ -388,12 +387,6 @@ async fn repeats(
     let statement = client.prepare_cached(sql!("message/repeated")).await?;
     let rows = client.query(&statement, &[&senders, &client_ids]).await?;
     Ok(rows.iter().map(answer).collect())
-}
-
-/// Which workers a commit wakes.
-struct Wakes {
-    stored: bool,
-    told: bool,
 }
 
 fn refused(outcome: &str) -> Error {

@@ -278,14 +278,22 @@ async fn what_waits_for_a_gateway_is_forgotten_after_a_time() {
     let channel = app.direct("a", "b").await;
     app.say("a", &channel, "one").await;
     let queued = "SELECT count(*) FROM v_im_push_item WHERE held";
+    // A second one has waited in the queue since there was a gateway for a time.
+    app.say("a", &channel, "two").await;
+    let moved = "WITH moved AS (DELETE FROM t_im_push_commit \
+                 WHERE commit_id = (SELECT max(commit_id) FROM t_im_push_commit) RETURNING items) \
+                 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, bytes, held, queued_at, due_at) \
+                 SELECT item.callback_id, item.channel_id, item.from_seq, item.to_seq, item.from_ms_id, item.to_ms_id, item.pairs, item.bytes, \
+                        item.held, item.queued_at, item.due_at FROM moved, unnest(moved.items) AS item";
+    app.sql().await.batch_execute(moved).await.unwrap();
     let (store, later) = (&app.store, app.store.now().await.unwrap() + time::Duration::hours(1));
     assert_eq!(push::forget_held(store, later - time::Duration::hours(2), 10).await.unwrap(), 0);
     let gateway = |url: &str| format!("UPDATE t_im_callback SET url = {url} WHERE callback_id = 'gateway'");
     app.sql().await.batch_execute(&gateway("'http://127.0.0.1:9/'")).await.unwrap();
     assert_eq!(push::forget_held(store, later, 10).await.unwrap(), 0, "there is one: it is pushed");
-    assert_eq!(app.count(queued, &[]).await, 1);
+    assert_eq!(app.count(queued, &[]).await, 2);
     app.sql().await.batch_execute(&gateway("NULL")).await.unwrap();
-    assert_eq!(push::forget_held(store, later, 10).await.unwrap(), 1);
+    assert_eq!(push::forget_held(store, later, 10).await.unwrap(), 2);
     assert_eq!(app.count(queued, &[]).await, 0);
 }
 

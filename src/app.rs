@@ -1,5 +1,6 @@
 //! Assembles the service: modules, workers, listeners and graceful shutdown.
 
+pub mod maintenance;
 mod serve;
 
 use std::future::Future;
@@ -18,30 +19,30 @@ use tokio_util::task::TaskTracker;
 
 use crate::api::{Api, Stages};
 use crate::archive::{self, Archive};
-use crate::archiver::Archiver;
-use crate::callback::{Bells, Callbacks, GATEWAY};
-use crate::channel::department::Groups;
-use crate::channel::leavers;
-use crate::config::Config;
-use crate::cron::Alarms;
-use crate::directory::Followers;
-use crate::directory::Runner;
-use crate::directory::edit::Edits;
-use crate::directory::heads::Heads;
-use crate::directory::words;
-use crate::error::{Error, Result};
-use crate::event::Sequencer;
+use crate::archive::mover::Archiver;
+use crate::delivery::endpoint::{Bells, Callbacks, GATEWAY};
+use crate::chat::channel::department::Groups;
+use crate::chat::channel::leavers;
+use crate::base::config::Config;
+use crate::base::cron::Alarms;
+use crate::sync::Followers;
+use crate::sync::Runner;
+use crate::sync::edit::Edits;
+use crate::people::headcount::Heads;
+use crate::people::search_index;
+use crate::base::error::{Error, Result};
+use crate::events::Sequencer;
 use crate::identity::Identity;
-use crate::index::{Bound, Index};
-use crate::maintenance::Maintenance;
-use crate::message::{Lanes, Sender};
-use crate::outbox::Outbox;
-use crate::presence::Presence;
-use crate::push::Push;
-use crate::receipt::Inbox;
-use crate::schedule::Tick;
-use crate::store::Store;
-use crate::stream::Hub;
+use crate::archive::index::{Bound, Index};
+use crate::app::maintenance::Maintenance;
+use crate::chat::message::{Lanes, Sender};
+use crate::records::outbox::Outbox;
+use crate::people::presence::Presence;
+use crate::delivery::push::Push;
+use crate::records::receipt::Inbox;
+use crate::base::worker::Tick;
+use crate::base::store::Store;
+use crate::events::stream::Hub;
 use crate::{event, receipt, schedule, telemetry};
 use serve::Bounds;
 

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use im_push_gateway::archive::elastic::Elastic;
 use im_push_gateway::archive::{Archive, text};
-use im_push_gateway::history::{Place, Reading};
-use im_push_gateway::search::{Scope, Search, Searching};
-use im_push_gateway::store::Store;
+use im_push_gateway::records::history::{Place, Reading};
+use im_push_gateway::records::search::{Scope, Search, Searching};
+use im_push_gateway::base::store::Store;
 
 use super::Bench;
 use super::aged::{self, Aged};

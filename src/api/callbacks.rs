@@ -13,8 +13,8 @@ use url::Url;
 
 use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any, rfc3339};
 use super::{Api, Proven};
-use crate::callback::{self, By, FILTER_MAX, NewSecret, Shown, Tested, Wanted};
-use crate::error::{Error, Result};
+use crate::delivery::endpoint::{self, By, FILTER_MAX, NewSecret, Shown, Tested, Wanted};
+use crate::base::error::{Error, Result};
 use crate::identity::Role;
 
 /// Most event types in one filter.
@@ -170,7 +170,7 @@ impl CallbackView {
     /// can hold a credential.
     fn of(shown: Shown, caller: &Proven) -> Self {
         let is_admin = caller.must_be(Role::Admin).is_ok();
-        let public = |url: String| Url::parse(&url).map_or(url, |url| callback::public_url(&url));
+        let public = |url: String| Url::parse(&url).map_or(url, |url| endpoint::public_url(&url));
         let secret = |(id, created_at, expires_at)| SecretView { secret_id: Id(id), created_at, expires_at };
         Self {
             callback_id: shown.callback_id,
@@ -288,7 +288,7 @@ async fn create(
     Json(new): Json<NewCallback>,
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     caller.must_be(Role::Admin)?;
-    let kind = callback::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
+    let kind = endpoint::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
         .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
     check_client_id_if_any(new.client_id.as_deref())?;
     let client_id = new.client_id.clone();

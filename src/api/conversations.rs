@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Page, PageQuery, Query, rfc3339, write_cursor};
 use super::{Api, Person};
-use crate::conversation::{self, Conversation, LastMessage, Place};
-use crate::error::{Error, Result};
+use crate::records::conversation::{self, Conversation, LastMessage, Place};
+use crate::base::error::{Error, Result};
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/conversations", get(list))

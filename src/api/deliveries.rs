@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
 use super::{Api, Now, Proven};
-use crate::callback::GATEWAY;
-use crate::error::{Error, Result};
+use crate::delivery::endpoint::GATEWAY;
+use crate::base::error::{Error, Result};
 use crate::identity::Role;
-use crate::push::{self, Letters};
+use crate::delivery::push::{self, Letters};
 
 /// Highest rate of a replay, in pushes a second.
 const PER_SECOND_MAX: i32 = 100_000;

@@ -12,11 +12,11 @@ use super::wire::{
     Id, LIMIT_MAX, MaybeJson, Page, PageQuery, PathWord, PathWords, Query, check_limit, read_cursor, rfc3339,
 };
 use super::{Api, Now, Proven, Viewer};
-use crate::channel::department::{self as groups, Group, NewGroup};
-use crate::directory::departments::{self, Department, Grant, Place, Worker, Workers, no_department};
-use crate::error::{Error, Result};
+use crate::chat::channel::department::{self as groups, Group, NewGroup};
+use crate::people::departments::{self, Department, Grant, Place, Worker, Workers, no_department};
+use crate::base::error::{Error, Result};
 use crate::identity::Role;
-use crate::ids::check_id;
+use crate::base::ids::check_id;
 
 /// Entries on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;

@@ -16,12 +16,12 @@ use super::wire::{
 };
 use super::{Api, Person, Proven};
 use crate::archive::Recalled;
-use crate::error::{Error, Result};
-use crate::history::{Message, Place, Reading};
+use crate::base::error::{Error, Result};
+use crate::records::history::{Message, Place, Reading};
 use crate::identity::Role;
-use crate::message::{Content, Outgoing, Sent, check_client_id};
-use crate::recall::{self, Recall};
-use crate::strict;
+use crate::chat::message::{Content, Outgoing, Sent, check_client_id};
+use crate::records::recall::{self, Recall};
+use crate::base::strict;
 
 /// Most messages of one bulk send.
 const BULK_MAX: usize = 1_000;
@@ -255,7 +255,7 @@ async fn recall(
     let any = caller.must_be(Role::Admin).is_ok();
     if !any {
         caller.must_be(Role::User)?;
-        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
+        crate::people::users::check_active(&api.store, &caller.0.user_id).await?;
     }
     let reason = check_reason(body.reason.as_deref()).map_err(|e| Error::field("/reason", e.detail))?;
     let within = api.config.recall_within.try_into().unwrap_or(Duration::MAX);

@@ -8,11 +8,11 @@ use time::OffsetDateTime;
 
 use super::wire::{AtMost, Json, Query, rfc3339};
 use super::{Api, Proven, Viewer};
-use crate::directory::contacts;
-use crate::error::{Error, Result};
+use crate::people::contacts;
+use crate::base::error::{Error, Result};
 use crate::identity::Role;
-use crate::ids::check_id;
-use crate::presence::{Outcome, Report, Snapshot, Status};
+use crate::base::ids::check_id;
+use crate::people::presence::{Outcome, Report, Snapshot, Status};
 
 /// Most users in one report.
 const REPORT_MAX: usize = 10_000;

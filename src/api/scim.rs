@@ -12,9 +12,9 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::{Api, proven};
-use crate::error::Kind;
+use crate::base::error::Kind;
 use crate::identity::{Caller, Role};
-use crate::scim::{Change, Error, Listing, Patch, Query, discovery};
+use crate::sync::scim::{Change, Error, Listing, Patch, Query, discovery};
 use body::{Body, Search, Told, answer};
 use call::{Call, Noun};
 
@@ -38,7 +38,7 @@ pub fn routes(api: &Api) -> Router<Api> {
         .route("/Groups/{id}", get(show).put(replace).patch(patch).delete(remove))
         .fallback(async || Told::from(Error::not_found()))
         .method_not_allowed_fallback(async || {
-            Told::from(crate::error::Error::new(Kind::MethodNotAllowed, ""))
+            Told::from(crate::base::error::Error::new(Kind::MethodNotAllowed, ""))
         })
         .layer(from_fn_with_state(api.clone(), prove))
 }
@@ -52,7 +52,7 @@ async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response
     match request.extensions().get::<Caller>().map(|caller| caller.require(Role::Directory)) {
         Some(Ok(())) => next.run(request).await,
         Some(Err(e)) => Told::from(e).into_response(),
-        None => Told::from(crate::error::Error::new(Kind::Unauthenticated, "")).into_response(),
+        None => Told::from(crate::base::error::Error::new(Kind::Unauthenticated, "")).into_response(),
     }
 }
 

@@ -19,16 +19,16 @@ use unicode_normalization::UnicodeNormalization;
 use super::messages::MessageView;
 use super::wire::{Id, LIMIT_MAX, Page, Query, check_limit, check_reason, read_cursor, write_cursor};
 use super::{Api, Now, Person, Proven, Viewer, clock};
-use crate::archive::text;
-use crate::audit::{self, Action, Entry};
-use crate::cron::Zone;
-use crate::delivery::Status;
-use crate::directory::contacts::{self, Called};
-use crate::error::{Error, Result};
+use crate::base::analyzer;
+use crate::base::audit::{self, Action, Entry};
+use crate::base::cron::Zone;
+use crate::delivery::status::Status;
+use crate::people::contacts::{self, Called};
+use crate::base::error::{Error, Result};
 use crate::identity::{Caller, Role};
-use crate::search::{Hit, Scope, Search, Searching};
-use crate::store::Store;
-use crate::text::is_blank;
+use crate::records::search::{Hit, Scope, Search, Searching};
+use crate::base::store::Store;
+use crate::base::text::is_blank;
 
 const LIMIT_DEFAULT: i64 = 50;
 /// Most characters of a search text.

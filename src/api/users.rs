@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
-use crate::directory::contacts::{self, Card, Contact, Search, Workplace};
-use crate::error::{Error, Result};
-use crate::ids::check_id;
+use crate::people::contacts::{self, Card, Contact, Search, Workplace};
+use crate::base::error::{Error, Result};
+use crate::base::ids::check_id;
 
 /// Users on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;

@@ -27,9 +27,9 @@ use serde_json::json;
 use url::Url;
 
 use super::{Archive, Document, Find, text};
-use crate::config::{ArchivePlace, Config};
-use crate::error::{Error, Kind, Result};
-use crate::renewed::Renewed;
+use crate::base::config::{ArchivePlace, Config};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::renewed::Renewed;
 
 /// Target size of a bulk request, and most documents in it.
 const BULK_BYTES: usize = 5 << 20;

@@ -10,8 +10,8 @@ use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue
 use percent_encoding::percent_decode_str;
 
 use super::{Caller, Role, Roles, check_named, hmac, refused, setting};
-use crate::config::{Config, IdentityMode, IdentityNames, UserEncoding};
-use crate::error::{Error, Result};
+use crate::base::config::{Config, IdentityMode, IdentityNames, UserEncoding};
+use crate::base::error::{Error, Result};
 
 /// Header with the secret shared with the gateway.
 pub const GATEWAY_SECRET: HeaderName = HeaderName::from_static("x-gateway-secret");

@@ -14,10 +14,10 @@ use time::{Duration, OffsetDateTime};
 
 use super::headers::Person;
 use super::{Caller, Claimed, refused, setting};
-use crate::config::{Config, Secret};
-use crate::error::{Error, Result};
+use crate::base::config::{Config, Secret};
+use crate::base::error::{Error, Result};
 use crate::sql;
-use crate::store::Store;
+use crate::base::store::Store;
 
 pub const USER: HeaderName = HeaderName::from_static("x-user-id");
 pub const ROLES: HeaderName = HeaderName::from_static("x-user-roles");
@@ -116,7 +116,7 @@ impl Signatures {
 /// is accepted.
 pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/claim_signature")).await?;
+    let statement = client.prepare_cached(sql!("identity/hmac/claim_signature")).await?;
     match client.execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at]).await? {
         0 => Err(refused("the signature was already used")),
         _ => Ok(()),
@@ -126,7 +126,7 @@ pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
 /// Deletes signatures that have expired. Maintenance repeats it until it returns 0.
 pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/prune_replays")).await?;
+    let statement = client.prepare_cached(sql!("identity/hmac/prune_replays")).await?;
     Ok(client.execute(&statement, &[&now, &PRUNE_BATCH]).await?)
 }
 

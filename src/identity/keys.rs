@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::setting;
-use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::base::config::Config;
+use crate::base::error::{Error, Result};
 
 /// Timeout of a fetch, and the longest answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use im_push_gateway::archive;
-use im_push_gateway::archiver::Archiver;
-use im_push_gateway::cron::Alarms;
-use im_push_gateway::index::Bound;
-use im_push_gateway::schedule;
+use im_push_gateway::archive::mover::Archiver;
+use im_push_gateway::base::cron::Alarms;
+use im_push_gateway::archive::index::Bound;
+use im_push_gateway::base::worker;
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -50,7 +50,7 @@ impl Work {
             let archiver = archiver.clone();
             async move { archiver.tick().await }
         };
-        tokio::spawn(schedule::run("archiver", poll, self.wake.clone(), stop.clone(), tick));
+        tokio::spawn(worker::run("archiver", poll, self.wake.clone(), stop.clone(), tick));
         stop
     }
 }
@@ -74,7 +74,7 @@ async fn work_goes_on_when_the_scheduler_has_stopped() {
         let archiver = archiver.clone();
         async move { archiver.tick().await }
     };
-    tokio::spawn(schedule::run("archiver", Duration::from_millis(50), wake, stop.clone(), tick));
+    tokio::spawn(worker::run("archiver", Duration::from_millis(50), wake, stop.clone(), tick));
     app.until(RUNS, 2).await;
     stop.cancel();
 }

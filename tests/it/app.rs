@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use im_push_gateway::app::App;
-use im_push_gateway::config::Config;
-use im_push_gateway::store::Store;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;

@@ -6,7 +6,7 @@ mod signatures;
 
 use std::sync::Arc;
 
-use im_push_gateway::callback::Callbacks;
+use im_push_gateway::delivery::endpoint::Callbacks;
 use serde_json::{Value, json};
 use time::{Duration, OffsetDateTime};
 

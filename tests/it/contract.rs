@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{LazyLock, Mutex, OnceLock};
 
 use im_push_gateway::api::contract;
-use im_push_gateway::archiver;
-use im_push_gateway::callback::EVENT_TYPES;
+use im_push_gateway::archive::mover;
+use im_push_gateway::delivery::endpoint::EVENT_TYPES;
 use jsonschema::{Draft, Resource, Validator};
 use serde_json::{Value, json};
 
@@ -287,7 +287,7 @@ async fn every_operation_answers_as_documented() {
     a.get("/conversations").await.expect(200);
     a.get("/search/messages").await.expect(200);
     let now = app.store.now().await.expect("a clock");
-    archiver::ask(&app.store, "hand", now).await.expect("a run is asked for");
+    mover::ask(&app.store, "hand", now).await.expect("a run is asked for");
     root.get("/archive/runs").await.expect(200);
     root.get("/audit").await.expect(200);
     root.put("/presence", json!({"users": [{"user_id": "a", "status": "online"}]})).await.expect(200);

@@ -7,17 +7,17 @@ use crate::app::TestApp;
 const DAYS: i64 = 60;
 /// Statements on the way of a send, and what locks they take whatever the number of partitions.
 const OF_A_SEND: &[&str] = &[
-    "message/lock_channels",
-    "message/admit",
-    "message/store",
-    "push/look",
-    "push/waiting",
-    "push/claim_new",
-    "push/claim_commits",
-    "push/claim_due",
-    "push/finish",
-    "conversation/list",
-    "event/tally",
+    "chat/message/lock_channels",
+    "chat/message/admit",
+    "chat/message/store",
+    "delivery/push/look",
+    "delivery/push/waiting",
+    "delivery/push/claim_new",
+    "delivery/push/claim_commits",
+    "delivery/push/claim_due",
+    "delivery/push/finish",
+    "records/conversation/list",
+    "events/tally",
 ];
 const FEW: i64 = 60;
 /// Most locks of any other statement for each partition, as the service has its plans.
@@ -56,22 +56,22 @@ async fn many_partitions_cost_a_send_no_locks_and_are_reported_in_time() {
         assert!(taken <= FEW, "{name} takes {taken} locks, of {} partitions", crowding.partitions);
     }
     for name in [
-        "push/messages",
-        "push/people",
-        "ledger/lock",
-        "ledger/receivers",
-        "ledger/write",
-        "receipt/locate",
-        "receipt/read_points",
-        "receipt/read_point",
-        "receipt/counts",
-        "receipt/list",
-        "history/before",
-        "history/after",
-        "search/ledger",
-        "stream/texts",
-        "index/messages",
-        "receipt/take_reads",
+        "delivery/push/messages",
+        "delivery/push/people",
+        "delivery/ledger/lock",
+        "delivery/ledger/receivers",
+        "delivery/ledger/write",
+        "records/receipt/locate",
+        "records/receipt/read_points",
+        "records/receipt/read_point",
+        "records/receipt/counts",
+        "records/receipt/list",
+        "records/history/before",
+        "records/history/after",
+        "records/search/ledger",
+        "events/stream/texts",
+        "archive/index/messages",
+        "records/receipt/take_reads",
     ] {
         let taken = locks(&client, name).await;
         assert!(
@@ -109,7 +109,7 @@ async fn two_years_without_an_archive_are_few_partitions() {
     app.settled().await;
     let client = app.store.client().await.unwrap();
     for name in
-        ["push/messages", "ledger/lock", "ledger/write", "receipt/locate", "history/before", "receipt/list"]
+        ["delivery/push/messages", "delivery/ledger/lock", "delivery/ledger/write", "records/receipt/locate", "records/history/before", "records/receipt/list"]
     {
         let taken = locks(&client, name).await;
         assert!(taken <= 4 * 64, "{name} takes {taken} locks");

@@ -5,8 +5,8 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use im_push_gateway::app::App;
-use im_push_gateway::config::Config;
-use im_push_gateway::error::{Error, Kind};
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::error::{Error, Kind};
 
 use crate::app::{LONG, LOOK, TestApp, text};
 use crate::support::sandbox::{free_port, signal};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use im_push_gateway::channel::department::Groups;
+use im_push_gateway::chat::channel::department::Groups;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};

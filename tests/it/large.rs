@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use im_push_gateway::callback::Callbacks;
-use im_push_gateway::store::Store;
+use im_push_gateway::delivery::endpoint::Callbacks;
+use im_push_gateway::base::store::Store;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
@@ -78,7 +78,7 @@ async fn a_member_who_joins_while_a_send_waits_gets_its_row() {
     let channel = app.group(&["a", "b"]).await;
     let mut other = app.sql().await;
     let joining = other.transaction().await.unwrap();
-    let join = include_str!("../../sql/channel/join.sql");
+    let join = include_str!("../../sql/chat/channel/join.sql");
     joining
         .execute("SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE", &[&id(&channel)])
         .await
@@ -348,7 +348,7 @@ async fn history_by_seq_touches_only_the_partitions_its_bounds_allow() {
         .await
         .unwrap();
     sql.batch_execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
-    let prepare = format!("PREPARE page AS {}", include_str!("../../sql/history/after.sql"));
+    let prepare = format!("PREPARE page AS {}", include_str!("../../sql/records/history/after.sql"));
     sql.batch_execute(&prepare).await.unwrap();
     let ms_id = app.message_id(&channel, 1).await;
     let plan = sql
@@ -375,14 +375,14 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
     let config = crate::app::config(&app.database, "");
     let now = app.store.now().await.unwrap();
     let callbacks = Callbacks::open(app.store.clone(), &config, now).await.unwrap();
-    let maintenance = im_push_gateway::maintenance::Maintenance {
+    let maintenance = im_push_gateway::app::maintenance::Maintenance {
         client_id_page: 0.into(),
         store: app.store.clone(),
         config,
         callbacks: callbacks.into(),
         archiver: None,
     };
-    while maintenance.tick().await.unwrap() == im_push_gateway::schedule::Tick::More {}
+    while maintenance.tick().await.unwrap() == im_push_gateway::base::worker::Tick::More {}
     assert_eq!(app.count("SELECT count(*) FROM t_im_client_id", &[]).await, 2);
 }
 
@@ -395,9 +395,9 @@ async fn partitions_are_found_in_whatever_order_their_tables_are_looked_at() {
     // Orders that the planner takes by itself once the catalogue has statistics.
     for order in ["enable_nestloop", "enable_hashjoin", "enable_hashjoin = off; SET enable_mergejoin"] {
         let statements = [
-            include_str!("../../sql/store/unfrozen.sql").replace("$1", "now()"),
-            include_str!("../../sql/archiver/movable.sql").replace("$1", "now()"),
-            include_str!("../../sql/archiver/state.sql").to_owned(),
+            include_str!("../../sql/base/store/unfrozen.sql").replace("$1", "now()"),
+            include_str!("../../sql/archive/mover/movable.sql").replace("$1", "now()"),
+            include_str!("../../sql/archive/mover/state.sql").to_owned(),
         ];
         sql.batch_execute(&format!("RESET ALL; SET {order} = off")).await.unwrap();
         for statement in statements {

@@ -455,7 +455,7 @@ async fn settings_that_cannot_be_are_refused() {
         (format!("{base}directory.write_url = \"https://127.0.0.1/{{id}}\"\n"), "write_url"),
         (base.replace("ldap:", "ldaps:") + "directory.starttls = true\n", "starttls"),
     ] {
-        let refused = im_push_gateway::config::Config::from_toml(&format!(
+        let refused = im_push_gateway::base::config::Config::from_toml(&format!(
             "database_url = \"postgres://localhost/a\"\ntrusted_peers = [\"127.0.0.1\"]\n{settings}"
         ));
         let why = refused.expect_err("refused").to_string();

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::app::{LONG, LOOK, TestApp, text};
 use crate::support::gateway::Answer;
 use crate::support::{Client, Service, shared, shared_elastic};
-use im_push_gateway::archiver;
+use im_push_gateway::archive::mover;
 
 /// Short times, so that a day is dropped soon after it is cold; and a schedule that leaves it to the test
 /// when something moves. Every send slows the move down, to its floor.
@@ -80,7 +80,7 @@ impl Aged {
     /// Moves everything that is old enough, and waits until it is cold.
     pub async fn move_all(&self) {
         let now = self.store.now().await.expect("a clock");
-        archiver::ask(&self.store, "hand", now).await.expect("a run is asked for");
+        mover::ask(&self.store, "hand", now).await.expect("a run is asked for");
         let client = self.sql().await;
         let (mut last, mut moved) = (String::new(), Instant::now());
         loop {
@@ -346,7 +346,7 @@ async fn killed_anywhere(kind: Kind) {
         ("poll_ms", "20"),
         ("lease_ms", "1000"),
         ("archive_schedule", "0 0 29 2 *"),
-        ("log", "info,im_push_gateway::archiver=debug"),
+        ("log", "info,im_push_gateway::archive::mover=debug"),
     ];
     settings.extend(aged.archive.iter().map(|(key, value)| (*key, value.as_str())));
     let service = Service::start(env!("CARGO_BIN_EXE_im-push-gateway"), &settings).await;
@@ -380,7 +380,7 @@ impl Victim<'_> {
         let before = self.service.log().len();
         self.service.restart().await;
         let now = self.aged.store.now().await.expect("a clock");
-        archiver::ask(&self.aged.store, "hand", now).await.expect("a run is asked for");
+        mover::ask(&self.aged.store, "hand", now).await.expect("a run is asked for");
         let reached = format!("\"place\":\"{place}\"");
         let started = std::time::Instant::now();
         while !self.service.log()[before..].contains(&reached) {

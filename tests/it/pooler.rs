@@ -1,7 +1,7 @@
 //! PgBouncer between the service and its database.
 
 use im_push_gateway::app::App;
-use im_push_gateway::archiver;
+use im_push_gateway::archive::mover;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ async fn everything_works_through_a_pooler_that_keeps_sessions() {
     sql.batch_execute(end).await.unwrap();
     app.run().await;
     let now = sql.query_one("SELECT now() + '40 days'", &[]).await.unwrap().get(0);
-    archiver::ask(&app.store, "hand", now).await.expect("a run is asked for");
+    mover::ask(&app.store, "hand", now).await.expect("a run is asked for");
     app.until("SELECT count(*) FROM t_im_archive_run WHERE outcome = 'done'", 1).await;
     assert_eq!(app.count("SELECT count(*) FROM t_im_message", &[]).await, 0, "all is cold");
     let a = app.person("a");

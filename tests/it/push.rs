@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use im_push_gateway::push;
+use im_push_gateway::delivery::push;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};

@@ -124,7 +124,7 @@ async fn ids_are_kept_for_their_days_and_not_longer() {
         app.sql().await.batch_execute(rows).await.unwrap();
     }
     let before = app.store.now().await.unwrap() - time::Duration::days(8);
-    while im_push_gateway::claim::prune(&app.store, before, 1_000).await.unwrap() > 0 {}
+    while im_push_gateway::base::claim::prune(&app.store, before, 1_000).await.unwrap() > 0 {}
     // The service's own maintenance may prune the same rows at this moment.
     app.until("SELECT count(*) FROM t_im_claim", 1).await;
 }

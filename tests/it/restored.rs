@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use im_push_gateway::event;
+use im_push_gateway::events;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};
@@ -132,11 +132,11 @@ async fn a_log_that_goes_back_is_noticed_by_a_replica_that_runs() {
     let app = TestApp::start().await;
     app.people(&["a", "b"]).await;
     app.direct("a", "b").await;
-    let seen = event::notice_restored(&app.store, None).await.unwrap();
+    let seen = events::notice_restored(&app.store, None).await.unwrap();
     let last = app.count(LAST_EVENT, &[]).await;
-    event::notice_restored(&app.store, Some(seen)).await.unwrap();
+    events::notice_restored(&app.store, Some(seen)).await.unwrap();
     assert_eq!(app.count(LAST_EVENT, &[]).await, last);
-    event::notice_restored(&app.store, Some(seen + (1 << 40))).await.unwrap();
+    events::notice_restored(&app.store, Some(seen + (1 << 40))).await.unwrap();
     assert!(app.count(LAST_EVENT, &[]).await > last);
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use im_push_gateway::app::App;
-use im_push_gateway::audit::{self, Action, Entry};
-use im_push_gateway::store::Store;
+use im_push_gateway::base::audit::{self, Action, Entry};
+use im_push_gateway::base::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use time::OffsetDateTime;

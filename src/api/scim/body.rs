@@ -6,9 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::api::{Api, wire};
-use crate::error::Kind;
-use crate::scim::{Error, Query, Refusal, Shown};
-use crate::strict;
+use crate::base::error::Kind;
+use crate::sync::scim::{Error, Query, Refusal, Shown};
+use crate::base::strict;
 
 const MEDIA_TYPE: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
@@ -104,7 +104,7 @@ impl FromRequest<Api> for Search {
     }
 }
 
-pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
+pub fn descending(order: Option<&str>) -> crate::sync::scim::Result<bool> {
     match order {
         None => Ok(false),
         Some(order) if order.eq_ignore_ascii_case("ascending") => Ok(false),
@@ -113,7 +113,7 @@ pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
     }
 }
 
-fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
+fn text(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
     match told.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -121,7 +121,7 @@ fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<Str
     }
 }
 
-fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i64>> {
+fn number(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<i64>> {
     match told.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
@@ -132,7 +132,7 @@ fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i
 }
 
 /// A list of names, or one string with commas.
-fn names(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
+fn names(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
     match told.get(name) {
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();

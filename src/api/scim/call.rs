@@ -12,8 +12,8 @@ use time::OffsetDateTime;
 
 use super::body::{Told, answer, descending};
 use crate::api::{Api, clock};
-use crate::error::Kind;
-use crate::scim::{Error, Query, ResourceType, Result, Scim, Shown, schema};
+use crate::base::error::Kind;
+use crate::sync::scim::{Error, Query, ResourceType, Result, Scim, Shown, schema};
 
 const PATH: &str = "/scim/v2";
 
@@ -43,7 +43,7 @@ impl FromRequestParts<Api> for Call {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Told> {
         let parameters = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let parameters =
-            parameters.map_err(|e| crate::error::Error::new(Kind::InvalidParameter, e.to_string()))?;
+            parameters.map_err(|e| crate::base::error::Error::new(Kind::InvalidParameter, e.to_string()))?;
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let base = match api.config.scim_url.trim_end_matches('/') {
             "" => format!("http://{host}{PATH}"),
@@ -84,7 +84,7 @@ impl Call {
     pub fn unfiltered(&self) -> std::result::Result<(), Told> {
         match self.parameter("filter") {
             Some(_) => {
-                Err(crate::error::Error::new(Kind::Forbidden, "discovery endpoints do not support `filter`")
+                Err(crate::base::error::Error::new(Kind::Forbidden, "discovery endpoints do not support `filter`")
                     .into())
             }
             None => Ok(()),

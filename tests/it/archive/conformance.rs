@@ -1,6 +1,6 @@
 //! What every archive must do, whatever it is made of.
 
-use im_push_gateway::archive::text::parse_query;
+use im_push_gateway::base::analyzer::parse_query;
 use im_push_gateway::archive::{Archive, Document, Find, Ledger, Order, Parts, Span};
 use serde_json::json;
 

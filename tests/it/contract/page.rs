@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use im_push_gateway::error::Kind;
+use im_push_gateway::base::error::Kind;
 use reqwest::header::LOCATION;
 use reqwest::redirect::Policy;
 use serde_json::{Value, json};

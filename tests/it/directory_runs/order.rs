@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use im_push_gateway::directory::{self, DepartmentRecord, UserRecord};
+use im_push_gateway::sync::{self, DepartmentRecord, UserRecord};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestRunner};
 
@@ -63,7 +63,7 @@ fn story() -> impl Strategy<Value = Story> {
 
 type Tree = (Vec<(String, Option<String>)>, Vec<(String, String)>);
 
-async fn tree(store: &im_push_gateway::store::Store, sql: &tokio_postgres::Client, told: &[Event]) -> Tree {
+async fn tree(store: &im_push_gateway::base::store::Store, sql: &tokio_postgres::Client, told: &[Event]) -> Tree {
     sql.batch_execute("TRUNCATE t_im_department, t_im_department_user, t_im_user CASCADE")
         .await
         .expect("nothing is left");
@@ -91,7 +91,7 @@ async fn tree(store: &im_push_gateway::store::Store, sql: &tokio_postgres::Clien
                 },
             )),
         }
-        directory::change(store, "test", departments, users, now).await.expect("a change");
+        sync::change(store, "test", departments, users, now).await.expect("a change");
     }
     let departments =
         "SELECT department_id, parent_id FROM t_im_department WHERE removed_at IS NULL ORDER BY 1";
@@ -110,7 +110,7 @@ fn any_order_of_events_ends_in_the_tree_of_the_directory() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let database = runtime.block_on(app::database());
     let store = runtime.block_on(async {
-        im_push_gateway::store::Store::new(&app::config(&database, "")).expect("a store")
+        im_push_gateway::base::store::Store::new(&app::config(&database, "")).expect("a store")
     });
     let sql = runtime.block_on(crate::support::shared().connect(&database));
     let mut runner = TestRunner::new(Cases { cases: CASES, failure_persistence: None, ..Cases::default() });

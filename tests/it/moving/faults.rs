@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use im_push_gateway::archive::{self, Archive, Document, Find};
-use im_push_gateway::archiver::{self, Archiver, State};
-use im_push_gateway::error::{Error, Result};
-use im_push_gateway::index::{self, Bound};
-use im_push_gateway::outbox::Outbox;
-use im_push_gateway::schedule::Tick;
-use im_push_gateway::store::Store;
+use im_push_gateway::archive::mover::{self, Archiver, State};
+use im_push_gateway::base::error::{Error, Result};
+use im_push_gateway::archive::index::{self, Bound};
+use im_push_gateway::records::outbox::Outbox;
+use im_push_gateway::base::worker::Tick;
+use im_push_gateway::base::store::Store;
 use serde_json::Value;
 
 use super::{Aged, Kind, OUTBOX, QUICK};
@@ -111,7 +111,7 @@ async fn an_old_day(mut aged: Aged) -> (Aged, Vec<String>) {
 }
 
 /// The settings of a service of this database on its own archive.
-fn settings(aged: &Aged, more: &str) -> im_push_gateway::config::Config {
+fn settings(aged: &Aged, more: &str) -> im_push_gateway::base::config::Config {
     let archive: String =
         aged.archive.iter().map(|(key, value)| format!("{key} = {}\n", super::toml(value))).collect();
     config(&aged.database, &format!("{archive}{QUICK}{more}"))
@@ -125,10 +125,10 @@ async fn archiver(aged: &Aged, archive: Arc<dyn Archive>) -> Archiver {
 /// Asks for a run and ticks until it has ended, over failures; its outcome, and what it said.
 async fn run(aged: &Aged, archiver: &Archiver) -> (String, String) {
     let now = aged.store.now().await.expect("a clock");
-    archiver::ask(&aged.store, "hand", now).await.expect("a run is asked for");
+    mover::ask(&aged.store, "hand", now).await.expect("a run is asked for");
     for _ in 0..2_000 {
         let ticked = archiver.tick().await;
-        let last = archiver::runs(&aged.store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
+        let last = mover::runs(&aged.store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
         if let Some(outcome) = last.outcome {
             return (outcome, last.doing.unwrap_or_default());
         }
@@ -202,11 +202,11 @@ async fn elasticsearch_killed_during_a_move_only_delays_it() {
     });
     let archiver = archiver(&aged, dying).await;
     let now = aged.store.now().await.expect("a clock");
-    archiver::ask(&aged.store, "hand", now).await.expect("a run is asked for");
+    mover::ask(&aged.store, "hand", now).await.expect("a run is asked for");
     // A node that has only just started may answer 503 before it is killed.
     while archiver.tick().await.is_ok() || !is_killed.load(Ordering::Relaxed) {}
     assert_eq!(aged.count(HOT, &[]).await, 6, "nothing is dropped");
-    let run_row = archiver::runs(&aged.store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
+    let run_row = mover::runs(&aged.store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
     assert!(run_row.doing.is_some_and(|doing| doing.starts_with("waits: ")), "the run says that it waits");
     node.restart().await;
     assert_eq!(run(&aged, &archiver).await.0, "done");
@@ -285,7 +285,7 @@ async fn nobody_waits_for_a_reader_of_the_day_that_goes() {
     let open = reader.build_transaction().isolation_level(one_snapshot).start().await.expect("a transaction");
     let seen: i64 = open.query_one(HOT, &[]).await.expect("a count").get(0);
     let now = aged.store.now().await.expect("a clock");
-    archiver::ask(&aged.store, "hand", now).await.expect("a run is asked for");
+    mover::ask(&aged.store, "hand", now).await.expect("a run is asked for");
     aged.until(COLD, 1).await;
     // Until the detaching waits for the reader; meanwhile sends go on into their own day.
     aged.until("SELECT count(*) FROM pg_inherits WHERE inhdetachpending", 1).await;
@@ -375,10 +375,10 @@ async fn late_ticks_clock_changes_and_killed_runners_do_not_end_the_schedule() {
     let store = at(&database, "4 days 1 hour").await;
     let killed = on(&store);
     let now = store.now().await.expect("a clock");
-    archiver::ask(&store, "schedule", now).await.expect("a run is asked for");
+    mover::ask(&store, "schedule", now).await.expect("a run is asked for");
     let other = on(&store);
     assert_eq!(killed.tick().await.expect("a tick"), Tick::More, "it ended a run that had nothing to move");
-    archiver::ask(&store, "schedule", now).await.expect("a run is asked for");
+    mover::ask(&store, "schedule", now).await.expect("a run is asked for");
     assert_eq!(other.tick().await.expect("a tick"), Tick::Idle, "the lease is the other's");
     let store = at(&database, "4 days 2 hours").await;
     let heir = on(&store);

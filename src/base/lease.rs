@@ -1,0 +1,54 @@
+//! A lease: work that runs on one replica at a time. It is a row with an end and an epoch, so no lock is held
+//! while a worker waits.
+
+use deadpool_postgres::Transaction;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+use crate::base::error::{Error, Result};
+use crate::sql;
+use crate::base::store::Store;
+
+/// One replica's lease on a kind of work.
+pub struct Lease {
+    store: Store,
+    name: &'static str,
+    holder: String,
+    length: Duration,
+}
+
+impl Lease {
+    /// A lease that another replica can take if it is not extended within `length`.
+    pub fn new(store: Store, name: &'static str, length: std::time::Duration) -> Self {
+        let length = length.try_into().unwrap_or(Duration::MAX);
+        Self { store, name, holder: Uuid::now_v7().to_string(), length }
+    }
+
+    /// Takes or extends the lease. None while another replica has it; otherwise its epoch, which rises with
+    /// every change of the holder.
+    pub async fn take(&self, now: OffsetDateTime) -> Result<Option<i64>> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("base/lease/take")).await?;
+        let row =
+            client.query_opt(&statement, &[&self.name, &self.holder, &now, &(now + self.length)]).await?;
+        Ok(row.map(|row| row.get(0)))
+    }
+
+    /// Fails if this replica has lost the lease. Otherwise keeps it until `tx` ends, so that a worker cannot
+    /// commit after losing it.
+    pub async fn hold(&self, tx: &Transaction<'_>, epoch: i64) -> Result<()> {
+        let statement = tx.prepare_cached(sql!("base/lease/hold")).await?;
+        match tx.query_opt(&statement, &[&self.name, &epoch]).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::unavailable("another replica has taken over")),
+        }
+    }
+
+    /// Lets another replica take it at once.
+    pub async fn give_back(&self, now: OffsetDateTime) -> Result<()> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("base/lease/give_back")).await?;
+        client.execute(&statement, &[&self.name, &self.holder, &now]).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,182 @@
+//! Events for observers and streams. The transaction of a change writes its event. The event gets its id
+//! after the commit.
+//!
+//! An id assigned before the commit could become visible after a higher id, and readers would skip it. So
+//! writers only insert rows, and one sequencer at a time assigns the ids. A reader who has seen an id has
+//! missed none below it.
+
+pub mod stream;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::GenericClient;
+use postgres_types::Json;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::base::wakers::Wakers;
+use crate::base::config::Config;
+use crate::base::error::Result;
+use crate::base::worker::Tick;
+use crate::sql;
+use crate::base::store::{Store, retrying};
+
+/// Most events of one step. The step also queues each event for its observers. A step that exceeds the
+/// statement timeout would be repeated forever.
+const STEP: i32 = 500;
+/// Most rows of receipts and reads that one step turns into events.
+const TALLY_STEP: i32 = 2_000;
+/// Most readers that an event names. The event also has the total number.
+const READERS_MAX: i32 = 100;
+
+/// The type of an event. `openapi/im-push-gateway/webhooks.yaml` has the data of each type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    ChannelCreated,
+    ChannelUpdated,
+    ChannelMembersAdded,
+    ChannelMembersRemoved,
+    ChannelDissolved,
+}
+
+impl Type {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ChannelCreated => "channel.created",
+            Self::ChannelUpdated => "channel.updated",
+            Self::ChannelMembersAdded => "channel.members_added",
+            Self::ChannelMembersRemoved => "channel.members_removed",
+            Self::ChannelDissolved => "channel.dissolved",
+        }
+    }
+}
+
+/// An event to emit.
+#[derive(Debug)]
+pub struct Happened<'a> {
+    pub what: Type,
+    pub channel_id: i64,
+    pub actor: &'a str,
+    pub data: Value,
+    /// Users who receive the event in addition to the channel's members.
+    pub besides: &'a [&'a str],
+}
+
+/// Emits an event in the transaction of the change. If there is no listener, it writes nothing.
+pub async fn tell(tx: &impl GenericClient, happened: Happened<'_>) -> Result<()> {
+    let Happened { what, channel_id, actor, data, besides } = happened;
+    let audience = (!besides.is_empty()).then_some(besides);
+    let statement = tx.prepare_cached(sql!("events/tell")).await?;
+    tx.query_one(&statement, &[&what.as_str(), &channel_id, &actor, &Json(data), &audience]).await?;
+    Ok(())
+}
+
+/// Assigns event ids. Every replica has a sequencer. A row lock lets one of them work at a time.
+pub struct Sequencer {
+    store: Store,
+    window: Duration,
+    batch_bytes: i32,
+    /// Woken after new events: the streams and the endpoint queues of observers.
+    streams: Arc<Notify>,
+    bells: Arc<Bells>,
+    /// The highest WAL position seen; 0 before the first check.
+    wal_position: AtomicI64,
+}
+
+/// The result of one step.
+#[derive(Default)]
+struct Step {
+    events: i64,
+    /// Whether events are left.
+    more: bool,
+    /// The observers whose queues have grown.
+    callbacks: Vec<String>,
+}
+
+impl Sequencer {
+    pub fn new(store: Store, config: &Config, streams: Arc<Notify>, bells: Arc<Bells>) -> Self {
+        let batch_bytes = i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX);
+        let (window, wal_position) = (config.event_window, AtomicI64::new(0));
+        Self { store, window, batch_bytes, streams, bells, wal_position }
+    }
+
+    /// Assigns ids to the next events and queues the events for their observers.
+    pub async fn tick(&self) -> Result<Tick> {
+        let seen = Some(self.wal_position.load(Ordering::Relaxed)).filter(|seen| *seen > 0);
+        self.wal_position.store(notice_restored(&self.store, seen).await?, Ordering::Relaxed);
+        if !self.is_anything_waiting().await? {
+            return Ok(Tick::Idle);
+        }
+        let Step { events, more, callbacks } = retrying(|| self.step()).await?;
+        if events > 0 {
+            metrics::counter!("impg_events_sequenced_total").increment(events.unsigned_abs());
+            self.streams.notify_one();
+        }
+        for callback_id in &callbacks {
+            self.bells.ring(callback_id);
+        }
+        Ok(if more { Tick::More } else { Tick::Idle })
+    }
+
+    /// A check without the lock, because taking the lock writes to the WAL each time.
+    async fn is_anything_waiting(&self) -> Result<bool> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("events/waiting")).await?;
+        let window_ms = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
+        Ok(client.query_one(&statement, &[&window_ms]).await?.get(0))
+    }
+
+    async fn step(&self) -> Result<Step> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let lock = tx.prepare_cached(sql!("events/lock")).await?;
+        let Some(place) = tx.query_opt(&lock, &[]).await? else {
+            return Ok(Step::default());
+        };
+        let now: OffsetDateTime = place.get("now");
+        let tally = tx.prepare_cached(sql!("events/tally")).await?;
+        tx.execute(&tally, &[&(now - self.window), &TALLY_STEP, &READERS_MAX, &now]).await?;
+        // A separate statement, so that its snapshot includes what the statement before wrote.
+        let sequence = tx.prepare_cached(sql!("events/sequence")).await?;
+        let row = tx.query_one(&sequence, &[&STEP, &self.batch_bytes]).await?;
+        tx.commit().await?;
+        Ok(Step { events: row.get("events"), more: row.get("more"), callbacks: row.get("callbacks") })
+    }
+}
+
+/// Detects that the database is a restored copy, or that its WAL is behind `seen`. Event ids and channel ids
+/// then skip a range, and streams reload. Returns the current WAL position.
+pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("events/notice_restored")).await?;
+    let row = client.query_one(&statement, &[&seen]).await?;
+    if row.get("restored") {
+        tracing::warn!("the database was restored: events and channels continue with unused ids");
+        metrics::counter!("impg_database_restored_total").increment(1);
+    }
+    Ok(row.get("wal_position"))
+}
+
+/// The same for a restore that cannot be detected. An operator calls it.
+pub async fn restored(store: &Store) -> Result<()> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("events/restored")).await?;
+    client.query_one(&statement, &[]).await?;
+    Ok(())
+}
+
+/// Deletes a batch of events older than `before`.
+pub async fn prune(store: &Store, before: OffsetDateTime, most: i32) -> Result<i64> {
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("events/prune")).await?;
+    let row = client.query_one(&statement, &[&before, &most]).await?;
+    let untold: i64 = row.get("untold");
+    if untold > 0 {
+        tracing::error!(untold, "events expired before an observer received them");
+        metrics::counter!("impg_events_untold_total").increment(untold.unsigned_abs());
+    }
+    Ok(row.get("events"))
+}

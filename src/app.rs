@@ -18,32 +18,35 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Api, Stages};
-use crate::archive::{self, Archive};
+use crate::app::maintenance::Maintenance;
+use crate::archive::index::{Bound, Index};
 use crate::archive::mover::Archiver;
-use crate::delivery::endpoint::{Bells, Callbacks, GATEWAY};
-use crate::chat::channel::department::Groups;
-use crate::chat::channel::leavers;
+use crate::archive::{self, Archive};
 use crate::base::config::Config;
 use crate::base::cron::Alarms;
+use crate::base::error::{Error, Result};
+use crate::base::store::Store;
+use crate::base::wakers::Wakers;
+use crate::base::worker::Tick;
+use crate::base::{telemetry, worker};
+use crate::chat::channel::department::Groups;
+use crate::chat::channel::leavers;
+use crate::chat::message::{Lanes, Sender};
+use crate::delivery::endpoint::{Callbacks, GATEWAY};
+use crate::delivery::push::Push;
+use crate::events;
+use crate::events::Sequencer;
+use crate::events::stream::Hub;
+use crate::identity::Identity;
+use crate::people::headcount::Headcount;
+use crate::people::presence::Presence;
+use crate::people::search_index;
+use crate::records::outbox::Outbox;
+use crate::records::receipt;
+use crate::records::receipt::Inbox;
 use crate::sync::Followers;
 use crate::sync::Runner;
 use crate::sync::edit::Edits;
-use crate::people::headcount::Heads;
-use crate::people::search_index;
-use crate::base::error::{Error, Result};
-use crate::events::Sequencer;
-use crate::identity::Identity;
-use crate::archive::index::{Bound, Index};
-use crate::app::maintenance::Maintenance;
-use crate::chat::message::{Lanes, Sender};
-use crate::records::outbox::Outbox;
-use crate::people::presence::Presence;
-use crate::delivery::push::Push;
-use crate::records::receipt::Inbox;
-use crate::base::worker::Tick;
-use crate::base::store::Store;
-use crate::events::stream::Hub;
-use crate::{event, receipt, schedule, telemetry};
 use serve::Bounds;
 
 /// Interval of maintenance.
@@ -61,7 +64,7 @@ macro_rules! leased {
         let (worker, poll, wake, stop) = ($worker, $poll, $wake, $stop);
         $tasks.spawn(async move {
             let ticking = worker.clone();
-            schedule::run($name, poll, wake, stop, move || {
+            worker::run($name, poll, wake, stop, move || {
                 let worker = ticking.clone();
                 async move { worker.tick().await }
             })
@@ -80,14 +83,14 @@ pub struct App {
     probes: Store,
     identity: Identity,
     callbacks: Arc<Callbacks>,
-    cold: Option<Cold>,
+    archive_workers: Option<ArchiveWorkers>,
     directory: Option<Arc<Runner>>,
     edits: Arc<Edits>,
 }
 
 /// The archive and its workers.
 #[derive(Clone)]
-struct Cold {
+struct ArchiveWorkers {
     archive: Arc<Bound>,
     index: Arc<Index>,
     outbox: Arc<Outbox>,
@@ -97,12 +100,12 @@ struct Cold {
 /// The tasks of a replica. If one panics, the replica stops: a replica with missing workers is worse than
 /// none. The database holds all unfinished work.
 #[derive(Clone, Default)]
-pub struct Watched {
+pub struct TaskSet {
     tracker: TaskTracker,
     broken: CancellationToken,
 }
 
-impl Watched {
+impl TaskSet {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let broken = self.broken.clone();
         self.tracker.spawn(async move {
@@ -123,7 +126,7 @@ pub struct MetricsEndpoint {
 /// The wake-ups of the workers.
 #[derive(Clone, Default)]
 struct Wakes {
-    push: Arc<Bells>,
+    push: Arc<Wakers>,
     receipts: Arc<Notify>,
     index: Arc<Notify>,
     events: Arc<Notify>,
@@ -134,7 +137,7 @@ struct Wakes {
     followers: Followers,
 }
 
-impl Cold {
+impl ArchiveWorkers {
     /// Opens the archive of the settings. The start succeeds without a reachable archive. It fails if the
     /// database belongs to another archive.
     async fn open(config: &Config, store: &Store) -> Result<Option<Self>> {
@@ -167,16 +170,25 @@ impl App {
         store.check_sessions().await?;
         store.check_durable().await?;
         store.migrate(&config).await?;
-        event::notice_restored(&store, None).await?;
+        events::notice_restored(&store, None).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
-        let cold = Cold::open(&config, &store).await?;
+        let archive_workers = ArchiveWorkers::open(&config, &store).await?;
         let directory = Runner::open(store.clone(), &config)?.map(Arc::new);
         let edits = Arc::new(Edits::open(store.clone(), &config)?);
-        if let Some(cold) = &cold {
-            cold.archive.adopt().await?;
+        if let Some(archive_workers) = &archive_workers {
+            archive_workers.archive.adopt().await?;
         }
         callbacks.settle_gateway(store.now().await?).await?;
-        Ok(Self { config, store, probes, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
+        Ok(Self {
+            config,
+            store,
+            probes,
+            identity,
+            callbacks: Arc::new(callbacks),
+            archive_workers,
+            directory,
+            edits,
+        })
     }
 
     /// Answers on `listener` until `stop`. Then waits for running requests and batches.
@@ -187,7 +199,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<()> {
         let grace = self.config.shutdown_grace;
-        let (tasks, wakes) = (Watched::default(), Wakes::default());
+        let (tasks, wakes) = (TaskSet::default(), Wakes::default());
         // Workers stop after the listener, because they process what the last requests wrote.
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
@@ -216,12 +228,15 @@ impl App {
             inbox,
             callbacks: self.callbacks,
             presence,
-            archive: self.cold.as_ref().map(|cold| cold.archive.clone() as Arc<dyn Archive>),
-            index: self.cold.as_ref().map(|cold| cold.index.clone()),
-            archiver: self.cold.map(|cold| cold.archiver),
+            archive: self
+                .archive_workers
+                .as_ref()
+                .map(|archive_workers| archive_workers.archive.clone() as Arc<dyn Archive>),
+            index: self.archive_workers.as_ref().map(|archive_workers| archive_workers.index.clone()),
+            archiver: self.archive_workers.map(|archive_workers| archive_workers.archiver),
             streams,
             receipts: wakes.receipts,
-            bells: wakes.push,
+            wakers: wakes.push,
             directory: wakes.directory,
             followers: wakes.followers,
             edits: self.edits,
@@ -251,7 +266,7 @@ impl App {
     async fn start_alarms(&self, wakes: &Wakes) -> Option<Alarms> {
         let directory = &self.config.directory;
         let schedules = [
-            (self.config.archive_schedule().ok().filter(|_| self.cold.is_some()), &wakes.archiver),
+            (self.config.archive_schedule().ok().filter(|_| self.archive_workers.is_some()), &wakes.archiver),
             (directory.schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
             (directory.full_schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
         ];
@@ -268,53 +283,53 @@ impl App {
             .ok()
     }
 
-    fn spawn_cold(&self, cold: Cold, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_cold(
+        &self,
+        archive_workers: ArchiveWorkers,
+        tasks: &TaskSet,
+        wakes: &Wakes,
+        stop: &CancellationToken,
+    ) {
         let poll = self.config.poll;
-        leased!(tasks, "index", cold.index, poll, wakes.index.clone(), stop.clone());
-        leased!(tasks, "outbox", cold.outbox, poll, Arc::default(), stop.clone());
-        leased!(tasks, "archiver", cold.archiver, poll, wakes.archiver.clone(), stop.clone());
+        leased!(tasks, "index", archive_workers.index, poll, wakes.index.clone(), stop.clone());
+        leased!(tasks, "outbox", archive_workers.outbox, poll, Arc::default(), stop.clone());
+        leased!(tasks, "archiver", archive_workers.archiver, poll, wakes.archiver.clone(), stop.clone());
     }
 
-    fn spawn_maintenance(&self, tasks: &Watched, stop: &CancellationToken) {
+    fn spawn_maintenance(&self, tasks: &TaskSet, stop: &CancellationToken) {
         let maintenance = Arc::new(Maintenance {
             client_id_page: AtomicI64::default(),
             store: self.store.clone(),
             config: self.config.clone(),
             callbacks: self.callbacks.clone(),
-            archiver: self.cold.as_ref().map(|cold| cold.archiver.clone()),
+            archiver: self.archive_workers.as_ref().map(|archive_workers| archive_workers.archiver.clone()),
         });
         let freezing = (maintenance.clone(), stop.clone());
-        tasks.spawn(schedule::run("freeze", MAINTENANCE_EVERY, Arc::default(), stop.clone(), move || {
+        tasks.spawn(worker::run("freeze", MAINTENANCE_EVERY, Arc::default(), stop.clone(), move || {
             let (maintenance, stopped) = freezing.clone();
             async move {
                 // The server finishes a step that has begun. The replica does not wait for it.
                 tokio::select! { () = stopped.cancelled() => Ok(Tick::Idle), done = maintenance.freeze() => done }
             }
         }));
-        tasks.spawn(schedule::run(
-            "maintenance",
-            MAINTENANCE_EVERY,
-            Arc::default(),
-            stop.clone(),
-            move || {
-                let maintenance = maintenance.clone();
-                async move { maintenance.tick().await }
-            },
-        ));
+        tasks.spawn(worker::run("maintenance", MAINTENANCE_EVERY, Arc::default(), stop.clone(), move || {
+            let maintenance = maintenance.clone();
+            async move { maintenance.tick().await }
+        }));
     }
 
     /// Starts the hub and its tail. Streams end when the service begins to stop, so that shutdown does not
     /// wait for them.
     fn spawn_streams(
         &self,
-        tasks: &Watched,
+        tasks: &TaskSet,
         wakes: &Wakes,
         stop: &CancellationToken,
         stop_workers: &CancellationToken,
     ) -> Arc<Hub> {
         let hub = Arc::new(Hub::new(self.store.clone(), &self.config, wakes.stream.clone()));
         let (poll, wake, tail) = (self.config.stream_poll, wakes.stream.clone(), hub.clone());
-        tasks.spawn(schedule::run("stream", poll, wake, stop_workers.clone(), move || {
+        tasks.spawn(worker::run("stream", poll, wake, stop_workers.clone(), move || {
             let tail = tail.clone();
             async move { tail.tick().await }
         }));
@@ -326,10 +341,10 @@ impl App {
         hub
     }
 
-    fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_workers(&self, tasks: &TaskSet, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         let store = self.store.clone();
-        tasks.spawn(schedule::run("receipts", poll, wakes.receipts.clone(), stop.clone(), move || {
+        tasks.spawn(worker::run("receipts", poll, wakes.receipts.clone(), stop.clone(), move || {
             let store = store.clone();
             async move { receipt::tick(&store).await }
         }));
@@ -340,13 +355,13 @@ impl App {
             wakes.push.clone(),
         ));
         let every = self.config.event_poll;
-        tasks.spawn(schedule::run("events", every, wakes.events.clone(), stop.clone(), move || {
+        tasks.spawn(worker::run("events", every, wakes.events.clone(), stop.clone(), move || {
             let sequencer = sequencer.clone();
             async move { sequencer.tick().await }
         }));
         self.spawn_maintenance(tasks, stop);
         let presence = Presence::new(self.store.clone(), &self.config);
-        tasks.spawn(schedule::run("presence", poll, Arc::default(), stop.clone(), move || {
+        tasks.spawn(worker::run("presence", poll, Arc::default(), stop.clone(), move || {
             let presence = presence.clone();
             async move { presence.tick().await }
         }));
@@ -357,7 +372,7 @@ impl App {
             let edits = self.edits.clone();
             // All edit workers together poll as often as one other worker. New edits wake them.
             let each = poll * EDITS_AT_ONCE;
-            tasks.spawn(schedule::run("edits", each, edits.wake(), stop.clone(), move || {
+            tasks.spawn(worker::run("edits", each, edits.wake(), stop.clone(), move || {
                 let edits = edits.clone();
                 async move { edits.tick().await }
             }));
@@ -367,35 +382,35 @@ impl App {
             within: time::Duration::days(self.config.directory.return_days.into()),
             most_members: self.config.group_max_members,
         };
-        tasks.spawn(schedule::run("leavers", poll, Arc::default(), stop.clone(), move || {
+        tasks.spawn(worker::run("leavers", poll, Arc::default(), stop.clone(), move || {
             let store = store.clone();
             async move { leavers::tick(&store, returns).await }
         }));
         self.spawn_followers(tasks, &wakes.followers, stop);
-        if let Some(cold) = &self.cold {
-            self.spawn_cold(cold.clone(), tasks, wakes, stop);
+        if let Some(archive_workers) = &self.archive_workers {
+            self.spawn_cold(archive_workers.clone(), tasks, wakes, stop);
         }
         self.spawn_push(tasks, wakes, stop);
     }
 
     /// Starts the workers that apply changes of the directory.
-    fn spawn_followers(&self, tasks: &Watched, wakes: &Followers, stop: &CancellationToken) {
+    fn spawn_followers(&self, tasks: &TaskSet, wakes: &Followers, stop: &CancellationToken) {
         let poll = self.config.poll;
         let store = self.store.clone();
-        tasks.spawn(schedule::run("words", poll, wakes.words.clone(), stop.clone(), move || {
+        tasks.spawn(worker::run("words", poll, wakes.search_index.clone(), stop.clone(), move || {
             let store = store.clone();
-            async move { words::tick(&store).await }
+            async move { search_index::tick(&store).await }
         }));
-        let heads = Arc::new(Heads::new(self.store.clone()));
-        tasks.spawn(schedule::run("heads", poll, wakes.heads.clone(), stop.clone(), move || {
+        let heads = Arc::new(Headcount::new(self.store.clone()));
+        tasks.spawn(worker::run("heads", poll, wakes.headcount.clone(), stop.clone(), move || {
             let heads = heads.clone();
             async move { heads.tick().await }
         }));
         let groups = Arc::new(Groups::new(self.store.clone(), self.config.group_max_members));
-        tasks.spawn(schedule::run(
+        tasks.spawn(worker::run(
             "department_groups",
             poll,
-            wakes.groups.clone(),
+            wakes.department_groups.clone(),
             stop.clone(),
             move || {
                 let groups = groups.clone();
@@ -404,7 +419,7 @@ impl App {
         ));
     }
 
-    fn spawn_push(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_push(&self, tasks: &TaskSet, wakes: &Wakes, stop: &CancellationToken) {
         if self.callbacks.get(GATEWAY).is_none() {
             let days = self.config.callback_hold_days;
             tracing::warn!(
@@ -421,7 +436,7 @@ impl App {
             stop.clone(),
         ));
         let poll = self.config.poll;
-        tasks.spawn(schedule::run("dispatch", poll, wakes.push.dispatch.clone(), stop.clone(), move || {
+        tasks.spawn(worker::run("dispatch", poll, wakes.push.dispatch.clone(), stop.clone(), move || {
             let push = push.clone();
             async move { push.dispatch().await }
         }));

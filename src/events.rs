@@ -17,12 +17,12 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::base::wakers::Wakers;
 use crate::base::config::Config;
 use crate::base::error::Result;
+use crate::base::store::{Store, retrying};
+use crate::base::wakers::Wakers;
 use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::{Store, retrying};
 
 /// Most events of one step. The step also queues each event for its observers. A step that exceeds the
 /// statement timeout would be repeated forever.
@@ -56,7 +56,7 @@ impl Type {
 
 /// An event to emit.
 #[derive(Debug)]
-pub struct Happened<'a> {
+pub struct NewEvent<'a> {
     pub what: Type,
     pub channel_id: i64,
     pub actor: &'a str,
@@ -66,10 +66,10 @@ pub struct Happened<'a> {
 }
 
 /// Emits an event in the transaction of the change. If there is no listener, it writes nothing.
-pub async fn tell(tx: &impl GenericClient, happened: Happened<'_>) -> Result<()> {
-    let Happened { what, channel_id, actor, data, besides } = happened;
+pub async fn emit(tx: &impl GenericClient, happened: NewEvent<'_>) -> Result<()> {
+    let NewEvent { what, channel_id, actor, data, besides } = happened;
     let audience = (!besides.is_empty()).then_some(besides);
-    let statement = tx.prepare_cached(sql!("events/tell")).await?;
+    let statement = tx.prepare_cached(sql!("events/emit")).await?;
     tx.query_one(&statement, &[&what.as_str(), &channel_id, &actor, &Json(data), &audience]).await?;
     Ok(())
 }
@@ -81,7 +81,7 @@ pub struct Sequencer {
     batch_bytes: i32,
     /// Woken after new events: the streams and the endpoint queues of observers.
     streams: Arc<Notify>,
-    bells: Arc<Bells>,
+    wakers: Arc<Wakers>,
     /// The highest WAL position seen; 0 before the first check.
     wal_position: AtomicI64,
 }
@@ -97,10 +97,10 @@ struct Step {
 }
 
 impl Sequencer {
-    pub fn new(store: Store, config: &Config, streams: Arc<Notify>, bells: Arc<Bells>) -> Self {
+    pub fn new(store: Store, config: &Config, streams: Arc<Notify>, wakers: Arc<Wakers>) -> Self {
         let batch_bytes = i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX);
         let (window, wal_position) = (config.event_window, AtomicI64::new(0));
-        Self { store, window, batch_bytes, streams, bells, wal_position }
+        Self { store, window, batch_bytes, streams, wakers, wal_position }
     }
 
     /// Assigns ids to the next events and queues the events for their observers.
@@ -116,7 +116,7 @@ impl Sequencer {
             self.streams.notify_one();
         }
         for callback_id in &callbacks {
-            self.bells.ring(callback_id);
+            self.wakers.notify(callback_id);
         }
         Ok(if more { Tick::More } else { Tick::Idle })
     }

@@ -12,17 +12,16 @@ mod source;
 mod stage;
 pub mod tree;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::base::error::{Error, Kind, Result};
-use crate::sql;
+use crate::base::error::Result;
 use crate::base::store::{Store, retrying};
-use crate::base::text;
+use crate::sql;
 use apply::Rows;
 pub use apply::{Step, lock};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
@@ -30,7 +29,7 @@ pub use run::{
     Difference, Problem, Run, Runner, Sync, approve, ask, ask_once, cancel, differences, name_changed,
     problems, prune_runs, runs,
 };
-use stage::Place;
+use stage::StagePosition;
 
 /// Records in one transaction.
 const STEP: usize = 1_000;
@@ -41,14 +40,14 @@ pub const API: &str = "api";
 /// Workers to wake after a change of the directory, so that they do not wait for their next poll.
 #[derive(Clone, Default)]
 pub struct Followers {
-    pub words: Arc<Notify>,
-    pub heads: Arc<Notify>,
-    pub groups: Arc<Notify>,
+    pub search_index: Arc<Notify>,
+    pub headcount: Arc<Notify>,
+    pub department_groups: Arc<Notify>,
 }
 
 impl Followers {
     pub fn wake(&self) {
-        for follower in [&self.words, &self.heads, &self.groups] {
+        for follower in [&self.search_index, &self.headcount, &self.department_groups] {
             follower.notify_one();
         }
     }
@@ -76,7 +75,7 @@ pub async fn change(
 ) -> Result<Applied> {
     let mut applied = Applied::default();
     let id = |d: &DepartmentRecord| d.department_id.clone();
-    let good = judge("departments", departments, DepartmentRecord::check, id, &mut applied.problems);
+    let good = validate("departments", departments, DepartmentRecord::check, id, &mut applied.problems);
     for step in good.chunks(STEP) {
         let done = retrying(|| change_departments(store, source, step, now)).await?;
         applied.departments += step.len() - done.refused.len();
@@ -85,7 +84,7 @@ pub async fn change(
     }
     applied.parked.sort_unstable();
     let id = |u: &UserRecord| u.external_id.clone();
-    let good = judge("users", users, UserRecord::check, id, &mut applied.problems);
+    let good = validate("users", users, UserRecord::check, id, &mut applied.problems);
     for step in good.chunks(STEP) {
         let done = retrying(|| change_users(store, source, step, now)).await?;
         applied.users += step.len() - done.refused.len();
@@ -95,7 +94,7 @@ pub async fn change(
 }
 
 /// The valid records, each once; the others become problems.
-fn judge<R>(
+fn validate<R>(
     list: &str,
     records: Vec<(usize, R)>,
     check: fn(&R) -> std::result::Result<(), Fault>,
@@ -150,7 +149,7 @@ pub async fn change_departments_in(
     now: OffsetDateTime,
 ) -> Result<Step> {
     let rows = call_rows(tx, records.len()).await?;
-    stage::departments(tx, Place { run_id: rows.run_id, after_row: 0, source }, records).await?;
+    stage::departments(tx, StagePosition { run_id: rows.run_id, after_row: 0, source }, records).await?;
     lock(tx).await?;
     let step = apply::departments(tx, rows, now).await?;
     unstage(tx, rows.run_id).await?;
@@ -179,7 +178,7 @@ pub async fn change_users_in(
     now: OffsetDateTime,
 ) -> Result<Step> {
     let rows = call_rows(tx, records.len()).await?;
-    stage::users(tx, Place { run_id: rows.run_id, after_row: 0, source }, records).await?;
+    stage::users(tx, StagePosition { run_id: rows.run_id, after_row: 0, source }, records).await?;
     lock(tx).await?;
     let step = apply::users(tx, rows, now).await?;
     unstage(tx, rows.run_id).await?;
@@ -198,4 +197,3 @@ async fn unstage(tx: &Transaction<'_>, run_id: i64) -> Result<()> {
     tx.execute(&statement, &[&run_id]).await?;
     Ok(())
 }
-

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use im_push_gateway::archive::embedded::Embedded;
-use im_push_gateway::archive::{Archive, Document, Find, Group, Ledger, Order, Parts};
-use im_push_gateway::archive::mover::{self, Archiver};
-use im_push_gateway::base::config::Config;
 use im_push_gateway::archive::index::Bound;
+use im_push_gateway::archive::mover::{self, Archiver};
+use im_push_gateway::archive::{Archive, Document, Find, Group, Ledger, Order, Parts};
+use im_push_gateway::base::config::Config;
 use im_push_gateway::base::worker::Tick;
 use tempfile::TempDir;
 

@@ -12,8 +12,8 @@ use super::{Api, Proven};
 use crate::archive::mover::{self, Run};
 use crate::base::audit::{self, Kept};
 use crate::base::error::{Error, Result};
-use crate::identity::Role;
 use crate::base::ids::check_id;
+use crate::identity::Role;
 
 const LIMIT_DEFAULT: i64 = 50;
 

@@ -15,11 +15,12 @@ use super::wire::{
 };
 use super::{Api, Now, Proven};
 use crate::base::config::SourceKind;
-use crate::sync::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, words};
 use crate::base::error::{Error, Kind, Result};
-use crate::identity::Role;
 use crate::base::ids::check_id;
 use crate::base::strict;
+use crate::identity::Role;
+use crate::people::search_index;
+use crate::sync::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord};
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
@@ -231,7 +232,7 @@ async fn apply(
     let told: Vec<String> = told.collect();
     let named = name(&api, &changes.user_ids.0, &changes.department_ids.0).await?;
     let applied = sync::change(&api.store, sync::API, departments, users, now).await?;
-    words::catch_up(&api.store, &told).await?;
+    search_index::catch_up(&api.store, &told).await?;
     api.followers.wake();
     problems.extend(applied.problems);
     Ok(Reply(AppliedView {

@@ -12,11 +12,11 @@ use super::wire::{
 };
 use super::{Api, Now, Person, Proven};
 use crate::base::audit::{self, Action, Entry};
-use crate::delivery::status::Status;
 use crate::base::error::{Error, Kind, Result};
-use crate::identity::Role;
 use crate::base::ids::check_id;
-use crate::chat::message::whole;
+use crate::chat::message::safe_integer;
+use crate::delivery::status::Status;
+use crate::identity::Role;
 use crate::records::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
 
 /// Most receipts in one call.
@@ -53,7 +53,7 @@ struct OutcomeView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewCursor {
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "safe_integer")]
     seq: u64,
 }
 

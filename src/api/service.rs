@@ -11,8 +11,8 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Api, Now, contract};
-use crate::base::error::Result;
 use crate::archive::index;
+use crate::base::error::Result;
 use crate::base::store::Readiness;
 
 /// The page loads nothing from other sites, and no other site can frame it.

@@ -20,9 +20,9 @@ use super::Api;
 use super::bodies::NoRoom;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
-use crate::chat::message::check_client_id;
 use crate::base::strict;
 use crate::base::text::is_label;
+use crate::chat::message::check_client_id;
 
 /// Entries on a page when the caller gives no `limit`.
 pub const LIMIT_DEFAULT: i64 = 50;

@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::archive::index;
 use crate::archive::mover::{Archiver, State};
-use crate::delivery::endpoint::{Callbacks, GATEWAY};
-use crate::chat::channel::leavers;
 use crate::base::claim;
 use crate::base::config::Config;
-use crate::sync;
 use crate::base::error::Result;
+use crate::base::store::{Crowding, Store};
+use crate::base::worker::Tick;
+use crate::chat::channel::leavers;
+use crate::delivery::endpoint::{Callbacks, GATEWAY};
+use crate::delivery::push;
 use crate::events;
 use crate::identity;
-use crate::archive::index;
-use crate::delivery::push;
-use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::{Crowding, Store};
+use crate::sync;
 
 /// Rows that one step prunes. While there are more, the next step follows at once.
 const PRUNE_STEP: i64 = 2_000;
@@ -52,8 +52,7 @@ impl Maintenance {
         let hold = Duration::days(self.config.callback_hold_days.into());
         let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
         let events = events::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
-        sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into()))
-            .await?;
+        sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
         let keep = Duration::days(self.config.directory.edit_keep_days.into());
         let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.directory.return_days.into());

@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use super::{Archive, Document, Find, text};
+use super::{Archive, Document, Find};
+use crate::base::analyzer as text;
 use crate::base::config::{ArchivePlace, Config};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::renewed::Renewed;
@@ -144,7 +145,7 @@ impl Elastic {
             return Err(Error::unavailable("the archive's answer does not match the documents sent"));
         }
         let mut found = true;
-        for BulkItem { index: Outcome { status, error } } in outcomes {
+        for BulkItem { index: ItemResult { status, error } } in outcomes {
             match status {
                 200..=299 | 409 => {}
                 404 => found = false,
@@ -448,11 +449,11 @@ struct Bulk {
 
 #[derive(Deserialize)]
 struct BulkItem {
-    index: Outcome,
+    index: ItemResult,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct ItemResult {
     status: u16,
     error: Option<Reason>,
 }

@@ -16,9 +16,9 @@ use crate::archive::{Archive, Document, Find, Recalled};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
+use crate::base::store::Store;
 use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::Store;
 
 /// Most commits of one batch, and most messages of one batch of the walk through a new archive.
 const COMMITS_MAX: i32 = 500;
@@ -269,16 +269,16 @@ pub fn recalled(row: &Row) -> Option<Recalled> {
     by.map(|by| Recalled { by, at: row.get("recalled_at") })
 }
 
-struct State {
+struct IndexState {
     archive_id: String,
     walk_ms_id: Option<i64>,
 }
 
-async fn state(store: &Store) -> Result<Option<State>> {
+async fn state(store: &Store) -> Result<Option<IndexState>> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("archive/index/archive")).await?;
     let row = client.query_opt(&statement, &[]).await?;
-    Ok(row.map(|row| State { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
+    Ok(row.map(|row| IndexState { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
 }
 
 /// Makes `archive` the archive of this database, in place of another one. Refused once any day is sealed.

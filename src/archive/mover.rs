@@ -9,14 +9,14 @@ use std::time::Duration as Pause;
 
 use time::{Date, Duration, OffsetDateTime};
 
+use crate::archive::index::Bound;
 use crate::base::config::Config;
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
-use crate::archive::index::Bound;
 use crate::base::lease::Lease;
+use crate::base::store::{Attached, Store, own_seal};
 use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::{Attached, Store, own_seal};
 use day::{Day, Step};
 
 /// A scheduled run that has not begun this long after its time is overdue.

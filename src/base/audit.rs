@@ -5,8 +5,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::base::error::Result;
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// An action on something that belongs to another user.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::base::error::{Error, Kind, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// A call with a client id.
 #[derive(Debug, Clone, Copy)]

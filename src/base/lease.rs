@@ -6,8 +6,8 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::base::error::{Error, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// One replica's lease on a kind of work.
 pub struct Lease {

@@ -16,7 +16,7 @@ use crate::base::error::{Error, Kind, Result};
 /// Parses all of `bytes`.
 pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(Told { from: &mut reader }).map_err(|e| {
+    let value = serde_path_to_error::deserialize(Strict { from: &mut reader }).map_err(|e| {
         if e.inner().is_data() { of_field("", e.path(), e.inner()) } else { malformed(e.inner()) }
     })?;
     reader.end().map_err(|e| malformed(&e))?;
@@ -25,13 +25,13 @@ pub fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 
 /// Parses a part that is already a JSON value. Error pointers begin with `at`, the pointer of the part.
 pub fn read_value<T: DeserializeOwned>(value: Value, at: &str) -> Result<T> {
-    serde_path_to_error::deserialize(Told { from: value }).map_err(|e| of_field(at, e.path(), e.inner()))
+    serde_path_to_error::deserialize(Strict { from: value }).map_err(|e| of_field(at, e.path(), e.inner()))
 }
 
 /// Parses a part that was kept as text. An error in it concerns only this part.
 pub fn read_part<T: DeserializeOwned>(text: &RawValue, at: &str) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_str(text.get());
-    serde_path_to_error::deserialize(Told { from: &mut reader }).map_err(|e| {
+    serde_path_to_error::deserialize(Strict { from: &mut reader }).map_err(|e| {
         if e.inner().is_data() {
             of_field(at, e.path(), e.inner())
         } else {
@@ -84,7 +84,7 @@ fn of_field(at: &str, path: &serde_path_to_error::Path, e: &serde_json::Error) -
 
 /// The expected type. It is checked here once for all types: a list never replaces another type.
 #[derive(Clone, Copy, PartialEq)]
-enum Wanted {
+enum Expected {
     Object,
     List,
     Text,
@@ -95,14 +95,14 @@ enum Wanted {
 }
 
 /// Parses like `from`, but refuses a list for an object and an object for a string.
-struct Told<D> {
+struct Strict<D> {
     from: D,
 }
 
-/// Passes a value of the `wanted` type to `to`. Nested values use [`Told`].
+/// Passes a value of the `expected` type to `to`. Nested values use [`Strict`].
 struct Taker<V> {
     to: V,
-    wanted: Wanted,
+    expected: Expected,
 }
 
 /// The contents of a list or an object.
@@ -111,14 +111,14 @@ struct Parts<A>(A);
 struct Seed<S>(S);
 
 macro_rules! reads {
-    ($($method:ident: $wanted:ident),* $(,)?) => {$(
+    ($($method:ident: $expected:ident),* $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, to: V) -> std::result::Result<V::Value, D::Error> {
-            self.from.$method(Taker { to, wanted: Wanted::$wanted })
+            self.from.$method(Taker { to, expected: Expected::$expected })
         }
     )*};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
     type Error = D::Error;
 
     reads! {
@@ -137,7 +137,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
         fields: &'static [&'static str],
         to: V,
     ) -> std::result::Result<V::Value, D::Error> {
-        self.from.deserialize_struct(name, fields, Taker { to, wanted: Wanted::Object })
+        self.from.deserialize_struct(name, fields, Taker { to, expected: Expected::Object })
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
@@ -145,7 +145,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
         name: &'static str,
         to: V,
     ) -> std::result::Result<V::Value, D::Error> {
-        self.from.deserialize_unit_struct(name, Taker { to, wanted: Wanted::Anything })
+        self.from.deserialize_unit_struct(name, Taker { to, expected: Expected::Anything })
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
@@ -153,7 +153,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
         name: &'static str,
         to: V,
     ) -> std::result::Result<V::Value, D::Error> {
-        self.from.deserialize_newtype_struct(name, Taker { to, wanted: Wanted::Anything })
+        self.from.deserialize_newtype_struct(name, Taker { to, expected: Expected::Anything })
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(
@@ -161,7 +161,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
         len: usize,
         to: V,
     ) -> std::result::Result<V::Value, D::Error> {
-        self.from.deserialize_tuple(len, Taker { to, wanted: Wanted::List })
+        self.from.deserialize_tuple(len, Taker { to, expected: Expected::List })
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -170,7 +170,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Told<D> {
         len: usize,
         to: V,
     ) -> std::result::Result<V::Value, D::Error> {
-        self.from.deserialize_tuple_struct(name, len, Taker { to, wanted: Wanted::List })
+        self.from.deserialize_tuple_struct(name, len, Taker { to, expected: Expected::List })
     }
 
     /// An enum of strings.
@@ -197,13 +197,13 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Taker<V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        f.write_str(match self.wanted {
-            Wanted::Object => "an object",
-            Wanted::Text => "a string",
-            Wanted::Whole => "a whole number",
-            Wanted::Number => "a number",
-            Wanted::Flag => "true or false",
-            Wanted::List | Wanted::Anything => return self.to.expecting(f),
+        f.write_str(match self.expected {
+            Expected::Object => "an object",
+            Expected::Text => "a string",
+            Expected::Whole => "a whole number",
+            Expected::Number => "a number",
+            Expected::Flag => "true or false",
+            Expected::List | Expected::Anything => return self.to.expecting(f),
         })
     }
 
@@ -223,7 +223,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Taker<V> {
     }
 
     fn visit_f64<E: de::Error>(self, value: f64) -> std::result::Result<V::Value, E> {
-        if self.wanted == Wanted::Whole {
+        if self.expected == Expected::Whole {
             return Err(E::invalid_type(Unexpected::Float(value), &self));
         }
         self.to.visit_f64(value)
@@ -238,15 +238,15 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Taker<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> std::result::Result<V::Value, D::Error> {
-        self.to.visit_some(Told { from })
+        self.to.visit_some(Strict { from })
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, from: D) -> std::result::Result<V::Value, D::Error> {
-        self.to.visit_newtype_struct(Told { from })
+        self.to.visit_newtype_struct(Strict { from })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, parts: A) -> std::result::Result<V::Value, A::Error> {
-        if self.wanted == Wanted::Object {
+        if self.expected == Expected::Object {
             return Err(A::Error::invalid_type(Unexpected::Seq, &self));
         }
         self.to.visit_seq(Parts(parts))
@@ -260,7 +260,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Taker<V> {
 impl<'de, V: Visitor<'de>> Taker<V> {
     /// The error for a number outside its type.
     fn bounds<E: de::Error>(&self) -> impl Fn(E) -> E + use<E, V> {
-        let whole = self.wanted == Wanted::Whole;
+        let whole = self.expected == Expected::Whole;
         move |e| if whole { E::custom("must be a whole number within its bounds") } else { e }
     }
 }
@@ -268,7 +268,7 @@ impl<'de, V: Visitor<'de>> Taker<V> {
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Seed<S> {
     type Value = S::Value;
     fn deserialize<D: Deserializer<'de>>(self, from: D) -> std::result::Result<S::Value, D::Error> {
-        self.0.deserialize(Told { from })
+        self.0.deserialize(Strict { from })
     }
 }
 

@@ -20,11 +20,11 @@ const REST_OF_LEASE: u32 = 4;
 pub struct Throttle {
     limit: Duration,
     rest_max: Duration,
-    state: Mutex<State>,
+    state: Mutex<SendWaits>,
 }
 
 #[derive(Debug)]
-struct State {
+struct SendWaits {
     share: f64,
     judged: Instant,
     /// The longest wait of a send since `judged`.
@@ -34,7 +34,7 @@ struct State {
 impl Throttle {
     /// Background work slows down while a send waits longer than `limit`. `lease` is that of the workers.
     pub fn new(limit: Duration, lease: Duration, now: Instant) -> Self {
-        let state = State { share: 1.0, judged: now, longest: Duration::ZERO };
+        let state = SendWaits { share: 1.0, judged: now, longest: Duration::ZERO };
         Self { limit, rest_max: REST_MAX.min(lease / REST_OF_LEASE), state: Mutex::new(state) }
     }
 
@@ -51,7 +51,7 @@ impl Throttle {
         if windows >= 1.0 {
             let change = if state.longest > self.limit { SLOWER } else { FASTER.powf(windows.min(100.0)) };
             let share = (state.share * change).clamp(FLOOR, 1.0);
-            *state = State { share, judged: now, longest: Duration::ZERO };
+            *state = SendWaits { share, judged: now, longest: Duration::ZERO };
             metrics::gauge!("impg_background_share").set(share);
         }
         state.share

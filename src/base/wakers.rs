@@ -7,23 +7,23 @@ use tokio::sync::Notify;
 
 /// Wakers for the workers of each endpoint's queue, and one for the dispatcher, which starts those workers.
 #[derive(Default)]
-pub struct Bells {
+pub struct Wakers {
     /// The gateway's workers. It exists before any queue is opened, because sends notify it.
     pub gateway: Arc<Notify>,
     /// The dispatcher: it reads the endpoints again, opens their queues and checks what waits.
     pub dispatch: Arc<Notify>,
-    lines: Mutex<HashMap<String, Arc<Notify>>>,
+    queues: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
-impl Bells {
+impl Wakers {
     /// Replaces the endpoints that have a queue.
-    pub fn hang(&self, lines: HashMap<String, Arc<Notify>>) {
-        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
+    pub fn replace(&self, queues: HashMap<String, Arc<Notify>>) {
+        *self.queues.lock().unwrap_or_else(PoisonError::into_inner) = queues;
     }
 
     /// Wakes the workers of an endpoint, or the dispatcher if the endpoint has no queue yet.
-    pub fn ring(&self, callback_id: &str) {
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        lines.get(callback_id).unwrap_or(&self.dispatch).notify_one();
+    pub fn notify(&self, callback_id: &str) {
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.get(callback_id).unwrap_or(&self.dispatch).notify_one();
     }
 }

@@ -15,13 +15,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use crate::base::claim::{self, Claim};
-use crate::people::users::unknown_user;
 use crate::base::error::{Error, Kind, Result};
-use crate::events::{self, Happened, Type};
 use crate::base::ids::check_id;
-use crate::sql;
 use crate::base::store::{Store, retrying};
 use crate::base::text::{is_blank, is_label};
+use crate::events::{self, NewEvent, Type};
+use crate::people::users::unknown_user;
+use crate::sql;
 
 /// Members added to an existing channel in one transaction. Senders wait for one step at most.
 const JOIN_STEP: usize = 1_000;
@@ -107,7 +107,7 @@ pub struct Member {
 }
 
 /// The caller's membership, read while the channel is locked.
-struct Place {
+struct Membership {
     is_group: bool,
     owner: Option<String>,
     member_count: i32,
@@ -176,7 +176,7 @@ async fn create_direct(
     };
     let channel_id: i64 = row.get(0);
     let data = json!({"channel_type": "direct", "name": null, "creator": caller, "member_count": 2});
-    tell(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
+    emit(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
     tx.commit().await?;
     Ok(Some(channel_id))
 }
@@ -214,7 +214,7 @@ pub async fn create_group(
     let channel_id = row.get(0);
     let count = members.len() + 1;
     let data = json!({"channel_type": "group", "name": group.name, "creator": caller, "member_count": count});
-    tell(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
+    emit(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
     if let Some(claim) = group.claim(caller)
         && !claim.keep(&tx, &group.digest()?, (channel_id, now)).await?
     {
@@ -272,7 +272,7 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
         ("newcomers_see", change.newcomers_see.is_some()),
     ];
     let changed: Vec<&str> = changed.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();
-    tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": changed})).await?;
+    emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": changed})).await?;
     Ok(tx.commit().await?)
 }
 
@@ -285,7 +285,7 @@ async fn dissolve_once(store: &Store, channel_id: i64, caller: &str, now: Offset
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
-    end(&tx, channel_id, caller, now).await?;
+    dissolve_channel(&tx, channel_id, caller, now).await?;
     Ok(tx.commit().await?)
 }
 
@@ -334,13 +334,13 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
     let count = joined.len() as i64;
     if count > 0 {
         let data = json!({"user_ids": joined});
-        tell(&tx, Type::ChannelMembersAdded, (channel_id, caller), data).await?;
+        emit(&tx, Type::ChannelMembersAdded, (channel_id, caller), data).await?;
     }
     if count > 0 && !place.is_group {
         let statement = tx.prepare_cached(sql!("chat/channel/upgrade")).await?;
         tx.execute(&statement, &[&channel_id, &caller]).await?;
         let data = json!({"changed": ["channel_type"]});
-        tell(&tx, Type::ChannelUpdated, (channel_id, caller), data).await?;
+        emit(&tx, Type::ChannelUpdated, (channel_id, caller), data).await?;
     }
     if i64::from(place.member_count) + count > i64::from(most_members) {
         return Err(too_many(most_members, "/user_ids"));
@@ -368,7 +368,7 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
         }
         Some(_) => {}
     }
-    part(&tx, channel_id, caller, user).await?;
+    remove_membership(&tx, channel_id, caller, user).await?;
     Ok(tx.commit().await?)
 }
 
@@ -391,9 +391,9 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
         ));
     }
     if place.member_count == 1 && !place.dissolved {
-        end(&tx, channel_id, caller, now).await?;
+        dissolve_channel(&tx, channel_id, caller, now).await?;
     }
-    part(&tx, channel_id, caller, caller).await?;
+    remove_membership(&tx, channel_id, caller, caller).await?;
     Ok(tx.commit().await?)
 }
 
@@ -413,7 +413,7 @@ async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str
     if place.owner.as_deref() != Some(user) {
         let statement = tx.prepare_cached(sql!("chat/channel/hand_over")).await?;
         tx.execute(&statement, &[&channel_id, &caller, &user]).await?;
-        tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["owner"]})).await?;
+        emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["owner"]})).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -439,7 +439,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
     }
     let statement = tx.prepare_cached(sql!("chat/channel/set_role")).await?;
     tx.execute(&statement, &[&channel_id, &user, &role]).await?;
-    tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["roles"]})).await?;
+    emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["roles"]})).await?;
     Ok(tx.commit().await?)
 }
 
@@ -467,7 +467,7 @@ pub async fn members(
         .collect())
 }
 
-impl Place {
+impl Membership {
     fn must_be_group(&self) -> Result<()> {
         if self.is_group {
             Ok(())
@@ -510,12 +510,12 @@ impl Place {
     }
 }
 
-async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Place> {
+async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Membership> {
     let statement = tx.prepare_cached(sql!("chat/channel/lock")).await?;
     // The first read can be older than the lock. Read the membership again once the lock is held.
     tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
-    Ok(Place {
+    Ok(Membership {
         is_group: row.get::<_, &str>("channel_type") == "group",
         owner: row.get("owner"),
         member_count: row.get("member_count"),
@@ -530,29 +530,34 @@ async fn member_role(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Resul
     Ok(tx.query_opt(&statement, &[&channel_id, &user]).await?.map(|row| row.get(0)))
 }
 
-async fn part(tx: &Transaction<'_>, channel_id: i64, caller: &str, user: &str) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("chat/channel/part")).await?;
+async fn remove_membership(tx: &Transaction<'_>, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+    let statement = tx.prepare_cached(sql!("chat/channel/remove_membership")).await?;
     tx.execute(&statement, &[&channel_id, &user]).await?;
     let data = json!({"channel_id": channel_id.to_string(), "user_ids": [user]});
     let (what, besides) = (Type::ChannelMembersRemoved, &[user][..]);
-    events::tell(tx, Happened { what, channel_id, actor: caller, data, besides }).await
+    events::emit(tx, NewEvent { what, channel_id, actor: caller, data, besides }).await
 }
 
-async fn end(tx: &Transaction<'_>, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+async fn dissolve_channel(
+    tx: &Transaction<'_>,
+    channel_id: i64,
+    caller: &str,
+    now: OffsetDateTime,
+) -> Result<()> {
     let statement = tx.prepare_cached(sql!("chat/channel/dissolve")).await?;
     tx.execute(&statement, &[&channel_id, &now]).await?;
-    tell(tx, Type::ChannelDissolved, (channel_id, caller), json!({})).await
+    emit(tx, Type::ChannelDissolved, (channel_id, caller), json!({})).await
 }
 
 /// Emits an event about a change by `caller`.
-async fn tell(
+async fn emit(
     tx: &Transaction<'_>,
     what: Type,
     (channel_id, caller): (i64, &str),
     mut data: Value,
 ) -> Result<()> {
     data["channel_id"] = channel_id.to_string().into();
-    events::tell(tx, Happened { what, channel_id, actor: caller, data, besides: &[] }).await
+    events::emit(tx, NewEvent { what, channel_id, actor: caller, data, besides: &[] }).await
 }
 
 async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {

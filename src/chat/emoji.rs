@@ -1,8 +1,8 @@
 //! Emoji: pictures that a text names as `[:emoji_id:]`. Unknown names stay text.
 
 use crate::base::error::{Error, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 const ID_MAX_CHARS: usize = 64;
 const ADDRESS_MAX_CHARS: usize = 2_048;

@@ -4,6 +4,6 @@ mod content;
 mod outgoing;
 mod send;
 
-pub use content::{Content, check_client_id, whole};
+pub use content::{Content, check_client_id, safe_integer};
 pub use outgoing::{Outgoing, Sent};
 pub use send::{Lanes, Sender};

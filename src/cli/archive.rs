@@ -6,12 +6,12 @@ use clap::Subcommand;
 use time::Duration;
 
 use crate::archive;
+use crate::archive::index::{self, Bound};
 use crate::archive::mover::{self, Archiver, Run};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind};
-use crate::archive::index::{self, Bound};
-use crate::base::worker::Tick;
 use crate::base::store::Store;
+use crate::base::worker::Tick;
 
 #[derive(Subcommand)]
 pub enum ArchiveCommand {
@@ -27,10 +27,10 @@ pub enum ArchiveCommand {
     Adopt,
 }
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type CommandResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Runs one of the commands and prints its result.
-pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
+pub async fn run(config: &Config, command: ArchiveCommand) -> CommandResult {
     let store = Store::new(config)?;
     match command {
         ArchiveCommand::Run { dry_run: true } => show(&store, config).await,
@@ -44,7 +44,7 @@ pub async fn run(config: &Config, command: ArchiveCommand) -> Outcome {
     }
 }
 
-async fn show(store: &Store, config: &Config) -> Outcome {
+async fn show(store: &Store, config: &Config) -> CommandResult {
     let age = Duration::days(config.archive_age_days.into());
     let days = mover::sized_candidates(store, store.now().await? - age).await?;
     println!("{} days are older than {} days", days.len(), config.archive_age_days);
@@ -60,7 +60,7 @@ async fn show(store: &Store, config: &Config) -> Outcome {
 
 /// Asks for a run and does it, or follows the replica that does it. The service may have an embedded archive
 /// open, and only one run can be open.
-async fn follow(store: &Store, config: &Config) -> Outcome {
+async fn follow(store: &Store, config: &Config) -> CommandResult {
     let archiver = match archive::open(config).await {
         Ok(Some(archive)) => {
             let bound = Arc::new(Bound::new(store.clone(), archive));

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 
 use crate::base::config::Config;
-use crate::sync::{self, Run, Runner, Sync};
-use crate::base::worker::Tick;
 use crate::base::store::Store;
+use crate::base::worker::Tick;
+use crate::sync::{self, Run, Runner, Sync};
 
 /// Most changes that a dry run prints.
 const SHOWN_MAX: i64 = 200;
@@ -26,10 +26,10 @@ pub enum DirectoryCommand {
     Approve { run_id: i64 },
 }
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type CommandResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Runs one of the commands and prints its result.
-pub async fn run(config: &Config, command: DirectoryCommand) -> Outcome {
+pub async fn run(config: &Config, command: DirectoryCommand) -> CommandResult {
     let store = Store::new(config)?;
     let runner = Runner::open(store.clone(), config)?.ok_or("set directory.source to synchronize")?;
     match command {
@@ -46,7 +46,7 @@ pub async fn run(config: &Config, command: DirectoryCommand) -> Outcome {
     }
 }
 
-async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) -> Outcome {
+async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) -> CommandResult {
     let mut told = String::new();
     loop {
         let ticked = runner.tick().await;
@@ -67,7 +67,7 @@ async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) ->
     }
 }
 
-async fn show(store: &Store, run: &Run) -> Outcome {
+async fn show(store: &Store, run: &Run) -> CommandResult {
     println!("{}", run.counts);
     if run.problems > 0 {
         println!(

@@ -3,9 +3,9 @@
 use clap::Subcommand;
 use time::{Duration, OffsetDateTime};
 
+use crate::base::store::Store;
 use crate::identity::token::{self, NewToken};
 use crate::identity::{Role, Roles};
-use crate::base::store::Store;
 
 #[derive(Subcommand)]
 pub enum TokenCommand {

@@ -4,13 +4,13 @@
 
 mod breaker;
 mod connection;
+mod encrypt;
 mod gateway;
 mod guard;
 mod registry;
 mod resource;
-mod seal;
 mod sign;
-mod wanted;
+mod spec;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,15 +21,15 @@ use reqwest::{Response, StatusCode};
 use time::OffsetDateTime;
 use url::Url;
 
-use crate::delivery::status::{Verdicts, judge};
 use crate::base::renewed::Renewed;
-use breaker::{Breaker, Noted};
+use crate::delivery::status::{Verdicts, parse_answer};
+use breaker::{Breaker, BreakerChange};
 use guard::{Guard, Refused, Unresolved};
 
 pub use breaker::Gate;
 pub use registry::Callbacks;
-pub use resource::{By, NewSecret, Shown, Tested};
-pub use wanted::{EVENT_TYPES, FILTER_MAX, Wanted};
+pub use resource::{Administrator, Endpoint, NewSecret, TestResult};
+pub use spec::{EVENT_TYPES, EndpointSpec, FILTER_MAX};
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
@@ -160,7 +160,7 @@ impl Answer {
     pub fn of(posted: &Posted, is_receiver: impl Fn(&str) -> bool) -> Self {
         match posted.error {
             Some(error) => Self::Failed(error),
-            None => judge(&posted.answer, is_receiver)
+            None => parse_answer(&posted.answer, is_receiver)
                 .map_or(Self::Failed("answer contains no verdicts"), Self::Judged),
         }
     }
@@ -255,9 +255,9 @@ impl Callback {
     pub fn note(&self, succeeded: bool, now: OffsetDateTime) {
         let callback_id = &self.callback_id;
         match self.breaker.note(succeeded, now) {
-            Noted::Nothing => {}
-            Noted::ClosedAgain => tracing::info!(callback_id, "callback answers again"),
-            Noted::Opened => {
+            BreakerChange::Nothing => {}
+            BreakerChange::ClosedAgain => tracing::info!(callback_id, "callback answers again"),
+            BreakerChange::Opened => {
                 tracing::warn!(callback_id, "callback does not answer, breaker opens");
                 metrics::counter!("impg_callback_breaker_opened_total").increment(1);
             }

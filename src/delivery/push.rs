@@ -19,15 +19,16 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::delivery::endpoint::{Bells, Callback, Callbacks, GATEWAY, Gate};
 use crate::base::config::Config;
 use crate::base::error::Result;
-use crate::base::worker::{self, Tick};
-use crate::sql;
 use crate::base::store::{Store, retrying};
-use batch::{Claim, Claimed, Look};
+use crate::base::wakers::Wakers;
+use crate::base::worker::{self, Tick};
+use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
+use crate::sql;
+use batch::{Claim, Claimed, Due};
 
-pub use dead::{Letters, Replay, dead_letter, dead_letters, replay, replay_events};
+pub use dead::{DeadLetters, Replay, dead_letter, dead_letters, replay, replay_events};
 
 /// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits
 /// whatever its size, so it should grow. A send after a pause is pushed at once.
@@ -40,8 +41,8 @@ pub struct Push {
     store: Store,
     callbacks: Arc<Callbacks>,
     limits: Limits,
-    lines: Mutex<HashMap<String, Line>>,
-    bells: Arc<Bells>,
+    queues: Mutex<HashMap<String, EndpointQueue>>,
+    wakers: Arc<Wakers>,
     spawn: Box<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
     stop: CancellationToken,
 }
@@ -59,7 +60,7 @@ pub(crate) struct Limits {
 }
 
 /// The workers of one endpoint. They stop when the endpoint is deleted.
-struct Line {
+struct EndpointQueue {
     concurrency: usize,
     wake: Arc<Notify>,
     stop: CancellationToken,
@@ -80,11 +81,11 @@ pub struct Worker {
 }
 
 impl Push {
-    /// Workers are tasks for `spawn`. They end with `stop`, and `bells` wakes them.
+    /// Workers are tasks for `spawn`. They end with `stop`, and `wakers` wakes them.
     pub fn new(
         (store, callbacks): (Store, Arc<Callbacks>),
         config: &Config,
-        bells: Arc<Bells>,
+        wakers: Arc<Wakers>,
         spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
         stop: CancellationToken,
     ) -> Self {
@@ -99,43 +100,43 @@ impl Push {
             give_up: config.callback_give_up,
             disable_after: config.callback_disable_after,
         };
-        Self { store, callbacks, limits, lines: Mutex::default(), bells, spawn: Box::new(spawn), stop }
+        Self { store, callbacks, limits, queues: Mutex::default(), wakers, spawn: Box::new(spawn), stop }
     }
 
     /// Starts and stops workers so that they match the endpoints, and wakes those that have due work.
     pub async fn dispatch(self: &Arc<Self>) -> Result<Tick> {
         let now = self.store.now().await?;
-        self.draw(&self.callbacks.refresh(now).await?);
+        self.reconcile(&self.callbacks.refresh(now).await?);
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("delivery/push/waiting")).await?;
         let waiting = client.query(&statement, &[&now]).await?;
-        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         for row in waiting {
-            if let Some(line) = lines.get(row.get::<_, &str>("callback_id")) {
-                line.wake.notify_one();
+            if let Some(queue) = queues.get(row.get::<_, &str>("callback_id")) {
+                queue.wake.notify_one();
             }
         }
         Ok(Tick::Idle)
     }
 
     /// Opens workers for new endpoints, and stops those of deleted or changed ones.
-    fn draw(self: &Arc<Self>, callbacks: &[Arc<Callback>]) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+    fn reconcile(self: &Arc<Self>, callbacks: &[Arc<Callback>]) {
+        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let concurrency: HashMap<&str, usize> =
             callbacks.iter().map(|callback| (callback.callback_id.as_str(), callback.concurrency)).collect();
-        lines.retain(|callback_id, line| {
-            let same = concurrency.get(callback_id.as_str()) == Some(&line.concurrency);
+        queues.retain(|callback_id, queue| {
+            let same = concurrency.get(callback_id.as_str()) == Some(&queue.concurrency);
             if !same {
-                line.stop.cancel();
+                queue.stop.cancel();
             }
             same
         });
         for (callback_id, workers) in concurrency {
-            if !lines.contains_key(callback_id) {
-                lines.insert(callback_id.to_owned(), self.open(callback_id, workers));
+            if !queues.contains_key(callback_id) {
+                queues.insert(callback_id.to_owned(), self.open(callback_id, workers));
             }
         }
-        self.bells.hang(lines.iter().map(|(id, line)| (id.clone(), line.wake.clone())).collect());
+        self.wakers.replace(queues.iter().map(|(id, queue)| (id.clone(), queue.wake.clone())).collect());
     }
 
     /// The shared state for the workers of an endpoint.
@@ -143,14 +144,14 @@ impl Push {
         Worker {
             push: self.clone(),
             callback_id: callback_id.to_owned(),
-            wake: if callback_id == GATEWAY { self.bells.gateway.clone() } else { Arc::default() },
+            wake: if callback_id == GATEWAY { self.wakers.gateway.clone() } else { Arc::default() },
             full: AtomicBool::new(false),
             claimed: tokio::sync::Mutex::default(),
             stored_first: AtomicBool::new(false),
         }
     }
 
-    fn open(self: &Arc<Self>, callback_id: &str, concurrency: usize) -> Line {
+    fn open(self: &Arc<Self>, callback_id: &str, concurrency: usize) -> EndpointQueue {
         let stop = self.stop.child_token();
         let worker = Arc::new(self.worker(callback_id));
         let wake = worker.wake.clone();
@@ -162,7 +163,7 @@ impl Push {
             };
             (self.spawn)(Box::pin(worker::run("push", SLEEP_MAX, wake.clone(), stop.clone(), tick)));
         }
-        Line { concurrency, wake, stop }
+        EndpointQueue { concurrency, wake, stop }
     }
 }
 
@@ -177,7 +178,7 @@ impl Worker {
         if let Some(last) = last.filter(|_| !self.full.load(Ordering::Relaxed)) {
             tokio::time::sleep(LINGER.saturating_sub(last.elapsed())).await;
         }
-        let Some(Look { now, ready }) = batch::look(store, &self.callback_id).await? else {
+        let Some(Due { now, ready }) = batch::check_due(store, &self.callback_id).await? else {
             return Ok(Tick::Idle);
         };
         let probe = match callback.gate(now) {

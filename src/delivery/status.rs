@@ -134,7 +134,7 @@ struct Rejected {
 
 /// Reads the body of a `200`. `None`: the body has no verdicts. Receivers who are not named as received are
 /// retried. A receiver named twice gets the more cautious verdict.
-pub fn judge(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
+pub fn parse_answer(body: &[u8], is_receiver: impl Fn(&str) -> bool) -> Option<Verdicts> {
     let answer: Answer = strict::read(body).ok()?;
     let Answer { received, except, offline, retry, rejected } = answer;
     let (received, rest, others) = match (received, except) {
@@ -177,7 +177,7 @@ mod tests {
     use super::*;
 
     fn judged(body: &str) -> Option<Verdicts> {
-        judge(body.as_bytes(), |receiver| ["u1", "u2", "u3", "u4"].contains(&receiver))
+        parse_answer(body.as_bytes(), |receiver| ["u1", "u2", "u3", "u4"].contains(&receiver))
     }
 
     #[test]

@@ -19,9 +19,9 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
-use crate::identity::Caller;
-use crate::base::worker::Tick;
 use crate::base::store::Store;
+use crate::base::worker::Tick;
+use crate::identity::Caller;
 
 pub use listen::Stream;
 use log::{Event, Span};
@@ -52,7 +52,7 @@ pub struct Hub {
     store: Store,
     limits: Limits,
     wake: Arc<Notify>,
-    crowd: Mutex<Crowd>,
+    crowd: Mutex<Listeners>,
     /// Every event up to this one is in its queues.
     delivered: AtomicI64,
     catching_up: Semaphore,
@@ -60,9 +60,9 @@ pub struct Hub {
 
 /// The listeners, and the position of the tail.
 #[derive(Default)]
-struct Crowd {
+struct Listeners {
     streams: usize,
-    people: HashMap<Arc<str>, Person>,
+    people: HashMap<Arc<str>, Listener>,
     /// Built again after a listener came or went.
     roster: Option<Arc<Roster>>,
     tail: Option<Tail>,
@@ -72,7 +72,7 @@ struct Crowd {
 }
 
 #[derive(Default)]
-struct Person {
+struct Listener {
     streams: usize,
     queues: Vec<Arc<Queue>>,
 }
@@ -95,7 +95,7 @@ struct Roster {
 }
 
 /// The permit of one stream. Dropping it frees the permit.
-struct Place {
+struct StreamPermit {
     hub: Arc<Hub>,
     user_id: Arc<str>,
 }
@@ -307,7 +307,7 @@ impl Hub {
         }
     }
 
-    fn take_place(self: &Arc<Self>, user_id: &str) -> Result<Place> {
+    fn take_place(self: &Arc<Self>, user_id: &str) -> Result<StreamPermit> {
         let mut crowd = self.crowd();
         if crowd.closed {
             return Err(stopping());
@@ -324,15 +324,15 @@ impl Hub {
         person.streams += 1;
         crowd.streams += 1;
         metrics::gauge!("impg_streams").set(crowd.streams as f64);
-        Ok(Place { hub: self.clone(), user_id })
+        Ok(StreamPermit { hub: self.clone(), user_id })
     }
 
-    fn crowd(&self) -> MutexGuard<'_, Crowd> {
+    fn crowd(&self) -> MutexGuard<'_, Listeners> {
         self.crowd.lock().expect("no panic while held")
     }
 }
 
-impl Drop for Place {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         let mut crowd = self.hub.crowd();
         crowd.streams -= 1;
@@ -346,7 +346,7 @@ impl Drop for Place {
     }
 }
 
-impl Crowd {
+impl Listeners {
     fn roster(&mut self) -> Arc<Roster> {
         let people = &self.people;
         self.roster.get_or_insert_with(|| Arc::new(Roster::of(people))).clone()
@@ -354,7 +354,7 @@ impl Crowd {
 }
 
 impl Roster {
-    fn of(people: &HashMap<Arc<str>, Person>) -> Self {
+    fn of(people: &HashMap<Arc<str>, Listener>) -> Self {
         let listening = people.iter().filter(|(_, person)| !person.queues.is_empty());
         let (names, queues): (Vec<_>, Vec<_>) =
             listening.map(|(user_id, person)| (user_id.clone(), person.queues.clone())).unzip();

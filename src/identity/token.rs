@@ -9,9 +9,9 @@ use super::{Caller, Roles, refused};
 use crate::base::config::Secret;
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
-use crate::sql;
 use crate::base::store::Store;
 use crate::base::text::is_label;
+use crate::sql;
 
 /// Distinguishes the service's tokens from JWTs, and lets secret scanners find a leaked one.
 pub const PREFIX: &str = "impg_";

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::words;
+use super::search_index;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// Up to this many users are searched one by one; more are searched by the index of words.
 const FEW: i64 = 3_000;
@@ -27,7 +27,7 @@ const CALLED_MAX: i64 = 10;
 
 /// The conditions of a search.
 #[derive(Debug, Clone, Copy)]
-pub struct Search<'a> {
+pub struct ContactSearch<'a> {
     /// A prefix of a search word. None: all users.
     pub typed: Option<&'a str>,
     /// Only users of this department or below it.
@@ -38,7 +38,7 @@ pub struct Search<'a> {
 
 /// The end of a page: the word and the user id.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Place(pub String, pub String);
+pub struct ContactCursor(pub String, pub String);
 
 /// A user in the results.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub struct Contact {
 
 /// A user that a search text may mean.
 #[derive(Debug, Clone)]
-pub struct Called {
+pub struct NamedUser {
     pub user_id: String,
     pub name: String,
     pub active: bool,
@@ -91,7 +91,7 @@ pub struct Card {
 struct Stretch<'a> {
     from: Option<&'a str>,
     below: &'a str,
-    after: Place,
+    after: ContactCursor,
 }
 
 /// The viewer for a caller: the caller if they are external, else none. Refuses a caller who is unknown or
@@ -109,19 +109,19 @@ pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
 pub async fn find(
     store: &Store,
     viewer: Option<&str>,
-    search: Search<'_>,
-    after: Place,
-) -> Result<(Vec<Contact>, Option<Place>)> {
+    search: ContactSearch<'_>,
+    after: ContactCursor,
+) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
     let from =
         match search.typed {
             None => None,
-            Some(typed) => Some(words::beginning(typed).ok_or_else(|| {
+            Some(typed) => Some(search_index::beginning(typed).ok_or_else(|| {
                 Error::parameter("q", "must contain a letter, a digit or a Chinese character")
             })?),
         };
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX)).unwrap_or_default();
     // A cursor of another search must not leave this range.
-    let start = Place(from.clone().unwrap_or_default(), String::new());
+    let start = ContactCursor(from.clone().unwrap_or_default(), String::new());
     let stretch = Stretch { from: from.as_deref(), below: &below, after: after.max(start) };
     let client = store.client().await?;
     if let (Some(viewer), Some(department_id)) = (viewer, search.department_id) {
@@ -139,19 +139,22 @@ pub async fn find(
 
 /// The users that an id or a name prefix may mean, leavers too. One if it is an id or a full name, otherwise
 /// all with this prefix, up to [`CALLED_MAX`].
-pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<Called>> {
-    let from = words::beginning(typed);
+pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<NamedUser>> {
+    let from = search_index::beginning(typed);
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX));
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("people/contacts/called")).await?;
     let parameters: [&(dyn ToSql + Sync); 6] = [&typed, &from, &below, &viewer, &LOOK_STEP, &CALLED_MAX];
     let rows = client.query(&statement, &parameters).await?;
-    let called =
-        |row: &Row| Called { user_id: row.get("user_id"), name: row.get("name"), active: row.get("active") };
+    let called = |row: &Row| NamedUser {
+        user_id: row.get("user_id"),
+        name: row.get("name"),
+        active: row.get("active"),
+    };
     if let Some(row) = rows.first().filter(|row| row.get("is_id")) {
         return Ok(vec![called(row)]);
     }
-    let is_whole = |one: &Called| words::beginning(&one.name) == from;
+    let is_whole = |one: &NamedUser| search_index::beginning(&one.name) == from;
     let (whole, others): (Vec<_>, Vec<_>) = rows.iter().map(called).partition(is_whole);
     Ok(if whole.len() == 1 { whole } else { [whole, others].concat() })
 }
@@ -181,11 +184,11 @@ async fn find_among(
     client: &Object,
     people: &[String],
     viewer: Option<&str>,
-    search: Search<'_>,
+    search: ContactSearch<'_>,
     Stretch { from, below, after }: Stretch<'_>,
-) -> Result<(Vec<Contact>, Option<Place>)> {
+) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
     let statement = client.prepare_cached(sql!("people/contacts/find_among")).await?;
-    let Search { kind, limit, .. } = search;
+    let ContactSearch { kind, limit, .. } = search;
     let rows = client
         .query(&statement, &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer])
         .await?;
@@ -196,11 +199,11 @@ async fn find_among(
 async fn find_by_words(
     client: &Object,
     viewer: Option<&str>,
-    search: Search<'_>,
+    search: ContactSearch<'_>,
     Stretch { from, below, mut after }: Stretch<'_>,
-) -> Result<(Vec<Contact>, Option<Place>)> {
+) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
     let statement = client.prepare_cached(sql!("people/contacts/find")).await?;
-    let Search { kind, limit, department_id, .. } = search;
+    let ContactSearch { kind, limit, department_id, .. } = search;
     let (mut found, mut looked) = (Vec::new(), 0);
     // Usually nearly all users match. If not, later steps read more.
     let mut step = limit + limit / 4 + 1;
@@ -226,8 +229,8 @@ async fn find_by_words(
     Ok((found, Some(after)))
 }
 
-fn place(row: &Row) -> Place {
-    Place(row.get("word"), row.get("user_id"))
+fn place(row: &Row) -> ContactCursor {
+    ContactCursor(row.get("word"), row.get("user_id"))
 }
 
 fn contact(row: &Row) -> Contact {
@@ -281,7 +284,7 @@ pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], a
     let statement = client.prepare_cached(sql!("people/contacts/unseen")).await?;
     match client.query_opt(&statement, &[&viewer, &users]).await? {
         None => Ok(()),
-        Some(row) => Err(super::unknown_user(at, row.get("position"))),
+        Some(row) => Err(super::users::unknown_user(at, row.get("position"))),
     }
 }
 

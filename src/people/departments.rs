@@ -5,8 +5,8 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::base::error::{Error, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// Up to this many departments are asked for their users one by one.
 const FEW: i64 = 200;
@@ -24,7 +24,7 @@ pub struct Department {
 
 /// The end of a page of a level.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Place {
+pub struct DepartmentCursor {
     pub sort_order: i32,
     pub name: String,
     pub department_id: String,
@@ -59,7 +59,7 @@ pub struct Grant {
     pub granted_at: OffsetDateTime,
 }
 
-impl Default for Place {
+impl Default for DepartmentCursor {
     /// Before the first.
     fn default() -> Self {
         Self { sort_order: i32::MIN, name: String::new(), department_id: String::new() }
@@ -71,10 +71,10 @@ pub async fn level(
     store: &Store,
     viewer: Option<&str>,
     parent_id: Option<&str>,
-    after: &Place,
+    after: &DepartmentCursor,
     limit: i64,
 ) -> Result<Vec<Department>> {
-    let Place { sort_order, name, department_id } = after;
+    let DepartmentCursor { sort_order, name, department_id } = after;
     if let Some(parent_id) = parent_id {
         get(store, viewer, parent_id).await?;
     }

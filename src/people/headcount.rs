@@ -4,21 +4,21 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use crate::base::error::Result;
+use crate::base::store::{REPEATABLE, Store, retrying};
 use crate::base::worker::{Pace, Tick};
 use crate::sql;
-use crate::base::store::{REPEATABLE, Store, retrying};
 
 const FOLLOWER: &str = "people_count";
 /// A sync changes the directory many times a second. Counting takes at most a tenth of the time.
 const REST: u32 = 9;
 
 /// Counts heads. It can run on every replica.
-pub struct Heads {
+pub struct Headcount {
     store: Store,
     pace: Pace,
 }
 
-impl Heads {
+impl Headcount {
     pub fn new(store: Store) -> Self {
         Self { store, pace: Pace::new(REST) }
     }

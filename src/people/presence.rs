@@ -14,9 +14,9 @@ use tokio_postgres::types::ToSql;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
+use crate::base::store::{REPEATABLE, Store, retrying};
 use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::{REPEATABLE, Store, retrying};
 
 /// Most unknown users that an answer names.
 const UNKNOWN_NAMED: usize = 100;
@@ -57,7 +57,7 @@ pub struct Snapshot {
 
 /// The result of a report.
 #[derive(Debug, Default)]
-pub struct Outcome {
+pub struct ReportOutcome {
     /// Users that the report names as online.
     pub online: usize,
     /// Users that the report names as offline, and users that its snapshot omits.
@@ -107,7 +107,7 @@ impl Presence {
 
     /// Applies a report. Users that a snapshot omits are released before this returns, in short separate
     /// steps. If that is interrupted, [`Self::tick`] continues it.
-    pub async fn report(&self, report: &Report, now: OffsetDateTime) -> Result<Outcome> {
+    pub async fn report(&self, report: &Report, now: OffsetDateTime) -> Result<ReportOutcome> {
         let mut outcome = retrying(|| self.take(report, now)).await?;
         if report.snapshot.as_ref().is_some_and(|snapshot| !snapshot.more) {
             let swept = self.sweep(&report.gateway, now).await?;
@@ -117,13 +117,14 @@ impl Presence {
         Ok(outcome)
     }
 
-    async fn take(&self, report: &Report, now: OffsetDateTime) -> Result<Outcome> {
+    async fn take(&self, report: &Report, now: OffsetDateTime) -> Result<ReportOutcome> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let (generation, complete) = hear(&tx, report, now).await?;
         let online = report.people.values().filter(|online| **online).count();
         let offline = report.people.len() - online;
-        let mut outcome = Outcome { online, offline, snapshot_wanted: !complete, ..Outcome::default() };
+        let mut outcome =
+            ReportOutcome { online, offline, snapshot_wanted: !complete, ..ReportOutcome::default() };
         let changes = changes(&tx, report, generation, &mut outcome).await?;
         let people: Vec<&str> = changes.taken_on.iter().chain(&changes.let_go).map(String::as_str).collect();
         if !people.is_empty() {
@@ -249,7 +250,7 @@ async fn changes(
     tx: &Transaction<'_>,
     report: &Report,
     generation: i64,
-    outcome: &mut Outcome,
+    outcome: &mut ReportOutcome,
 ) -> Result<Changes> {
     let (people, online): (Vec<&str>, Vec<bool>) =
         report.people.iter().map(|(user_id, online)| (user_id.as_str(), *online)).unzip();

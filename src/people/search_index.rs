@@ -13,9 +13,9 @@ use tokio_postgres::Row;
 
 use crate::base::analyzer::{folded, is_cjk};
 use crate::base::error::Result;
+use crate::base::store::{REPEATABLE, Store, retrying};
 use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::{REPEATABLE, Store, retrying};
 
 /// Users in one step. They are locked while it runs.
 const STEP: i64 = 500;

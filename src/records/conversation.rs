@@ -4,8 +4,8 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use crate::base::error::Result;
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// A message can be committed this long after its timestamp. Later pages repeat what changed since, so that a
 /// moved entry is not missed.
@@ -41,7 +41,7 @@ pub struct LastMessage {
 
 /// Where a page ended, and when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct ListPosition {
     pub unread: bool,
     pub sorted_at: OffsetDateTime,
     pub channel_id: i64,
@@ -52,9 +52,9 @@ pub struct Place {
 pub async fn list(
     store: &Store,
     caller: &str,
-    place: Option<Place>,
+    place: Option<ListPosition>,
     limit: i64,
-) -> Result<(Vec<Conversation>, Option<Place>)> {
+) -> Result<(Vec<Conversation>, Option<ListPosition>)> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("records/conversation/list")).await?;
     let unread = place.as_ref().map(|p| p.unread);
@@ -66,7 +66,7 @@ pub async fn list(
         .await?;
     // Changed entries come in addition to the page. Only entries below the place belong to the page.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();
-    let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| Place {
+    let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| ListPosition {
         unread: row.get::<_, i64>("unread_count") > 0,
         sorted_at: row.get("sorted_at"),
         channel_id: row.get("channel_id"),

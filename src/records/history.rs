@@ -8,12 +8,12 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
-use crate::sync;
-use crate::base::error::{Error, Result};
 use crate::archive::index::recalled;
-use crate::sql;
+use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
+use crate::base::error::{Error, Result};
 use crate::base::store::Store;
+use crate::people::users;
+use crate::sql;
 
 /// A message as readers see it.
 #[derive(Debug)]
@@ -32,12 +32,12 @@ pub struct Message {
 
 /// A position between two messages. `ms_id` limits the partitions to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct Position {
     pub seq: i64,
     pub ms_id: i64,
 }
 
-impl Place {
+impl Position {
     /// The positions before the first and after the last message.
     pub const START: Self = Self { seq: 0, ms_id: 0 };
     pub const END: Self = Self { seq: i64::MAX, ms_id: i64::MAX };
@@ -61,7 +61,7 @@ struct Hot {
 impl Reading<'_> {
     /// Up to `limit` messages below `before` and above `after_seq`, newest first. The flag says whether more
     /// may follow. If the archive does not answer, the page can be shorter than `limit`.
-    pub async fn before(&self, before: Place, after_seq: i64, limit: i64) -> Result<(Vec<Message>, bool)> {
+    pub async fn before(&self, before: Position, after_seq: i64, limit: i64) -> Result<(Vec<Message>, bool)> {
         let spans = self.spans().await?;
         let hot = self.hot_before(before, after_seq, limit).await?;
         let mut messages = hot.messages;
@@ -81,7 +81,7 @@ impl Reading<'_> {
     }
 
     /// Up to `limit` messages above `after`, oldest first.
-    pub async fn after(&self, after: Place, limit: i64) -> Result<(Vec<Message>, bool)> {
+    pub async fn after(&self, after: Position, limit: i64) -> Result<(Vec<Message>, bool)> {
         let spans = self.spans().await?;
         let hot = self.hot_after(after, limit).await?;
         let end = hot.messages.first().map_or(i64::MAX, |first| first.seq - 1);
@@ -102,7 +102,7 @@ impl Reading<'_> {
         if spans.is_empty() { Err(Error::not_found("no such channel")) } else { Ok(spans) }
     }
 
-    async fn hot_before(&self, before: Place, after_seq: i64, limit: i64) -> Result<Hot> {
+    async fn hot_before(&self, before: Position, after_seq: i64, limit: i64) -> Result<Hot> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("records/history/before")).await?;
         let rows = client
@@ -114,7 +114,7 @@ impl Reading<'_> {
         hot(rows)
     }
 
-    async fn hot_after(&self, after: Place, limit: i64) -> Result<Hot> {
+    async fn hot_after(&self, after: Position, limit: i64) -> Result<Hot> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("records/history/after")).await?;
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
@@ -223,7 +223,7 @@ fn message(row: &Row) -> Message {
 /// Documents as readers see them: with names, and without the content of messages recalled since.
 pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
-    let names = sync::names(store, &senders).await?;
+    let names = users::names(store, &senders).await?;
     let ms_ids: Vec<i64> = documents.iter().map(|d| d.ms_id).collect();
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("records/recall/find")).await?;

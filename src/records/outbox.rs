@@ -8,16 +8,16 @@ use std::time::Instant;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
+use crate::archive::index::Bound;
 use crate::archive::{Archive, Document, Find, Group, Ledger, Order, Parts, Recalled, Span};
 use crate::base::config::Config;
-use crate::delivery::status::Status;
 use crate::base::error::{Error, Kind, Result};
-use crate::archive::index::Bound;
 use crate::base::lease::Lease;
-use crate::records::receipt;
-use crate::base::worker::Tick;
-use crate::sql;
 use crate::base::store::Store;
+use crate::base::worker::Tick;
+use crate::delivery::status::Status;
+use crate::records::receipt;
+use crate::sql;
 
 /// Most recalls, receipts and read ranges of one step.
 const RECALLS_STEP: i32 = 100;

@@ -6,9 +6,9 @@ use time::{Duration, OffsetDateTime};
 use crate::archive::{self, Archive, Find, Recalled};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::store::{SHARE_SEAL, Store, retrying};
 use crate::records::history;
 use crate::sql;
-use crate::base::store::{SHARE_SEAL, Store, retrying};
 
 /// A recall: who, which message, and by which right.
 #[derive(Debug, Clone, Copy)]

@@ -11,14 +11,14 @@ use tokio_postgres::IsolationLevel;
 pub use inbox::Inbox;
 
 use crate::archive::{self, Archive, Document, Find, Ledger, Order, Span};
-use crate::delivery::status::{Status, Verdict};
-use crate::sync;
 use crate::base::error::{Error, Result};
-use crate::records::history;
-use crate::delivery::ledger::{self, Block, Key};
-use crate::base::worker::Tick;
-use crate::sql;
 use crate::base::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
+use crate::base::worker::Tick;
+use crate::delivery::ledger::{self, Block, Key};
+use crate::delivery::status::{Status, Verdict};
+use crate::people::users;
+use crate::records::history;
+use crate::sql;
 
 /// The most read ranges, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
@@ -36,7 +36,7 @@ pub struct Receipt {
 
 /// The effect of a receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReceiptOutcome {
     Advanced,
     Unchanged,
     /// The message is sealed or cold, so the receipt waits for the archive. Whether a cold message is for this
@@ -106,7 +106,7 @@ pub struct ReceiptsPage<'a> {
 }
 
 /// Accepts receipts in bulk. Returns one outcome for each, in order.
-pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<Outcome>> {
+pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<ReceiptOutcome>> {
     let mut outcomes = Vec::with_capacity(receipts.len());
     for step in receipts.chunks(RECEIPTS_STEP) {
         outcomes.extend(retrying(|| accept_step(store, step, now)).await?);
@@ -115,14 +115,18 @@ pub async fn accept(store: &Store, receipts: &[Receipt], now: OffsetDateTime) ->
     Ok(outcomes)
 }
 
-fn count(outcomes: &[Outcome]) {
-    let advanced = outcomes.iter().filter(|o| **o == Outcome::Advanced).count();
+fn count(outcomes: &[ReceiptOutcome]) {
+    let advanced = outcomes.iter().filter(|o| **o == ReceiptOutcome::Advanced).count();
     metrics::counter!("impg_receipts_total").increment(outcomes.len() as u64);
     metrics::counter!("impg_receipts_advanced_total").increment(advanced as u64);
 }
 
-async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -> Result<Vec<Outcome>> {
-    let mut outcomes = vec![Outcome::Unknown; receipts.len()];
+async fn accept_step(
+    store: &Store,
+    receipts: &[Receipt],
+    now: OffsetDateTime,
+) -> Result<Vec<ReceiptOutcome>> {
+    let mut outcomes = vec![ReceiptOutcome::Unknown; receipts.len()];
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
@@ -132,7 +136,7 @@ async fn accept_step(store: &Store, receipts: &[Receipt], now: OffsetDateTime) -
         keep(&tx, &cold, now).await?;
         (0..receipts.len())
             .filter(|&i| receipts[i].ms_id < horizon)
-            .for_each(|i| outcomes[i] = Outcome::Waiting);
+            .for_each(|i| outcomes[i] = ReceiptOutcome::Waiting);
     }
     let of = |status| {
         let hot = move |&i: &usize| receipts[i].status == status && receipts[i].ms_id >= horizon;
@@ -159,8 +163,8 @@ async fn receive(
     receipts: &[&Receipt],
     sealed: i64,
     now: OffsetDateTime,
-) -> Result<Vec<Outcome>> {
-    let mut outcomes = vec![Outcome::Unknown; receipts.len()];
+) -> Result<Vec<ReceiptOutcome>> {
+    let mut outcomes = vec![ReceiptOutcome::Unknown; receipts.len()];
     let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let statement = tx.prepare_cached(sql!("records/receipt/locate")).await?;
@@ -178,9 +182,9 @@ async fn receive(
             continue;
         };
         if block.advance(place, Status::Received, now) {
-            outcomes[i] = Outcome::Advanced;
+            outcomes[i] = ReceiptOutcome::Advanced;
         } else if block.is_receiver(place) {
-            outcomes[i] = Outcome::Unchanged;
+            outcomes[i] = ReceiptOutcome::Unchanged;
         }
     }
     ledger::write(tx, &blocks, now).await?;
@@ -191,7 +195,7 @@ async fn receive(
             blocks.get(&key(receipt)).is_some_and(|block| block.is_receiver(ledger::place(receipt.1)))
         };
         let waiting: Vec<usize> = closed.iter().filter(is_receiver).map(|(i, _)| *i).collect();
-        waiting.iter().for_each(|&i| outcomes[i] = Outcome::Waiting);
+        waiting.iter().for_each(|&i| outcomes[i] = ReceiptOutcome::Waiting);
         keep(tx, &waiting.iter().map(|&i| receipts[i]).collect::<Vec<_>>(), now).await?;
     }
     Ok(outcomes)
@@ -202,8 +206,8 @@ async fn read_up_to(
     tx: &Transaction<'_>,
     receipts: &[&Receipt],
     now: OffsetDateTime,
-) -> Result<Vec<Outcome>> {
-    let mut outcomes = vec![Outcome::Unknown; receipts.len()];
+) -> Result<Vec<ReceiptOutcome>> {
+    let mut outcomes = vec![ReceiptOutcome::Unknown; receipts.len()];
     let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let statement = tx.prepare_cached(sql!("records/receipt/read_points")).await?;
@@ -211,7 +215,7 @@ async fn read_up_to(
     for row in tx.query(&statement, &[&ms_ids, &receivers]).await? {
         let moves = row.get::<_, i64>("seq") > row.get::<_, i64>("read_seq");
         outcomes[row.get::<_, i64>("ord") as usize - 1] =
-            if moves { Outcome::Advanced } else { Outcome::Unchanged };
+            if moves { ReceiptOutcome::Advanced } else { ReceiptOutcome::Unchanged };
         points.push(Point {
             channel_id: row.get("channel_id"),
             user: row.get("user_id"),
@@ -477,7 +481,7 @@ async fn page_of(
     rows.sort_by(|a, b| a.receiver.cmp(&b.receiver));
     rows.truncate(page.limit as usize);
     let ids: Vec<&str> = rows.iter().map(|r| r.receiver.as_str()).collect();
-    let mut names = sync::names(store, &ids).await?;
+    let mut names = users::names(store, &ids).await?;
     for row in &mut rows {
         row.name = names.remove(&row.receiver).unwrap_or_default();
     }
@@ -522,7 +526,7 @@ async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Resu
     ledger::write(tx, &blocks, last).await
 }
 
-impl Outcome {
+impl ReceiptOutcome {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Advanced => "advanced",

@@ -8,15 +8,15 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::archive::document::searchable;
-use crate::base::analyzer::{self, Piece};
-use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Span};
-use crate::delivery::status::Status;
-use crate::sync;
-use crate::base::error::{Error, Result};
-use crate::records::history::{self, Message, overlap};
 use crate::archive::index::recalled;
-use crate::sql;
+use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Span};
+use crate::base::analyzer::{self as text, Piece};
+use crate::base::error::{Error, Result};
 use crate::base::store::Store;
+use crate::delivery::status::Status;
+use crate::people::users;
+use crate::records::history::{self, Message, overlap};
+use crate::sql;
 
 /// Length in milliseconds of one step of a ledger search. Short steps keep the queries short.
 const STRETCH_MS: i64 = 86_400_000;
@@ -254,7 +254,7 @@ impl Searching<'_> {
 
     async fn hot_hits(&self, of: &Of<'_>, rows: &[Row]) -> Result<Vec<Hit>> {
         let senders: Vec<&str> = rows.iter().map(|row| row.get("sender")).collect();
-        let names = sync::names(self.store, &senders).await?;
+        let names = users::names(self.store, &senders).await?;
         let hit = |row: &Row| {
             let sender: String = row.get("sender");
             let message = Message {

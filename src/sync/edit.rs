@@ -3,7 +3,7 @@
 //!
 //! Until then the old value is shown, because the source has it.
 
-mod book;
+mod repository;
 mod send;
 mod values;
 
@@ -19,8 +19,8 @@ use super::{API, apply, change_users_in};
 use crate::base::config::{Config, Directory};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::{Store, retrying};
-use book::{Ask, Person};
-pub use book::{Edit, prune};
+use repository::{Ask, EditedUser};
+pub use repository::{Edit, prune};
 pub use values::Values;
 
 /// Most pending edits of one user.
@@ -112,7 +112,7 @@ impl Edits {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         apply::lock(&tx).await?;
-        let person = book::person(&tx, user_id).await?;
+        let person = repository::person(&tx, user_id).await?;
         let (ours, mut theirs) = self.split(&person, self.named(&tx, &person, changes).await?)?;
         if person.pending == 0 {
             theirs.drop_same(&person.values);
@@ -129,16 +129,16 @@ impl Edits {
         let mut edit = None;
         if !theirs.is_empty() {
             let ask = Ask { person: &person, attributes: &theirs, asked_by, now };
-            edit = Some(book::ask(&tx, ask, now + self.settings.edit_give_up).await?);
+            edit = Some(repository::ask(&tx, ask, now + self.settings.edit_give_up).await?);
         }
         tx.commit().await?;
         Ok(Edited { applied: changes.without(&theirs), edit })
     }
 
     /// Replaces ids in an edit by those of the user's source.
-    async fn named(&self, tx: &Transaction<'_>, person: &Person, changes: &Values) -> Result<Values> {
+    async fn named(&self, tx: &Transaction<'_>, person: &EditedUser, changes: &Values) -> Result<Values> {
         let (manager, departments) = (changes.text("manager"), changes.list("department_ids"));
-        let found = book::names(tx, &person.source, manager, &departments).await?;
+        let found = repository::names(tx, &person.source, manager, &departments).await?;
         if let Some(at) = found.unknown_at {
             return Err(Error::field(format!("/department_ids/{}", at - 1), "no such department"));
         }
@@ -151,7 +151,7 @@ impl Edits {
     }
 
     /// Splits an edit into our attributes and those of the source.
-    fn split(&self, person: &Person, changes: Values) -> Result<(Values, Values)> {
+    fn split(&self, person: &EditedUser, changes: Values) -> Result<(Values, Values)> {
         if person.source == API {
             return Ok((changes, Values::default()));
         }
@@ -174,13 +174,13 @@ impl Edits {
 
     /// One page of a user's edits below `before`, newest first.
     pub async fn of_person(&self, user_id: &str, before: i64, limit: i64) -> Result<Vec<Edit>> {
-        book::of_person(&self.store, user_id, before, limit).await
+        repository::of_person(&self.store, user_id, before, limit).await
     }
 
     /// One page of all edits in one state, or in all states.
     pub async fn list(&self, state: Option<&str>, before: i64, limit: i64) -> Result<Vec<Edit>> {
         let states = state.map_or_else(|| STATES.to_vec(), |state| vec![state]);
-        book::list(&self.store, &states, before, limit).await
+        repository::list(&self.store, &states, before, limit).await
     }
 
     /// Sends an edit again that was not taken. After a conflict it overwrites the value that was shown.
@@ -188,12 +188,12 @@ impl Edits {
     /// # Errors
     /// `Kind::Conflict` if it is being sent, was applied or cancelled; `NotFound`.
     pub async fn retry(&self, edit_id: i64, now: OffsetDateTime) -> Result<Edit> {
-        book::get(&self.store, edit_id).await?;
-        if !book::retry(&self.store, edit_id, now, now + self.settings.edit_give_up).await? {
+        repository::get(&self.store, edit_id).await?;
+        if !repository::retry(&self.store, edit_id, now, now + self.settings.edit_give_up).await? {
             return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
         }
         self.wake.notify_one();
-        book::get(&self.store, edit_id).await
+        repository::get(&self.store, edit_id).await
     }
 
     /// Cancels an edit that is not being sent. An earlier attempt without an answer may have succeeded.
@@ -201,11 +201,11 @@ impl Edits {
     /// # Errors
     /// `Kind::Conflict` if it is being sent, was applied or cancelled; `NotFound`.
     pub async fn cancel(&self, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<Edit> {
-        book::get(&self.store, edit_id).await?;
-        if !book::cancel(&self.store, edit_id, admin, now).await? {
+        repository::get(&self.store, edit_id).await?;
+        if !repository::cancel(&self.store, edit_id, admin, now).await? {
             return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
         }
         self.wake.notify_one();
-        book::get(&self.store, edit_id).await
+        repository::get(&self.store, edit_id).await
     }
 }

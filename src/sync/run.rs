@@ -4,8 +4,8 @@
 //! Runs are on one replica at a time. Progress is in the database, except for the listing: an interrupted
 //! listing starts again.
 
-mod book;
-mod listening;
+mod pulling;
+mod repository;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -14,20 +14,20 @@ use time::OffsetDateTime;
 use tokio::sync::Mutex;
 
 use super::apply::{self, Rows};
-use super::source::{self, Failure, Source, Want};
+use super::source::{self, Failure, Request, Source};
 use crate::base::config::{Config, Directory};
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
+use crate::base::store::{REPEATABLE, Store, retrying};
 use crate::base::worker::Tick;
 use crate::sql;
-use crate::base::store::{REPEATABLE, Store, retrying};
-use book::{Counts, Open};
-pub use book::{
+use pulling::{Pulling, Tools};
+use repository::{Counts, Open};
+pub use repository::{
     Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed, problems,
     prune_runs, runs,
 };
-use listening::{Listening, Tools};
 
 /// Staged rows that one transaction applies, or one statement compares.
 const STEP: i64 = 1_000;
@@ -43,7 +43,7 @@ pub struct Runner {
     lease: Lease,
     schedule: Option<Schedule>,
     full_schedule: Option<Schedule>,
-    listening: Mutex<Option<Listening>>,
+    pulling: Mutex<Option<Pulling>>,
     trouble: Mutex<Trouble>,
 }
 
@@ -69,7 +69,7 @@ impl Runner {
             schedule: config.directory.schedule().map_err(Error::internal)?,
             full_schedule: config.directory.full_schedule().map_err(Error::internal)?,
             settings: config.directory.clone(),
-            listening: Mutex::default(),
+            pulling: Mutex::default(),
             trouble: Mutex::default(),
         }))
     }
@@ -81,7 +81,7 @@ impl Runner {
             return Ok(Tick::Idle);
         };
         self.begin_if_due(now).await?;
-        let Some(run) = book::open_run(&self.store).await? else {
+        let Some(run) = repository::open_run(&self.store).await? else {
             return Ok(Tick::Idle);
         };
         let step = Some((run.run_id, run.state.clone(), run.applied));
@@ -145,7 +145,7 @@ impl Runner {
     }
 
     async fn begin_if_due(&self, now: OffsetDateTime) -> Result<()> {
-        let known = book::known(&self.store, self.source.name()).await?;
+        let known = repository::known(&self.store, self.source.name()).await?;
         let due = |schedule: &Option<Schedule>, begun: Option<OffsetDateTime>| match (schedule, begun) {
             (Some(schedule), Some(begun)) => schedule.due(begun, now).is_some(),
             // A new service makes one full run.
@@ -155,14 +155,14 @@ impl Runner {
         let first = known.full_at.is_none() && known.full_begun_at.is_none();
         if due(&self.full_schedule, known.full_begun_at) || first && due(&self.schedule, known.begun_at) {
             ask(&self.store, Sync { mode: "full", asked_by: "schedule", dry_run: false }, now).await?;
-            book::begun(&self.store, "directory-full", now).await?;
-            book::begun(&self.store, "directory", now).await?;
+            repository::begun(&self.store, "directory-full", now).await?;
+            repository::begun(&self.store, "directory", now).await?;
         } else if due(&self.schedule, known.begun_at) {
             let mode = self.mode(known.token.as_ref());
             ask(&self.store, Sync { mode, asked_by: "schedule", dry_run: false }, now).await?;
-            book::begun(&self.store, "directory", now).await?;
-        } else if book::open_run(&self.store).await?.is_none() {
-            let named = book::named(&self.store).await?;
+            repository::begun(&self.store, "directory", now).await?;
+        } else if repository::open_run(&self.store).await?.is_none() {
+            let named = repository::named(&self.store).await?;
             if named > 0 {
                 let one_by_one = self.source.reads_one() && named <= self.settings.alone_max.into();
                 let mode = if one_by_one { "changes" } else { self.mode(known.token.as_ref()) };
@@ -174,34 +174,34 @@ impl Runner {
 
     /// Reads the next page of a run's listing. Begins the listing if none is under way.
     async fn listen(&self, run: &Open, epoch: i64) -> Result<()> {
-        let mut listening = self.listening.lock().await;
-        if !listening.as_ref().is_some_and(|l| l.is_of(run.run_id, epoch)) {
-            *listening = None;
+        let mut pulling = self.pulling.lock().await;
+        if !pulling.as_ref().is_some_and(|l| l.is_of(run.run_id, epoch)) {
+            *pulling = None;
             self.sweep(run.run_id).await?;
             let Some(want) = self.begin_listening(run, epoch).await? else {
-                return book::ask_for_everybody(&self.store, run.run_id, "there was no token").await;
+                return repository::ask_for_everybody(&self.store, run.run_id, "there was no token").await;
             };
-            *listening = Some(Listening::new(run, epoch, self.source.pull(want)));
+            *pulling = Some(Pulling::new(run, epoch, self.source.pull(want)));
         }
-        let Some(current) = listening.as_mut() else { return Ok(()) };
+        let Some(current) = pulling.as_mut() else { return Ok(()) };
         match current.page().await {
             Ok(Some(page)) => {
                 let staged = current.stage(self.tools(), page).await;
                 if staged.is_err() {
-                    *listening = None;
+                    *pulling = None;
                 }
                 staged
             }
             Ok(None) => {
-                let ended = listening.take().ok_or_else(|| Error::internal("no listing is under way"))?;
+                let ended = pulling.take().ok_or_else(|| Error::internal("no listing is under way"))?;
                 ended.end(self.tools()).await
             }
             Err(Failure::Expired) => {
-                *listening = None;
-                book::ask_for_everybody(&self.store, run.run_id, "the token has expired").await
+                *pulling = None;
+                repository::ask_for_everybody(&self.store, run.run_id, "the token has expired").await
             }
             Err(Failure::Failed(why)) => {
-                *listening = None;
+                *pulling = None;
                 self.fail(run.run_id, &why).await
             }
         }
@@ -212,13 +212,13 @@ impl Runner {
         Tools { store: &self.store, lease: &self.lease, source: &*self.source, alone_max }
     }
 
-    /// What to ask for; none if a run needs a token and there is none.
-    async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Option<Want>> {
-        let known = book::known(&self.store, self.source.name()).await?;
+    /// EntryKind to ask for; none if a run needs a token and there is none.
+    async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Option<Request>> {
+        let known = repository::known(&self.store, self.source.name()).await?;
         let mut want = match (run.mode.as_str(), known.token) {
-            ("incremental", Some(token)) => Want::Since(token),
+            ("incremental", Some(token)) => Request::Since(token),
             ("incremental", None) => return Ok(None),
-            _ => Want::Everything,
+            _ => Request::Everything,
         };
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -229,7 +229,7 @@ impl Runner {
             let statement = tx.prepare_cached(sql!("sync/run/take_changed")).await?;
             let row = tx.query_one(&statement, &[&run.run_id]).await?;
             if run.mode == "changes" {
-                want = Want::These { users: row.get("users"), departments: row.get("departments") };
+                want = Request::These { users: row.get("users"), departments: row.get("departments") };
             }
         }
         tx.commit().await?;
@@ -251,7 +251,7 @@ impl Runner {
     async fn fail(&self, run_id: i64, why: &str) -> Result<()> {
         tracing::warn!(run_id, why, "directory run failed");
         metrics::counter!("impg_directory_runs_total", "outcome" => "failed").increment(1);
-        book::fail(&self.store, run_id, why, self.store.now().await?).await
+        repository::fail(&self.store, run_id, why, self.store.now().await?).await
     }
 
     /// Counts what the run would change. Then applies it, shows it, or holds it.
@@ -261,12 +261,12 @@ impl Runner {
         while let Some(up_to) = self.next_rows(run.run_id, after, COMPARE_STEP).await? {
             self.lease.take(self.store.now().await?).await?;
             let began = Instant::now();
-            counts.add(book::compare(&self.store, run.run_id, after, up_to).await?);
+            counts.add(repository::compare(&self.store, run.run_id, after, up_to).await?);
             self.store.throttle().rest("directory", began).await;
             after = up_to;
         }
-        if !book::is_staged(&self.store, run.run_id).await? {
-            return book::again(&self.store, run.run_id).await;
+        if !repository::is_staged(&self.store, run.run_id).await? {
+            return repository::again(&self.store, run.run_id).await;
         }
         let held = self.guard(&counts, run).await?;
         let state = match held {
@@ -280,7 +280,7 @@ impl Runner {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
-        book::decide(&tx, run.run_id, (state, held.as_deref()), &counts, now).await?;
+        repository::decide(&tx, run.run_id, (state, held.as_deref()), &counts, now).await?;
         if !run.dry_run {
             let statement = tx.prepare_cached(sql!("sync/run/supersede")).await?;
             tx.execute(&statement, &[&run.run_id, &now]).await?;
@@ -290,7 +290,7 @@ impl Runner {
 
     /// Why a run must be approved, if it must: a list may have been emptied by mistake.
     async fn guard(&self, counts: &Counts, run: &Open) -> Result<Option<String>> {
-        let (users, departments) = book::known_here(&self.store, self.source.name()).await?;
+        let (users, departments) = repository::known_here(&self.store, self.source.name()).await?;
         let leaving = counts.of("users", "deactivated");
         let removed = counts.of("departments", "removed");
         for (what, going, there) in [("people", leaving, users), ("departments", removed, departments)] {
@@ -314,8 +314,8 @@ impl Runner {
 
     /// Applies a step of the run, or ends it.
     async fn apply(&self, run: &Open, epoch: i64, now: OffsetDateTime) -> Result<()> {
-        if !book::is_staged(&self.store, run.run_id).await? {
-            return book::again(&self.store, run.run_id).await;
+        if !repository::is_staged(&self.store, run.run_id).await? {
+            return repository::again(&self.store, run.run_id).await;
         }
         let Some(up_to) = self.next_rows(run.run_id, run.applied, STEP).await? else {
             return self.finish(run, epoch, now).await;
@@ -343,7 +343,7 @@ impl Runner {
             .map(refused("department"))
             .chain(users.refused.iter().map(refused("user")))
             .collect();
-        book::note_problems(&tx, rows.run_id, &problems).await?;
+        repository::note_problems(&tx, rows.run_id, &problems).await?;
         let statement = tx.prepare_cached(sql!("sync/run/progress")).await?;
         tx.execute(&statement, &[&rows.run_id, &rows.up_to]).await?;
         tx.commit().await?;

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::edit::Values;
 use super::record::{DepartmentRecord, UserRecord};
 use crate::base::config::{Directory, SourceKind};
-use crate::base::error::Result as Outcome;
+use crate::base::error::Result as OpenResult;
 
 /// The records that a run asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Want {
+pub enum Request {
     /// All users and departments.
     Everything,
     /// Changes since this token.
@@ -28,12 +28,12 @@ pub enum Want {
 
 /// The kind of records in a listing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum What {
+pub enum EntryKind {
     Departments,
     Users,
 }
 
-impl What {
+impl EntryKind {
     /// The name in the database.
     pub fn kind(self) -> &'static str {
         match self {
@@ -51,36 +51,36 @@ struct Tokens {
 }
 
 impl Tokens {
-    fn of(&mut self, what: What) -> &mut Option<String> {
+    fn of(&mut self, what: EntryKind) -> &mut Option<String> {
         match what {
-            What::Departments => &mut self.departments,
-            What::Users => &mut self.users,
+            EntryKind::Departments => &mut self.departments,
+            EntryKind::Users => &mut self.users,
         }
     }
 }
 
 /// One entry of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Told {
+pub enum Entry {
     User(Box<UserRecord>),
     Department(DepartmentRecord),
     /// An entry that is not a valid record, with its id if readable, and the reason.
     Bad {
-        what: What,
+        what: EntryKind,
         external_id: Option<String>,
         detail: String,
     },
 }
 
-impl Told {
-    fn bad(what: What, external_id: Option<&str>, detail: impl Into<String>) -> Self {
+impl Entry {
+    fn bad(what: EntryKind, external_id: Option<&str>, detail: impl Into<String>) -> Self {
         Self::Bad { what, external_id: external_id.map(str::to_owned), detail: detail.into() }
     }
 
-    pub fn what(&self) -> What {
+    pub fn what(&self) -> EntryKind {
         match self {
-            Self::User(_) => What::Users,
-            Self::Department(_) => What::Departments,
+            Self::User(_) => EntryKind::Users,
+            Self::Department(_) => EntryKind::Departments,
             Self::Bad { what, .. } => *what,
         }
     }
@@ -98,15 +98,15 @@ impl Told {
 /// A page of a listing, or records read one by one.
 #[derive(Debug, Default)]
 pub struct Page {
-    pub told: Vec<Told>,
+    pub told: Vec<Entry>,
     /// Set on the last page of a listing.
-    pub ended: Option<Ended>,
+    pub ended: Option<ListingEnd>,
 }
 
 /// The end of a listing.
 #[derive(Debug)]
-pub struct Ended {
-    pub what: What,
+pub struct ListingEnd {
+    pub what: EntryKind,
     /// The total number of entries, if the source gives it.
     pub total: Option<u64>,
     /// In a listing of changes: external ids of the records that still exist without change. A record that is
@@ -141,7 +141,7 @@ pub trait Source: Send + Sync {
     fn tells(&self, attribute: &str) -> bool;
 
     /// Begins a listing. Departments come before users.
-    fn pull(&self, want: Want) -> Box<dyn Pull>;
+    fn pull(&self, want: Request) -> Box<dyn Pull>;
 
     /// The writer, if users can be written to this source.
     fn writer(&self) -> Option<&dyn Writer> {
@@ -155,7 +155,7 @@ pub trait Writer: Send + Sync {
     fn takes(&self, attribute: &str) -> bool;
 
     /// The source's current record of a user, with its version.
-    fn read<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Heard>;
+    fn read<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Seen>;
 
     /// Changes a user whose values are `present` in the given version of the source's. In another version,
     /// nothing is changed.
@@ -169,7 +169,7 @@ pub trait Writer: Send + Sync {
 
 /// The result of reading one user.
 #[derive(Debug)]
-pub enum Heard {
+pub enum Seen {
     There(Box<UserRecord>),
     Gone,
     Later(Later),
@@ -206,14 +206,14 @@ pub trait Pull: Send {
 
     /// Passes the missing records of the listing that has just ended; they are read one by one next. None:
     /// the listing was incomplete, so absence means nothing.
-    fn missing(&mut self, what: What, ids: Option<Vec<String>>);
+    fn missing(&mut self, what: EntryKind, ids: Option<Vec<String>>);
 
     /// The token for the next run, at the end of the listing.
     fn token(&self) -> Option<String>;
 }
 
 /// The source of the settings, or none.
-pub fn open(settings: &Directory, connection_life: Duration) -> Outcome<Option<Box<dyn Source>>> {
+pub fn open(settings: &Directory, connection_life: Duration) -> OpenResult<Option<Box<dyn Source>>> {
     Ok(match settings.source {
         SourceKind::None => None,
         SourceKind::Ldap => Some(Box::new(ldap::Ldap::new(settings)?)),

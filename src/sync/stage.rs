@@ -8,19 +8,19 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::record::{DepartmentRecord, UserRecord};
 use crate::base::error::Result;
-use crate::sql;
 use crate::base::text::fold;
+use crate::sql;
 
 /// Where a step of records is staged: in which run, after which row.
 #[derive(Debug, Clone, Copy)]
-pub struct Place<'a> {
+pub struct StagePosition<'a> {
     pub run_id: i64,
     pub after_row: i64,
     pub source: &'a str,
 }
 
 /// Stages users. A run may stage each user only once.
-pub async fn users(tx: &Transaction<'_>, place: Place<'_>, records: &[&UserRecord]) -> Result<()> {
+pub async fn users(tx: &Transaction<'_>, place: StagePosition<'_>, records: &[&UserRecord]) -> Result<()> {
     const TYPES: &[Type] = &[
         Type::INT8,
         Type::INT8,
@@ -80,7 +80,7 @@ pub async fn users(tx: &Transaction<'_>, place: Place<'_>, records: &[&UserRecor
 /// Stages departments. A run may stage each department only once.
 pub async fn departments(
     tx: &Transaction<'_>,
-    place: Place<'_>,
+    place: StagePosition<'_>,
     records: &[&DepartmentRecord],
 ) -> Result<()> {
     const TYPES: &[Type] = &[

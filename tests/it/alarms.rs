@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use im_push_gateway::archive;
+use im_push_gateway::archive::index::Bound;
 use im_push_gateway::archive::mover::Archiver;
 use im_push_gateway::base::cron::Alarms;
-use im_push_gateway::archive::index::Bound;
 use im_push_gateway::base::worker;
 use tempfile::TempDir;
 use tokio::sync::Notify;

@@ -452,7 +452,7 @@ fn heads_are_what_counting_from_scratch_gives() {
                     })
                     .collect();
                 hr.post("/directory/changes", json!({"departments": departments, "users": users})).await.expect(200);
-                heads::count(&app.store).await.unwrap();
+                headcount::count(&app.store).await.unwrap();
                 // Where each hangs is for the directory's own tests.
                 let rows = app.sql().await.query("SELECT department_id, parent_id FROM t_im_department", &[]).await.unwrap();
                 let hangs: BTreeMap<String, Option<String>> = rows.iter().map(|r| (r.get(0), r.get(1))).collect();

@@ -93,7 +93,12 @@ const OF_DAYS: &[&str] = &[
     "base/store/unfrozen",
 ];
 /// Statements whose number of calls depends on how the workers are scheduled: their budgets alone hold them.
-const SCHEDULED: &[&str] = &["delivery/push/claim_new", "delivery/push/claim_commits", "delivery/ledger/lock", "delivery/ledger/write"];
+const SCHEDULED: &[&str] = &[
+    "delivery/push/claim_new",
+    "delivery/push/claim_commits",
+    "delivery/ledger/lock",
+    "delivery/ledger/write",
+];
 /// How much more the rest of the story may touch in one state of the statistics than in another.
 const APART: f64 = 1.5;
 

@@ -10,7 +10,7 @@ const OF_A_SEND: &[&str] = &[
     "chat/message/lock_channels",
     "chat/message/admit",
     "chat/message/store",
-    "delivery/push/look",
+    "delivery/push/check_due",
     "delivery/push/waiting",
     "delivery/push/claim_new",
     "delivery/push/claim_commits",
@@ -108,9 +108,14 @@ async fn two_years_without_an_archive_are_few_partitions() {
     app.say("a", &channel, "1").await;
     app.settled().await;
     let client = app.store.client().await.unwrap();
-    for name in
-        ["delivery/push/messages", "delivery/ledger/lock", "delivery/ledger/write", "records/receipt/locate", "records/history/before", "records/receipt/list"]
-    {
+    for name in [
+        "delivery/push/messages",
+        "delivery/ledger/lock",
+        "delivery/ledger/write",
+        "records/receipt/locate",
+        "records/history/before",
+        "records/receipt/list",
+    ] {
         let taken = locks(&client, name).await;
         assert!(taken <= 4 * 64, "{name} takes {taken} locks");
     }

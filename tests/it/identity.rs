@@ -2,9 +2,9 @@
 
 use im_push_gateway::base::config::Config;
 use im_push_gateway::base::error::Kind;
+use im_push_gateway::base::store::Store;
 use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Caller, Claimed, Identity, Role, Roles, prune_replays};
-use im_push_gateway::base::store::Store;
 
 use crate::app;
 use crate::strangers::{dial, rest};

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use im_push_gateway::delivery::endpoint::Callbacks;
 use im_push_gateway::base::store::Store;
+use im_push_gateway::delivery::endpoint::Callbacks;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};

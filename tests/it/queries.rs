@@ -1,7 +1,8 @@
 //! What is found with which words: one table for the analysis itself and for both archives.
 
 use im_push_gateway::archive::embedded::Embedded;
-use im_push_gateway::archive::{Archive, Document, Find, Order, text};
+use im_push_gateway::archive::{Archive, Document, Find, Order};
+use im_push_gateway::base::analyzer;
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -159,9 +160,9 @@ pub const QUERIES: &[(&str, &[usize])] = &[
 #[test]
 fn the_analysis_finds_exactly_these() {
     for (query, expected) in QUERIES {
-        let phrases = text::parse_query(query);
+        let phrases = analyzer::parse_query(query);
         assert!(!phrases.is_empty(), "{query}");
-        let found: Vec<usize> = (0..TEXTS.len()).filter(|i| text::matches(&phrases, TEXTS[*i].1)).collect();
+        let found: Vec<usize> = (0..TEXTS.len()).filter(|i| analyzer::matches(&phrases, TEXTS[*i].1)).collect();
         assert_eq!(found, *expected, "{query}");
     }
 }
@@ -188,7 +189,7 @@ pub fn documents() -> Vec<Document> {
 /// Asks an archive that holds [`documents`] and nothing else.
 pub async fn finds_exactly_these(archive: &dyn Archive) {
     for (query, expected) in QUERIES {
-        let words = text::parse_query(query);
+        let words = analyzer::parse_query(query);
         let find = Find { words, order: Order::Oldest, ..Find::newest(TEXTS.len()) };
         let found = archive.find(&find).await.unwrap();
         let found: Vec<usize> = found.iter().map(|document| document.ms_id as usize).collect();

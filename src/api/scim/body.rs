@@ -7,23 +7,23 @@ use serde_json::{Map, Value, json};
 
 use crate::api::{Api, wire};
 use crate::base::error::Kind;
-use crate::sync::scim::{Error, Query, Refusal, Shown};
 use crate::base::strict;
+use crate::sync::scim::{Error, Query, Refusal, Shown};
 
 const MEDIA_TYPE: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
 /// An error in the SCIM format.
-pub struct Told(Error);
+pub struct RefusedBody(Error);
 
-impl<E: Into<Error>> From<E> for Told {
+impl<E: Into<Error>> From<E> for RefusedBody {
     fn from(e: E) -> Self {
         Self(e.into())
     }
 }
 
-impl IntoResponse for Told {
+impl IntoResponse for RefusedBody {
     fn into_response(self) -> Response {
         let failed = match self.0 {
             Error::Refused(refusal) => return refused(&refusal),
@@ -64,8 +64,8 @@ pub fn answer(status: StatusCode, body: &Value) -> Response {
 pub struct Body(pub Value);
 
 impl FromRequest<Api> for Body {
-    type Rejection = Told;
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
+    type Rejection = RefusedBody;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, RefusedBody> {
         let told =
             request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let essence = told.split(';').next().unwrap_or_default().trim();
@@ -84,8 +84,8 @@ impl FromRequest<Api> for Body {
 pub struct Search(pub Query);
 
 impl FromRequest<Api> for Search {
-    type Rejection = Told;
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
+    type Rejection = RefusedBody;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, RefusedBody> {
         let Body(told) = Body::from_request(request, api).await?;
         let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search must be an object"))?;
         let schemas = told.get("schemas").and_then(Value::as_array);

@@ -10,11 +10,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::pages::{self, Page};
 use super::{Archiver, Progress, stop};
+use crate::archive::index::Bound;
 use crate::archive::{Archive, Document, Find, Order, Parts};
 use crate::base::error::{Error, Result};
-use crate::archive::index::Bound;
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// The move writes versions above all earlier ones. A later run writes versions above those of an earlier
 /// one.
@@ -117,7 +117,7 @@ impl Archiver {
                 let Some(above) = above else {
                     return Ok(None);
                 };
-                let page = apart(async move { pages::read(&store, above, below, version).await }).await?;
+                let page = spawn(async move { pages::read(&store, above, below, version).await }).await?;
                 let next = (!page.is_empty()).then_some(page.last_ms_id);
                 Ok(Some((page, next)))
             };
@@ -205,7 +205,7 @@ impl Archiver {
         let (mut found, mut prolonged) = (Sum::default(), Instant::now());
         loop {
             let (archive, asked, began) = (self.archive.clone(), find.clone(), Instant::now());
-            let some = apart(async move {
+            let some = spawn(async move {
                 let documents = archive.find(&asked).await?;
                 Ok((Sum::of(&documents), documents.last().map(|last| (last.ms_id, last.part))))
             });
@@ -283,10 +283,10 @@ fn write_page(archive: Arc<Bound>, page: Page) -> BoxFuture<'static, Result<Page
         archive.write(&page.documents).await?;
         Ok(page)
     };
-    apart(write).boxed()
+    spawn(write).boxed()
 }
 
 /// Runs work in a task of its own, in parallel with the move. It ends when its caller stops waiting.
-async fn apart<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+async fn spawn<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     AbortOnDropHandle::new(tokio::spawn(work)).await.map_err(Error::internal)?
 }

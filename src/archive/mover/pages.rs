@@ -7,13 +7,13 @@ use tokio_postgres::Row;
 use tokio_postgres::types::{FromSql, Json};
 
 use super::day::Sum;
-use crate::archive::{Document, Group, Ledger, RECEIVERS_MAX};
-use crate::delivery::status::{Status, Verdict};
-use crate::base::error::Result;
 use crate::archive::index;
-use crate::delivery::ledger::{self, BLOCK_SLOTS, Block, Key, Reasons};
-use crate::sql;
+use crate::archive::{Document, Group, Ledger, RECEIVERS_MAX};
+use crate::base::error::Result;
 use crate::base::store::Store;
+use crate::delivery::ledger::{self, BLOCK_SLOTS, Block, Key, Reasons};
+use crate::delivery::status::{Status, Verdict};
+use crate::sql;
 
 /// Most messages, and the target of ledger rows, of one page.
 const PAGE_MESSAGES: i32 = 1_000;

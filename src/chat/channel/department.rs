@@ -10,15 +10,15 @@ use deadpool_postgres::Transaction;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, tell};
-use crate::people::users::check_active;
-use crate::people::departments::no_department;
+use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, emit};
 use crate::base::error::{Error, Kind, Result};
-use crate::events::{self, Happened, Type};
 use crate::base::ids::check_id;
-use crate::base::worker::{Pace, Tick};
-use crate::sql;
 use crate::base::store::{Store, retrying};
+use crate::base::worker::{Pace, Tick};
+use crate::events::{self, NewEvent, Type};
+use crate::people::departments::no_department;
+use crate::people::users::check_active;
+use crate::sql;
 
 /// Groups compared in one tick.
 const TICK_GROUPS: i64 = 500;
@@ -130,7 +130,7 @@ async fn create_once(
     }
     let count = members.len() + 1;
     let data = json!({"channel_type": "group", "name": name, "creator": owner, "member_count": count});
-    tell(&tx, Type::ChannelCreated, (channel_id, owner), data).await?;
+    emit(&tx, Type::ChannelCreated, (channel_id, owner), data).await?;
     tx.commit().await?;
     warn_of_left_out(channel_id, left_out);
     Ok(true)
@@ -259,7 +259,7 @@ impl Groups {
             return Ok(None);
         }
         let actor = owner.unwrap_or_default();
-        let members = part_all(&tx, channel_id, actor, step.leaving).await?;
+        let members = remove_memberships(&tx, channel_id, actor, step.leaving).await?;
         let room = (i64::from(self.most_members) - i64::from(members)).max(0) as usize;
         let fitting = &step.joining[..step.joining.len().min(room)];
         join_all(&tx, channel_id, actor, Step { joining: fitting, ..step }).await?;
@@ -285,14 +285,19 @@ fn next_step<'a>(
 }
 
 /// Returns the remaining number of members.
-async fn part_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, leaving: &[String]) -> Result<i32> {
-    let statement = tx.prepare_cached(sql!("chat/channel/part_all")).await?;
+async fn remove_memberships(
+    tx: &Transaction<'_>,
+    channel_id: i64,
+    actor: &str,
+    leaving: &[String],
+) -> Result<i32> {
+    let statement = tx.prepare_cached(sql!("chat/channel/remove_memberships")).await?;
     let row = tx.query_one(&statement, &[&channel_id, &leaving]).await?;
     let parted: Vec<&str> = row.get("parted");
     if !parted.is_empty() {
         let data = json!({"channel_id": channel_id.to_string(), "user_ids": parted});
         let (what, besides) = (Type::ChannelMembersRemoved, &parted[..]);
-        events::tell(tx, Happened { what, channel_id, actor, data, besides }).await?;
+        events::emit(tx, NewEvent { what, channel_id, actor, data, besides }).await?;
     }
     Ok(row.get("member_count"))
 }
@@ -305,7 +310,7 @@ async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step
     let row = tx.query_one(&statement, &[&channel_id, &step.joining, &step.now]).await?;
     let joined: Vec<&str> = row.get("joined");
     if !joined.is_empty() {
-        tell(tx, Type::ChannelMembersAdded, (channel_id, actor), json!({"user_ids": joined})).await?;
+        emit(tx, Type::ChannelMembersAdded, (channel_id, actor), json!({"user_ids": joined})).await?;
     }
     Ok(())
 }

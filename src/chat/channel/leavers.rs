@@ -5,12 +5,12 @@
 use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
 
-use super::{end, part, tell};
+use super::{dissolve_channel, emit, remove_membership};
 use crate::base::error::Result;
-use crate::events::Type;
-use crate::base::worker::Tick;
-use crate::sql;
 use crate::base::store::{Store, retrying};
+use crate::base::worker::Tick;
+use crate::events::Type;
+use crate::sql;
 use serde_json::json;
 
 /// Rules for users who return to a group.
@@ -69,7 +69,7 @@ async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: R
     tx.query_one(&statement, &[&channel_id, &&[user][..], &now]).await?;
     let statement = tx.prepare_cached(sql!("chat/channel/set_role")).await?;
     tx.execute(&statement, &[&channel_id, &user, &role]).await?;
-    tell(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
+    emit(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
 }
 
 /// Transfers ownership to the admin with the longest membership, or else to such a member. Then leaves.
@@ -88,10 +88,10 @@ async fn leave(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> 
             Some(heir) => {
                 let statement = tx.prepare_cached(sql!("chat/channel/hand_over")).await?;
                 tx.execute(&statement, &[&channel_id, &user, &heir]).await?;
-                tell(tx, Type::ChannelUpdated, (channel_id, user), json!({"changed": ["owner"]})).await?;
+                emit(tx, Type::ChannelUpdated, (channel_id, user), json!({"changed": ["owner"]})).await?;
             }
-            None => end(tx, channel_id, user, place.get("now")).await?,
+            None => dissolve_channel(tx, channel_id, user, place.get("now")).await?,
         }
     }
-    part(tx, channel_id, user, user).await
+    remove_membership(tx, channel_id, user, user).await
 }

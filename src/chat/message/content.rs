@@ -40,11 +40,11 @@ pub struct Text {
 #[serde(deny_unknown_fields)]
 pub struct Picture {
     url: String,
-    #[serde(default, deserialize_with = "wholes", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     width: Option<u64>,
-    #[serde(default, deserialize_with = "wholes", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     height: Option<u64>,
-    #[serde(default, deserialize_with = "wholes", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
@@ -55,7 +55,7 @@ pub struct Picture {
 pub struct File {
     url: String,
     name: String,
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "safe_integer")]
     size: u64,
     media_type: String,
 }
@@ -136,7 +136,7 @@ impl Content {
 }
 
 /// Reads a whole number from 0 to 2^53 - 1. 7 and 7.0 are the same number in JSON (RFC 8259, section 6).
-pub fn whole<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
+pub fn safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
     let refuse = || serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1");
     let number = serde_json::Number::deserialize(de).map_err(|_: D::Error| refuse())?;
     let whole = |f: &f64| f.fract() == 0.0 && (0.0..=SIZE_MAX_BYTES as f64).contains(f);
@@ -144,9 +144,9 @@ pub fn whole<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Er
     read.filter(|n| *n <= SIZE_MAX_BYTES).ok_or_else(refuse)
 }
 
-fn wholes<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<u64>, D::Error> {
+fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<u64>, D::Error> {
     #[derive(Deserialize)]
-    struct Whole(#[serde(deserialize_with = "whole")] u64);
+    struct Whole(#[serde(deserialize_with = "safe_integer")] u64);
     Ok(Option::<Whole>::deserialize(de)?.map(|Whole(n)| n))
 }
 

@@ -16,8 +16,8 @@ use tokio_postgres::error::SqlState;
 use super::outgoing::{Outgoing, Sent};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// Pause before a retry after contention, without a database, or if all channels of a batch were locked.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -114,7 +114,7 @@ struct Lane {
 }
 
 /// The result of one send of a batch.
-enum Outcome {
+enum SendOutcome {
     Done(Result<Sent>),
     /// Another transaction holds the channel's lock. The send goes into the next batch.
     Locked,
@@ -184,8 +184,8 @@ impl Lane {
         let mut left = Vec::new();
         for (waiting, outcome) in batch.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Locked => left.push(waiting),
-                Outcome::Done(result) => {
+                SendOutcome::Locked => left.push(waiting),
+                SendOutcome::Done(result) => {
                     self.store.throttle().note(waiting.since.elapsed());
                     let label = if result.is_ok() { "accepted" } else { "refused" };
                     metrics::counter!("impg_sends_total", "result" => label).increment(1);
@@ -199,7 +199,7 @@ impl Lane {
 
     /// Commits, and retries after contention, a missing partition or a commit without an answer. In the last
     /// case the client ids show what was stored. A send that fails by itself is found by bisection.
-    async fn commit_all(&self, sends: &[&Outgoing], deadline: Instant) -> Vec<Outcome> {
+    async fn commit_all(&self, sends: &[&Outgoing], deadline: Instant) -> Vec<SendOutcome> {
         let mut parts = vec![sends];
         let mut outcomes = Vec::with_capacity(sends.len());
         // A channel that is held stays out of the whole batch, so that its later sends do not overtake.
@@ -210,7 +210,7 @@ impl Lane {
                 Ok(done) => outcomes.extend(done),
                 // After a switchover a new connection finds the primary. If the second one fails too, give up.
                 Err(e) if e.needs_reconnect() && std::mem::replace(&mut reconnected, true) => {
-                    let refused = |_: &_| Outcome::Done(Err(Error::new(e.kind, e.detail.clone())));
+                    let refused = |_: &_| SendOutcome::Done(Err(Error::new(e.kind, e.detail.clone())));
                     outcomes.extend(part.iter().map(refused));
                 }
                 Err(e) if Instant::now() > deadline => {
@@ -222,7 +222,7 @@ impl Lane {
                             "the database did not commit in time: repeat the send with the same client_id",
                         )
                     };
-                    outcomes.extend(part.iter().map(|_| Outcome::Done(Err(late()))));
+                    outcomes.extend(part.iter().map(|_| SendOutcome::Done(Err(late()))));
                 }
                 Err(e) if is_missing_partition(&e) => {
                     if let Err(e) = self.make_missing_partitions(part).await {
@@ -237,7 +237,7 @@ impl Lane {
                     tokio::time::sleep(PAUSE).await;
                     parts.push(part);
                 }
-                Err(e) if part.len() == 1 => outcomes.push(Outcome::Done(Err(e))),
+                Err(e) if part.len() == 1 => outcomes.push(SendOutcome::Done(Err(e))),
                 Err(_) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.push(second);
@@ -260,7 +260,7 @@ impl Lane {
 
     /// Runs one transaction, with a time limit. A connection that does not answer in time is dropped. Its commit
     /// may have succeeded; the client ids show it.
-    async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<Outcome>> {
+    async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<SendOutcome>> {
         let client = self.store.client().await?;
         match tokio::time::timeout(COMMIT_MAX, self.transact(&client, sends, held)).await {
             Ok(done) => done,
@@ -277,10 +277,10 @@ impl Lane {
         client: &Client,
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
-    ) -> Result<Vec<Outcome>> {
-        match self.place(client, sends, held).await {
+    ) -> Result<Vec<SendOutcome>> {
+        match self.execute_batch(client, sends, held).await {
             Ok(outcomes) => {
-                let forgotten = || Outcome::Done(Err(Error::internal("a send was forgotten")));
+                let forgotten = || SendOutcome::Done(Err(Error::internal("a send was forgotten")));
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
             }
             Err(e) => {
@@ -293,12 +293,12 @@ impl Lane {
 
     /// Locks, decides and stores. Each statement has its own snapshot. All are sent together, so a commit is one
     /// round trip: a statement passes its result to the next one inside the transaction.
-    async fn place(
+    async fn execute_batch(
         &self,
         client: &Client,
         sends: &[&Outgoing],
         held: &mut HashSet<i64>,
-    ) -> Result<Vec<Option<Outcome>>> {
+    ) -> Result<Vec<Option<SendOutcome>>> {
         let open: Vec<usize> = (0..sends.len()).filter(|&i| !held.contains(&sends[i].channel_id)).collect();
         let of = || open.iter().map(|&i| sends[i]);
         let channels: Vec<i64> = of().map(|send| send.channel_id).collect();
@@ -334,26 +334,28 @@ impl Lane {
             self.events.notify_one();
         }
         let stored: HashMap<i64, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
-        let mut outcomes: Vec<Option<Outcome>> =
-            sends.iter().map(|s| held.contains(&s.channel_id).then_some(Outcome::Locked)).collect();
+        let mut outcomes: Vec<Option<SendOutcome>> =
+            sends.iter().map(|s| held.contains(&s.channel_id).then_some(SendOutcome::Locked)).collect();
         let mut repeated = Vec::new();
         for row in &admitted {
             let index = open[row.get::<_, i64>("ord") as usize - 1];
             outcomes[index] = match row.get("outcome") {
-                "admitted" => stored.get(&row.get("ms_id")).map(|row| Outcome::Done(Ok(sent(row, false)))),
+                "admitted" => {
+                    stored.get(&row.get("ms_id")).map(|row| SendOutcome::Done(Ok(sent(row, false))))
+                }
                 "repeated" => {
                     repeated.push(index);
                     None
                 }
                 "locked" => {
                     held.insert(sends[index].channel_id);
-                    Some(Outcome::Locked)
+                    Some(SendOutcome::Locked)
                 }
-                refusal => Some(Outcome::Done(Err(refused(refusal)))),
+                refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
             };
         }
         for (index, result) in repeats(client, sends, &repeated).await? {
-            outcomes[index] = Some(Outcome::Done(result));
+            outcomes[index] = Some(SendOutcome::Done(result));
         }
         Ok(outcomes)
     }

@@ -11,11 +11,11 @@ use time::OffsetDateTime;
 pub struct Breaker {
     failures_max: u32,
     probe: Duration,
-    state: Mutex<State>,
+    state: Mutex<BreakerState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BreakerState {
     failures: u32,
     /// While open: when the next probe may go.
     probe_at: Option<OffsetDateTime>,
@@ -34,7 +34,7 @@ pub enum Gate {
 
 /// What a POST has changed in the breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Noted {
+pub enum BreakerChange {
     Nothing,
     Opened,
     ClosedAgain,
@@ -60,18 +60,22 @@ impl Breaker {
     }
 
     /// Takes the result of a POST.
-    pub fn note(&self, succeeded: bool, now: OffsetDateTime) -> Noted {
+    pub fn note(&self, succeeded: bool, now: OffsetDateTime) -> BreakerChange {
         let mut state = self.lock();
         if succeeded {
             state.failures = 0;
-            return if state.probe_at.take().is_some() { Noted::ClosedAgain } else { Noted::Nothing };
+            return if state.probe_at.take().is_some() {
+                BreakerChange::ClosedAgain
+            } else {
+                BreakerChange::Nothing
+            };
         }
         state.failures = state.failures.saturating_add(1);
         if state.failures < self.failures_max {
-            return Noted::Nothing;
+            return BreakerChange::Nothing;
         }
         let was_open = state.probe_at.replace(now + self.probe).is_some();
-        if was_open { Noted::Nothing } else { Noted::Opened }
+        if was_open { BreakerChange::Nothing } else { BreakerChange::Opened }
     }
 
     /// Whether batches go out. While they do not, no batch is given up.
@@ -93,7 +97,7 @@ impl Breaker {
         at > now && at <= now + self.probe
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BreakerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,9 +112,9 @@ mod tests {
 
     fn opened() -> Breaker {
         let breaker = Breaker::new(2, PROBE);
-        assert_eq!(breaker.note(false, START), Noted::Nothing);
+        assert_eq!(breaker.note(false, START), BreakerChange::Nothing);
         assert_eq!(breaker.gate(START), Gate::Closed);
-        assert_eq!(breaker.note(false, START), Noted::Opened);
+        assert_eq!(breaker.note(false, START), BreakerChange::Opened);
         breaker
     }
 
@@ -122,7 +126,7 @@ mod tests {
         assert_eq!(breaker.state(due), "half-open");
         assert_eq!(breaker.gate(due), Gate::Probe);
         assert_eq!(breaker.gate(due), Gate::Open(due + PROBE));
-        assert_eq!(breaker.note(true, due), Noted::ClosedAgain);
+        assert_eq!(breaker.note(true, due), BreakerChange::ClosedAgain);
         assert_eq!((breaker.gate(due), breaker.is_closed()), (Gate::Closed, true));
     }
 
@@ -130,7 +134,7 @@ mod tests {
     fn a_success_forgets_the_failures_before_it() {
         let breaker = Breaker::new(2, PROBE);
         for succeeded in [false, true, false] {
-            assert_eq!(breaker.note(succeeded, START), Noted::Nothing);
+            assert_eq!(breaker.note(succeeded, START), BreakerChange::Nothing);
         }
         assert!(breaker.is_closed());
     }

@@ -11,15 +11,15 @@ use url::Url;
 
 use super::breaker::Breaker;
 use super::connection::client;
+use super::encrypt::{Keys, Label};
 use super::gateway::{Own, Standing};
 use super::guard::Guard;
-use super::seal::{Keys, Label};
 use super::{Callback, GATEWAY, Kind, State, public_url};
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::renewed::Renewed;
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// The endpoints of a replica, with the state of their breakers.
 pub struct Callbacks {
@@ -216,8 +216,9 @@ impl Callbacks {
     /// push must not be sent.
     fn secrets(&self, row: &Row) -> Option<Vec<Vec<u8>>> {
         let label = secret_label(row.get("callback_id"));
-        let sealed: Vec<&[u8]> = row.get("sealed");
-        let opened: Option<Vec<_>> = sealed.into_iter().map(|sealed| self.keys.open(label, sealed)).collect();
+        let encrypted: Vec<&[u8]> = row.get("encrypted");
+        let opened: Option<Vec<_>> =
+            encrypted.into_iter().map(|encrypted| self.keys.open(label, encrypted)).collect();
         opened.filter(|secrets| !secrets.is_empty())
     }
 
@@ -236,11 +237,11 @@ impl Callbacks {
     }
 
     fn plain_headers(&self, row: &Row) -> Option<BTreeMap<String, String>> {
-        let Some(sealed) = row.get::<_, Option<&[u8]>>("headers") else {
+        let Some(encrypted) = row.get::<_, Option<&[u8]>>("headers") else {
             return Some(BTreeMap::new());
         };
         let label = headers_label(row.get("callback_id"));
-        serde_json::from_slice(&self.keys.open(label, sealed)?).ok()
+        serde_json::from_slice(&self.keys.open(label, encrypted)?).ok()
     }
 
     pub(super) fn default_timeout_ms(&self) -> i32 {

@@ -11,15 +11,15 @@ use tokio_postgres::Row;
 use url::Url;
 use uuid::Uuid;
 
+use super::encrypt::Label;
 use super::registry::{Callbacks, headers_label, secret_label};
-use super::seal::Label;
-use super::wanted::Wanted;
+use super::spec::EndpointSpec;
 use super::{GATEWAY, Kind, Posted, State, public_url, sign};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{self, Error, Result};
-use crate::sql;
 use crate::base::store::retrying;
+use crate::sql;
 
 /// Most endpoints of a database.
 const CALLBACKS_MAX: i64 = 1_000;
@@ -39,7 +39,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(300);
 
 /// An endpoint as it is shown, with the size of its queue.
 #[derive(Debug)]
-pub struct Shown {
+pub struct Endpoint {
     pub callback_id: String,
     pub kind: Kind,
     pub url: String,
@@ -83,7 +83,7 @@ pub struct NewSecret {
 
 /// The result of a test.
 #[derive(Debug)]
-pub struct Tested {
+pub struct TestResult {
     pub posted: Posted,
     /// The beginning of the answer, as text.
     pub answer: String,
@@ -137,36 +137,36 @@ impl Fields {
         }
     }
 
-    /// Applies the wanted fields. Headers are already encrypted.
-    fn take(&mut self, wanted: &Wanted, headers: Option<Option<Vec<u8>>>) {
-        fn set<T: Clone>(field: &mut T, wanted: Option<&T>) {
-            if let Some(wanted) = wanted {
-                field.clone_from(wanted);
+    /// Applies the spec fields. Headers are already encrypted.
+    fn take(&mut self, spec: &EndpointSpec, headers: Option<Option<Vec<u8>>>) {
+        fn set<T: Clone>(field: &mut T, spec: Option<&T>) {
+            if let Some(spec) = spec {
+                field.clone_from(spec);
             }
         }
-        set(&mut self.url, wanted.url.as_ref());
-        set(&mut self.description, wanted.description.as_ref());
-        set(&mut self.event_types, wanted.event_types.as_ref());
-        set(&mut self.channel_ids, wanted.channel_ids.as_ref());
-        set(&mut self.department_ids, wanted.department_ids.as_ref());
+        set(&mut self.url, spec.url.as_ref());
+        set(&mut self.description, spec.description.as_ref());
+        set(&mut self.event_types, spec.event_types.as_ref());
+        set(&mut self.channel_ids, spec.channel_ids.as_ref());
+        set(&mut self.department_ids, spec.department_ids.as_ref());
         set(&mut self.headers, headers.as_ref());
-        set(&mut self.timeout_ms, wanted.timeout_ms.as_ref());
-        set(&mut self.concurrency, wanted.concurrency.as_ref());
-        set(&mut self.batch_events, wanted.batch_events.map(|n| n.unwrap_or(BATCH_EVENTS)).as_ref());
-        set(&mut self.events_per_second, wanted.events_per_second.as_ref());
-        set(&mut self.state, wanted.state().as_ref());
+        set(&mut self.timeout_ms, spec.timeout_ms.as_ref());
+        set(&mut self.concurrency, spec.concurrency.as_ref());
+        set(&mut self.batch_events, spec.batch_events.map(|n| n.unwrap_or(BATCH_EVENTS)).as_ref());
+        set(&mut self.events_per_second, spec.events_per_second.as_ref());
+        set(&mut self.state, spec.state().as_ref());
     }
 }
 
 /// Who makes a change, when, and under which client id.
 #[derive(Debug, Clone, Copy)]
-pub struct By<'a> {
+pub struct Administrator<'a> {
     pub actor: &'a str,
     pub now: OffsetDateTime,
     pub client_id: Option<&'a str>,
 }
 
-impl<'a> By<'a> {
+impl<'a> Administrator<'a> {
     fn claim(self, call: &'a str) -> Option<Claim<'a>> {
         self.client_id.map(|client_id| Claim { caller: self.actor, call, client_id })
     }
@@ -174,30 +174,30 @@ impl<'a> By<'a> {
 
 impl Callbacks {
     /// All endpoints, the gateway first.
-    pub async fn list(&self, now: OffsetDateTime) -> Result<Vec<Shown>> {
+    pub async fn list(&self, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
         self.shown(None, now).await
     }
 
-    pub async fn show(&self, callback_id: &str, now: OffsetDateTime) -> Result<Shown> {
+    pub async fn show(&self, callback_id: &str, now: OffsetDateTime) -> Result<Endpoint> {
         let found = self.shown(Some(callback_id), now).await?.pop();
         found.ok_or_else(no_such_callback)
     }
 
-    async fn shown(&self, callback_id: Option<&str>, now: OffsetDateTime) -> Result<Vec<Shown>> {
+    async fn shown(&self, callback_id: Option<&str>, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
         let client = self.store.client().await?;
         let statement = client.prepare_cached(sql!("delivery/endpoint/list")).await?;
         let rows = client.query(&statement, &[&callback_id, &now]).await?;
         rows.iter().map(|row| self.shown_of(row, now)).collect()
     }
 
-    fn shown_of(&self, row: &Row, now: OffsetDateTime) -> Result<Shown> {
+    fn shown_of(&self, row: &Row, now: OffsetDateTime) -> Result<Endpoint> {
         let callback_id: String = row.get("callback_id");
         let (secret_ids, made): (Vec<i64>, Vec<OffsetDateTime>) = (row.get("secret_ids"), row.get("made"));
         let ends: Vec<Option<OffsetDateTime>> = row.get("ends");
         let secrets = secret_ids.into_iter().zip(made).zip(ends).map(|((id, made), ends)| (id, made, ends));
         let unknown = || Error::internal("a callback has an unknown kind or state");
         let fields = Fields::of(row);
-        Ok(Shown {
+        Ok(Endpoint {
             kind: Kind::parse(row.get("kind")).ok_or_else(unknown)?,
             state: fields.state,
             header_names: self.header_names(row),
@@ -228,28 +228,33 @@ impl Callbacks {
 
     /// Creates an endpoint with its first secret. There is only one gateway, and the settings have
     /// precedence. A repeat with the same client id creates nothing.
-    pub async fn create(&self, kind: Kind, wanted: &Wanted, by: By<'_>) -> Result<(String, NewSecret)> {
-        let digest = claim::digest(&(kind.as_str(), wanted))?;
+    pub async fn create(
+        &self,
+        kind: Kind,
+        spec: &EndpointSpec,
+        by: Administrator<'_>,
+    ) -> Result<(String, NewSecret)> {
+        let digest = claim::digest(&(kind.as_str(), spec))?;
         let claim = by.claim("callback");
         if let Some(made) = self.made_before(claim, &digest).await? {
             return Ok(made);
         }
-        let url = wanted.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
-        if kind == Kind::Observer && wanted.event_types.is_none() {
+        let url = spec.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
+        if kind == Kind::Observer && spec.event_types.is_none() {
             return Err(Error::field("/event_types", "is required for an observer"));
         }
-        wanted.check(kind, &self.guard)?;
+        spec.check(kind, &self.guard)?;
         let callback_id = match kind {
             Kind::Gateway => GATEWAY.to_owned(),
             Kind::Observer => format!("cb-{}", Uuid::now_v7()),
         };
         let (bytes, secret) = sign::mint()?;
-        let sealed = self.keys.seal(secret_label(&callback_id), &bytes)?;
+        let encrypted = self.keys.encrypt(secret_label(&callback_id), &bytes)?;
         let mut fields = Fields::new(url);
-        fields.take(wanted, self.seal_headers(&callback_id, wanted)?);
-        let sealed_digest = claim.map(|_| self.keys.seal(CLAIM, &digest)).transpose()?.unwrap_or_default();
+        fields.take(spec, self.seal_headers(&callback_id, spec)?);
+        let sealed_digest = claim.map(|_| self.keys.encrypt(CLAIM, &digest)).transpose()?.unwrap_or_default();
         let claim = claim.map(|claim| (claim, sealed_digest.as_slice()));
-        let made = Made { callback_id: &callback_id, kind, fields: &fields, sealed: &sealed, claim };
+        let made = Made { callback_id: &callback_id, kind, fields: &fields, encrypted: &encrypted, claim };
         let Some(secret_id) = retrying(|| self.insert(&made, by)).await? else {
             let claim = claim.map(|(claim, _)| claim);
             return self.made_before(claim, &digest).await?.ok_or_else(claim::forgotten);
@@ -279,7 +284,7 @@ impl Callbacks {
         };
         let row = client.query_opt(&statement, &[&kept.made_id]).await?.ok_or_else(gone)?;
         let callback_id: String = row.get("callback_id");
-        let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
+        let bytes = self.keys.open(secret_label(&callback_id), row.get("encrypted")).ok_or_else(|| {
             Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
         })?;
         let secret = sign::encode(&bytes);
@@ -288,7 +293,7 @@ impl Callbacks {
     }
 
     /// `None`: a concurrent call has used the same client id.
-    async fn insert(&self, made: &Made<'_>, by: By<'_>) -> Result<Option<i64>> {
+    async fn insert(&self, made: &Made<'_>, by: Administrator<'_>) -> Result<Option<i64>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let count = tx.prepare_cached(sql!("delivery/endpoint/count")).await?;
@@ -302,7 +307,7 @@ impl Callbacks {
         }
         write(&tx, (made.callback_id, made.kind), made.fields, (true, by.now)).await?;
         let add = tx.prepare_cached(sql!("delivery/endpoint/add_secret")).await?;
-        let row = tx.query_one(&add, &[&made.callback_id, &made.sealed, &by.now, &by.now]).await?;
+        let row = tx.query_one(&add, &[&made.callback_id, &made.encrypted, &by.now, &by.now]).await?;
         note(
             &tx,
             Action::CallbackCreated,
@@ -321,31 +326,31 @@ impl Callbacks {
     }
 
     /// Changes the given fields. If the gateway comes from the settings, only its state can be changed.
-    pub async fn change(&self, callback_id: &str, wanted: &Wanted, by: By<'_>) -> Result<()> {
-        retrying(|| self.update(callback_id, wanted, by)).await?;
+    pub async fn change(&self, callback_id: &str, spec: &EndpointSpec, by: Administrator<'_>) -> Result<()> {
+        retrying(|| self.update(callback_id, spec, by)).await?;
         self.refresh(by.now).await?;
         Ok(())
     }
 
-    async fn update(&self, callback_id: &str, wanted: &Wanted, by: By<'_>) -> Result<()> {
+    async fn update(&self, callback_id: &str, spec: &EndpointSpec, by: Administrator<'_>) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let row = lock(&tx, callback_id, by.now).await?;
         let kind = Kind::parse(row.get("kind")).ok_or_else(no_such_callback)?;
-        let given = wanted.given();
+        let given = spec.given();
         if row.get("from_settings") && given.iter().any(|field| *field != "state") {
             return Err(of_settings());
         }
-        wanted.check(kind, &self.guard)?;
+        spec.check(kind, &self.guard)?;
         let mut fields = Fields::of(&row);
-        fields.take(wanted, self.seal_headers(callback_id, wanted)?);
-        write(&tx, (callback_id, kind), &fields, (wanted.state.is_some(), by.now)).await?;
+        fields.take(spec, self.seal_headers(callback_id, spec)?);
+        write(&tx, (callback_id, kind), &fields, (spec.state.is_some(), by.now)).await?;
         note(&tx, Action::CallbackChanged, callback_id, &json!({"changed": given}), by).await?;
         Ok(tx.commit().await?)
     }
 
     /// Removes an endpoint with its secrets and its queue.
-    pub async fn remove(&self, callback_id: &str, by: By<'_>) -> Result<()> {
+    pub async fn remove(&self, callback_id: &str, by: Administrator<'_>) -> Result<()> {
         retrying(|| self.take_away(callback_id, by)).await?;
         self.refresh(by.now).await?;
         let gateway = Some(callback_id).filter(|id| *id == GATEWAY);
@@ -353,7 +358,7 @@ impl Callbacks {
         Ok(())
     }
 
-    async fn take_away(&self, callback_id: &str, by: By<'_>) -> Result<()> {
+    async fn take_away(&self, callback_id: &str, by: Administrator<'_>) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let row = lock(&tx, callback_id, by.now).await?;
@@ -391,7 +396,12 @@ impl Callbacks {
 
     /// Adds a secret to an endpoint. The older ones also sign during `overlap`. A repeat with the same client
     /// id adds nothing.
-    pub async fn rotate(&self, callback_id: &str, overlap: Duration, by: By<'_>) -> Result<NewSecret> {
+    pub async fn rotate(
+        &self,
+        callback_id: &str,
+        overlap: Duration,
+        by: Administrator<'_>,
+    ) -> Result<NewSecret> {
         let digest = claim::digest(&(callback_id, overlap.as_millis()))?;
         let claim = by.claim("callback secret");
         let again = async || {
@@ -405,11 +415,14 @@ impl Callbacks {
             return Ok(made);
         }
         let (bytes, secret) = sign::mint()?;
-        let sealed = self.keys.seal(secret_label(callback_id), &bytes)?;
+        let encrypted = self.keys.encrypt(secret_label(callback_id), &bytes)?;
         let until = by.now + overlap;
-        let sealed_digest = claim.map(|_| self.keys.seal(CLAIM, &digest)).transpose()?.unwrap_or_default();
-        let added =
-            Added { sealed: &sealed, until, claim: claim.map(|claim| (claim, sealed_digest.as_slice())) };
+        let sealed_digest = claim.map(|_| self.keys.encrypt(CLAIM, &digest)).transpose()?.unwrap_or_default();
+        let added = Added {
+            encrypted: &encrypted,
+            until,
+            claim: claim.map(|claim| (claim, sealed_digest.as_slice())),
+        };
         let Some(secret_id) = retrying(|| self.add_secret(callback_id, &added, by)).await? else {
             return again().await?.ok_or_else(claim::forgotten);
         };
@@ -417,7 +430,12 @@ impl Callbacks {
         Ok(NewSecret { secret_id, secret, others_until: Some(until), repeated: false })
     }
 
-    async fn add_secret(&self, callback_id: &str, added: &Added<'_>, by: By<'_>) -> Result<Option<i64>> {
+    async fn add_secret(
+        &self,
+        callback_id: &str,
+        added: &Added<'_>,
+        by: Administrator<'_>,
+    ) -> Result<Option<i64>> {
         let until = added.until;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -430,7 +448,7 @@ impl Callbacks {
             return Err(Error::new(error::Kind::Conflict, why));
         }
         let add = tx.prepare_cached(sql!("delivery/endpoint/add_secret")).await?;
-        let row = tx.query_one(&add, &[&callback_id, &added.sealed, &by.now, &until]).await?;
+        let row = tx.query_one(&add, &[&callback_id, &added.encrypted, &by.now, &until]).await?;
         note(&tx, Action::CallbackRotated, callback_id, &json!({}), by).await?;
         if let Some((claim, digest)) = added.claim
             && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
@@ -443,7 +461,12 @@ impl Callbacks {
 
     /// Sends `callback.test` to an observer in any state, and returns its answer within `patience`. The
     /// breaker and the queue are not changed.
-    pub async fn test(&self, callback_id: &str, patience: Duration, by: By<'_>) -> Result<Tested> {
+    pub async fn test(
+        &self,
+        callback_id: &str,
+        patience: Duration,
+        by: Administrator<'_>,
+    ) -> Result<TestResult> {
         if self.show(callback_id, by.now).await?.kind == Kind::Gateway {
             let why = "the gateway gets only messages: send a message to test it";
             return Err(Error::new(error::Kind::Conflict, why));
@@ -465,20 +488,20 @@ impl Callbacks {
         let body = json!({"batch_id": batch_id, "callback_id": callback_id, "events": [event]});
         let posted = callback.post_within(patience, &batch_id, body.to_string().into_bytes(), by.now).await;
         let answer = String::from_utf8_lossy(&posted.answer).chars().take(TEST_ANSWER_MAX_CHARS).collect();
-        Ok(Tested { posted, answer })
+        Ok(TestResult { posted, answer })
     }
 
-    /// The wanted headers, encrypted for the database.
-    fn seal_headers(&self, callback_id: &str, wanted: &Wanted) -> Result<Option<Option<Vec<u8>>>> {
-        let seal = |headers: &BTreeMap<String, String>| {
+    /// The spec headers, encrypted for the database.
+    fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
+        let encrypt = |headers: &BTreeMap<String, String>| {
             let plain = serde_json::to_vec(headers).map_err(Error::internal)?;
-            self.keys.seal(headers_label(callback_id), &plain)
+            self.keys.encrypt(headers_label(callback_id), &plain)
         };
-        let Some(headers) = &wanted.headers else {
+        let Some(headers) = &spec.headers else {
             return Ok(None);
         };
         let some = headers.as_ref().filter(|headers| !headers.is_empty());
-        Ok(Some(some.map(seal).transpose()?))
+        Ok(Some(some.map(encrypt).transpose()?))
     }
 }
 
@@ -487,13 +510,13 @@ struct Made<'a> {
     callback_id: &'a str,
     kind: Kind,
     fields: &'a Fields,
-    sealed: &'a [u8],
+    encrypted: &'a [u8],
     claim: Option<(Claim<'a>, &'a [u8])>,
 }
 
 /// A secret to add.
 struct Added<'a> {
-    sealed: &'a [u8],
+    encrypted: &'a [u8],
     /// When the older secrets end.
     until: OffsetDateTime,
     claim: Option<(Claim<'a>, &'a [u8])>,
@@ -541,7 +564,7 @@ async fn note(
     action: Action,
     callback_id: &str,
     more: &serde_json::Value,
-    by: By<'_>,
+    by: Administrator<'_>,
 ) -> Result<()> {
     let mut filter = json!({"callback_id": callback_id});
     if let (Some(filter), Some(more)) = (filter.as_object_mut(), more.as_object()) {

@@ -130,7 +130,7 @@ impl Block {
     }
 
     /// Applies the gateway's verdict to a receiver who is unreceived.
-    pub fn judge(&mut self, place: usize, verdict: Verdict, reason: Option<&str>, at: OffsetDateTime) {
+    pub fn set_verdict(&mut self, place: usize, verdict: Verdict, reason: Option<&str>, at: OffsetDateTime) {
         match verdict {
             Verdict::Received => {
                 self.advance(place, Status::Received, at);

@@ -80,7 +80,7 @@ fn apply(block: &mut Block, step: &Step) {
         Step::Read(place, ms) => {
             block.advance(place, Status::Read, at(ms));
         }
-        Step::Judge(place, verdict, reason, ms) => block.judge(place, verdict, reason, at(ms)),
+        Step::Judge(place, verdict, reason, ms) => block.set_verdict(place, verdict, reason, at(ms)),
         Step::Store => *block = stored(block),
     }
 }
@@ -135,7 +135,7 @@ proptest! {
 fn one_moment_is_kept_as_one_and_several_by_place() {
     let mut block = block(&[true; 200]);
     let at = SENT + Duration::SECOND;
-    (0..200).for_each(|place| block.judge(place, Verdict::Received, None, at));
+    (0..200).for_each(|place| block.set_verdict(place, Verdict::Received, None, at));
     assert_eq!(block.encoded_times(), (Some(at), None));
     let mut block = stored(&block);
     assert!(block.advance(7, Status::Read, at + Duration::SECOND));

@@ -9,10 +9,10 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Limits;
-use crate::delivery::endpoint::{Callback, Kind};
 use crate::base::error::Result;
-use crate::sql;
 use crate::base::store::{REPEATABLE, Store};
+use crate::delivery::endpoint::{Callback, Kind};
+use crate::sql;
 
 /// A batch of one endpoint, leased by this replica.
 pub(super) struct Batch {
@@ -37,7 +37,7 @@ pub(super) enum Claimed {
 }
 
 /// Work of an endpoint, and the time when it was found.
-pub(super) struct Look {
+pub(super) struct Due {
     pub now: OffsetDateTime,
     pub ready: Ready,
 }
@@ -54,14 +54,14 @@ pub(super) struct Ready {
 }
 
 /// Reads whether an endpoint has work. Later work wakes the workers.
-pub(super) async fn look(store: &Store, callback_id: &str) -> Result<Option<Look>> {
+pub(super) async fn check_due(store: &Store, callback_id: &str) -> Result<Option<Due>> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/look")).await?;
+    let statement = client.prepare_cached(sql!("delivery/push/check_due")).await?;
     let Some(row) = client.query_opt(&statement, &[&callback_id]).await? else {
         return Ok(None);
     };
     let ready = Ready { again: row.get("again"), queued: row.get("queued"), stored: row.get("stored") };
-    Ok((ready.again || ready.queued || ready.stored).then(|| Look { now: row.get("now"), ready }))
+    Ok((ready.again || ready.queued || ready.stored).then(|| Due { now: row.get("now"), ready }))
 }
 
 /// The parameters of a claim.

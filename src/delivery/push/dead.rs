@@ -4,8 +4,8 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::base::error::Result;
-use crate::sql;
 use crate::base::store::{SHARE_SEAL, Store};
+use crate::sql;
 
 /// Most events of the log that one call reads.
 const REPLAY_EVENTS_MAX: i32 = 100_000;
@@ -14,7 +14,7 @@ const ITEMS_SHOWN_MAX: i32 = 1_000;
 
 /// A filter for dead letters. All given bounds must match.
 #[derive(Debug, Default)]
-pub struct Letters {
+pub struct DeadLetters {
     pub ids: Option<Vec<i64>>,
     pub from: Option<i64>,
     pub to: Option<i64>,
@@ -33,7 +33,7 @@ pub struct Replay {
 pub async fn replay(
     store: &Store,
     callback_id: &str,
-    letters: &Letters,
+    letters: &DeadLetters,
     per_second: Option<i32>,
     now: OffsetDateTime,
 ) -> Result<Replay> {
@@ -41,7 +41,7 @@ pub async fn replay(
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
     let statement = tx.prepare_cached(sql!("delivery/push/replay")).await?;
-    let Letters { ids, from, to, since } = letters;
+    let DeadLetters { ids, from, to, since } = letters;
     let row = tx.query_one(&statement, &[&callback_id, ids, from, to, since, &now, &per_second]).await?;
     tx.commit().await?;
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })

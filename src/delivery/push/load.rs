@@ -12,11 +12,11 @@ use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use crate::delivery::endpoint::{Callback, Kind};
 use crate::base::error::{Error, Result};
+use crate::base::store::Store;
+use crate::delivery::endpoint::{Callback, Kind};
 use crate::delivery::ledger::{self, BLOCK_SLOTS, Key};
 use crate::sql;
-use crate::base::store::Store;
 
 /// The body of a push. The contract is `openapi/push-callback.yaml`.
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ struct Delivery<'a> {
 
 /// The body of an observer's batch. The contract is in `openapi/im-push-gateway/webhooks.yaml`.
 #[derive(Serialize)]
-struct Told<'a> {
+struct EventPayload<'a> {
     batch_id: String,
     callback_id: &'a str,
     events: Vec<Event<'a>>,
@@ -164,7 +164,7 @@ async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Resu
     drop(client);
     let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
     let held = Held::Events(u32::try_from(events.len()).unwrap_or(u32::MAX));
-    let told = Told { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
+    let told = EventPayload { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
     Ok(Loaded { body: serde_json::to_vec(&told).map_err(Error::internal)?, held })
 }
 

@@ -11,12 +11,12 @@ use time::OffsetDateTime;
 use super::Limits;
 use super::batch::Batch;
 use super::load::{Held, Messages, User};
-use crate::delivery::endpoint::{Answer, Callback, Kind, Posted, public_url};
-use crate::delivery::status::{Verdict, Verdicts};
 use crate::base::error::{Error, Result};
-use crate::delivery::ledger::{self, Key};
-use crate::sql;
 use crate::base::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
+use crate::delivery::endpoint::{Answer, Callback, Kind, Posted, public_url};
+use crate::delivery::ledger::{self, Key};
+use crate::delivery::status::{Verdict, Verdicts};
+use crate::sql;
 
 /// The jitter added to waits, as a share of the wait.
 const JITTER: f64 = 0.25;
@@ -44,7 +44,7 @@ struct Tally {
 }
 
 /// The meaning of the answer for the batch.
-enum Outcome {
+enum BatchOutcome {
     /// A verdict for every receiver.
     Judged(Verdicts),
     /// The observer accepted the events.
@@ -61,19 +61,19 @@ impl Attempt<'_> {
     }
 
     /// The meaning of the answer, and whether the endpoint itself works.
-    fn outcome(&self) -> (Outcome, bool) {
+    fn outcome(&self) -> (BatchOutcome, bool) {
         let posted = self.posted;
         match &self.held {
             Held::Messages(messages) => {
                 let answer = Answer::of(posted, |receiver| messages.has(receiver));
                 let is_there = answer.endpoint_is_there(posted);
                 match answer {
-                    Answer::Judged(verdicts) => (Outcome::Judged(verdicts), is_there),
-                    Answer::Failed(error) => (Outcome::Failed(error), is_there),
+                    Answer::Judged(verdicts) => (BatchOutcome::Judged(verdicts), is_there),
+                    Answer::Failed(error) => (BatchOutcome::Failed(error), is_there),
                 }
             }
             Held::Events(_) => {
-                (posted.error.map_or(Outcome::Taken, Outcome::Failed), posted.endpoint_is_there())
+                (posted.error.map_or(BatchOutcome::Taken, BatchOutcome::Failed), posted.endpoint_is_there())
             }
         }
     }
@@ -82,7 +82,7 @@ impl Attempt<'_> {
         &self,
         store: &Store,
         limits: &Limits,
-        outcome: &Outcome,
+        outcome: &BatchOutcome,
         now: OffsetDateTime,
     ) -> Result<()> {
         let mut client = store.client().await?;
@@ -90,14 +90,14 @@ impl Attempt<'_> {
         tx.batch_execute(&first(self.callback.kind)).await?;
         let ours = self.batch.lock(&tx).await?;
         let tally = match outcome {
-            Outcome::Judged(verdicts) => self.judged(&tx, limits, (verdicts, ours), now).await?,
-            Outcome::Taken => {
+            BatchOutcome::Judged(verdicts) => self.judged(&tx, limits, (verdicts, ours), now).await?,
+            BatchOutcome::Taken => {
                 if ours {
                     self.batch.finish(&tx).await?;
                 }
                 Tally { pairs: self.held.pairs(), received: self.held.pairs(), ..Tally::default() }
             }
-            Outcome::Failed(error) => {
+            BatchOutcome::Failed(error) => {
                 if ours {
                     self.failed(&tx, limits, error, now).await?;
                 }
@@ -105,11 +105,11 @@ impl Attempt<'_> {
                 Tally { pairs: self.held.pairs(), ..Tally::default() }
             }
         };
-        if !matches!(outcome, Outcome::Failed(_)) && self.batch.failing_since.is_some() {
+        if !matches!(outcome, BatchOutcome::Failed(_)) && self.batch.failing_since.is_some() {
             let statement = tx.prepare_cached(sql!("delivery/push/answered")).await?;
             tx.execute(&statement, &[&self.callback.callback_id]).await?;
         }
-        let error = if let Outcome::Failed(error) = outcome { Some(*error) } else { None };
+        let error = if let BatchOutcome::Failed(error) = outcome { Some(*error) } else { None };
         self.record(&tx, error, &tally).await?;
         Ok(tx.commit().await?)
     }
@@ -169,8 +169,8 @@ impl Attempt<'_> {
         if breaker_closed && *waited_ms >= limits.give_up_ms() {
             tracing::error!(callback_id, %batch_id, attempts, error, "batch given up: its items are dead letters now");
             metrics::counter!("impg_push_dead_batches_total").increment(1);
-            let bury = tx.prepare_cached(sql!("delivery/push/bury")).await?;
-            tx.execute(&bury, &[batch_id, &error, &now]).await?;
+            let dead_letter_batch = tx.prepare_cached(sql!("delivery/push/dead_letter_batch")).await?;
+            tx.execute(&dead_letter_batch, &[batch_id, &error, &now]).await?;
             return Ok(());
         }
         let wait = self.batch.wait(limits, random_share()? * JITTER);
@@ -247,7 +247,7 @@ async fn write_verdicts(
         };
         for &(place, user) in &part.receivers {
             let (verdict, reason) = of_users[user as usize];
-            block.judge(place.into(), verdict, reason, now);
+            block.set_verdict(place.into(), verdict, reason, now);
         }
     }
     ledger::write(tx, &blocks, now).await

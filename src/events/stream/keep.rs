@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 
 use super::log::{self, Head, WHOLE_NOWHERE};
 use crate::base::error::{Error, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// Longest wait for running transactions. After it the client must reconnect.
 const SETTLE_MAX: Duration = Duration::from_secs(10);

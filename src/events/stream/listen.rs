@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::log::{self, Head, Stretch};
 use super::queue::{End, Next, Queue, Reason};
-use super::{Place, TEXTS};
+use super::{StreamPermit, TEXTS};
 use crate::base::error::{Error, Result};
 
 /// Most events of the log that a stream reads at once to catch up.
@@ -23,7 +23,7 @@ const RETRY_SPREAD_MS: u64 = 1_000;
 
 /// The output of one stream. Dropping it removes it from the hub.
 pub struct Stream {
-    place: Place,
+    place: StreamPermit,
     token_hash: Option<Vec<u8>>,
     /// The event from which the log was complete when the stream began.
     complete_from: i64,
@@ -54,7 +54,7 @@ struct Missed {
 impl Stream {
     /// Joins the tail at once, or reads first what came after the event `after`.
     pub(super) fn begin(
-        place: Place,
+        place: StreamPermit,
         token_hash: Option<Vec<u8>>,
         after: Option<i64>,
         (head, ends): (Head, Instant),

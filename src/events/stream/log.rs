@@ -13,8 +13,8 @@ use tokio_postgres::types::Json;
 
 use super::queue::Queue;
 use crate::base::error::{Error, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// `complete_from` while transactions may still leave events out.
 pub(super) const WHOLE_NOWHERE: i64 = i64::MAX;
@@ -65,7 +65,7 @@ pub(super) struct Stretch {
 
 /// An event on the wire.
 #[derive(Serialize)]
-struct Told<'a> {
+struct EventPayload<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     #[serde(with = "time::serde::rfc3339")]
@@ -209,7 +209,7 @@ fn text(row: &Row) -> Result<Bytes> {
         None => Data::Other(row.get::<_, Json<_>>("data").0),
     };
     let channel_id = row.get::<_, Option<i64>>("channel_id").map(|id| id.to_string());
-    let told = Told { kind, at: row.get("at"), channel_id, data };
+    let told = EventPayload { kind, at: row.get("at"), channel_id, data };
     // JSON is one line, as server-sent events require.
     let json = serde_json::to_string(&told).map_err(Error::internal)?;
     Ok(format!("id: {event_id}\nevent: {kind}\ndata: {json}\n\n").into())

@@ -9,9 +9,9 @@ use serde_json::json;
 use self::endpoint::*;
 use super::*;
 use crate::base::error::Kind;
+use crate::base::store::Store;
 use crate::identity::headers::Watch;
 use crate::identity::{Claimed, Identity, Proof};
-use crate::base::store::Store;
 
 #[tokio::test]
 async fn rsa_ec_and_ed25519_tokens_are_believed() {

@@ -5,7 +5,7 @@ use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Outcome, Receipt, accept, accept_step};
+use super::{Receipt, ReceiptOutcome, accept, accept_step};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Store, retrying};
 
@@ -17,7 +17,7 @@ const BATCH: usize = 1_000;
 struct Call {
     receipts: Vec<Receipt>,
     at: OffsetDateTime,
-    reply: oneshot::Sender<Result<Vec<Outcome>>>,
+    reply: oneshot::Sender<Result<Vec<ReceiptOutcome>>>,
 }
 
 /// The entry for receipts. Cheap to clone.
@@ -33,7 +33,7 @@ impl Inbox {
     }
 
     /// Accepts receipts. Returns one outcome for each, in order, after the commit.
-    pub async fn accept(&self, receipts: Vec<Receipt>, at: OffsetDateTime) -> Result<Vec<Outcome>> {
+    pub async fn accept(&self, receipts: Vec<Receipt>, at: OffsetDateTime) -> Result<Vec<ReceiptOutcome>> {
         let (reply, answer) = oneshot::channel();
         self.0
             .try_send(Call { receipts, at, reply })

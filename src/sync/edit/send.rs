@@ -6,14 +6,14 @@
 
 use time::OffsetDateTime;
 
-use super::book::{self, Claim, End, Person};
+use super::repository::{self, Claim, EditedUser, End};
 use super::{Edits, Values};
+use crate::base::error::{Error, Result};
+use crate::base::worker::Tick;
 use crate::sync::apply;
 use crate::sync::change_users_in;
 use crate::sync::record::UserRecord;
-use crate::sync::source::{Heard, Later, Writer, Written};
-use crate::base::error::{Error, Result};
-use crate::base::worker::Tick;
+use crate::sync::source::{Later, Seen, Writer, Written};
 
 /// Most reads of a user that changes at the source meanwhile. Longest time for all calls of an attempt, in
 /// timeouts of one call.
@@ -24,7 +24,7 @@ const JITTER: f64 = 0.25;
 const DOUBLED_MAX: i32 = 30;
 
 /// The result of an attempt. If the source was read, with its record.
-enum Outcome {
+enum EditOutcome {
     Applied(Box<UserRecord>),
     Conflict(Box<UserRecord>),
     Gone,
@@ -32,7 +32,7 @@ enum Outcome {
     Later(Later),
 }
 
-impl Outcome {
+impl EditOutcome {
     fn name(&self) -> &'static str {
         match self {
             Self::Applied(_) => "applied",
@@ -49,12 +49,13 @@ impl Edits {
         let now = self.store.now().await?;
         let until = now + self.settings.timeout * CALLS + self.margin;
         let give_up_at = now + self.settings.edit_give_up;
-        let Some(claim) = book::claim(&self.store, now, until, give_up_at).await? else {
+        let Some(claim) = repository::claim(&self.store, now, until, give_up_at).await? else {
             return Ok(Tick::Idle);
         };
         let person = self.person(&claim).await?;
         let attempt = tokio::time::timeout(self.settings.timeout * CALLS, self.attempt(&claim, &person));
-        let outcome = attempt.await.unwrap_or_else(|_| Outcome::Later(Later::because("no answer in time")));
+        let outcome =
+            attempt.await.unwrap_or_else(|_| EditOutcome::Later(Later::because("no answer in time")));
         self.settle(&claim, &person, &outcome).await?;
         metrics::counter!("impg_directory_edits_total", "outcome" => outcome.name()).increment(1);
         tracing::info!(
@@ -66,46 +67,46 @@ impl Edits {
         Ok(Tick::More)
     }
 
-    async fn person(&self, claim: &Claim) -> Result<Person> {
+    async fn person(&self, claim: &Claim) -> Result<EditedUser> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let person = book::person(&tx, &claim.user_id).await?;
+        let person = repository::person(&tx, &claim.user_id).await?;
         tx.commit().await?;
         Ok(person)
     }
 
-    async fn attempt(&self, claim: &Claim, person: &Person) -> Outcome {
+    async fn attempt(&self, claim: &Claim, person: &EditedUser) -> EditOutcome {
         let source = self.source.as_ref().filter(|source| source.name() == claim.source);
         let Some(writer) = source.and_then(|source| source.writer()) else {
-            return Outcome::Refused("the settings now name another source".to_owned());
+            return EditOutcome::Refused("the settings now name another source".to_owned());
         };
         if person.source != claim.source {
-            return Outcome::Refused("the user now belongs to another source".to_owned());
+            return EditOutcome::Refused("the user now belongs to another source".to_owned());
         }
         if let Some(attribute) = claim.attributes.names().find(|attribute| !writer.takes(attribute)) {
-            return Outcome::Refused(format!("{attribute} can no longer be written"));
+            return EditOutcome::Refused(format!("{attribute} can no longer be written"));
         }
         send(writer, claim, person).await
     }
 
-    async fn settle(&self, claim: &Claim, person: &Person, outcome: &Outcome) -> Result<()> {
+    async fn settle(&self, claim: &Claim, person: &EditedUser, outcome: &EditOutcome) -> Result<()> {
         let now = self.store.now().await?;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         apply::lock(&tx).await?;
-        let Some(version) = book::hold(&tx, claim).await? else {
+        let Some(version) = repository::hold(&tx, claim).await? else {
             tracing::warn!(edit_id = claim.edit_id, "another replica has taken over an edit");
             return Ok(());
         };
         match outcome {
             // If a run has changed the user here since, it is unknown which value is newer.
-            Outcome::Applied(record) | Outcome::Conflict(record) if version == person.version => {
+            EditOutcome::Applied(record) | EditOutcome::Conflict(record) if version == person.version => {
                 change_users_in(&tx, &claim.source, &[record], now).await?;
             }
-            Outcome::Applied(_) | Outcome::Conflict(_) | Outcome::Gone => {
-                book::name_changed(&tx, &person.external_id).await?;
+            EditOutcome::Applied(_) | EditOutcome::Conflict(_) | EditOutcome::Gone => {
+                repository::name_changed(&tx, &person.external_id).await?;
             }
-            Outcome::Refused(_) | Outcome::Later(_) => {}
+            EditOutcome::Refused(_) | EditOutcome::Later(_) => {}
         }
         self.end(&tx, claim, outcome, now).await?;
         Ok(tx.commit().await?)
@@ -115,32 +116,32 @@ impl Edits {
         &self,
         tx: &deadpool_postgres::Transaction<'_>,
         claim: &Claim,
-        outcome: &Outcome,
+        outcome: &EditOutcome,
         now: OffsetDateTime,
     ) -> Result<()> {
         let ended = |state, detail| End { state, detail, theirs: None, due_at: now, heard: false };
         let theirs;
         let end = match outcome {
-            Outcome::Applied(record) => {
+            EditOutcome::Applied(record) => {
                 let is_so = claim.attributes.are_in(&Values::of(record));
                 let detail = (!is_so).then_some("the source has stored another value");
                 End { heard: true, ..ended("applied", detail) }
             }
-            Outcome::Conflict(record) => {
+            EditOutcome::Conflict(record) => {
                 theirs = claim.attributes.among(&Values::of(record));
                 let version = record.source_version.as_deref();
                 let detail = Some("the value has changed at the source");
                 End { heard: true, theirs: Some((&theirs, version)), ..ended("conflict", detail) }
             }
-            Outcome::Gone => ended("refused", Some("the source no longer has this user")),
-            Outcome::Refused(why) => ended("refused", Some(why)),
-            Outcome::Later(later) if now >= claim.give_up_at => ended("failed", Some(&later.reason)),
-            Outcome::Later(later) => {
+            EditOutcome::Gone => ended("refused", Some("the source no longer has this user")),
+            EditOutcome::Refused(why) => ended("refused", Some(why)),
+            EditOutcome::Later(later) if now >= claim.give_up_at => ended("failed", Some(&later.reason)),
+            EditOutcome::Later(later) => {
                 let due_at = now + self.wait(claim.failures, later)?;
                 End { due_at, ..ended("waiting", Some(&later.reason)) }
             }
         };
-        book::end(tx, claim.edit_id, &end, now).await
+        repository::end(tx, claim.edit_id, &end, now).await
     }
 
     /// Doubled with each failure, plus jitter. A source can only extend it.
@@ -152,7 +153,7 @@ impl Edits {
     }
 }
 
-async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
+async fn send(writer: &dyn Writer, claim: &Claim, person: &EditedUser) -> EditOutcome {
     // The values here are of one version of the source's. They need not be read if the edit fits it.
     let mut known = person.source_version.clone().map(|version| (version, person.values.clone()));
     known.take_if(|(_, values)| !claim.base.are_in(values));
@@ -167,44 +168,44 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &Person) -> Outcome {
         match writer.write(&person.external_id, (&version, &present), &claim.attributes).await {
             Written::Done => {
                 return match writer.read(&person.external_id).await {
-                    Heard::There(record) => Outcome::Applied(record),
+                    Seen::There(record) => EditOutcome::Applied(record),
                     // The next attempt is stale, and then finds the value there.
-                    Heard::Gone => {
-                        Outcome::Later(Later::because("written, but the user cannot be read back"))
+                    Seen::Gone => {
+                        EditOutcome::Later(Later::because("written, but the user cannot be read back"))
                     }
-                    Heard::Later(later) => Outcome::Later(later),
+                    Seen::Later(later) => EditOutcome::Later(later),
                 };
             }
             Written::Stale => {}
-            Written::Gone => return Outcome::Gone,
-            Written::Refused(status) => return Outcome::Refused(format!("the source answers {status}")),
-            Written::Later(later) => return Outcome::Later(later),
+            Written::Gone => return EditOutcome::Gone,
+            Written::Refused(status) => return EditOutcome::Refused(format!("the source answers {status}")),
+            Written::Later(later) => return EditOutcome::Later(later),
         }
     }
-    Outcome::Later(Later::because("the user keeps changing at the source"))
+    EditOutcome::Later(Later::because("the user keeps changing at the source"))
 }
 
 /// Reads a user. Returns the version and the current values if the edit may be sent.
 async fn look(
     writer: &dyn Writer,
     claim: &Claim,
-    person: &Person,
-) -> std::result::Result<(String, Values), Outcome> {
+    person: &EditedUser,
+) -> std::result::Result<(String, Values), EditOutcome> {
     let record = match writer.read(&person.external_id).await {
-        Heard::There(record) => record,
-        Heard::Gone => return Err(Outcome::Gone),
-        Heard::Later(later) => return Err(Outcome::Later(later)),
+        Seen::There(record) => record,
+        Seen::Gone => return Err(EditOutcome::Gone),
+        Seen::Later(later) => return Err(EditOutcome::Later(later)),
     };
     let values = Values::of(&record);
     if claim.attributes.are_in(&values) {
-        return Err(Outcome::Applied(record));
+        return Err(EditOutcome::Applied(record));
     }
     if !claim.base.are_in(&values) {
-        return Err(Outcome::Conflict(record));
+        return Err(EditOutcome::Conflict(record));
     }
     match record.source_version {
         Some(version) => Ok((version, values)),
-        None => Err(Outcome::Refused(
+        None => Err(EditOutcome::Refused(
             "the source gives no versions, so no write can have a precondition".to_owned(),
         )),
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::sync::record::{EDITABLE, USER_ATTRIBUTES, UserRecord};
 use crate::base::error::{Error, Result};
+use crate::sync::record::{EDITABLE, USER_ATTRIBUTES, UserRecord};
 
 /// Attributes with their values; null clears.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

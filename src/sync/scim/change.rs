@@ -12,14 +12,14 @@ use super::error::{Error, Refusal, Result};
 use super::group::{self, Group};
 use super::patch::{Members, Patch, member_ids};
 use super::schema::{ENTERPRISE, ResourceType, USERS};
-use super::user::{self, Columns, Person};
+use super::user::{self, Columns, ScimUser};
 use super::{SOURCE, Scim};
 use crate::base::config::{ScimGroups, ScimUserId};
-use crate::sync::{self, DepartmentRecord, Step, UserRecord};
 use crate::base::ids::check_id;
-use crate::sql;
 use crate::base::store::retrying;
 use crate::base::text::fold;
+use crate::sql;
+use crate::sync::{self, DepartmentRecord, Step, UserRecord};
 
 /// Longest stored JSON of one resource, in bytes.
 const TOLD_MAX_BYTES: usize = 65_536;
@@ -119,7 +119,7 @@ impl Scim<'_> {
     async fn write_user(
         &self,
         tx: &Transaction<'_>,
-        before: Option<&Person>,
+        before: Option<&ScimUser>,
         id: &str,
         mut document: Document,
     ) -> Result<()> {

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::error::{Error, Result};
-use super::schema::{Attribute, Kind, Place, ResourceType, named};
+use super::schema::{Attribute, AttributePath, Kind, ResourceType, named};
 use crate::base::text;
 
 /// Longest filter in bytes, and deepest nesting of parentheses.
@@ -35,14 +35,14 @@ pub enum Filter {
     Not(Box<Filter>),
     Test(Test),
     /// One value of a multi-valued attribute matches the whole inner filter.
-    Within(Place, Box<Filter>),
+    Within(AttributePath, Box<Filter>),
     /// A test of an attribute that this resource type does not have.
     Never,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Test {
-    pub place: Place,
+    pub place: AttributePath,
     pub op: Op,
     pub value: Value,
 }
@@ -306,7 +306,7 @@ impl<'t> Parser<'t> {
     }
 
     /// `emails[type eq "work"]`, and Entra's `emails[type eq "work"].value eq "x"`.
-    fn within(&mut self, place: Option<Place>) -> Result<Filter> {
+    fn within(&mut self, place: Option<AttributePath>) -> Result<Filter> {
         self.at += 1;
         let Some(place) = place.filter(|p| p.part.is_none() && p.attribute.kind == Kind::Complex) else {
             return Err(self.wrong("a complex attribute before the bracket"));
@@ -324,7 +324,7 @@ impl<'t> Parser<'t> {
         Ok(Filter::Within(place, Box::new(inner)))
     }
 
-    fn place(&mut self, scope: Scope) -> Result<Option<Place>> {
+    fn place(&mut self, scope: Scope) -> Result<Option<AttributePath>> {
         self.blanks();
         let named_by = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | ':' | '.');
         let length = self.rest().find(|c| !named_by(c)).unwrap_or(self.rest().len());
@@ -335,9 +335,11 @@ impl<'t> Parser<'t> {
         self.at += length;
         let place = match scope {
             Scope::Resource(kind, _) => kind.resolve(name),
-            Scope::Parts(of) => {
-                named(of.parts, name).map(|attribute| Place { extension: None, attribute, part: None })
-            }
+            Scope::Parts(of) => named(of.parts, name).map(|attribute| AttributePath {
+                extension: None,
+                attribute,
+                part: None,
+            }),
         };
         match scope {
             Scope::Resource(_, false) => Ok(place),
@@ -346,7 +348,7 @@ impl<'t> Parser<'t> {
         }
     }
 
-    fn test(&mut self, place: Option<Place>) -> Result<Filter> {
+    fn test(&mut self, place: Option<AttributePath>) -> Result<Filter> {
         let op = self.op()?;
         let value = if op == Op::Pr { Value::Null } else { self.value()? };
         let Some(place) = place else { return Ok(Filter::Never) };
@@ -402,7 +404,7 @@ impl<'t> Parser<'t> {
 }
 
 /// Checks that the attribute supports the operator and that the value has its type.
-fn check_operands(place: &Place, op: Op, value: Value) -> Result<Value> {
+fn check_operands(place: &AttributePath, op: Op, value: Value) -> Result<Value> {
     let leaf = place.leaf();
     let kind =
         if leaf.kind == Kind::Complex { leaf.value_part().map(|part| part.kind) } else { Some(leaf.kind) };

@@ -8,11 +8,11 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::error::{Error, Result};
 use super::filter::{Anchor, Filter};
-use super::schema::{GROUPS, Kind, Place, ResourceType, TYPES, USERS};
+use super::schema::{AttributePath, GROUPS, Kind, ResourceType, TYPES, USERS};
 use super::shown::Shown;
 use super::{Scim, group, user};
-use crate::sql;
 use crate::base::text::fold;
+use crate::sql;
 
 /// Default and maximum size of a page.
 const PAGE: usize = 100;
@@ -188,7 +188,7 @@ impl Scim<'_> {
         &self,
         kind: &'static ResourceType,
         filter: Option<&Filter>,
-        by: Option<Place>,
+        by: Option<AttributePath>,
         found: &mut Vec<Found>,
     ) -> Result<()> {
         let with_members = kind == &GROUPS && filter.is_some_and(|filter| filter.asks_for("members"));
@@ -281,14 +281,14 @@ impl Scim<'_> {
 }
 
 /// The attribute to sort by. A type without the attribute sorts as if it had no value.
-fn sort_place(kind: &'static ResourceType, path: &str) -> Result<Option<Place>> {
+fn sort_place(kind: &'static ResourceType, path: &str) -> Result<Option<AttributePath>> {
     let known = TYPES.iter().any(|kind| kind.resolve(path).is_some());
     let place = kind.resolve(path);
     if !known {
         return Err(Error::invalid_value("sortBy must name an attribute"));
     }
     match place {
-        Some(Place { attribute, part: None, .. })
+        Some(AttributePath { attribute, part: None, .. })
             if attribute.kind == Kind::Complex && attribute.value_part().is_none() =>
         {
             Err(Error::invalid_value("sortBy names a complex attribute: name one of its sub-attributes"))
@@ -298,8 +298,8 @@ fn sort_place(kind: &'static ResourceType, path: &str) -> Result<Option<Place>> 
 }
 
 /// The primary value counts, or else the first.
-fn sort_key(by: &Place, resource: &Resource) -> Option<String> {
-    let values = Place { part: None, ..*by }.values(resource);
+fn sort_key(by: &AttributePath, resource: &Resource) -> Option<String> {
+    let values = AttributePath { part: None, ..*by }.values(resource);
     let one = values.iter().find(|value| value["primary"] == true).or(values.first())?;
     let leaf = match by.part {
         Some(part) => &one[part.name],

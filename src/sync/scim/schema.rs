@@ -64,7 +64,7 @@ pub struct ResourceType {
 
 /// A position in a resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Place {
+pub struct AttributePath {
     pub extension: Option<&'static Schema>,
     pub attribute: &'static Attribute,
     pub part: Option<&'static Attribute>,
@@ -314,7 +314,7 @@ impl ResourceType {
     }
 
     /// Finds `attribute` or `attribute.part`, with or without a schema URN.
-    pub fn resolve(&self, path: &str) -> Option<Place> {
+    pub fn resolve(&self, path: &str) -> Option<AttributePath> {
         let (schema, rest) = self.split(path)?;
         let extension = schema.filter(|schema| schema.urn != self.schema.urn);
         let (name, part) = rest.split_once('.').map_or((rest, None), |(name, part)| (name, Some(part)));
@@ -325,7 +325,7 @@ impl ResourceType {
             Some(part) => Some(named(attribute.parts, part)?),
             None => None,
         };
-        Some(Place { extension, attribute, part })
+        Some(AttributePath { extension, attribute, part })
     }
 
     /// Parses a resource from a client: names in the case of the schema, values of the right type. Read-only
@@ -428,7 +428,7 @@ fn admit_parts(parts: &'static [Attribute], value: &Value) -> Result<Option<Valu
     Ok(if admitted.is_empty() { None } else { Some(Value::Object(admitted)) })
 }
 
-impl Place {
+impl AttributePath {
     /// The sub-attribute, or the attribute if there is none.
     pub fn leaf(&self) -> &'static Attribute {
         self.part.unwrap_or(self.attribute)

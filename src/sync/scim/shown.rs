@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::error::{Error, Result};
-use super::schema::{Place, ResourceType};
+use super::schema::{AttributePath, ResourceType};
 
 /// Longest list of attributes, in bytes.
 const LIST_MAX_BYTES: usize = 8_192;
@@ -72,7 +72,7 @@ impl Shown {
     }
 }
 
-fn leave_out(resource: &mut Map<String, Value>, place: &Place) {
+fn leave_out(resource: &mut Map<String, Value>, place: &AttributePath) {
     let name = place.attribute.name;
     let container = match place.extension {
         Some(schema) => resource.get_mut(schema.urn).and_then(Value::as_object_mut),
@@ -92,7 +92,7 @@ fn leave_out(resource: &mut Map<String, Value>, place: &Place) {
     }
 }
 
-fn put_in(shown: &mut Map<String, Value>, resource: &Map<String, Value>, place: &Place) {
+fn put_in(shown: &mut Map<String, Value>, resource: &Map<String, Value>, place: &AttributePath) {
     let name = place.attribute.name;
     let from = match place.extension {
         Some(schema) => resource.get(schema.urn).and_then(Value::as_object),

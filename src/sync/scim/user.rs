@@ -11,9 +11,9 @@ use tokio_postgres::Row;
 use super::error::{Error, Result};
 use super::read::{located, meta};
 use super::schema::{ENTERPRISE, USER};
-use crate::sync::UserRecord;
-use crate::sql;
 use crate::base::text::fold;
+use crate::sql;
+use crate::sync::UserRecord;
 
 /// The attributes of a user that the rest of the service uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub struct Columns {
 
 /// A user as stored in the database.
 #[derive(Debug)]
-pub struct Person {
+pub struct ScimUser {
     pub user_id: String,
     pub columns: Columns,
     /// What a client sent last; `None` if no client sent anything.
@@ -44,13 +44,13 @@ pub struct Person {
 }
 
 /// Loads the users that SCIM shows, in the given order.
-pub async fn load(client: &impl GenericClient, ids: &[&str], groups: &str) -> Result<Vec<Person>> {
+pub async fn load(client: &impl GenericClient, ids: &[&str], groups: &str) -> Result<Vec<ScimUser>> {
     let statement = client.prepare_cached(sql!("sync/scim/users")).await?;
     let rows = client.query(&statement, &[&ids, &groups]).await?;
-    Ok(rows.iter().map(Person::of).collect())
+    Ok(rows.iter().map(ScimUser::of).collect())
 }
 
-impl Person {
+impl ScimUser {
     fn of(row: &Row) -> Self {
         let told: Option<Json<Map<String, Value>>> = row.get("scim");
         let Json(groups) = row.get("groups");

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{Told, What};
+use super::{Entry, EntryKind};
 use crate::base::config::Directory;
-use crate::sync::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
 use crate::base::error::{Error, Kind, Result};
+use crate::sync::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
 
 /// Attributes that identify a record or say that it is gone.
 const IDENTITY: &[&str] = &["external_id", "user_id", "gone", "version"];
@@ -81,48 +81,50 @@ impl Fields {
     }
 
     /// The user in an entry.
-    pub fn user(&self, entry: &Value) -> Told {
-        let (what, id) = (What::Users, self.user_text(entry, "external_id"));
+    pub fn user(&self, entry: &Value) -> Entry {
+        let (what, id) = (EntryKind::Users, self.user_text(entry, "external_id"));
         let external_id = match id {
             Ok(Some(id)) => id,
-            Ok(None) => return Told::bad(what, None, "external_id: is missing"),
-            Err(reason) => return Told::bad(what, None, format!("external_id: {reason}")),
+            Ok(None) => return Entry::bad(what, None, "external_id: is missing"),
+            Err(reason) => return Entry::bad(what, None, format!("external_id: {reason}")),
         };
         match self.read_user(entry, external_id.clone()).and_then(checked_user) {
-            Ok(record) => Told::User(Box::new(record)),
-            Err((attribute, reason)) => Told::bad(what, Some(&external_id), format!("{attribute}: {reason}")),
+            Ok(record) => Entry::User(Box::new(record)),
+            Err((attribute, reason)) => {
+                Entry::bad(what, Some(&external_id), format!("{attribute}: {reason}"))
+            }
         }
     }
 
     /// A record that the source no longer has.
-    pub fn gone(what: What, id: &str) -> Told {
+    pub fn gone(what: EntryKind, id: &str) -> Entry {
         let (told, checked) = match what {
-            What::Users => {
+            EntryKind::Users => {
                 let user = UserRecord::gone(id);
                 let checked = user.check();
-                (Told::User(Box::new(user)), checked)
+                (Entry::User(Box::new(user)), checked)
             }
-            What::Departments => {
+            EntryKind::Departments => {
                 let department = DepartmentRecord::gone(id);
                 let checked = department.check();
-                (Told::Department(department), checked)
+                (Entry::Department(department), checked)
             }
         };
         match checked {
             Ok(()) => told,
-            Err((attribute, reason)) => Told::bad(what, Some(id), format!("{attribute}: {reason}")),
+            Err((attribute, reason)) => Entry::bad(what, Some(id), format!("{attribute}: {reason}")),
         }
     }
 
     /// The department in an entry.
-    pub fn department(&self, entry: &Value) -> Told {
-        let what = What::Departments;
+    pub fn department(&self, entry: &Value) -> Entry {
+        let what = EntryKind::Departments;
         let Ok(Some(id)) = text_of(self.department.get("department_id"), entry) else {
-            return Told::bad(what, None, "department_id: is missing");
+            return Entry::bad(what, None, "department_id: is missing");
         };
         match self.read_department(entry, id.clone()).and_then(|told| told.check().map(|()| told)) {
-            Ok(record) => Told::Department(record),
-            Err((attribute, reason)) => Told::bad(what, Some(&id), format!("{attribute}: {reason}")),
+            Ok(record) => Entry::Department(record),
+            Err((attribute, reason)) => Entry::bad(what, Some(&id), format!("{attribute}: {reason}")),
         }
     }
 

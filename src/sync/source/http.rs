@@ -16,9 +16,9 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::fields::{Fields, lay_under};
-use super::{Ended, Failure, Page, Pull, Source, Tokens, Told, Want, What, Writer, body};
+use super::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Request, Source, Tokens, Writer, body};
 use crate::base::config::{Directory, Paging, SourceKind};
-use crate::base::error::{Error, Kind, Result as Outcome};
+use crate::base::error::{Error, Kind, Result as OpenResult};
 use crate::base::renewed::Renewed;
 use scim::Memberships;
 
@@ -66,11 +66,11 @@ struct Asking {
 enum Next {
     /// A listing, from its next page on.
     Listing {
-        what: What,
+        what: EntryKind,
         at: At,
     },
     One {
-        what: What,
+        what: EntryKind,
         external_id: String,
     },
 }
@@ -96,7 +96,7 @@ struct Asked {
 impl Http {
     /// # Errors
     /// `Kind::Internal` with the setting that is invalid.
-    pub fn new(settings: &Directory, connection_life: Duration) -> Outcome<Self> {
+    pub fn new(settings: &Directory, connection_life: Duration) -> OpenResult<Self> {
         let mut settings = settings.clone();
         let name = if settings.source == SourceKind::Scim { "scim-server" } else { "http" };
         if settings.source == SourceKind::Scim {
@@ -110,7 +110,7 @@ impl Http {
     }
 }
 
-fn client(settings: &Directory) -> Outcome<Client> {
+fn client(settings: &Directory) -> OpenResult<Client> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
     let authorization = settings.authorization.expose();
@@ -158,22 +158,22 @@ impl Source for Http {
         self.0.fields.tells(attribute)
     }
 
-    fn pull(&self, want: Want) -> Box<dyn Pull> {
+    fn pull(&self, want: Request) -> Box<dyn Pull> {
         let listing = |what| Next::Listing { what, at: At::default() };
         let (since, left) = match want {
-            Want::These { users, departments } => {
+            Request::These { users, departments } => {
                 let one = |what| move |external_id| Next::One { what, external_id };
-                let departments = departments.into_iter().map(one(What::Departments));
-                (None, departments.chain(users.into_iter().map(one(What::Users))).collect())
+                let departments = departments.into_iter().map(one(EntryKind::Departments));
+                (None, departments.chain(users.into_iter().map(one(EntryKind::Users))).collect())
             }
             want => {
                 let since = match want {
                     // An invalid token is ignored, and a full listing is made.
-                    Want::Since(token) => serde_json::from_str(&token).ok(),
+                    Request::Since(token) => serde_json::from_str(&token).ok(),
                     _ => None,
                 };
-                let departments = self.has_departments().then(|| listing(What::Departments));
-                (since, departments.into_iter().chain([listing(What::Users)]).collect())
+                let departments = self.has_departments().then(|| listing(EntryKind::Departments));
+                (since, departments.into_iter().chain([listing(EntryKind::Users)]).collect())
             }
         };
         Box::new(Asked {
@@ -207,8 +207,8 @@ impl Pull for Asked {
         .boxed()
     }
 
-    fn missing(&mut self, what: What, ids: Option<Vec<String>>) {
-        self.memberships.are_whole &= ids.is_some() || what != What::Departments;
+    fn missing(&mut self, what: EntryKind, ids: Option<Vec<String>>) {
+        self.memberships.are_whole &= ids.is_some() || what != EntryKind::Departments;
         for external_id in ids.into_iter().flatten().rev() {
             self.left.push_front(Next::One { what, external_id });
         }
@@ -221,41 +221,41 @@ impl Pull for Asked {
 }
 
 impl Asked {
-    async fn one(&mut self, what: What, external_id: &str) -> Result<Page, Failure> {
+    async fn one(&mut self, what: EntryKind, external_id: &str) -> Result<Page, Failure> {
         let settings = &self.asking.settings;
         let template = match what {
-            What::Departments => &settings.department_url,
-            What::Users => &settings.user_url,
+            EntryKind::Departments => &settings.department_url,
+            EntryKind::Users => &settings.user_url,
         };
         let told = match self.asking.get(at(template, external_id)?).await? {
             // The members of a Group are in this entry.
-            Got::Page(entry) if what == What::Departments => self.told(what, &entry),
+            Got::Page(entry) if what == EntryKind::Departments => self.told(what, &entry),
             Got::Page(entry) => self.asking.told_alone(&entry),
             Got::Gone => Fields::gone(what, external_id),
         };
         let told = match told {
-            Told::Bad { external_id: None, detail, .. } => Told::bad(what, Some(external_id), detail),
+            Entry::Bad { external_id: None, detail, .. } => Entry::bad(what, Some(external_id), detail),
             told if told.external_id() == Some(external_id) => told,
             // The answer contains no information about the requested record.
-            _ => Told::bad(what, Some(external_id), "the source answers with another record"),
+            _ => Entry::bad(what, Some(external_id), "the source answers with another record"),
         };
         Ok(Page { told: vec![told], ended: None })
     }
 
-    fn told(&mut self, what: What, entry: &RawValue) -> Told {
+    fn told(&mut self, what: EntryKind, entry: &RawValue) -> Entry {
         let mut entry = match read(what, entry) {
             Ok(entry) => entry,
             Err(bad) => return bad,
         };
         let says_where = match (self.asking.is_scim(), what) {
             (false, _) => true,
-            (true, What::Departments) => self.memberships.note(&entry),
-            (true, What::Users) => self.memberships.complete(&mut entry),
+            (true, EntryKind::Departments) => self.memberships.note(&entry),
+            (true, EntryKind::Users) => self.memberships.complete(&mut entry),
         };
         self.asking.told(what, &entry, says_where)
     }
 
-    async fn listed(&mut self, what: What, mut at: At) -> Result<Page, Failure> {
+    async fn listed(&mut self, what: EntryKind, mut at: At) -> Result<Page, Failure> {
         let url = self.url(what, &at)?;
         let Got::Page(body) = self.asking.get(url.clone()).await? else {
             // The answer to an expired token. Without a token the address is wrong.
@@ -293,18 +293,18 @@ impl Asked {
             }
             *slot = Some(token);
         }
-        let ended = (!more).then_some(Ended { what, total: at.total, unchanged: None });
+        let ended = (!more).then_some(ListingEnd { what, total: at.total, unchanged: None });
         if more {
             self.left.push_front(Next::Listing { what, at });
         }
         Ok(Page { told, ended })
     }
 
-    fn url(&self, what: What, at: &At) -> Result<Url, Failure> {
+    fn url(&self, what: EntryKind, at: &At) -> Result<Url, Failure> {
         let settings = &self.asking.settings;
         let base = match what {
-            What::Departments => &settings.departments_url,
-            What::Users => &settings.users_url,
+            EntryKind::Departments => &settings.departments_url,
+            EntryKind::Users => &settings.users_url,
         };
         let mut url = parse(base)?;
         if let Some(next) = &at.cursor {
@@ -429,12 +429,12 @@ impl Asking {
     }
 
     /// The record in an entry. If `says_where` is false, the departments stay as they are.
-    fn told(&self, what: What, entry: &Value, says_where: bool) -> Told {
+    fn told(&self, what: EntryKind, entry: &Value, says_where: bool) -> Entry {
         let mut told = match what {
-            What::Departments => self.fields.department(entry),
-            What::Users => self.fields.user(entry),
+            EntryKind::Departments => self.fields.department(entry),
+            EntryKind::Users => self.fields.user(entry),
         };
-        if let (Told::User(user), false) = (&mut told, says_where)
+        if let (Entry::User(user), false) = (&mut told, says_where)
             && !user.untold.contains(&"department_ids")
         {
             user.untold.push("department_ids");
@@ -443,11 +443,11 @@ impl Asking {
     }
 
     /// The record of a user who was read alone.
-    fn told_alone(&self, entry: &RawValue) -> Told {
-        match read(What::Users, entry) {
+    fn told_alone(&self, entry: &RawValue) -> Entry {
+        match read(EntryKind::Users, entry) {
             Ok(mut entry) => {
                 let says_where = !self.is_scim() || scim::read_alone(&mut entry);
-                self.told(What::Users, &entry, says_where)
+                self.told(EntryKind::Users, &entry, says_where)
             }
             Err(bad) => bad,
         }
@@ -470,9 +470,9 @@ impl Answer {
 }
 
 /// Parses one entry of a page.
-fn read(what: What, entry: &RawValue) -> Result<Value, Told> {
+fn read(what: EntryKind, entry: &RawValue) -> Result<Value, Entry> {
     serde_json::from_str(entry.get())
-        .map_err(|_| Told::bad(what, None, "contains a number that is too large, or is nested too deeply"))
+        .map_err(|_| Entry::bad(what, None, "contains a number that is too large, or is nested too deeply"))
 }
 
 fn header(headers: &HeaderMap, name: reqwest::header::HeaderName) -> Option<String> {

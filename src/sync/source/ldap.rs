@@ -27,13 +27,13 @@ use url::Url;
 use uuid::Uuid;
 
 use super::fields::{Fields, lay_under};
-use super::{Ended, Failure, Page, Pull, Source, Tokens, Told, Want, What};
+use super::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Request, Source, Tokens};
 use crate::base::config::Directory;
-use crate::base::error::{Error, Kind, Result as Outcome};
+use crate::base::error::{Error, Kind, Result as OpenResult};
 use crate::base::tls::{self, Authorities};
 use listing::{Item, Listing};
 use names::Names;
-use session::{Search, Server, Session};
+use session::{LdapSearch, Server, Session};
 
 /// Default mapping of inetOrgPerson (RFC 2798) and organizationalUnit (RFC 4519).
 const USER_FIELDS: &[(&str, &str)] = &[
@@ -60,15 +60,15 @@ pub struct Ldap(Arc<Asking>);
 
 struct Asking {
     server: Server,
-    users: Search,
-    departments: Option<Search>,
+    users: LdapSearch,
+    departments: Option<LdapSearch>,
     id_attribute: String,
     fields: Fields,
     /// The requested attributes, and the ones with DNs: which kind of entry they name.
     user_attributes: BTreeSet<String>,
     department_attributes: BTreeSet<String>,
-    user_names: BTreeMap<String, What>,
-    department_names: BTreeMap<String, What>,
+    user_names: BTreeMap<String, EntryKind>,
+    department_names: BTreeMap<String, EntryKind>,
     page_size: u32,
     /// A digest of the settings behind a token: a token is not valid for other settings.
     shape: String,
@@ -79,10 +79,10 @@ struct Asked {
     asking: Arc<Asking>,
     since: Option<Tokens>,
     is_stale: bool,
-    left: VecDeque<What>,
-    these: VecDeque<(What, String)>,
+    left: VecDeque<EntryKind>,
+    these: VecDeque<(EntryKind, String)>,
     /// The current listing and its kind.
-    listing: Option<(What, Listing)>,
+    listing: Option<(EntryKind, Listing)>,
     names: Names,
     tokens: Tokens,
 }
@@ -98,7 +98,7 @@ struct Token {
 impl Ldap {
     /// # Errors
     /// `Kind::Internal` with the setting that is invalid.
-    pub fn new(settings: &Directory) -> Outcome<Self> {
+    pub fn new(settings: &Directory) -> OpenResult<Self> {
         let mut settings = settings.clone();
         if settings.departments_url.is_empty() {
             // Without listed departments, the place of an entry is unknown. The API sets departments then.
@@ -132,11 +132,12 @@ impl Ldap {
         );
         let shape = BASE64.encode(Sha256::digest(format!("{asked_for:?}")));
         Ok(Self(Arc::new(Asking {
-            user_names: names(&settings.user_fields, "manager", What::Users)
-                .chain(names(&settings.user_fields, "department_ids", What::Departments))
-                .filter(|(_, what)| *what == What::Users || departments.is_some())
+            user_names: names(&settings.user_fields, "manager", EntryKind::Users)
+                .chain(names(&settings.user_fields, "department_ids", EntryKind::Departments))
+                .filter(|(_, what)| *what == EntryKind::Users || departments.is_some())
                 .collect(),
-            department_names: names(&settings.department_fields, "parent_id", What::Departments).collect(),
+            department_names: names(&settings.department_fields, "parent_id", EntryKind::Departments)
+                .collect(),
             fields: Fields::new(&settings)?.listed_is_active(&settings),
             server: Server {
                 url,
@@ -158,7 +159,7 @@ impl Ldap {
 }
 
 /// The server and search of a URL.
-fn located(setting: &str, given: &str) -> Outcome<(Url, Search)> {
+fn located(setting: &str, given: &str) -> OpenResult<(Url, LdapSearch)> {
     let url = Url::parse(given).map_err(|_| refuse(format!("{setting} is not a URL")))?;
     let parts =
         get_url_params(&url).map_err(|_| refuse(format!("{setting} is not an LDAP URL (RFC 4516)")))?;
@@ -166,7 +167,7 @@ fn located(setting: &str, given: &str) -> Outcome<(Url, Search)> {
     ldap3::parse_filter(&filter).map_err(|()| refuse(format!("{setting} has an invalid filter")))?;
     // The filter becomes part of another one.
     let filter = if filter.starts_with('(') { filter } else { format!("({filter})") };
-    Ok((url, Search { base, scope, filter }))
+    Ok((url, LdapSearch { base, scope, filter }))
 }
 
 fn refuse(why: impl Into<String>) -> Error {
@@ -205,23 +206,23 @@ impl Source for Ldap {
         self.0.fields.tells(attribute)
     }
 
-    fn pull(&self, want: Want) -> Box<dyn Pull> {
+    fn pull(&self, want: Request) -> Box<dyn Pull> {
         let (mut since, mut is_stale) = (None, false);
         let (mut left, mut these) = (VecDeque::new(), VecDeque::new());
         match want {
-            Want::These { users, departments } => {
+            Request::These { users, departments } => {
                 let departments = departments.into_iter().filter(|_| self.has_departments());
-                these.extend(departments.map(|id| (What::Departments, id)));
-                these.extend(users.into_iter().map(|id| (What::Users, id)));
+                these.extend(departments.map(|id| (EntryKind::Departments, id)));
+                these.extend(users.into_iter().map(|id| (EntryKind::Users, id)));
             }
             want => {
-                if let Want::Since(token) = want {
+                if let Request::Since(token) = want {
                     let token = serde_json::from_str::<Token>(&token).ok();
                     since = token.filter(|token| token.shape == self.0.shape).map(|token| token.cookies);
                     is_stale = since.is_none();
                 }
-                left.extend(self.has_departments().then_some(What::Departments));
-                left.push_back(What::Users);
+                left.extend(self.has_departments().then_some(EntryKind::Departments));
+                left.push_back(EntryKind::Users);
             }
         }
         Box::new(Asked {
@@ -253,7 +254,7 @@ impl Pull for Asked {
         serde_json::to_string(&token).ok()
     }
 
-    fn missing(&mut self, what: What, ids: Option<Vec<String>>) {
+    fn missing(&mut self, what: EntryKind, ids: Option<Vec<String>>) {
         self.these.extend(ids.into_iter().flatten().map(|id| (what, id)));
     }
 }
@@ -277,7 +278,7 @@ impl Asked {
         let items = listing.read(&self.asking, what).await?;
         let ended = listing.ended().map(|end| {
             *self.tokens.of(what) = end.cookie.map(|cookie| BASE64.encode(cookie));
-            Ended { what, total: None, unchanged: end.unchanged }
+            ListingEnd { what, total: None, unchanged: end.unchanged }
         });
         if ended.is_none() {
             self.listing = Some((what, listing));
@@ -285,7 +286,7 @@ impl Asked {
         Ok(Some(Page { told: self.told(what, items).await?, ended }))
     }
 
-    async fn begin(&mut self, what: What) -> Result<Listing, Failure> {
+    async fn begin(&mut self, what: EntryKind) -> Result<Listing, Failure> {
         let session = Session::open(&self.asking.server).await?;
         let cookie = match &mut self.since {
             None => None,
@@ -298,7 +299,7 @@ impl Asked {
     }
 
     /// Reads some of the requested records. One that is not found is gone.
-    async fn read_these(&mut self) -> Result<Vec<Told>, Failure> {
+    async fn read_these(&mut self) -> Result<Vec<Entry>, Failure> {
         let what = self.these[0].0;
         let most = self.these.len().min(self.asking.page_size as usize);
         let same = self.these.iter().take(most).take_while(|(kind, _)| *kind == what).count();
@@ -306,8 +307,8 @@ impl Asked {
         let asking = self.asking.clone();
         let mut session = Session::open(&asking.server).await?;
         let search = |id: &String| {
-            let Search { base, scope, filter } = asking.search(what).clone();
-            Search { base, scope, filter: format!("(&{filter}({}))", is(&asking.id_attribute, id)) }
+            let LdapSearch { base, scope, filter } = asking.search(what).clone();
+            LdapSearch { base, scope, filter: format!("(&{filter}({}))", is(&asking.id_attribute, id)) }
         };
         let attributes = asking.attributes(what);
         let found = session.search_all(ids.iter().map(search).collect(), &attributes, 1).await?;
@@ -325,7 +326,7 @@ impl Asked {
     }
 
     /// The records of these entries, after all their DNs are resolved.
-    async fn told(&mut self, what: What, items: Vec<Item>) -> Result<Vec<Told>, Failure> {
+    async fn told(&mut self, what: EntryKind, items: Vec<Item>) -> Result<Vec<Entry>, Failure> {
         let asking = self.asking.clone();
         self.names.begin_page();
         let entries = || {
@@ -347,18 +348,18 @@ impl Asked {
         Ok(items.iter().map(|item| self.told_of(what, item)).collect())
     }
 
-    fn told_of(&self, what: What, item: &Item) -> Told {
+    fn told_of(&self, what: EntryKind, item: &Item) -> Entry {
         let asking = &self.asking;
         let (id, entry) = match item {
             Item::There { id, entry } => (id, entry),
             Item::Gone(id) => return Fields::gone(what, id),
-            Item::Nameless(why) => return Told::bad(what, None, *why),
+            Item::Nameless(why) => return Entry::bad(what, None, *why),
         };
         let mut record = json!({ID: id});
         if asking.departments.is_some() {
             match self.names.department_over(asking, &entry.dn) {
                 Ok(department) => record[PARENT] = json!(department),
-                Err(why) => return Told::bad(what, Some(id), why),
+                Err(why) => return Entry::bad(what, Some(id), why),
             }
         }
         for attribute in asking.attributes_of_records(what) {
@@ -373,48 +374,48 @@ impl Asked {
             };
         }
         match what {
-            What::Departments => asking.fields.department(&record),
-            What::Users => asking.fields.user(&record),
+            EntryKind::Departments => asking.fields.department(&record),
+            EntryKind::Users => asking.fields.user(&record),
         }
     }
 }
 
 impl Asking {
-    fn search(&self, what: What) -> &Search {
+    fn search(&self, what: EntryKind) -> &LdapSearch {
         match (what, &self.departments) {
-            (What::Departments, Some(departments)) => departments,
+            (EntryKind::Departments, Some(departments)) => departments,
             _ => &self.users,
         }
     }
 
-    fn attributes_of_records(&self, what: What) -> &BTreeSet<String> {
+    fn attributes_of_records(&self, what: EntryKind) -> &BTreeSet<String> {
         match what {
-            What::Departments => &self.department_attributes,
-            What::Users => &self.user_attributes,
+            EntryKind::Departments => &self.department_attributes,
+            EntryKind::Users => &self.user_attributes,
         }
     }
 
     /// The attributes that a search requests.
-    fn attributes(&self, what: What) -> Vec<String> {
+    fn attributes(&self, what: EntryKind) -> Vec<String> {
         self.attributes_of_records(what).iter().chain([&self.id_attribute]).cloned().collect()
     }
 
     /// The attributes with DNs, and which kind of entry they name.
-    fn names(&self, what: What) -> &BTreeMap<String, What> {
+    fn names(&self, what: EntryKind) -> &BTreeMap<String, EntryKind> {
         match what {
-            What::Departments => &self.department_names,
-            What::Users => &self.user_names,
+            EntryKind::Departments => &self.department_names,
+            EntryKind::Users => &self.user_names,
         }
     }
 
     /// Whether an entry counts. The base of the departments is not one of them.
-    fn is_listed(&self, what: What, dn: &str) -> bool {
-        what == What::Users || dn::is_below(dn, &self.search(what).base)
+    fn is_listed(&self, what: EntryKind, dn: &str) -> bool {
+        what == EntryKind::Users || dn::is_below(dn, &self.search(what).base)
     }
 
     /// The parent entry, if it can be a department.
     fn above<'a>(&self, dn: &'a str) -> Option<&'a str> {
-        dn::parent(dn).filter(|above| self.is_listed(What::Departments, above))
+        dn::parent(dn).filter(|above| self.is_listed(EntryKind::Departments, above))
     }
 }
 

@@ -63,7 +63,11 @@ fn story() -> impl Strategy<Value = Story> {
 
 type Tree = (Vec<(String, Option<String>)>, Vec<(String, String)>);
 
-async fn tree(store: &im_push_gateway::base::store::Store, sql: &tokio_postgres::Client, told: &[Event]) -> Tree {
+async fn tree(
+    store: &im_push_gateway::base::store::Store,
+    sql: &tokio_postgres::Client,
+    told: &[Event],
+) -> Tree {
     sql.batch_execute("TRUNCATE t_im_department, t_im_department_user, t_im_user CASCADE")
         .await
         .expect("nothing is left");

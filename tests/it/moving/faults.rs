@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use im_push_gateway::archive::{self, Archive, Document, Find};
-use im_push_gateway::archive::mover::{self, Archiver, State};
-use im_push_gateway::base::error::{Error, Result};
 use im_push_gateway::archive::index::{self, Bound};
-use im_push_gateway::records::outbox::Outbox;
-use im_push_gateway::base::worker::Tick;
+use im_push_gateway::archive::mover::{self, Archiver, State};
+use im_push_gateway::archive::{self, Archive, Document, Find};
+use im_push_gateway::base::error::{Error, Result};
 use im_push_gateway::base::store::Store;
+use im_push_gateway::base::worker::Tick;
+use im_push_gateway::records::outbox::Outbox;
 use serde_json::Value;
 
 use super::{Aged, Kind, OUTBOX, QUICK};

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use im_push_gateway::events::Sequencer;
-use im_push_gateway::base::worker::Tick;
 use im_push_gateway::base::store::Store;
+use im_push_gateway::base::worker::Tick;
+use im_push_gateway::events::Sequencer;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Answer, Http, Miss, at, scim};
 use crate::sync::edit::Values;
-use crate::sync::source::{Heard, Later, Told, Writer, Written};
+use crate::sync::source::{Entry, Later, Seen, Writer, Written};
 
 impl From<Miss> for Later {
     fn from(miss: Miss) -> Self {
@@ -31,8 +31,8 @@ impl Writer for Http {
         shaped && !self.0.settings.write_url.is_empty()
     }
 
-    fn read<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Heard> {
-        async move { self.heard(external_id).await.unwrap_or_else(Heard::Later) }.boxed()
+    fn read<'a>(&'a self, external_id: &'a str) -> BoxFuture<'a, Seen> {
+        async move { self.heard(external_id).await.unwrap_or_else(Seen::Later) }.boxed()
     }
 
     fn write<'a>(
@@ -47,30 +47,30 @@ impl Writer for Http {
 }
 
 impl Http {
-    async fn heard(&self, external_id: &str) -> Result<Heard, Later> {
+    async fn heard(&self, external_id: &str) -> Result<Seen, Later> {
         let no_address = |_| Later::because("directory.user_url gives no valid URL for this id");
         let url = at(&self.0.settings.user_url, external_id).map_err(no_address)?;
         let answer = self.0.exchange(self.0.clients.get().get(url)).await?;
         match answer.status.as_u16() {
-            404 | 410 => Ok(Heard::Gone),
+            404 | 410 => Ok(Seen::Gone),
             200..300 => self.person(external_id, &answer),
             _ => Err(answer.later()),
         }
     }
 
-    fn person(&self, external_id: &str, answer: &Answer) -> Result<Heard, Later> {
+    fn person(&self, external_id: &str, answer: &Answer) -> Result<Seen, Later> {
         match self.0.told_alone(&answer.json()?) {
-            Told::User(user) if user.external_id != external_id => {
+            Entry::User(user) if user.external_id != external_id => {
                 Err(Later::because("the source answers with another user"))
             }
-            Told::User(user) if user.gone => Ok(Heard::Gone),
-            Told::User(mut user) => {
+            Entry::User(user) if user.gone => Ok(Seen::Gone),
+            Entry::User(mut user) => {
                 // `If-Match` is compared with the ETag, so it is preferred to the version in the body.
                 user.source_version = answer.etag.clone().or(user.source_version.take());
-                Ok(Heard::There(user))
+                Ok(Seen::There(user))
             }
-            Told::Bad { detail, .. } => Err(Later::because(format!("the source's record: {detail}"))),
-            Told::Department(_) => Err(Later::because("the source answers with a department")),
+            Entry::Bad { detail, .. } => Err(Later::because(format!("the source's record: {detail}"))),
+            Entry::Department(_) => Err(Later::because("the source answers with a department")),
         }
     }
 

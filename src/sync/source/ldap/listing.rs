@@ -10,11 +10,11 @@ use ldap3::{LdapResult, ResultEntry, Scope, SearchEntry};
 use uuid::Uuid;
 
 use super::session::{
-    Answers, INSUFFICIENT_ACCESS, REFRESH_REQUIRED, Search, Session, UNAVAILABLE_EXTENSION,
+    Answers, INSUFFICIENT_ACCESS, LdapSearch, REFRESH_REQUIRED, Session, UNAVAILABLE_EXTENSION,
     UNWILLING_TO_PERFORM, succeeded,
 };
 use super::{Asking, ENTRY_UUID, entry_of, id_of, item, values};
-use crate::sync::source::{Failure, What};
+use crate::sync::source::{EntryKind, Failure};
 
 /// Content synchronization (RFC 4533), as servers announce it.
 const SYNC: &str = "1.3.6.1.4.1.4203.1.9.1.1";
@@ -50,7 +50,7 @@ enum Way {
     Synchronized(Refresh),
 }
 
-/// What the server has reported about entries that it does not send.
+/// EntryKind the server has reported about entries that it does not send.
 #[derive(Default)]
 struct Refresh {
     has_cookie: bool,
@@ -71,7 +71,7 @@ impl Listing {
     /// `Failure::Expired` if there is a cookie and the server does not accept any.
     pub async fn begin(
         asking: &Asking,
-        what: What,
+        what: EntryKind,
         mut session: Session,
         cookie: Option<Vec<u8>>,
     ) -> Result<Self, Failure> {
@@ -98,7 +98,12 @@ impl Listing {
         Ok(listing)
     }
 
-    async fn ask_for_page(&mut self, asking: &Asking, what: What, cookie: Vec<u8>) -> Result<(), Failure> {
+    async fn ask_for_page(
+        &mut self,
+        asking: &Asking,
+        what: EntryKind,
+        cookie: Vec<u8>,
+    ) -> Result<(), Failure> {
         let page = PagedResults { size: i32::try_from(asking.page_size).unwrap_or(i32::MAX), cookie };
         let controls = vec![page.into()];
         let answers = self.session.search(asking.search(what), &asking.attributes(what), controls).await?;
@@ -107,7 +112,7 @@ impl Listing {
     }
 
     /// The next entries, about a page of them.
-    pub async fn read(&mut self, asking: &Asking, what: What) -> Result<Vec<Item>, Failure> {
+    pub async fn read(&mut self, asking: &Asking, what: EntryKind) -> Result<Vec<Item>, Failure> {
         let mut items = Vec::new();
         // Messages without an entry count too: the runner must be able to extend its lease.
         for _ in 0..asking.page_size {
@@ -137,7 +142,7 @@ impl Listing {
     fn heard(
         &mut self,
         asking: &Asking,
-        what: What,
+        what: EntryKind,
         answer: ResultEntry,
         items: &mut Vec<Item>,
     ) -> Result<(), Failure> {
@@ -255,7 +260,7 @@ impl Refresh {
 
 /// Whether a server announces content synchronization (RFC 4512, 5.1).
 async fn offers_sync(session: &mut Session) -> Result<bool, Failure> {
-    let search = Search { base: String::new(), scope: Scope::Base, filter: "(objectClass=*)".to_owned() };
+    let search = LdapSearch { base: String::new(), scope: Scope::Base, filter: "(objectClass=*)".to_owned() };
     let attribute = "supportedControl".to_owned();
     let found = session.search_all(vec![search], std::slice::from_ref(&attribute), 1).await?;
     // If the account may not read the announcement, paged search is used.

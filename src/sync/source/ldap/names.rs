@@ -6,10 +6,10 @@ use ldap3::{LdapResult, ResultEntry, Scope};
 
 use super::dn;
 use super::session::{
-    INSUFFICIENT_ACCESS, INVALID_DN_SYNTAX, NO_SUCH_OBJECT, REFERRAL, Search, Session, succeeded,
+    INSUFFICIENT_ACCESS, INVALID_DN_SYNTAX, LdapSearch, NO_SUCH_OBJECT, REFERRAL, Session, succeeded,
 };
 use super::{Asking, entry_of, id_of};
-use crate::sync::source::{Failure, What};
+use crate::sync::source::{EntryKind, Failure};
 
 /// Most DNs in memory during a listing. Beyond that, all are forgotten and resolved again.
 const KNOWN_MAX: usize = 50_000;
@@ -30,7 +30,7 @@ enum Found {
 /// The resolved DNs, and a second connection: on the listing's own, answers would wait for the listing.
 #[derive(Default)]
 pub struct Names {
-    known: HashMap<(What, String), Found>,
+    known: HashMap<(EntryKind, String), Found>,
     session: Option<Session>,
 }
 
@@ -43,12 +43,12 @@ impl Names {
     }
 
     /// Records a listed entry.
-    pub fn note(&mut self, what: What, dn: &str, id: &str) {
+    pub fn note(&mut self, what: EntryKind, dn: &str, id: &str) {
         self.known.insert((what, dn.to_owned()), Found::Listed(id.to_owned()));
     }
 
     /// The id of the entry that a DN names, if it is listed.
-    pub fn id(&self, what: What, dn: &str) -> Option<&str> {
+    pub fn id(&self, what: EntryKind, dn: &str) -> Option<&str> {
         match self.known.get(&(what, dn.to_owned())) {
             Some(Found::Listed(id)) => Some(id),
             _ => None,
@@ -62,7 +62,7 @@ impl Names {
     pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, &'static str> {
         let mut at = asking.above(dn);
         while let Some(above) = at {
-            match self.known.get(&(What::Departments, above.to_owned())) {
+            match self.known.get(&(EntryKind::Departments, above.to_owned())) {
                 Some(Found::Listed(id)) => return Ok(Some(id)),
                 Some(Found::Other) => at = asking.above(above),
                 Some(Found::Nothing) | None => {
@@ -81,9 +81,10 @@ impl Names {
     ) -> Result<(), Failure> {
         let mut wanted: HashSet<&str> = dns.filter_map(|dn| asking.above(dn)).collect();
         while !wanted.is_empty() {
-            self.look_up(asking, What::Departments, wanted.iter().copied()).await?;
-            let is_other =
-                |dn: &&str| self.known.get(&(What::Departments, (*dn).to_owned())) == Some(&Found::Other);
+            self.look_up(asking, EntryKind::Departments, wanted.iter().copied()).await?;
+            let is_other = |dn: &&str| {
+                self.known.get(&(EntryKind::Departments, (*dn).to_owned())) == Some(&Found::Other)
+            };
             wanted = wanted.into_iter().filter(is_other).filter_map(|dn| asking.above(dn)).collect();
         }
         Ok(())
@@ -93,7 +94,7 @@ impl Names {
     pub async fn look_up<'a>(
         &mut self,
         asking: &Asking,
-        what: What,
+        what: EntryKind,
         dns: impl Iterator<Item = &'a str>,
     ) -> Result<(), Failure> {
         let unknown = |dn: &&str| !self.known.contains_key(&(what, (*dn).to_owned()));
@@ -105,7 +106,7 @@ impl Names {
             Some(session) => session,
             none => none.insert(Session::open(&asking.server).await?),
         };
-        let search = |dn: &&str| Search {
+        let search = |dn: &&str| LdapSearch {
             base: (*dn).to_owned(),
             scope: Scope::Base,
             filter: asking.search(what).filter.clone(),
@@ -123,7 +124,7 @@ impl Names {
 
 fn found(
     asking: &Asking,
-    what: What,
+    what: EntryKind,
     dn: &str,
     (entries, result): (Vec<ResultEntry>, LdapResult),
 ) -> Result<Found, Failure> {
@@ -133,7 +134,7 @@ fn found(
     }
     succeeded("the search for a name", &result)?;
     // A department counts only below the base of the departments.
-    let is_listed = what == What::Users || dn::is_below(dn, &asking.search(what).base);
+    let is_listed = what == EntryKind::Users || dn::is_below(dn, &asking.search(what).base);
     let entry = entries.into_iter().find_map(entry_of).filter(|_| is_listed);
     Ok(match entry.and_then(|entry| id_of(&entry, &asking.id_attribute).ok()) {
         Some(id) => Found::Listed(id),

@@ -39,7 +39,7 @@ pub struct Server {
 
 /// A search: base, scope and filter.
 #[derive(Debug, Clone)]
-pub struct Search {
+pub struct LdapSearch {
     pub base: String,
     pub scope: Scope,
     pub filter: String,
@@ -82,7 +82,7 @@ impl Session {
     /// Begins a search, with controls if any.
     pub async fn search(
         &mut self,
-        search: &Search,
+        search: &LdapSearch,
         attributes: &[String],
         controls: Vec<RawControl>,
     ) -> Result<Answers, Failure> {
@@ -105,13 +105,13 @@ impl Session {
     /// Runs several searches at the same time. Each gives its entries, or the server's refusal.
     pub async fn search_all(
         &mut self,
-        searches: Vec<Search>,
+        searches: Vec<LdapSearch>,
         attributes: &[String],
         at_once: usize,
     ) -> Result<Vec<(Vec<ResultEntry>, LdapResult)>, Failure> {
         use futures_util::stream::{self, StreamExt, TryStreamExt};
         let (ldap, timeout) = (&self.ldap, self.timeout);
-        let one = |search: Search| {
+        let one = |search: LdapSearch| {
             let mut ldap = ldap.clone();
             async move {
                 ldap.with_timeout(timeout);

@@ -8,8 +8,8 @@ use tokio_postgres::Row;
 
 use super::Values;
 use crate::base::error::{Error, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// An edit as it is shown.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Edit {
 
 /// A user's record here.
 #[derive(Debug)]
-pub(super) struct Person {
+pub(super) struct EditedUser {
     pub user_id: String,
     pub source: String,
     pub external_id: String,
@@ -64,7 +64,7 @@ pub(super) struct Person {
 /// An edit to queue for a source.
 #[derive(Clone, Copy)]
 pub(super) struct Ask<'a> {
-    pub person: &'a Person,
+    pub person: &'a EditedUser,
     pub attributes: &'a Values,
     pub asked_by: &'a str,
     pub now: OffsetDateTime,
@@ -103,11 +103,11 @@ pub(super) struct End<'a> {
 
 /// # Errors
 /// `NotFound`
-pub(super) async fn person(tx: &Transaction<'_>, user_id: &str) -> Result<Person> {
+pub(super) async fn person(tx: &Transaction<'_>, user_id: &str) -> Result<EditedUser> {
     let statement = tx.prepare_cached(sql!("sync/edit/person")).await?;
     let row = tx.query_opt(&statement, &[&user_id]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such user"))?;
-    Ok(Person {
+    Ok(EditedUser {
         user_id: row.get("user_id"),
         source: row.get("source"),
         external_id: row.get("external_id"),

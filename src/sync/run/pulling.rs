@@ -6,26 +6,26 @@ use std::collections::HashSet;
 
 use deadpool_postgres::Transaction;
 
-use super::book::{self, Noted, Open};
-use crate::sync::record::{DepartmentRecord, UserRecord};
-use crate::sync::source::{Ended, Failure, Page, Pull, Source, Told, What};
-use crate::sync::stage::{self, Place};
+use super::repository::{self, Noted, Open};
 use crate::base::error::Result;
 use crate::base::lease::Lease;
-use crate::sql;
 use crate::base::store::{REPEATABLE, Store};
+use crate::sql;
+use crate::sync::record::{DepartmentRecord, UserRecord};
+use crate::sync::source::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Source};
+use crate::sync::stage::{self, StagePosition};
 
 /// The answer to a page request; none at the end.
 type Answer = std::result::Result<Option<Page>, Failure>;
 
-pub struct Listening {
+pub struct Pulling {
     pull: Box<dyn Pull>,
     /// The next page, requested while the current one is staged.
     ahead: Option<Answer>,
     staging: Staging,
 }
 
-/// What staging a page needs.
+/// EntryKind staging a page needs.
 #[derive(Clone, Copy)]
 pub struct Tools<'a> {
     pub store: &'a Store,
@@ -42,15 +42,15 @@ struct Staging {
     is_full: bool,
     is_dry: bool,
     rows: i64,
-    users: Heard,
-    departments: Heard,
+    users: Seen,
+    departments: Seen,
     /// Why missing users are not taken to have left.
     remarks: Vec<String>,
 }
 
 /// The entries of one kind so far.
 #[derive(Default)]
-struct Heard {
+struct Seen {
     ids: HashSet<String>,
     /// Number of repeated entries: the listing shifted while it was read, so entries may be missing.
     twice: usize,
@@ -58,7 +58,7 @@ struct Heard {
     nameless: usize,
 }
 
-impl Listening {
+impl Pulling {
     pub fn new(run: &Open, epoch: i64, pull: Box<dyn Pull>) -> Self {
         let staging = Staging {
             run_id: run.run_id,
@@ -66,8 +66,8 @@ impl Listening {
             is_full: run.mode == "full",
             is_dry: run.dry_run,
             rows: 0,
-            users: Heard::default(),
-            departments: Heard::default(),
+            users: Seen::default(),
+            departments: Seen::default(),
             remarks: Vec::new(),
         };
         Self { pull, ahead: None, staging }
@@ -117,13 +117,13 @@ impl Listening {
 
 impl Staging {
     /// Stages a page. A bad entry is recorded with its reason.
-    async fn stage(&mut self, tools: Tools<'_>, page: Vec<Told>) -> Result<()> {
+    async fn stage(&mut self, tools: Tools<'_>, page: Vec<Entry>) -> Result<()> {
         let (mut users, mut departments, mut problems) = (Vec::new(), Vec::new(), Vec::new());
         for told in page {
-            match self.judge(told) {
-                Ok(Told::User(user)) => users.push(*user),
-                Ok(Told::Department(department)) => departments.push(department),
-                Ok(Told::Bad { what, external_id, detail }) => {
+            match self.check_entry(told) {
+                Ok(Entry::User(user)) => users.push(*user),
+                Ok(Entry::Department(department)) => departments.push(department),
+                Ok(Entry::Bad { what, external_id, detail }) => {
                     problems.push((what.kind(), external_id, detail));
                 }
                 Err(problem) => problems.push(problem),
@@ -144,7 +144,7 @@ impl Staging {
         departments
             .retain(|department| !department.gone || known_departments.contains(&department.department_id));
         let rows = self.write(&tx, source, (&departments, &users)).await?;
-        book::note_problems(&tx, self.run_id, &problems).await?;
+        repository::note_problems(&tx, self.run_id, &problems).await?;
         tx.commit().await?;
         self.rows = rows;
         Ok(())
@@ -157,7 +157,7 @@ impl Staging {
         source: &str,
         (departments, users): (&[DepartmentRecord], &[UserRecord]),
     ) -> Result<i64> {
-        let place = |after_row| Place { run_id: self.run_id, after_row, source };
+        let place = |after_row| StagePosition { run_id: self.run_id, after_row, source };
         stage::departments(tx, place(self.rows), &departments.iter().collect::<Vec<_>>()).await?;
         let rows = self.rows + count(departments);
         stage::users(tx, place(rows), &users.iter().collect::<Vec<_>>()).await?;
@@ -172,10 +172,10 @@ impl Staging {
     async fn missing(
         &mut self,
         tools: Tools<'_>,
-        ended: Ended,
+        ended: ListingEnd,
         unchanged: Vec<String>,
     ) -> Result<Option<Vec<String>>> {
-        let Ended { what, total, .. } = ended;
+        let ListingEnd { what, total, .. } = ended;
         let heard = self.heard(what);
         if let Some(doubt) = heard.doubt(total.filter(|_| ended.unchanged.is_none())) {
             self.remarks.push(format!("{doubt}, so missing records are kept"));
@@ -186,8 +186,8 @@ impl Staging {
         tools.lease.hold(&tx, self.epoch).await?;
         let (kind, source) = (what.kind(), tools.source.name());
         let statement = match what {
-            What::Departments => tx.prepare_cached(sql!("sync/run/missing_departments")).await?,
-            What::Users => tx.prepare_cached(sql!("sync/run/missing_users")).await?,
+            EntryKind::Departments => tx.prepare_cached(sql!("sync/run/missing_departments")).await?,
+            EntryKind::Users => tx.prepare_cached(sql!("sync/run/missing_users")).await?,
         };
         let rows = tx.query(&statement, &[&self.run_id, &source, &unchanged]).await?;
         let missing: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
@@ -201,8 +201,10 @@ impl Staging {
             tx.execute(&statement, &[&source, &kind, &noted, &self.run_id]).await?;
         }
         let (departments, users): (Vec<_>, Vec<_>) = match what {
-            What::Departments => (gone.iter().copied().map(DepartmentRecord::gone).collect(), Vec::new()),
-            What::Users => (Vec::new(), gone.iter().copied().map(UserRecord::gone).collect()),
+            EntryKind::Departments => {
+                (gone.iter().copied().map(DepartmentRecord::gone).collect(), Vec::new())
+            }
+            EntryKind::Users => (Vec::new(), gone.iter().copied().map(UserRecord::gone).collect()),
         };
         let rows = self.write(&tx, source, (&departments, &users)).await?;
         tx.commit().await?;
@@ -219,14 +221,14 @@ impl Staging {
         Ok(missing.is_empty().then(Vec::new))
     }
 
-    fn heard(&mut self, what: What) -> &mut Heard {
+    fn heard(&mut self, what: EntryKind) -> &mut Seen {
         match what {
-            What::Departments => &mut self.departments,
-            What::Users => &mut self.users,
+            EntryKind::Departments => &mut self.departments,
+            EntryKind::Users => &mut self.users,
         }
     }
 
-    fn judge(&mut self, told: Told) -> std::result::Result<Told, Noted> {
+    fn check_entry(&mut self, told: Entry) -> std::result::Result<Entry, Noted> {
         let what = told.what();
         let heard = self.heard(what);
         let Some(id) = told.external_id() else {
@@ -241,7 +243,7 @@ impl Staging {
     }
 }
 
-impl Heard {
+impl Seen {
     /// Why a listing may be incomplete, if it may.
     fn doubt(&self, total: Option<u64>) -> Option<String> {
         let there = self.ids.len() + self.nameless;

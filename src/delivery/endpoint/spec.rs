@@ -1,4 +1,4 @@
-//! The wanted fields of an endpoint, and their checks.
+//! The spec fields of an endpoint, and their checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -69,7 +69,7 @@ const HEADER_FAMILIES_OF_OURS: &[&str] = &["proxy-", "webhook-"];
 /// Fields of a request. `None` keeps the value, or takes the default in a new endpoint. `Some(None)` restores
 /// the default.
 #[derive(Debug, Default, Serialize)]
-pub struct Wanted {
+pub struct EndpointSpec {
     pub url: Option<String>,
     pub description: Option<Option<String>>,
     pub event_types: Option<Vec<String>>,
@@ -84,7 +84,7 @@ pub struct Wanted {
     pub state: Option<String>,
 }
 
-impl Wanted {
+impl EndpointSpec {
     /// Checks every field for an endpoint of this kind.
     pub(super) fn check(&self, kind: Kind, guard: &Guard) -> Result<()> {
         if let Some(url) = &self.url {
@@ -148,7 +148,7 @@ impl Wanted {
         }
     }
 
-    /// The wanted state.
+    /// The spec state.
     pub(super) fn state(&self) -> Option<State> {
         self.state.as_deref().and_then(State::parse)
     }

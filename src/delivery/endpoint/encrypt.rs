@@ -44,21 +44,21 @@ impl Keys {
     }
 
     /// Encrypts with the first key. Without a key it is a conflict.
-    pub fn seal(&self, label: Label<'_>, plain: &[u8]) -> Result<Vec<u8>> {
+    pub fn encrypt(&self, label: Label<'_>, plain: &[u8]) -> Result<Vec<u8>> {
         let key = self
             .0
             .first()
             .ok_or_else(|| Error::new(Kind::Conflict, "set `callback_keys` to create callbacks"))?;
-        let mut sealed = plain.to_vec();
+        let mut encrypted = plain.to_vec();
         let nonce = key
-            .seal_in_place_append_tag(Aad::from(label.bytes()), &mut sealed)
+            .seal_in_place_append_tag(Aad::from(label.bytes()), &mut encrypted)
             .map_err(|_| Error::internal("encryption failed"))?;
-        Ok([&[FORM], nonce.as_ref().as_slice(), &sealed].concat())
+        Ok([&[FORM], nonce.as_ref().as_slice(), &encrypted].concat())
     }
 
     /// Decrypts what one of the keys encrypted under the same label; `None` otherwise.
-    pub fn open(&self, label: Label<'_>, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (form, rest) = sealed.split_first()?;
+    pub fn open(&self, label: Label<'_>, encrypted: &[u8]) -> Option<Vec<u8>> {
+        let (form, rest) = encrypted.split_first()?;
         let (nonce, cipher) = rest.split_at_checked(NONCE_LEN)?;
         if *form != FORM {
             return None;
@@ -86,34 +86,34 @@ mod tests {
 
     #[test]
     fn what_is_sealed_opens_and_shows_nothing() {
-        let sealed = keys(&[1]).seal(LABEL, b"a secret").unwrap();
-        assert_eq!(keys(&[1]).open(LABEL, &sealed).unwrap(), b"a secret");
-        assert!(!sealed.windows(6).any(|part| part == b"secret"));
-        assert_ne!(sealed, keys(&[1]).seal(LABEL, b"a secret").unwrap(), "no nonce comes twice");
+        let encrypted = keys(&[1]).encrypt(LABEL, b"a secret").unwrap();
+        assert_eq!(keys(&[1]).open(LABEL, &encrypted).unwrap(), b"a secret");
+        assert!(!encrypted.windows(6).any(|part| part == b"secret"));
+        assert_ne!(encrypted, keys(&[1]).encrypt(LABEL, b"a secret").unwrap(), "no nonce comes twice");
     }
 
     #[test]
     fn a_replaced_key_still_opens_and_the_new_one_seals() {
-        let old = keys(&[1]).seal(LABEL, b"old").unwrap();
+        let old = keys(&[1]).encrypt(LABEL, b"old").unwrap();
         let rotated = keys(&[2, 1]);
         assert_eq!(rotated.open(LABEL, &old).unwrap(), b"old");
-        let new = rotated.seal(LABEL, b"new").unwrap();
+        let new = rotated.encrypt(LABEL, b"new").unwrap();
         assert_eq!(keys(&[2]).open(LABEL, &new).unwrap(), b"new");
         assert_eq!(keys(&[1]).open(LABEL, &new), None);
     }
 
     #[test]
     fn nothing_opens_under_another_key_or_label_or_once_it_is_changed() {
-        let sealed = keys(&[1]).seal(LABEL, b"a secret").unwrap();
-        assert_eq!(keys(&[2]).open(LABEL, &sealed), None);
-        assert_eq!(keys(&[]).open(LABEL, &sealed), None);
-        assert_eq!(keys(&[1]).open(Label { callback_id: "other", ..LABEL }, &sealed), None);
-        assert_eq!(keys(&[1]).open(Label { what: "headers", ..LABEL }, &sealed), None);
-        for place in 0..sealed.len() {
-            let mut tampered = sealed.clone();
+        let encrypted = keys(&[1]).encrypt(LABEL, b"a secret").unwrap();
+        assert_eq!(keys(&[2]).open(LABEL, &encrypted), None);
+        assert_eq!(keys(&[]).open(LABEL, &encrypted), None);
+        assert_eq!(keys(&[1]).open(Label { callback_id: "other", ..LABEL }, &encrypted), None);
+        assert_eq!(keys(&[1]).open(Label { what: "headers", ..LABEL }, &encrypted), None);
+        for place in 0..encrypted.len() {
+            let mut tampered = encrypted.clone();
             tampered[place] ^= 1;
             assert_eq!(keys(&[1]).open(LABEL, &tampered), None, "byte {place}");
-            assert_eq!(keys(&[1]).open(LABEL, &sealed[..place]), None, "cut at {place}");
+            assert_eq!(keys(&[1]).open(LABEL, &encrypted[..place]), None, "cut at {place}");
         }
     }
 
@@ -122,6 +122,6 @@ mod tests {
         for bad in ["", "abc", "AAAA", "not base64 at all, but of some length"] {
             assert!(Keys::parse(&[Secret::from(bad.to_owned())]).is_err(), "{bad:?}");
         }
-        assert_eq!(keys(&[]).seal(LABEL, b"x").unwrap_err().kind, Kind::Conflict);
+        assert_eq!(keys(&[]).encrypt(LABEL, b"x").unwrap_err().kind, Kind::Conflict);
     }
 }

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
-use crate::sql;
 use crate::base::store::Store;
+use crate::sql;
 
 /// Most characters shown of a source's text.
 const SHOWN_MAX_CHARS: usize = 255;

@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::GenericClient;
 use postgres_types::Json;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -19,7 +18,7 @@ use tokio::sync::Notify;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
-use crate::base::store::{Store, retrying};
+use crate::base::store::{Statements, Store, retrying};
 use crate::base::wakers::Wakers;
 use crate::base::worker::Tick;
 use crate::sql;
@@ -66,11 +65,10 @@ pub struct NewEvent<'a> {
 }
 
 /// Emits an event in the transaction of the change. If there is no listener, it writes nothing.
-pub async fn emit(tx: &impl GenericClient, happened: NewEvent<'_>) -> Result<()> {
+pub async fn emit(tx: &impl Statements, happened: NewEvent<'_>) -> Result<()> {
     let NewEvent { what, channel_id, actor, data, besides } = happened;
     let audience = (!besides.is_empty()).then_some(besides);
-    let statement = tx.prepare_cached(sql!("events/emit")).await?;
-    tx.query_one(&statement, &[&what.as_str(), &channel_id, &actor, &Json(data), &audience]).await?;
+    tx.one(sql!("events/emit"), &[&what.as_str(), &channel_id, &actor, &Json(data), &audience]).await?;
     Ok(())
 }
 
@@ -123,25 +121,20 @@ impl Sequencer {
 
     /// A check without the lock, because taking the lock writes to the WAL each time.
     async fn is_anything_waiting(&self) -> Result<bool> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("events/waiting")).await?;
         let window_ms = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
-        Ok(client.query_one(&statement, &[&window_ms]).await?.get(0))
+        Ok(self.store.one(sql!("events/waiting"), &[&window_ms]).await?.get(0))
     }
 
     async fn step(&self) -> Result<Step> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let lock = tx.prepare_cached(sql!("events/lock")).await?;
-        let Some(place) = tx.query_opt(&lock, &[]).await? else {
+        let Some(place) = tx.opt(sql!("events/lock"), &[]).await? else {
             return Ok(Step::default());
         };
         let now: OffsetDateTime = place.get("now");
-        let tally = tx.prepare_cached(sql!("events/tally")).await?;
-        tx.execute(&tally, &[&(now - self.window), &TALLY_STEP, &READERS_MAX, &now]).await?;
+        tx.run(sql!("events/tally"), &[&(now - self.window), &TALLY_STEP, &READERS_MAX, &now]).await?;
         // A separate statement, so that its snapshot includes what the statement before wrote.
-        let sequence = tx.prepare_cached(sql!("events/sequence")).await?;
-        let row = tx.query_one(&sequence, &[&STEP, &self.batch_bytes]).await?;
+        let row = tx.one(sql!("events/sequence"), &[&STEP, &self.batch_bytes]).await?;
         tx.commit().await?;
         Ok(Step { events: row.get("events"), more: row.get("more"), callbacks: row.get("callbacks") })
     }
@@ -150,9 +143,7 @@ impl Sequencer {
 /// Detects that the database is a restored copy, or that its WAL is behind `seen`. Event ids and channel ids
 /// then skip a range, and streams reload. Returns the current WAL position.
 pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/notice_restored")).await?;
-    let row = client.query_one(&statement, &[&seen]).await?;
+    let row = store.one(sql!("events/notice_restored"), &[&seen]).await?;
     if row.get("restored") {
         tracing::warn!("the database was restored: events and channels continue with unused ids");
         metrics::counter!("impg_database_restored_total").increment(1);
@@ -162,17 +153,13 @@ pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
 
 /// The same for a restore that cannot be detected. An operator calls it.
 pub async fn restored(store: &Store) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/restored")).await?;
-    client.query_one(&statement, &[]).await?;
+    store.one(sql!("events/restored"), &[]).await?;
     Ok(())
 }
 
 /// Deletes a batch of events older than `before`.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i32) -> Result<i64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/prune")).await?;
-    let row = client.query_one(&statement, &[&before, &most]).await?;
+    let row = store.one(sql!("events/prune"), &[&before, &most]).await?;
     let untold: i64 = row.get("untold");
     if untold > 0 {
         tracing::error!(untold, "events expired before an observer received them");

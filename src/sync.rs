@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use crate::base::error::Result;
-use crate::base::store::{Store, retrying};
+use crate::base::store::{Statements, Store, retrying};
 use crate::sql;
 use apply::Rows;
 pub use apply::{Step, lock};
@@ -187,13 +187,11 @@ pub async fn change_users_in(
 
 /// Staging rows of one call, invisible to other transactions.
 async fn call_rows(tx: &Transaction<'_>, records: usize) -> Result<Rows> {
-    let statement = tx.prepare_cached(sql!("sync/call_id")).await?;
-    let run_id = tx.query_one(&statement, &[]).await?.get(0);
+    let run_id = tx.one(sql!("sync/call_id"), &[]).await?.get(0);
     Ok(Rows { run_id, after: 0, up_to: i64::try_from(records).unwrap_or(i64::MAX) })
 }
 
 async fn unstage(tx: &Transaction<'_>, run_id: i64) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("sync/unstage")).await?;
-    tx.execute(&statement, &[&run_id]).await?;
+    tx.run(sql!("sync/unstage"), &[&run_id]).await?;
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use im_push_gateway::archive::elastic::Elastic;
 use im_push_gateway::archive::Archive;
+use im_push_gateway::archive::elastic::Elastic;
 use im_push_gateway::base::analyzer;
 use im_push_gateway::base::store::Store;
 use im_push_gateway::records::history::{Position, Reading};

@@ -10,7 +10,7 @@ use crate::archive::mover::{Archiver, State};
 use crate::base::claim;
 use crate::base::config::Config;
 use crate::base::error::Result;
-use crate::base::store::{Crowding, Store};
+use crate::base::store::{Crowding, Statements, Store};
 use crate::base::worker::Tick;
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::{Callbacks, GATEWAY};
@@ -82,9 +82,10 @@ impl Maintenance {
     async fn prune_client_ids(&self, now: OffsetDateTime) -> Result<u64> {
         let before = now - Duration::days(self.config.client_id_keep_days.into());
         let first = self.client_id_page.fetch_add(CLIENT_ID_PAGES, Ordering::Relaxed);
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("app/maintenance/prune_client_ids")).await?;
-        let row = client.query_one(&statement, &[&before, &first, &CLIENT_ID_PAGES]).await?;
+        let row = self
+            .store
+            .one(sql!("app/maintenance/prune_client_ids"), &[&before, &first, &CLIENT_ID_PAGES])
+            .await?;
         if first + CLIENT_ID_PAGES >= row.get::<_, i64>("pages") {
             self.client_id_page.store(0, Ordering::Relaxed);
         }
@@ -107,9 +108,7 @@ impl Maintenance {
                 metrics::gauge!("impg_archive_alarm", "alarm" => alarm.as_str()).set(raised);
             }
         }
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("app/maintenance/backlog")).await?;
-        let backlog = client.query_one(&statement, &[]).await?;
+        let backlog = self.store.one(sql!("app/maintenance/backlog"), &[]).await?;
         for (gauge, column) in [("impg_receipts_pending", "receipts"), ("impg_reads_pending", "reads")] {
             metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
         }

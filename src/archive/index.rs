@@ -16,7 +16,7 @@ use crate::archive::{Archive, Document, Find, Recalled};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::base::worker::Tick;
 use crate::sql;
 
@@ -88,8 +88,7 @@ impl Bound {
         let mut known = state(&self.store).await?;
         if known.is_none() {
             let client = self.store.client().await?;
-            let statement = client.prepare_cached(sql!("archive/index/adopt")).await?;
-            client.execute(&statement, &[archive_id]).await?;
+            client.run(sql!("archive/index/adopt"), &[archive_id]).await?;
             drop(client);
             // Another replica may have adopted another archive first.
             known = state(&self.store).await?;
@@ -170,9 +169,7 @@ impl Index {
             let queue_ids: Vec<i64> = taken.iter().map(|(id, _)| *id).collect();
             let ms_ids: Vec<i64> = taken.iter().flat_map(|(_, ms_ids)| ms_ids.iter().copied()).collect();
             self.index(&ms_ids).await?;
-            let client = self.store.client().await?;
-            let statement = client.prepare_cached(sql!("archive/index/done")).await?;
-            client.execute(&statement, &[&queue_ids]).await?;
+            self.store.run(sql!("archive/index/done"), &[&queue_ids]).await?;
             return Ok(Tick::More);
         }
         match state.walk_ms_id {
@@ -182,24 +179,19 @@ impl Index {
     }
 
     async fn take(&self) -> Result<Vec<(i64, Vec<i64>)>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/index/take")).await?;
-        let rows = client.query(&statement, &[&COMMITS_MAX]).await?;
+        let rows = self.store.all(sql!("archive/index/take"), &[&COMMITS_MAX]).await?;
         Ok(rows.iter().map(|row| (row.get("queue_id"), row.get("ms_ids"))).collect())
     }
 
     /// One step through all hot messages, for an archive that has none of them.
     async fn walk(&self, from: i64) -> Result<Tick> {
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/index/walk")).await?;
-        let rows = client.query(&statement, &[&from, &WALK_MAX]).await?;
+        let rows = client.all(sql!("archive/index/walk"), &[&from, &WALK_MAX]).await?;
         drop(client);
         let ms_ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
         self.index(&ms_ids).await?;
         let next = ms_ids.last().map(|last| last + 1);
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/index/walked")).await?;
-        client.execute(&statement, &[&next, &from]).await?;
+        self.store.run(sql!("archive/index/walked"), &[&next, &from]).await?;
         Ok(Tick::More)
     }
 
@@ -231,9 +223,7 @@ impl Index {
     }
 
     async fn documents(&self, ms_ids: &[i64]) -> Result<Vec<Document>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/index/messages")).await?;
-        let rows = client.query(&statement, &[&ms_ids]).await?;
+        let rows = self.store.all(sql!("archive/index/messages"), &[&ms_ids]).await?;
         Ok(rows.iter().map(document).collect())
     }
 }
@@ -275,9 +265,7 @@ struct IndexState {
 }
 
 async fn state(store: &Store) -> Result<Option<IndexState>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/index/archive")).await?;
-    let row = client.query_opt(&statement, &[]).await?;
+    let row = store.opt(sql!("archive/index/archive"), &[]).await?;
     Ok(row.map(|row| IndexState { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
 }
 
@@ -286,14 +274,12 @@ pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     let archive_id = archive.identity().await?;
     let now = store.now().await?;
     let client = store.client().await?;
-    let adopt = client.prepare_cached(sql!("archive/index/adopt")).await?;
-    let readopt = client.prepare_cached(sql!("archive/index/readopt")).await?;
-    let is_new = client.execute(&adopt, &[&archive_id]).await? > 0;
+    let is_new = client.run(sql!("archive/index/adopt"), &[&archive_id]).await? > 0;
     drop(adopt);
     if is_new || state(store).await?.is_some_and(|state| state.archive_id == archive_id) {
         return Ok(());
     }
-    if client.execute(&readopt, &[&archive_id, &now]).await? == 0 {
+    if client.run(sql!("archive/index/readopt"), &[&archive_id, &now]).await? == 0 {
         let why = match store.horizon().await? {
             (_, 0) => "a replica still uses the other archive: stop it first",
             _ => "days have moved into the other archive and exist only there",
@@ -304,8 +290,6 @@ pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
 }
 
 pub async fn backlog(store: &Store) -> Result<Backlog> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/index/backlog")).await?;
-    let row = client.query_one(&statement, &[]).await?;
+    let row = store.one(sql!("archive/index/backlog"), &[]).await?;
     Ok(Backlog { commits: row.get("commits"), oldest: row.get("oldest") })
 }

@@ -14,7 +14,7 @@ use crate::base::config::Config;
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
-use crate::base::store::{Attached, Store, own_seal};
+use crate::base::store::{Attached, Statements, Store, own_seal};
 use crate::base::worker::Tick;
 use crate::sql;
 use day::{Day, Step};
@@ -156,22 +156,16 @@ impl Archiver {
     }
 
     async fn begun(&self, now: OffsetDateTime) -> Result<()> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/begun")).await?;
-        client.execute(&statement, &[&"archiver", &now]).await?;
+        self.store.run(sql!("archive/mover/begun"), &[&"archiver", &now]).await?;
         Ok(())
     }
 
     async fn open_run(&self) -> Result<Option<i64>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/open_run")).await?;
-        Ok(client.query_opt(&statement, &[]).await?.map(|row| row.get(0)))
+        Ok(self.store.opt(sql!("archive/mover/open_run"), &[]).await?.map(|row| row.get(0)))
     }
 
     async fn tell(&self, run_id: i64, doing: &str, outcome: Option<&str>, now: OffsetDateTime) -> Result<()> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/tell")).await?;
-        client.execute(&statement, &[&run_id, &doing, &outcome, &now]).await?;
+        self.store.run(sql!("archive/mover/tell"), &[&run_id, &doing, &outcome, &now]).await?;
         Ok(())
     }
 
@@ -216,13 +210,12 @@ impl Archiver {
         let tx = client.transaction().await?;
         own_seal(&tx).await?;
         self.lease.hold(&tx, epoch).await?;
-        let statement = tx.prepare_cached(sql!("archive/mover/holds")).await?;
-        let holds = tx.query_one(&statement, &[&next.below_ms_id]).await?;
+        let holds = tx.one(sql!("archive/mover/holds"), &[&next.below_ms_id]).await?;
         if holds.get::<_, i64>("pushes") > 0 {
             return Ok(Progress::Working(format!("{} has new pushes", next.day)));
         }
-        let statement = tx.prepare_cached(sql!("archive/mover/seal")).await?;
-        tx.execute(&statement, &[&next.day, &run_id, &next.from_ms_id, &next.below_ms_id, &now]).await?;
+        tx.run(sql!("archive/mover/seal"), &[&next.day, &run_id, &next.from_ms_id, &next.below_ms_id, &now])
+            .await?;
         tx.commit().await?;
         self.reached(next.day, "sealed");
         stop("sealed").await;
@@ -230,9 +223,7 @@ impl Archiver {
     }
 
     async fn is_settling(&self, below: i64) -> Result<bool> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/settling")).await?;
-        Ok(client.query_one(&statement, &[&below]).await?.get(0))
+        Ok(self.store.one(sql!("archive/mover/settling"), &[&below]).await?.get(0))
     }
 
     /// One small commit: everything below is cold.
@@ -242,8 +233,7 @@ impl Archiver {
         let tx = client.transaction().await?;
         own_seal(&tx).await?;
         self.lease.hold(&tx, epoch).await?;
-        let statement = tx.prepare_cached(sql!("archive/mover/switch")).await?;
-        tx.execute(&statement, &[&day.day, &day.below_ms_id, &now]).await?;
+        tx.run(sql!("archive/mover/switch"), &[&day.day, &day.below_ms_id, &now]).await?;
         tx.commit().await?;
         metrics::counter!("impg_archive_messages_moved_total").increment(day.messages.unsigned_abs());
         metrics::counter!("impg_archive_ledger_rows_moved_total")
@@ -261,8 +251,7 @@ impl Archiver {
             return Ok(Progress::Waiting(format!("{} is dropped after a grace", day.day)));
         }
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/partitions")).await?;
-        let partitions = client.query(&statement, &[&day.day]).await?;
+        let partitions = client.all(sql!("archive/mover/partitions"), &[&day.day]).await?;
         drop(client);
         stop("before-drop").await;
         for row in partitions {
@@ -274,9 +263,7 @@ impl Archiver {
             self.store.drop_partition(row.get("parent"), row.get("partition"), state).await?;
             stop("dropped-one").await;
         }
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/dropped")).await?;
-        client.execute(&statement, &[&day.day, &now]).await?;
+        self.store.run(sql!("archive/mover/dropped"), &[&day.day, &now]).await?;
         self.reached(day.day, "dropped");
         Ok(Progress::Working(format!("{} is dropped", day.day)))
     }
@@ -330,9 +317,7 @@ struct StateRow {
 }
 
 async fn state_row(store: &Store) -> Result<StateRow> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/mover/state")).await?;
-    let row = client.query_one(&statement, &[]).await?;
+    let row = store.one(sql!("archive/mover/state"), &[]).await?;
     let last: Option<&str> = row.get("last_outcome");
     Ok(StateRow {
         begun_at: row.get("begun_at"),
@@ -344,20 +329,17 @@ async fn state_row(store: &Store) -> Result<StateRow> {
 
 /// Asks for a run. None: one is open already.
 pub async fn ask(store: &Store, asked_by: &str, now: OffsetDateTime) -> Result<Option<i64>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/mover/ask")).await?;
-    Ok(client.query_opt(&statement, &[&asked_by, &now]).await?.map(|row| row.get(0)))
+    Ok(store.opt(sql!("archive/mover/ask"), &[&asked_by, &now]).await?.map(|row| row.get(0)))
 }
 
 /// Days that are wholly older than a time, oldest first, at most `limit`, with what holds them.
 pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize) -> Result<Vec<Candidate>> {
     let client = store.client().await?;
     let movable = client.prepare_cached(sql!("archive/mover/movable")).await?;
-    let holds = client.prepare_cached(sql!("archive/mover/holds")).await?;
     let mut candidates = Vec::new();
     for row in client.query(&movable, &[&older_than]).await?.into_iter().take(limit) {
         let (from_ms_id, below_ms_id) = (row.get("from_ms_id"), row.get("below_ms_id"));
-        let held = client.query_one(&holds, &[&below_ms_id]).await?;
+        let held = client.one(sql!("archive/mover/holds"), &[&below_ms_id]).await?;
         candidates.push(Candidate {
             day: row.get("day"),
             from_ms_id,
@@ -382,9 +364,7 @@ pub async fn sized_candidates(store: &Store, older_than: OffsetDateTime) -> Resu
 
 /// One page of runs below `before`, newest first.
 pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/mover/runs")).await?;
-    let rows = client.query(&statement, &[&before, &limit]).await?;
+    let rows = store.all(sql!("archive/mover/runs"), &[&before, &limit]).await?;
     let run = |row: &tokio_postgres::Row| Run {
         run_id: row.get("run_id"),
         asked_by: row.get("asked_by"),

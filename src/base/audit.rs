@@ -5,7 +5,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::base::error::Result;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// An action on something that belongs to another user.
@@ -75,18 +75,17 @@ pub async fn append(store: &Store, entry: Entry<'_>) -> Result<()> {
 }
 
 /// Writes an entry in the caller's transaction.
-pub async fn append_with(client: &impl deadpool_postgres::GenericClient, entry: Entry<'_>) -> Result<()> {
-    let statement = client.prepare_cached(sql!("base/audit/append")).await?;
+pub async fn append_with(client: &impl Statements, entry: Entry<'_>) -> Result<()> {
     let Entry { at, actor, action, reason, filter, results } = entry;
-    client.execute(&statement, &[&at, &actor, &action.as_str(), &reason, &Json(filter), &results]).await?;
+    client
+        .run(sql!("base/audit/append"), &[&at, &actor, &action.as_str(), &reason, &Json(filter), &results])
+        .await?;
     Ok(())
 }
 
 /// One page below `before`, newest first; on request only of one actor.
 pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -> Result<Vec<Kept>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("base/audit/list")).await?;
-    let rows = client.query(&statement, &[&before, &actor, &limit]).await?;
+    let rows = store.all(sql!("base/audit/list"), &[&before, &actor, &limit]).await?;
     let kept = |row: &tokio_postgres::Row| Kept {
         audit_id: row.get("audit_id"),
         at: row.get("at"),

@@ -3,13 +3,13 @@
 //! The transaction that creates the thing also records the id. Of two concurrent calls, the second waits for
 //! the first commit, creates nothing, and answers with the first one's result.
 
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::Transaction;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::base::error::{Error, Kind, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// A call with a client id.
@@ -45,9 +45,8 @@ pub fn forgotten() -> Error {
 }
 
 impl Claim<'_> {
-    pub async fn kept(&self, client: &impl GenericClient) -> Result<Option<Kept>> {
-        let statement = client.prepare_cached(sql!("base/claim/kept")).await?;
-        let row = client.query_opt(&statement, &[&self.caller, &self.call, &self.client_id]).await?;
+    pub async fn kept(&self, client: &impl Statements) -> Result<Option<Kept>> {
+        let row = client.opt(sql!("base/claim/kept"), &[&self.caller, &self.call, &self.client_id]).await?;
         Ok(row.map(|row| Kept {
             made_id: row.get("made_id"),
             made_at: row.get("made_at"),
@@ -63,9 +62,8 @@ impl Claim<'_> {
         digest: &[u8],
         (made_id, now): (i64, OffsetDateTime),
     ) -> Result<bool> {
-        let statement = tx.prepare_cached(sql!("base/claim/keep")).await?;
         let Self { caller, call, client_id } = self;
-        Ok(tx.execute(&statement, &[caller, call, client_id, &digest, &made_id, &now]).await? == 1)
+        Ok(tx.run(sql!("base/claim/keep"), &[caller, call, client_id, &digest, &made_id, &now]).await? == 1)
     }
 }
 
@@ -78,7 +76,5 @@ impl Kept {
 
 /// Deletes a batch of ids recorded before a time. Returns how many.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("base/claim/prune")).await?;
-    Ok(client.execute(&statement, &[&before, &most]).await?)
+    Ok(store.run(sql!("base/claim/prune"), &[&before, &most]).await?)
 }

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// One replica's lease on a kind of work.
@@ -27,18 +27,17 @@ impl Lease {
     /// Takes or extends the lease. None while another replica has it; otherwise its epoch, which rises with
     /// every change of the holder.
     pub async fn take(&self, now: OffsetDateTime) -> Result<Option<i64>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("base/lease/take")).await?;
-        let row =
-            client.query_opt(&statement, &[&self.name, &self.holder, &now, &(now + self.length)]).await?;
+        let row = self
+            .store
+            .opt(sql!("base/lease/take"), &[&self.name, &self.holder, &now, &(now + self.length)])
+            .await?;
         Ok(row.map(|row| row.get(0)))
     }
 
     /// Fails if this replica has lost the lease. Otherwise keeps it until `tx` ends, so that a worker cannot
     /// commit after losing it.
     pub async fn hold(&self, tx: &Transaction<'_>, epoch: i64) -> Result<()> {
-        let statement = tx.prepare_cached(sql!("base/lease/hold")).await?;
-        match tx.query_opt(&statement, &[&self.name, &epoch]).await? {
+        match tx.opt(sql!("base/lease/hold"), &[&self.name, &epoch]).await? {
             Some(_) => Ok(()),
             None => Err(Error::unavailable("another replica has taken over")),
         }
@@ -46,9 +45,7 @@ impl Lease {
 
     /// Lets another replica take it at once.
     pub async fn give_back(&self, now: OffsetDateTime) -> Result<()> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("base/lease/give_back")).await?;
-        client.execute(&statement, &[&self.name, &self.holder, &now]).await?;
+        self.store.run(sql!("base/lease/give_back"), &[&self.name, &self.holder, &now]).await?;
         Ok(())
     }
 }

@@ -2,14 +2,15 @@
 
 mod server;
 mod session;
+mod statements;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, QueueMode,
-    RecyclingMethod, Runtime, Transaction,
+    Client, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, QueueMode, RecyclingMethod,
+    Runtime, Transaction,
 };
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
@@ -21,6 +22,7 @@ use crate::base::error::{self, Error, Kind, Result};
 use crate::base::throttle::Throttle;
 use crate::base::tls::{self, Authorities};
 use server::Server;
+pub use statements::{Parameters, Statements};
 
 /// The text of `sql/<name>.sql`: one statement, prepared once for each connection.
 #[macro_export]
@@ -208,9 +210,7 @@ impl Store {
     /// Creates the missing partitions from today to `partitions_ahead_days` on.
     pub async fn make_partitions(&self, config: &Config) -> Result<()> {
         let days_ahead = i32::try_from(config.partitions_ahead_days).unwrap_or(i32::MAX);
-        let client = self.client().await?;
-        let statement = client.prepare_cached(sql!("base/store/make_partitions")).await?;
-        client.execute(&statement, &[&days_ahead, &config.partitions_by_month()]).await?;
+        self.run(sql!("base/store/make_partitions"), &[&days_ahead, &config.partitions_by_month()]).await?;
         Ok(())
     }
 
@@ -235,8 +235,7 @@ impl Store {
     /// the catalog.)
     pub async fn freeze_partition(&self, ended_by: OffsetDateTime) -> Result<()> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(sql!("base/store/unfrozen")).await?;
-        let Some(row) = client.query_opt(&statement, &[&ended_by]).await? else {
+        let Some(row) = client.opt(sql!("base/store/unfrozen"), &[&ended_by]).await? else {
             return Ok(());
         };
         let partition: String = row.get("partition");
@@ -257,8 +256,7 @@ impl Store {
     /// Whether a message could be stored now.
     pub async fn readiness(&self) -> Result<Readiness> {
         let client = self.client().await?;
-        let statement = client.prepare_cached(sql!("base/store/ready")).await?;
-        let row = client.query_one(&statement, &[]).await?;
+        let row = client.one(sql!("base/store/ready"), &[]).await?;
         let found = Readiness {
             writable: row.get("writable"),
             partitions: row.get("partitions"),
@@ -273,9 +271,7 @@ impl Store {
 
     /// Compares the locks of so many connections with the server's room for locks.
     pub async fn crowding(&self, connections: usize) -> Result<Crowding> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(sql!("base/store/crowding")).await?;
-        let row = client.query_one(&statement, &[]).await?;
+        let row = self.one(sql!("base/store/crowding"), &[]).await?;
         let (partitions, locks) = (row.get("partitions"), row.get("locks"));
         let connections = i64::try_from(connections).unwrap_or(i64::MAX);
         Ok(Crowding { partitions, locks, wanted: connections.saturating_mul(LOCKS_A_PARTITION * partitions) })
@@ -293,9 +289,7 @@ impl Store {
 
     /// The database's clock, which gives messages their time.
     pub async fn now(&self) -> Result<OffsetDateTime> {
-        let client = self.client().await?;
-        let statement = client.prepare_cached(sql!("base/store/now")).await?;
-        Ok(client.query_one(&statement, &[]).await?.get(0))
+        Ok(self.one(sql!("base/store/now"), &[]).await?.get(0))
     }
 
     /// Connections in use, idle and waited for.
@@ -305,9 +299,8 @@ impl Store {
 }
 
 /// The horizon and the sealed id, as the transaction of `client` sees them.
-pub async fn horizon(client: &impl GenericClient) -> Result<(i64, i64)> {
-    let statement = client.prepare_cached(sql!("base/store/horizon")).await?;
-    let row = client.query_one(&statement, &[]).await?;
+pub async fn horizon(client: &impl Statements) -> Result<(i64, i64)> {
+    let row = client.one(sql!("base/store/horizon"), &[]).await?;
     Ok((row.get("ms_id"), row.get("sealed_ms_id")))
 }
 

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
-use crate::base::store::{Store, retrying};
+use crate::base::store::{Statements, Store, retrying};
 use crate::base::text::{is_blank, is_label};
 use crate::events::{self, NewEvent, Type};
 use crate::people::users::unknown_user;
@@ -118,9 +118,7 @@ struct Membership {
 
 /// Returns a channel of the caller. A channel of which the caller is no member is not found.
 pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/channel/get")).await?;
-    let row = client.query_opt(&statement, &[&channel_id, &caller]).await?;
+    let row = store.opt(sql!("chat/channel/get"), &[&channel_id, &caller]).await?;
     let row = row.ok_or_else(no_channel)?;
     Ok(Channel {
         channel_id: row.get("channel_id"),
@@ -170,8 +168,7 @@ async fn create_direct(
 ) -> Result<Option<i64>> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    let create = tx.prepare_cached(sql!("chat/channel/create_direct")).await?;
-    let Some(row) = tx.query_opt(&create, &[&caller, &low, &high, &now]).await? else {
+    let Some(row) = tx.opt(sql!("chat/channel/create_direct"), &[&caller, &low, &high, &now]).await? else {
         return Ok(None);
     };
     let channel_id: i64 = row.get(0);
@@ -182,9 +179,7 @@ async fn create_direct(
 }
 
 async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>> {
-    let client = store.client().await?;
-    let find = client.prepare_cached(sql!("chat/channel/find_direct")).await?;
-    Ok(client.query_opt(&find, &[&low, &high]).await?.map(|row| row.get(0)))
+    Ok(store.opt(sql!("chat/channel/find_direct"), &[&low, &high]).await?.map(|row| row.get(0)))
 }
 
 /// Creates a group owned by `caller`. All its members are there at once.
@@ -207,9 +202,11 @@ pub async fn create_group(
     let newcomers_see = group.newcomers_see.as_deref().unwrap_or("nothing");
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    let statement = tx.prepare_cached(sql!("chat/channel/create_group")).await?;
     let row = tx
-        .query_one(&statement, &[&caller, &group.name, &group.picture, &newcomers_see, &members, &now])
+        .one(
+            sql!("chat/channel/create_group"),
+            &[&caller, &group.name, &group.picture, &newcomers_see, &members, &now],
+        )
         .await?;
     let channel_id = row.get(0);
     let count = members.len() + 1;
@@ -250,9 +247,8 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_manage()?;
-    let statement = tx.prepare_cached(sql!("chat/channel/update")).await?;
-    tx.execute(
-        &statement,
+    tx.run(
+        sql!("chat/channel/update"),
         &[
             &channel_id,
             &change.name.is_some(),
@@ -316,9 +312,7 @@ pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: 
 
 /// The member count after the join. A join that exceeds the limit changes nothing.
 async fn count_newcomers(store: &Store, channel_id: i64, users: &[String]) -> Result<i64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/channel/count_joined")).await?;
-    Ok(client.query_one(&statement, &[&channel_id, &users]).await?.get(0))
+    Ok(store.one(sql!("chat/channel/count_joined"), &[&channel_id, &users]).await?.get(0))
 }
 
 async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
@@ -328,8 +322,7 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_open()?;
     place.must_not_follow()?;
-    let statement = tx.prepare_cached(sql!("chat/channel/join")).await?;
-    let row = tx.query_one(&statement, &[&channel_id, &users, &now]).await?;
+    let row = tx.one(sql!("chat/channel/join"), &[&channel_id, &users, &now]).await?;
     let joined: Vec<&str> = row.get("joined");
     let count = joined.len() as i64;
     if count > 0 {
@@ -337,8 +330,7 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
         emit(&tx, Type::ChannelMembersAdded, (channel_id, caller), data).await?;
     }
     if count > 0 && !place.is_group {
-        let statement = tx.prepare_cached(sql!("chat/channel/upgrade")).await?;
-        tx.execute(&statement, &[&channel_id, &caller]).await?;
+        tx.run(sql!("chat/channel/upgrade"), &[&channel_id, &caller]).await?;
         let data = json!({"changed": ["channel_type"]});
         emit(&tx, Type::ChannelUpdated, (channel_id, caller), data).await?;
     }
@@ -411,8 +403,7 @@ async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str
         return Err(Error::field("/user_id", "is not a member of the group"));
     }
     if place.owner.as_deref() != Some(user) {
-        let statement = tx.prepare_cached(sql!("chat/channel/hand_over")).await?;
-        tx.execute(&statement, &[&channel_id, &caller, &user]).await?;
+        tx.run(sql!("chat/channel/hand_over"), &[&channel_id, &caller, &user]).await?;
         emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["owner"]})).await?;
     }
     Ok(tx.commit().await?)
@@ -437,8 +428,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
         }
         Some(_) => {}
     }
-    let statement = tx.prepare_cached(sql!("chat/channel/set_role")).await?;
-    tx.execute(&statement, &[&channel_id, &user, &role]).await?;
+    tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
     emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["roles"]})).await?;
     Ok(tx.commit().await?)
 }
@@ -452,9 +442,7 @@ pub async fn members(
     limit: i64,
 ) -> Result<Vec<Member>> {
     get(store, channel_id, caller).await?;
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/channel/members")).await?;
-    let rows = client.query(&statement, &[&channel_id, &after, &limit]).await?;
+    let rows = store.all(sql!("chat/channel/members"), &[&channel_id, &after, &limit]).await?;
     Ok(rows
         .into_iter()
         .map(|row| Member {
@@ -526,13 +514,11 @@ async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Mem
 }
 
 async fn member_role(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<Option<String>> {
-    let statement = tx.prepare_cached(sql!("chat/channel/member_role")).await?;
-    Ok(tx.query_opt(&statement, &[&channel_id, &user]).await?.map(|row| row.get(0)))
+    Ok(tx.opt(sql!("chat/channel/member_role"), &[&channel_id, &user]).await?.map(|row| row.get(0)))
 }
 
 async fn remove_membership(tx: &Transaction<'_>, channel_id: i64, caller: &str, user: &str) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("chat/channel/remove_membership")).await?;
-    tx.execute(&statement, &[&channel_id, &user]).await?;
+    tx.run(sql!("chat/channel/remove_membership"), &[&channel_id, &user]).await?;
     let data = json!({"channel_id": channel_id.to_string(), "user_ids": [user]});
     let (what, besides) = (Type::ChannelMembersRemoved, &[user][..]);
     events::emit(tx, NewEvent { what, channel_id, actor: caller, data, besides }).await
@@ -544,8 +530,7 @@ async fn dissolve_channel(
     caller: &str,
     now: OffsetDateTime,
 ) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("chat/channel/dissolve")).await?;
-    tx.execute(&statement, &[&channel_id, &now]).await?;
+    tx.run(sql!("chat/channel/dissolve"), &[&channel_id, &now]).await?;
     emit(tx, Type::ChannelDissolved, (channel_id, caller), json!({})).await
 }
 
@@ -564,9 +549,7 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
     for (position, user) in users.iter().enumerate() {
         check_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
     }
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/channel/unknown_users")).await?;
-    match client.query_opt(&statement, &[&users]).await? {
+    match store.opt(sql!("chat/channel/unknown_users"), &[&users]).await? {
         None => Ok(()),
         Some(row) => Err(unknown_user(at, row.get(0))),
     }

@@ -1,7 +1,7 @@
 //! Emoji: pictures that a text names as `[:emoji_id:]`. Unknown names stay text.
 
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 const ID_MAX_CHARS: usize = 64;
@@ -16,9 +16,7 @@ pub struct Emoji {
 
 /// All emoji, by id.
 pub async fn list(store: &Store) -> Result<Vec<Emoji>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/emoji/list")).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let rows = store.all(sql!("chat/emoji/list"), &[]).await?;
     Ok(rows.iter().map(|row| Emoji { emoji_id: row.get(0), address: row.get(1) }).collect())
 }
 
@@ -32,17 +30,13 @@ pub async fn put(store: &Store, emoji: &Emoji) -> Result<()> {
     if chars == 0 || chars > ADDRESS_MAX_CHARS || emoji.address.chars().any(char::is_control) {
         return Err(Error::field("/address", "must have 1 to 2,048 characters and no control characters"));
     }
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/emoji/put")).await?;
-    client.execute(&statement, &[&emoji.emoji_id, &emoji.address]).await?;
+    store.run(sql!("chat/emoji/put"), &[&emoji.emoji_id, &emoji.address]).await?;
     Ok(())
 }
 
 /// Removes an emoji.
 pub async fn remove(store: &Store, emoji_id: &str) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/emoji/remove")).await?;
-    match client.execute(&statement, &[&emoji_id]).await? {
+    match store.run(sql!("chat/emoji/remove"), &[&emoji_id]).await? {
         0 => Err(Error::not_found("no such emoji")),
         _ => Ok(()),
     }

@@ -8,13 +8,14 @@ mod block;
 #[cfg(test)]
 mod tests;
 
-use deadpool_postgres::{GenericClient, Transaction};
+use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 use tokio_postgres::types::Json;
 
 pub use block::{Block, Reasons};
 
 use crate::base::error::Result;
+use crate::base::store::Statements;
 use crate::sql;
 
 /// Slots in a block.
@@ -42,16 +43,14 @@ pub const fn place(slot: i32) -> usize {
 /// Locks the blocks with these keys, in key order. Leaves out blocks that are sealed or do not exist.
 pub async fn lock(tx: &Transaction<'_>, keys: &[Key]) -> Result<Vec<Block>> {
     let (ms_ids, blocks) = arrays(keys);
-    let statement = tx.prepare_cached(sql!("delivery/ledger/lock")).await?;
-    let rows = tx.query(&statement, &[&ms_ids, &blocks]).await?;
+    let rows = tx.all(sql!("delivery/ledger/lock"), &[&ms_ids, &blocks]).await?;
     Ok(rows.iter().map(Block::of_row).collect())
 }
 
 /// Reads the receivers of blocks, sealed ones included, without locks. The statuses are not read.
-pub async fn receivers(client: &impl GenericClient, keys: &[Key]) -> Result<Vec<Block>> {
+pub async fn receivers(client: &impl Statements, keys: &[Key]) -> Result<Vec<Block>> {
     let (ms_ids, blocks) = arrays(keys);
-    let statement = client.prepare_cached(sql!("delivery/ledger/receivers")).await?;
-    let rows = client.query(&statement, &[&ms_ids, &blocks]).await?;
+    let rows = client.all(sql!("delivery/ledger/receivers"), &[&ms_ids, &blocks]).await?;
     let key = |row: &tokio_postgres::Row| Key { ms_id: row.get("ms_id"), block: row.get("block") };
     Ok(rows
         .iter()
@@ -74,9 +73,8 @@ pub async fn write(tx: &Transaction<'_>, blocks: &[Block], now: OffsetDateTime) 
     let (changed_at, times): (Vec<_>, Vec<_>) = changed.iter().map(|b| b.encoded_times()).unzip();
     let reasons: Vec<_> = changed.iter().map(|b| b.reasons.as_ref().map(Json)).collect();
     let people: Vec<i32> = changed.iter().map(|b| b.newly_received()).collect();
-    let statement = tx.prepare_cached(sql!("delivery/ledger/write")).await?;
-    tx.execute(
-        &statement,
+    tx.run(
+        sql!("delivery/ledger/write"),
         &[
             &ms_ids,
             &numbers,

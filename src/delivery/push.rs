@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
-use crate::base::store::{Store, retrying};
+use crate::base::store::{Statements, Store, retrying};
 use crate::base::wakers::Wakers;
 use crate::base::worker::{self, Tick};
 use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
@@ -107,9 +107,7 @@ impl Push {
     pub async fn dispatch(self: &Arc<Self>) -> Result<Tick> {
         let now = self.store.now().await?;
         self.reconcile(&self.callbacks.refresh(now).await?);
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("delivery/push/waiting")).await?;
-        let waiting = client.query(&statement, &[&now]).await?;
+        let waiting = self.store.all(sql!("delivery/push/waiting"), &[&now]).await?;
         let queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         for row in waiting {
             if let Some(queue) = queues.get(row.get::<_, &str>("callback_id")) {
@@ -236,9 +234,7 @@ pub struct Backlog {
 }
 
 pub async fn backlog(store: &Store, callback_id: &str) -> Result<Backlog> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/backlog")).await?;
-    let row = client.query_one(&statement, &[&callback_id]).await?;
+    let row = store.one(sql!("delivery/push/backlog"), &[&callback_id]).await?;
     Ok(Backlog {
         rows: row.get("rows"),
         pairs: row.get("pairs"),
@@ -255,21 +251,19 @@ pub async fn attempts(
     before: i64,
     limit: i64,
 ) -> Result<Vec<tokio_postgres::Row>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/attempts")).await?;
-    Ok(client.query(&statement, &[&callback_id, &before, &limit]).await?)
+    Ok(store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await?)
 }
 
 /// Deletes some of the commits that were held for a gateway and queued before `before`, while there is no gateway.
 pub async fn forget_held(store: &Store, before: OffsetDateTime, most: i32) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/forget_held")).await?;
-    Ok(client.query_one(&statement, &[&before, &most]).await?.get::<_, i64>("forgotten").unsigned_abs())
+    Ok(store
+        .one(sql!("delivery/push/forget_held"), &[&before, &most])
+        .await?
+        .get::<_, i64>("forgotten")
+        .unsigned_abs())
 }
 
 /// Deletes attempts and dead letters older than `before`, at most `most` of each.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<i64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/prune")).await?;
-    Ok(client.query_one(&statement, &[&before, &most]).await?.get("pruned"))
+    Ok(store.one(sql!("delivery/push/prune"), &[&before, &most]).await?.get("pruned"))
 }

@@ -16,7 +16,7 @@ use super::headers::ClaimedUser;
 use super::{Caller, Claimed, refused, setting};
 use crate::base::config::{Config, Secret};
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 pub const USER: HeaderName = HeaderName::from_static("x-user-id");
@@ -120,9 +120,10 @@ impl Signatures {
 /// `Kind::Unauthenticated` for a replay. `Kind::Unavailable` if the database is away; then no signed request
 /// is accepted.
 pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/hmac/claim_signature")).await?;
-    match client.execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at]).await? {
+    match store
+        .run(sql!("identity/hmac/claim_signature"), &[&proven.signature.as_slice(), &proven.expires_at])
+        .await?
+    {
         0 => Err(refused("the signature was already used")),
         _ => Ok(()),
     }
@@ -130,9 +131,7 @@ pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
 
 /// Deletes signatures that have expired. Maintenance repeats it until it returns 0.
 pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/hmac/prune_replays")).await?;
-    Ok(client.execute(&statement, &[&now, &PRUNE_BATCH]).await?)
+    Ok(store.run(sql!("identity/hmac/prune_replays"), &[&now, &PRUNE_BATCH]).await?)
 }
 
 fn signed_text(claimed: &Claimed<'_>, person: &ClaimedUser<'_>, stamp: &str) -> Result<Vec<u8>> {

@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 use super::search_index;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// Up to this many users are searched one by one; more are searched by the index of words.
@@ -97,9 +97,7 @@ struct Stretch<'a> {
 /// The viewer for a caller: the caller if they are external, else none. Refuses a caller who is unknown or
 /// has left.
 pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/contacts/viewer")).await?;
-    let row = client.query_opt(&statement, &[&user_id]).await?;
+    let row = store.opt(sql!("people/contacts/viewer"), &[&user_id]).await?;
     let row = row.ok_or_else(|| Error::new(Kind::UnknownUser, ""))?;
     Ok((row.get::<_, &str>("kind") == "external").then(|| user_id.to_owned()))
 }
@@ -126,8 +124,11 @@ pub async fn find(
     let client = store.client().await?;
     if let (Some(viewer), Some(department_id)) = (viewer, search.department_id) {
         // A viewer who sees a department sees all its users.
-        let statement = client.prepare_cached(sql!("people/contacts/is_granted")).await?;
-        if !client.query_one(&statement, &[&viewer, &department_id]).await?.get::<_, bool>(0) {
+        if !client
+            .one(sql!("people/contacts/is_granted"), &[&viewer, &department_id])
+            .await?
+            .get::<_, bool>(0)
+        {
             return Ok((Vec::new(), None));
         }
     }
@@ -142,10 +143,8 @@ pub async fn find(
 pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<NamedUser>> {
     let from = search_index::beginning(typed);
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX));
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/contacts/called")).await?;
     let parameters: [&(dyn ToSql + Sync); 6] = [&typed, &from, &below, &viewer, &LOOK_STEP, &CALLED_MAX];
-    let rows = client.query(&statement, &parameters).await?;
+    let rows = store.all(sql!("people/contacts/called"), &parameters).await?;
     let called = |row: &Row| NamedUser {
         user_id: row.get("user_id"),
         name: row.get("name"),
@@ -167,13 +166,9 @@ async fn few(
 ) -> Result<Option<Vec<String>>> {
     let rows = match (department_id, viewer) {
         (Some(department_id), _) => {
-            let statement = client.prepare_cached(sql!("people/contacts/working_in")).await?;
-            client.query(&statement, &[&department_id, &(FEW + 1)]).await?
+            client.all(sql!("people/contacts/working_in"), &[&department_id, &(FEW + 1)]).await?
         }
-        (None, Some(viewer)) => {
-            let statement = client.prepare_cached(sql!("people/contacts/seen_by")).await?;
-            client.query(&statement, &[&viewer, &(FEW + 1)]).await?
-        }
+        (None, Some(viewer)) => client.all(sql!("people/contacts/seen_by"), &[&viewer, &(FEW + 1)]).await?,
         (None, None) => return Ok(None),
     };
     let are_few = rows.len() as i64 <= FEW;
@@ -187,10 +182,12 @@ async fn find_among(
     search: ContactSearch<'_>,
     Stretch { from, below, after }: Stretch<'_>,
 ) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
-    let statement = client.prepare_cached(sql!("people/contacts/find_among")).await?;
     let ContactSearch { kind, limit, .. } = search;
     let rows = client
-        .query(&statement, &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer])
+        .all(
+            sql!("people/contacts/find_among"),
+            &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer],
+        )
         .await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(place);
     Ok((rows.iter().map(contact).collect(), next))
@@ -251,9 +248,7 @@ fn pair(row: &Row, id: &str, name: &str) -> Option<(String, String)> {
 
 /// A user's card. Not found if the viewer does not see the user.
 pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<Card> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/contacts/card")).await?;
-    let row = client.query_opt(&statement, &[&user_id, &viewer]).await?;
+    let row = store.opt(sql!("people/contacts/card"), &[&user_id, &viewer]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such user"))?;
     let active: bool = row.get("active");
     let shown = |attribute: &str| row.get::<_, Option<String>>(attribute).filter(|_| active);
@@ -280,9 +275,7 @@ pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], a
     for (position, user) in users.iter().enumerate() {
         check_id(user).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
     }
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/contacts/unseen")).await?;
-    match client.query_opt(&statement, &[&viewer, &users]).await? {
+    match store.opt(sql!("people/contacts/unseen"), &[&viewer, &users]).await? {
         None => Ok(()),
         Some(row) => Err(super::users::unknown_user(at, row.get("position"))),
     }
@@ -293,8 +286,6 @@ pub async fn seen(store: &Store, viewer: Option<&str>, user_ids: &[&str]) -> Res
     let Some(viewer) = viewer else {
         return Ok(user_ids.iter().map(|id| (*id).to_owned()).collect());
     };
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/contacts/seen")).await?;
-    let rows = client.query(&statement, &[&viewer, &user_ids]).await?;
+    let rows = store.all(sql!("people/contacts/seen"), &[&viewer, &user_ids]).await?;
     Ok(rows.iter().map(|row| row.get("user_id")).collect())
 }

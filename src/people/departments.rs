@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// Up to this many departments are asked for their users one by one.
@@ -81,13 +81,18 @@ pub async fn level(
     let client = store.client().await?;
     let rows = match (parent_id, viewer) {
         (None, Some(viewer)) => {
-            let statement = client.prepare_cached(sql!("people/departments/granted_level")).await?;
-            client.query(&statement, &[&viewer, sort_order, name, department_id, &limit]).await?
+            client
+                .all(
+                    sql!("people/departments/granted_level"),
+                    &[&viewer, sort_order, name, department_id, &limit],
+                )
+                .await?
         }
         _ => {
-            let statement = client.prepare_cached(sql!("people/departments/level")).await?;
             let above = parent_id.unwrap_or_default();
-            client.query(&statement, &[&above, sort_order, name, department_id, &limit]).await?
+            client
+                .all(sql!("people/departments/level"), &[&above, sort_order, name, department_id, &limit])
+                .await?
         }
     };
     Ok(rows.iter().map(department).collect())
@@ -100,9 +105,7 @@ pub async fn get(
     viewer: Option<&str>,
     department_id: &str,
 ) -> Result<(Department, Vec<(String, String)>)> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/departments/department")).await?;
-    let row = client.query_opt(&statement, &[&department_id, &viewer]).await?;
+    let row = store.opt(sql!("people/departments/department"), &[&department_id, &viewer]).await?;
     let row = row.ok_or_else(no_department)?;
     let (ids, names): (Vec<String>, Vec<String>) = (row.get("path_ids"), row.get("path_names"));
     Ok((department(&row), ids.into_iter().zip(names).collect()))
@@ -127,9 +130,9 @@ pub async fn users(
     Workers { below, after, limit }: Workers<'_>,
 ) -> Result<Vec<Worker>> {
     get(store, viewer, department_id).await?;
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/departments/department_users")).await?;
-    let rows = client.query(&statement, &[&department_id, &below, &after, &limit, &FEW]).await?;
+    let rows = store
+        .all(sql!("people/departments/department_users"), &[&department_id, &below, &after, &limit, &FEW])
+        .await?;
     let worker = |row: &Row| Worker {
         user_id: row.get("user_id"),
         name: row.get("name"),
@@ -149,9 +152,8 @@ pub async fn grant(
     granted_by: &str,
     now: OffsetDateTime,
 ) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/departments/grant")).await?;
-    let row = client.query_one(&statement, &[&department_id, &user_id, &granted_by, &now]).await?;
+    let row =
+        store.one(sql!("people/departments/grant"), &[&department_id, &user_id, &granted_by, &now]).await?;
     match (row.get("has_department"), row.get("has_user")) {
         (true, true) => Ok(()),
         (false, _) => Err(no_department()),
@@ -160,9 +162,7 @@ pub async fn grant(
 }
 
 pub async fn revoke(store: &Store, department_id: &str, user_id: &str) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/departments/revoke")).await?;
-    match client.execute(&statement, &[&department_id, &user_id]).await? {
+    match store.run(sql!("people/departments/revoke"), &[&department_id, &user_id]).await? {
         0 => Err(Error::not_found("the department is not granted to this user")),
         _ => Ok(()),
     }
@@ -171,9 +171,7 @@ pub async fn revoke(store: &Store, department_id: &str, user_id: &str) -> Result
 /// One page of the users a department is granted to, by id.
 pub async fn grants(store: &Store, department_id: &str, after: &str, limit: i64) -> Result<Vec<Grant>> {
     get(store, None, department_id).await?;
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/departments/grants")).await?;
-    let rows = client.query(&statement, &[&department_id, &after, &limit]).await?;
+    let rows = store.all(sql!("people/departments/grants"), &[&department_id, &after, &limit]).await?;
     let grant = |row: &Row| Grant {
         user_id: row.get("user_id"),
         name: row.get("name"),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::time::Instant;
 
 use crate::base::error::Result;
-use crate::base::store::{REPEATABLE, Store, retrying};
+use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::{Pace, Tick};
 use crate::sql;
 
@@ -38,16 +38,13 @@ impl Headcount {
 /// Returns whether there was anything to count. The count is at least as new as the stored revision.
 pub async fn count(store: &Store) -> Result<bool> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("people/headcount/behind")).await?;
-    let Some(row) = client.query_opt(&statement, &[&FOLLOWER]).await? else {
+    let Some(row) = client.opt(sql!("people/headcount/behind"), &[&FOLLOWER]).await? else {
         return Ok(false);
     };
     let revision: i64 = row.get("revision");
-    let statement = client.prepare_cached(sql!("sync/apply/departments")).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let rows = client.all(sql!("sync/apply/departments"), &[]).await?;
     let parents = rows.iter().map(|row| (row.get("department_id"), row.get("parent_id"))).collect();
-    let statement = client.prepare_cached(sql!("people/headcount/workplaces")).await?;
-    let workplaces = client.query(&statement, &[]).await?;
+    let workplaces = client.all(sql!("people/headcount/workplaces"), &[]).await?;
     let workplaces =
         workplaces.iter().map(|row| (row.get::<_, Vec<&str>>("department_ids"), row.get::<_, i64>("people")));
     let counts = add_up(&parents, workplaces);
@@ -84,8 +81,7 @@ async fn keep(store: &Store, revision: i64, counts: &HashMap<&str, i64>) -> Resu
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(REPEATABLE).await?;
-    let statement = tx.prepare_cached(sql!("people/headcount/keep_counts")).await?;
-    tx.execute(&statement, &[&FOLLOWER, &revision, &departments, &people]).await?;
+    tx.run(sql!("people/headcount/keep_counts"), &[&FOLLOWER, &revision, &departments, &people]).await?;
     Ok(tx.commit().await?)
 }
 

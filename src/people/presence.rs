@@ -14,7 +14,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
-use crate::base::store::{REPEATABLE, Store, retrying};
+use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::sql;
 
@@ -131,15 +131,14 @@ impl Presence {
             lock_people(&tx, &people).await?;
             let_go(&tx, &report.gateway, &changes.let_go).await?;
             if !changes.taken_on.is_empty() {
-                let statement = tx.prepare_cached(sql!("people/presence/take_on")).await?;
-                tx.execute(&statement, &[&report.gateway, &changes.taken_on, &generation]).await?;
+                tx.run(sql!("people/presence/take_on"), &[&report.gateway, &changes.taken_on, &generation])
+                    .await?;
             }
             outcome.changed = settle(&tx, &people, now).await?;
         }
         // Last, because the transaction that deactivates users locks users first and then presence rows.
         if !changes.kept.is_empty() {
-            let statement = tx.prepare_cached(sql!("people/presence/keep")).await?;
-            tx.execute(&statement, &[&report.gateway, &changes.kept, &generation]).await?;
+            tx.run(sql!("people/presence/keep"), &[&report.gateway, &changes.kept, &generation]).await?;
         }
         tx.commit().await?;
         Ok(outcome)
@@ -149,9 +148,10 @@ impl Presence {
     pub async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("people/presence/due")).await?;
         let (silent, ahead) = (now - self.expire, now + self.expire);
-        let rows = client.query(&statement, &[&silent, &ahead, &(now - SWEEP_ALONE), &GATEWAYS_STEP]).await?;
+        let rows = client
+            .all(sql!("people/presence/due"), &[&silent, &ahead, &(now - SWEEP_ALONE), &GATEWAYS_STEP])
+            .await?;
         drop(client);
         for row in &rows {
             let swept = self.sweep(row.get("gateway"), now).await?;
@@ -181,14 +181,14 @@ impl Presence {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         tx.batch_execute(REPEATABLE).await?;
-        let statement = tx.prepare_cached(sql!("people/presence/lock_gateway")).await?;
-        let Some(row) = tx.query_opt(&statement, &[&gateway, &(now - self.expire), &now]).await? else {
+        let Some(row) =
+            tx.opt(sql!("people/presence/lock_gateway"), &[&gateway, &(now - self.expire), &now]).await?
+        else {
             return Ok(Swept::default());
         };
         let (kept_from, silent): (i64, bool) = (row.get("kept_from"), row.get("silent"));
         let below = if silent { i64::MAX } else { kept_from };
-        let statement = tx.prepare_cached(sql!("people/presence/stale")).await?;
-        let rows = tx.query(&statement, &[&gateway, &after, &below, &SWEEP_STEP]).await?;
+        let rows = tx.all(sql!("people/presence/stale"), &[&gateway, &after, &below, &SWEEP_STEP]).await?;
         let mut people: Vec<String> = rows.iter().map(|row| row.get("user_id")).collect();
         let mut swept = Swept { people: people.len(), silent, ..Swept::default() };
         if !people.is_empty() {
@@ -199,11 +199,9 @@ impl Presence {
         if people.len() as i64 == SWEEP_STEP {
             swept.after = people.pop();
         } else if silent {
-            let statement = tx.prepare_cached(sql!("people/presence/forget")).await?;
-            tx.execute(&statement, &[&gateway]).await?;
+            tx.run(sql!("people/presence/forget"), &[&gateway]).await?;
         } else {
-            let statement = tx.prepare_cached(sql!("people/presence/swept")).await?;
-            tx.execute(&statement, &[&gateway, &kept_from]).await?;
+            tx.run(sql!("people/presence/swept"), &[&gateway, &kept_from]).await?;
         }
         tx.commit().await?;
         Ok(swept)
@@ -212,9 +210,10 @@ impl Presence {
     /// The statuses of users, by id. Unknown users are omitted. A silent instance makes no user online, even
     /// before [`Self::tick`] has released its users.
     pub async fn of_people(&self, user_ids: &[&str], now: OffsetDateTime) -> Result<Vec<Status>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("people/presence/of_people")).await?;
-        let rows = client.query(&statement, &[&user_ids, &(now - self.expire), &now]).await?;
+        let rows = self
+            .store
+            .all(sql!("people/presence/of_people"), &[&user_ids, &(now - self.expire), &now])
+            .await?;
         let status = |row: &Row| Status {
             user_id: row.get("user_id"),
             status: row.get("status"),
@@ -226,8 +225,7 @@ impl Presence {
 
 /// Sets users who have left to offline, in the transaction that deactivates them.
 pub async fn drop_leavers(tx: &Transaction<'_>, user_ids: &[&str], now: OffsetDateTime) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("people/presence/drop_leavers")).await?;
-    let rows = tx.query(&statement, &[&user_ids]).await?;
+    let rows = tx.all(sql!("people/presence/drop_leavers"), &[&user_ids]).await?;
     let held: Vec<&str> = rows.iter().map(|row| row.get("user_id")).collect();
     if !held.is_empty() {
         settle(tx, &held, now).await?;
@@ -240,8 +238,9 @@ async fn hear(tx: &Transaction<'_>, report: &Report, now: OffsetDateTime) -> Res
     let snapshot = report.snapshot.as_ref();
     let id = snapshot.and_then(|snapshot| snapshot.id.as_deref());
     let ends = snapshot.is_some_and(|snapshot| !snapshot.more);
-    let statement = tx.prepare_cached(sql!("people/presence/hear")).await?;
-    let row = tx.query_one(&statement, &[&report.gateway, &now, &snapshot.is_some(), &id, &ends]).await?;
+    let row = tx
+        .one(sql!("people/presence/hear"), &[&report.gateway, &now, &snapshot.is_some(), &id, &ends])
+        .await?;
     Ok((row.get("generation"), row.get("complete")))
 }
 
@@ -281,22 +280,19 @@ async fn changes(
 /// Locks users. Without it, two instances that release a user at once could each assume that the other one
 /// holds the user.
 async fn lock_people<S: ToSql + Sync>(tx: &Transaction<'_>, user_ids: &[S]) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("people/presence/lock_people")).await?;
-    tx.query(&statement, &[&user_ids]).await?;
+    tx.all(sql!("people/presence/lock_people"), &[&user_ids]).await?;
     Ok(())
 }
 
 async fn let_go(tx: &Transaction<'_>, gateway: &str, user_ids: &[String]) -> Result<()> {
     if !user_ids.is_empty() {
-        let statement = tx.prepare_cached(sql!("people/presence/let_go")).await?;
-        tx.execute(&statement, &[&gateway, &user_ids]).await?;
+        tx.run(sql!("people/presence/let_go"), &[&gateway, &user_ids]).await?;
     }
     Ok(())
 }
 
 /// Updates statuses and emits events for observers. Returns the number of changed statuses.
 async fn settle<S: ToSql + Sync>(tx: &Transaction<'_>, user_ids: &[S], now: OffsetDateTime) -> Result<usize> {
-    let statement = tx.prepare_cached(sql!("people/presence/settle")).await?;
-    let row = tx.query_one(&statement, &[&user_ids, &now, &EVENT_PEOPLE]).await?;
+    let row = tx.one(sql!("people/presence/settle"), &[&user_ids, &now, &EVENT_PEOPLE]).await?;
     Ok(row.get::<_, i64>("changed") as usize)
 }

@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 
 use crate::base::analyzer::{folded, is_cjk};
 use crate::base::error::Result;
-use crate::base::store::{REPEATABLE, Store, retrying};
+use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::sql;
 
@@ -59,22 +59,15 @@ async fn step(store: &Store, of: Option<&[String]>) -> Result<usize> {
     }
     let user_ids: Vec<&str> = people.iter().map(|row| row.get("user_id")).collect();
     let words: Vec<String> = people.iter().map(words_of).collect();
-    let statement = tx.prepare_cached(sql!("people/search_index/keep_words")).await?;
-    tx.execute(&statement, &[&user_ids, &words]).await?;
+    tx.run(sql!("people/search_index/keep_words"), &[&user_ids, &words]).await?;
     tx.commit().await?;
     Ok(people.len())
 }
 
 async fn due(tx: &Transaction<'_>, of: Option<&[String]>) -> Result<Vec<Row>> {
     match of {
-        Some(user_ids) => {
-            let statement = tx.prepare_cached(sql!("people/search_index/words_due_of")).await?;
-            Ok(tx.query(&statement, &[&user_ids]).await?)
-        }
-        None => {
-            let statement = tx.prepare_cached(sql!("people/search_index/words_due")).await?;
-            Ok(tx.query(&statement, &[&STEP]).await?)
-        }
+        Some(user_ids) => Ok(tx.all(sql!("people/search_index/words_due_of"), &[&user_ids]).await?),
+        None => Ok(tx.all(sql!("people/search_index/words_due"), &[&STEP]).await?),
     }
 }
 

@@ -3,15 +3,13 @@
 use std::collections::HashMap;
 
 use crate::base::error::{Error, Kind, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::base::text;
 use crate::sql;
 
 /// Refuses a caller who is unknown or has left.
 pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/is_active")).await?;
-    if client.query_one(&statement, &[&user_id]).await?.get(0) {
+    if store.one(sql!("sync/is_active"), &[&user_id]).await?.get(0) {
         Ok(())
     } else {
         Err(Error::new(Kind::UnknownUser, ""))
@@ -20,9 +18,7 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
 
 /// The user with a login name: among active users, the only one who has it.
 pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/of_login_name")).await?;
-    let rows = client.query(&statement, &[&text::fold(login_name)]).await?;
+    let rows = store.all(sql!("sync/of_login_name"), &[&text::fold(login_name)]).await?;
     Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
 }
 
@@ -33,8 +29,6 @@ pub fn unknown_user(at: &str, position: i64) -> Error {
 
 /// Names by user id. Unknown users are missing from the result.
 pub async fn names(store: &Store, user_ids: &[&str]) -> Result<HashMap<String, String>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/names")).await?;
-    let rows = client.query(&statement, &[&user_ids]).await?;
+    let rows = store.all(sql!("sync/names"), &[&user_ids]).await?;
     Ok(rows.iter().map(|row| (row.get("user_id"), row.get("name"))).collect())
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use crate::base::error::Result;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// A message can be committed this long after its timestamp. Later pages repeat what changed since, so that a
@@ -55,14 +55,15 @@ pub async fn list(
     place: Option<ListPosition>,
     limit: i64,
 ) -> Result<(Vec<Conversation>, Option<ListPosition>)> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("records/conversation/list")).await?;
     let unread = place.as_ref().map(|p| p.unread);
     let sorted_at = place.as_ref().map(|p| p.sorted_at);
     let channel_id = place.as_ref().map(|p| p.channel_id);
     let changed_after = place.as_ref().map(|p| p.read_at - COMMIT_LAG);
-    let rows = client
-        .query(&statement, &[&caller, &unread, &sorted_at, &channel_id, &changed_after, &limit])
+    let rows = store
+        .all(
+            sql!("records/conversation/list"),
+            &[&caller, &unread, &sorted_at, &channel_id, &changed_after, &limit],
+        )
         .await?;
     // Changed entries come in addition to the page. Only entries below the place belong to the page.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();

@@ -3,7 +3,6 @@
 
 use std::ops::RangeInclusive;
 
-use deadpool_postgres::GenericClient;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -11,7 +10,7 @@ use tokio_postgres::Row;
 use crate::archive::index::recalled;
 use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::people::users;
 use crate::sql;
 
@@ -103,11 +102,10 @@ impl Reading<'_> {
     }
 
     async fn hot_before(&self, before: Position, after_seq: i64, limit: i64) -> Result<Hot> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/history/before")).await?;
-        let rows = client
-            .query(
-                &statement,
+        let rows = self
+            .store
+            .all(
+                sql!("records/history/before"),
                 &[&self.channel_id, &self.reader, &before.seq, &before.ms_id, &after_seq, &limit],
             )
             .await?;
@@ -115,11 +113,9 @@ impl Reading<'_> {
     }
 
     async fn hot_after(&self, after: Position, limit: i64) -> Result<Hot> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/history/after")).await?;
         let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
             [&self.channel_id, &self.reader, &after.seq, &after.ms_id, &limit];
-        hot(client.query(&statement, &parameters).await?)
+        hot(self.store.all(sql!("records/history/after"), &parameters).await?)
     }
 
     /// The messages with exactly these seqs, which are below the horizon. A channel has no gaps in `seq`, so
@@ -158,9 +154,8 @@ impl Reading<'_> {
 
 /// The spans of a channel that a user may see. Empty, without even an empty span, if the user is not a member
 /// now.
-pub async fn visible(client: &impl GenericClient, channel_id: i64, person: &str) -> Result<Vec<Span>> {
-    let statement = client.prepare_cached(sql!("records/history/spans")).await?;
-    let rows = client.query(&statement, &[&channel_id, &person]).await?;
+pub async fn visible(client: &impl Statements, channel_id: i64, person: &str) -> Result<Vec<Span>> {
+    let rows = client.all(sql!("records/history/spans"), &[&channel_id, &person]).await?;
     let span = |row: &Row| Span { channel_id, from_seq: row.get("from_seq"), to_seq: row.get("to_seq") };
     Ok(rows.iter().map(span).collect())
 }
@@ -225,9 +220,7 @@ pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Mes
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
     let names = users::names(store, &senders).await?;
     let ms_ids: Vec<i64> = documents.iter().map(|d| d.ms_id).collect();
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("records/recall/find")).await?;
-    let recalls = client.query(&statement, &[&ms_ids]).await?;
+    let recalls = store.all(sql!("records/recall/find"), &[&ms_ids]).await?;
     let message = |document: Document| {
         let late = recalls.iter().find(|row| row.get::<_, i64>("ms_id") == document.ms_id);
         let recalled = late.and_then(recalled).or(document.recalled);

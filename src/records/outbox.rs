@@ -13,7 +13,7 @@ use crate::archive::{Archive, Document, Find, Group, Ledger, Order, Parts, Recal
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::base::worker::Tick;
 use crate::delivery::status::Status;
 use crate::records::receipt;
@@ -123,11 +123,10 @@ impl Outbox {
 
     async fn take_recalls(&self) -> Result<bool> {
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/outbox/recalls")).await?;
         let Some(place) = self.recalls.place() else {
             return Ok(false);
         };
-        let rows = client.query(&statement, &[&place, &RECALLS_STEP]).await?;
+        let rows = client.all(sql!("records/outbox/recalls"), &[&place, &RECALLS_STEP]).await?;
         drop(client);
         let mut taken = false;
         for row in &rows {
@@ -135,9 +134,7 @@ impl Outbox {
             let recalled = Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") };
             let is_in = held_up(ms_id, self.take_recall(ms_id, recalled).await)?.is_some();
             if is_in {
-                let client = self.store.client().await?;
-                let statement = client.prepare_cached(sql!("records/outbox/recalls_done")).await?;
-                client.execute(&statement, &[&vec![ms_id]]).await?;
+                self.store.run(sql!("records/outbox/recalls_done"), &[&vec![ms_id]]).await?;
                 taken = true;
             }
             self.recalls.go_on(ms_id, is_in);
@@ -163,11 +160,10 @@ impl Outbox {
 
     async fn take_receipts(&self, now: OffsetDateTime) -> Result<bool> {
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/outbox/receipts")).await?;
         let Some(place) = self.receipts.place() else {
             return Ok(false);
         };
-        let rows = client.query(&statement, &[&place, &RECEIPTS_STEP]).await?;
+        let rows = client.all(sql!("records/outbox/receipts"), &[&place, &RECEIPTS_STEP]).await?;
         drop(client);
         let mut of_message: BTreeMap<i64, Vec<Receipt>> = BTreeMap::new();
         for row in &rows {
@@ -184,9 +180,9 @@ impl Outbox {
                 let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
                 let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
                 let ms_ids = vec![*ms_id; receipts.len()];
-                let client = self.store.client().await?;
-                let statement = client.prepare_cached(sql!("records/outbox/receipts_done")).await?;
-                client.execute(&statement, &[&ms_ids, &receivers, &statuses]).await?;
+                self.store
+                    .run(sql!("records/outbox/receipts_done"), &[&ms_ids, &receivers, &statuses])
+                    .await?;
                 taken = true;
             }
             // The next step can hold more receipts of the last message. Written receipts are deleted by then.
@@ -230,8 +226,8 @@ impl Outbox {
             return Ok(false);
         };
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/outbox/reads")).await?;
-        let rows = client.query(&statement, &[&channel_id, &reader, &to_seq, &READS_STEP]).await?;
+        let rows =
+            client.all(sql!("records/outbox/reads"), &[&channel_id, &reader, &to_seq, &READS_STEP]).await?;
         drop(client);
         let mut taken = false;
         for row in &rows {
@@ -242,9 +238,9 @@ impl Outbox {
             let read = Read { span, reader: row.get("user_id"), at: row.get("read_at") };
             let is_in = held_up(channel_id, self.take_read(&read).await)?.is_some();
             if is_in {
-                let client = self.store.client().await?;
-                let statement = client.prepare_cached(sql!("records/outbox/read_on")).await?;
-                client.execute(&statement, &[&channel_id, &read.reader, &to_seq, &(upto + 1)]).await?;
+                self.store
+                    .run(sql!("records/outbox/read_on"), &[&channel_id, &read.reader, &to_seq, &(upto + 1)])
+                    .await?;
                 taken = true;
             }
             self.reads.go_on((channel_id, read.reader, to_seq), is_in);

@@ -6,7 +6,7 @@ use time::{Duration, OffsetDateTime};
 use crate::archive::{self, Archive, Find, Recalled};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::store::{SHARE_SEAL, Store, retrying};
+use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
 use crate::records::history;
 use crate::sql;
 
@@ -35,9 +35,7 @@ struct Message {
 /// a reachable archive, or the answer is `503`.
 pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
     take_back(store, archive, recall).await?;
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("records/recall/find")).await?;
-    let row = client.query_one(&statement, &[&vec![recall.ms_id]]).await?;
+    let row = store.one(sql!("records/recall/find"), &[&vec![recall.ms_id]]).await?;
     Ok(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") })
 }
 
@@ -66,8 +64,7 @@ async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let statement = tx.prepare_cached(sql!("records/recall/message")).await?;
-    let Some(row) = tx.query_opt(&statement, &[&recall.ms_id]).await? else {
+    let Some(row) = tx.opt(sql!("records/recall/message"), &[&recall.ms_id]).await? else {
         return Ok(false);
     };
     let message = Message {
@@ -85,18 +82,20 @@ async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Re
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let statement = tx.prepare_cached(sql!("records/recall/lock_channel")).await?;
-    tx.query(&statement, &[&message.channel_id]).await?;
+    tx.all(sql!("records/recall/lock_channel"), &[&message.channel_id]).await?;
     write(&tx, message, recall).await?;
     Ok(tx.commit().await?)
 }
 
 async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     check_may(tx, message, recall).await?;
-    let statement = tx.prepare_cached(sql!("records/recall/recall")).await?;
     let Message { channel_id, seq, sender, .. } = message;
-    let row =
-        tx.query_opt(&statement, &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now]).await?;
+    let row = tx
+        .opt(
+            sql!("records/recall/recall"),
+            &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now],
+        )
+        .await?;
     if row.is_some() {
         let entry = Entry {
             at: recall.now,
@@ -129,8 +128,7 @@ async fn check_may(
         return Err(Error::new(Kind::Forbidden, "only the sender can recall a message"));
     }
     if recall.now - message.server_time > recall.within {
-        let statement = tx.prepare_cached(sql!("records/recall/find")).await?;
-        if !tx.query(&statement, &[&vec![recall.ms_id]]).await?.is_empty() {
+        if !tx.all(sql!("records/recall/find"), &[&vec![recall.ms_id]]).await?.is_empty() {
             // A repeated recall succeeds, even after the time limit.
             return Ok(());
         }

@@ -12,7 +12,7 @@ pub use inbox::Inbox;
 
 use crate::archive::{self, Archive, Document, Find, Ledger, Order, Span};
 use crate::base::error::{Error, Result};
-use crate::base::store::{self, REPEATABLE, SHARE_SEAL, Store, retrying};
+use crate::base::store::{self, REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::delivery::ledger::{self, Block, Key};
 use crate::delivery::status::{Status, Verdict};
@@ -167,8 +167,7 @@ async fn receive(
     let mut outcomes = vec![ReceiptOutcome::Unknown; receipts.len()];
     let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
-    let statement = tx.prepare_cached(sql!("records/receipt/locate")).await?;
-    let rows = tx.query(&statement, &[&ms_ids, &receivers]).await?;
+    let rows = tx.all(sql!("records/receipt/locate"), &[&ms_ids, &receivers]).await?;
     let located: Vec<(usize, i32)> =
         rows.iter().map(|row| (row.get::<_, i64>("ord") as usize - 1, row.get("slot"))).collect();
     let key = |&(i, slot): &(usize, i32)| Key::of_slot(receipts[i].ms_id, slot);
@@ -236,8 +235,7 @@ async fn keep(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) 
     let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
-    let statement = tx.prepare_cached(sql!("records/receipt/keep")).await?;
-    tx.execute(&statement, &[&ms_ids, &receivers, &statuses, &now]).await?;
+    tx.run(sql!("records/receipt/keep"), &[&ms_ids, &receivers, &statuses, &now]).await?;
     Ok(())
 }
 
@@ -268,8 +266,7 @@ async fn read_once(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let statement = tx.prepare_cached(sql!("records/receipt/read_point")).await?;
-    let point = tx.query_opt(&statement, &[&channel_id, &caller, &seq]).await?;
+    let point = tx.opt(sql!("records/receipt/read_point"), &[&channel_id, &caller, &seq]).await?;
     let point = point.ok_or_else(|| Error::not_found("no such channel"))?;
     if seq > point.get("last_seq") {
         return Err(Error::field("/seq", "must not be above the last seq of the channel"));
@@ -287,8 +284,7 @@ async fn read_once(
             None => return Ok(None),
         }
     }
-    let statement = tx.prepare_cached(sql!("records/receipt/unread")).await?;
-    let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?;
+    let row = tx.opt(sql!("records/receipt/unread"), &[&channel_id, &caller]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such channel"))?;
     tx.commit().await?;
     Ok(Some(Cursor { read_seq: row.get("read_seq"), unread_count: row.get("unread_count") }))
@@ -345,10 +341,9 @@ async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) 
     let seqs: Vec<i64> = points.iter().map(|p| p.seq).collect();
     let ms_ids: Vec<i64> = points.iter().map(|p| p.ms_id).collect();
     let sent_counts: Vec<Option<i64>> = points.iter().map(|p| p.sent_count).collect();
-    let statement = tx.prepare_cached(sql!("records/receipt/lock_cursors")).await?;
-    tx.query(&statement, &[&channels, &users, &seqs]).await?;
-    let statement = tx.prepare_cached(sql!("records/receipt/advance_cursors")).await?;
-    tx.execute(&statement, &[&channels, &users, &seqs, &ms_ids, &now, &sent_counts]).await?;
+    tx.all(sql!("records/receipt/lock_cursors"), &[&channels, &users, &seqs]).await?;
+    tx.run(sql!("records/receipt/advance_cursors"), &[&channels, &users, &seqs, &ms_ids, &now, &sent_counts])
+        .await?;
     Ok(())
 }
 
@@ -400,18 +395,17 @@ async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> R
     let mut client = store.client().await?;
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
     let client = snapshot.start().await?;
-    let statement = client.prepare_cached(sql!("records/receipt/message")).await?;
-    let message = client.query_opt(&statement, &[&ms_id, &page.caller, &page.sees_all]).await?;
+    let message =
+        client.opt(sql!("records/receipt/message"), &[&ms_id, &page.caller, &page.sees_all]).await?;
     let Some(message) = message else {
         return Ok(None);
     };
     let (channel_id, seq): (i64, i64) = (message.get("channel_id"), message.get("seq"));
-    let statement = client.prepare_cached(sql!("records/receipt/counts")).await?;
-    let counts = client.query_one(&statement, &[&ms_id, &channel_id, &seq]).await?;
-    let statement = client.prepare_cached(sql!("records/receipt/list")).await?;
+    let counts = client.one(sql!("records/receipt/counts"), &[&ms_id, &channel_id, &seq]).await?;
     let status = page.status.map(Status::code);
-    let rows =
-        client.query(&statement, &[&ms_id, &channel_id, &seq, &status, &page.after, &page.limit]).await?;
+    let rows = client
+        .all(sql!("records/receipt/list"), &[&ms_id, &channel_id, &seq, &status, &page.after, &page.limit])
+        .await?;
     let item = |row: tokio_postgres::Row| {
         let status = Status::from_code(row.get("status"));
         let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
@@ -437,10 +431,8 @@ async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> R
 
 /// Receipts and reads that the document of a cold message does not contain yet.
 async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (Status, OffsetDateTime)>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("records/receipt/overlay")).await?;
     let Document { ms_id, channel_id, seq, .. } = document;
-    let rows = client.query(&statement, &[ms_id, channel_id, seq]).await?;
+    let rows = store.all(sql!("records/receipt/overlay"), &[ms_id, channel_id, seq]).await?;
     Ok(rows.iter().map(|r| (r.get("receiver"), (Status::from_code(r.get("status")), r.get("at")))).collect())
 }
 
@@ -496,10 +488,9 @@ pub async fn tick(store: &Store) -> Result<Tick> {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
         tx.batch_execute(&format!("{REPEATABLE}; {SHARE_SEAL}")).await?;
-        let statement = tx.prepare_cached(sql!("records/receipt/split_reads")).await?;
-        tx.execute(&statement, &[&READ_SPANS_STEP]).await?;
-        let statement = tx.prepare_cached(sql!("records/receipt/take_reads")).await?;
-        let reads = tx.query(&statement, &[&READ_SPANS_STEP, &READ_MESSAGES_STEP]).await?;
+        tx.run(sql!("records/receipt/split_reads"), &[&READ_SPANS_STEP]).await?;
+        let reads =
+            tx.all(sql!("records/receipt/take_reads"), &[&READ_SPANS_STEP, &READ_MESSAGES_STEP]).await?;
         write_reads(&tx, &reads).await?;
         tx.commit().await?;
         Ok(if reads.is_empty() { Tick::Idle } else { Tick::More })

@@ -12,7 +12,7 @@ use crate::archive::index::recalled;
 use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Span};
 use crate::base::analyzer::{self as text, Piece};
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::delivery::status::Status;
 use crate::people::users;
 use crate::records::history::{self, Message, overlap};
@@ -231,21 +231,18 @@ impl Searching<'_> {
 
     /// The ms_id below which there are no hot messages.
     async fn oldest(&self) -> Result<i64> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/search/oldest")).await?;
-        let oldest: Option<i64> = client.query_one(&statement, &[]).await?.get("ms_id");
+        let oldest: Option<i64> = self.store.one(sql!("records/search/oldest"), &[]).await?.get("ms_id");
         Ok(oldest.unwrap_or(i64::MAX))
     }
 
     async fn ledger(&self, of: &Of<'_>, from: i64, below: i64) -> Result<Vec<Row>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("records/search/ledger")).await?;
         let Search { sender, not_sender, ms_type, channel_id, .. } = self.search;
         let statuses = vec![of.status.code()];
         let limit = LOOK as i64;
-        let rows = client
-            .query(
-                &statement,
+        let rows = self
+            .store
+            .all(
+                sql!("records/search/ledger"),
                 &[&of.receiver, &statuses, &from, &below, sender, not_sender, ms_type, channel_id, &limit],
             )
             .await?;

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::tree::{Node, Tree};
 use crate::base::error::Result;
+use crate::base::store::Statements;
 use crate::people::presence;
 use crate::sql;
 
@@ -31,15 +32,13 @@ pub struct Step {
 /// Locks the directory until the transaction ends. Changes run one after another, because unset attributes
 /// are read and written back.
 pub async fn lock(tx: &Transaction<'_>) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("sync/apply/lock")).await?;
-    tx.query(&statement, &[]).await?;
+    tx.all(sql!("sync/apply/lock"), &[]).await?;
     Ok(())
 }
 
 /// Applies users. The caller has locked the directory.
 pub async fn users(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Result<Step> {
-    let statement = tx.prepare_cached(sql!("sync/apply/apply_users")).await?;
-    let row = tx.query_one(&statement, &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
+    let row = tx.one(sql!("sync/apply/apply_users"), &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
     let left: Vec<&str> = row.get("left_ids");
     presence::drop_leavers(tx, &left, now).await?;
     let Json(refused) = row.get("refused");
@@ -48,8 +47,8 @@ pub async fn users(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Res
 
 /// Applies departments, then moves them in the tree. The caller has locked the directory.
 pub async fn departments(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) -> Result<Step> {
-    let statement = tx.prepare_cached(sql!("sync/apply/apply_departments")).await?;
-    let row = tx.query_one(&statement, &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
+    let row =
+        tx.one(sql!("sync/apply/apply_departments"), &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
     let Json(refused) = row.get("refused");
     let Json(changed): Json<HashMap<String, String>> = row.get("changed");
     let parked = place(tx, changed, now).await?;
@@ -65,8 +64,7 @@ async fn place(
     if changed.is_empty() {
         return Ok(Vec::new());
     }
-    let statement = tx.prepare_cached(sql!("sync/apply/departments")).await?;
-    let rows = tx.query(&statement, &[]).await?;
+    let rows = tx.all(sql!("sync/apply/departments"), &[]).await?;
     let node = |row: &tokio_postgres::Row| Node {
         department_id: row.get("department_id"),
         told_parent_id: row.get("told_parent_id"),
@@ -93,7 +91,6 @@ async fn place(
     let removed: Vec<(String, String)> = changed.into_iter().collect();
     told.extend(removed.iter().map(|(id, _)| id.as_str()));
     actions.extend(removed.iter().map(|(_, action)| action.clone()));
-    let statement = tx.prepare_cached(sql!("sync/apply/place")).await?;
-    tx.execute(&statement, &[&moving, &parents, &told, &actions, &now]).await?;
+    tx.run(sql!("sync/apply/place"), &[&moving, &parents, &told, &actions, &now]).await?;
     Ok(parked)
 }

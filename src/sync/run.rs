@@ -19,7 +19,7 @@ use crate::base::config::{Config, Directory};
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
-use crate::base::store::{REPEATABLE, Store, retrying};
+use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::sql;
 use pulling::{Pulling, Tools};
@@ -223,11 +223,9 @@ impl Runner {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
-        let statement = tx.prepare_cached(sql!("sync/run/restage")).await?;
-        tx.execute(&statement, &[&run.run_id]).await?;
+        tx.run(sql!("sync/run/restage"), &[&run.run_id]).await?;
         if !run.dry_run {
-            let statement = tx.prepare_cached(sql!("sync/run/take_changed")).await?;
-            let row = tx.query_one(&statement, &[&run.run_id]).await?;
+            let row = tx.one(sql!("sync/run/take_changed"), &[&run.run_id]).await?;
             if run.mode == "changes" {
                 want = Request::These { users: row.get("users"), departments: row.get("departments") };
             }
@@ -239,9 +237,7 @@ impl Runner {
     /// Deletes the staging that earlier runs no longer need.
     async fn sweep(&self, run_id: i64) -> Result<()> {
         loop {
-            let client = self.store.client().await?;
-            let statement = client.prepare_cached(sql!("sync/run/sweep")).await?;
-            let rows: i64 = client.query_one(&statement, &[&run_id, &SWEEP_STEP]).await?.get(0);
+            let rows: i64 = self.store.one(sql!("sync/run/sweep"), &[&run_id, &SWEEP_STEP]).await?.get(0);
             if rows < SWEEP_STEP {
                 return Ok(());
             }
@@ -282,8 +278,7 @@ impl Runner {
         self.lease.hold(&tx, epoch).await?;
         repository::decide(&tx, run.run_id, (state, held.as_deref()), &counts, now).await?;
         if !run.dry_run {
-            let statement = tx.prepare_cached(sql!("sync/run/supersede")).await?;
-            tx.execute(&statement, &[&run.run_id, &now]).await?;
+            tx.run(sql!("sync/run/supersede"), &[&run.run_id, &now]).await?;
         }
         Ok(tx.commit().await?)
     }
@@ -307,9 +302,7 @@ impl Runner {
     }
 
     async fn next_rows(&self, run_id: i64, after: i64, most: i64) -> Result<Option<i64>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("sync/run/next_rows")).await?;
-        Ok(client.query_one(&statement, &[&run_id, &after, &most]).await?.get("up_to"))
+        Ok(self.store.one(sql!("sync/run/next_rows"), &[&run_id, &after, &most]).await?.get("up_to"))
     }
 
     /// Applies a step of the run, or ends it.
@@ -331,8 +324,7 @@ impl Runner {
         tx.batch_execute(REPEATABLE).await?;
         self.lease.hold(&tx, epoch).await?;
         apply::lock(&tx).await?;
-        let statement = tx.prepare_cached(sql!("sync/run/drop_overtaken")).await?;
-        tx.execute(&statement, &[&rows.run_id, &rows.after, &rows.up_to]).await?;
+        tx.run(sql!("sync/run/drop_overtaken"), &[&rows.run_id, &rows.after, &rows.up_to]).await?;
         let departments = apply::departments(&tx, rows, now).await?;
         let users = apply::users(&tx, rows, now).await?;
         let refused =
@@ -344,8 +336,7 @@ impl Runner {
             .chain(users.refused.iter().map(refused("user")))
             .collect();
         repository::note_problems(&tx, rows.run_id, &problems).await?;
-        let statement = tx.prepare_cached(sql!("sync/run/progress")).await?;
-        tx.execute(&statement, &[&rows.run_id, &rows.up_to]).await?;
+        tx.run(sql!("sync/run/progress"), &[&rows.run_id, &rows.up_to]).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -354,8 +345,7 @@ impl Runner {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
-        let statement = tx.prepare_cached(sql!("sync/run/finish")).await?;
-        tx.execute(&statement, &[&run.run_id, &self.source.name(), &now]).await?;
+        tx.run(sql!("sync/run/finish"), &[&run.run_id, &self.source.name(), &now]).await?;
         tx.commit().await?;
         tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is done");
         metrics::counter!("impg_directory_runs_total", "outcome" => "done").increment(1);

@@ -162,7 +162,8 @@ fn the_analysis_finds_exactly_these() {
     for (query, expected) in QUERIES {
         let phrases = analyzer::parse_query(query);
         assert!(!phrases.is_empty(), "{query}");
-        let found: Vec<usize> = (0..TEXTS.len()).filter(|i| analyzer::matches(&phrases, TEXTS[*i].1)).collect();
+        let found: Vec<usize> =
+            (0..TEXTS.len()).filter(|i| analyzer::matches(&phrases, TEXTS[*i].1)).collect();
         assert_eq!(found, *expected, "{query}");
     }
 }

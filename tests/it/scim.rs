@@ -646,7 +646,9 @@ async fn names_that_differ_by_case_alone_are_one() {
                     .await
                     .expect(200);
                 assert_eq!(ids(&found), [&id], "{other}");
-                let named = im_push_gateway::people::users::of_login_name(&app.store, other).await.expect("an answer");
+                let named = im_push_gateway::people::users::of_login_name(&app.store, other)
+                    .await
+                    .expect("an answer");
                 assert_eq!(named, Some(id.clone()), "{other}: as the gateway may name them");
             }
         }

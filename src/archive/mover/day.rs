@@ -13,7 +13,7 @@ use super::{Archiver, Progress, stop};
 use crate::archive::index::Bound;
 use crate::archive::{Archive, Document, Find, Order, Parts};
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// The move writes versions above all earlier ones. A later run writes versions above those of an earlier
@@ -81,9 +81,7 @@ impl Step {
 
 /// The days that are moving, oldest first.
 pub async fn unfinished(store: &Store) -> Result<Vec<Day>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/mover/unfinished")).await?;
-    let rows = client.query(&statement, &[]).await?;
+    let rows = store.all(sql!("archive/mover/unfinished"), &[]).await?;
     let day = |row: &tokio_postgres::Row| Day {
         day: row.get("day"),
         run_id: row.get("run_id"),
@@ -232,12 +230,11 @@ impl Archiver {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
-        let statement = tx.prepare_cached(sql!("archive/mover/progress")).await?;
         let Day { day: date, step, written_ms_id, messages, sum, .. } = day;
         let Sum { documents, ledger_rows, checksum } = sum;
         let checksum = checksum.to_be_bytes();
-        tx.execute(
-            &statement,
+        tx.run(
+            sql!("archive/mover/progress"),
             &[date, &step.as_str(), written_ms_id, messages, documents, ledger_rows, &checksum.as_slice()],
         )
         .await?;

@@ -10,7 +10,7 @@ use super::day::Sum;
 use crate::archive::index;
 use crate::archive::{Document, Group, Ledger, RECEIVERS_MAX};
 use crate::base::error::Result;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::delivery::ledger::{self, BLOCK_SLOTS, Block, Key, Reasons};
 use crate::delivery::status::{Status, Verdict};
 use crate::sql;
@@ -39,11 +39,10 @@ impl Page {
 /// The page after an id. Its documents have this version.
 pub async fn read(store: &Store, above: i64, below: i64, version: i64) -> Result<Page> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("archive/mover/documents")).await?;
-    let rows = client.query(&statement, &[&above, &below, &PAGE_MESSAGES, &PAGE_ROWS]).await?;
+    let rows =
+        client.all(sql!("archive/mover/documents"), &[&above, &below, &PAGE_MESSAGES, &PAGE_ROWS]).await?;
     let channels: HashSet<i64> = rows.iter().map(|row| row.get("channel_id")).collect();
-    let statement = client.prepare_cached(sql!("archive/mover/people")).await?;
-    let people = client.query(&statement, &[&Vec::from_iter(channels)]).await?;
+    let people = client.all(sql!("archive/mover/people"), &[&Vec::from_iter(channels)]).await?;
     drop(client);
     let people: HashMap<i64, People<'_>> =
         people.iter().map(|row| (row.get("channel_id"), People::of(row))).collect();
@@ -72,9 +71,7 @@ pub async fn size(store: &Store, from: i64, below: i64) -> Result<(i64, i64)> {
     let mut start = from;
     while start < below {
         let end = (start + length).min(below);
-        let client = store.client().await?;
-        let statement = client.prepare_cached(sql!("archive/mover/size")).await?;
-        let row = client.query_one(&statement, &[&start, &end]).await?;
+        let row = store.one(sql!("archive/mover/size"), &[&start, &end]).await?;
         messages += row.get::<_, i64>("messages");
         ledger_rows += row.get::<_, i64>("ledger_rows");
         start = end;

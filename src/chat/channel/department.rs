@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
-use crate::base::store::{Store, retrying};
+use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::{Pace, Tick};
 use crate::events::{self, NewEvent, Type};
 use crate::people::departments::no_department;
@@ -55,9 +55,7 @@ pub async fn get(store: &Store, department_id: &str) -> Result<Group> {
 }
 
 async fn find(store: &Store, department_id: &str) -> Result<Option<Group>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/channel/department_group")).await?;
-    Ok(client.query_opt(&statement, &[&department_id]).await?.map(|row| Group {
+    Ok(store.opt(sql!("chat/channel/department_group"), &[&department_id]).await?.map(|row| Group {
         channel_id: row.get("channel_id"),
         department_id: row.get("department_id"),
         below: row.get("below"),
@@ -109,22 +107,28 @@ async fn create_once(
     let NewGroup { department_id, name, below, owner } = new;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    let statement = tx.prepare_cached(sql!("chat/channel/department_for_group")).await?;
-    let department = tx.query_opt(&statement, &[&department_id]).await?.ok_or_else(no_department)?;
+    let department = tx
+        .opt(sql!("chat/channel/department_for_group"), &[&department_id])
+        .await?
+        .ok_or_else(no_department)?;
     let revision: i64 = department.get("revision");
     let name = name.unwrap_or_else(|| department.get("name"));
-    let statement = tx.prepare_cached(sql!("chat/channel/department_members")).await?;
     let room = i64::from(most_members) - 1;
-    let people = tx.query_one(&statement, &[&department_id, &below, &owner, &room]).await?;
+    let people =
+        tx.one(sql!("chat/channel/department_members"), &[&department_id, &below, &owner, &room]).await?;
     let members: Vec<&str> = people.get("members");
     let left_out = count_i32(people.get::<_, i64>("total") - members.len() as i64);
-    let statement = tx.prepare_cached(sql!("chat/channel/create_group")).await?;
     let no_picture: Option<&str> = None;
-    let row = tx.query_one(&statement, &[&owner, &name, &no_picture, &"nothing", &members, &now]).await?;
+    let row = tx
+        .one(sql!("chat/channel/create_group"), &[&owner, &name, &no_picture, &"nothing", &members, &now])
+        .await?;
     let channel_id: i64 = row.get(0);
-    let statement = tx.prepare_cached(sql!("chat/channel/follow_department")).await?;
-    let follows =
-        tx.execute(&statement, &[&channel_id, &department_id, &below, &revision, &left_out]).await?;
+    let follows = tx
+        .run(
+            sql!("chat/channel/follow_department"),
+            &[&channel_id, &department_id, &below, &revision, &left_out],
+        )
+        .await?;
     if follows == 0 {
         return Ok(false);
     }
@@ -174,8 +178,7 @@ impl Groups {
         }
         let began = Instant::now();
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("chat/channel/department_groups_behind")).await?;
-        let behind = client.query(&statement, &[&TICK_GROUPS]).await?;
+        let behind = client.all(sql!("chat/channel/department_groups_behind"), &[&TICK_GROUPS]).await?;
         drop(client);
         let mut failed = Ok(());
         for row in &behind {
@@ -218,9 +221,7 @@ impl Groups {
     }
 
     async fn compare(&self, channel_id: i64, revision: i64) -> Result<Differences> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("chat/channel/department_differences")).await?;
-        let row = client.query_one(&statement, &[&channel_id]).await?;
+        let row = self.store.one(sql!("chat/channel/department_differences"), &[&channel_id]).await?;
         Ok(Differences {
             channel_id,
             revision,
@@ -242,19 +243,16 @@ impl Groups {
         let Differences { channel_id, revision, .. } = *differences;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let statement = tx.prepare_cached(sql!("chat/channel/lock_department_group")).await?;
-        let Some(channel) = tx.query_opt(&statement, &[&channel_id]).await? else {
+        let Some(channel) = tx.opt(sql!("chat/channel/lock_department_group"), &[&channel_id]).await? else {
             return Ok(None);
         };
         if channel.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some() {
-            let statement = tx.prepare_cached(sql!("chat/channel/unfollow")).await?;
-            tx.execute(&statement, &[&channel_id]).await?;
+            tx.run(sql!("chat/channel/unfollow"), &[&channel_id]).await?;
             tx.commit().await?;
             return Ok(None);
         }
         let owner: Option<&str> = channel.get("owner");
-        let statement = tx.prepare_cached(sql!("chat/channel/begin_to_follow")).await?;
-        let begun = tx.execute(&statement, &[&channel_id, &revision]).await? > 0;
+        let begun = tx.run(sql!("chat/channel/begin_to_follow"), &[&channel_id, &revision]).await? > 0;
         if !begun || owner != differences.owner.as_deref() {
             return Ok(None);
         }
@@ -265,8 +263,8 @@ impl Groups {
         join_all(&tx, channel_id, actor, Step { joining: fitting, ..step }).await?;
         let without_room = count_i32((step.joining.len() - fitting.len()) as i64);
         if let Some(left_out) = last_after {
-            let statement = tx.prepare_cached(sql!("chat/channel/followed")).await?;
-            tx.execute(&statement, &[&channel_id, &revision, &(left_out + without_room)]).await?;
+            tx.run(sql!("chat/channel/followed"), &[&channel_id, &revision, &(left_out + without_room)])
+                .await?;
         }
         tx.commit().await?;
         Ok(Some(without_room))
@@ -291,8 +289,7 @@ async fn remove_memberships(
     actor: &str,
     leaving: &[String],
 ) -> Result<i32> {
-    let statement = tx.prepare_cached(sql!("chat/channel/remove_memberships")).await?;
-    let row = tx.query_one(&statement, &[&channel_id, &leaving]).await?;
+    let row = tx.one(sql!("chat/channel/remove_memberships"), &[&channel_id, &leaving]).await?;
     let parted: Vec<&str> = row.get("parted");
     if !parted.is_empty() {
         let data = json!({"channel_id": channel_id.to_string(), "user_ids": parted});
@@ -306,8 +303,7 @@ async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step
     if step.joining.is_empty() {
         return Ok(());
     }
-    let statement = tx.prepare_cached(sql!("chat/channel/join")).await?;
-    let row = tx.query_one(&statement, &[&channel_id, &step.joining, &step.now]).await?;
+    let row = tx.one(sql!("chat/channel/join"), &[&channel_id, &step.joining, &step.now]).await?;
     let joined: Vec<&str> = row.get("joined");
     if !joined.is_empty() {
         emit(tx, Type::ChannelMembersAdded, (channel_id, actor), json!({"user_ids": joined})).await?;

@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{dissolve_channel, emit, remove_membership};
 use crate::base::error::Result;
-use crate::base::store::{Store, retrying};
+use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::events::Type;
 use crate::sql;
@@ -28,8 +28,7 @@ pub async fn tick(store: &Store, returns: Returns) -> Result<Tick> {
 
 async fn step(store: &Store, returns: Returns) -> Result<Tick> {
     let mut client = store.client().await?;
-    let next = client.prepare_cached(sql!("chat/channel/leaver")).await?;
-    let Some(row) = client.query_opt(&next, &[]).await? else {
+    let Some(row) = client.opt(sql!("chat/channel/leaver"), &[]).await? else {
         return Ok(Tick::Idle);
     };
     let (user, channel_id): (String, Option<i64>) = (row.get("user_id"), row.get("channel_id"));
@@ -38,8 +37,7 @@ async fn step(store: &Store, returns: Returns) -> Result<Tick> {
         Some(channel_id) if row.get("is_back") => come_back(&tx, channel_id, &user, returns).await?,
         Some(channel_id) => leave(&tx, channel_id, &user).await?,
         None => {
-            let statement = tx.prepare_cached(sql!("chat/channel/forget_leaver")).await?;
-            tx.execute(&statement, &[&user]).await?;
+            tx.run(sql!("chat/channel/forget_leaver"), &[&user]).await?;
         }
     }
     tx.commit().await?;
@@ -48,46 +46,36 @@ async fn step(store: &Store, returns: Returns) -> Result<Tick> {
 
 /// Forgets a batch of groups to which it is too late to return.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("chat/channel/prune_left")).await?;
-    Ok(client.execute(&statement, &[&before, &most]).await?)
+    Ok(store.run(sql!("chat/channel/prune_left"), &[&before, &most]).await?)
 }
 
 async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: Returns) -> Result<()> {
-    let lock = tx.prepare_cached(sql!("chat/channel/lock_for_leaver")).await?;
-    tx.query(&lock, &[&channel_id]).await?;
-    let clock = tx.prepare_cached(sql!("base/store/now")).await?;
-    let now: OffsetDateTime = tx.query_one(&clock, &[]).await?.get(0);
-    let statement = tx.prepare_cached(sql!("chat/channel/take_back")).await?;
+    tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
+    let now: OffsetDateTime = tx.one(sql!("base/store/now"), &[]).await?.get(0);
     let most = i32::try_from(returns.most_members).unwrap_or(i32::MAX);
     let earliest = now - returns.within;
-    let Some(row) = tx.query_opt(&statement, &[&channel_id, &user, &earliest, &most]).await? else {
+    let Some(row) = tx.opt(sql!("chat/channel/take_back"), &[&channel_id, &user, &earliest, &most]).await?
+    else {
         return Ok(());
     };
     let role: &str = row.get("role");
-    let statement = tx.prepare_cached(sql!("chat/channel/join")).await?;
-    tx.query_one(&statement, &[&channel_id, &&[user][..], &now]).await?;
-    let statement = tx.prepare_cached(sql!("chat/channel/set_role")).await?;
-    tx.execute(&statement, &[&channel_id, &user, &role]).await?;
+    tx.one(sql!("chat/channel/join"), &[&channel_id, &&[user][..], &now]).await?;
+    tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
     emit(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
 }
 
 /// Transfers ownership to the admin with the longest membership, or else to such a member. Then leaves.
 async fn leave(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> {
-    let lock = tx.prepare_cached(sql!("chat/channel/lock_for_leaver")).await?;
-    tx.query(&lock, &[&channel_id]).await?;
+    tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
     // The user can return or leave in between, so read the membership again under the lock.
-    let place = tx.prepare_cached(sql!("chat/channel/place_of_leaver")).await?;
-    let Some(place) = tx.query_opt(&place, &[&channel_id, &user]).await? else {
+    let Some(place) = tx.opt(sql!("chat/channel/place_of_leaver"), &[&channel_id, &user]).await? else {
         return Ok(());
     };
-    let note = tx.prepare_cached(sql!("chat/channel/note_left")).await?;
-    tx.execute(&note, &[&channel_id, &user]).await?;
+    tx.run(sql!("chat/channel/note_left"), &[&channel_id, &user]).await?;
     if place.get::<_, bool>("owns") {
         match place.get::<_, Option<&str>>("heir") {
             Some(heir) => {
-                let statement = tx.prepare_cached(sql!("chat/channel/hand_over")).await?;
-                tx.execute(&statement, &[&channel_id, &user, &heir]).await?;
+                tx.run(sql!("chat/channel/hand_over"), &[&channel_id, &user, &heir]).await?;
                 emit(tx, Type::ChannelUpdated, (channel_id, user), json!({"changed": ["owner"]})).await?;
             }
             None => dissolve_channel(tx, channel_id, user, place.get("now")).await?,

@@ -18,7 +18,7 @@ use super::{Callback, GATEWAY, Kind, State, public_url};
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::renewed::Renewed;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// The endpoints of a replica, with the state of their breakers.
@@ -110,8 +110,7 @@ impl Callbacks {
             Own::At { url, .. } => Some(public_url(url)),
         };
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("delivery/endpoint/settle_gateway")).await?;
-        client.execute(&statement, &[&url, &now]).await?;
+        client.run(sql!("delivery/endpoint/settle_gateway"), &[&url, &now]).await?;
         drop(client);
         self.refresh(now).await?;
         Ok(())
@@ -137,8 +136,7 @@ impl Callbacks {
     pub async fn refresh(&self, now: OffsetDateTime) -> Result<Vec<Arc<Callback>>> {
         let mut unreadable = self.unreadable.lock().await;
         let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("delivery/endpoint/live")).await?;
-        let rows = client.query(&statement, &[&now]).await?;
+        let rows = client.all(sql!("delivery/endpoint/live"), &[&now]).await?;
         drop(client);
         let before = self.known.read().unwrap_or_else(PoisonError::into_inner).by_id.clone();
         let mut all = Vec::with_capacity(rows.len());

@@ -18,7 +18,7 @@ use super::{GATEWAY, Kind, Posted, State, public_url, sign};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{self, Error, Result};
-use crate::base::store::retrying;
+use crate::base::store::{Statements, retrying};
 use crate::sql;
 
 /// Most endpoints of a database.
@@ -184,9 +184,7 @@ impl Callbacks {
     }
 
     async fn shown(&self, callback_id: Option<&str>, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("delivery/endpoint/list")).await?;
-        let rows = client.query(&statement, &[&callback_id, &now]).await?;
+        let rows = self.store.all(sql!("delivery/endpoint/list"), &[&callback_id, &now]).await?;
         rows.iter().map(|row| self.shown_of(row, now)).collect()
     }
 
@@ -275,14 +273,13 @@ impl Callbacks {
         if self.keys.open(CLAIM, &kept.digest).as_deref() != Some(digest) {
             return Err(claim::reused());
         }
-        let statement = client.prepare_cached(sql!("delivery/endpoint/secret")).await?;
         let gone = || {
             Error::new(
                 error::Kind::Conflict,
                 "what this client_id created no longer exists: use another client_id",
             )
         };
-        let row = client.query_opt(&statement, &[&kept.made_id]).await?.ok_or_else(gone)?;
+        let row = client.opt(sql!("delivery/endpoint/secret"), &[&kept.made_id]).await?.ok_or_else(gone)?;
         let callback_id: String = row.get("callback_id");
         let bytes = self.keys.open(secret_label(&callback_id), row.get("encrypted")).ok_or_else(|| {
             Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
@@ -296,8 +293,7 @@ impl Callbacks {
     async fn insert(&self, made: &Made<'_>, by: Administrator<'_>) -> Result<Option<i64>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let count = tx.prepare_cached(sql!("delivery/endpoint/count")).await?;
-        let there = tx.query_one(&count, &[]).await?;
+        let there = tx.one(sql!("delivery/endpoint/count"), &[]).await?;
         let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
         if made.kind == Kind::Gateway && there.get("gateway") {
             return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
@@ -306,8 +302,12 @@ impl Callbacks {
             return conflict("there are already 1,000 callbacks: remove one first");
         }
         write(&tx, (made.callback_id, made.kind), made.fields, (true, by.now)).await?;
-        let add = tx.prepare_cached(sql!("delivery/endpoint/add_secret")).await?;
-        let row = tx.query_one(&add, &[&made.callback_id, &made.encrypted, &by.now, &by.now]).await?;
+        let row = tx
+            .one(
+                sql!("delivery/endpoint/add_secret"),
+                &[&made.callback_id, &made.encrypted, &by.now, &by.now],
+            )
+            .await?;
         note(
             &tx,
             Action::CallbackCreated,
@@ -365,8 +365,7 @@ impl Callbacks {
         if row.get("from_settings") {
             return Err(of_settings());
         }
-        let remove = tx.prepare_cached(sql!("delivery/endpoint/remove")).await?;
-        tx.execute(&remove, &[&callback_id, &by.now]).await?;
+        tx.run(sql!("delivery/endpoint/remove"), &[&callback_id, &by.now]).await?;
         note(&tx, Action::CallbackRemoved, callback_id, &json!({"url": shown_url(row.get("url"))}), by)
             .await?;
         Ok(tx.commit().await?)
@@ -378,9 +377,10 @@ impl Callbacks {
     }
 
     async fn sweep_once(&self, one_more: Option<&str>) -> Result<i64> {
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("delivery/endpoint/sweep")).await?;
-        let row = client.query_one(&statement, &[&one_more, &SWEEP_ROWS, &SWEEP_BATCHES]).await?;
+        let row = self
+            .store
+            .one(sql!("delivery/endpoint/sweep"), &[&one_more, &SWEEP_ROWS, &SWEEP_BATCHES])
+            .await?;
         Ok(row.get("swept"))
     }
 
@@ -388,9 +388,7 @@ impl Callbacks {
     /// many rows.
     pub async fn tidy(&self, now: OffsetDateTime) -> Result<i64> {
         let swept = self.sweep(None).await?;
-        let client = self.store.client().await?;
-        let statement = client.prepare_cached(sql!("delivery/endpoint/forget")).await?;
-        client.execute(&statement, &[&(now - FORGET_AFTER), &now]).await?;
+        self.store.run(sql!("delivery/endpoint/forget"), &[&(now - FORGET_AFTER), &now]).await?;
         Ok(swept)
     }
 
@@ -447,8 +445,9 @@ impl Callbacks {
             let why = "four secrets already sign: wait until one ends, or end all with `overlap_ms` 0";
             return Err(Error::new(error::Kind::Conflict, why));
         }
-        let add = tx.prepare_cached(sql!("delivery/endpoint/add_secret")).await?;
-        let row = tx.query_one(&add, &[&callback_id, &added.encrypted, &by.now, &until]).await?;
+        let row = tx
+            .one(sql!("delivery/endpoint/add_secret"), &[&callback_id, &added.encrypted, &by.now, &until])
+            .await?;
         note(&tx, Action::CallbackRotated, callback_id, &json!({}), by).await?;
         if let Some((claim, digest)) = added.claim
             && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
@@ -478,8 +477,8 @@ impl Callbacks {
         let client = self.store.client().await?;
         note(&client, Action::CallbackTested, callback_id, &json!({}), by).await?;
         let data = json!({"callback_id": callback_id});
-        let log = client.prepare_cached(sql!("delivery/endpoint/log_test")).await?;
-        let event_id: i64 = client.query_one(&log, &[&Json(&data), &by.now]).await?.get("event_id");
+        let event_id: i64 =
+            client.one(sql!("delivery/endpoint/log_test"), &[&Json(&data), &by.now]).await?.get("event_id");
         drop(client);
         let batch_id = Uuid::now_v7().to_string();
         let at = by.now.format(&time::format_description::well_known::Rfc3339).map_err(Error::internal)?;
@@ -523,8 +522,7 @@ struct Added<'a> {
 }
 
 async fn lock(tx: &Transaction<'_>, callback_id: &str, now: OffsetDateTime) -> Result<Row> {
-    let statement = tx.prepare_cached(sql!("delivery/endpoint/lock")).await?;
-    tx.query_opt(&statement, &[&callback_id, &now]).await?.ok_or_else(no_such_callback)
+    tx.opt(sql!("delivery/endpoint/lock"), &[&callback_id, &now]).await?.ok_or_else(no_such_callback)
 }
 
 async fn write(
@@ -533,9 +531,8 @@ async fn write(
     fields: &Fields,
     (set_going, now): (bool, OffsetDateTime),
 ) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("delivery/endpoint/write")).await?;
-    tx.execute(
-        &statement,
+    tx.run(
+        sql!("delivery/endpoint/write"),
         &[
             &callback_id,
             &kind.as_str(),
@@ -560,7 +557,7 @@ async fn write(
 
 /// Writes an audit entry. It holds no secret, and only the public part of a URL.
 async fn note(
-    client: &impl deadpool_postgres::GenericClient,
+    client: &impl Statements,
     action: Action,
     callback_id: &str,
     more: &serde_json::Value,

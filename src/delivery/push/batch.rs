@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::Limits;
 use crate::base::error::Result;
-use crate::base::store::{REPEATABLE, Store};
+use crate::base::store::{REPEATABLE, Statements, Store};
 use crate::delivery::endpoint::{Callback, Kind};
 use crate::sql;
 
@@ -55,9 +55,7 @@ pub(super) struct Ready {
 
 /// Reads whether an endpoint has work. Later work wakes the workers.
 pub(super) async fn check_due(store: &Store, callback_id: &str) -> Result<Option<Due>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/check_due")).await?;
-    let Some(row) = client.query_opt(&statement, &[&callback_id]).await? else {
+    let Some(row) = store.opt(sql!("delivery/push/check_due"), &[&callback_id]).await? else {
         return Ok(None);
     };
     let ready = Ready { again: row.get("again"), queued: row.get("queued"), stored: row.get("stored") };
@@ -83,8 +81,8 @@ impl Claim<'_> {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
         tx.batch_execute(REPEATABLE).await?;
-        let lock = tx.prepare_cached(sql!("delivery/push/lock_callback")).await?;
-        let Some(endpoint) = tx.query_opt(&lock, &[callback_id, &self.now]).await? else {
+        let Some(endpoint) = tx.opt(sql!("delivery/push/lock_callback"), &[callback_id, &self.now]).await?
+        else {
             return Ok(Claimed::Nothing);
         };
         if endpoint.get::<_, &str>("state") != "active" {
@@ -100,9 +98,8 @@ impl Claim<'_> {
             return Ok(if moved { Claimed::Moved } else { Claimed::Nothing });
         };
         if endpoint.get::<_, Option<i32>>("events_per_second").is_some() {
-            let pace = tx.prepare_cached(sql!("delivery/push/pace")).await?;
             let pairs = i64::from(row.get::<_, i32>("pairs"));
-            tx.execute(&pace, &[callback_id, &pairs, &self.now]).await?;
+            tx.run(sql!("delivery/push/pace"), &[callback_id, &pairs, &self.now]).await?;
         }
         tx.commit().await?;
         Ok(Claimed::Batch(Batch {
@@ -120,8 +117,9 @@ impl Claim<'_> {
         let callback_id = &self.callback.callback_id;
         let until = self.now + self.callback.timeout + self.limits.lease_margin;
         if self.ready.again {
-            let due = tx.prepare_cached(sql!("delivery/push/claim_due")).await?;
-            let row = tx.query_opt(&due, &[callback_id, &self.now, &until, &self.probe]).await?;
+            let row = tx
+                .opt(sql!("delivery/push/claim_due"), &[callback_id, &self.now, &until, &self.probe])
+                .await?;
             if row.is_some() {
                 return Ok((row, false));
             }
@@ -167,8 +165,7 @@ impl Claim<'_> {
 impl Batch {
     /// Locks the batch. Returns false if another worker has taken it over.
     pub async fn lock(&self, tx: &Transaction<'_>) -> Result<bool> {
-        let statement = tx.prepare_cached(sql!("delivery/push/lock_batch")).await?;
-        let row = tx.query_opt(&statement, &[&self.batch_id, &self.epoch]).await?;
+        let row = tx.opt(sql!("delivery/push/lock_batch"), &[&self.batch_id, &self.epoch]).await?;
         if row.is_none() {
             metrics::counter!("impg_push_stale_total").increment(1);
         }
@@ -177,8 +174,7 @@ impl Batch {
 
     /// Deletes the batch with its items, after its answer.
     pub async fn finish(&self, tx: &Transaction<'_>) -> Result<()> {
-        let statement = tx.prepare_cached(sql!("delivery/push/finish")).await?;
-        tx.execute(&statement, &[&self.batch_id]).await?;
+        tx.run(sql!("delivery/push/finish"), &[&self.batch_id]).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::base::error::Result;
-use crate::base::store::{SHARE_SEAL, Store};
+use crate::base::store::{SHARE_SEAL, Statements, Store};
 use crate::sql;
 
 /// Most events of the log that one call reads.
@@ -40,9 +40,10 @@ pub async fn replay(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let statement = tx.prepare_cached(sql!("delivery/push/replay")).await?;
     let DeadLetters { ids, from, to, since } = letters;
-    let row = tx.query_one(&statement, &[&callback_id, ids, from, to, since, &now, &per_second]).await?;
+    let row = tx
+        .one(sql!("delivery/push/replay"), &[&callback_id, ids, from, to, since, &now, &per_second])
+        .await?;
     tx.commit().await?;
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
 }
@@ -56,24 +57,21 @@ pub async fn replay_events(
     per_second: Option<i32>,
     now: OffsetDateTime,
 ) -> Result<(i64, Option<i64>)> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/replay_events")).await?;
-    let row = client
-        .query_one(&statement, &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second])
+    let row = store
+        .one(
+            sql!("delivery/push/replay_events"),
+            &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second],
+        )
         .await?;
     Ok((row.get("events"), row.get("last")))
 }
 
 /// One page of an endpoint's dead letters below `before`, newest first.
 pub async fn dead_letters(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<Row>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/dead_letters")).await?;
-    Ok(client.query(&statement, &[&callback_id, &before, &limit]).await?)
+    Ok(store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await?)
 }
 
 /// One dead letter.
 pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<Row>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/dead_letter")).await?;
-    Ok(client.query_opt(&statement, &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?)
+    Ok(store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?)
 }

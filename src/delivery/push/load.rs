@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::{Callback, Kind};
 use crate::delivery::ledger::{self, BLOCK_SLOTS, Key};
 use crate::sql;
@@ -159,8 +159,7 @@ pub(super) async fn load(store: &Store, callback: &Callback, batch_id: Uuid) -> 
 
 async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("delivery/push/events")).await?;
-    let rows = client.query(&statement, &[&batch_id]).await?;
+    let rows = client.all(sql!("delivery/push/events"), &[&batch_id]).await?;
     drop(client);
     let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
     let held = Held::Events(u32::try_from(events.len()).unwrap_or(u32::MAX));

@@ -12,7 +12,7 @@ use super::Limits;
 use super::batch::Batch;
 use super::load::{Held, Messages, User};
 use crate::base::error::{Error, Result};
-use crate::base::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
+use crate::base::store::{REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::delivery::endpoint::{Answer, Callback, Kind, Posted, public_url};
 use crate::delivery::ledger::{self, Key};
 use crate::delivery::status::{Verdict, Verdicts};
@@ -106,8 +106,7 @@ impl Attempt<'_> {
             }
         };
         if !matches!(outcome, BatchOutcome::Failed(_)) && self.batch.failing_since.is_some() {
-            let statement = tx.prepare_cached(sql!("delivery/push/answered")).await?;
-            tx.execute(&statement, &[&self.callback.callback_id]).await?;
+            tx.run(sql!("delivery/push/answered"), &[&self.callback.callback_id]).await?;
         }
         let error = if let BatchOutcome::Failed(error) = outcome { Some(*error) } else { None };
         self.record(&tx, error, &tally).await?;
@@ -132,10 +131,9 @@ impl Attempt<'_> {
                 let again = Json(to_retry(messages, verdicts));
                 let base_ms = limits.retry_base.as_secs_f64() * 1e3;
                 let max_ms = limits.retry_max.as_secs_f64() * 1e3;
-                let statement = tx.prepare_cached(sql!("delivery/push/retry")).await?;
                 let (jitter, give_up_ms) = (random_share()? * JITTER, limits.give_up_ms());
-                tx.execute(
-                    &statement,
+                tx.run(
+                    sql!("delivery/push/retry"),
                     &[&again, &now, &base_ms, &max_ms, &jitter, &give_up_ms, &self.batch.batch_id],
                 )
                 .await?;
@@ -157,10 +155,10 @@ impl Attempt<'_> {
     ) -> Result<()> {
         let Batch { batch_id, epoch, attempts, waited_ms, .. } = self.batch;
         let callback_id = &self.callback.callback_id;
-        let statement = tx.prepare_cached(sql!("delivery/push/failed")).await?;
         let before = now - limits.disable_after;
-        let row =
-            tx.query_one(&statement, &[callback_id, &now, &before, &self.posted.is_gone(), &error]).await?;
+        let row = tx
+            .one(sql!("delivery/push/failed"), &[callback_id, &now, &before, &self.posted.is_gone(), &error])
+            .await?;
         if row.get("disabled") {
             tracing::error!(callback_id, error, "callback disabled: it failed for too long, or answered 410");
             metrics::counter!("impg_callback_disabled_total").increment(1);
@@ -169,16 +167,14 @@ impl Attempt<'_> {
         if breaker_closed && *waited_ms >= limits.give_up_ms() {
             tracing::error!(callback_id, %batch_id, attempts, error, "batch given up: its items are dead letters now");
             metrics::counter!("impg_push_dead_batches_total").increment(1);
-            let dead_letter_batch = tx.prepare_cached(sql!("delivery/push/dead_letter_batch")).await?;
-            tx.execute(&dead_letter_batch, &[batch_id, &error, &now]).await?;
+            tx.run(sql!("delivery/push/dead_letter_batch"), &[batch_id, &error, &now]).await?;
             return Ok(());
         }
         let wait = self.batch.wait(limits, random_share()? * JITTER);
         let wait = wait.max(self.posted.retry_after.unwrap_or_default());
         // While the breaker is open, the cause may be the endpoint and not the batch. So the wait does not count.
         let counted_ms = if breaker_closed { i64::try_from(wait.as_millis()).unwrap_or(i64::MAX) } else { 0 };
-        let statement = tx.prepare_cached(sql!("delivery/push/postpone")).await?;
-        tx.execute(&statement, &[batch_id, epoch, &(now + wait), &counted_ms, &now]).await?;
+        tx.run(sql!("delivery/push/postpone"), &[batch_id, epoch, &(now + wait), &counted_ms, &now]).await?;
         Ok(())
     }
 
@@ -190,9 +186,8 @@ impl Attempt<'_> {
         let Posted { status, answer, request_bytes, took, .. } = self.posted;
         let took_ms = i32::try_from(took.as_millis()).unwrap_or(i32::MAX);
         let request_bytes = i32::try_from(*request_bytes).unwrap_or(i32::MAX);
-        let statement = tx.prepare_cached(sql!("delivery/push/record_attempt")).await?;
-        tx.execute(
-            &statement,
+        tx.run(
+            sql!("delivery/push/record_attempt"),
             &[
                 &self.callback.callback_id,
                 &self.batch.batch_id,

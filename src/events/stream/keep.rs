@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::log::{self, Head, WHOLE_NOWHERE};
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// Longest wait for running transactions. After it the client must reconnect.
@@ -43,9 +43,7 @@ pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
 
 /// Has events written for `keep` from now on.
 pub(super) async fn put_off(store: &Store, keep: Duration) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/keep")).await?;
-    client.execute(&statement, &[&log::millis(keep)]).await?;
+    store.run(sql!("events/stream/keep"), &[&log::millis(keep)]).await?;
     Ok(())
 }
 
@@ -53,8 +51,7 @@ pub(super) async fn put_off(store: &Store, keep: Duration) -> Result<()> {
 async fn settle(store: &Store) -> Result<()> {
     let began = Instant::now();
     let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/take_id")).await?;
-    let id: String = client.query_one(&statement, &[]).await?.get(0);
+    let id: String = client.one(sql!("events/stream/take_id"), &[]).await?.get(0);
     drop(client);
     while is_under_way(store, &id).await? {
         if began.elapsed() > SETTLE_MAX {
@@ -62,15 +59,11 @@ async fn settle(store: &Store) -> Result<()> {
         }
         tokio::time::sleep(SETTLE_LOOK).await;
     }
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/complete")).await?;
-    client.execute(&statement, &[]).await?;
+    store.run(sql!("events/stream/complete"), &[]).await?;
     Ok(())
 }
 
 /// Whether a transaction with an id below this one is running.
 async fn is_under_way(store: &Store, id: &str) -> Result<bool> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/under_way")).await?;
-    Ok(client.query_one(&statement, &[&id]).await?.get(0))
+    Ok(store.one(sql!("events/stream/under_way"), &[&id]).await?.get(0))
 }

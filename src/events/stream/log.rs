@@ -13,7 +13,7 @@ use tokio_postgres::types::Json;
 
 use super::queue::Queue;
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// `complete_from` while transactions may still leave events out.
@@ -113,9 +113,7 @@ impl Span {
 
 /// The position of the log. `due` is true once less than half of `keep` remains.
 pub(super) async fn head(store: &Store, keep: Duration) -> Result<Head> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/head")).await?;
-    let row = client.query_one(&statement, &[&millis(keep / 2)]).await?;
+    let row = store.one(sql!("events/stream/head"), &[&millis(keep / 2)]).await?;
     Ok(Head {
         last_event_id: row.get("last_event_id"),
         complete_from: row.get("complete_from"),
@@ -126,9 +124,7 @@ pub(super) async fn head(store: &Store, keep: Duration) -> Result<Head> {
 
 /// At most `limit` events for streams after the first id, up to the second one.
 pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) -> Result<Vec<Event>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/page")).await?;
-    let rows = client.query(&statement, &[&after, &up_to, &limit]).await?;
+    let rows = store.all(sql!("events/stream/page"), &[&after, &up_to, &limit]).await?;
     let event = |row: &Row| Event {
         event_id: row.get("event_id"),
         channel_id: row.get("channel_id"),
@@ -147,9 +143,7 @@ pub(super) async fn members(
     most_read: usize,
 ) -> Result<HashMap<i64, Vec<Span>>> {
     let most_read = i32::try_from(most_read).unwrap_or(i32::MAX);
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/members")).await?;
-    let rows = client.query(&statement, &[&channels, &Json(numbers), &most_read]).await?;
+    let rows = store.all(sql!("events/stream/members"), &[&channels, &Json(numbers), &most_read]).await?;
     let mut spans: HashMap<i64, Vec<Span>> = HashMap::new();
     for row in &rows {
         spans.entry(row.get("channel_id")).or_default().push(Span {
@@ -169,9 +163,7 @@ pub(super) async fn missed(
     (after, up_to): (i64, Option<i64>),
     limit: i64,
 ) -> Result<Stretch> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/missed")).await?;
-    let row = client.query_one(&statement, &[&user_id, &after, &up_to, &limit]).await?;
+    let row = store.one(sql!("events/stream/missed"), &[&user_id, &after, &up_to, &limit]).await?;
     Ok(Stretch {
         last_event_id: row.get("last_event_id"),
         complete_from: row.get("complete_from"),
@@ -187,18 +179,14 @@ pub(super) async fn texts(store: &Store, event_ids: &[i64]) -> Result<Vec<Bytes>
     if event_ids.is_empty() {
         return Ok(Vec::new());
     }
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/texts")).await?;
-    client.query(&statement, &[&event_ids]).await?.iter().map(text).collect()
+    store.all(sql!("events/stream/texts"), &[&event_ids]).await?.iter().map(text).collect()
 }
 
 /// The positions of listeners in the list who may no longer listen.
 pub(super) async fn gone(store: &Store, queues: &[&Arc<Queue>]) -> Result<Vec<usize>> {
     let user_ids: Vec<&str> = queues.iter().map(|queue| &*queue.user_id).collect();
     let tokens: Vec<Option<&[u8]>> = queues.iter().map(|queue| queue.token_hash.as_deref()).collect();
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("events/stream/gone")).await?;
-    let rows = client.query(&statement, &[&user_ids, &tokens]).await?;
+    let rows = store.all(sql!("events/stream/gone"), &[&user_ids, &tokens]).await?;
     Ok(rows.iter().map(|row| row.get::<_, i32>("number") as usize - 1).collect())
 }
 

@@ -8,7 +8,7 @@ use tokio_postgres::Row;
 
 use super::Values;
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// An edit as it is shown.
@@ -104,8 +104,7 @@ pub(super) struct End<'a> {
 /// # Errors
 /// `NotFound`
 pub(super) async fn person(tx: &Transaction<'_>, user_id: &str) -> Result<EditedUser> {
-    let statement = tx.prepare_cached(sql!("sync/edit/person")).await?;
-    let row = tx.query_opt(&statement, &[&user_id]).await?;
+    let row = tx.opt(sql!("sync/edit/person"), &[&user_id]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such user"))?;
     Ok(EditedUser {
         user_id: row.get("user_id"),
@@ -129,18 +128,16 @@ pub(super) async fn names(
     manager: Option<&str>,
     departments: &[String],
 ) -> Result<Names> {
-    let statement = tx.prepare_cached(sql!("sync/edit/names")).await?;
-    let row = tx.query_one(&statement, &[&source, &manager, &departments]).await?;
+    let row = tx.one(sql!("sync/edit/names"), &[&source, &manager, &departments]).await?;
     Ok(Names { manager: row.get("manager"), unknown_at: row.get("unknown_at") })
 }
 
 pub(super) async fn ask(tx: &Transaction<'_>, ask: Ask<'_>, give_up_at: OffsetDateTime) -> Result<Edit> {
     let Ask { person, attributes, asked_by, now } = ask;
     let base = attributes.among(&person.values);
-    let statement = tx.prepare_cached(sql!("sync/edit/ask")).await?;
     let row = tx
-        .query_one(
-            &statement,
+        .one(
+            sql!("sync/edit/ask"),
             &[
                 &person.user_id,
                 &person.source,
@@ -162,9 +159,7 @@ pub(super) async fn claim(
     until: OffsetDateTime,
     give_up_at: OffsetDateTime,
 ) -> Result<Option<Claim>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/claim")).await?;
-    Ok(client.query_opt(&statement, &[&now, &until, &give_up_at]).await?.map(|row| Claim {
+    Ok(store.opt(sql!("sync/edit/claim"), &[&now, &until, &give_up_at]).await?.map(|row| Claim {
         edit_id: row.get("edit_id"),
         user_id: row.get("user_id"),
         source: row.get("source"),
@@ -179,8 +174,7 @@ pub(super) async fn claim(
 /// Locks an attempt until `tx` ends, and returns the newest version of the user here. None if another replica
 /// has taken over.
 pub(super) async fn hold(tx: &Transaction<'_>, claim: &Claim) -> Result<Option<i64>> {
-    let statement = tx.prepare_cached(sql!("sync/edit/hold")).await?;
-    Ok(tx.query_opt(&statement, &[&claim.edit_id, &claim.attempt]).await?.map(|row| row.get(0)))
+    Ok(tx.opt(sql!("sync/edit/hold"), &[&claim.edit_id, &claim.attempt]).await?.map(|row| row.get(0)))
 }
 
 pub(super) async fn end(
@@ -191,39 +185,36 @@ pub(super) async fn end(
 ) -> Result<()> {
     let (theirs, version) = end.theirs.unzip();
     let (theirs, version) = (theirs.map(Json), version.flatten());
-    let statement = tx.prepare_cached(sql!("sync/edit/end")).await?;
     let End { state, detail, due_at, heard, .. } = end;
-    tx.execute(&statement, &[&edit_id, state, detail, &theirs, &version, due_at, heard, &now]).await?;
+    tx.run(sql!("sync/edit/end"), &[&edit_id, state, detail, &theirs, &version, due_at, heard, &now]).await?;
     Ok(())
 }
 
 /// Makes the next run read a user again.
 pub(super) async fn name_changed(tx: &Transaction<'_>, external_id: &str) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("sync/run/name_changed")).await?;
     let none: &[&str] = &[];
-    tx.execute(&statement, &[&&[external_id][..], &none]).await?;
+    tx.run(sql!("sync/run/name_changed"), &[&&[external_id][..], &none]).await?;
     Ok(())
 }
 
 /// # Errors
 /// `NotFound`
 pub(super) async fn get(store: &Store, edit_id: i64) -> Result<Edit> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/get")).await?;
-    let row = client.query_opt(&statement, &[&edit_id]).await?;
+    let row = store.opt(sql!("sync/edit/get"), &[&edit_id]).await?;
     row.as_ref().map(Edit::of).ok_or_else(|| Error::not_found("no such edit"))
 }
 
 pub(super) async fn of_person(store: &Store, user_id: &str, before: i64, limit: i64) -> Result<Vec<Edit>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/edits_of")).await?;
-    Ok(client.query(&statement, &[&user_id, &before, &limit]).await?.iter().map(Edit::of).collect())
+    Ok(store
+        .all(sql!("sync/edit/edits_of"), &[&user_id, &before, &limit])
+        .await?
+        .iter()
+        .map(Edit::of)
+        .collect())
 }
 
 pub(super) async fn list(store: &Store, states: &[&str], before: i64, limit: i64) -> Result<Vec<Edit>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/edits")).await?;
-    Ok(client.query(&statement, &[&states, &before, &limit]).await?.iter().map(Edit::of).collect())
+    Ok(store.all(sql!("sync/edit/edits"), &[&states, &before, &limit]).await?.iter().map(Edit::of).collect())
 }
 
 pub(super) async fn retry(
@@ -232,21 +223,15 @@ pub(super) async fn retry(
     now: OffsetDateTime,
     give_up_at: OffsetDateTime,
 ) -> Result<bool> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/retry")).await?;
-    Ok(client.execute(&statement, &[&edit_id, &now, &give_up_at]).await? > 0)
+    Ok(store.run(sql!("sync/edit/retry"), &[&edit_id, &now, &give_up_at]).await? > 0)
 }
 
 pub(super) async fn cancel(store: &Store, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<bool> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/cancel")).await?;
     let detail = format!("by {admin}");
-    Ok(client.execute(&statement, &[&edit_id, &detail, &now]).await? > 0)
+    Ok(store.run(sql!("sync/edit/cancel"), &[&edit_id, &detail, &now]).await? > 0)
 }
 
 /// Deletes a batch of edits that ended long ago. Returns how many.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/edit/prune")).await?;
-    Ok(client.execute(&statement, &[&before, &most]).await?)
+    Ok(store.run(sql!("sync/edit/prune"), &[&before, &most]).await?)
 }

@@ -9,7 +9,7 @@ use deadpool_postgres::Transaction;
 use super::repository::{self, Noted, Open};
 use crate::base::error::Result;
 use crate::base::lease::Lease;
-use crate::base::store::{REPEATABLE, Store};
+use crate::base::store::{REPEATABLE, Statements, Store};
 use crate::sql;
 use crate::sync::record::{DepartmentRecord, UserRecord};
 use crate::sync::source::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Source};
@@ -109,8 +109,7 @@ impl Pulling {
         let mut client = tools.store.client().await?;
         let tx = client.transaction().await?;
         tools.lease.hold(&tx, epoch).await?;
-        let statement = tx.prepare_cached(sql!("sync/run/staged")).await?;
-        tx.execute(&statement, &[&run_id, &rows, &self.pull.token(), &remark]).await?;
+        tx.run(sql!("sync/run/staged"), &[&run_id, &rows, &self.pull.token(), &remark]).await?;
         Ok(tx.commit().await?)
     }
 }
@@ -162,8 +161,7 @@ impl Staging {
         let rows = self.rows + count(departments);
         stage::users(tx, place(rows), &users.iter().collect::<Vec<_>>()).await?;
         let rows = rows + count(users);
-        let statement = tx.prepare_cached(sql!("sync/run/staging")).await?;
-        tx.execute(&statement, &[&self.run_id, &rows]).await?;
+        tx.run(sql!("sync/run/staging"), &[&self.run_id, &rows]).await?;
         Ok(rows)
     }
 
@@ -193,12 +191,10 @@ impl Staging {
         let missing: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let asks = tools.source.reads_one() && missing.len() <= tools.alone_max;
         let noted: &[String] = if asks { &[] } else { &missing };
-        let statement = tx.prepare_cached(sql!("sync/run/missing_before")).await?;
-        let rows = tx.query(&statement, &[&source, &kind, &noted, &self.run_id]).await?;
+        let rows = tx.all(sql!("sync/run/missing_before"), &[&source, &kind, &noted, &self.run_id]).await?;
         let gone: Vec<&str> = rows.iter().map(|row| row.get(0)).collect();
         if !self.is_dry {
-            let statement = tx.prepare_cached(sql!("sync/run/note_missing")).await?;
-            tx.execute(&statement, &[&source, &kind, &noted, &self.run_id]).await?;
+            tx.run(sql!("sync/run/note_missing"), &[&source, &kind, &noted, &self.run_id]).await?;
         }
         let (departments, users): (Vec<_>, Vec<_>) = match what {
             EntryKind::Departments => {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// Most characters shown of a source's text.
@@ -107,10 +107,8 @@ pub(super) struct Known {
 
 /// Asks for a run. A waiting run of the same kind is reused. Returns its id.
 pub async fn ask(store: &Store, sync: Sync<'_>, now: OffsetDateTime) -> Result<i64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/ask")).await?;
     let Sync { mode, asked_by, dry_run } = sync;
-    Ok(client.query_one(&statement, &[&mode, &asked_by, &dry_run, &now]).await?.get(0))
+    Ok(store.one(sql!("sync/run/ask"), &[&mode, &asked_by, &dry_run, &now]).await?.get(0))
 }
 
 /// The same with a client id: a repeat finds the same run.
@@ -127,9 +125,8 @@ pub async fn ask_once(
         return kept.of(&digest);
     }
     let tx = client.transaction().await?;
-    let statement = tx.prepare_cached(sql!("sync/run/ask")).await?;
     let Sync { mode, asked_by, dry_run } = sync;
-    let run_id = tx.query_one(&statement, &[&mode, &asked_by, &dry_run, &now]).await?.get(0);
+    let run_id = tx.one(sql!("sync/run/ask"), &[&mode, &asked_by, &dry_run, &now]).await?.get(0);
     if claim.keep(&tx, &digest, (run_id, now)).await? {
         tx.commit().await?;
         return Ok(run_id);
@@ -141,22 +138,16 @@ pub async fn ask_once(
 
 /// Records which users and departments changed at the source, for the next run.
 pub async fn name_changed(store: &Store, users: &[String], departments: &[String]) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/name_changed")).await?;
-    client.execute(&statement, &[&users, &departments]).await?;
+    store.run(sql!("sync/run/name_changed"), &[&users, &departments]).await?;
     Ok(())
 }
 
 pub(super) async fn named(store: &Store) -> Result<i64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/changed")).await?;
-    Ok(client.query_one(&statement, &[]).await?.get(0))
+    Ok(store.one(sql!("sync/run/changed"), &[]).await?.get(0))
 }
 
 pub(super) async fn open_run(store: &Store) -> Result<Option<Open>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/open_run")).await?;
-    Ok(client.query_opt(&statement, &[]).await?.map(|row| Open {
+    Ok(store.opt(sql!("sync/run/open_run"), &[]).await?.map(|row| Open {
         run_id: row.get("run_id"),
         mode: row.get("mode"),
         dry_run: row.get("dry_run"),
@@ -167,9 +158,7 @@ pub(super) async fn open_run(store: &Store) -> Result<Option<Open>> {
 }
 
 pub(super) async fn known(store: &Store, source: &str) -> Result<Known> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/source")).await?;
-    let row = client.query_one(&statement, &[&source]).await?;
+    let row = store.one(sql!("sync/run/source"), &[&source]).await?;
     Ok(Known {
         token: row.get("token"),
         full_at: row.get("full_at"),
@@ -180,40 +169,30 @@ pub(super) async fn known(store: &Store, source: &str) -> Result<Known> {
 
 /// Counts the users and departments of a source here.
 pub(super) async fn known_here(store: &Store, source: &str) -> Result<(i64, i64)> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/known")).await?;
-    let row = client.query_one(&statement, &[&source]).await?;
+    let row = store.one(sql!("sync/run/known"), &[&source]).await?;
     Ok((row.get("users"), row.get("departments")))
 }
 
 pub(super) async fn begun(store: &Store, name: &str, now: OffsetDateTime) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/begun")).await?;
-    client.execute(&statement, &[&name, &now]).await?;
+    store.run(sql!("sync/run/begun"), &[&name, &now]).await?;
     Ok(())
 }
 
 /// Counts the changes of a step of staged records, and deletes those that change nothing.
 pub(super) async fn compare(store: &Store, run_id: i64, after: i64, up_to: i64) -> Result<Counts> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/compare")).await?;
-    let row = client.query_one(&statement, &[&run_id, &after, &up_to]).await?;
+    let row = store.one(sql!("sync/run/compare"), &[&run_id, &after, &up_to]).await?;
     let (Json(users), Json(departments)) = (row.get("users"), row.get("departments"));
     Ok(Counts { users, departments })
 }
 
 pub(super) async fn is_staged(store: &Store, run_id: i64) -> Result<bool> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/is_staged")).await?;
-    Ok(client.query_one(&statement, &[&run_id]).await?.get(0))
+    Ok(store.one(sql!("sync/run/is_staged"), &[&run_id]).await?.get(0))
 }
 
 /// A crash of the server emptied the staging: the source is read again.
 pub(super) async fn again(store: &Store, run_id: i64) -> Result<()> {
     tracing::warn!(run_id, "the staging is lost: the directory's source is read again");
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/again")).await?;
-    client.execute(&statement, &[&run_id]).await?;
+    store.run(sql!("sync/run/again"), &[&run_id]).await?;
     Ok(())
 }
 
@@ -224,8 +203,7 @@ pub(super) async fn decide(
     counts: &Counts,
     now: OffsetDateTime,
 ) -> Result<()> {
-    let statement = tx.prepare_cached(sql!("sync/run/decide")).await?;
-    tx.execute(&statement, &[&run_id, &state, &Json(counts), &detail, &now]).await?;
+    tx.run(sql!("sync/run/decide"), &[&run_id, &state, &Json(counts), &detail, &now]).await?;
     Ok(())
 }
 
@@ -242,31 +220,24 @@ pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &
     let kinds: Vec<&str> = problems.iter().map(|(kind, _, _)| *kind).collect();
     let ids: Vec<Option<String>> = problems.iter().map(|(_, id, _)| id.as_deref().map(shown)).collect();
     let details: Vec<String> = problems.iter().map(|(_, _, detail)| shown(detail)).collect();
-    let statement = tx.prepare_cached(sql!("sync/run/note_problems")).await?;
-    tx.execute(&statement, &[&run_id, &kinds, &ids, &details]).await?;
+    tx.run(sql!("sync/run/note_problems"), &[&run_id, &kinds, &ids, &details]).await?;
     Ok(())
 }
 
 pub(super) async fn ask_for_everybody(store: &Store, run_id: i64, why: &str) -> Result<()> {
     tracing::info!(run_id, why, "directory run becomes a full run");
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/everybody")).await?;
-    client.execute(&statement, &[&run_id, &why]).await?;
+    store.run(sql!("sync/run/everybody"), &[&run_id, &why]).await?;
     Ok(())
 }
 
 pub(super) async fn fail(store: &Store, run_id: i64, why: &str, now: OffsetDateTime) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/fail")).await?;
-    client.execute(&statement, &[&run_id, &why, &now]).await?;
+    store.run(sql!("sync/run/fail"), &[&run_id, &why, &now]).await?;
     Ok(())
 }
 
 /// One page of runs below `before`, newest first.
 pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/runs")).await?;
-    let rows = client.query(&statement, &[&before, &limit]).await?;
+    let rows = store.all(sql!("sync/run/runs"), &[&before, &limit]).await?;
     let run = |row: &tokio_postgres::Row| Run {
         run_id: row.get("run_id"),
         mode: row.get("mode"),
@@ -289,9 +260,7 @@ pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
 /// # Errors
 /// `Kind::Conflict` if it is not held.
 pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/approve")).await?;
-    match client.execute(&statement, &[&run_id, &admin]).await? {
+    match store.run(sql!("sync/run/approve"), &[&run_id, &admin]).await? {
         0 => Err(Error::new(Kind::Conflict, "the run is not held")),
         _ => Ok(()),
     }
@@ -302,9 +271,7 @@ pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
 /// # Errors
 /// `Kind::Conflict` if it is being applied, or has ended.
 pub async fn cancel(store: &Store, run_id: i64, admin: &str, now: OffsetDateTime) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/cancel")).await?;
-    match client.execute(&statement, &[&run_id, &admin, &now]).await? {
+    match store.run(sql!("sync/run/cancel"), &[&run_id, &admin, &now]).await? {
         0 => Err(Error::new(Kind::Conflict, "the run is being applied, or has ended")),
         _ => Ok(()),
     }
@@ -312,9 +279,7 @@ pub async fn cancel(store: &Store, run_id: i64, admin: &str, now: OffsetDateTime
 
 /// One page of a run's problems after `after`, oldest first.
 pub async fn problems(store: &Store, run_id: i64, after: i64, limit: i64) -> Result<Vec<Problem>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/problems")).await?;
-    let rows = client.query(&statement, &[&run_id, &after, &limit]).await?;
+    let rows = store.all(sql!("sync/run/problems"), &[&run_id, &after, &limit]).await?;
     let problem = |row: &tokio_postgres::Row| Problem {
         problem_id: row.get("problem_id"),
         kind: row.get("kind"),
@@ -327,9 +292,7 @@ pub async fn problems(store: &Store, run_id: i64, after: i64, limit: i64) -> Res
 /// One page of changes that a run would make and has not made, after row `after`. The staging is kept until
 /// the next run begins.
 pub async fn differences(store: &Store, run_id: i64, after: i64, limit: i64) -> Result<Vec<Difference>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/differences")).await?;
-    let rows = client.query(&statement, &[&run_id, &after, &limit]).await?;
+    let rows = store.all(sql!("sync/run/differences"), &[&run_id, &after, &limit]).await?;
     let difference = |row: &tokio_postgres::Row| Difference {
         row_no: row.get("row_no"),
         kind: row.get("kind"),
@@ -342,8 +305,6 @@ pub async fn differences(store: &Store, run_id: i64, after: i64, limit: i64) -> 
 
 /// Deletes runs that ended long ago.
 pub async fn prune_runs(store: &Store, before: OffsetDateTime) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("sync/run/prune_runs")).await?;
-    client.execute(&statement, &[&before]).await?;
+    store.run(sql!("sync/run/prune_runs"), &[&before]).await?;
     Ok(())
 }

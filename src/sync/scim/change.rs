@@ -16,7 +16,7 @@ use super::user::{self, Columns, ScimUser};
 use super::{SOURCE, Scim};
 use crate::base::config::{ScimGroups, ScimUserId};
 use crate::base::ids::check_id;
-use crate::base::store::retrying;
+use crate::base::store::{Statements, retrying};
 use crate::base::text::fold;
 use crate::sql;
 use crate::sync::{self, DepartmentRecord, Step, UserRecord};
@@ -127,8 +127,11 @@ impl Scim<'_> {
         check_size(&document)?;
         document = before.and_then(|before| before.told_as(&document)).unwrap_or(document);
         let columns = Columns::of(&document);
-        let taken = tx.prepare_cached(sql!("sync/scim/name_taken")).await?;
-        if tx.query_one(&taken, &[&columns.login_name.as_deref().map(fold), &id]).await?.get(0) {
+        if tx
+            .one(sql!("sync/scim/name_taken"), &[&columns.login_name.as_deref().map(fold), &id])
+            .await?
+            .get(0)
+        {
             return Err(Error::uniqueness("another user has this userName"));
         }
         let was_active = before.is_some_and(|before| before.columns.active);
@@ -138,8 +141,7 @@ impl Scim<'_> {
                 None
             }
             (ScimGroups::Departments, false, true) => {
-                let take_up = tx.prepare_cached(sql!("sync/scim/take_up")).await?;
-                Some(tx.query_one(&take_up, &[&id]).await?.get("works_in"))
+                Some(tx.one(sql!("sync/scim/take_up"), &[&id]).await?.get("works_in"))
             }
             _ => None,
         };
@@ -298,8 +300,7 @@ impl Scim<'_> {
         };
         let wanted = document.get(attribute).and_then(Value::as_str).filter(|id| check_id(id).is_ok());
         if let Some(wanted) = wanted {
-            let taken = tx.prepare_cached(sql!("sync/scim/id_taken")).await?;
-            if !tx.query_one(&taken, &[&of, &wanted]).await?.get::<_, bool>(0) {
+            if !tx.one(sql!("sync/scim/id_taken"), &[&of, &wanted]).await?.get::<_, bool>(0) {
                 return Ok(wanted.to_owned());
             }
         }

@@ -1,6 +1,5 @@
 //! A Group: a department of the tree, or a separate group.
 
-use deadpool_postgres::GenericClient;
 use postgres_types::Json;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -9,6 +8,7 @@ use tokio_postgres::Row;
 use super::error::Result;
 use super::read::{located, meta};
 use super::schema::GROUP;
+use crate::base::store::Statements;
 use crate::sql;
 
 /// Most members of all Groups on a page. A larger Group is alone on its page.
@@ -29,13 +29,13 @@ pub struct Group {
 
 /// Loads Groups in the given order. With members it may load fewer, but at least one existing Group.
 pub async fn load(
-    client: &impl GenericClient,
+    client: &impl Statements,
     groups: &str,
     ids: &[&str],
     with_members: bool,
 ) -> Result<Vec<Group>> {
-    let statement = client.prepare_cached(sql!("sync/scim/groups")).await?;
-    let rows = client.query(&statement, &[&groups, &ids, &with_members, &PAGE_MEMBERS_MAX]).await?;
+    let rows =
+        client.all(sql!("sync/scim/groups"), &[&groups, &ids, &with_members, &PAGE_MEMBERS_MAX]).await?;
     Ok(rows.iter().map(Group::of).collect())
 }
 

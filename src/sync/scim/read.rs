@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 
-use deadpool_postgres::GenericClient;
 use serde_json::{Map, Value, json};
 use time::{OffsetDateTime, UtcOffset};
 
@@ -11,6 +10,7 @@ use super::filter::{Anchor, Filter};
 use super::schema::{AttributePath, GROUPS, Kind, ResourceType, TYPES, USERS};
 use super::shown::Shown;
 use super::{Scim, group, user};
+use crate::base::store::Statements;
 use crate::base::text::fold;
 use crate::sql;
 
@@ -120,7 +120,7 @@ impl Scim<'_> {
     /// Loads the resources with these ids, in this order.
     pub(super) async fn load(
         &self,
-        client: &impl GenericClient,
+        client: &impl Statements,
         kind: &'static ResourceType,
         ids: &[&str],
         with_members: bool,
@@ -147,15 +147,11 @@ impl Scim<'_> {
             let (before, left) =
                 (i64::try_from(before).unwrap_or(i64::MAX), i64::try_from(left).unwrap_or(0));
             let (all, ids) = if *kind == &USERS {
-                let statement = client.prepare_cached(sql!("sync/scim/count_users")).await?;
-                let all: i64 = client.query_one(&statement, &[]).await?.get(0);
-                let statement = client.prepare_cached(sql!("sync/scim/users_page")).await?;
-                (all, client.query(&statement, &[&before, &left]).await?)
+                let all: i64 = client.one(sql!("sync/scim/count_users"), &[]).await?.get(0);
+                (all, client.all(sql!("sync/scim/users_page"), &[&before, &left]).await?)
             } else {
-                let statement = client.prepare_cached(sql!("sync/scim/count_groups")).await?;
-                let all: i64 = client.query_one(&statement, &[&self.groups()]).await?.get(0);
-                let statement = client.prepare_cached(sql!("sync/scim/groups_page")).await?;
-                (all, client.query(&statement, &[&self.groups(), &before, &left]).await?)
+                let all: i64 = client.one(sql!("sync/scim/count_groups"), &[&self.groups()]).await?.get(0);
+                (all, client.all(sql!("sync/scim/groups_page"), &[&self.groups(), &before, &left]).await?)
             };
             total += usize::try_from(all).unwrap_or(0);
             found.extend(ids.iter().map(|row| (*kind, row.get(0))));
@@ -228,7 +224,7 @@ impl Scim<'_> {
     /// The ids that an index returns for an equality of the filter, if there is one.
     async fn candidates(
         &self,
-        client: &impl GenericClient,
+        client: &impl Statements,
         kind: &'static ResourceType,
         filter: Option<&Filter>,
     ) -> Result<Option<Vec<String>>> {
@@ -251,11 +247,9 @@ impl Scim<'_> {
             _ => value.to_owned(),
         };
         let rows = if kind == &USERS {
-            let statement = client.prepare_cached(sql!("sync/scim/find_users")).await?;
-            client.query(&statement, &[&known_by, &value]).await?
+            client.all(sql!("sync/scim/find_users"), &[&known_by, &value]).await?
         } else {
-            let statement = client.prepare_cached(sql!("sync/scim/find_groups")).await?;
-            client.query(&statement, &[&self.groups(), &known_by, &value]).await?
+            client.all(sql!("sync/scim/find_groups"), &[&self.groups(), &known_by, &value]).await?
         };
         let mut ids: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         ids.sort_unstable();
@@ -263,18 +257,11 @@ impl Scim<'_> {
         Ok(Some(ids))
     }
 
-    async fn next(
-        &self,
-        client: &impl GenericClient,
-        kind: &ResourceType,
-        after: &str,
-    ) -> Result<Vec<String>> {
+    async fn next(&self, client: &impl Statements, kind: &ResourceType, after: &str) -> Result<Vec<String>> {
         let rows = if kind == &USERS {
-            let statement = client.prepare_cached(sql!("sync/scim/users_after")).await?;
-            client.query(&statement, &[&after, &LOOK]).await?
+            client.all(sql!("sync/scim/users_after"), &[&after, &LOOK]).await?
         } else {
-            let statement = client.prepare_cached(sql!("sync/scim/groups_after")).await?;
-            client.query(&statement, &[&self.groups(), &after, &LOOK]).await?
+            client.all(sql!("sync/scim/groups_after"), &[&self.groups(), &after, &LOOK]).await?
         };
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::GenericClient;
 use postgres_types::Json;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
@@ -11,6 +10,7 @@ use tokio_postgres::Row;
 use super::error::{Error, Result};
 use super::read::{located, meta};
 use super::schema::{ENTERPRISE, USER};
+use crate::base::store::Statements;
 use crate::base::text::fold;
 use crate::sql;
 use crate::sync::UserRecord;
@@ -44,9 +44,8 @@ pub struct ScimUser {
 }
 
 /// Loads the users that SCIM shows, in the given order.
-pub async fn load(client: &impl GenericClient, ids: &[&str], groups: &str) -> Result<Vec<ScimUser>> {
-    let statement = client.prepare_cached(sql!("sync/scim/users")).await?;
-    let rows = client.query(&statement, &[&ids, &groups]).await?;
+pub async fn load(client: &impl Statements, ids: &[&str], groups: &str) -> Result<Vec<ScimUser>> {
+    let rows = client.all(sql!("sync/scim/users"), &[&ids, &groups]).await?;
     Ok(rows.iter().map(ScimUser::of).collect())
 }
 

@@ -251,7 +251,7 @@ pub async fn attempts(
     before: i64,
     limit: i64,
 ) -> Result<Vec<tokio_postgres::Row>> {
-    Ok(store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await?)
+    store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await
 }
 
 /// Deletes some of the commits that were held for a gateway and queued before `before`, while there is no gateway.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::base::error::Result;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
-use crate::base::worker::{Pace, Tick};
+use crate::base::worker::{Pace, Tick, Work};
 use crate::sql;
 
 const FOLLOWER: &str = "people_count";
@@ -22,9 +22,11 @@ impl Headcount {
     pub fn new(store: Store) -> Self {
         Self { store, pace: Pace::new(REST) }
     }
+}
 
+impl Work for Headcount {
     /// Counts if the directory has changed, unless it counted just now.
-    pub async fn tick(&self) -> Result<Tick> {
+    async fn tick(&self) -> Result<Tick> {
         if !self.pace.is_resting() {
             let began = Instant::now();
             if count(&self.store).await? {

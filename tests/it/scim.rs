@@ -2,7 +2,6 @@
 
 use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Role, Roles};
-use im_push_gateway::sync;
 use serde_json::{Value, json};
 use time::Duration;
 use tokio::process::Command;

@@ -14,7 +14,7 @@ use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store, retrying};
-use crate::base::worker::{Pace, Tick};
+use crate::base::worker::{Pace, Tick, Work};
 use crate::events::{self, NewEvent, Type};
 use crate::people::departments::no_department;
 use crate::people::users::check_active;
@@ -171,28 +171,6 @@ impl Groups {
         Self { store, most_members, pace: Pace::new(REST) }
     }
 
-    /// Compares some groups that are behind, unless it rests. A failing group does not block others.
-    pub async fn tick(&self) -> Result<Tick> {
-        if self.pace.is_resting() {
-            return Ok(Tick::Idle);
-        }
-        let began = Instant::now();
-        let client = self.store.client().await?;
-        let behind = client.all(sql!("chat/channel/department_groups_behind"), &[&TICK_GROUPS]).await?;
-        drop(client);
-        let mut failed = Ok(());
-        for row in &behind {
-            let (channel_id, revision) = (row.get("channel_id"), row.get("revision"));
-            if let Err(error) = self.follow(channel_id, revision).await {
-                failed = Err(error);
-            }
-        }
-        if !behind.is_empty() {
-            self.pace.rest_since(began);
-        }
-        failed.map(|()| Tick::Idle)
-    }
-
     /// Applies the differences of a group, unless a newer comparison does.
     async fn follow(&self, channel_id: i64, revision: i64) -> Result<()> {
         let differences = self.compare(channel_id, revision).await?;
@@ -268,6 +246,30 @@ impl Groups {
         }
         tx.commit().await?;
         Ok(Some(without_room))
+    }
+}
+
+impl Work for Groups {
+    /// Compares some groups that are behind, unless it rests. A failing group does not block others.
+    async fn tick(&self) -> Result<Tick> {
+        if self.pace.is_resting() {
+            return Ok(Tick::Idle);
+        }
+        let began = Instant::now();
+        let client = self.store.client().await?;
+        let behind = client.all(sql!("chat/channel/department_groups_behind"), &[&TICK_GROUPS]).await?;
+        drop(client);
+        let mut failed = Ok(());
+        for row in &behind {
+            let (channel_id, revision) = (row.get("channel_id"), row.get("revision"));
+            if let Err(error) = self.follow(channel_id, revision).await {
+                failed = Err(error);
+            }
+        }
+        if !behind.is_empty() {
+            self.pace.rest_since(began);
+        }
+        failed.map(|()| Tick::Idle)
     }
 }
 

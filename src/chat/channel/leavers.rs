@@ -46,7 +46,7 @@ async fn step(store: &Store, returns: Returns) -> Result<Tick> {
 
 /// Forgets a batch of groups to which it is too late to return.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
-    Ok(store.run(sql!("chat/channel/prune_left"), &[&before, &most]).await?)
+    store.run(sql!("chat/channel/prune_left"), &[&before, &most]).await
 }
 
 async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: Returns) -> Result<()> {

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::repository::{self, Claim, EditedUser, End};
 use super::{Edits, Values};
 use crate::base::error::{Error, Result};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sync::apply;
 use crate::sync::change_users_in;
 use crate::sync::record::UserRecord;
@@ -44,29 +44,6 @@ impl EditOutcome {
 }
 
 impl Edits {
-    /// Makes one due attempt.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        let until = now + self.settings.timeout * CALLS + self.margin;
-        let give_up_at = now + self.settings.edit_give_up;
-        let Some(claim) = repository::claim(&self.store, now, until, give_up_at).await? else {
-            return Ok(Tick::Idle);
-        };
-        let person = self.person(&claim).await?;
-        let attempt = tokio::time::timeout(self.settings.timeout * CALLS, self.attempt(&claim, &person));
-        let outcome =
-            attempt.await.unwrap_or_else(|_| EditOutcome::Later(Later::because("no answer in time")));
-        self.settle(&claim, &person, &outcome).await?;
-        metrics::counter!("impg_directory_edits_total", "outcome" => outcome.name()).increment(1);
-        tracing::info!(
-            edit_id = claim.edit_id,
-            attempt = claim.attempt,
-            outcome = outcome.name(),
-            "edit sent"
-        );
-        Ok(Tick::More)
-    }
-
     async fn person(&self, claim: &Claim) -> Result<EditedUser> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -150,6 +127,31 @@ impl Edits {
             self.settings.edit_retry_base.mul_f64(f64::from(2).powi(failures.clamp(0, DOUBLED_MAX)));
         let wait = doubled.min(self.settings.edit_retry_max).mul_f64(1.0 + random_share()? * JITTER);
         Ok(wait.max(later.retry_after.unwrap_or_default()))
+    }
+}
+
+impl Work for Edits {
+    /// Makes one due attempt.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let until = now + self.settings.timeout * CALLS + self.margin;
+        let give_up_at = now + self.settings.edit_give_up;
+        let Some(claim) = repository::claim(&self.store, now, until, give_up_at).await? else {
+            return Ok(Tick::Idle);
+        };
+        let person = self.person(&claim).await?;
+        let attempt = tokio::time::timeout(self.settings.timeout * CALLS, self.attempt(&claim, &person));
+        let outcome =
+            attempt.await.unwrap_or_else(|_| EditOutcome::Later(Later::because("no answer in time")));
+        self.settle(&claim, &person, &outcome).await?;
+        metrics::counter!("impg_directory_edits_total", "outcome" => outcome.name()).increment(1);
+        tracing::info!(
+            edit_id = claim.edit_id,
+            attempt = claim.attempt,
+            outcome = outcome.name(),
+            "edit sent"
+        );
+        Ok(Tick::More)
     }
 }
 

@@ -278,7 +278,7 @@ pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     if is_new || state(store).await?.is_some_and(|state| state.archive_id == archive_id) {
         return Ok(());
     }
-    if client.run(sql!("archive/index/readopt"), &[&archive_id, &now]).await? == 0 {
+    if store.run(sql!("archive/index/readopt"), &[&archive_id, &now]).await? == 0 {
         let why = match store.horizon().await? {
             (_, 0) => "a replica still uses the other archive: stop it first",
             _ => "days have moved into the other archive and exist only there",

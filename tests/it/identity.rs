@@ -7,7 +7,7 @@ use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Caller, Claimed, Identity, Role, Roles, prune_replays};
 
 use crate::app;
-use crate::strangers::{dial, rest};
+use crate::chat::strangers::{dial, rest};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -5,7 +5,7 @@ use im_push_gateway::base::analyzer::parse_query;
 use serde_json::json;
 
 use super::documents::{checksum, document, final_document, group, ids, ms_id};
-use crate::queries::{QUERIES, TEXTS};
+use crate::archive::queries::{QUERIES, TEXTS};
 
 async fn keep(archive: &dyn Archive, documents: &[Document]) {
     archive.write(documents).await.expect("it is stored");

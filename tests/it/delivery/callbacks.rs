@@ -251,7 +251,7 @@ async fn a_test_tells_how_the_endpoint_answers() {
         ("POST", "/hook", "OA")
     );
     let sent: Value = serde_json::from_slice(&first.body).unwrap();
-    crate::contract::check_observed(&sent);
+    crate::api::contract::check_observed(&sent);
     assert_eq!(sent["batch_id"], first.header("webhook-id"));
     assert_eq!(
         (&sent["callback_id"], &sent["events"][0]["type"]),

@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::app::{LONG, TestApp, config, text};
-use crate::database::until;
+use crate::base::database::until;
 use crate::support::{Hr, Pooler, shared};
 
 const STORY: &str =

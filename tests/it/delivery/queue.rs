@@ -9,9 +9,9 @@ use uuid::Uuid;
 use crate::app::TestApp;
 use crate::torture::dice::Dice;
 
-const CLAIM_COMMITS: &str = include_str!("../../sql/delivery/push/claim_commits.sql");
-const CLAIM_QUEUE: &str = include_str!("../../sql/delivery/push/claim_new.sql");
-const FINISH: &str = include_str!("../../sql/delivery/push/finish.sql");
+const CLAIM_COMMITS: &str = include_str!("../../../sql/delivery/push/claim_commits.sql");
+const CLAIM_QUEUE: &str = include_str!("../../../sql/delivery/push/claim_new.sql");
+const FINISH: &str = include_str!("../../../sql/delivery/push/finish.sql");
 /// One commit with an item for each channel and number of pairs. `from_ms_id` numbers the items.
 const STORE: &str = "INSERT INTO t_im_push_commit (pairs, bytes, from_ms_id, held, queued_at, items) \
     SELECT sum(pairs), sum(10), min(id), false, now(), \

@@ -13,7 +13,7 @@ use time::format_description::well_known::Rfc3339;
 use tokio_postgres::error::SqlState;
 
 use crate::app::{LONG, TestApp, config, text};
-use crate::moving::Aged;
+use crate::archive::moving::Aged;
 use crate::support::{Answer, Client, shared};
 
 /// The text, or the name of the file or picture, of every message or hit.

@@ -134,7 +134,7 @@ async fn the_log_can_be_told_again() {
     let all = replay(&app, &callback_id, json!({"events_since": "2000-01-01T00:00:00Z"})).await;
     assert_eq!((&all["replayed"], &all["next_event_id"]), (&json!(0), &json!(null)));
     let sql = app.sql().await;
-    let looked = sql.prepare(include_str!("../../../sql/delivery/push/replay_events.sql")).await.unwrap();
+    let looked = sql.prepare(include_str!("../../../../sql/delivery/push/replay_events.sql")).await.unwrap();
     let now = app.store.now().await.unwrap();
     let none: Option<i32> = None;
     let since = time::OffsetDateTime::UNIX_EPOCH;

@@ -78,7 +78,7 @@ async fn a_member_who_joins_while_a_send_waits_gets_its_row() {
     let channel = app.group(&["a", "b"]).await;
     let mut other = app.sql().await;
     let joining = other.transaction().await.unwrap();
-    let join = include_str!("../../sql/chat/channel/join.sql");
+    let join = include_str!("../../../sql/chat/channel/join.sql");
     joining
         .execute("SELECT FROM t_im_channel WHERE channel_id = $1 FOR NO KEY UPDATE", &[&id(&channel)])
         .await
@@ -348,7 +348,7 @@ async fn history_by_seq_touches_only_the_partitions_its_bounds_allow() {
         .await
         .unwrap();
     sql.batch_execute("SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off").await.unwrap();
-    let prepare = format!("PREPARE page AS {}", include_str!("../../sql/records/history/after.sql"));
+    let prepare = format!("PREPARE page AS {}", include_str!("../../../sql/records/history/after.sql"));
     sql.batch_execute(&prepare).await.unwrap();
     let ms_id = app.message_id(&channel, 1).await;
     let plan = sql
@@ -396,9 +396,9 @@ async fn partitions_are_found_in_whatever_order_their_tables_are_looked_at() {
     // Orders that the planner takes by itself once the catalogue has statistics.
     for order in ["enable_nestloop", "enable_hashjoin", "enable_hashjoin = off; SET enable_mergejoin"] {
         let statements = [
-            include_str!("../../sql/base/store/unfrozen.sql").replace("$1", "now()"),
-            include_str!("../../sql/archive/mover/movable.sql").replace("$1", "now()"),
-            include_str!("../../sql/archive/mover/state.sql").to_owned(),
+            include_str!("../../../sql/base/store/unfrozen.sql").replace("$1", "now()"),
+            include_str!("../../../sql/archive/mover/movable.sql").replace("$1", "now()"),
+            include_str!("../../../sql/archive/mover/state.sql").to_owned(),
         ];
         sql.batch_execute(&format!("RESET ALL; SET {order} = off")).await.unwrap();
         for statement in statements {

@@ -4,7 +4,7 @@
 use reqwest::Method;
 
 use super::*;
-use crate::callbacks::{OPEN, observer};
+use crate::delivery::callbacks::{OPEN, observer};
 
 /// A parameter that no text of the contract may be.
 const NUL: &str = "a%00b";

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::app::{LONG, text};
-use crate::database::{TRAP, until};
+use crate::base::database::{TRAP, until};
 use crate::support::gateway::SECRET as SIGNING;
 use crate::support::hr::AUTHORIZATION;
 use crate::support::{Client, Cluster, Gateway, Hr, Observer, Service, shared};

@@ -247,7 +247,7 @@ pub fn watch(base: &str) {
 
 #[tokio::test]
 async fn every_operation_answers_as_documented() {
-    let app = TestApp::with_archive(&format!("{BRIEF_STREAMS}\n{}", crate::callbacks::OPEN)).await;
+    let app = TestApp::with_archive(&format!("{BRIEF_STREAMS}\n{}", crate::delivery::callbacks::OPEN)).await;
     app.people(&["a", "b", "c", "d"]).await;
     let (a, root) = (app.person("a"), app.client("root", &["admin", "gateway"]));
     let (direct, group) = (app.direct("a", "b").await, app.group(&["a", "b"]).await);
@@ -297,9 +297,9 @@ async fn every_operation_answers_as_documented() {
     root.delete("/emojis/e").await.expect(204);
     exercise_callbacks(&app, &root).await;
     exercise_contacts(&a, &root).await;
-    crate::scim::exercise(&app).await;
-    crate::directory_runs::exercise().await;
-    crate::edits::exercise().await;
+    crate::sync::scim::exercise(&app).await;
+    crate::sync::directory_runs::exercise().await;
+    crate::sync::edits::exercise().await;
     a.post(&at("/owner"), json!({"user_id": "b"})).await.expect(204);
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
@@ -338,7 +338,7 @@ async fn exercise_callbacks(app: &TestApp, root: &Client) {
     let dead_id = text(&letters["items"][0]["dead_id"]);
     root.get(&format!("/callbacks/gateway/dead-letters/{dead_id}")).await.expect(200);
     root.post("/callbacks/gateway/replay", json!({})).await.expect(200);
-    let observer = crate::callbacks::observer(root, "http://127.0.0.1:9/").await;
+    let observer = crate::delivery::callbacks::observer(root, "http://127.0.0.1:9/").await;
     let observer = format!("/callbacks/{}", text(&observer["callback_id"]));
     root.get(&observer).await.expect(200);
     root.patch(&observer, json!({"state": "paused"})).await.expect(200);
@@ -435,7 +435,7 @@ fn every_type_of_event_can_be_chosen_and_has_a_schema() {
 /// schemathesis, against a live service; `tests/contract` says what it looks for.
 #[tokio::test]
 async fn an_outside_judge_finds_nothing() {
-    let app = TestApp::with_archive(&format!("{BRIEF_STREAMS}\n{}", crate::callbacks::OPEN)).await;
+    let app = TestApp::with_archive(&format!("{BRIEF_STREAMS}\n{}", crate::delivery::callbacks::OPEN)).await;
     app.people(&["zhangsan"]).await;
     let judge = tokio::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract"))
         .arg(&app.base)

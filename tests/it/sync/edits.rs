@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, database, text};
-use crate::callbacks::OPEN;
+use crate::delivery::callbacks::OPEN;
 use crate::support::{Client, Hr, Mood};
 
 const PENDING: &str = "SELECT count(*) FROM t_im_directory_edit WHERE ended_at IS NULL";

@@ -7,7 +7,7 @@ use im_push_gateway::events;
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};
-use crate::callbacks::{OPEN, observer};
+use crate::delivery::callbacks::{OPEN, observer};
 use crate::support::{Receiver, shared};
 
 /// A service with a stream, an observer and some history, and a copy of its database from before the last of it.

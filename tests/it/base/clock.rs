@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::app::{LONG, TestApp, text};
-use crate::callbacks::OPEN;
+use crate::delivery::callbacks::OPEN;
 use crate::support::{Answer, Hr, Mood, Observer};
 
 /// An hour ahead of what it is set to later.

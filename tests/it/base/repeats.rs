@@ -3,9 +3,9 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::api::contract;
 use crate::app::{TestApp, text};
-use crate::callbacks::OPEN;
-use crate::contract;
+use crate::delivery::callbacks::OPEN;
 
 /// A call: path, body, what names the thing that is made, and a body that is another one.
 fn calls(observer: &str) -> Vec<(String, Value, &'static str, Value)> {
@@ -53,7 +53,8 @@ async fn what_is_made_under_an_id_is_made_once_on_any_replica_and_at_once() {
     app.people(&["a", "b", "c", "d"]).await;
     let roles = ["admin", "directory"];
     let admins: Vec<_> = replicas.iter().map(|app| app.client("a", &roles)).collect();
-    let observer = text(&crate::callbacks::observer(&admins[0], "http://127.0.0.1:9/").await["callback_id"]);
+    let observer =
+        text(&crate::delivery::callbacks::observer(&admins[0], "http://127.0.0.1:9/").await["callback_id"]);
     for (path, body, id, other) in calls(&observer) {
         let named = |body: &Value| with(body, "client_id", json!(format!("张三's {path}")));
         let both = || admins.iter().map(|admin| admin.post(&path, named(&body)));

@@ -12,7 +12,7 @@ mod stories;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
-use crate::callbacks::OPEN;
+use crate::delivery::callbacks::OPEN;
 use crate::support::gateway::SECRET;
 use crate::support::{Log, Observer};
 

@@ -4,8 +4,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use crate::api::contract;
 use crate::app::{TestApp, text};
-use crate::contract;
 
 /// Words of Rust and of parsers, which no caller knows.
 const INSIDE: &[&str] = &[

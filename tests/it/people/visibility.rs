@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};
-use crate::moving::Aged;
+use crate::archive::moving::Aged;
 
 /// Which of these messages, by their place in the channel, a person gets at each door that shows a message
 /// or tells of one.

@@ -98,7 +98,7 @@ pub async fn exercise(app: &TestApp) {
 
 #[tokio::test]
 async fn a_joiner_a_mover_and_a_leaver_reach_the_directory_and_its_observers() {
-    let app = TestApp::start_with(crate::callbacks::OPEN).await;
+    let app = TestApp::start_with(crate::delivery::callbacks::OPEN).await;
     let root = app.client("root", &["admin"]);
     let chosen = json!({"url": "http://127.0.0.1:9/", "event_types": ["user.*"]});
     root.post("/callbacks", chosen).await.expect(201);

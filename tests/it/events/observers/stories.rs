@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{Wish, blameless, change, id, recall_path, say_many, start, subscribe, told};
 use crate::app::{LONG, TestApp, text};
-use crate::moving::Aged;
+use crate::archive::moving::Aged;
 use crate::support::Observer;
 
 #[tokio::test]

@@ -11,6 +11,7 @@ pub mod scim;
 mod source;
 mod stage;
 pub mod tree;
+mod values;
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -289,13 +289,18 @@ impl Store {
 
     /// The database's clock, which gives messages their time.
     pub async fn now(&self) -> Result<OffsetDateTime> {
-        Ok(self.one(sql!("base/store/now"), &[]).await?.get(0))
+        now(self).await
     }
 
     /// Connections in use, idle and waited for.
     pub fn pool_status(&self) -> deadpool_postgres::Status {
         self.pool.status()
     }
+}
+
+/// The database's clock, on this connection or in this transaction.
+pub async fn now(client: &impl Statements) -> Result<OffsetDateTime> {
+    Ok(client.one(sql!("base/store/now"), &[]).await?.get(0))
 }
 
 /// The horizon and the sealed id, as the transaction of `client` sees them.

@@ -44,7 +44,7 @@ pub async fn count(store: &Store) -> Result<bool> {
         return Ok(false);
     };
     let revision: i64 = row.get("revision");
-    let rows = client.all(sql!("sync/apply/departments"), &[]).await?;
+    let rows = client.all(sql!("people/headcount/departments"), &[]).await?;
     let parents = rows.iter().map(|row| (row.get("department_id"), row.get("parent_id"))).collect();
     let workplaces = client.all(sql!("people/headcount/workplaces"), &[]).await?;
     let workplaces =

@@ -25,8 +25,8 @@ use crate::sql;
 use pulling::{Pulling, Tools};
 use repository::{Counts, Open};
 pub use repository::{
-    Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed, problems,
-    prune_runs, runs,
+    Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed,
+    name_changed_in, problems, prune_runs, runs,
 };
 
 /// Staged rows that one transaction applies, or one statement compares.

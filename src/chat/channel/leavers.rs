@@ -7,7 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{dissolve_channel, emit, remove_membership};
 use crate::base::error::Result;
-use crate::base::store::{Statements, Store, retrying};
+use crate::base::store::{self, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::events::Type;
 use crate::sql;
@@ -51,7 +51,7 @@ pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u
 
 async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: Returns) -> Result<()> {
     tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
-    let now: OffsetDateTime = tx.one(sql!("base/store/now"), &[]).await?.get(0);
+    let now: OffsetDateTime = store::now(tx).await?;
     let most = i32::try_from(returns.most_members).unwrap_or(i32::MAX);
     let earliest = now - returns.within;
     let Some(row) = tx.opt(sql!("chat/channel/take_back"), &[&channel_id, &user, &earliest, &most]).await?

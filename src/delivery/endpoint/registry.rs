@@ -214,7 +214,7 @@ impl Callbacks {
     /// push must not be sent.
     fn secrets(&self, row: &Row) -> Option<Vec<Vec<u8>>> {
         let label = secret_label(row.get("callback_id"));
-        let encrypted: Vec<&[u8]> = row.get("encrypted");
+        let encrypted: Vec<&[u8]> = row.get("sealed");
         let opened: Option<Vec<_>> =
             encrypted.into_iter().map(|encrypted| self.keys.open(label, encrypted)).collect();
         opened.filter(|secrets| !secrets.is_empty())

@@ -281,7 +281,7 @@ impl Callbacks {
         };
         let row = client.opt(sql!("delivery/endpoint/secret"), &[&kept.made_id]).await?.ok_or_else(gone)?;
         let callback_id: String = row.get("callback_id");
-        let bytes = self.keys.open(secret_label(&callback_id), row.get("encrypted")).ok_or_else(|| {
+        let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
             Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
         })?;
         let secret = sign::encode(&bytes);

@@ -41,20 +41,20 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 use crate::archive::Archive;
-use crate::archiver::Archiver;
-use crate::callback::{Bells, Callbacks};
-use crate::config::{Config, IdentityNames};
-use crate::cron::Zone;
-use crate::directory::edit::Edits;
-use crate::directory::{self as people, Followers, contacts};
-use crate::error::{Error, Kind};
+use crate::archive::index::Index;
+use crate::archive::mover::Archiver;
+use crate::base::config::{Config, IdentityNames};
+use crate::base::cron::Zone;
+use crate::base::error::{Error, Kind};
+use crate::base::store::Store;
+use crate::chat::message::Sender;
+use crate::delivery::endpoint::{Callbacks, Wakers};
+use crate::events::stream::Hub;
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
-use crate::index::Index;
-use crate::message::Sender;
-use crate::presence::Presence;
-use crate::receipt::Inbox;
-use crate::store::Store;
-use crate::stream::Hub;
+use crate::people::presence::Presence;
+use crate::records::receipt::Inbox;
+use crate::sync::edit::Edits;
+use crate::sync::{self as people, Followers, contacts};
 use bodies::Budget;
 
 /// State that all handlers share.
@@ -79,7 +79,7 @@ pub struct Stages {
     /// Wakes the worker that writes receipts and reads into the ledger.
     pub receipts: Arc<Notify>,
     /// Wakes the push workers.
-    pub bells: Arc<Bells>,
+    pub wakers: Arc<Wakers>,
     /// Wakes the worker that synchronizes the directory from its source.
     pub directory: Arc<Notify>,
     /// Wakes the workers that apply changes of the directory.
@@ -104,7 +104,7 @@ impl Api {
     }
 
     /// The time zone in which days begin.
-    fn zone(&self) -> crate::error::Result<Zone> {
+    fn zone(&self) -> crate::base::error::Result<Zone> {
         self.config.zone().map_err(Error::internal)
     }
 
@@ -174,7 +174,7 @@ async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response
     }
 }
 
-async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
+async fn proven(api: &Api, request: Request) -> crate::base::error::Result<Request> {
     let (mut parts, mut body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let peer = peer.ok_or_else(|| Error::internal("the peer's address is missing"))?;
@@ -203,7 +203,7 @@ async fn proven(api: &Api, request: Request) -> crate::error::Result<Request> {
 
 /// Refuses U+0000 in the path and in the query, because PostgreSQL cannot store it. Streams are exempt: their
 /// parameters do not reach the database, and an error stops an `EventSource` for good.
-async fn check_text(parts: &mut Parts) -> crate::error::Result<()> {
+async fn check_text(parts: &mut Parts) -> crate::base::error::Result<()> {
     if parts.extensions.get::<MatchedPath>().is_some_and(|path| path.as_str() == events::PATH) {
         return Ok(());
     }
@@ -225,7 +225,7 @@ async fn check_text(parts: &mut Parts) -> crate::error::Result<()> {
 
 /// Finds the user of a login name, when the gateway sends login names. A login name without a user is
 /// refused, even if it equals a user id.
-async fn known(api: &Api, mut caller: Caller) -> crate::error::Result<Caller> {
+async fn known(api: &Api, mut caller: Caller) -> crate::base::error::Result<Caller> {
     if api.config.identity_names == IdentityNames::LoginName && caller.token_hash.is_none() {
         match people::of_login_name(&api.store, &caller.user_id).await? {
             Some(user_id) => caller.user_id = user_id,
@@ -298,7 +298,7 @@ impl FromRequestParts<Api> for Proven {
 }
 
 impl Proven {
-    fn must_be(&self, role: Role) -> crate::error::Result<()> {
+    fn must_be(&self, role: Role) -> crate::base::error::Result<()> {
         self.0.require(role)
     }
 }
@@ -325,7 +325,7 @@ const SEE_EVERYBODY: [Role; 3] = [Role::Gateway, Role::Directory, Role::Support]
 struct Viewer(Option<String>);
 
 impl Viewer {
-    async fn of(api: &Api, caller: &Caller) -> crate::error::Result<Self> {
+    async fn of(api: &Api, caller: &Caller) -> crate::base::error::Result<Self> {
         if SEE_EVERYBODY.iter().any(|role| caller.roles.has(*role)) {
             return Ok(Self(None));
         }

@@ -17,31 +17,31 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::api::{Api, Stages};
+use crate::app::maintenance::Maintenance;
+use crate::archive::index::{Bound, Index};
+use crate::archive::mover::Archiver;
 use crate::archive::{self, Archive};
-use crate::archiver::Archiver;
-use crate::callback::{Bells, Callbacks, GATEWAY};
-use crate::channel::department::Groups;
-use crate::channel::leavers;
-use crate::config::Config;
-use crate::cron::Alarms;
-use crate::directory::Followers;
-use crate::directory::Runner;
-use crate::directory::edit::Edits;
-use crate::directory::heads::Heads;
-use crate::directory::words;
-use crate::error::{Error, Result};
-use crate::event::Sequencer;
+use crate::base::config::Config;
+use crate::base::cron::Alarms;
+use crate::base::error::{Error, Result};
+use crate::base::store::Store;
+use crate::base::worker::Tick;
+use crate::chat::channel::department::Groups;
+use crate::chat::channel::leavers;
+use crate::chat::message::{Lanes, Sender};
+use crate::delivery::endpoint::{Callbacks, GATEWAY, Wakers};
+use crate::delivery::push::Push;
+use crate::events::Sequencer;
+use crate::events::stream::Hub;
 use crate::identity::Identity;
-use crate::index::{Bound, Index};
-use crate::maintenance::Maintenance;
-use crate::message::{Lanes, Sender};
-use crate::outbox::Outbox;
-use crate::presence::Presence;
-use crate::push::Push;
-use crate::receipt::Inbox;
-use crate::schedule::Tick;
-use crate::store::Store;
-use crate::stream::Hub;
+use crate::people::headcount::Headcount;
+use crate::people::presence::Presence;
+use crate::people::search_index;
+use crate::records::outbox::Outbox;
+use crate::records::receipt::Inbox;
+use crate::sync::Followers;
+use crate::sync::Runner;
+use crate::sync::edit::Edits;
 use crate::{event, receipt, schedule, telemetry};
 use serve::Bounds;
 
@@ -79,14 +79,14 @@ pub struct App {
     probes: Store,
     identity: Identity,
     callbacks: Arc<Callbacks>,
-    cold: Option<Cold>,
+    archive_workers: Option<ArchiveWorkers>,
     directory: Option<Arc<Runner>>,
     edits: Arc<Edits>,
 }
 
 /// The archive and its workers.
 #[derive(Clone)]
-struct Cold {
+struct ArchiveWorkers {
     archive: Arc<Bound>,
     index: Arc<Index>,
     outbox: Arc<Outbox>,
@@ -96,12 +96,12 @@ struct Cold {
 /// The tasks of a replica. If one panics, the replica stops: a replica with missing workers is worse than
 /// none. The database holds all unfinished work.
 #[derive(Clone, Default)]
-pub struct Watched {
+pub struct TaskSet {
     tracker: TaskTracker,
     broken: CancellationToken,
 }
 
-impl Watched {
+impl TaskSet {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let broken = self.broken.clone();
         self.tracker.spawn(async move {
@@ -122,7 +122,7 @@ pub struct MetricsEndpoint {
 /// The wake-ups of the workers.
 #[derive(Clone, Default)]
 struct Wakes {
-    push: Arc<Bells>,
+    push: Arc<Wakers>,
     receipts: Arc<Notify>,
     index: Arc<Notify>,
     events: Arc<Notify>,
@@ -133,7 +133,7 @@ struct Wakes {
     followers: Followers,
 }
 
-impl Cold {
+impl ArchiveWorkers {
     /// Opens the archive of the settings. The start succeeds without a reachable archive. It fails if the
     /// database belongs to another archive.
     async fn open(config: &Config, store: &Store) -> Result<Option<Self>> {
@@ -168,14 +168,23 @@ impl App {
         store.migrate(&config).await?;
         event::notice_restored(&store, None).await?;
         let callbacks = Callbacks::open(store.clone(), &config, store.now().await?).await?;
-        let cold = Cold::open(&config, &store).await?;
+        let archive_workers = ArchiveWorkers::open(&config, &store).await?;
         let directory = Runner::open(store.clone(), &config)?.map(Arc::new);
         let edits = Arc::new(Edits::open(store.clone(), &config)?);
-        if let Some(cold) = &cold {
-            cold.archive.adopt().await?;
+        if let Some(archive_workers) = &archive_workers {
+            archive_workers.archive.adopt().await?;
         }
         callbacks.settle_gateway(store.now().await?).await?;
-        Ok(Self { config, store, probes, identity, callbacks: Arc::new(callbacks), cold, directory, edits })
+        Ok(Self {
+            config,
+            store,
+            probes,
+            identity,
+            callbacks: Arc::new(callbacks),
+            archive_workers,
+            directory,
+            edits,
+        })
     }
 
     /// Answers on `listener` until `stop`. Then waits for running requests and batches.
@@ -186,7 +195,7 @@ impl App {
         stop: CancellationToken,
     ) -> Result<()> {
         let grace = self.config.shutdown_grace;
-        let (tasks, wakes) = (Watched::default(), Wakes::default());
+        let (tasks, wakes) = (TaskSet::default(), Wakes::default());
         // Workers stop after the listener, because they process what the last requests wrote.
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
@@ -215,12 +224,15 @@ impl App {
             inbox,
             callbacks: self.callbacks,
             presence,
-            archive: self.cold.as_ref().map(|cold| cold.archive.clone() as Arc<dyn Archive>),
-            index: self.cold.as_ref().map(|cold| cold.index.clone()),
-            archiver: self.cold.map(|cold| cold.archiver),
+            archive: self
+                .archive_workers
+                .as_ref()
+                .map(|archive_workers| archive_workers.archive.clone() as Arc<dyn Archive>),
+            index: self.archive_workers.as_ref().map(|archive_workers| archive_workers.index.clone()),
+            archiver: self.archive_workers.map(|archive_workers| archive_workers.archiver),
             streams,
             receipts: wakes.receipts,
-            bells: wakes.push,
+            wakers: wakes.push,
             directory: wakes.directory,
             followers: wakes.followers,
             edits: self.edits,
@@ -250,7 +262,7 @@ impl App {
     async fn start_alarms(&self, wakes: &Wakes) -> Option<Alarms> {
         let directory = &self.config.directory;
         let schedules = [
-            (self.config.archive_schedule().ok().filter(|_| self.cold.is_some()), &wakes.archiver),
+            (self.config.archive_schedule().ok().filter(|_| self.archive_workers.is_some()), &wakes.archiver),
             (directory.schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
             (directory.full_schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
         ];
@@ -267,20 +279,26 @@ impl App {
             .ok()
     }
 
-    fn spawn_cold(&self, cold: Cold, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_cold(
+        &self,
+        archive_workers: ArchiveWorkers,
+        tasks: &TaskSet,
+        wakes: &Wakes,
+        stop: &CancellationToken,
+    ) {
         let poll = self.config.poll;
-        leased!(tasks, "index", cold.index, poll, wakes.index.clone(), stop.clone());
-        leased!(tasks, "outbox", cold.outbox, poll, Arc::default(), stop.clone());
-        leased!(tasks, "archiver", cold.archiver, poll, wakes.archiver.clone(), stop.clone());
+        leased!(tasks, "index", archive_workers.index, poll, wakes.index.clone(), stop.clone());
+        leased!(tasks, "outbox", archive_workers.outbox, poll, Arc::default(), stop.clone());
+        leased!(tasks, "archiver", archive_workers.archiver, poll, wakes.archiver.clone(), stop.clone());
     }
 
-    fn spawn_maintenance(&self, tasks: &Watched, stop: &CancellationToken) {
+    fn spawn_maintenance(&self, tasks: &TaskSet, stop: &CancellationToken) {
         let maintenance = Arc::new(Maintenance {
             client_id_page: AtomicI64::default(),
             store: self.store.clone(),
             config: self.config.clone(),
             callbacks: self.callbacks.clone(),
-            archiver: self.cold.as_ref().map(|cold| cold.archiver.clone()),
+            archiver: self.archive_workers.as_ref().map(|archive_workers| archive_workers.archiver.clone()),
         });
         let freezing = (maintenance.clone(), stop.clone());
         tasks.spawn(schedule::run("freeze", MAINTENANCE_EVERY, Arc::default(), stop.clone(), move || {
@@ -306,7 +324,7 @@ impl App {
     /// wait for them.
     fn spawn_streams(
         &self,
-        tasks: &Watched,
+        tasks: &TaskSet,
         wakes: &Wakes,
         stop: &CancellationToken,
         stop_workers: &CancellationToken,
@@ -325,7 +343,7 @@ impl App {
         hub
     }
 
-    fn spawn_workers(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_workers(&self, tasks: &TaskSet, wakes: &Wakes, stop: &CancellationToken) {
         let poll = self.config.poll;
         let store = self.store.clone();
         tasks.spawn(schedule::run("receipts", poll, wakes.receipts.clone(), stop.clone(), move || {
@@ -371,22 +389,22 @@ impl App {
             async move { leavers::tick(&store, returns).await }
         }));
         self.spawn_followers(tasks, &wakes.followers, stop);
-        if let Some(cold) = &self.cold {
-            self.spawn_cold(cold.clone(), tasks, wakes, stop);
+        if let Some(archive_workers) = &self.archive_workers {
+            self.spawn_cold(archive_workers.clone(), tasks, wakes, stop);
         }
         self.spawn_push(tasks, wakes, stop);
     }
 
     /// Starts the workers that apply changes of the directory.
-    fn spawn_followers(&self, tasks: &Watched, wakes: &Followers, stop: &CancellationToken) {
+    fn spawn_followers(&self, tasks: &TaskSet, wakes: &Followers, stop: &CancellationToken) {
         let poll = self.config.poll;
         let store = self.store.clone();
-        tasks.spawn(schedule::run("words", poll, wakes.words.clone(), stop.clone(), move || {
+        tasks.spawn(schedule::run("words", poll, wakes.search_index.clone(), stop.clone(), move || {
             let store = store.clone();
-            async move { words::tick(&store).await }
+            async move { search_index::tick(&store).await }
         }));
-        let heads = Arc::new(Heads::new(self.store.clone()));
-        tasks.spawn(schedule::run("heads", poll, wakes.heads.clone(), stop.clone(), move || {
+        let heads = Arc::new(Headcount::new(self.store.clone()));
+        tasks.spawn(schedule::run("heads", poll, wakes.headcount.clone(), stop.clone(), move || {
             let heads = heads.clone();
             async move { heads.tick().await }
         }));
@@ -394,7 +412,7 @@ impl App {
         tasks.spawn(schedule::run(
             "department_groups",
             poll,
-            wakes.groups.clone(),
+            wakes.department_groups.clone(),
             stop.clone(),
             move || {
                 let groups = groups.clone();
@@ -403,7 +421,7 @@ impl App {
         ));
     }
 
-    fn spawn_push(&self, tasks: &Watched, wakes: &Wakes, stop: &CancellationToken) {
+    fn spawn_push(&self, tasks: &TaskSet, wakes: &Wakes, stop: &CancellationToken) {
         if self.callbacks.get(GATEWAY).is_none() {
             let days = self.config.callback_hold_days;
             tracing::warn!(

@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::config::{ArchivePlace, Config};
-use crate::error::{Error, Kind, Result};
+use crate::base::config::{ArchivePlace, Config};
+use crate::base::error::{Error, Kind, Result};
 pub use document::{Document, Group, Ledger, Recalled};
 pub use text::Phrase;
 

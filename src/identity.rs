@@ -17,10 +17,10 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
 
-use crate::config::{Config, IdentityMode, IdentityNames};
-use crate::error::{Error, Kind, Result};
-use crate::ids::{check_id, check_login_name};
-use crate::store::Store;
+use crate::base::config::{Config, IdentityMode, IdentityNames};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::{check_id, check_login_name};
+use crate::base::store::Store;
 
 pub use hmac::prune_replays;
 pub use role::{Role, Roles};

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
-use im_push_gateway::config::{self, Config};
+use im_push_gateway::base::config::{self, Config};
+use im_push_gateway::base::store::Store;
 use im_push_gateway::identity::Identity;
-use im_push_gateway::store::Store;
 use im_push_gateway::{archive_command, directory_command, event, telemetry, token_command};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use im_push_gateway::archive::elastic::Elastic;
-use im_push_gateway::config::Config;
-use im_push_gateway::store::Store;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::store::Store;
 
 use super::Bench;
 use super::world::World;

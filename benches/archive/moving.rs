@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use im_push_gateway::archive::embedded::Embedded;
+use im_push_gateway::archive::index::Bound;
+use im_push_gateway::archive::mover::{self, Archiver};
 use im_push_gateway::archive::{Archive, Document, Find, Group, Ledger, Order, Parts};
-use im_push_gateway::archiver::{self, Archiver};
-use im_push_gateway::config::Config;
-use im_push_gateway::index::Bound;
-use im_push_gateway::schedule::Tick;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::worker::Tick;
 use tempfile::TempDir;
 
 use super::aged::{self, Aged, MEMBERS};
@@ -83,14 +83,14 @@ async fn day_moves(config: &Config, archive: Arc<impl Archive + 'static>) -> f64
     let archiver = Archiver::new(store.clone(), bound, config).expect("an archiver");
     let now = store.now().await.expect("a clock");
     let begun = Instant::now();
-    archiver::ask(&store, "hand", now).await.expect("a run");
+    mover::ask(&store, "hand", now).await.expect("a run");
     loop {
         let tick = match archiver.tick().await {
             // Elasticsearch answers 503 while the shard of a new index starts.
             Err(error) if error.is_unavailable() => Tick::Idle,
             tick => tick.expect("a step"),
         };
-        let run = archiver::runs(&store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
+        let run = mover::runs(&store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
         if let Some(outcome) = run.outcome {
             assert_eq!(outcome, "done", "{:?}", run.doing);
             break;

@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use im_push_gateway::archive::elastic::Elastic;
 use im_push_gateway::archive::{Archive, text};
-use im_push_gateway::history::{Place, Reading};
-use im_push_gateway::search::{Scope, Search, Searching};
-use im_push_gateway::store::Store;
+use im_push_gateway::base::store::Store;
+use im_push_gateway::records::history::{Position, Reading};
+use im_push_gateway::records::search::{Scope, Search, Searching};
 
 use super::Bench;
 use super::aged::{self, Aged};
@@ -112,7 +112,7 @@ impl Reads<'_> {
                 // Below the 26th hot one: the 25 before it and as many cold ones.
                 _ => (cold + LIMIT / 2 + 1, i64::MAX),
             };
-            let place = Place { seq, ms_id };
+            let place = Position { seq, ms_id };
             let reading = Reading {
                 store: self.store,
                 archive: Some(self.archive as &dyn Archive),
@@ -138,7 +138,7 @@ impl Reads<'_> {
             "a person's own channels" => (Scope::Own(SOMEBODY), FREQUENT),
             _ => (Scope::Everybody, RARE),
         };
-        let search = Search { words: text::parse_query(words), ..Search::default() };
+        let search = Search { words: analyzer::parse_query(words), ..Search::default() };
         let searching = Searching {
             store: self.store,
             archive: Some(self.archive as &dyn Archive),

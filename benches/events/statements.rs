@@ -114,7 +114,7 @@ impl Counted {
         let all = self.sum(|_| true);
         let sends = self
             .sum(|name| ["message/", "identity/", "directory/"].iter().any(|m| name.starts_with(m)))
-            + 2 * self.sum(|name| name == "message/lock_channels");
+            + 2 * self.sum(|name| name == "chat/message/lock_channels");
         let telling = (all - sends) as f64;
         let each = telling / (events + pairs) as f64;
         report.add(

@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, LIMIT_MAX, Page, PageQuery, Query, check_limit, read_cursor, rfc3339};
 use super::{Api, Proven};
-use crate::archiver::{self, Run};
-use crate::audit::{self, Kept};
-use crate::error::{Error, Result};
+use crate::archive::mover::{self, Run};
+use crate::base::audit::{self, Kept};
+use crate::base::error::{Error, Result};
+use crate::base::ids::check_id;
 use crate::identity::Role;
-use crate::ids::check_id;
 
 const LIMIT_DEFAULT: i64 = 50;
 
@@ -93,7 +93,7 @@ async fn runs(
 ) -> Result<Reply<Page<RunView>>> {
     caller.must_be(Role::Support)?;
     let limit = page.limit()?;
-    let runs = archiver::runs(&api.store, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let runs = mover::runs(&api.store, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
     let views = runs.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(views, limit, |run: &RunView| run.run_id.0)))
 }

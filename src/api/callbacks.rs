@@ -13,8 +13,10 @@ use url::Url;
 
 use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any, rfc3339};
 use super::{Api, Proven};
-use crate::callback::{self, By, FILTER_MAX, NewSecret, Shown, Tested, Wanted};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::delivery::endpoint::{
+    self, Administrator, Endpoint, EndpointSpec, FILTER_MAX, NewSecret, TestResult,
+};
 use crate::identity::Role;
 
 /// Most event types in one filter.
@@ -168,9 +170,9 @@ struct TestedView {
 impl CallbackView {
     /// The callback as this caller may see it. Only an administrator sees the query of the URL, because it
     /// can hold a credential.
-    fn of(shown: Shown, caller: &Proven) -> Self {
+    fn of(shown: Endpoint, caller: &Proven) -> Self {
         let is_admin = caller.must_be(Role::Admin).is_ok();
-        let public = |url: String| Url::parse(&url).map_or(url, |url| callback::public_url(&url));
+        let public = |url: String| Url::parse(&url).map_or(url, |url| endpoint::public_url(&url));
         let secret = |(id, created_at, expires_at)| SecretView { secret_id: Id(id), created_at, expires_at };
         Self {
             callback_id: shown.callback_id,
@@ -208,8 +210,8 @@ impl From<NewSecret> for RotatedView {
     }
 }
 
-impl From<Tested> for TestedView {
-    fn from(Tested { posted, answer }: Tested) -> Self {
+impl From<TestResult> for TestedView {
+    fn from(TestResult { posted, answer }: TestResult) -> Self {
         Self {
             taken: posted.error.is_none(),
             http_status: posted.status,
@@ -222,8 +224,8 @@ impl From<Tested> for TestedView {
 }
 
 impl NewCallback {
-    fn wanted(self) -> Wanted {
-        Wanted {
+    fn spec(self) -> EndpointSpec {
+        EndpointSpec {
             url: Some(self.url),
             description: self.description.map(Some),
             event_types: self.event_types.map(|names| names.0),
@@ -240,8 +242,8 @@ impl NewCallback {
 }
 
 impl CallbackChange {
-    fn wanted(self) -> Wanted {
-        Wanted {
+    fn spec(self) -> EndpointSpec {
+        EndpointSpec {
             url: self.url,
             description: self.description,
             event_types: self.event_types.map(|names| names.0),
@@ -288,14 +290,14 @@ async fn create(
     Json(new): Json<NewCallback>,
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     caller.must_be(Role::Admin)?;
-    let kind = callback::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
+    let kind = endpoint::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
         .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
     check_client_id_if_any(new.client_id.as_deref())?;
     let client_id = new.client_id.clone();
     let now = api.store.now().await?;
-    let by = By { actor: &caller.0.user_id, now, client_id: client_id.as_deref() };
-    let (callback_id, secret) = api.callbacks.create(kind, &new.wanted(), by).await?;
-    api.bells.dispatch.notify_one();
+    let by = Administrator { actor: &caller.0.user_id, now, client_id: client_id.as_deref() };
+    let (callback_id, secret) = api.callbacks.create(kind, &new.spec(), by).await?;
+    api.wakers.dispatch.notify_one();
     let callback = view(&api, &caller, &callback_id).await?;
     Ok((made(&secret), Reply(CreatedView { callback, secret: secret.secret })))
 }
@@ -307,9 +309,9 @@ async fn change(
     Json(change): Json<CallbackChange>,
 ) -> Result<Reply<CallbackView>> {
     caller.must_be(Role::Admin)?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
-    api.callbacks.change(&callback_id, &change.wanted(), by).await?;
-    api.bells.dispatch.notify_one();
+    let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
+    api.callbacks.change(&callback_id, &change.spec(), by).await?;
+    api.wakers.dispatch.notify_one();
     view(&api, &caller, &callback_id).await.map(Reply)
 }
 
@@ -319,7 +321,7 @@ async fn remove(
     PathWord(callback_id): PathWord,
 ) -> Result<StatusCode> {
     caller.must_be(Role::Admin)?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
+    let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
     api.callbacks.remove(&callback_id, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -337,7 +339,7 @@ async fn rotate(
     }
     check_client_id_if_any(rotation.client_id.as_deref())?;
     let now = api.store.now().await?;
-    let by = By { actor: &caller.0.user_id, now, client_id: rotation.client_id.as_deref() };
+    let by = Administrator { actor: &caller.0.user_id, now, client_id: rotation.client_id.as_deref() };
     let new = api.callbacks.rotate(&callback_id, overlap, by).await?;
     Ok((made(&new), Reply(new.into())))
 }
@@ -352,7 +354,7 @@ async fn test(
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<TestedView>> {
     caller.must_be(Role::Admin)?;
-    let by = By { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
+    let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
     let patience = api.config.request_timeout.mul_f64(TEST_SHARE);
     Ok(Reply(api.callbacks.test(&callback_id, patience, by).await?.into()))
 }

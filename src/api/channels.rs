@@ -10,10 +10,10 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, check_client_id_if_any, rfc3339};
 use super::{Api, Now, Person, Viewer};
-use crate::channel::{self, Change, Channel, Joiners, NewGroup};
-use crate::directory::contacts;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::chat::channel::{self, Change, Channel, Joiners, NewGroup};
 use crate::identity::Caller;
+use crate::people::contacts;
 
 /// Most members on a page.
 const MEMBERS_LIMIT_MAX: i64 = 1_000;

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Page, PageQuery, Query, rfc3339, write_cursor};
 use super::{Api, Person};
-use crate::conversation::{self, Conversation, LastMessage, Place};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::records::conversation::{self, Conversation, LastMessage, ListPosition};
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/conversations", get(list))
@@ -57,19 +57,19 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn place(&self) -> Result<Place> {
+    fn place(&self) -> Result<ListPosition> {
         let moment = |us: i64| {
             let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000);
             let known = moment.ok().filter(|m| (1970..3000).contains(&m.year()));
             known.ok_or_else(|| Error::parameter("cursor", "must be the `next_cursor` of the previous page"))
         };
         let (sorted_at, read_at) = (moment(self.sorted_at_us)?, moment(self.read_at_us)?);
-        Ok(Place { unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })
+        Ok(ListPosition { unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })
     }
 }
 
-impl From<Place> for Cursor {
-    fn from(place: Place) -> Self {
+impl From<ListPosition> for Cursor {
+    fn from(place: ListPosition) -> Self {
         let us = |moment: OffsetDateTime| (moment.unix_timestamp_nanos() / 1_000) as i64;
         let (sorted_at_us, read_at_us) = (us(place.sorted_at), us(place.read_at));
         Self { unread: place.unread, sorted_at_us, channel_id: place.channel_id, read_at_us }

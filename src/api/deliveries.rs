@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
 use super::{Api, Now, Proven};
-use crate::callback::GATEWAY;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::delivery::endpoint::GATEWAY;
+use crate::delivery::push::{self, DeadLetters};
 use crate::identity::Role;
-use crate::push::{self, Letters};
 
 /// Highest rate of a replay, in pushes a second.
 const PER_SECOND_MAX: i32 = 100_000;
@@ -191,7 +191,7 @@ async fn replay(
             Replayed { replayed: put.letters, pairs: put.pairs, next_event_id: None }
         }
     };
-    api.bells.dispatch.notify_one();
+    api.wakers.dispatch.notify_one();
     Ok(Reply(replayed))
 }
 
@@ -228,8 +228,8 @@ impl Replay {
         Ok(())
     }
 
-    fn letters(self) -> Letters {
-        Letters {
+    fn letters(self) -> DeadLetters {
+        DeadLetters {
             ids: self.dead_ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
             from: self.from_dead_id.map(|id| id.0),
             to: self.to_dead_id.map(|id| id.0),

@@ -12,11 +12,11 @@ use super::wire::{
     Id, LIMIT_MAX, MaybeJson, Page, PageQuery, PathWord, PathWords, Query, check_limit, read_cursor, rfc3339,
 };
 use super::{Api, Now, Proven, Viewer};
-use crate::channel::department::{self as groups, Group, NewGroup};
-use crate::directory::departments::{self, Department, Grant, Place, Worker, Workers, no_department};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::ids::check_id;
+use crate::chat::channel::department::{self as groups, Group, NewGroup};
 use crate::identity::Role;
-use crate::ids::check_id;
+use crate::people::departments::{self, Department, DepartmentCursor, Grant, Worker, Workers, no_department};
 
 /// Entries on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;
@@ -124,9 +124,9 @@ impl From<Department> for DepartmentView {
 }
 
 impl DepartmentView {
-    fn place(&self) -> Place {
+    fn place(&self) -> DepartmentCursor {
         let (name, department_id) = (self.name.clone(), self.department_id.clone());
-        Place { sort_order: self.sort_order, name, department_id }
+        DepartmentCursor { sort_order: self.sort_order, name, department_id }
     }
 }
 
@@ -178,7 +178,7 @@ async fn level(
     if let Some(parent_id) = &query.parent_id {
         check_id(parent_id).map_err(|reason| Error::parameter("parent_id", reason))?;
     }
-    let after: Place = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let after: DepartmentCursor = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let parent_id = query.parent_id.as_deref();
     let found = departments::level(&api.store, viewer.as_deref(), parent_id, &after, limit).await?;
     let items = found.into_iter().map(Into::into).collect();

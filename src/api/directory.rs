@@ -14,12 +14,12 @@ use super::wire::{
     AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, check_client_id_if_any, rfc3339,
 };
 use super::{Api, Now, Proven};
-use crate::config::SourceKind;
-use crate::directory::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, words};
-use crate::error::{Error, Kind, Result};
+use crate::base::config::SourceKind;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::check_id;
+use crate::base::strict;
 use crate::identity::Role;
-use crate::ids::check_id;
-use crate::strict;
+use crate::sync::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, words};
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
@@ -230,8 +230,8 @@ async fn apply(
     let told = users.iter().filter(is_kept).take(FOUND_AT_ONCE).map(|(_, user)| user.user_id.clone());
     let told: Vec<String> = told.collect();
     let named = name(&api, &changes.user_ids.0, &changes.department_ids.0).await?;
-    let applied = directory::change(&api.store, directory::API, departments, users, now).await?;
-    words::catch_up(&api.store, &told).await?;
+    let applied = sync::change(&api.store, sync::API, departments, users, now).await?;
+    search_index::catch_up(&api.store, &told).await?;
     api.followers.wake();
     problems.extend(applied.problems);
     Ok(Reply(AppliedView {
@@ -257,7 +257,7 @@ async fn name(api: &Api, users: &[String], departments: &[String]) -> Result<usi
             check_id(id).map_err(|reason| Error::field(format!("{at}/{position}"), reason))?;
         }
     }
-    directory::name_changed(&api.store, users, departments).await?;
+    sync::name_changed(&api.store, users, departments).await?;
     api.directory.notify_one();
     Ok(users.len() + departments.len())
 }
@@ -286,8 +286,8 @@ async fn sync(
     let sync = Sync { mode, asked_by: "hand", dry_run: wanted.dry_run.unwrap_or(false) };
     check_client_id_if_any(wanted.client_id.as_deref())?;
     let run_id = match wanted.client_id.as_deref() {
-        Some(id) => directory::ask_once(&api.store, sync, (&caller.0.user_id, id), now).await?,
-        None => directory::ask(&api.store, sync, now).await?,
+        Some(id) => sync::ask_once(&api.store, sync, (&caller.0.user_id, id), now).await?,
+        None => sync::ask(&api.store, sync, now).await?,
     };
     api.directory.notify_one();
     Ok((StatusCode::ACCEPTED, Reply(Asked { run_id: Id(run_id) })))
@@ -300,7 +300,7 @@ async fn list_runs(
 ) -> Result<Reply<Page<RunView>>> {
     caller.must_be(Role::Directory)?;
     let limit = page.limit()?;
-    let runs = directory::runs(&api.store, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let runs = sync::runs(&api.store, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
     let views = runs.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(views, limit, |run: &RunView| run.run_id.0)))
 }
@@ -311,7 +311,7 @@ async fn show_run(State(api): State<Api>, caller: Proven, PathId(run_id): PathId
 }
 
 async fn find_run(api: &Api, run_id: i64) -> Result<Run> {
-    let newest = directory::runs(&api.store, run_id.saturating_add(1), 1).await?.pop();
+    let newest = sync::runs(&api.store, run_id.saturating_add(1), 1).await?.pop();
     newest.filter(|run| run.run_id == run_id).ok_or_else(|| Error::not_found("no such run"))
 }
 
@@ -324,7 +324,7 @@ async fn list_differences(
     caller.must_be(Role::Directory)?;
     find_run(&api, run_id).await?;
     let limit = page.limit()?;
-    let found = directory::differences(&api.store, run_id, page.cursor()?.unwrap_or(0), limit).await?;
+    let found = sync::differences(&api.store, run_id, page.cursor()?.unwrap_or(0), limit).await?;
     let view = |d: Difference| DifferenceView {
         row_no: d.row_no,
         kind: d.kind,
@@ -344,7 +344,7 @@ async fn list_problems(
     caller.must_be(Role::Directory)?;
     find_run(&api, run_id).await?;
     let limit = page.limit()?;
-    let found = directory::problems(&api.store, run_id, page.cursor()?.unwrap_or(0), limit).await?;
+    let found = sync::problems(&api.store, run_id, page.cursor()?.unwrap_or(0), limit).await?;
     let view = |p: Problem| ProblemView {
         problem_id: Id(p.problem_id),
         kind: p.kind,
@@ -357,7 +357,7 @@ async fn list_problems(
 async fn approve(State(api): State<Api>, caller: Proven, PathId(run_id): PathId) -> Result<Reply<RunView>> {
     caller.must_be(Role::Admin)?;
     find_run(&api, run_id).await?;
-    directory::approve(&api.store, run_id, &caller.0.user_id).await?;
+    sync::approve(&api.store, run_id, &caller.0.user_id).await?;
     api.directory.notify_one();
     Ok(Reply(find_run(&api, run_id).await?.into()))
 }
@@ -370,7 +370,7 @@ async fn cancel(
 ) -> Result<Reply<RunView>> {
     caller.must_be(Role::Admin)?;
     find_run(&api, run_id).await?;
-    directory::cancel(&api.store, run_id, &caller.0.user_id, now).await?;
+    sync::cancel(&api.store, run_id, &caller.0.user_id, now).await?;
     Ok(Reply(find_run(&api, run_id).await?.into()))
 }
 

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use super::wire::{Id, Json, Page, PageQuery, PathId, PathWord, Query, check_limit, read_cursor, rfc3339};
 use super::wire::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::{Api, Now, Person, Proven};
-use crate::directory::edit::{Edit, Edited, STATES, Values};
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
 use crate::identity::Role;
+use crate::sync::edit::{Edit, Edited, STATES, Values};
 
 pub fn routes() -> Router<Api> {
     Router::new()

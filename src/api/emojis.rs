@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::wire::{Json, PathWord};
 use super::{Api, Person, Proven};
-use crate::emoji::{self, Emoji};
-use crate::error::Result;
+use crate::base::error::Result;
+use crate::chat::emoji::{self, Emoji};
 use crate::identity::Role;
 
 pub fn routes() -> Router<Api> {

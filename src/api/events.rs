@@ -11,7 +11,7 @@ use axum::routing::get;
 use futures_util::stream;
 
 use super::{Api, Now, Person};
-use crate::error::Result;
+use crate::base::error::Result;
 
 /// The header with which a browser resumes. Clients that cannot set headers use one of the parameters.
 const HEADER: &str = "last-event-id";

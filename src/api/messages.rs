@@ -16,12 +16,12 @@ use super::wire::{
 };
 use super::{Api, Person, Proven};
 use crate::archive::Recalled;
-use crate::error::{Error, Result};
-use crate::history::{Message, Place, Reading};
+use crate::base::error::{Error, Result};
+use crate::base::strict;
+use crate::chat::message::{Content, Outgoing, Sent, check_client_id};
 use crate::identity::Role;
-use crate::message::{Content, Outgoing, Sent, check_client_id};
-use crate::recall::{self, Recall};
-use crate::strict;
+use crate::records::history::{Message, Position, Reading};
+use crate::records::recall::{self, Recall};
 
 /// Most messages of one bulk send.
 const BULK_MAX: usize = 1_000;
@@ -228,17 +228,16 @@ async fn list(
 ) -> Result<Reply<Page<MessageView>>> {
     let (way, limit) = way(&query)?;
     let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader: &caller.user_id };
-    let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) =
-        match way {
-            Cursor::Before { seq, ms_id, after_seq } => {
-                (reading.before(Place { seq, ms_id }, after_seq, limit).await?, |m, after_seq| {
-                    Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq }
-                })
-            }
-            Cursor::After { seq, ms_id } => (reading.after(Place { seq, ms_id }, limit).await?, |m, _| {
-                Cursor::After { seq: m.seq, ms_id: m.ms_id }
-            }),
-        };
+    let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) = match way {
+        Cursor::Before { seq, ms_id, after_seq } => {
+            (reading.before(Position { seq, ms_id }, after_seq, limit).await?, |m, after_seq| {
+                Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq }
+            })
+        }
+        Cursor::After { seq, ms_id } => (reading.after(Position { seq, ms_id }, limit).await?, |m, _| {
+            Cursor::After { seq: m.seq, ms_id: m.ms_id }
+        }),
+    };
     let after_seq = if let Cursor::Before { after_seq, .. } = way { after_seq } else { 0 };
     // `newest` has no next page, unless the archive did not answer.
     let goes_on = full && (query.newest.is_none() || (messages.len() as i64) < limit);
@@ -255,7 +254,7 @@ async fn recall(
     let any = caller.must_be(Role::Admin).is_ok();
     if !any {
         caller.must_be(Role::User)?;
-        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
+        crate::people::users::check_active(&api.store, &caller.0.user_id).await?;
     }
     let reason = check_reason(body.reason.as_deref()).map_err(|e| Error::field("/reason", e.detail))?;
     let within = api.config.recall_within.try_into().unwrap_or(Duration::MAX);
@@ -270,7 +269,7 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
     if query.after_seq.is_some_and(|seq| !(0..=SEQ_MAX).contains(&seq)) {
         return Err(Error::parameter("after_seq", "must be 0 to 2^53 - 1"));
     }
-    let Place { seq, ms_id } = Place::END;
+    let Position { seq, ms_id } = Position::END;
     let start = match (&query.cursor, query.after_seq, query.newest) {
         (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
             return Err(Error::parameter("cursor", "cannot be combined with `after_seq` or `newest`"));
@@ -286,7 +285,7 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
             }
             return Ok((Cursor::Before { seq, ms_id, after_seq }, newest));
         }
-        (None, Some(after_seq), None) => Cursor::After { seq: after_seq, ms_id: Place::START.ms_id },
+        (None, Some(after_seq), None) => Cursor::After { seq: after_seq, ms_id: Position::START.ms_id },
         (None, None, None) => Cursor::Before { seq, ms_id, after_seq: 0 },
     };
     Ok((start, check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?))

@@ -8,11 +8,11 @@ use time::OffsetDateTime;
 
 use super::wire::{AtMost, Json, Query, rfc3339};
 use super::{Api, Proven, Viewer};
-use crate::directory::contacts;
-use crate::error::{Error, Result};
+use crate::base::error::{Error, Result};
+use crate::base::ids::check_id;
 use crate::identity::Role;
-use crate::ids::check_id;
-use crate::presence::{Outcome, Report, Snapshot, Status};
+use crate::people::contacts;
+use crate::people::presence::{Report, ReportOutcome, Snapshot, Status};
 
 /// Most users in one report.
 const REPORT_MAX: usize = 10_000;
@@ -51,8 +51,8 @@ struct OutcomeView {
     snapshot_wanted: bool,
 }
 
-impl From<Outcome> for OutcomeView {
-    fn from(o: Outcome) -> Self {
+impl From<ReportOutcome> for OutcomeView {
+    fn from(o: ReportOutcome) -> Self {
         Self {
             online: o.online,
             offline: o.offline,

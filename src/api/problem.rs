@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::request;
-use crate::error::{Error, Kind};
+use crate::base::error::{Error, Kind};
 
 /// Prefix of the `type` of every problem. The slug of the kind follows.
 const TYPE_PREFIX: &str = "urn:im-push-gateway:problem:";

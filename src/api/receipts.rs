@@ -11,13 +11,13 @@ use super::wire::{
     AtMost, Id, Json, LIMIT_MAX, PathId, Query, check_limit, check_reason, read_cursor, rfc3339, write_cursor,
 };
 use super::{Api, Now, Person, Proven};
-use crate::audit::{self, Action, Entry};
-use crate::delivery::Status;
-use crate::error::{Error, Kind, Result};
+use crate::base::audit::{self, Action, Entry};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::check_id;
+use crate::chat::message::safe_integer;
+use crate::delivery::status::Status;
 use crate::identity::Role;
-use crate::ids::check_id;
-use crate::message::whole;
-use crate::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
+use crate::records::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
 
 /// Most receipts in one call.
 const RECEIPTS_MAX: usize = 10_000;
@@ -159,7 +159,7 @@ async fn read(
 async fn shown(api: &Api, caller: &Proven, ms_id: i64, page: ReceiptsPage<'_>) -> Result<Receipts> {
     if !page.sees_all {
         caller.must_be(Role::User)?;
-        crate::directory::check_active(&api.store, &caller.0.user_id).await?;
+        crate::people::users::check_active(&api.store, &caller.0.user_id).await?;
     }
     receipt::of_message(&api.store, api.archive(), ms_id, page).await
 }

@@ -12,15 +12,15 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 use super::{Api, proven};
-use crate::error::Kind;
+use crate::base::error::Kind;
 use crate::identity::{Caller, Role};
-use crate::scim::{Change, Error, Listing, Patch, Query, discovery};
-use body::{Body, Search, Told, answer};
+use crate::sync::scim::{Change, Error, Listing, Patch, Query, discovery};
+use body::{Body, RefusedBody, Search, answer};
 use call::{Call, Noun};
 
 const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
-type Result<T> = std::result::Result<T, Told>;
+type Result<T> = std::result::Result<T, RefusedBody>;
 
 pub fn routes(api: &Api) -> Router<Api> {
     Router::new()
@@ -36,9 +36,9 @@ pub fn routes(api: &Api) -> Router<Api> {
         .route("/Groups", get(list).post(create))
         .route("/Groups/.search", post(search))
         .route("/Groups/{id}", get(show).put(replace).patch(patch).delete(remove))
-        .fallback(async || Told::from(Error::not_found()))
+        .fallback(async || RefusedBody::from(Error::not_found()))
         .method_not_allowed_fallback(async || {
-            Told::from(crate::error::Error::new(Kind::MethodNotAllowed, ""))
+            RefusedBody::from(crate::base::error::Error::new(Kind::MethodNotAllowed, ""))
         })
         .layer(from_fn_with_state(api.clone(), prove))
 }
@@ -47,12 +47,12 @@ pub fn routes(api: &Api) -> Router<Api> {
 async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
     let request = match proven(&api, request).await {
         Ok(request) => request,
-        Err(e) => return Told::from(e).into_response(),
+        Err(e) => return RefusedBody::from(e).into_response(),
     };
     match request.extensions().get::<Caller>().map(|caller| caller.require(Role::Directory)) {
         Some(Ok(())) => next.run(request).await,
-        Some(Err(e)) => Told::from(e).into_response(),
-        None => Told::from(crate::error::Error::new(Kind::Unauthenticated, "")).into_response(),
+        Some(Err(e)) => RefusedBody::from(e).into_response(),
+        None => RefusedBody::from(crate::base::error::Error::new(Kind::Unauthenticated, "")).into_response(),
     }
 }
 

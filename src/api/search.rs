@@ -19,16 +19,16 @@ use unicode_normalization::UnicodeNormalization;
 use super::messages::MessageView;
 use super::wire::{Id, LIMIT_MAX, Page, Query, check_limit, check_reason, read_cursor, write_cursor};
 use super::{Api, Now, Person, Proven, Viewer, clock};
-use crate::archive::text;
-use crate::audit::{self, Action, Entry};
-use crate::cron::Zone;
-use crate::delivery::Status;
-use crate::directory::contacts::{self, Called};
-use crate::error::{Error, Result};
+use crate::base::analyzer;
+use crate::base::audit::{self, Action, Entry};
+use crate::base::cron::Zone;
+use crate::base::error::{Error, Result};
+use crate::base::store::Store;
+use crate::base::text::is_blank;
+use crate::delivery::status::Status;
 use crate::identity::{Caller, Role};
-use crate::search::{Hit, Scope, Search, Searching};
-use crate::store::Store;
-use crate::text::is_blank;
+use crate::people::contacts::{self, NamedUser};
+use crate::records::search::{Hit, Scope, Search, Searching};
 
 const LIMIT_DEFAULT: i64 = 50;
 /// Most characters of a search text.
@@ -96,7 +96,7 @@ enum Format {
 
 impl From<Hit> for HitView {
     fn from(hit: Hit) -> Self {
-        let piece = |p: text::Piece| PieceView { text: p.text, hit: p.hit };
+        let piece = |p: analyzer::Piece| PieceView { text: p.text, hit: p.hit };
         Self {
             message: hit.message.into(),
             highlight: hit.highlight.into_iter().map(piece).collect(),
@@ -146,14 +146,14 @@ impl SearchQuery {
         })
     }
 
-    fn words(&self) -> Result<Vec<text::Phrase>> {
+    fn words(&self) -> Result<Vec<analyzer::Phrase>> {
         let Some(q) = &self.q else {
             return Ok(Vec::new());
         };
         if q.chars().count() > QUERY_MAX_CHARS {
             return Err(Error::parameter("q", format!("must have at most {QUERY_MAX_CHARS} characters")));
         }
-        let words = text::parse_query(q);
+        let words = analyzer::parse_query(q);
         if words.is_empty() {
             return Err(Error::parameter(
                 "q",
@@ -251,8 +251,8 @@ async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str
         [] if viewer.is_some() => Ok(typed.to_owned()),
         [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins with it")),
         several => {
-            let left = |one: &Called| if one.active { "" } else { ", has left" };
-            let one = |one: &Called| format!("{} ({}{})", one.user_id, one.name, left(one));
+            let left = |one: &NamedUser| if one.active { "" } else { ", has left" };
+            let one = |one: &NamedUser| format!("{} ({}{})", one.user_id, one.name, left(one));
             let listed: Vec<String> = several.iter().map(one).collect();
             Err(Error::parameter(
                 parameter,

@@ -11,9 +11,9 @@ use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Api, Now, contract};
-use crate::error::Result;
-use crate::index;
-use crate::store::Readiness;
+use crate::archive::index;
+use crate::base::error::Result;
+use crate::base::store::Readiness;
 
 /// The page loads nothing from other sites, and no other site can frame it.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \

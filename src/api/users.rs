@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
-use crate::directory::contacts::{self, Card, Contact, Search, Workplace};
-use crate::error::{Error, Result};
-use crate::ids::check_id;
+use crate::base::error::{Error, Result};
+use crate::base::ids::check_id;
+use crate::people::contacts::{self, Card, Contact, ContactSearch, Workplace};
 
 /// Users on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;
@@ -138,7 +138,7 @@ async fn find(
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let (typed, department_id) = (query.q.as_deref(), query.department_id.as_deref());
-    let search = Search { typed, department_id, kind: query.kind.as_deref(), limit };
+    let search = ContactSearch { typed, department_id, kind: query.kind.as_deref(), limit };
     let (found, next) = contacts::find(&api.store, viewer.as_deref(), search, after).await?;
     let next_cursor = next.map(|place| write_cursor(&place));
     Ok(Reply(Page { items: found.into_iter().map(Into::into).collect(), next_cursor }))

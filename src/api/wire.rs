@@ -18,11 +18,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Api;
 use super::bodies::NoRoom;
-use crate::error::{Error, Kind, Result};
-use crate::ids::check_id;
-use crate::message::check_client_id;
-use crate::strict;
-use crate::text::is_label;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::ids::check_id;
+use crate::base::strict;
+use crate::base::text::is_label;
+use crate::chat::message::check_client_id;
 
 /// Entries on a page when the caller gives no `limit`.
 pub const LIMIT_DEFAULT: i64 = 50;

@@ -25,7 +25,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::Config;
+use crate::base::config::Config;
 
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -87,7 +87,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
-                    be_prompt(&socket, bounds.write);
+                    configure_socket(&socket, bounds.write);
                     let seat = Seat::take(&rooms).await;
                     connections.spawn(connection((socket, peer), router.clone(), bounds, seat, stop.clone()));
                 }
@@ -103,7 +103,7 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
 
 /// Sets socket options. An event is sent at once and not with the next one. A client that is gone or reads
 /// nothing loses its connection.
-fn be_prompt(socket: &TcpStream, write_timeout: Duration) {
+fn configure_socket(socket: &TcpStream, write_timeout: Duration) {
     let set = socket
         .set_nodelay(true)
         .and_then(|()| SockRef::from(socket).set_tcp_user_timeout(Some(write_timeout)));

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::text;
-use crate::delivery::Status;
+use crate::delivery::status::Status;
 
 /// A message as both archives store it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -27,9 +27,9 @@ use serde_json::json;
 use url::Url;
 
 use super::{Archive, Document, Find, text};
-use crate::config::{ArchivePlace, Config};
-use crate::error::{Error, Kind, Result};
-use crate::renewed::Renewed;
+use crate::base::config::{ArchivePlace, Config};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::renewed::Renewed;
 
 /// Target size of a bulk request, and most documents in it.
 const BULK_BYTES: usize = 5 << 20;
@@ -144,7 +144,7 @@ impl Elastic {
             return Err(Error::unavailable("the archive's answer does not match the documents sent"));
         }
         let mut found = true;
-        for BulkItem { index: Outcome { status, error } } in outcomes {
+        for BulkItem { index: ItemResult { status, error } } in outcomes {
             match status {
                 200..=299 | 409 => {}
                 404 => found = false,
@@ -448,11 +448,11 @@ struct Bulk {
 
 #[derive(Deserialize)]
 struct BulkItem {
-    index: Outcome,
+    index: ItemResult,
 }
 
 #[derive(Deserialize)]
-struct Outcome {
+struct ItemResult {
     status: u16,
     error: Option<Reason>,
 }

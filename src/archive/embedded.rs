@@ -24,7 +24,7 @@ use tantivy::{Order as Sort, ReloadPolicy, Searcher, TantivyError};
 use uuid::Uuid;
 
 use super::{Archive, Document, Find, text};
-use crate::error::{Error, Kind, Result};
+use crate::base::error::{Error, Kind, Result};
 use fields::Fields;
 
 /// The file with the id of the archive.

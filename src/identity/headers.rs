@@ -10,8 +10,8 @@ use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue
 use percent_encoding::percent_decode_str;
 
 use super::{Caller, Role, Roles, check_named, hmac, refused, setting};
-use crate::config::{Config, IdentityMode, IdentityNames, UserEncoding};
-use crate::error::{Error, Result};
+use crate::base::config::{Config, IdentityMode, IdentityNames, UserEncoding};
+use crate::base::error::{Error, Result};
 
 /// Header with the secret shared with the gateway.
 pub const GATEWAY_SECRET: HeaderName = HeaderName::from_static("x-gateway-secret");
@@ -66,12 +66,12 @@ impl Names {
         Ok(Self { user: name("identity_user_header", user)?, roles })
     }
 
-    fn read<'a>(&'a self, headers: &'a HeaderMap, reading: Reading) -> Result<Person<'a>> {
+    fn read<'a>(&'a self, headers: &'a HeaderMap, reading: Reading) -> Result<ClaimedUser<'a>> {
         let sent = headers.get(&self.user).map(HeaderValue::as_bytes);
         let user = sent.map(|sent| reading.user(sent)).transpose();
         let user = user.map_err(|problem| parameter(&self.user, problem))?;
         let roles = self.roles.as_ref().and_then(|name| headers.get(name));
-        Ok(Person { names: self, user, sent, roles: roles.map(HeaderValue::as_bytes) })
+        Ok(ClaimedUser { names: self, user, sent, roles: roles.map(HeaderValue::as_bytes) })
     }
 }
 
@@ -114,7 +114,7 @@ fn percent_decoded(text: &str) -> std::result::Result<Cow<'_, str>, &'static str
 
 /// The user that one pair of headers names, not yet authenticated.
 #[derive(Debug)]
-pub struct Person<'a> {
+pub struct ClaimedUser<'a> {
     names: &'a Names,
     user: Option<Cow<'a, str>>,
     /// The raw value. The signature covers it.
@@ -123,7 +123,7 @@ pub struct Person<'a> {
     pub roles: Option<&'a [u8]>,
 }
 
-impl Person<'_> {
+impl ClaimedUser<'_> {
     /// Trusts the headers. The caller of this function must have authenticated the gateway. Every user has
     /// the role `user`.
     pub fn caller(&self) -> Result<Caller> {
@@ -156,12 +156,12 @@ impl Person<'_> {
 #[derive(Debug)]
 pub struct Said<'a> {
     pub bearer: Option<&'a str>,
-    people: Vec<Person<'a>>,
+    people: Vec<ClaimedUser<'a>>,
 }
 
 impl<'a> Said<'a> {
     /// The headers of the current mode.
-    pub fn first(&self) -> &Person<'a> {
+    pub fn first(&self) -> &ClaimedUser<'a> {
         &self.people[0]
     }
 

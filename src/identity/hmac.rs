@@ -12,12 +12,12 @@ use http::{HeaderMap, HeaderName};
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
-use super::headers::Person;
+use super::headers::ClaimedUser;
 use super::{Caller, Claimed, refused, setting};
-use crate::config::{Config, Secret};
-use crate::error::{Error, Result};
+use crate::base::config::{Config, Secret};
+use crate::base::error::{Error, Result};
+use crate::base::store::{Statements, Store};
 use crate::sql;
-use crate::store::Store;
 
 pub const USER: HeaderName = HeaderName::from_static("x-user-id");
 pub const ROLES: HeaderName = HeaderName::from_static("x-user-roles");
@@ -75,7 +75,7 @@ impl Signatures {
     pub fn head<'a>(
         &self,
         headers: &'a HeaderMap,
-        person: &Person<'_>,
+        person: &ClaimedUser<'_>,
         now: OffsetDateTime,
     ) -> Result<Head<'a>> {
         let caller = person.caller()?;
@@ -96,7 +96,12 @@ impl Signatures {
     }
 
     /// Checks time and signature. The caller is authenticated once [`claim`] has recorded the signature.
-    pub fn verify(&self, claimed: &Claimed<'_>, person: &Person<'_>, now: OffsetDateTime) -> Result<Proven> {
+    pub fn verify(
+        &self,
+        claimed: &Claimed<'_>,
+        person: &ClaimedUser<'_>,
+        now: OffsetDateTime,
+    ) -> Result<Proven> {
         let Head { caller, stamp, at, signature } = self.head(claimed.headers, person, now)?;
         let text = signed_text(claimed, person, stamp)?;
         // Always tries every secret, so that the time does not reveal which one matches.
@@ -115,9 +120,10 @@ impl Signatures {
 /// `Kind::Unauthenticated` for a replay. `Kind::Unavailable` if the database is away; then no signed request
 /// is accepted.
 pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/claim_signature")).await?;
-    match client.execute(&statement, &[&proven.signature.as_slice(), &proven.expires_at]).await? {
+    match store
+        .run(sql!("identity/hmac/claim_signature"), &[&proven.signature.as_slice(), &proven.expires_at])
+        .await?
+    {
         0 => Err(refused("the signature was already used")),
         _ => Ok(()),
     }
@@ -125,12 +131,10 @@ pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
 
 /// Deletes signatures that have expired. Maintenance repeats it until it returns 0.
 pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/prune_replays")).await?;
-    Ok(client.execute(&statement, &[&now, &PRUNE_BATCH]).await?)
+    Ok(store.run(sql!("identity/hmac/prune_replays"), &[&now, &PRUNE_BATCH]).await?)
 }
 
-fn signed_text(claimed: &Claimed<'_>, person: &Person<'_>, stamp: &str) -> Result<Vec<u8>> {
+fn signed_text(claimed: &Claimed<'_>, person: &ClaimedUser<'_>, stamp: &str) -> Result<Vec<u8>> {
     let body =
         claimed.body.ok_or_else(|| Error::internal("a signed request was checked without its body"))?;
     let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();

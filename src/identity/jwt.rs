@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 
 use super::keys::{Key, Keys};
 use super::{Caller, Role, Roles, check_named, refused, setting};
-use crate::config::{Config, IdentityNames};
-use crate::error::{Error, Result};
+use crate::base::config::{Config, IdentityNames};
+use crate::base::error::{Error, Result};
 
 /// Allowed difference between the clocks.
 const LEEWAY_SECONDS: f64 = 30.0;

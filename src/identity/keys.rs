@@ -11,8 +11,8 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::setting;
-use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::base::config::Config;
+use crate::base::error::{Error, Result};
 
 /// Timeout of a fetch, and the longest answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,12 +75,12 @@ pub struct Keys {
     url: Url,
     http: reqwest::Client,
     pause: Duration,
-    state: RwLock<State>,
+    state: RwLock<CachedKeys>,
     fetching: Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
+struct CachedKeys {
     keys: KeySet,
     fetched_at: Option<OffsetDateTime>,
     asked_at: Option<OffsetDateTime>,
@@ -170,16 +170,16 @@ impl Keys {
         usable(&body)
     }
 
-    fn may_ask(&self, state: &State, now: OffsetDateTime) -> bool {
+    fn may_ask(&self, state: &CachedKeys, now: OffsetDateTime) -> bool {
         let pause = if state.keys.is_empty() { self.pause.min(EMPTY_PAUSE) } else { self.pause };
         state.asked_at.is_none_or(|at| passed(at, now, pause))
     }
 
-    fn look<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+    fn look<T>(&self, look: impl FnOnce(&CachedKeys) -> T) -> T {
         look(&self.state.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
+    fn change(&self, change: impl FnOnce(&mut CachedKeys)) {
         change(&mut self.state.write().unwrap_or_else(PoisonError::into_inner));
     }
 }

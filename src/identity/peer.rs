@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq;
 
 use super::headers::GATEWAY_SECRET;
 use super::{refused, setting};
-use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::base::config::Config;
+use crate::base::error::{Error, Result};
 
 /// The trusted peers and the shared secret.
 pub struct Trust {

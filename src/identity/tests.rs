@@ -1,7 +1,7 @@
 use base64::Engine;
 
 use super::*;
-use crate::config::Secret;
+use crate::base::config::Secret;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 

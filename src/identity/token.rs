@@ -6,12 +6,12 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use super::{Caller, Roles, refused};
-use crate::config::Secret;
-use crate::error::{Error, Result};
-use crate::ids::check_id;
+use crate::base::config::Secret;
+use crate::base::error::{Error, Result};
+use crate::base::ids::check_id;
+use crate::base::store::{Statements, Store};
+use crate::base::text::is_label;
 use crate::sql;
-use crate::store::Store;
-use crate::text::is_label;
 
 /// Distinguishes the service's tokens from JWTs, and lets secret scanners find a leaked one.
 pub const PREFIX: &str = "impg_";
@@ -70,11 +70,12 @@ pub struct Listed {
 pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> Result<Secret> {
     new.check(now)?;
     let token = random()?;
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/create_token")).await?;
     let roles = new.roles.names();
-    client
-        .execute(&statement, &[&hash(&token), &new.name, &new.user_id, &roles, &now, &new.expires_at])
+    store
+        .run(
+            sql!("identity/token/create_token"),
+            &[&hash(&token), &new.name, &new.user_id, &roles, &now, &new.expires_at],
+        )
         .await?;
     Ok(token.into())
 }
@@ -88,10 +89,8 @@ pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Cal
     if token.len() != PREFIX.len() + SECRET_CHARS {
         return Err(unknown());
     }
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/find_token")).await?;
     let hash = hash(token);
-    let row = client.query_opt(&statement, &[&hash, &now]).await?.ok_or_else(unknown)?;
+    let row = store.opt(sql!("identity/token/find_token"), &[&hash, &now]).await?.ok_or_else(unknown)?;
     Ok(Caller {
         until: Some(row.get("expires_at")),
         token_hash: Some(hash),
@@ -101,9 +100,7 @@ pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Cal
 
 /// All tokens, oldest first, including expired ones. At most a thousand.
 pub async fn list(store: &Store) -> Result<Vec<Listed>> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/list_tokens")).await?;
-    let rows = client.query(&statement, &[&LIST_MAX]).await?;
+    let rows = store.all(sql!("identity/token/list_tokens"), &[&LIST_MAX]).await?;
     let listed = |row: &tokio_postgres::Row| Listed {
         token_id: row.get("token_id"),
         name: row.get("name"),
@@ -120,9 +117,7 @@ pub async fn list(store: &Store) -> Result<Vec<Listed>> {
 /// # Errors
 /// `Kind::NotFound` if no token has this id.
 pub async fn revoke(store: &Store, token_id: &str) -> Result<()> {
-    let client = store.client().await?;
-    let statement = client.prepare_cached(sql!("identity/revoke_token")).await?;
-    match client.execute(&statement, &[&token_id]).await? {
+    match store.run(sql!("identity/token/revoke_token"), &[&token_id]).await? {
         0 => Err(Error::not_found("no such token")),
         _ => Ok(()),
     }
@@ -141,7 +136,7 @@ fn hash(token: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::Kind;
+    use crate::base::error::Kind;
     use crate::identity::Role;
     use time::Duration;
 

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use im_push_gateway::app::App;
-use im_push_gateway::config::Config;
-use im_push_gateway::store::Store;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::store::Store;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -156,7 +156,7 @@ impl TestApp {
         let app = App::build(config(&self.database, &self.overrides)).await.expect("the service starts");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         self.base = format!("http://{}", listener.local_addr().expect("an address"));
-        crate::contract::watch(&self.base);
+        crate::api::contract::watch(&self.base);
         self.stop = CancellationToken::new();
         let stop = self.stop.clone();
         self.running = Some(tokio::spawn(async move {

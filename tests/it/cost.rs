@@ -53,47 +53,52 @@ impl Per {
 /// Statements of the story, and the most buffers they touch and records of WAL they write (bytes depend on when
 /// the server last made a checkpoint). Lower them when they are beaten; raise none without a reason.
 const BUDGETS: &[(&str, Per, f64, f64)] = &[
-    ("message/lock_channels", Message, 3.5, 2.0),
-    ("message/admit", Message, 25.0, 6.0),
-    ("message/store", Message, 60.0, 20.0),
+    ("chat/message/lock_channels", Message, 3.5, 2.0),
+    ("chat/message/admit", Message, 25.0, 6.0),
+    ("chat/message/store", Message, 60.0, 20.0),
     // How many of the commits wait for their channels depends on how the workers are scheduled.
-    ("push/claim_new", Message, 20.0, 5.0),
-    ("push/claim_commits", Message, 25.0, 5.0),
-    ("push/messages", Message, 30.0, 2.0),
-    ("push/people", Receiver, 3.0, 0.5),
+    ("delivery/push/claim_new", Message, 20.0, 5.0),
+    ("delivery/push/claim_commits", Message, 25.0, 5.0),
+    ("delivery/push/messages", Message, 30.0, 2.0),
+    ("delivery/push/people", Receiver, 3.0, 0.5),
     // A row a read at most: how many reads one pass writes together depends on how the workers are scheduled, and
     // whether old versions of a row may be pruned, on whose snapshots are held meanwhile.
-    ("ledger/lock", Read, 25.0, 3.0),
-    ("ledger/write", Read, 35.0, 4.0),
-    ("push/finish", Message, 1.0, 1.0),
-    ("receipt/locate", Receipt, 20.0, 1.0),
-    ("receipt/lock_cursors", Call, 8.0, 2.0),
-    ("receipt/advance_cursors", Call, 40.0, 8.0),
-    ("receipt/take_reads", Read, 20.0, 5.0),
-    ("index/messages", Message, 10.0, 1.0),
+    ("delivery/ledger/lock", Read, 25.0, 3.0),
+    ("delivery/ledger/write", Read, 35.0, 4.0),
+    ("delivery/push/finish", Message, 1.0, 1.0),
+    ("records/receipt/locate", Receipt, 20.0, 1.0),
+    ("records/receipt/lock_cursors", Call, 8.0, 2.0),
+    ("records/receipt/advance_cursors", Call, 40.0, 8.0),
+    ("records/receipt/take_reads", Read, 20.0, 5.0),
+    ("archive/index/messages", Message, 10.0, 1.0),
     // A reader prunes what the sends have left behind, and that is logged.
-    ("conversation/list", Call, 4000.0, 60.0),
-    ("history/before", Call, 400.0, 10.0),
-    ("search/ledger", Call, 2000.0, 100.0),
+    ("records/conversation/list", Call, 4000.0, 60.0),
+    ("records/history/before", Call, 400.0, 10.0),
+    ("records/search/ledger", Call, 2000.0, 100.0),
 ];
 /// Every other statement's, of a call.
 const OTHERS: f64 = 300.0;
 /// Statements that are about days, and read them in their order.
 const OF_DAYS: &[&str] = &[
-    "archiver/documents",
-    "archiver/size",
-    "index/backlog",
-    "index/walk",
-    "search/oldest",
-    "archiver/movable",
-    "archiver/partitions",
-    "archiver/state",
-    "store/crowding",
-    "store/ready",
-    "store/unfrozen",
+    "archive/mover/documents",
+    "archive/mover/size",
+    "archive/index/backlog",
+    "archive/index/walk",
+    "records/search/oldest",
+    "archive/mover/movable",
+    "archive/mover/partitions",
+    "archive/mover/state",
+    "base/store/crowding",
+    "base/store/ready",
+    "base/store/unfrozen",
 ];
 /// Statements whose number of calls depends on how the workers are scheduled: their budgets alone hold them.
-const SCHEDULED: &[&str] = &["push/claim_new", "push/claim_commits", "ledger/lock", "ledger/write"];
+const SCHEDULED: &[&str] = &[
+    "delivery/push/claim_new",
+    "delivery/push/claim_commits",
+    "delivery/ledger/lock",
+    "delivery/ledger/write",
+];
 /// How much more the rest of the story may touch in one state of the statistics than in another.
 const APART: f64 = 1.5;
 

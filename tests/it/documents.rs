@@ -145,7 +145,7 @@ fn is_snake_case(word: &str) -> bool {
 }
 
 fn defaults() -> String {
-    std::fs::read_to_string(root().join("src/config.default.toml")).unwrap()
+    std::fs::read_to_string(root().join("src/base/config.default.toml")).unwrap()
 }
 
 /// Every setting; those of a table as `directory.source`.

@@ -1,13 +1,13 @@
 //! What identity keeps in the database: our own tokens, and signatures that were used.
 
-use im_push_gateway::config::Config;
-use im_push_gateway::error::Kind;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::error::Kind;
+use im_push_gateway::base::store::Store;
 use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Caller, Claimed, Identity, Role, Roles, prune_replays};
-use im_push_gateway::store::Store;
 
 use crate::app;
-use crate::strangers::{dial, rest};
+use crate::chat::strangers::{dial, rest};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use im_push_gateway::app::App;
-use im_push_gateway::config::Config;
-use im_push_gateway::store::Store;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::store::Store;
 use reqwest::Method;
 use serde_json::json;
 
@@ -249,10 +249,10 @@ async fn an_encrypted_connection_to_the_database_is_verified() {
         let toml = format!(
             "database_url = \"{url}\"\ndatabase_ca_file = \"{ca_file}\"\ntrusted_peers = [\"127.0.0.1\"]"
         );
-        let store = im_push_gateway::store::Store::new(&Config::from_toml(&toml).unwrap())?;
+        let store = im_push_gateway::base::store::Store::new(&Config::from_toml(&toml).unwrap())?;
         let client = store.client().await?;
         let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
-        im_push_gateway::error::Result::Ok(client.query_one(encrypted, &[]).await?.get::<_, bool>(0))
+        im_push_gateway::base::error::Result::Ok(client.query_one(encrypted, &[]).await?.get::<_, bool>(0))
     };
     let ca = certificate.to_str().unwrap();
     assert!(start(ca, "require").await.expect("the authority is known"));

@@ -4,18 +4,18 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use im_push_gateway::callback::{Callbacks, GATEWAY};
-use im_push_gateway::channel::{self, Change, Joiners, NewGroup};
-use im_push_gateway::config::Config;
-use im_push_gateway::conversation;
-use im_push_gateway::delivery::Status;
-use im_push_gateway::error::{Kind, Result};
-use im_push_gateway::history::{Message, Place, Reading};
-use im_push_gateway::message::{Content, Lanes, Outgoing, Sender, Sent};
-use im_push_gateway::push::{Push, Worker};
-use im_push_gateway::receipt::{self, Outcome, ReadTo, Receipt, ReceiptsPage};
-use im_push_gateway::schedule::Tick;
-use im_push_gateway::store::Store;
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::error::{Kind, Result};
+use im_push_gateway::base::store::Store;
+use im_push_gateway::base::worker::Tick;
+use im_push_gateway::chat::channel::{self, Change, Joiners, NewGroup};
+use im_push_gateway::chat::message::{Content, Lanes, Outgoing, Sender, Sent};
+use im_push_gateway::delivery::endpoint::{Callbacks, GATEWAY};
+use im_push_gateway::delivery::push::{Push, Worker};
+use im_push_gateway::delivery::status::Status;
+use im_push_gateway::records::conversation;
+use im_push_gateway::records::history::{Message, Position, Reading};
+use im_push_gateway::records::receipt::{self, ReadTo, Receipt, ReceiptOutcome, ReceiptsPage};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestCaseResult, TestRunner};
 use serde_json::json;
@@ -177,7 +177,7 @@ async fn happen(stage: &Stage, channel: i64, model: &mut Model, event: &Event) -
             let seq = model.last() - back;
             if seq >= 1 {
                 let outcome = stage.receipt(model.messages[seq as usize - 1].1, who, Status::Read).await;
-                prop_assert_eq!(outcome != Outcome::Unknown, model.read_receipt(who, seq));
+                prop_assert_eq!(outcome != ReceiptOutcome::Unknown, model.read_receipt(who, seq));
             }
         }
     }
@@ -288,7 +288,7 @@ async fn take(
             };
             let status = if matches!(step, Step::Receive(..)) { Status::Received } else { Status::Read };
             let outcome = stage.receipt(ms_id, who, status).await;
-            prop_assert_eq!(outcome == Outcome::Unknown, sender == who);
+            prop_assert_eq!(outcome == ReceiptOutcome::Unknown, sender == who);
             if sender != who {
                 return Ok(vec![((ms_id, name(who)), status)]);
             }
@@ -349,7 +349,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         let channel = stage.group(1).await;
         let visible = play(&stage, channel, &scenes).await;
         let mut newest_first = Vec::new();
-        let mut place = Place::END;
+        let mut place = Position::END;
         for limit in back.iter().cycle() {
             let page = reading(&stage.store, channel).before(place, 0, *limit).await.unwrap().0;
             let Some(last) = page.last() else { break };
@@ -365,7 +365,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         let before: i64 = scenes.iter().filter(|scene| matches!(scene, Scene::Say)).count() as i64;
         let all: Vec<i64> = visible.into_iter().chain(before + 1..=said).filter(|seq| *seq > from).collect();
         let mut oldest_first = Vec::new();
-        let mut place = Place { seq: from, ms_id: 0 };
+        let mut place = Position { seq: from, ms_id: 0 };
         for limit in forth.iter().cycle() {
             let page = reading(&stage.store, channel).after(place, *limit).await.unwrap().0;
             prop_assert!(page.len() as i64 <= *limit);
@@ -375,7 +375,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         }
         prop_assert_eq!(&oldest_first, &all, "paging forth by {:?} from {}", forth, from);
 
-        let newest = reading(&stage.store, channel).before(Place::END, from, 5).await.unwrap().0;
+        let newest = reading(&stage.store, channel).before(Position::END, from, 5).await.unwrap().0;
         let newest: Vec<i64> = newest.iter().rev().map(|m| m.seq).collect();
         prop_assert_eq!(&newest[..], &all[all.len().saturating_sub(5)..], "the newest past {}", from);
         Ok(())
@@ -384,8 +384,8 @@ fn pages_show_everything_visible_once_and_in_order() {
 
 const READER: &str = "p1";
 
-fn at(message: &Message) -> Place {
-    Place { seq: message.seq, ms_id: message.ms_id }
+fn at(message: &Message) -> Position {
+    Position { seq: message.seq, ms_id: message.ms_id }
 }
 
 /// Plays the scenes, with the reader in the channel at the end; says which seqs they see.
@@ -533,7 +533,7 @@ impl Stage {
         self.sender.send(Outgoing::new(channel, who, None, &content).unwrap()).await
     }
 
-    async fn receipt(&self, ms_id: i64, who: usize, status: Status) -> Outcome {
+    async fn receipt(&self, ms_id: i64, who: usize, status: Status) -> ReceiptOutcome {
         let receipt = Receipt { ms_id, receiver: name(who), status };
         receipt::accept(&self.store, &[receipt], now()).await.unwrap()[0]
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::listener::Listener;
 
-/// Where problem types live; see `src/error.rs`.
+/// Where problem types live; see `src/base/error.rs`.
 const PROBLEM: &str = "urn:im-push-gateway:problem:";
 
 /// A request and what came of it, as observers see it.

@@ -6,24 +6,24 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::api::{Api, wire};
-use crate::error::Kind;
-use crate::scim::{Error, Query, Refusal, Shown};
-use crate::strict;
+use crate::base::error::Kind;
+use crate::base::strict;
+use crate::sync::scim::{Error, Query, Refusal, Shown};
 
 const MEDIA_TYPE: &str = "application/scim+json";
 const ERROR: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
 /// An error in the SCIM format.
-pub struct Told(Error);
+pub struct RefusedBody(Error);
 
-impl<E: Into<Error>> From<E> for Told {
+impl<E: Into<Error>> From<E> for RefusedBody {
     fn from(e: E) -> Self {
         Self(e.into())
     }
 }
 
-impl IntoResponse for Told {
+impl IntoResponse for RefusedBody {
     fn into_response(self) -> Response {
         let failed = match self.0 {
             Error::Refused(refusal) => return refused(&refusal),
@@ -64,8 +64,8 @@ pub fn answer(status: StatusCode, body: &Value) -> Response {
 pub struct Body(pub Value);
 
 impl FromRequest<Api> for Body {
-    type Rejection = Told;
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
+    type Rejection = RefusedBody;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, RefusedBody> {
         let told =
             request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
         let essence = told.split(';').next().unwrap_or_default().trim();
@@ -84,8 +84,8 @@ impl FromRequest<Api> for Body {
 pub struct Search(pub Query);
 
 impl FromRequest<Api> for Search {
-    type Rejection = Told;
-    async fn from_request(request: Request, api: &Api) -> Result<Self, Told> {
+    type Rejection = RefusedBody;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, RefusedBody> {
         let Body(told) = Body::from_request(request, api).await?;
         let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search must be an object"))?;
         let schemas = told.get("schemas").and_then(Value::as_array);
@@ -104,7 +104,7 @@ impl FromRequest<Api> for Search {
     }
 }
 
-pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
+pub fn descending(order: Option<&str>) -> crate::sync::scim::Result<bool> {
     match order {
         None => Ok(false),
         Some(order) if order.eq_ignore_ascii_case("ascending") => Ok(false),
@@ -113,7 +113,7 @@ pub fn descending(order: Option<&str>) -> crate::scim::Result<bool> {
     }
 }
 
-fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
+fn text(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
     match told.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
@@ -121,7 +121,7 @@ fn text(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<Str
     }
 }
 
-fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i64>> {
+fn number(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<i64>> {
     match told.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
@@ -132,7 +132,7 @@ fn number(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<i
 }
 
 /// A list of names, or one string with commas.
-fn names(told: &Map<String, Value>, name: &str) -> crate::scim::Result<Option<String>> {
+fn names(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
     match told.get(name) {
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
-use super::body::{Told, answer, descending};
+use super::body::{RefusedBody, answer, descending};
 use crate::api::{Api, clock};
-use crate::error::Kind;
-use crate::scim::{Error, Query, ResourceType, Result, Scim, Shown, schema};
+use crate::base::error::Kind;
+use crate::sync::scim::{Error, Query, ResourceType, Result, Scim, Shown, schema};
 
 const PATH: &str = "/scim/v2";
 
@@ -21,8 +21,8 @@ const PATH: &str = "/scim/v2";
 pub struct Noun(pub &'static ResourceType);
 
 impl FromRequestParts<Api> for Noun {
-    type Rejection = Told;
-    async fn from_request_parts(parts: &mut Parts, _: &Api) -> std::result::Result<Self, Told> {
+    type Rejection = RefusedBody;
+    async fn from_request_parts(parts: &mut Parts, _: &Api) -> std::result::Result<Self, RefusedBody> {
         let path = parts.extensions.get::<OriginalUri>().map_or(parts.uri.path(), |uri| uri.0.path());
         let groups = path.strip_prefix(PATH).is_some_and(|rest| rest.starts_with(schema::GROUPS.endpoint));
         Ok(Self(if groups { &schema::GROUPS } else { &schema::USERS }))
@@ -39,11 +39,11 @@ pub struct Call {
 }
 
 impl FromRequestParts<Api> for Call {
-    type Rejection = Told;
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Told> {
+    type Rejection = RefusedBody;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, RefusedBody> {
         let parameters = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(&parts.uri);
         let parameters =
-            parameters.map_err(|e| crate::error::Error::new(Kind::InvalidParameter, e.to_string()))?;
+            parameters.map_err(|e| crate::base::error::Error::new(Kind::InvalidParameter, e.to_string()))?;
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let base = match api.config.scim_url.trim_end_matches('/') {
             "" => format!("http://{host}{PATH}"),
@@ -81,12 +81,13 @@ impl Call {
     }
 
     /// Discovery endpoints do not support a filter (RFC 7644 §4).
-    pub fn unfiltered(&self) -> std::result::Result<(), Told> {
+    pub fn unfiltered(&self) -> std::result::Result<(), RefusedBody> {
         match self.parameter("filter") {
-            Some(_) => {
-                Err(crate::error::Error::new(Kind::Forbidden, "discovery endpoints do not support `filter`")
-                    .into())
-            }
+            Some(_) => Err(crate::base::error::Error::new(
+                Kind::Forbidden,
+                "discovery endpoints do not support `filter`",
+            )
+            .into()),
             None => Ok(()),
         }
     }

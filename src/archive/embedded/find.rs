@@ -24,7 +24,7 @@ pub(super) fn find(searcher: &Searcher, fields: &Fields, find: &Find) -> tantivy
         return Ok(Vec::new());
     }
     let weight = query(fields, find).weight(EnableScoring::disabled_from_searcher(searcher))?;
-    let mut search = Search::of(find);
+    let mut search = RunningSearch::of(find);
     for segment in Segment::in_order(searcher, find.order)? {
         segment.collect(&*weight, &mut search)?;
         search.keep_first();
@@ -32,7 +32,7 @@ pub(super) fn find(searcher: &Searcher, fields: &Fields, find: &Find) -> tantivy
     search.hits.iter().map(|(_, address)| fields.document(searcher, *address, find.ledger)).collect()
 }
 
-/// The conditions that the index answers. [`Search::fits`] checks the others.
+/// The conditions that the index answers. [`RunningSearch::fits`] checks the others.
 fn query(fields: &Fields, find: &Find) -> BooleanQuery {
     let mut clauses: Vec<(Occur, Box<dyn Query>)> = Vec::new();
     let mut must = |query| clauses.push((Occur::Must, query));
@@ -100,18 +100,18 @@ fn in_spans(fields: &Fields, spans: &[Span]) -> Box<dyn Query> {
 }
 
 /// A position in the order of messages: `(ms_id, part)`.
-type Place = (i64, u32);
+type DocumentOrder = (i64, u32);
 
 /// A running search with its best matches so far.
-struct Search<'a> {
+struct RunningSearch<'a> {
     find: &'a Find,
     /// ms_id range. It narrows while matches are found.
     from: i64,
     below: i64,
-    hits: Vec<(Place, DocAddress)>,
+    hits: Vec<(DocumentOrder, DocAddress)>,
 }
 
-impl<'a> Search<'a> {
+impl<'a> RunningSearch<'a> {
     fn of(find: &'a Find) -> Self {
         let (mut from, mut below) = (find.from, find.below);
         match (find.order, find.after) {
@@ -123,7 +123,7 @@ impl<'a> Search<'a> {
     }
 
     /// Checks the conditions on the position itself.
-    fn fits(&self, place: Place) -> bool {
+    fn fits(&self, place: DocumentOrder) -> bool {
         let beyond = match (self.find.order, self.find.after) {
             (Order::Newest, Some(after)) => place < after,
             (Order::Oldest, Some(after)) => place > after,
@@ -173,7 +173,7 @@ impl<'a> Segment<'a> {
     }
 
     /// Adds the segment's first matches: at least as many as the limit, if it has so many.
-    fn collect(&self, weight: &dyn Weight, search: &mut Search) -> tantivy::Result<()> {
+    fn collect(&self, weight: &dyn Weight, search: &mut RunningSearch) -> tantivy::Result<()> {
         // Documents before `start` are too new, those from `end` on too old.
         let start = self.first_below(search.below);
         let end = self.first_below(search.from);
@@ -189,7 +189,7 @@ impl<'a> Segment<'a> {
         &self,
         weight: &dyn Weight,
         documents: Range<DocId>,
-        search: &mut Search,
+        search: &mut RunningSearch,
     ) -> tantivy::Result<()> {
         let before = search.hits.len();
         let (mut end, mut length) = (documents.end, STRETCH_DOCUMENTS);
@@ -210,7 +210,7 @@ impl<'a> Segment<'a> {
         &self,
         weight: &dyn Weight,
         documents: Range<DocId>,
-        search: &mut Search,
+        search: &mut RunningSearch,
     ) -> tantivy::Result<()> {
         if documents.is_empty() {
             return Ok(());

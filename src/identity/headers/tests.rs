@@ -1,7 +1,7 @@
 use http::HeaderValue;
 
 use super::*;
-use crate::error::Kind;
+use crate::base::error::Kind;
 
 const ROLES: &str = "identity_roles_header = \"x-user-roles\"";
 

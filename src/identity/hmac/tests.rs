@@ -1,7 +1,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
-use crate::error::Kind;
+use crate::base::error::Kind;
 use crate::identity::Role;
 use crate::identity::headers::Watch;
 

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use self::endpoint::*;
 use super::*;
-use crate::error::Kind;
+use crate::base::error::Kind;
+use crate::base::store::Store;
 use crate::identity::headers::Watch;
 use crate::identity::{Claimed, Identity, Proof};
-use crate::store::Store;
 
 #[tokio::test]
 async fn rsa_ec_and_ed25519_tokens_are_believed() {

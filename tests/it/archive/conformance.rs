@@ -1,11 +1,11 @@
 //! What every archive must do, whatever it is made of.
 
-use im_push_gateway::archive::text::parse_query;
 use im_push_gateway::archive::{Archive, Document, Find, Ledger, Order, Parts, Span};
+use im_push_gateway::base::analyzer::parse_query;
 use serde_json::json;
 
 use super::documents::{checksum, document, final_document, group, ids, ms_id};
-use crate::queries::{QUERIES, TEXTS};
+use crate::archive::queries::{QUERIES, TEXTS};
 
 async fn keep(archive: &dyn Archive, documents: &[Document]) {
     archive.write(documents).await.expect("it is stored");

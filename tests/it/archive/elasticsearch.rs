@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use im_push_gateway::archive::{Archive, Document, Find, Order, Parts, elastic};
-use im_push_gateway::config::Config;
-use im_push_gateway::error::{Error, Kind};
+use im_push_gateway::base::config::Config;
+use im_push_gateway::base::error::{Error, Kind};
 use serde_json::{Value, json};
 
 use super::conformance::conforms;

@@ -1,0 +1,134 @@
+//! Housekeeping: creates partitions in advance, freezes ended days, prunes old rows, reads gauges.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use time::{Duration, OffsetDateTime};
+
+use crate::archive::index;
+use crate::archive::mover::{Archiver, State};
+use crate::base::claim;
+use crate::base::config::Config;
+use crate::base::error::Result;
+use crate::base::store::{Crowding, Statements, Store};
+use crate::base::worker::Tick;
+use crate::chat::channel::leavers;
+use crate::delivery::endpoint::{Callbacks, GATEWAY};
+use crate::delivery::push;
+use crate::events;
+use crate::identity;
+use crate::sql;
+use crate::sync;
+
+/// Rows that one step prunes. While there are more, the next step follows at once.
+const PRUNE_STEP: i64 = 2_000;
+/// Pages of client ids that one step walks: 8 MB.
+const CLIENT_ID_PAGES: i64 = 1_000;
+const EVENTS_STEP: i32 = 10_000;
+const HELD_STEP: i32 = 10_000;
+/// How long after its end a day is frozen: most late receipts have arrived by then.
+const FREEZE_AFTER: Duration = Duration::hours(1);
+
+/// The housekeeping of a replica. It can run on all replicas at the same time.
+pub struct Maintenance {
+    /// Where the walk through the client ids goes on.
+    pub client_id_page: AtomicI64,
+    pub store: Store,
+    pub config: Config,
+    pub callbacks: Arc<Callbacks>,
+    pub archiver: Option<Arc<Archiver>>,
+}
+
+impl Maintenance {
+    /// Creates partitions, prunes one step of each kind of old rows, and reads the gauges.
+    pub async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        self.store.make_partitions(&self.config).await?;
+        let client_ids = self.prune_client_ids(now).await?;
+        let keep = Duration::days(self.config.client_id_keep_days.into());
+        let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let keep = Duration::days(self.config.callback_keep_days.into());
+        let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let hold = Duration::days(self.config.callback_hold_days.into());
+        let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
+        let events = events::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
+        sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
+        let keep = Duration::days(self.config.directory.edit_keep_days.into());
+        let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let keep = Duration::days(self.config.directory.return_days.into());
+        let left = leavers::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let removed = self.callbacks.tidy(now).await?;
+        let replays = identity::prune_replays(&self.store, now).await?;
+        self.read_gauges(now).await?;
+        let full = [client_ids, claims, attempts.unsigned_abs(), replays, edits, left]
+            .iter()
+            .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+            || held >= HELD_STEP.unsigned_abs().into()
+            || events >= EVENTS_STEP.into()
+            || removed > 0;
+        Ok(if full { Tick::More } else { Tick::Idle })
+    }
+
+    /// Freezes one partition of an ended day. Reads then need no visibility checks, and wraparound vacuum
+    /// skips its pages. It has its own tick, because a large day takes long.
+    pub async fn freeze(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        self.store.freeze_partition(now - FREEZE_AFTER).await?;
+        // Waits before the next partition: sends have priority.
+        Ok(Tick::Idle)
+    }
+
+    /// Walks a stretch of the table; the next one goes on from there. Returns how many ids were forgotten.
+    async fn prune_client_ids(&self, now: OffsetDateTime) -> Result<u64> {
+        let before = now - Duration::days(self.config.client_id_keep_days.into());
+        let first = self.client_id_page.fetch_add(CLIENT_ID_PAGES, Ordering::Relaxed);
+        let row = self
+            .store
+            .one(sql!("app/maintenance/prune_client_ids"), &[&before, &first, &CLIENT_ID_PAGES])
+            .await?;
+        if first + CLIENT_ID_PAGES >= row.get::<_, i64>("pages") {
+            self.client_id_page.store(0, Ordering::Relaxed);
+        }
+        Ok(row.get::<_, i64>("pruned").unsigned_abs())
+    }
+
+    async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {
+        let backlog = push::backlog(&self.store, GATEWAY).await?;
+        let age = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
+        metrics::gauge!("impg_push_backlog_pairs").set(backlog.pairs as f64);
+        metrics::gauge!("impg_push_backlog_age_seconds").set(age);
+        metrics::gauge!("impg_push_dead_letters").set(backlog.dead as f64);
+        if let Some(archiver) = &self.archiver {
+            let backlog = index::backlog(&self.store).await?;
+            metrics::gauge!("impg_index_lag_seconds").set(backlog.lag_seconds(now));
+            metrics::gauge!("impg_index_backlog_commits").set(backlog.commits as f64);
+            let state = archiver.state(&self.store, now).await?;
+            for alarm in [State::Overdue, State::Failed] {
+                let raised = if state == alarm { 1.0 } else { 0.0 };
+                metrics::gauge!("impg_archive_alarm", "alarm" => alarm.as_str()).set(raised);
+            }
+        }
+        let backlog = self.store.one(sql!("app/maintenance/backlog"), &[]).await?;
+        for (gauge, column) in [("impg_receipts_pending", "receipts"), ("impg_reads_pending", "reads")] {
+            metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
+        }
+        let crowding = self.store.crowding(self.config.database_pool_size).await?;
+        metrics::gauge!("impg_partitions").set(crowding.partitions as f64);
+        metrics::gauge!("impg_lock_room_share").set(crowding.wanted as f64 / crowding.locks as f64);
+        if crowding.is_crowded() {
+            let Crowding { partitions, locks, wanted } = crowding;
+            tracing::warn!(
+                partitions,
+                locks,
+                wanted,
+                "there are so many partitions that the server may run out of locks: \
+                 raise max_locks_per_transaction, or set archive_url"
+            );
+        }
+        let pool = self.store.pool_status();
+        metrics::gauge!("impg_database_connections", "state" => "open").set(pool.size as f64);
+        metrics::gauge!("impg_database_connections", "state" => "idle").set(pool.available as f64);
+        metrics::gauge!("impg_database_connections", "state" => "waited_for").set(pool.waiting as f64);
+        Ok(())
+    }
+}

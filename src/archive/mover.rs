@@ -1,0 +1,381 @@
+//! Moves days into the archive: seal, write, verify, switch, drop. Each step is short and recorded in the
+//! database, so that it continues after a crash.
+
+mod day;
+mod pages;
+
+use std::sync::Arc;
+use std::time::Duration as Pause;
+
+use time::{Date, Duration, OffsetDateTime};
+
+use crate::archive::index::Bound;
+use crate::base::config::Config;
+use crate::base::cron::Schedule;
+use crate::base::error::{Error, Result};
+use crate::base::lease::Lease;
+use crate::base::store::{Attached, Statements, Store, own_seal};
+use crate::base::worker::Tick;
+use crate::sql;
+use day::{Day, Step};
+
+/// A scheduled run that has not begun this long after its time is overdue.
+const OVERDUE: Duration = Duration::hours(1);
+/// A day that could have moved this long ago is overdue too: something holds it.
+const HELD: Duration = Duration::days(7);
+/// How often a day that still settles is checked again before it is sealed anyway.
+const SETTLING_LOOKS: u32 = 20;
+const SETTLING_PAUSE: Pause = Pause::from_millis(100);
+
+/// The archiver of a replica. It runs on one replica at a time.
+pub struct Archiver {
+    store: Store,
+    archive: Arc<Bound>,
+    lease: Lease,
+    schedule: Schedule,
+    age: Duration,
+    drop_grace: Duration,
+    rows_per_second: u64,
+}
+
+/// A day that a run would move.
+#[derive(Debug)]
+pub struct Candidate {
+    pub day: Date,
+    pub from_ms_id: i64,
+    pub below_ms_id: i64,
+    pub messages: i64,
+    pub ledger_rows: i64,
+    /// Pushes still queued: they hold the day.
+    pub pushes: i64,
+}
+
+/// The archiver's condition, for metrics and health checks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Ok,
+    Running,
+    /// The last run failed.
+    Failed,
+    /// A run has not begun long after its time.
+    Overdue,
+}
+
+impl State {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Running => "running",
+            Self::Failed => "failed",
+            Self::Overdue => "overdue",
+        }
+    }
+}
+
+/// A run as it is shown.
+#[derive(Debug)]
+pub struct Run {
+    pub run_id: i64,
+    pub asked_by: String,
+    pub asked_at: OffsetDateTime,
+    pub ended_at: Option<OffsetDateTime>,
+    pub outcome: Option<String>,
+    pub doing: Option<String>,
+    pub days: i32,
+    pub messages: i64,
+    pub ledger_rows: i64,
+    /// `[{day, step, messages, ledger_rows}, …]`, oldest first.
+    pub day_list: serde_json::Value,
+}
+
+impl Archiver {
+    pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Result<Self> {
+        let lease = Lease::new(store.clone(), "archiver", config.lease);
+        Ok(Self {
+            lease,
+            store,
+            archive,
+            schedule: config.archive_schedule().map_err(Error::internal)?,
+            age: Duration::days(config.archive_age_days.into()),
+            drop_grace: config.archive_drop_grace.try_into().unwrap_or(Duration::MAX),
+            rows_per_second: config.archive_rows_per_second,
+        })
+    }
+
+    /// Begins a due run, and takes the open run one step further.
+    pub async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let Some(epoch) = self.lease.take(now).await? else {
+            return Ok(Tick::Idle);
+        };
+        self.begin_if_due(now).await?;
+        let Some(run_id) = self.open_run().await? else {
+            return Ok(Tick::Idle);
+        };
+        let step = match self.archive.check().await {
+            Ok(()) => self.step(run_id, epoch, now).await,
+            Err(e) => Err(e),
+        };
+        match &step {
+            // The log gets the cause; the shown run does not.
+            Err(e) => self.tell(run_id, &format!("waits: {}", e.told()), None, now).await?,
+            Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
+            Ok(Progress::Waiting(doing)) => {
+                self.tell(run_id, doing, None, now).await?;
+                return Ok(Tick::Idle);
+            }
+            Ok(Progress::Ended(outcome, why)) => {
+                tracing::info!(run_id, outcome, why, "archive run ended");
+                metrics::counter!("impg_archive_runs_total", "outcome" => *outcome).increment(1);
+                self.tell(run_id, why, Some(outcome), now).await?;
+            }
+        }
+        step.map(|_| Tick::More)
+    }
+
+    /// Gives the lease back when the replica stops.
+    pub async fn stop(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
+    }
+
+    /// The last start is recorded in the database. A new database begins at the next scheduled time.
+    async fn begin_if_due(&self, now: OffsetDateTime) -> Result<()> {
+        let known = state_row(&self.store).await?;
+        let Some(begun) = known.begun_at else {
+            return self.begun(now).await;
+        };
+        if self.schedule.due(begun, now).is_some() {
+            // Asked for before the start is recorded: after a crash in between it is asked again, and the run
+            // is already open. A run that is still open at the next time is stuck: the schedule stays due and
+            // becomes overdue.
+            if ask(&self.store, "schedule", now).await?.is_some() || known.open_since.is_none() {
+                self.begun(now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn begun(&self, now: OffsetDateTime) -> Result<()> {
+        self.store.run(sql!("archive/mover/begun"), &[&"archiver", &now]).await?;
+        Ok(())
+    }
+
+    async fn open_run(&self) -> Result<Option<i64>> {
+        Ok(self.store.opt(sql!("archive/mover/open_run"), &[]).await?.map(|row| row.get(0)))
+    }
+
+    async fn tell(&self, run_id: i64, doing: &str, outcome: Option<&str>, now: OffsetDateTime) -> Result<()> {
+        self.store.run(sql!("archive/mover/tell"), &[&run_id, &doing, &outcome, &now]).await?;
+        Ok(())
+    }
+
+    /// One step of the oldest day that is not switched; otherwise a new day; otherwise a drop.
+    async fn step(&self, run_id: i64, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
+        let days = day::unfinished(&self.store).await?;
+        if let Some(day) = days.iter().find(|day| day.step != Step::Switched) {
+            return match day.step {
+                Step::Sealed => self.write(day, epoch).await,
+                Step::Written => self.verify(day, epoch).await,
+                _ => self.switch(day, epoch, now).await,
+            };
+        }
+        if let Some(next) = candidates(&self.store, now - self.age, 1).await?.pop() {
+            if next.pushes == 0 {
+                return self.seal(run_id, epoch, &next).await;
+            }
+            if days.is_empty() {
+                let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes);
+                tracing::warn!(day = %next.day, pushes = next.pushes, "a day cannot move yet: pushes are waiting");
+                return Ok(Progress::Ended("done", why));
+            }
+        }
+        match days.first() {
+            Some(day) => self.drop(day, now).await,
+            None => Ok(Progress::Ended("done", "no days are left to move".to_owned())),
+        }
+    }
+
+    /// From here on no transaction writes statuses of the day; later ones wait in the outbox. The background
+    /// pass finishes first: a row is cheaper than a document.
+    async fn seal(&self, run_id: i64, epoch: i64, next: &Candidate) -> Result<Progress> {
+        for _ in 0..SETTLING_LOOKS {
+            if !self.is_settling(next.below_ms_id).await? {
+                break;
+            }
+            tokio::time::sleep(SETTLING_PAUSE).await;
+        }
+        stop("before-seal").await;
+        let now = self.store.now().await?;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        own_seal(&tx).await?;
+        self.lease.hold(&tx, epoch).await?;
+        let holds = tx.one(sql!("archive/mover/holds"), &[&next.below_ms_id]).await?;
+        if holds.get::<_, i64>("pushes") > 0 {
+            return Ok(Progress::Working(format!("{} has new pushes", next.day)));
+        }
+        tx.run(sql!("archive/mover/seal"), &[&next.day, &run_id, &next.from_ms_id, &next.below_ms_id, &now])
+            .await?;
+        tx.commit().await?;
+        self.reached(next.day, "sealed");
+        stop("sealed").await;
+        Ok(Progress::Working(format!("{} is sealed", next.day)))
+    }
+
+    async fn is_settling(&self, below: i64) -> Result<bool> {
+        Ok(self.store.one(sql!("archive/mover/settling"), &[&below]).await?.get(0))
+    }
+
+    /// One small commit: everything below is cold.
+    async fn switch(&self, day: &Day, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
+        stop("before-switch").await;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        own_seal(&tx).await?;
+        self.lease.hold(&tx, epoch).await?;
+        tx.run(sql!("archive/mover/switch"), &[&day.day, &day.below_ms_id, &now]).await?;
+        tx.commit().await?;
+        metrics::counter!("impg_archive_messages_moved_total").increment(day.messages.unsigned_abs());
+        metrics::counter!("impg_archive_ledger_rows_moved_total")
+            .increment(day.sum.ledger_rows.unsigned_abs());
+        self.reached(day.day, "switched");
+        stop("switched").await;
+        Ok(Progress::Working(format!("{} is cold", day.day)))
+    }
+
+    /// After a grace longer than any request, no request reads by the old horizon.
+    async fn drop(&self, day: &Day, now: OffsetDateTime) -> Result<Progress> {
+        let since = day.switched_at.unwrap_or(now);
+        // A switch time in the future is from before the clock went back.
+        if since <= now && now < since + self.drop_grace {
+            return Ok(Progress::Waiting(format!("{} is dropped after a grace", day.day)));
+        }
+        let client = self.store.client().await?;
+        let partitions = client.all(sql!("archive/mover/partitions"), &[&day.day]).await?;
+        drop(client);
+        stop("before-drop").await;
+        for row in partitions {
+            let state = match (row.get("attached"), row.get("pending")) {
+                (true, false) => Attached::Whole,
+                (true, true) => Attached::Half,
+                _ => Attached::No,
+            };
+            self.store.drop_partition(row.get("parent"), row.get("partition"), state).await?;
+            stop("dropped-one").await;
+        }
+        self.store.run(sql!("archive/mover/dropped"), &[&day.day, &now]).await?;
+        self.reached(day.day, "dropped");
+        Ok(Progress::Working(format!("{} is dropped", day.day)))
+    }
+
+    fn reached(&self, day: Date, step: &'static str) {
+        tracing::info!(%day, step, "archive move");
+        metrics::counter!("impg_archive_steps_total", "step" => step).increment(1);
+    }
+
+    /// The archiver's condition.
+    pub async fn state(&self, store: &Store, now: OffsetDateTime) -> Result<State> {
+        let known = state_row(store).await?;
+        let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
+        let held = known.oldest_ended_at.is_some_and(|end| now - end > self.age + HELD);
+        Ok(match (due, known.open_since, known.last_failed) {
+            (Some(due), _, _) if now - due > OVERDUE => State::Overdue,
+            (_, Some(_), _) => State::Running,
+            (_, None, true) => State::Failed,
+            (_, None, false) if held => State::Overdue,
+            _ => State::Ok,
+        })
+    }
+}
+
+/// A point where a test can stop the move and kill it. Does nothing in builds without tests.
+async fn stop(place: &'static str) {
+    tracing::debug!(place, "archive move");
+    if stops(place) {
+        std::future::pending().await
+    }
+}
+
+fn stops(place: &str) -> bool {
+    fail::fail_point!(place, |_| true);
+    let _ = place;
+    false
+}
+
+/// The result of a step.
+enum Progress {
+    Working(String),
+    Waiting(String),
+    Ended(&'static str, String),
+}
+
+struct StateRow {
+    begun_at: Option<OffsetDateTime>,
+    last_failed: bool,
+    open_since: Option<OffsetDateTime>,
+    oldest_ended_at: Option<OffsetDateTime>,
+}
+
+async fn state_row(store: &Store) -> Result<StateRow> {
+    let row = store.one(sql!("archive/mover/state"), &[]).await?;
+    let last: Option<&str> = row.get("last_outcome");
+    Ok(StateRow {
+        begun_at: row.get("begun_at"),
+        last_failed: last == Some("failed"),
+        open_since: row.get("open_since"),
+        oldest_ended_at: row.get("oldest_ended_at"),
+    })
+}
+
+/// Asks for a run. None: one is open already.
+pub async fn ask(store: &Store, asked_by: &str, now: OffsetDateTime) -> Result<Option<i64>> {
+    Ok(store.opt(sql!("archive/mover/ask"), &[&asked_by, &now]).await?.map(|row| row.get(0)))
+}
+
+/// Days that are wholly older than a time, oldest first, at most `limit`, with what holds them.
+pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize) -> Result<Vec<Candidate>> {
+    let client = store.client().await?;
+    let movable = client.prepare_cached(sql!("archive/mover/movable")).await?;
+    let mut candidates = Vec::new();
+    for row in client.query(&movable, &[&older_than]).await?.into_iter().take(limit) {
+        let (from_ms_id, below_ms_id) = (row.get("from_ms_id"), row.get("below_ms_id"));
+        let held = client.one(sql!("archive/mover/holds"), &[&below_ms_id]).await?;
+        candidates.push(Candidate {
+            day: row.get("day"),
+            from_ms_id,
+            below_ms_id,
+            messages: 0,
+            ledger_rows: 0,
+            pushes: held.get("pushes"),
+        });
+    }
+    Ok(candidates)
+}
+
+/// The same with the size of each day, which takes longer.
+pub async fn sized_candidates(store: &Store, older_than: OffsetDateTime) -> Result<Vec<Candidate>> {
+    let mut found = candidates(store, older_than, usize::MAX).await?;
+    for candidate in &mut found {
+        let (messages, ledger_rows) = pages::size(store, candidate.from_ms_id, candidate.below_ms_id).await?;
+        (candidate.messages, candidate.ledger_rows) = (messages, ledger_rows);
+    }
+    Ok(found)
+}
+
+/// One page of runs below `before`, newest first.
+pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
+    let rows = store.all(sql!("archive/mover/runs"), &[&before, &limit]).await?;
+    let run = |row: &tokio_postgres::Row| Run {
+        run_id: row.get("run_id"),
+        asked_by: row.get("asked_by"),
+        asked_at: row.get("asked_at"),
+        ended_at: row.get("ended_at"),
+        outcome: row.get("outcome"),
+        doing: row.get("doing"),
+        days: row.get("days"),
+        messages: row.get("messages"),
+        ledger_rows: row.get("ledger_rows"),
+        day_list: row.get("day_list"),
+    };
+    Ok(rows.iter().map(run).collect())
+}

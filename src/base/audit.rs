@@ -1,0 +1,99 @@
+//! The audit log: who searched, read or changed what belongs to others. Entries are only added.
+
+use postgres_types::Json;
+use serde_json::Value;
+use time::OffsetDateTime;
+
+use crate::base::error::Result;
+use crate::base::store::{Statements, Store};
+use crate::sql;
+
+/// An action on something that belongs to another user.
+#[derive(Debug, Clone)]
+pub struct Entry<'a> {
+    pub at: OffsetDateTime,
+    pub actor: &'a str,
+    pub action: Action,
+    pub reason: Option<&'a str>,
+    /// The conditions or the change that was asked for.
+    pub filter: Value,
+    /// The number of results; none if not known yet.
+    pub results: Option<i64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// One page of a search in all messages.
+    Search,
+    /// The start of an export, and its end with the size.
+    ExportBegun,
+    ExportEnded,
+    /// The receipts of another user's message.
+    Receipts,
+    /// A message was recalled.
+    Recall,
+    /// A callback was created, changed, removed, rotated or tested.
+    CallbackCreated,
+    CallbackChanged,
+    CallbackRemoved,
+    CallbackRotated,
+    CallbackTested,
+}
+
+impl Action {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Search => "search",
+            Self::ExportBegun => "export-begun",
+            Self::ExportEnded => "export-ended",
+            Self::Receipts => "receipts",
+            Self::Recall => "recall",
+            Self::CallbackCreated => "callback-created",
+            Self::CallbackChanged => "callback-changed",
+            Self::CallbackRemoved => "callback-removed",
+            Self::CallbackRotated => "callback-rotated",
+            Self::CallbackTested => "callback-tested",
+        }
+    }
+}
+
+/// An entry from the log.
+#[derive(Debug)]
+pub struct Kept {
+    pub audit_id: i64,
+    pub at: OffsetDateTime,
+    pub actor: String,
+    pub action: String,
+    pub reason: Option<String>,
+    pub filter: Value,
+    pub results: Option<i64>,
+}
+
+/// Writes an entry. The result is shown only after that.
+pub async fn append(store: &Store, entry: Entry<'_>) -> Result<()> {
+    append_with(&store.client().await?, entry).await
+}
+
+/// Writes an entry in the caller's transaction.
+pub async fn append_with(client: &impl Statements, entry: Entry<'_>) -> Result<()> {
+    let Entry { at, actor, action, reason, filter, results } = entry;
+    client
+        .run(sql!("base/audit/append"), &[&at, &actor, &action.as_str(), &reason, &Json(filter), &results])
+        .await?;
+    Ok(())
+}
+
+/// One page below `before`, newest first; on request only of one actor.
+pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -> Result<Vec<Kept>> {
+    let rows = store.all(sql!("base/audit/list"), &[&before, &actor, &limit]).await?;
+    let kept = |row: &tokio_postgres::Row| Kept {
+        audit_id: row.get("audit_id"),
+        at: row.get("at"),
+        actor: row.get("actor"),
+        action: row.get("action"),
+        reason: row.get("reason"),
+        filter: row.get("filter"),
+        results: row.get("results"),
+    };
+    Ok(rows.iter().map(kept).collect())
+}

@@ -1,0 +1,148 @@
+//! The server of `database_url`: whether it accepts connections, and what to do if it does not.
+
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use deadpool_postgres::{HookError, PoolError, TimeoutType};
+use refinery::error::Kind as Failure;
+use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
+
+use crate::base::error::{Error, Kind, Unreachable};
+
+/// The standard library's message for a name without an address. It has no error kind of its own.
+const NO_ADDRESS: &str = "failed to lookup address information";
+
+/// The server, and when the last connection succeeded or failed.
+#[derive(Debug)]
+pub struct Server {
+    /// `host:port`, several with commas.
+    place: String,
+    database: String,
+    role: String,
+    contact: Mutex<Contact>,
+}
+
+#[derive(Debug, Default)]
+struct Contact {
+    connected: Option<Instant>,
+    away_since: Option<Instant>,
+}
+
+impl Server {
+    pub fn of(pg: &tokio_postgres::Config) -> Self {
+        let ports = pg.get_ports();
+        let place = |(i, host): (usize, &Host)| {
+            let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
+            match host {
+                Host::Tcp(name) => format!("{name}:{port}"),
+                Host::Unix(folder) => folder.display().to_string(),
+            }
+        };
+        let places: Vec<String> = pg.get_hosts().iter().enumerate().map(place).collect();
+        let role = pg.get_user().unwrap_or_default().to_owned();
+        let database = pg.get_dbname().unwrap_or(&role).to_owned();
+        Self { place: places.join(","), database, role, contact: Mutex::default() }
+    }
+
+    /// Reports a connection whose attempt began then. Logs if the server was away before. An older attempt
+    /// does not count: a dying server may still have accepted it.
+    pub fn connected(&self, began: Instant) {
+        let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        contact.connected = Some(Instant::now());
+        if let Some(since) = contact.away_since.take_if(|since| *since < began) {
+            let away_ms = since.elapsed().as_millis() as u64;
+            tracing::info!(server = self.place, away_ms, "the database is back");
+        }
+    }
+
+    /// Reports a failed attempt that began then. Logs the first failure until a connection succeeds.
+    pub fn refused(&self, began: Instant, e: PoolError) -> Error {
+        let why = match e {
+            PoolError::Backend(e) | PoolError::PostCreateHook(HookError::Backend(e)) => self.explain(&e),
+            PoolError::Timeout(TimeoutType::Create) => {
+                format!("{} does not answer within database_wait_ms", self.place)
+            }
+            e => return Error::unavailable("no database connection is free").because(e),
+        };
+        let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
+        let overtaken = contact.connected.is_some_and(|connected| connected > began);
+        if !overtaken && contact.away_since.is_none() {
+            contact.away_since = Some(Instant::now());
+            tracing::warn!(server = self.place, why, "the database is away");
+        }
+        Error::unavailable("the database is away").because(Unreachable(why))
+    }
+
+    /// Why there is no connection, and what the operator can do.
+    fn explain(&self, e: &tokio_postgres::Error) -> String {
+        let Self { place, database, role, .. } = self;
+        if let Some(code) = e.code() {
+            return match code.code() {
+                "3D000" => format!(
+                    "{place} has no database {database:?}: CREATE DATABASE {database} OWNER {role}, or correct \
+                     database_url"
+                ),
+                "28P01" => format!("{place} refuses the password of the role {role:?}: correct database_url"),
+                "28000" => format!(
+                    "{place} does not let the role {role:?} in: CREATE ROLE {role} LOGIN, allow it in pg_hba.conf, \
+                     or correct database_url"
+                ),
+                "42501" => format!(
+                    "the role {role:?} may not connect: GRANT CONNECT ON DATABASE {database} TO {role}"
+                ),
+                "53300" => format!(
+                    "{place} takes no more connections: replicas × (database_pool_size + 1) must stay below its \
+                     max_connections"
+                ),
+                "57P03" => format!("{place} is starting, stopping or recovering"),
+                code => format!("{place} refuses the connection with SQL state {code}"),
+            };
+        }
+        let io = e.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        match (io.map(io::Error::kind), io) {
+            (Some(ErrorKind::ConnectionRefused), _) => format!(
+                "nothing listens at {place}: start PostgreSQL there, or correct host and port in database_url"
+            ),
+            (Some(ErrorKind::TimedOut), _) => format!("{place} does not answer"),
+            (_, Some(io)) if io.to_string().starts_with(NO_ADDRESS) => {
+                format!("the host of {place} has no address: correct the host in database_url, or DNS")
+            }
+            _ => match e.source() {
+                Some(cause) => format!("{place}: {e}: {cause}"),
+                None => format!("{place}: {e}"),
+            },
+        }
+    }
+
+    /// Why the migration failed, and what to do. `newest` is the last migration of this version.
+    pub fn explain_migration(&self, e: refinery::Error, newest: i32) -> Error {
+        let Self { place, database, role, .. } = self;
+        let why = match e.kind() {
+            Failure::MissingVersion(theirs) if theirs.version() > newest => format!(
+                "a newer im-push-gateway has upgraded this database to schema V{}, and this one knows V{newest} at \
+                 most: run the newer one. The only way back is a backup from before the upgrade",
+                theirs.version()
+            ),
+            Failure::MissingVersion(theirs) | Failure::DivergentVersion(theirs, _) => format!(
+                "the database {database:?} was made by another build: its schema V{} is not ours. Run that build, or \
+                 name another database in database_url",
+                theirs.version()
+            ),
+            Failure::Connection(_, cause) => match cause.downcast_ref::<tokio_postgres::Error>() {
+                Some(e) if e.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
+                    "the role {role:?} may not change the schema of the database {database:?}: as its administrator, \
+                     ALTER DATABASE {database} OWNER TO {role}, or GRANT CREATE ON SCHEMA public TO {role}"
+                ),
+                Some(e) if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
+                    format!("{place} only reads: name the primary in database_url")
+                }
+                _ => return Error::new(Kind::Internal, "the database schema cannot be updated").because(e),
+            },
+            _ => return Error::internal(e),
+        };
+        Error::new(Kind::Internal, why)
+    }
+}

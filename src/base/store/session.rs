@@ -1,0 +1,54 @@
+//! Checks that a connection has a session of its own. A pooler that shares sessions would lose prepared
+//! statements, settings and locks between two requests.
+
+use deadpool_postgres::Object;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::Store;
+use crate::base::error::{Error, Kind, Result};
+use crate::sql;
+
+/// A pooler with two free sessions, used in turn, gives the marked one to the second connection.
+const CONNECTIONS: usize = 3;
+const SHARED: &str = "database_url leads to a pooler that shares sessions (PgBouncer with pool_mode = transaction or \
+     statement), which would lose prepared statements, settings and locks: set pool_mode = session, with a \
+     default_pool_size of at least replicas × (database_pool_size + 1), or connect directly";
+
+impl Store {
+    /// Refuses a pooler that shares sessions. One connection marks its session. While transactions hold the
+    /// sessions found, no other connection may find the mark, and this one may not lose it.
+    pub async fn check_sessions(&self) -> Result<()> {
+        let marked = self.client().await?;
+        let mark = ask(&marked, sql!("base/store/mark_session")).await?;
+        let mut holding = Vec::new();
+        for _ in 1..CONNECTIONS {
+            let other = self.client().await?;
+            other.batch_execute("BEGIN").await.map_err(refuse)?;
+            let found = ask(&other, sql!("base/store/session_mark")).await?;
+            // Closed with its transaction at the end, also on errors.
+            holding.push(Object::take(other));
+            if found == mark || ask(&marked, sql!("base/store/session_mark")).await? != mark {
+                return Err(Error::new(Kind::Internal, SHARED));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The value of a statement over the simple protocol, which needs no session.
+async fn ask(client: &Object, statement: &str) -> Result<String> {
+    let rows = client.simple_query(statement).await.map_err(refuse)?;
+    let value = rows.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    });
+    value.ok_or_else(|| Error::new(Kind::Internal, "the database gives no answer"))
+}
+
+/// A pooler in statement mode refuses transactions with a protocol violation.
+fn refuse(e: tokio_postgres::Error) -> Error {
+    match e.code() {
+        Some(code) if code.code() == "08P01" => Error::new(Kind::Internal, SHARED).because(e),
+        _ => e.into(),
+    }
+}

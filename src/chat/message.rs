@@ -1,0 +1,9 @@
+//! Messages: their content is parsed and checked, and sends are committed in groups.
+
+mod content;
+mod outgoing;
+mod send;
+
+pub use content::{Content, check_client_id, safe_integer};
+pub use outgoing::{Outgoing, Sent};
+pub use send::{Lanes, Sender};

@@ -1,0 +1,68 @@
+//! A send, and the answer to it.
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+
+use super::Content;
+use crate::base::error::{Error, Result};
+
+/// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
+const INNER_ID_MARK: char = '\u{1f}';
+
+/// A send: a message that is not stored yet.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub(super) channel_id: i64,
+    pub(super) sender: String,
+    pub(super) client_id: String,
+    pub(super) digest: Vec<u8>,
+    pub(super) ms_type: &'static str,
+    pub(super) content: Value,
+    pub(super) preview: Value,
+}
+
+/// A committed message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub ms_id: i64,
+    pub seq: i64,
+    pub server_time: OffsetDateTime,
+    /// Whether an earlier send with this client id stored it.
+    pub repeated: bool,
+}
+
+impl Outgoing {
+    /// Generates a client id if the caller gives none. It shows whether a commit without an answer was stored.
+    pub fn new(channel_id: i64, sender: &str, client_id: Option<String>, content: &Content) -> Result<Self> {
+        let client_id = match client_id {
+            Some(given) => given,
+            None => {
+                let mut random = [0u8; 16];
+                getrandom::fill(&mut random).map_err(Error::internal)?;
+                format!("{INNER_ID_MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
+            }
+        };
+        let body = content.to_json();
+        let mut digest = Sha256::new();
+        digest.update(channel_id.to_be_bytes());
+        digest.update(content.ms_type());
+        digest.update(body.to_string());
+        Ok(Self {
+            channel_id,
+            sender: sender.to_owned(),
+            client_id,
+            digest: digest.finalize()[..16].to_vec(),
+            ms_type: content.ms_type(),
+            preview: content.preview(),
+            content: body,
+        })
+    }
+
+    /// Whether the service generated the client id.
+    pub(super) fn has_inner_id(&self) -> bool {
+        self.client_id.starts_with(INNER_ID_MARK)
+    }
+}

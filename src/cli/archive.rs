@@ -1,0 +1,108 @@
+//! `im-push-gateway archive …`: moves days into the archive by hand.
+
+use std::sync::Arc;
+
+use clap::Subcommand;
+use time::Duration;
+
+use crate::archive;
+use crate::archive::index::{self, Bound};
+use crate::archive::mover::{self, Archiver, Run};
+use crate::base::config::Config;
+use crate::base::error::{Error, Kind};
+use crate::base::store::Store;
+use crate::base::worker::Tick;
+
+#[derive(Subcommand)]
+pub enum ArchiveCommand {
+    /// Move all days older than archive_age_days into the archive now, and follow the run until it ends. If
+    /// replicas are running, one of them does the work.
+    Run {
+        /// Only show which days would move, and what holds them.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Make the archive of the settings the archive of this database, in place of another. Only possible
+    /// before a day has moved. All hot messages are indexed again.
+    Adopt,
+}
+
+type CommandResult = Result<(), Box<dyn std::error::Error>>;
+
+/// Runs one of the commands and prints its result.
+pub async fn run(config: &Config, command: ArchiveCommand) -> CommandResult {
+    let store = Store::new(config)?;
+    match command {
+        ArchiveCommand::Run { dry_run: true } => show(&store, config).await,
+        ArchiveCommand::Run { dry_run: false } => follow(&store, config).await,
+        ArchiveCommand::Adopt => {
+            let archive = archive::open(config).await?.ok_or("archive_url is not set")?;
+            index::adopt(&store, &*archive).await?;
+            println!("adopted; all hot messages are indexed again");
+            Ok(())
+        }
+    }
+}
+
+async fn show(store: &Store, config: &Config) -> CommandResult {
+    let age = Duration::days(config.archive_age_days.into());
+    let days = mover::sized_candidates(store, store.now().await? - age).await?;
+    println!("{} days are older than {} days", days.len(), config.archive_age_days);
+    for day in days {
+        let held = match day.pushes {
+            0 => String::new(),
+            n => format!(", held: {n} pushes are waiting"),
+        };
+        println!("{}: {} messages, {} ledger rows{held}", day.day, day.messages, day.ledger_rows);
+    }
+    Ok(())
+}
+
+/// Asks for a run and does it, or follows the replica that does it. The service may have an embedded archive
+/// open, and only one run can be open.
+async fn follow(store: &Store, config: &Config) -> CommandResult {
+    let archiver = match archive::open(config).await {
+        Ok(Some(archive)) => {
+            let bound = Arc::new(Bound::new(store.clone(), archive));
+            Some(Archiver::new(store.clone(), bound, config)?)
+        }
+        Ok(None) => return Err("archive_url is not set".into()),
+        // A replica has it open, and does the run.
+        Err(e) if e.kind == Kind::Conflict => None,
+        Err(e) => return Err(e.into()),
+    };
+    mover::ask(store, "hand", store.now().await?).await?;
+    let run_id = newest(store).await?.run_id;
+    let mut told = String::new();
+    loop {
+        let ticked = match &archiver {
+            Some(archiver) => archiver.tick().await,
+            None => Ok(Tick::Idle),
+        };
+        let run = mover::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
+        let doing = run.doing.clone().unwrap_or_else(|| "waiting for a replica".to_owned());
+        if doing != told {
+            println!("{doing}");
+            told = doing;
+        }
+        if let Some(outcome) = &run.outcome {
+            if let Some(archiver) = &archiver {
+                archiver.stop().await?;
+            }
+            println!(
+                "{outcome}: {} days, {} messages, {} ledger rows",
+                run.days, run.messages, run.ledger_rows
+            );
+            return if outcome == "done" { Ok(()) } else { Err("the run failed".into()) };
+        }
+        match ticked {
+            Ok(Tick::More) => {}
+            Err(e) if !e.is_unavailable() => return Err(e.into()),
+            _ => tokio::time::sleep(config.poll).await,
+        }
+    }
+}
+
+async fn newest(store: &Store) -> Result<Run, Error> {
+    mover::runs(store, i64::MAX, 1).await?.pop().ok_or_else(|| Error::internal("the run no longer exists"))
+}

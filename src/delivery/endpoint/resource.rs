@@ -1,0 +1,587 @@
+//! Creates, shows, changes and removes endpoints.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use deadpool_postgres::Transaction;
+use postgres_types::Json;
+use serde_json::json;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use url::Url;
+use uuid::Uuid;
+
+use super::encrypt::Label;
+use super::registry::{Callbacks, headers_label, secret_label};
+use super::spec::EndpointSpec;
+use super::{GATEWAY, Kind, Posted, State, public_url, sign};
+use crate::base::audit::{self, Action, Entry};
+use crate::base::claim::{self, Claim};
+use crate::base::error::{self, Error, Result};
+use crate::base::store::{Statements, retrying};
+use crate::sql;
+
+/// Most endpoints of a database.
+const CALLBACKS_MAX: i64 = 1_000;
+/// Most secrets of an endpoint that sign at the same time.
+const SIGNING_MAX: i64 = 4;
+/// Default number of events in a batch.
+const BATCH_EVENTS: i32 = 100;
+/// Most characters shown of the answer to a test.
+const TEST_ANSWER_MAX_CHARS: usize = 2_000;
+/// Queue rows and batches that one sweep step deletes.
+const SWEEP_ROWS: i64 = 5_000;
+const SWEEP_BATCHES: i64 = 50;
+/// The label of an encrypted request body kept for repeats: the body may hold credentials.
+const CLAIM: Label<'static> = Label { what: "claim", callback_id: "" };
+/// A removed endpoint's row stays at least this long: by then, no open transaction queues for it any longer.
+const FORGET_AFTER: Duration = Duration::from_secs(300);
+
+/// An endpoint as it is shown, with the size of its queue.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub callback_id: String,
+    pub kind: Kind,
+    pub url: String,
+    pub from_settings: bool,
+    pub description: Option<String>,
+    pub event_types: Vec<String>,
+    pub channel_ids: Option<Vec<i64>>,
+    pub department_ids: Option<Vec<String>>,
+    /// None if no key of the settings decrypts them.
+    pub header_names: Option<Vec<String>>,
+    pub timeout_ms: i32,
+    pub concurrency: i32,
+    pub batch_events: i32,
+    pub events_per_second: Option<i32>,
+    pub state: State,
+    pub failing_since: Option<OffsetDateTime>,
+    pub disabled_reason: Option<String>,
+    pub created_at: Option<OffsetDateTime>,
+    pub updated_at: Option<OffsetDateTime>,
+    /// Id, creation time and end; newest first.
+    pub secrets: Vec<(i64, OffsetDateTime, Option<OffsetDateTime>)>,
+    pub waiting_rows: i64,
+    pub waiting_pairs: i64,
+    pub oldest_queued_at: Option<OffsetDateTime>,
+    pub batches: i64,
+    pub dead: i64,
+    /// State of this replica's breaker.
+    pub breaker: &'static str,
+}
+
+/// A new secret. It is shown again only to a repeat of the same call.
+#[derive(Debug)]
+pub struct NewSecret {
+    pub secret_id: i64,
+    pub secret: String,
+    /// When the older secrets end, if there are any.
+    pub others_until: Option<OffsetDateTime>,
+    /// Whether it was created before, under the same client id.
+    pub repeated: bool,
+}
+
+/// The result of a test.
+#[derive(Debug)]
+pub struct TestResult {
+    pub posted: Posted,
+    /// The beginning of the answer, as text.
+    pub answer: String,
+}
+
+/// The editable fields of an endpoint, as they are stored.
+struct Fields {
+    url: String,
+    description: Option<String>,
+    event_types: Vec<String>,
+    channel_ids: Option<Vec<i64>>,
+    department_ids: Option<Vec<String>>,
+    headers: Option<Vec<u8>>,
+    timeout_ms: Option<i32>,
+    concurrency: Option<i32>,
+    batch_events: i32,
+    events_per_second: Option<i32>,
+    state: State,
+}
+
+impl Fields {
+    fn new(url: String) -> Self {
+        Self {
+            url,
+            description: None,
+            event_types: Vec::new(),
+            channel_ids: None,
+            department_ids: None,
+            headers: None,
+            timeout_ms: None,
+            concurrency: None,
+            batch_events: BATCH_EVENTS,
+            events_per_second: None,
+            state: State::Active,
+        }
+    }
+
+    fn of(row: &Row) -> Self {
+        Self {
+            url: row.get("url"),
+            description: row.get("description"),
+            event_types: row.get("event_types"),
+            channel_ids: row.get("channel_ids"),
+            department_ids: row.get("department_ids"),
+            headers: row.get("headers"),
+            timeout_ms: row.get("timeout_ms"),
+            concurrency: row.get("concurrency"),
+            batch_events: row.get("batch_events"),
+            events_per_second: row.get("events_per_second"),
+            state: State::parse(row.get("state")).unwrap_or(State::Paused),
+        }
+    }
+
+    /// Applies the spec fields. Headers are already encrypted.
+    fn take(&mut self, spec: &EndpointSpec, headers: Option<Option<Vec<u8>>>) {
+        fn set<T: Clone>(field: &mut T, spec: Option<&T>) {
+            if let Some(spec) = spec {
+                field.clone_from(spec);
+            }
+        }
+        set(&mut self.url, spec.url.as_ref());
+        set(&mut self.description, spec.description.as_ref());
+        set(&mut self.event_types, spec.event_types.as_ref());
+        set(&mut self.channel_ids, spec.channel_ids.as_ref());
+        set(&mut self.department_ids, spec.department_ids.as_ref());
+        set(&mut self.headers, headers.as_ref());
+        set(&mut self.timeout_ms, spec.timeout_ms.as_ref());
+        set(&mut self.concurrency, spec.concurrency.as_ref());
+        set(&mut self.batch_events, spec.batch_events.map(|n| n.unwrap_or(BATCH_EVENTS)).as_ref());
+        set(&mut self.events_per_second, spec.events_per_second.as_ref());
+        set(&mut self.state, spec.state().as_ref());
+    }
+}
+
+/// Who makes a change, when, and under which client id.
+#[derive(Debug, Clone, Copy)]
+pub struct Administrator<'a> {
+    pub actor: &'a str,
+    pub now: OffsetDateTime,
+    pub client_id: Option<&'a str>,
+}
+
+impl<'a> Administrator<'a> {
+    fn claim(self, call: &'a str) -> Option<Claim<'a>> {
+        self.client_id.map(|client_id| Claim { caller: self.actor, call, client_id })
+    }
+}
+
+impl Callbacks {
+    /// All endpoints, the gateway first.
+    pub async fn list(&self, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
+        self.shown(None, now).await
+    }
+
+    pub async fn show(&self, callback_id: &str, now: OffsetDateTime) -> Result<Endpoint> {
+        let found = self.shown(Some(callback_id), now).await?.pop();
+        found.ok_or_else(no_such_callback)
+    }
+
+    async fn shown(&self, callback_id: Option<&str>, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
+        let rows = self.store.all(sql!("delivery/endpoint/list"), &[&callback_id, &now]).await?;
+        rows.iter().map(|row| self.shown_of(row, now)).collect()
+    }
+
+    fn shown_of(&self, row: &Row, now: OffsetDateTime) -> Result<Endpoint> {
+        let callback_id: String = row.get("callback_id");
+        let (secret_ids, made): (Vec<i64>, Vec<OffsetDateTime>) = (row.get("secret_ids"), row.get("made"));
+        let ends: Vec<Option<OffsetDateTime>> = row.get("ends");
+        let secrets = secret_ids.into_iter().zip(made).zip(ends).map(|((id, made), ends)| (id, made, ends));
+        let unknown = || Error::internal("a callback has an unknown kind or state");
+        let fields = Fields::of(row);
+        Ok(Endpoint {
+            kind: Kind::parse(row.get("kind")).ok_or_else(unknown)?,
+            state: fields.state,
+            header_names: self.header_names(row),
+            timeout_ms: fields.timeout_ms.unwrap_or_else(|| self.default_timeout_ms()),
+            concurrency: fields.concurrency.unwrap_or_else(|| self.default_concurrency()),
+            url: fields.url,
+            from_settings: row.get("from_settings"),
+            description: fields.description,
+            event_types: fields.event_types,
+            channel_ids: fields.channel_ids,
+            department_ids: fields.department_ids,
+            batch_events: fields.batch_events,
+            events_per_second: fields.events_per_second,
+            failing_since: row.get("failing_since"),
+            disabled_reason: row.get("disabled_reason"),
+            created_at: row.get("created_at"),
+            updated_at: row.get("updated_at"),
+            secrets: secrets.collect(),
+            waiting_rows: row.get("waiting_rows"),
+            waiting_pairs: row.get("waiting_pairs"),
+            oldest_queued_at: row.get("oldest_queued_at"),
+            batches: row.get("batches"),
+            dead: row.get("dead"),
+            breaker: self.get(&callback_id).map_or("closed", |callback| callback.breaker_state(now)),
+            callback_id,
+        })
+    }
+
+    /// Creates an endpoint with its first secret. There is only one gateway, and the settings have
+    /// precedence. A repeat with the same client id creates nothing.
+    pub async fn create(
+        &self,
+        kind: Kind,
+        spec: &EndpointSpec,
+        by: Administrator<'_>,
+    ) -> Result<(String, NewSecret)> {
+        let digest = claim::digest(&(kind.as_str(), spec))?;
+        let claim = by.claim("callback");
+        if let Some(made) = self.made_before(claim, &digest).await? {
+            return Ok(made);
+        }
+        let url = spec.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
+        if kind == Kind::Observer && spec.event_types.is_none() {
+            return Err(Error::field("/event_types", "is required for an observer"));
+        }
+        spec.check(kind, &self.guard)?;
+        let callback_id = match kind {
+            Kind::Gateway => GATEWAY.to_owned(),
+            Kind::Observer => format!("cb-{}", Uuid::now_v7()),
+        };
+        let (bytes, secret) = sign::mint()?;
+        let encrypted = self.keys.encrypt(secret_label(&callback_id), &bytes)?;
+        let mut fields = Fields::new(url);
+        fields.take(spec, self.seal_headers(&callback_id, spec)?);
+        let sealed_digest = claim.map(|_| self.keys.encrypt(CLAIM, &digest)).transpose()?.unwrap_or_default();
+        let claim = claim.map(|claim| (claim, sealed_digest.as_slice()));
+        let made = Made { callback_id: &callback_id, kind, fields: &fields, encrypted: &encrypted, claim };
+        let Some(secret_id) = retrying(|| self.insert(&made, by)).await? else {
+            let claim = claim.map(|(claim, _)| claim);
+            return self.made_before(claim, &digest).await?.ok_or_else(claim::forgotten);
+        };
+        self.refresh(by.now).await?;
+        Ok((callback_id, NewSecret { secret_id, secret, others_until: None, repeated: false }))
+    }
+
+    /// The endpoint and secret that were created under the same client id.
+    async fn made_before(
+        &self,
+        claim: Option<Claim<'_>>,
+        digest: &[u8],
+    ) -> Result<Option<(String, NewSecret)>> {
+        let Some(claim) = claim else { return Ok(None) };
+        let client = self.store.client().await?;
+        let Some(kept) = claim.kept(&client).await? else { return Ok(None) };
+        if self.keys.open(CLAIM, &kept.digest).as_deref() != Some(digest) {
+            return Err(claim::reused());
+        }
+        let gone = || {
+            Error::new(
+                error::Kind::Conflict,
+                "what this client_id created no longer exists: use another client_id",
+            )
+        };
+        let row = client.opt(sql!("delivery/endpoint/secret"), &[&kept.made_id]).await?.ok_or_else(gone)?;
+        let callback_id: String = row.get("callback_id");
+        let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
+            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
+        })?;
+        let secret = sign::encode(&bytes);
+        let (secret_id, made_at) = (kept.made_id, kept.made_at);
+        Ok(Some((callback_id, NewSecret { secret_id, secret, others_until: Some(made_at), repeated: true })))
+    }
+
+    /// `None`: a concurrent call has used the same client id.
+    async fn insert(&self, made: &Made<'_>, by: Administrator<'_>) -> Result<Option<i64>> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let there = tx.one(sql!("delivery/endpoint/count"), &[]).await?;
+        let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
+        if made.kind == Kind::Gateway && there.get("gateway") {
+            return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
+        }
+        if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
+            return conflict("there are already 1,000 callbacks: remove one first");
+        }
+        write(&tx, (made.callback_id, made.kind), made.fields, (true, by.now)).await?;
+        let row = tx
+            .one(
+                sql!("delivery/endpoint/add_secret"),
+                &[&made.callback_id, &made.encrypted, &by.now, &by.now],
+            )
+            .await?;
+        note(
+            &tx,
+            Action::CallbackCreated,
+            made.callback_id,
+            &json!({"url": shown_url(&made.fields.url)}),
+            by,
+        )
+        .await?;
+        if let Some((claim, digest)) = made.claim
+            && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
+        {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        Ok(Some(row.get("secret_id")))
+    }
+
+    /// Changes the given fields. If the gateway comes from the settings, only its state can be changed.
+    pub async fn change(&self, callback_id: &str, spec: &EndpointSpec, by: Administrator<'_>) -> Result<()> {
+        retrying(|| self.update(callback_id, spec, by)).await?;
+        self.refresh(by.now).await?;
+        Ok(())
+    }
+
+    async fn update(&self, callback_id: &str, spec: &EndpointSpec, by: Administrator<'_>) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let row = lock(&tx, callback_id, by.now).await?;
+        let kind = Kind::parse(row.get("kind")).ok_or_else(no_such_callback)?;
+        let given = spec.given();
+        if row.get("from_settings") && given.iter().any(|field| *field != "state") {
+            return Err(of_settings());
+        }
+        spec.check(kind, &self.guard)?;
+        let mut fields = Fields::of(&row);
+        fields.take(spec, self.seal_headers(callback_id, spec)?);
+        write(&tx, (callback_id, kind), &fields, (spec.state.is_some(), by.now)).await?;
+        note(&tx, Action::CallbackChanged, callback_id, &json!({"changed": given}), by).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Removes an endpoint with its secrets and its queue.
+    pub async fn remove(&self, callback_id: &str, by: Administrator<'_>) -> Result<()> {
+        retrying(|| self.take_away(callback_id, by)).await?;
+        self.refresh(by.now).await?;
+        let gateway = Some(callback_id).filter(|id| *id == GATEWAY);
+        while self.sweep(gateway).await? > 0 {}
+        Ok(())
+    }
+
+    async fn take_away(&self, callback_id: &str, by: Administrator<'_>) -> Result<()> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let row = lock(&tx, callback_id, by.now).await?;
+        if row.get("from_settings") {
+            return Err(of_settings());
+        }
+        tx.run(sql!("delivery/endpoint/remove"), &[&callback_id, &by.now]).await?;
+        note(&tx, Action::CallbackRemoved, callback_id, &json!({"url": shown_url(row.get("url"))}), by)
+            .await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Deletes a part of the queues of removed endpoints, and of one more. Returns how many rows.
+    async fn sweep(&self, one_more: Option<&str>) -> Result<i64> {
+        retrying(|| self.sweep_once(one_more)).await
+    }
+
+    async fn sweep_once(&self, one_more: Option<&str>) -> Result<i64> {
+        let row = self
+            .store
+            .one(sql!("delivery/endpoint/sweep"), &[&one_more, &SWEEP_ROWS, &SWEEP_BATCHES])
+            .await?;
+        Ok(row.get("swept"))
+    }
+
+    /// Deletes a part of what removed endpoints left, and the endpoints that have nothing left. Returns how
+    /// many rows.
+    pub async fn tidy(&self, now: OffsetDateTime) -> Result<i64> {
+        let swept = self.sweep(None).await?;
+        self.store.run(sql!("delivery/endpoint/forget"), &[&(now - FORGET_AFTER), &now]).await?;
+        Ok(swept)
+    }
+
+    /// Adds a secret to an endpoint. The older ones also sign during `overlap`. A repeat with the same client
+    /// id adds nothing.
+    pub async fn rotate(
+        &self,
+        callback_id: &str,
+        overlap: Duration,
+        by: Administrator<'_>,
+    ) -> Result<NewSecret> {
+        let digest = claim::digest(&(callback_id, overlap.as_millis()))?;
+        let claim = by.claim("callback secret");
+        let again = async || {
+            let made = self.made_before(claim, &digest).await?;
+            let until = |at: OffsetDateTime| at + overlap;
+            Ok::<_, Error>(
+                made.map(|(_, new)| NewSecret { others_until: new.others_until.map(until), ..new }),
+            )
+        };
+        if let Some(made) = again().await? {
+            return Ok(made);
+        }
+        let (bytes, secret) = sign::mint()?;
+        let encrypted = self.keys.encrypt(secret_label(callback_id), &bytes)?;
+        let until = by.now + overlap;
+        let sealed_digest = claim.map(|_| self.keys.encrypt(CLAIM, &digest)).transpose()?.unwrap_or_default();
+        let added = Added {
+            encrypted: &encrypted,
+            until,
+            claim: claim.map(|claim| (claim, sealed_digest.as_slice())),
+        };
+        let Some(secret_id) = retrying(|| self.add_secret(callback_id, &added, by)).await? else {
+            return again().await?.ok_or_else(claim::forgotten);
+        };
+        self.refresh(by.now).await?;
+        Ok(NewSecret { secret_id, secret, others_until: Some(until), repeated: false })
+    }
+
+    async fn add_secret(
+        &self,
+        callback_id: &str,
+        added: &Added<'_>,
+        by: Administrator<'_>,
+    ) -> Result<Option<i64>> {
+        let until = added.until;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let row = lock(&tx, callback_id, by.now).await?;
+        if row.get("from_settings") {
+            return Err(of_settings());
+        }
+        if row.get::<_, i64>("signing") >= SIGNING_MAX && until > by.now {
+            let why = "four secrets already sign: wait until one ends, or end all with `overlap_ms` 0";
+            return Err(Error::new(error::Kind::Conflict, why));
+        }
+        let row = tx
+            .one(sql!("delivery/endpoint/add_secret"), &[&callback_id, &added.encrypted, &by.now, &until])
+            .await?;
+        note(&tx, Action::CallbackRotated, callback_id, &json!({}), by).await?;
+        if let Some((claim, digest)) = added.claim
+            && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
+        {
+            return Ok(None);
+        }
+        tx.commit().await?;
+        Ok(Some(row.get("secret_id")))
+    }
+
+    /// Sends `callback.test` to an observer in any state, and returns its answer within `patience`. The
+    /// breaker and the queue are not changed.
+    pub async fn test(
+        &self,
+        callback_id: &str,
+        patience: Duration,
+        by: Administrator<'_>,
+    ) -> Result<TestResult> {
+        if self.show(callback_id, by.now).await?.kind == Kind::Gateway {
+            let why = "the gateway gets only messages: send a message to test it";
+            return Err(Error::new(error::Kind::Conflict, why));
+        }
+        self.refresh(by.now).await?;
+        let callback = self.get(callback_id).ok_or_else(|| {
+            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
+        })?;
+        let client = self.store.client().await?;
+        note(&client, Action::CallbackTested, callback_id, &json!({}), by).await?;
+        let data = json!({"callback_id": callback_id});
+        let event_id: i64 =
+            client.one(sql!("delivery/endpoint/log_test"), &[&Json(&data), &by.now]).await?.get("event_id");
+        drop(client);
+        let batch_id = Uuid::now_v7().to_string();
+        let at = by.now.format(&time::format_description::well_known::Rfc3339).map_err(Error::internal)?;
+        let event =
+            json!({"event_id": event_id.to_string(), "type": "callback.test", "at": at, "data": data});
+        let body = json!({"batch_id": batch_id, "callback_id": callback_id, "events": [event]});
+        let posted = callback.post_within(patience, &batch_id, body.to_string().into_bytes(), by.now).await;
+        let answer = String::from_utf8_lossy(&posted.answer).chars().take(TEST_ANSWER_MAX_CHARS).collect();
+        Ok(TestResult { posted, answer })
+    }
+
+    /// The spec headers, encrypted for the database.
+    fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
+        let encrypt = |headers: &BTreeMap<String, String>| {
+            let plain = serde_json::to_vec(headers).map_err(Error::internal)?;
+            self.keys.encrypt(headers_label(callback_id), &plain)
+        };
+        let Some(headers) = &spec.headers else {
+            return Ok(None);
+        };
+        let some = headers.as_ref().filter(|headers| !headers.is_empty());
+        Ok(Some(some.map(encrypt).transpose()?))
+    }
+}
+
+/// An endpoint to create.
+struct Made<'a> {
+    callback_id: &'a str,
+    kind: Kind,
+    fields: &'a Fields,
+    encrypted: &'a [u8],
+    claim: Option<(Claim<'a>, &'a [u8])>,
+}
+
+/// A secret to add.
+struct Added<'a> {
+    encrypted: &'a [u8],
+    /// When the older secrets end.
+    until: OffsetDateTime,
+    claim: Option<(Claim<'a>, &'a [u8])>,
+}
+
+async fn lock(tx: &Transaction<'_>, callback_id: &str, now: OffsetDateTime) -> Result<Row> {
+    tx.opt(sql!("delivery/endpoint/lock"), &[&callback_id, &now]).await?.ok_or_else(no_such_callback)
+}
+
+async fn write(
+    tx: &Transaction<'_>,
+    (callback_id, kind): (&str, Kind),
+    fields: &Fields,
+    (set_going, now): (bool, OffsetDateTime),
+) -> Result<()> {
+    tx.run(
+        sql!("delivery/endpoint/write"),
+        &[
+            &callback_id,
+            &kind.as_str(),
+            &now,
+            &fields.url,
+            &fields.description,
+            &fields.event_types,
+            &fields.channel_ids,
+            &fields.department_ids,
+            &fields.headers,
+            &fields.timeout_ms,
+            &fields.concurrency,
+            &fields.batch_events,
+            &fields.events_per_second,
+            &fields.state.as_str(),
+            &set_going,
+        ],
+    )
+    .await?;
+    Ok(())
+}
+
+/// Writes an audit entry. It holds no secret, and only the public part of a URL.
+async fn note(
+    client: &impl Statements,
+    action: Action,
+    callback_id: &str,
+    more: &serde_json::Value,
+    by: Administrator<'_>,
+) -> Result<()> {
+    let mut filter = json!({"callback_id": callback_id});
+    if let (Some(filter), Some(more)) = (filter.as_object_mut(), more.as_object()) {
+        filter.extend(more.clone());
+    }
+    let entry = Entry { at: by.now, actor: by.actor, action, reason: None, filter, results: None };
+    audit::append_with(client, entry).await
+}
+
+fn shown_url(url: &str) -> Option<String> {
+    Url::parse(url).ok().map(|url| public_url(&url))
+}
+
+fn no_such_callback() -> Error {
+    Error::not_found("no such callback")
+}
+
+fn of_settings() -> Error {
+    Error::new(
+        error::Kind::Conflict,
+        "this callback comes from the settings: change it there; only `state` can be changed here",
+    )
+}

@@ -1,0 +1,77 @@
+//! Dead letters: pushes and events that were given up. They can be read and replayed.
+
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::base::error::Result;
+use crate::base::store::{SHARE_SEAL, Statements, Store};
+use crate::sql;
+
+/// Most events of the log that one call reads.
+const REPLAY_EVENTS_MAX: i32 = 100_000;
+/// Most events or receivers in the answer for one dead letter.
+const ITEMS_SHOWN_MAX: i32 = 1_000;
+
+/// A filter for dead letters. All given bounds must match.
+#[derive(Debug, Default)]
+pub struct DeadLetters {
+    pub ids: Option<Vec<i64>>,
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+    /// Only those given up at or after this time.
+    pub since: Option<OffsetDateTime>,
+}
+
+/// The numbers of replayed dead letters and pairs.
+#[derive(Debug)]
+pub struct Replay {
+    pub letters: i64,
+    pub pairs: i64,
+}
+
+/// Queues dead letters again, out of turn, with at most `per_second` pairs due in a second.
+pub async fn replay(
+    store: &Store,
+    callback_id: &str,
+    letters: &DeadLetters,
+    per_second: Option<i32>,
+    now: OffsetDateTime,
+) -> Result<Replay> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let DeadLetters { ids, from, to, since } = letters;
+    let row = tx
+        .one(sql!("delivery/push/replay"), &[&callback_id, ids, from, to, since, &now, &per_second])
+        .await?;
+    tx.commit().await?;
+    Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
+}
+
+/// Queues the logged events for an observer since `since`, after event `after`, also those sent before.
+/// Returns the number of events, and the event to continue after, if there may be more.
+pub async fn replay_events(
+    store: &Store,
+    callback_id: &str,
+    (since, after): (OffsetDateTime, i64),
+    per_second: Option<i32>,
+    now: OffsetDateTime,
+) -> Result<(i64, Option<i64>)> {
+    let row = store
+        .one(
+            sql!("delivery/push/replay_events"),
+            &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second],
+        )
+        .await?;
+    Ok((row.get("events"), row.get("last")))
+}
+
+/// One page of an endpoint's dead letters below `before`, newest first.
+pub async fn dead_letters(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<Row>> {
+    Ok(store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await?)
+}
+
+/// One dead letter.
+pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<Row>> {
+    Ok(store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?)
+}

@@ -1,0 +1,301 @@
+//! Builds the body of a batch: messages with their receivers, or events.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use bit_vec::BitVec;
+use futures_util::future::try_join;
+use postgres_types::ToSql;
+use serde::Serialize;
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::base::error::{Error, Result};
+use crate::base::store::{Statements, Store};
+use crate::delivery::endpoint::{Callback, Kind};
+use crate::delivery::ledger::{self, BLOCK_SLOTS, Key};
+use crate::sql;
+
+/// The body of a push. The contract is `openapi/push-callback.yaml`.
+#[derive(Serialize)]
+struct Body<'a> {
+    batch_id: String,
+    messages: Vec<Pushed<'a>>,
+    deliveries: Vec<Delivery<'a>>,
+}
+
+#[derive(Serialize)]
+struct Pushed<'a> {
+    ms_id: String,
+    channel_id: String,
+    channel_type: &'a str,
+    seq: i64,
+    sender: &'a str,
+    server_time: String,
+    #[serde(rename = "type")]
+    ms_type: &'a str,
+    content: Value,
+    /// Present if the message was recalled before the push. Then its content is empty.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recalled: bool,
+}
+
+/// Receivers of the same messages share an entry.
+#[derive(Serialize)]
+struct Delivery<'a> {
+    receivers: Vec<&'a str>,
+    ms_ids: Vec<String>,
+}
+
+/// The body of an observer's batch. The contract is in `openapi/im-push-gateway/webhooks.yaml`.
+#[derive(Serialize)]
+struct EventPayload<'a> {
+    batch_id: String,
+    callback_id: &'a str,
+    events: Vec<Event<'a>>,
+}
+
+#[derive(Serialize)]
+struct Event<'a> {
+    event_id: String,
+    #[serde(rename = "type")]
+    what: &'a str,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_id: Option<String>,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Message(Pushed<'a>),
+    Other(Value),
+}
+
+/// The body of a batch, and its content for settling the answer.
+pub(super) struct Loaded {
+    body: Vec<u8>,
+    held: Held,
+}
+
+/// The content of a batch: messages with their receivers, or a number of events.
+pub(super) enum Held {
+    Messages(Messages),
+    Events(u32),
+}
+
+/// The receivers of a batch, by item and block.
+#[derive(Default)]
+pub(super) struct Messages {
+    pub users: Vec<User>,
+    pub parts: Vec<Part>,
+    /// The index in `users` by user id.
+    places: HashMap<String, u32>,
+    /// The number of messages for each of `users`.
+    messages: Vec<u32>,
+}
+
+/// A receiver of a batch. A receiver who has left the company gets nothing, and counts as offline.
+pub(super) struct User {
+    pub user_id: String,
+    pub has_left: bool,
+}
+
+/// The receivers of one item in one block of a message: their position in the block, and their index in the
+/// users of the batch.
+pub(super) struct Part {
+    pub item: i64,
+    pub key: Key,
+    pub receivers: Vec<(u16, u32)>,
+}
+
+impl Loaded {
+    /// Whether the batch has no receivers and no events.
+    pub fn is_empty(&self) -> bool {
+        match &self.held {
+            Held::Messages(messages) => messages.counts().next().is_none(),
+            Held::Events(events) => *events == 0,
+        }
+    }
+
+    pub fn into_parts(self) -> (Vec<u8>, Held) {
+        (self.body, self.held)
+    }
+}
+
+impl Held {
+    pub fn pairs(&self) -> u32 {
+        match self {
+            Self::Messages(messages) => messages.counts().map(|(_, count)| count).sum(),
+            Self::Events(events) => *events,
+        }
+    }
+}
+
+impl Messages {
+    /// Whether the batch has a message for a user.
+    pub fn has(&self, user_id: &str) -> bool {
+        self.places.get(user_id).is_some_and(|user| self.messages[*user as usize] > 0)
+    }
+
+    /// Every user with messages in the batch, and their number.
+    pub fn counts(&self) -> impl Iterator<Item = (&str, u32)> {
+        let counts = self.users.iter().zip(&self.messages).filter(|(_, count)| **count > 0);
+        counts.map(|(user, count)| (user.user_id.as_str(), *count))
+    }
+}
+
+/// Reads the content of a batch and builds its body. A retry has the same body, except for recalled messages,
+/// the type of an upgraded channel and receivers who have left meanwhile.
+pub(super) async fn load(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
+    match callback.kind {
+        Kind::Gateway => load_messages(store, batch_id).await,
+        Kind::Observer => load_events(store, callback, batch_id).await,
+    }
+}
+
+async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
+    let client = store.client().await?;
+    let rows = client.all(sql!("delivery/push/events"), &[&batch_id]).await?;
+    drop(client);
+    let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
+    let held = Held::Events(u32::try_from(events.len()).unwrap_or(u32::MAX));
+    let told = EventPayload { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
+    Ok(Loaded { body: serde_json::to_vec(&told).map_err(Error::internal)?, held })
+}
+
+fn event(row: &Row) -> Result<Event<'_>> {
+    let is_message = row.get::<_, Option<i64>>("ms_id").is_some();
+    Ok(Event {
+        event_id: row.get::<_, i64>("event_id").to_string(),
+        what: row.get("what"),
+        at: row.get::<_, OffsetDateTime>("at").format(&Rfc3339).map_err(Error::internal)?,
+        channel_id: row.get::<_, Option<i64>>("event_channel_id").map(|id| id.to_string()),
+        data: if is_message { Data::Message(pushed_message(row)?) } else { Data::Other(row.get("data")) },
+    })
+}
+
+async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
+    let client = store.client().await?;
+    let (messages, people) = (
+        client.prepare_cached(sql!("delivery/push/messages")).await?,
+        client.prepare_cached(sql!("delivery/push/people")).await?,
+    );
+    let batch: [&(dyn ToSql + Sync); 1] = [&batch_id];
+    let (rows, people) = try_join(client.query(&messages, &batch), client.query(&people, &batch)).await?;
+    drop(client);
+    let mut held = Messages::default();
+    let slots = slots(&mut held, &people);
+    let mut ms_ids_of: Vec<Vec<i64>> = vec![Vec::new(); held.users.len()];
+    let mut pushed: Vec<Pushed<'_>> = Vec::with_capacity(rows.len());
+    let mut last = None;
+    for row in &rows {
+        let parts = parts(row, &held, slots.get(&row.get("channel_id")).map_or(&[], Vec::as_slice));
+        let ms_id: i64 = row.get("ms_id");
+        let mut is_for_some = false;
+        for &(_, user) in parts.iter().flat_map(|part| &part.receivers) {
+            let user = user as usize;
+            // Two items may contain the same pair: a dead letter that was replayed twice.
+            if !held.users[user].has_left && ms_ids_of[user].last() != Some(&ms_id) {
+                ms_ids_of[user].push(ms_id);
+                is_for_some = true;
+            }
+        }
+        held.parts.extend(parts);
+        if is_for_some && last != Some(ms_id) {
+            pushed.push(pushed_message(row)?);
+            last = Some(ms_id);
+        }
+    }
+    held.messages = ms_ids_of.iter().map(|ms_ids| ms_ids.len() as u32).collect();
+    let deliveries = share(&held.users, ms_ids_of);
+    let body = serde_json::to_vec(&Body { batch_id: batch_id.to_string(), messages: pushed, deliveries });
+    Ok(Loaded { body: body.map_err(Error::internal)?, held: Held::Messages(held) })
+}
+
+/// Collects the users of the batch. Returns the slots of each channel in order, with the index of their user.
+fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
+    let mut slots: HashMap<i64, Vec<(i32, u32)>> = HashMap::new();
+    for row in people {
+        let (user_ids, have_left): (Vec<&str>, Vec<bool>) = (row.get("user_ids"), row.get("have_left"));
+        let users = user_ids.into_iter().zip(have_left).map(|(user_id, has_left)| {
+            held.places.get(user_id).copied().unwrap_or_else(|| {
+                let user = held.users.len() as u32;
+                held.users.push(User { user_id: user_id.to_owned(), has_left });
+                held.places.insert(user_id.to_owned(), user);
+                user
+            })
+        });
+        let mut of_channel: Vec<(i32, u32)> =
+            row.get::<_, Vec<i32>>("slots").into_iter().zip(users).collect();
+        of_channel.sort_unstable();
+        of_channel.dedup();
+        slots.insert(row.get("channel_id"), of_channel);
+    }
+    slots
+}
+
+/// The receivers of the message of a row, by block.
+fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)]) -> Vec<Part> {
+    let (from, to): (Option<i32>, Option<i32>) = (row.get("from_slot"), row.get("to_slot"));
+    let (from, to) = (from.unwrap_or(0), to.unwrap_or(i32::MAX));
+    let named: Option<HashSet<&str>> =
+        row.get::<_, Option<Vec<&str>>>("named").map(|named| named.into_iter().collect());
+    let is_meant = |user: u32| {
+        named.as_ref().is_none_or(|named| named.contains(held.users[user as usize].user_id.as_str()))
+    };
+    let blocks: Vec<i32> = row.get("blocks");
+    let receivers: Vec<BitVec> = row.get("receivers");
+    let part = |(block, bits): (i32, BitVec)| {
+        let low = (block * BLOCK_SLOTS).max(from);
+        let high = (block * BLOCK_SLOTS + (BLOCK_SLOTS - 1)).min(to);
+        let within = slots.partition_point(|(slot, _)| *slot < low)..;
+        let within = slots[within].iter().take_while(|(slot, _)| *slot <= high);
+        let receives = within.filter(|(slot, _)| bits.get(ledger::place(*slot)) == Some(true));
+        let receivers = receives.filter(|(_, user)| is_meant(*user));
+        Part {
+            item: row.get("item"),
+            key: Key { ms_id: row.get("ms_id"), block },
+            receivers: receivers.map(|(slot, user)| (ledger::place(*slot) as u16, *user)).collect(),
+        }
+    };
+    blocks.into_iter().zip(receivers).map(part).filter(|part| !part.receivers.is_empty()).collect()
+}
+
+fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
+    let server_time: OffsetDateTime = row.get("server_time");
+    Ok(Pushed {
+        ms_id: row.get::<_, i64>("ms_id").to_string(),
+        channel_id: row.get::<_, i64>("channel_id").to_string(),
+        channel_type: row.get("channel_type"),
+        seq: row.get("seq"),
+        sender: row.get("sender"),
+        server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
+        ms_type: row.get("ms_type"),
+        content: row.get("content"),
+        recalled: row.get("recalled"),
+    })
+}
+
+/// Groups receivers by their messages. They are in id order, so that a retry has the same body.
+fn share(users: &[User], ms_ids_of: Vec<Vec<i64>>) -> Vec<Delivery<'_>> {
+    let mut receiving: Vec<(&str, Vec<i64>)> = users
+        .iter()
+        .map(|user| user.user_id.as_str())
+        .zip(ms_ids_of)
+        .filter(|(_, ids)| !ids.is_empty())
+        .collect();
+    receiving.sort_unstable_by_key(|(user_id, _)| *user_id);
+    let mut sharing: BTreeMap<Vec<i64>, Vec<&str>> = BTreeMap::new();
+    for (receiver, ms_ids) in receiving {
+        sharing.entry(ms_ids).or_default().push(receiver);
+    }
+    let delivery = |(ms_ids, receivers): (Vec<i64>, Vec<_>)| Delivery {
+        receivers,
+        ms_ids: ms_ids.iter().map(i64::to_string).collect(),
+    };
+    sharing.into_iter().map(delivery).collect()
+}

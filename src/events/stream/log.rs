@@ -1,0 +1,223 @@
+//! The event log as streams read it, and the serialization of events.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+use tokio_postgres::types::Json;
+
+use super::queue::Queue;
+use crate::base::error::{Error, Result};
+use crate::base::store::{Statements, Store};
+use crate::sql;
+
+/// `complete_from` while transactions may still leave events out.
+pub(super) const WHOLE_NOWHERE: i64 = i64::MAX;
+
+/// The position of the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Head {
+    pub last_event_id: i64,
+    /// From the event after this one, the log holds all events for streams.
+    pub complete_from: i64,
+    /// The oldest stored event.
+    pub oldest: Option<i64>,
+    /// Whether the log stops, or will stop soon, unless a listener extends it.
+    pub due: bool,
+}
+
+/// The fields of an event that decide who gets it.
+#[derive(Debug)]
+pub(super) struct Event {
+    pub event_id: i64,
+    pub channel_id: Option<i64>,
+    seq: Option<i64>,
+    is_recall: bool,
+    pub audience: Vec<String>,
+}
+
+/// A membership of a listener.
+#[derive(Debug)]
+pub(super) struct Span {
+    /// Their number on the roster.
+    pub number: usize,
+    from_seq: i64,
+    sees_from_seq: i64,
+    to_seq: Option<i64>,
+}
+
+/// One user's part of a range of the log.
+#[derive(Debug)]
+pub(super) struct Stretch {
+    pub last_event_id: i64,
+    pub complete_from: i64,
+    pub oldest: Option<i64>,
+    /// The last event of the range.
+    pub reached: i64,
+    pub is_last: bool,
+    pub event_ids: Vec<i64>,
+}
+
+/// An event on the wire.
+#[derive(Serialize)]
+struct EventPayload<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(with = "time::serde::rfc3339")]
+    at: OffsetDateTime,
+    channel_id: Option<String>,
+    data: Data<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data<'a> {
+    Message(Box<Message<'a>>),
+    Other(Box<RawValue>),
+}
+
+/// The message of `message.created`.
+#[derive(Serialize)]
+struct Message<'a> {
+    ms_id: String,
+    channel_id: String,
+    channel_type: &'a str,
+    seq: i64,
+    sender: &'a str,
+    #[serde(with = "time::serde::rfc3339")]
+    server_time: OffsetDateTime,
+    #[serde(rename = "type")]
+    ms_type: &'a str,
+    content: Box<RawValue>,
+    /// Set if the message was recalled before the event was sent. The content is then empty.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recalled: bool,
+}
+
+impl Span {
+    /// Whether an event of the channel lies in this membership. A user who sees earlier messages also gets
+    /// their recalls.
+    pub fn holds(&self, event: &Event) -> bool {
+        let from_seq = if event.is_recall { self.sees_from_seq } else { self.from_seq };
+        match event.seq {
+            Some(seq) => seq >= from_seq && self.to_seq.is_none_or(|to_seq| seq <= to_seq),
+            None => self.to_seq.is_none(),
+        }
+    }
+}
+
+/// The position of the log. `due` is true once less than half of `keep` remains.
+pub(super) async fn head(store: &Store, keep: Duration) -> Result<Head> {
+    let row = store.one(sql!("events/stream/head"), &[&millis(keep / 2)]).await?;
+    Ok(Head {
+        last_event_id: row.get("last_event_id"),
+        complete_from: row.get("complete_from"),
+        oldest: row.get("oldest"),
+        due: row.get("due"),
+    })
+}
+
+/// At most `limit` events for streams after the first id, up to the second one.
+pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) -> Result<Vec<Event>> {
+    let rows = store.all(sql!("events/stream/page"), &[&after, &up_to, &limit]).await?;
+    let event = |row: &Row| Event {
+        event_id: row.get("event_id"),
+        channel_id: row.get("channel_id"),
+        seq: row.get("seq"),
+        is_recall: row.get::<_, &str>("type") == "message.recalled",
+        audience: row.get::<_, Option<_>>("audience").unwrap_or_default(),
+    };
+    Ok(rows.iter().map(event).collect())
+}
+
+/// The memberships of the listeners, by channel. Channels of up to `most_read` members are read completely.
+pub(super) async fn members(
+    store: &Store,
+    channels: &[i64],
+    numbers: &RawValue,
+    most_read: usize,
+) -> Result<HashMap<i64, Vec<Span>>> {
+    let most_read = i32::try_from(most_read).unwrap_or(i32::MAX);
+    let rows = store.all(sql!("events/stream/members"), &[&channels, &Json(numbers), &most_read]).await?;
+    let mut spans: HashMap<i64, Vec<Span>> = HashMap::new();
+    for row in &rows {
+        spans.entry(row.get("channel_id")).or_default().push(Span {
+            number: row.get::<_, i32>("number") as usize,
+            from_seq: row.get("from_seq"),
+            sees_from_seq: row.get("sees_from_seq"),
+            to_seq: row.get("to_seq"),
+        });
+    }
+    Ok(spans)
+}
+
+/// The events of `user_id` among the next `limit` events after `after`, up to an event if given.
+pub(super) async fn missed(
+    store: &Store,
+    user_id: &str,
+    (after, up_to): (i64, Option<i64>),
+    limit: i64,
+) -> Result<Stretch> {
+    let row = store.one(sql!("events/stream/missed"), &[&user_id, &after, &up_to, &limit]).await?;
+    Ok(Stretch {
+        last_event_id: row.get("last_event_id"),
+        complete_from: row.get("complete_from"),
+        oldest: row.get("oldest"),
+        reached: row.get("reached"),
+        is_last: row.get("is_last"),
+        event_ids: row.get("event_ids"),
+    })
+}
+
+/// Serialized events in the order of their ids. Deleted events are missing.
+pub(super) async fn texts(store: &Store, event_ids: &[i64]) -> Result<Vec<Bytes>> {
+    if event_ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    store.all(sql!("events/stream/texts"), &[&event_ids]).await?.iter().map(text).collect()
+}
+
+/// The positions of listeners in the list who may no longer listen.
+pub(super) async fn gone(store: &Store, queues: &[&Arc<Queue>]) -> Result<Vec<usize>> {
+    let user_ids: Vec<&str> = queues.iter().map(|queue| &*queue.user_id).collect();
+    let tokens: Vec<Option<&[u8]>> = queues.iter().map(|queue| queue.token_hash.as_deref()).collect();
+    let rows = store.all(sql!("events/stream/gone"), &[&user_ids, &tokens]).await?;
+    Ok(rows.iter().map(|row| row.get::<_, i32>("number") as usize - 1).collect())
+}
+
+fn text(row: &Row) -> Result<Bytes> {
+    let (event_id, kind): (i64, &str) = (row.get("event_id"), row.get("type"));
+    let data = match row.get::<_, Option<i64>>("ms_id") {
+        Some(ms_id) => Data::Message(Box::new(message(ms_id, row))),
+        None => Data::Other(row.get::<_, Json<_>>("data").0),
+    };
+    let channel_id = row.get::<_, Option<i64>>("channel_id").map(|id| id.to_string());
+    let told = EventPayload { kind, at: row.get("at"), channel_id, data };
+    // JSON is one line, as server-sent events require.
+    let json = serde_json::to_string(&told).map_err(Error::internal)?;
+    Ok(format!("id: {event_id}\nevent: {kind}\ndata: {json}\n\n").into())
+}
+
+fn message(ms_id: i64, row: &Row) -> Message<'_> {
+    Message {
+        ms_id: ms_id.to_string(),
+        channel_id: row.get::<_, i64>("channel_id").to_string(),
+        channel_type: row.get("channel_type"),
+        seq: row.get("seq"),
+        sender: row.get("sender"),
+        server_time: row.get("server_time"),
+        ms_type: row.get("ms_type"),
+        content: row.get::<_, Json<_>>("content").0,
+        recalled: row.get("recalled"),
+    }
+}
+
+/// A duration in milliseconds, for SQL.
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,9 +1,0 @@
-//! Messages: their content is parsed and checked, and sends are committed in groups.
-
-mod content;
-mod outgoing;
-mod send;
-
-pub use content::{Content, check_client_id, whole};
-pub use outgoing::{Outgoing, Sent};
-pub use send::{Lanes, Sender};

@@ -1,0 +1,244 @@
+//! The history of a channel, in both directions, as far as the reader may see it. A page can start in
+//! PostgreSQL and end in the archive, or the reverse. The caller sees no difference.
+
+use std::ops::RangeInclusive;
+
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::archive::index::recalled;
+use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
+use crate::base::error::{Error, Result};
+use crate::base::store::{Statements, Store};
+use crate::sql;
+use crate::sync;
+
+/// A message as readers see it.
+#[derive(Debug)]
+pub struct Message {
+    pub ms_id: i64,
+    pub channel_id: i64,
+    pub seq: i64,
+    pub server_time: OffsetDateTime,
+    pub sender: String,
+    pub sender_name: String,
+    pub ms_type: String,
+    /// Empty if the message is recalled.
+    pub content: Value,
+    pub recalled: Option<Recalled>,
+}
+
+/// A position between two messages. `ms_id` limits the partitions to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Position {
+    pub seq: i64,
+    pub ms_id: i64,
+}
+
+impl Position {
+    /// The positions before the first and after the last message.
+    pub const START: Self = Self { seq: 0, ms_id: 0 };
+    pub const END: Self = Self { seq: i64::MAX, ms_id: i64::MAX };
+}
+
+/// A read of a channel: the reader, the store and, for messages below the horizon, the archive.
+#[derive(Clone, Copy)]
+pub struct Reading<'a> {
+    pub store: &'a Store,
+    pub archive: Option<&'a dyn Archive>,
+    pub channel_id: i64,
+    pub reader: &'a str,
+}
+
+/// Messages from PostgreSQL, and the horizon of the same snapshot.
+struct Hot {
+    horizon: i64,
+    messages: Vec<Message>,
+}
+
+impl Reading<'_> {
+    /// Up to `limit` messages below `before` and above `after_seq`, newest first. The flag says whether more
+    /// may follow. If the archive does not answer, the page can be shorter than `limit`.
+    pub async fn before(&self, before: Position, after_seq: i64, limit: i64) -> Result<(Vec<Message>, bool)> {
+        let spans = self.spans().await?;
+        let hot = self.hot_before(before, after_seq, limit).await?;
+        let mut messages = hot.messages;
+        let top = messages.last().map_or(before.seq, |last| last.seq).saturating_sub(1);
+        let wanted = newest(&spans, after_seq.saturating_add(1)..=top, limit as usize - messages.len());
+        if hot.horizon == 0 || wanted.is_empty() {
+            let full = messages.len() as i64 >= limit;
+            return Ok((messages, full));
+        }
+        match self.cold(&spans, &wanted, Order::Newest, hot.horizon).await {
+            Ok(cold) => messages.extend(cold),
+            Err(e) if messages.is_empty() => return Err(e),
+            Err(_) => return Ok((messages, true)),
+        }
+        let full = messages.len() as i64 >= limit;
+        Ok((messages, full))
+    }
+
+    /// Up to `limit` messages above `after`, oldest first.
+    pub async fn after(&self, after: Position, limit: i64) -> Result<(Vec<Message>, bool)> {
+        let spans = self.spans().await?;
+        let hot = self.hot_after(after, limit).await?;
+        let end = hot.messages.first().map_or(i64::MAX, |first| first.seq - 1);
+        let wanted = oldest(&spans, after.seq.saturating_add(1)..=end, limit as usize);
+        let mut messages = Vec::new();
+        if hot.horizon > 0 && !wanted.is_empty() {
+            messages = self.cold(&spans, &wanted, Order::Oldest, hot.horizon).await?;
+        }
+        messages.extend(hot.messages);
+        messages.truncate(limit as usize);
+        let full = messages.len() as i64 >= limit;
+        Ok((messages, full))
+    }
+
+    /// The spans that the reader may see. For other users the channel is not found.
+    async fn spans(&self) -> Result<Vec<Span>> {
+        let spans = visible(&self.store.client().await?, self.channel_id, self.reader).await?;
+        if spans.is_empty() { Err(Error::not_found("no such channel")) } else { Ok(spans) }
+    }
+
+    async fn hot_before(&self, before: Position, after_seq: i64, limit: i64) -> Result<Hot> {
+        let rows = self
+            .store
+            .all(
+                sql!("records/history/before"),
+                &[&self.channel_id, &self.reader, &before.seq, &before.ms_id, &after_seq, &limit],
+            )
+            .await?;
+        hot(rows)
+    }
+
+    async fn hot_after(&self, after: Position, limit: i64) -> Result<Hot> {
+        let parameters: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+            [&self.channel_id, &self.reader, &after.seq, &after.ms_id, &limit];
+        hot(self.store.all(sql!("records/history/after"), &parameters).await?)
+    }
+
+    /// The messages with exactly these seqs, which are below the horizon. A channel has no gaps in `seq`, so
+    /// a seq that the archive does not return is an error.
+    async fn cold(&self, spans: &[Span], wanted: &[i64], order: Order, horizon: i64) -> Result<Vec<Message>> {
+        let archive = self.archive.ok_or_else(archive::not_configured)?;
+        let (low, high) = (wanted.iter().min().copied(), wanted.iter().max().copied());
+        let within = Span {
+            channel_id: self.channel_id,
+            from_seq: low.unwrap_or_default(),
+            to_seq: high.unwrap_or_default(),
+        };
+        let find = Find {
+            spans: Some(spans.iter().filter_map(|span| overlap(*span, within)).collect()),
+            below: horizon,
+            order,
+            ledger: false,
+            ..Find::newest(wanted.len())
+        };
+        let documents = archive.find(&find).await?;
+        if !documents.iter().map(|d| d.seq).eq(wanted.iter().copied()) {
+            let found: Vec<i64> = documents.iter().map(|d| d.seq).collect();
+            tracing::error!(
+                channel_id = self.channel_id,
+                horizon,
+                ?wanted,
+                ?found,
+                "messages of a channel are missing in the archive"
+            );
+            metrics::counter!("impg_archive_gaps_total").increment(1);
+            return Err(Error::unavailable("messages of this channel are missing in the archive"));
+        }
+        messages(self.store, documents).await
+    }
+}
+
+/// The spans of a channel that a user may see. Empty, without even an empty span, if the user is not a member
+/// now.
+pub async fn visible(client: &impl Statements, channel_id: i64, person: &str) -> Result<Vec<Span>> {
+    let rows = client.all(sql!("records/history/spans"), &[&channel_id, &person]).await?;
+    let span = |row: &Row| Span { channel_id, from_seq: row.get("from_seq"), to_seq: row.get("to_seq") };
+    Ok(rows.iter().map(span).collect())
+}
+
+/// Whether a message lies in one of the spans.
+pub fn holds(spans: &[Span], channel_id: i64, seq: i64) -> bool {
+    let one = Span { channel_id, from_seq: seq, to_seq: seq };
+    spans.iter().any(|span| overlap(*span, one).is_some())
+}
+
+/// The newest or the oldest seqs of a range that lie in the spans.
+fn newest(spans: &[Span], range: RangeInclusive<i64>, most: usize) -> Vec<i64> {
+    let mut seqs: Vec<i64> = ranges(spans, range).into_iter().flat_map(|r| r.rev().take(most)).collect();
+    seqs.sort_unstable_by(|a, b| b.cmp(a));
+    seqs.dedup();
+    seqs.truncate(most);
+    seqs
+}
+
+fn oldest(spans: &[Span], range: RangeInclusive<i64>, most: usize) -> Vec<i64> {
+    let mut seqs: Vec<i64> = ranges(spans, range).into_iter().flat_map(|r| r.take(most)).collect();
+    seqs.sort_unstable();
+    seqs.dedup();
+    seqs.truncate(most);
+    seqs
+}
+
+fn ranges(spans: &[Span], range: RangeInclusive<i64>) -> Vec<RangeInclusive<i64>> {
+    spans.iter().map(|s| s.from_seq.max(*range.start())..=s.to_seq.min(*range.end())).collect()
+}
+
+/// The intersection of two spans of one channel.
+pub fn overlap(one: Span, other: Span) -> Option<Span> {
+    let (from_seq, to_seq) = (one.from_seq.max(other.from_seq), one.to_seq.min(other.to_seq));
+    (one.channel_id == other.channel_id && from_seq <= to_seq).then_some(Span { from_seq, to_seq, ..one })
+}
+
+fn hot(rows: Vec<Row>) -> Result<Hot> {
+    let horizon = rows.first().map(|row| row.get("horizon"));
+    let horizon = horizon.ok_or_else(|| Error::internal("the horizon is missing"))?;
+    let there = rows.iter().filter(|row| row.get::<_, Option<i64>>("ms_id").is_some());
+    Ok(Hot { horizon, messages: there.map(message).collect() })
+}
+
+fn message(row: &Row) -> Message {
+    let recalled = recalled(row);
+    Message {
+        ms_id: row.get("ms_id"),
+        channel_id: row.get("channel_id"),
+        seq: row.get("seq"),
+        server_time: row.get("server_time"),
+        sender: row.get("sender"),
+        sender_name: row.get::<_, Option<String>>("sender_name").unwrap_or_default(),
+        ms_type: row.get("ms_type"),
+        content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
+        recalled,
+    }
+}
+
+/// Documents as readers see them: with names, and without the content of messages recalled since.
+pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
+    let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
+    let names = sync::names(store, &senders).await?;
+    let ms_ids: Vec<i64> = documents.iter().map(|d| d.ms_id).collect();
+    let recalls = store.all(sql!("records/history/recalls"), &[&ms_ids]).await?;
+    let message = |document: Document| {
+        let late = recalls.iter().find(|row| row.get::<_, i64>("ms_id") == document.ms_id);
+        let recalled = late.and_then(recalled).or(document.recalled);
+        Message {
+            ms_id: document.ms_id,
+            channel_id: document.channel_id,
+            seq: document.seq,
+            server_time: document.server_time,
+            sender_name: names.get(&document.sender).cloned().unwrap_or_default(),
+            sender: document.sender,
+            ms_type: document.ms_type,
+            content: if recalled.is_some() {
+                Value::Object(serde_json::Map::new())
+            } else {
+                document.content
+            },
+            recalled,
+        }
+    };
+    Ok(documents.into_iter().map(message).collect())
+}

@@ -1,0 +1,138 @@
+//! Recall: the content of a message disappears for all readers. The row and the audit entry stay.
+
+use serde_json::json;
+use time::{Duration, OffsetDateTime};
+
+use crate::archive::{self, Archive, Find, Recalled};
+use crate::base::audit::{self, Action, Entry};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
+use crate::records::history;
+use crate::sql;
+
+/// A recall: who, which message, and by which right.
+#[derive(Debug, Clone, Copy)]
+pub struct Recall<'a> {
+    pub ms_id: i64,
+    pub by: &'a str,
+    /// Whether the caller's role may recall any message at any time.
+    pub any: bool,
+    pub reason: Option<&'a str>,
+    pub now: OffsetDateTime,
+    /// How long a sender may recall a message.
+    pub within: Duration,
+}
+
+/// A message to recall.
+struct Message {
+    channel_id: i64,
+    seq: i64,
+    sender: String,
+    server_time: OffsetDateTime,
+}
+
+/// Recalls a message, hot or cold. A repeated recall succeeds, and the first one counts. A cold message needs
+/// a reachable archive, or the answer is `503`.
+pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
+    take_back(store, archive, recall).await?;
+    let row = store.one(sql!("records/history/recalls"), &[&vec![recall.ms_id]]).await?;
+    Ok(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") })
+}
+
+async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<()> {
+    if retrying(|| recall_hot(store, recall)).await? {
+        return Ok(());
+    }
+    let missing = || Error::not_found("no such message");
+    if !store.has_cold().await? {
+        return Err(missing());
+    }
+    let archive = archive.ok_or_else(archive::not_configured)?;
+    let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(recall.ms_id) }).await?;
+    let document = found.into_iter().next().ok_or_else(missing)?;
+    let message = Message {
+        channel_id: document.channel_id,
+        seq: document.seq,
+        sender: document.sender,
+        server_time: document.server_time,
+    };
+    retrying(|| recall_cold(store, &message, recall)).await
+}
+
+/// Returns whether the message exists and is hot.
+async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    let Some(row) = tx.opt(sql!("records/recall/message"), &[&recall.ms_id]).await? else {
+        return Ok(false);
+    };
+    let message = Message {
+        channel_id: row.get("channel_id"),
+        seq: row.get("seq"),
+        sender: row.get("sender"),
+        server_time: row.get("server_time"),
+    };
+    write(&tx, &message, recall).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    tx.batch_execute(SHARE_SEAL).await?;
+    tx.all(sql!("records/recall/lock_channel"), &[&message.channel_id]).await?;
+    write(&tx, message, recall).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
+    check_may(tx, message, recall).await?;
+    let Message { channel_id, seq, sender, .. } = message;
+    let row = tx
+        .opt(
+            sql!("records/recall/recall"),
+            &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now],
+        )
+        .await?;
+    if row.is_some() {
+        let entry = Entry {
+            at: recall.now,
+            actor: recall.by,
+            action: Action::Recall,
+            reason: recall.reason,
+            filter: json!({"ms_id": recall.ms_id.to_string(), "sender": sender}),
+            results: Some(1),
+        };
+        audit::append_with(tx, entry).await?;
+    }
+    Ok(())
+}
+
+/// A sender may recall while in the channel and within the time limit. For a caller who cannot see the
+/// message, it is not found.
+async fn check_may(
+    tx: &deadpool_postgres::Transaction<'_>,
+    message: &Message,
+    recall: Recall<'_>,
+) -> Result<()> {
+    if recall.any {
+        return Ok(());
+    }
+    let spans = history::visible(tx, message.channel_id, recall.by).await?;
+    if !history::holds(&spans, message.channel_id, message.seq) {
+        return Err(Error::not_found("no such message"));
+    }
+    if message.sender != recall.by {
+        return Err(Error::new(Kind::Forbidden, "only the sender can recall a message"));
+    }
+    if recall.now - message.server_time > recall.within {
+        if !tx.all(sql!("records/history/recalls"), &[&vec![recall.ms_id]]).await?.is_empty() {
+            // A repeated recall succeeds, even after the time limit.
+            return Ok(());
+        }
+        return Err(Error::new(Kind::Conflict, "the time limit for recalling this message has passed"));
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! The directory: users and departments, as the company's systems provide them.
+//!
+//! Records come through the API, or from a source that a run reads. Both are staged first. One statement then
+//! computes what each record changes and applies it, in short steps that can be repeated.
+
+mod apply;
+pub mod contacts;
+pub mod departments;
+pub mod edit;
+pub mod heads;
+mod record;
+mod run;
+mod source;
+mod stage;
+pub mod tree;
+pub mod words;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use deadpool_postgres::Transaction;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::store::{Statements, Store, retrying};
+use crate::base::text;
+use crate::sql;
+use apply::Rows;
+pub use apply::{Step, lock};
+pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
+pub use run::{
+    Difference, Problem, Run, Runner, Sync, approve, ask, ask_once, cancel, differences, name_changed,
+    problems, prune_runs, runs,
+};
+use stage::StagePosition;
+
+/// Records in one transaction.
+const STEP: usize = 1_000;
+
+/// The source of users and departments that are known only from the API.
+pub const API: &str = "api";
+
+/// Workers to wake after a change of the directory, so that they do not wait for their next poll.
+#[derive(Clone, Default)]
+pub struct Followers {
+    pub words: Arc<Notify>,
+    pub heads: Arc<Notify>,
+    pub groups: Arc<Notify>,
+}
+
+impl Followers {
+    pub fn wake(&self) {
+        for follower in [&self.words, &self.heads, &self.groups] {
+            follower.notify_one();
+        }
+    }
+}
+
+/// What was applied, and which records were not, with reasons.
+#[derive(Debug, Default)]
+pub struct Applied {
+    pub users: usize,
+    pub departments: usize,
+    /// Departments parked at the top: their parent is unknown, or lies below them.
+    pub parked: Vec<String>,
+    /// JSON pointer of each skipped record, with the reason.
+    pub problems: Vec<(String, String)>,
+}
+
+/// Refuses a caller who is unknown or has left.
+pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
+    if store.one(sql!("people/users/is_active"), &[&user_id]).await?.get(0) {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::UnknownUser, ""))
+    }
+}
+
+/// The user with a login name: among active users, the only one who has it.
+pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
+    let rows = store.all(sql!("people/users/of_login_name"), &[&text::fold(login_name)]).await?;
+    Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
+}
+
+/// An error for an unknown user at a position of the list `at`.
+pub fn unknown_user(at: &str, position: i64) -> Error {
+    Error::field(format!("{at}/{position}"), "is not an active user of the directory")
+}
+
+/// Applies departments, then users, from `source`, in short repeatable steps. A bad record is reported with
+/// its position in the request and skipped; the others are applied.
+pub async fn change(
+    store: &Store,
+    source: &str,
+    departments: Vec<(usize, DepartmentRecord)>,
+    users: Vec<(usize, UserRecord)>,
+    now: OffsetDateTime,
+) -> Result<Applied> {
+    let mut applied = Applied::default();
+    let id = |d: &DepartmentRecord| d.department_id.clone();
+    let good = validate("departments", departments, DepartmentRecord::check, id, &mut applied.problems);
+    for step in good.chunks(STEP) {
+        let done = retrying(|| change_departments(store, source, step, now)).await?;
+        applied.departments += step.len() - done.refused.len();
+        report("departments", step, &done, &mut applied.problems);
+        applied.parked.extend(done.parked);
+    }
+    applied.parked.sort_unstable();
+    let id = |u: &UserRecord| u.external_id.clone();
+    let good = validate("users", users, UserRecord::check, id, &mut applied.problems);
+    for step in good.chunks(STEP) {
+        let done = retrying(|| change_users(store, source, step, now)).await?;
+        applied.users += step.len() - done.refused.len();
+        report("users", step, &done, &mut applied.problems);
+    }
+    Ok(applied)
+}
+
+/// The valid records, each once; the others become problems.
+fn validate<R>(
+    list: &str,
+    records: Vec<(usize, R)>,
+    check: fn(&R) -> std::result::Result<(), Fault>,
+    id: fn(&R) -> String,
+    problems: &mut Vec<(String, String)>,
+) -> Vec<(usize, R)> {
+    let mut seen = HashSet::new();
+    let mut good = Vec::with_capacity(records.len());
+    for (position, record) in records {
+        match check(&record) {
+            Err((attribute, reason)) => {
+                problems.push((format!("/{list}/{position}/{attribute}"), reason.to_owned()))
+            }
+            Ok(()) if !seen.insert(id(&record)) => {
+                problems
+                    .push((format!("/{list}/{position}"), "an earlier record has the same id".to_owned()));
+            }
+            Ok(()) => good.push((position, record)),
+        }
+    }
+    good
+}
+
+/// Rows of a call are numbered from 1 in each step.
+fn report<R>(list: &str, step: &[(usize, R)], done: &Step, problems: &mut Vec<(String, String)>) {
+    for (row, _, reason) in &done.refused {
+        let position =
+            usize::try_from(row - 1).ok().and_then(|at| step.get(at)).map_or(0, |(position, _)| *position);
+        problems.push((format!("/{list}/{position}"), reason.clone()));
+    }
+}
+
+async fn change_departments(
+    store: &Store,
+    source: &str,
+    records: &[(usize, DepartmentRecord)],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let records: Vec<&DepartmentRecord> = records.iter().map(|(_, record)| record).collect();
+    let step = change_departments_in(&tx, source, &records, now).await?;
+    tx.commit().await?;
+    Ok(step)
+}
+
+/// The same in a transaction of the caller. The records are already checked.
+pub async fn change_departments_in(
+    tx: &Transaction<'_>,
+    source: &str,
+    records: &[&DepartmentRecord],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let rows = call_rows(tx, records.len()).await?;
+    stage::departments(tx, StagePosition { run_id: rows.run_id, after_row: 0, source }, records).await?;
+    lock(tx).await?;
+    let step = apply::departments(tx, rows, now).await?;
+    unstage(tx, rows.run_id).await?;
+    Ok(step)
+}
+
+async fn change_users(
+    store: &Store,
+    source: &str,
+    records: &[(usize, UserRecord)],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let records: Vec<&UserRecord> = records.iter().map(|(_, record)| record).collect();
+    let step = change_users_in(&tx, source, &records, now).await?;
+    tx.commit().await?;
+    Ok(step)
+}
+
+/// The same in a transaction of the caller. The records are already checked.
+pub async fn change_users_in(
+    tx: &Transaction<'_>,
+    source: &str,
+    records: &[&UserRecord],
+    now: OffsetDateTime,
+) -> Result<Step> {
+    let rows = call_rows(tx, records.len()).await?;
+    stage::users(tx, StagePosition { run_id: rows.run_id, after_row: 0, source }, records).await?;
+    lock(tx).await?;
+    let step = apply::users(tx, rows, now).await?;
+    unstage(tx, rows.run_id).await?;
+    Ok(step)
+}
+
+/// Staging rows of one call, invisible to other transactions.
+async fn call_rows(tx: &Transaction<'_>, records: usize) -> Result<Rows> {
+    let run_id = tx.one(sql!("sync/call_id"), &[]).await?.get(0);
+    Ok(Rows { run_id, after: 0, up_to: i64::try_from(records).unwrap_or(i64::MAX) })
+}
+
+async fn unstage(tx: &Transaction<'_>, run_id: i64) -> Result<()> {
+    tx.run(sql!("sync/unstage"), &[&run_id]).await?;
+    Ok(())
+}
+
+/// Names by user id. Unknown users are missing from the result.
+pub async fn names(store: &Store, user_ids: &[&str]) -> Result<HashMap<String, String>> {
+    let rows = store.all(sql!("people/users/names"), &[&user_ids]).await?;
+    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("name"))).collect())
+}

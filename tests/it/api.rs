@@ -1,0 +1,3 @@
+pub mod bodies;
+pub mod clients;
+pub mod contract;

@@ -1,0 +1,7 @@
+pub mod clock;
+pub mod crowding;
+pub mod database;
+pub mod logs;
+pub mod pooler;
+pub mod repeats;
+pub mod restored;

@@ -1,0 +1,5 @@
+pub mod channels;
+pub mod department_groups;
+pub mod large;
+pub mod messages;
+pub mod strangers;

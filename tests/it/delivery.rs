@@ -1,0 +1,3 @@
+pub mod callbacks;
+pub mod push;
+pub mod queue;

@@ -1,0 +1,3 @@
+pub mod contacts;
+pub mod presence;
+pub mod visibility;

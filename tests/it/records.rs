@@ -1,0 +1,4 @@
+pub mod reading;
+pub mod recalls;
+pub mod receipts;
+pub mod search;

@@ -24,6 +24,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "conversations",
     "search",
     "events",
+    "preferences",
     "contacts",
     "presence",
     "emojis",

@@ -7,6 +7,7 @@
 mod batch;
 mod dead;
 mod load;
+mod notify;
 mod settle;
 
 use std::collections::HashMap;
@@ -25,6 +26,7 @@ use crate::base::store::{Statements, Store, retrying};
 use crate::base::wakers::Wakers;
 use crate::base::worker::{self, Tick};
 use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
+use crate::people::preference::Known;
 use crate::sql;
 use batch::{Claim, Claimed, Due};
 
@@ -43,6 +45,8 @@ pub struct Push {
     limits: Limits,
     queues: Mutex<HashMap<String, EndpointQueue>>,
     wakers: Arc<Wakers>,
+    /// The settings that mark pushes.
+    known: Known,
     spawn: Box<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
     stop: CancellationToken,
 }
@@ -100,7 +104,16 @@ impl Push {
             give_up: config.callback_give_up,
             disable_after: config.callback_disable_after,
         };
-        Self { store, callbacks, limits, queues: Mutex::default(), wakers, spawn: Box::new(spawn), stop }
+        Self {
+            store,
+            callbacks,
+            limits,
+            queues: Mutex::default(),
+            wakers,
+            known: Known::default(),
+            spawn: Box::new(spawn),
+            stop,
+        }
     }
 
     /// Starts and stops workers so that they match the endpoints, and wakes those that have due work.
@@ -198,7 +211,7 @@ impl Worker {
         if batch.more {
             self.wake.notify_one();
         }
-        let loaded = load::load(store, &callback, batch.batch_id).await?;
+        let loaded = load::load(&self.push, &callback, batch.batch_id, now).await?;
         if loaded.is_empty() {
             // Usually the lease has expired, and its next owner has finished the batch.
             retrying(|| settle::discard(store, &batch)).await?;

@@ -24,7 +24,7 @@ const AREAS: &[Area] = &[
     Area { name: "identity", does: "proves who is calling, and with which role", names: &[] },
     Area {
         name: "people",
-        does: "the users and departments that exist, who may find whom, who is online",
+        does: "the users and departments that exist, who may find whom, who is online, what they want to hear",
         names: &[],
     },
     Area {
@@ -45,7 +45,7 @@ const AREAS: &[Area] = &[
     Area {
         name: "delivery",
         does: "a status for every receiver: the ledger in blocks, the endpoints, the push",
-        names: &[],
+        names: &["people"],
     },
     Area {
         name: "archive",

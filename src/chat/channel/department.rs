@@ -9,8 +9,9 @@ use std::time::Instant;
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
 
-use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, emit};
+use super::{EVERYBODY, JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, check_who_sends, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store, retrying};
@@ -34,6 +35,7 @@ pub struct NewGroup<'a> {
     /// Whether members of departments below it also belong to the group.
     pub below: bool,
     pub owner: &'a str,
+    pub who_sends: Option<&'a str>,
 }
 
 #[derive(Debug)]
@@ -76,6 +78,7 @@ pub async fn create(
     now: OffsetDateTime,
 ) -> Result<(Group, bool)> {
     check_label("/name", new.name, NAME_MAX_CHARS)?;
+    check_who_sends(new.who_sends)?;
     check_id(new.owner).map_err(|reason| Error::field("/owner", reason))?;
     check_active(store, new.owner).await.map_err(|error| match error.kind {
         Kind::UnknownUser => Error::field("/owner", "must be an active user of the directory"),
@@ -104,7 +107,7 @@ async fn create_once(
     most_members: u32,
     now: OffsetDateTime,
 ) -> Result<bool> {
-    let NewGroup { department_id, name, below, owner } = new;
+    let NewGroup { department_id, name, below, owner, who_sends } = new;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let department = tx
@@ -118,11 +121,10 @@ async fn create_once(
         tx.one(sql!("chat/channel/department_members"), &[&department_id, &below, &owner, &room]).await?;
     let members: Vec<&str> = people.get("members");
     let left_out = count_i32(people.get::<_, i64>("total") - members.len() as i64);
-    let no_picture: Option<&str> = None;
-    let row = tx
-        .one(sql!("chat/channel/create_group"), &[&owner, &name, &no_picture, &"nothing", &members, &now])
-        .await?;
-    let channel_id: i64 = row.get(0);
+    let (no_picture, who_sends): (Option<&str>, _) = (None, who_sends.unwrap_or(EVERYBODY));
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&owner, &name, &no_picture, &"nothing", &members, &now, &who_sends];
+    let channel_id: i64 = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
     let follows = tx
         .run(
             sql!("chat/channel/follow_department"),

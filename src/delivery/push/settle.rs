@@ -16,6 +16,7 @@ use crate::base::store::{REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::delivery::endpoint::{Answer, Callback, Kind, Posted, public_url};
 use crate::delivery::ledger::{self, Key};
 use crate::delivery::status::{Verdict, Verdicts};
+use crate::people::preference;
 use crate::sql;
 
 /// The jitter added to waits, as a share of the wait.
@@ -126,6 +127,10 @@ impl Attempt<'_> {
         };
         let tally = tally(messages, verdicts);
         write_verdicts(tx, messages, verdicts, now).await?;
+        let reached = messages.alerted.iter().map(|user| messages.users[*user as usize].user_id.as_str());
+        let reached: Vec<&str> =
+            reached.filter(|user_id| verdicts.of(user_id) == Verdict::Received).collect();
+        preference::alert(tx, &reached, now).await?;
         if ours {
             if tally.retried > 0 {
                 let again = Json(to_retry(messages, verdicts));

@@ -212,12 +212,12 @@ pub async fn put_channel(
     let ChannelPreference { muted, mute_until, pinned, remark } = wanted;
     let row = retrying(|| async {
         let most = i64::from(pinned_max);
-        Ok(store
+        store
             .one(
                 sql!("people/preference/put_channel"),
                 &[&channel_id, &user_id, muted, mute_until, pinned, remark, &now, &most],
             )
-            .await?)
+            .await
     })
     .await?;
     if !row.get::<_, bool>("is_member") {

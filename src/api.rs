@@ -13,6 +13,7 @@ mod edits;
 mod emojis;
 mod events;
 mod messages;
+mod preferences;
 mod presence;
 mod problem;
 mod receipts;
@@ -116,6 +117,7 @@ impl Api {
             .merge(channels::routes())
             .merge(messages::routes())
             .merge(receipts::routes())
+            .merge(preferences::routes())
             .merge(presence::routes())
             .merge(conversations::routes())
             .merge(directory::routes())

@@ -33,6 +33,8 @@ const DAYS_MAX: u32 = 3_650;
 /// Smallest and largest permitted size of a request head.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Most channels that a user can be allowed to pin.
+const PINNED_MAX: u32 = 1_000;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
 /// Elasticsearch allows index names of 255 bytes, and suffixes are appended to ours.
 const INDEX_NAME_MAX: usize = 100;
@@ -94,6 +96,7 @@ pub struct Config {
     #[serde(rename = "write_timeout_ms", deserialize_with = "millis")]
     pub write_timeout: Duration,
     pub group_max_members: u32,
+    pub pinned_max: u32,
 
     pub send_batch: usize,
     #[serde(rename = "background_send_wait_ms", deserialize_with = "millis")]
@@ -490,6 +493,10 @@ impl Config {
             (
                 self.connections_max <= self.streams_max,
                 "`connections_max` must be more than `streams_max`: each stream is a connection",
+            ),
+            (
+                self.pinned_max > PINNED_MAX,
+                "`pinned_max` must be at most 1000: the conversation list compares each channel with all of them",
             ),
             (
                 !(HEAD_BYTES_MIN..=HEAD_BYTES_MAX).contains(&self.head_max_bytes),

@@ -1,4 +1,4 @@
-//! The conversation list: unread conversations first, then by latest activity.
+//! The conversation list: pinned conversations first, then unread ones, then by latest activity.
 
 use serde_json::Value;
 use time::{Duration, OffsetDateTime};
@@ -24,6 +24,11 @@ pub struct Conversation {
     pub last_seq: i64,
     pub last_message: Option<LastMessage>,
     pub sorted_at: OffsetDateTime,
+    pub pinned: bool,
+    pub muted: bool,
+    /// When it is no longer muted, if that is set.
+    pub mute_until: Option<OffsetDateTime>,
+    pub remark: Option<String>,
 }
 
 #[derive(Debug)]
@@ -42,6 +47,7 @@ pub struct LastMessage {
 /// Where a page ended, and when it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
+    pub pinned: bool,
     pub unread: bool,
     pub sorted_at: OffsetDateTime,
     pub channel_id: i64,
@@ -57,16 +63,18 @@ pub async fn list(
 ) -> Result<(Vec<Conversation>, Option<Place>)> {
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("conversation/list")).await?;
+    let pinned = place.as_ref().map(|p| p.pinned);
     let unread = place.as_ref().map(|p| p.unread);
     let sorted_at = place.as_ref().map(|p| p.sorted_at);
     let channel_id = place.as_ref().map(|p| p.channel_id);
     let changed_after = place.as_ref().map(|p| p.read_at - COMMIT_LAG);
     let rows = client
-        .query(&statement, &[&caller, &unread, &sorted_at, &channel_id, &changed_after, &limit])
+        .query(&statement, &[&caller, &pinned, &unread, &sorted_at, &channel_id, &changed_after, &limit])
         .await?;
     // Changed entries come in addition to the page. Only entries below the place belong to the page.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();
     let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| Place {
+        pinned: row.get("pinned"),
         unread: row.get::<_, i64>("unread_count") > 0,
         sorted_at: row.get("sorted_at"),
         channel_id: row.get("channel_id"),
@@ -97,5 +105,9 @@ fn conversation(row: &tokio_postgres::Row) -> Conversation {
         last_seq: row.get("last_seq"),
         last_message,
         sorted_at: row.get("sorted_at"),
+        pinned: row.get("pinned"),
+        muted: row.get("muted"),
+        mute_until: row.get("mute_until"),
+        remark: row.get("remark"),
     }
 }

@@ -31,6 +31,7 @@ pub mod ledger;
 pub mod maintenance;
 pub mod message;
 pub mod outbox;
+pub mod preference;
 pub mod presence;
 pub mod push;
 pub mod recall;

@@ -1,33 +1,40 @@
--- The conversations of a user: unread ones first, then by latest activity. The cost grows with the number of
--- channels. The channel row holds the last message, and the membership the read cursor.
--- $1 user id, $2/$3/$4 (unread, sorted_at, channel_id) of the last entry or nulls
--- $5 entries changed after this are repeated, so that no moved entry is missed, $6 limit
-WITH mine AS MATERIALIZED (
+-- The conversations of a user: pinned ones first, then unread ones, then by latest activity. The cost grows with the
+-- number of channels. The channel row holds the last message, and the membership the read cursor.
+-- $1 user id, $2/$3/$4/$5 (pinned, unread, sorted_at, channel_id) of the last entry or nulls
+-- $6 entries changed after this are repeated, so that no moved entry is missed, $7 limit
+WITH own AS MATERIALIZED (
+    -- The few channels that are pinned, or whose place has changed by that. Arrays, so that no plan joins them.
+    SELECT coalesce(array_agg(channel_id) FILTER (WHERE pinned), '{}') AS pinned,
+           coalesce(array_agg(channel_id) FILTER (WHERE moved_at > $6::timestamptz), '{}') AS moved
+    FROM t_im_channel_preference WHERE user_id = $1
+),
+mine AS MATERIALIZED (
     -- Only the columns that the order needs. The rest is read for the channels of the page.
-    SELECT m.channel_id, m.read_seq,
+    SELECT m.channel_id, m.read_seq, m.channel_id = ANY (own.pinned) AS pinned,
            (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
            - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
                   ELSE (SELECT count(*) FROM t_im_recall r
                         WHERE r.channel_id = m.channel_id AND r.seq > m.read_seq AND r.sender <> m.user_id)
              END AS unread_count,
            greatest(c.last_server_time, m.joined_at) AS sorted_at
-    FROM t_im_channel_user m
+    FROM own
+    CROSS JOIN t_im_channel_user m
     JOIN t_im_channel c ON c.channel_id = m.channel_id
     LEFT JOIN t_im_channel_sender s ON s.channel_id = m.channel_id AND s.user_id = m.user_id
     WHERE m.user_id = $1 AND m.to_seq IS NULL
 ),
 page AS MATERIALIZED (
     (SELECT mine.*, true AS in_page FROM mine
-     WHERE $4::bigint IS NULL OR (unread_count > 0, sorted_at, channel_id) < ($2::boolean, $3::timestamptz, $4)
-     ORDER BY unread_count > 0 DESC, sorted_at DESC, channel_id DESC
-     LIMIT $6)
+     WHERE $5::bigint IS NULL OR (pinned, unread_count > 0, sorted_at, channel_id) < ($2::boolean, $3::boolean, $4::timestamptz, $5)
+     ORDER BY pinned DESC, unread_count > 0 DESC, sorted_at DESC, channel_id DESC
+     LIMIT $7)
     UNION ALL
-    SELECT mine.*, false FROM mine
-    WHERE sorted_at > $5::timestamptz
-      AND NOT (unread_count > 0, sorted_at, channel_id) < ($2::boolean, $3::timestamptz, $4)
+    SELECT mine.*, false FROM mine CROSS JOIN own
+    WHERE (sorted_at > $6::timestamptz OR channel_id = ANY (own.moved))
+      AND NOT (mine.pinned, unread_count > 0, sorted_at, channel_id) < ($2::boolean, $3::boolean, $4::timestamptz, $5)
 )
 SELECT page.channel_id, c.channel_type, c.announcement, page.unread_count, page.read_seq, c.last_seq,
-       page.sorted_at,
+       page.sorted_at, page.pinned,
        coalesce(c.channel_name, other.name, gathered.names) AS channel_name,
        coalesce(c.picture, other.head_icon) AS picture,
        page.in_page,
@@ -38,9 +45,13 @@ SELECT page.channel_id, c.channel_type, c.announcement, page.unread_count, page.
        CASE WHEN c.last_recalled_seq < c.last_seq THEN c.last_preview ELSE '{}' END AS last_preview,
        c.last_recalled_seq = c.last_seq AS last_is_recalled,
        sender.name AS last_sender_name,
-       im_clock() AS now
-FROM page
+       coalesce(p.muted AND (p.mute_until IS NULL OR p.mute_until > moment.now), false) AS muted,
+       CASE WHEN p.mute_until > moment.now THEN p.mute_until END AS mute_until, p.remark,
+       moment.now
+FROM (SELECT im_clock() AS now) AS moment
+CROSS JOIN page
 JOIN t_im_channel c ON c.channel_id = page.channel_id
+LEFT JOIN t_im_channel_preference p ON p.user_id = $1 AND p.channel_id = page.channel_id
 LEFT JOIN t_im_user other
        ON other.user_id = CASE WHEN c.pair_low = $1 THEN c.pair_high ELSE c.pair_low END
 LEFT JOIN t_im_user sender ON sender.user_id = c.last_sender
@@ -53,4 +64,4 @@ LEFT JOIN LATERAL (
     JOIN t_im_user u USING (user_id)
     WHERE c.channel_name IS NULL AND c.channel_type = 'group'
 ) AS gathered ON true
-ORDER BY page.unread_count > 0 DESC, page.sorted_at DESC, page.channel_id DESC
+ORDER BY page.pinned DESC, page.unread_count > 0 DESC, page.sorted_at DESC, page.channel_id DESC

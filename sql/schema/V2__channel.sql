@@ -25,6 +25,8 @@ CREATE TABLE t_im_channel (
     last_sender      text COLLATE "C",
     last_type        text,
     last_preview     jsonb,
+    -- Whether a member has ever muted it. A push looks for members who have, only if it is set.
+    has_muted        boolean NOT NULL DEFAULT false,
     CONSTRAINT channel_type_known CHECK (channel_type IN ('direct', 'group')),
     CONSTRAINT channel_newcomers_see_known CHECK (newcomers_see IN ('nothing', 'everything')),
     CONSTRAINT channel_pair_of_direct CHECK (

@@ -22,6 +22,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "channels",
     "receipts",
     "conversations",
+    "preferences",
     "search",
     "events",
     "contacts",

@@ -30,6 +30,11 @@ struct ConversationView {
     last_message: Option<LastMessageView>,
     #[serde(with = "rfc3339")]
     sorted_at: OffsetDateTime,
+    pinned: bool,
+    muted: bool,
+    #[serde(with = "rfc3339::option")]
+    mute_until: Option<OffsetDateTime>,
+    remark: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -50,6 +55,7 @@ struct LastMessageView {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
+    pinned: bool,
     unread: bool,
     sorted_at_us: i64,
     channel_id: i64,
@@ -64,7 +70,7 @@ impl Cursor {
             known.ok_or_else(|| Error::parameter("cursor", "must be the `next_cursor` of the previous page"))
         };
         let (sorted_at, read_at) = (moment(self.sorted_at_us)?, moment(self.read_at_us)?);
-        Ok(Place { unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })
+        Ok(Place { pinned: self.pinned, unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })
     }
 }
 
@@ -72,7 +78,8 @@ impl From<Place> for Cursor {
     fn from(place: Place) -> Self {
         let us = |moment: OffsetDateTime| (moment.unix_timestamp_nanos() / 1_000) as i64;
         let (sorted_at_us, read_at_us) = (us(place.sorted_at), us(place.read_at));
-        Self { unread: place.unread, sorted_at_us, channel_id: place.channel_id, read_at_us }
+        let Place { pinned, unread, channel_id, .. } = place;
+        Self { pinned, unread, sorted_at_us, channel_id, read_at_us }
     }
 }
 
@@ -104,6 +111,10 @@ impl From<Conversation> for ConversationView {
             last_seq: c.last_seq,
             last_message: c.last_message.map(Into::into),
             sorted_at: c.sorted_at,
+            pinned: c.pinned,
+            muted: c.muted,
+            mute_until: c.mute_until,
+            remark: c.remark,
         }
     }
 }

@@ -20,6 +20,7 @@ const LAYERS: &[&[&str]] = &[
         "audit",
         "event",
         "ledger",
+        "preference",
     ],
     &["channel", "message", "push", "index", "recall", "receipt", "conversation", "history", "scim"],
     &["outbox", "archiver", "search", "stream"],

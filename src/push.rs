@@ -7,6 +7,7 @@
 mod batch;
 mod dead;
 mod load;
+mod notify;
 mod settle;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::callback::{Bells, Callback, Callbacks, GATEWAY, Gate};
 use crate::config::Config;
 use crate::error::Result;
+use crate::preference::Known;
 use crate::schedule::{self, Tick};
 use crate::sql;
 use crate::store::{Store, retrying};
@@ -42,6 +44,8 @@ pub struct Push {
     limits: Limits,
     lines: Mutex<HashMap<String, Line>>,
     bells: Arc<Bells>,
+    /// The settings that mark pushes.
+    known: Known,
     spawn: Box<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>,
     stop: CancellationToken,
 }
@@ -99,7 +103,7 @@ impl Push {
             give_up: config.callback_give_up,
             disable_after: config.callback_disable_after,
         };
-        Self { store, callbacks, limits, lines: Mutex::default(), bells, spawn: Box::new(spawn), stop }
+        Self { store, callbacks, limits, lines: Mutex::default(), bells, known: Known::default(), spawn: Box::new(spawn), stop }
     }
 
     /// Starts and stops workers so that they match the endpoints, and wakes those that have due work.
@@ -199,7 +203,7 @@ impl Worker {
         if batch.more {
             self.wake.notify_one();
         }
-        let loaded = load::load(store, &callback, batch.batch_id).await?;
+        let loaded = load::load(&self.push, &callback, batch.batch_id, now).await?;
         if loaded.is_empty() {
             // Usually the lease has expired, and its next owner has finished the batch.
             retrying(|| settle::discard(store, &batch)).await?;

@@ -9,7 +9,7 @@ use postgres_types::Json;
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 
-use super::quiet::{Quiet, Window, quiet_until};
+use super::quiet::{Quiet, Window, is_quiet, quiet_until};
 use crate::error::Result;
 use crate::sql;
 
@@ -40,6 +40,10 @@ impl Timing {
     pub fn new(quiet: &[Quiet], every_s: u32) -> Self {
         let quiet = quiet.iter().filter_map(|quiet| quiet.window().ok()).collect();
         Self { quiet, every: Duration::seconds(every_s.into()) }
+    }
+
+    pub fn is_quiet(&self, now: OffsetDateTime) -> bool {
+        is_quiet(&self.quiet, now)
     }
 
     /// When it is no longer quiet, if it is quiet now.

@@ -102,6 +102,12 @@ impl Window {
     }
 }
 
+/// Whether `now` is within one of the windows.
+pub fn is_quiet(windows: &[Window], now: OffsetDateTime) -> bool {
+    let moment = DateTime::<Utc>::from_timestamp(now.unix_timestamp(), 0);
+    moment.is_some_and(|moment| windows.iter().any(|window| window.end_of(moment).is_some()))
+}
+
 /// When it is no longer quiet, if `now` is within one of the windows. Windows that follow one another count as one.
 pub fn quiet_until(windows: &[Window], now: OffsetDateTime) -> Option<OffsetDateTime> {
     let last = now + HOLD_MAX;

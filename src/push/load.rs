@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bit_vec::BitVec;
-use futures_util::future::try_join;
+use futures_util::TryFutureExt;
+use futures_util::future::try_join3;
 use postgres_types::ToSql;
 use serde::Serialize;
 use serde_json::Value;
@@ -12,6 +13,8 @@ use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::Push;
+use super::notify::{Marks, Settings, channels_with_mutes};
 use crate::callback::{Callback, Kind};
 use crate::error::{Error, Result};
 use crate::ledger::{self, BLOCK_SLOTS, Key};
@@ -42,11 +45,14 @@ struct Pushed<'a> {
     recalled: bool,
 }
 
-/// Receivers of the same messages share an entry.
+/// Receivers of the same messages with the same marks share an entry.
 #[derive(Serialize)]
 struct Delivery<'a> {
     receivers: Vec<&'a str>,
     ms_ids: Vec<String>,
+    /// Those of `ms_ids` that the receivers should not hear.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    silent: Vec<String>,
 }
 
 /// The body of an observer's batch. The contract is in `openapi/im-push-gateway/webhooks.yaml`.
@@ -96,6 +102,8 @@ pub(super) struct Messages {
     places: HashMap<String, u32>,
     /// The number of messages for each of `users`.
     messages: Vec<u32>,
+    /// The indices of users with `every_s` for whom this push is audible.
+    pub alerted: Vec<u32>,
 }
 
 /// A receiver of a batch. A receiver who has left the company gets nothing, and counts as offline.
@@ -110,6 +118,14 @@ pub(super) struct Part {
     pub item: i64,
     pub key: Key,
     pub receivers: Vec<(u16, u32)>,
+}
+
+impl Part {
+    /// The slot of each receiver, and their index in the users of the batch.
+    fn slots(&self) -> impl Iterator<Item = (i32, u32)> {
+        let first = self.key.block * BLOCK_SLOTS;
+        self.receivers.iter().map(move |(place, user)| (first + i32::from(*place), *user))
+    }
 }
 
 impl Loaded {
@@ -149,11 +165,16 @@ impl Messages {
 }
 
 /// Reads the content of a batch and builds its body. A retry has the same body, except for recalled messages,
-/// the type of an upgraded channel and receivers who have left meanwhile.
-pub(super) async fn load(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
+/// the type of an upgraded channel, receivers who have left meanwhile, and marks.
+pub(super) async fn load(
+    push: &Push,
+    callback: &Callback,
+    batch_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Loaded> {
     match callback.kind {
-        Kind::Gateway => load_messages(store, batch_id).await,
-        Kind::Observer => load_events(store, callback, batch_id).await,
+        Kind::Gateway => load_messages(push, batch_id, now).await,
+        Kind::Observer => load_events(&push.store, callback, batch_id).await,
     }
 }
 
@@ -179,30 +200,39 @@ fn event(row: &Row) -> Result<Event<'_>> {
     })
 }
 
-async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
-    let client = store.client().await?;
+async fn load_messages(push: &Push, batch_id: Uuid, now: OffsetDateTime) -> Result<Loaded> {
+    let client = push.store.client().await?;
     let (messages, people) = (
         client.prepare_cached(sql!("push/messages")).await?,
         client.prepare_cached(sql!("push/people")).await?,
     );
     let batch: [&(dyn ToSql + Sync); 1] = [&batch_id];
-    let (rows, people) = try_join(client.query(&messages, &batch), client.query(&people, &batch)).await?;
-    drop(client);
+    let (messages, people) = (client.query(&messages, &batch), client.query(&people, &batch));
+    let (messages, people) = (messages.map_err(Error::from), people.map_err(Error::from));
+    let (rows, people, ()) = try_join3(messages, people, push.known.refresh(&client)).await?;
     let mut held = Messages::default();
     let slots = slots(&mut held, &people);
+    let muted = channels_with_mutes(&rows, &slots);
+    let settings = Settings::of(&client, &push.known, &held.users, &muted, now).await?;
+    drop(client);
+    let mut marks = Marks::default();
     let mut ms_ids_of: Vec<Vec<i64>> = vec![Vec::new(); held.users.len()];
     let mut pushed: Vec<Pushed<'_>> = Vec::with_capacity(rows.len());
     let mut last = None;
     for row in &rows {
-        let parts = parts(row, &held, slots.get(&row.get("channel_id")).map_or(&[], Vec::as_slice));
+        let channel_id: i64 = row.get("channel_id");
+        let parts = parts(row, &held, slots.get(&channel_id).map_or(&[], Vec::as_slice));
         let ms_id: i64 = row.get("ms_id");
         let mut is_for_some = false;
-        for &(_, user) in parts.iter().flat_map(|part| &part.receivers) {
-            let user = user as usize;
+        for (slot, user) in parts.iter().flat_map(Part::slots) {
             // Two items may contain the same pair: a dead letter that was replayed twice.
-            if !held.users[user].has_left && ms_ids_of[user].last() != Some(&ms_id) {
-                ms_ids_of[user].push(ms_id);
+            let ms_ids = &mut ms_ids_of[user as usize];
+            if !held.users[user as usize].has_left && ms_ids.last() != Some(&ms_id) {
+                ms_ids.push(ms_id);
                 is_for_some = true;
+                if settings.is_muted(channel_id, slot) {
+                    marks.silence(user, ms_id);
+                }
             }
         }
         held.parts.extend(parts);
@@ -212,9 +242,12 @@ async fn load_messages(store: &Store, batch_id: Uuid) -> Result<Loaded> {
         }
     }
     held.messages = ms_ids_of.iter().map(|ms_ids| ms_ids.len() as u32).collect();
-    let deliveries = share(&held.users, ms_ids_of);
+    settings.apply(&held.users, &ms_ids_of, &mut marks);
+    let deliveries = share(&held.users, ms_ids_of, &marks);
     let body = serde_json::to_vec(&Body { batch_id: batch_id.to_string(), messages: pushed, deliveries });
-    Ok(Loaded { body: body.map_err(Error::internal)?, held: Held::Messages(held) })
+    let body = body.map_err(Error::internal)?;
+    held.alerted = marks.alerted;
+    Ok(Loaded { body, held: Held::Messages(held) })
 }
 
 /// Collects the users of the batch. Returns the slots of each channel in order, with the index of their user.
@@ -281,22 +314,24 @@ fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
     })
 }
 
-/// Groups receivers by their messages. They are in id order, so that a retry has the same body.
-fn share(users: &[User], ms_ids_of: Vec<Vec<i64>>) -> Vec<Delivery<'_>> {
-    let mut receiving: Vec<(&str, Vec<i64>)> = users
-        .iter()
-        .map(|user| user.user_id.as_str())
-        .zip(ms_ids_of)
-        .filter(|(_, ids)| !ids.is_empty())
+/// Groups receivers by their messages and marks. They are in id order, so that a retry has the same body.
+fn share<'a>(users: &'a [User], ms_ids_of: Vec<Vec<i64>>, marks: &Marks) -> Vec<Delivery<'a>> {
+    let mut receiving: Vec<(&str, u32, Vec<i64>)> = (0..)
+        .zip(users.iter().zip(ms_ids_of))
+        .map(|(user, (named, ids))| (named.user_id.as_str(), user, ids))
+        .filter(|(.., ids)| !ids.is_empty())
         .collect();
-    receiving.sort_unstable_by_key(|(user_id, _)| *user_id);
-    let mut sharing: BTreeMap<Vec<i64>, Vec<&str>> = BTreeMap::new();
-    for (receiver, ms_ids) in receiving {
-        sharing.entry(ms_ids).or_default().push(receiver);
+    receiving.sort_unstable_by_key(|(user_id, ..)| *user_id);
+    let mut sharing: BTreeMap<[Vec<i64>; 2], Vec<&str>> = BTreeMap::new();
+    for (receiver, user, ms_ids) in receiving {
+        let silent = marks.silent(user, &ms_ids);
+        sharing.entry([ms_ids, silent]).or_default().push(receiver);
     }
-    let delivery = |(ms_ids, receivers): (Vec<i64>, Vec<_>)| Delivery {
+    let text = |ids: Vec<i64>| ids.iter().map(i64::to_string).collect();
+    let delivery = |([ms_ids, silent], receivers): ([Vec<i64>; 2], Vec<_>)| Delivery {
         receivers,
-        ms_ids: ms_ids.iter().map(i64::to_string).collect(),
+        ms_ids: text(ms_ids),
+        silent: text(silent),
     };
     sharing.into_iter().map(delivery).collect()
 }

@@ -15,6 +15,7 @@ use crate::callback::{Answer, Callback, Kind, Posted, public_url};
 use crate::delivery::{Verdict, Verdicts};
 use crate::error::{Error, Result};
 use crate::ledger::{self, Key};
+use crate::preference;
 use crate::sql;
 use crate::store::{REPEATABLE, SHARE_SEAL, Store, retrying};
 
@@ -127,6 +128,9 @@ impl Attempt<'_> {
         };
         let tally = tally(messages, verdicts);
         write_verdicts(tx, messages, verdicts, now).await?;
+        let reached = messages.alerted.iter().map(|user| messages.users[*user as usize].user_id.as_str());
+        let reached: Vec<&str> = reached.filter(|user_id| verdicts.of(user_id) == Verdict::Received).collect();
+        preference::alert(tx, &reached, now).await?;
         if ours {
             if tally.retried > 0 {
                 let again = Json(to_retry(messages, verdicts));

@@ -33,6 +33,7 @@ mod messages;
 mod moving;
 mod observers;
 mod pooler;
+mod preferences;
 mod presence;
 mod properties;
 mod push;

@@ -24,9 +24,14 @@ pub struct PushedMessage {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Delivery {
     pub receivers: Vec<String>,
     pub ms_ids: Vec<String>,
+    #[serde(default)]
+    pub silent: Vec<String>,
+    #[serde(default)]
+    pub urgent: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +122,20 @@ impl Record {
     /// How often this message came for this receiver.
     pub fn seen(&self, ms_id: &str, receiver: &str) -> usize {
         self.seen.get(ms_id).and_then(|receivers| receivers.get(receiver)).copied().unwrap_or_default()
+    }
+
+    /// How each push of this message for this receiver was marked: normal, silent or urgent.
+    pub fn marks(&self, ms_id: &str, receiver: &str) -> Vec<&'static str> {
+        let deliveries = self.batches().flat_map(|batch| &batch.deliveries);
+        let has = |list: &[String], one: &str| list.iter().any(|item| item == one);
+        let theirs = deliveries.filter(|d| has(&d.receivers, receiver) && has(&d.ms_ids, ms_id));
+        let mark = |d: &Delivery| match (has(&d.urgent, ms_id), has(&d.silent, ms_id)) {
+            (true, false) => "urgent",
+            (false, true) => "silent",
+            (false, false) => "normal",
+            (true, true) => "urgent and silent",
+        };
+        theirs.map(mark).collect()
     }
 
     /// How many receivers this message came for.

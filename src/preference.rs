@@ -105,9 +105,7 @@ impl Preference {
             return Err(Error::field("/quiet", format!("must have at most {QUIET_MAX} windows")));
         }
         for (place, quiet) in self.quiet.iter().enumerate() {
-            quiet
-                .window()
-                .map_err(|(field, why)| Error::field(format!("/quiet/{place}/{field}"), why))?;
+            quiet.window().map_err(|(field, why)| Error::field(format!("/quiet/{place}/{field}"), why))?;
         }
         if self.every_s > EVERY_MAX_S {
             return Err(Error::field("/every_s", format!("must be 0 to {EVERY_MAX_S} seconds")));
@@ -116,7 +114,8 @@ impl Preference {
             return Err(Error::field("/ways", format!("must have at most {WAYS_MAX} names")));
         }
         for (place, way) in self.ways.iter().enumerate() {
-            let shaped = way.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
+            let shaped =
+                way.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b));
             if !shaped || way.is_empty() || way.len() > WAY_MAX_CHARS {
                 let detail = format!("must have 1 to {WAY_MAX_CHARS} characters of a-z, 0-9, _ and -");
                 return Err(Error::field(format!("/ways/{place}"), detail));
@@ -133,7 +132,10 @@ impl ChannelPreference {
     fn check(&self, now: OffsetDateTime) -> Result<()> {
         match self.mute_until {
             Some(_) if !self.muted => {
-                return Err(Error::field("/mute_until", "needs `muted`: set `muted` to true, or leave it out"));
+                return Err(Error::field(
+                    "/mute_until",
+                    "needs `muted`: set `muted` to true, or leave it out",
+                ));
             }
             Some(until) if until <= now => {
                 return Err(Error::field("/mute_until", "must be in the future"));

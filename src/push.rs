@@ -103,7 +103,16 @@ impl Push {
             give_up: config.callback_give_up,
             disable_after: config.callback_disable_after,
         };
-        Self { store, callbacks, limits, lines: Mutex::default(), bells, known: Known::default(), spawn: Box::new(spawn), stop }
+        Self {
+            store,
+            callbacks,
+            limits,
+            lines: Mutex::default(),
+            bells,
+            known: Known::default(),
+            spawn: Box::new(spawn),
+            stop,
+        }
     }
 
     /// Starts and stops workers so that they match the endpoints, and wakes those that have due work.

@@ -70,7 +70,13 @@ impl Cursor {
             known.ok_or_else(|| Error::parameter("cursor", "must be the `next_cursor` of the previous page"))
         };
         let (sorted_at, read_at) = (moment(self.sorted_at_us)?, moment(self.read_at_us)?);
-        Ok(Place { pinned: self.pinned, unread: self.unread, sorted_at, channel_id: self.channel_id, read_at })
+        Ok(Place {
+            pinned: self.pinned,
+            unread: self.unread,
+            sorted_at,
+            channel_id: self.channel_id,
+            read_at,
+        })
     }
 }
 

@@ -80,7 +80,8 @@ impl Known {
     fn apply(&self, rows: &[Row]) {
         let mut state = self.state();
         for row in rows {
-            let Some(revision) = row.get::<_, Option<i64>>("revision").filter(|revision| *revision > state.revision)
+            let Some(revision) =
+                row.get::<_, Option<i64>>("revision").filter(|revision| *revision > state.revision)
             else {
                 continue;
             };
@@ -102,7 +103,8 @@ impl Known {
         if state.users.is_empty() {
             return Vec::new();
         }
-        let found = (0..).zip(user_ids).filter_map(|(at, user_id)| Some((at, state.users.get(user_id)?.clone())));
+        let found =
+            (0..).zip(user_ids).filter_map(|(at, user_id)| Some((at, state.users.get(user_id)?.clone())));
         found.collect()
     }
 

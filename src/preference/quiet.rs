@@ -58,7 +58,10 @@ impl Quiet {
             }
         }
         if days == [false; 7] {
-            return Err(("days".to_owned(), "must name at least one day; leave it out for every day".to_owned()));
+            return Err((
+                "days".to_owned(),
+                "must name at least one day; leave it out for every day".to_owned(),
+            ));
         }
         Ok(Window { from, to, days, zone })
     }
@@ -96,8 +99,9 @@ impl Window {
         time: NaiveTime,
         choose: impl Fn(chrono::LocalResult<DateTime<Tz>>) -> Option<DateTime<Tz>>,
     ) -> Option<DateTime<Utc>> {
-        let found = (0..GAP_MINUTES_MAX)
-            .find_map(|minutes| choose(self.zone.from_local_datetime(&(day.and_time(time) + TimeDelta::minutes(minutes)))));
+        let found = (0..GAP_MINUTES_MAX).find_map(|minutes| {
+            choose(self.zone.from_local_datetime(&(day.and_time(time) + TimeDelta::minutes(minutes))))
+        });
         Some(found?.with_timezone(&Utc))
     }
 }
@@ -125,7 +129,9 @@ pub fn quiet_until(windows: &[Window], now: OffsetDateTime) -> Option<OffsetDate
 
 fn clock(text: &str) -> Option<NaiveTime> {
     let (hours, minutes) = text.split_once(':')?;
-    let number = |digits: &str| (digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?;
+    let number = |digits: &str| {
+        (digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
+    };
     NaiveTime::from_hms_opt(number(hours)?, number(minutes)?, 0)
 }
 
@@ -182,7 +188,9 @@ mod tests {
         // The clock shows 2:15 twice, and 2:45 twice.
         let short = window("02:15", "02:45", None, "Europe/Berlin");
         let end = Some(datetime!(2026-10-25 1:45 UTC));
-        for quiet in [datetime!(2026-10-25 0:15 UTC), datetime!(2026-10-25 1:00 UTC), datetime!(2026-10-25 1:44 UTC)] {
+        for quiet in
+            [datetime!(2026-10-25 0:15 UTC), datetime!(2026-10-25 1:00 UTC), datetime!(2026-10-25 1:44 UTC)]
+        {
             assert_eq!(until(&short, quiet), end);
         }
         assert_eq!(until(&short, datetime!(2026-10-25 0:14 UTC)), None);

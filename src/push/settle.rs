@@ -129,7 +129,8 @@ impl Attempt<'_> {
         let tally = tally(messages, verdicts);
         write_verdicts(tx, messages, verdicts, now).await?;
         let reached = messages.alerted.iter().map(|user| messages.users[*user as usize].user_id.as_str());
-        let reached: Vec<&str> = reached.filter(|user_id| verdicts.of(user_id) == Verdict::Received).collect();
+        let reached: Vec<&str> =
+            reached.filter(|user_id| verdicts.of(user_id) == Verdict::Received).collect();
         preference::alert(tx, &reached, now).await?;
         if ours {
             if tally.retried > 0 {

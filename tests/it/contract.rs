@@ -271,7 +271,9 @@ async fn every_operation_answers_as_documented() {
         .expect(200);
     a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"]))).await.expect(200);
     a.get("/conversations").await.expect(200);
-    for (path, settings) in [("/users/me/notifications".to_owned(), json!({})), (at("/settings"), json!({"muted": true}))] {
+    for (path, settings) in
+        [("/users/me/notifications".to_owned(), json!({})), (at("/settings"), json!({"muted": true}))]
+    {
         a.put(&path, settings).await.expect(200);
         a.get(&path).await.expect(200);
     }

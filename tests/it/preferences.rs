@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
-use crate::support::{Client, Record};
 use crate::support::gateway::SECRET;
+use crate::support::{Client, Record};
 
 const NOTIFICATIONS: &str = "/users/me/notifications";
 
@@ -34,9 +34,9 @@ async fn set(client: &Client, channel: &str, settings: Value) -> Value {
     client.put(&format!("/channels/{channel}/settings"), settings).await.expect(200)
 }
 
-/// The channels of a person's list, in order, page by page.
+/// The channels of a person's list, in order.
 async fn listed(app: &TestApp, person: &str) -> Vec<String> {
-    let items = app.all(&app.person(person), "/conversations?limit=2").await;
+    let items = app.all(&app.person(person), "/conversations?limit=200").await;
     items.iter().map(|item| text(&item["channel_id"])).collect()
 }
 
@@ -63,7 +63,10 @@ async fn settings_are_replaced_as_a_whole_and_have_defaults() {
     let nothing = json!({"muted": false, "mute_until": null, "pinned": false, "remark": null});
     assert_eq!(a.get(&path).await.expect(200), nothing);
     let muted = set(&a, &channel, json!({"mute_until": "2999-01-01T00:00:00Z", "remark": "老王"})).await;
-    assert_eq!((&muted["muted"], &muted["pinned"], &muted["remark"]), (&json!(true), &json!(false), &json!("老王")));
+    assert_eq!(
+        (&muted["muted"], &muted["pinned"], &muted["remark"]),
+        (&json!(true), &json!(false), &json!("老王"))
+    );
     assert_eq!(a.get(&path).await.expect(200), muted);
     assert_eq!(b.get(&path).await.expect(200), nothing, "settings of the other member");
     assert_eq!(set(&a, &channel, json!({})).await, nothing);
@@ -124,20 +127,24 @@ async fn what_is_wrong_in_settings_is_named_and_changes_nothing() {
 #[tokio::test]
 async fn pinned_conversations_come_first() {
     let app = TestApp::start_with("pinned_max = 2").await;
-    app.people(&["me", "p1", "p2", "p3", "p4", "p5"]).await;
-    let me = app.person("me");
+    app.people(&["ann", "p1", "p2", "p3", "p4", "p5"]).await;
+    let ann = app.person("ann");
     let mut channels = Vec::new();
     for other in ["p1", "p2", "p3", "p4", "p5"] {
-        channels.push(app.direct(other, "me").await);
+        channels.push(app.direct(other, "ann").await);
         app.say(other, channels.last().expect("a channel"), "hello").await;
     }
     let of = |places: &[usize]| places.iter().map(|place| channels[*place].clone()).collect::<Vec<_>>();
-    assert_eq!(listed(&app, "me").await, of(&[4, 3, 2, 1, 0]));
-    me.post(&format!("/channels/{}/read", channels[1]), json!({"seq": 1})).await.expect(200);
-    set(&me, &channels[0], json!({"pinned": true})).await;
-    set(&me, &channels[1], json!({"pinned": true, "muted": true, "remark": "二号"})).await;
-    assert_eq!(listed(&app, "me").await, of(&[0, 1, 4, 3, 2]), "within the pinned ones, unread ones come first");
-    let shown = app.conversation("me", &channels[1]).await;
+    assert_eq!(listed(&app, "ann").await, of(&[4, 3, 2, 1, 0]));
+    ann.post(&format!("/channels/{}/read", channels[1]), json!({"seq": 1})).await.expect(200);
+    set(&ann, &channels[0], json!({"pinned": true})).await;
+    set(&ann, &channels[1], json!({"pinned": true, "muted": true, "remark": "二号"})).await;
+    assert_eq!(
+        listed(&app, "ann").await,
+        of(&[0, 1, 4, 3, 2]),
+        "within the pinned ones, unread ones come first"
+    );
+    let shown = app.conversation("ann", &channels[1]).await;
     assert_eq!(
         (&shown["pinned"], &shown["muted"], &shown["mute_until"], &shown["remark"]),
         (&json!(true), &json!(true), &Value::Null, &json!("二号"))
@@ -146,22 +153,22 @@ async fn pinned_conversations_come_first() {
     assert_eq!((&shown["pinned"], &shown["remark"]), (&json!(false), &Value::Null), "of the other member");
 
     let path = format!("/channels/{}/settings", channels[2]);
-    let problem = me.put(&path, json!({"pinned": true})).await.expect_problem(409, "conflict");
+    let problem = ann.put(&path, json!({"pinned": true})).await.expect_problem(409, "conflict");
     assert!(text(&problem["detail"]).contains("unpin one first"), "{problem}");
-    set(&me, &channels[1], json!({"pinned": true})).await;
-    set(&me, &channels[0], json!({})).await;
-    me.put(&path, json!({"pinned": true})).await.expect(200);
-    assert_eq!(listed(&app, "me").await, of(&[2, 1, 4, 3, 0]));
+    set(&ann, &channels[1], json!({"pinned": true})).await;
+    set(&ann, &channels[0], json!({})).await;
+    ann.put(&path, json!({"pinned": true})).await.expect(200);
+    assert_eq!(listed(&app, "ann").await, of(&[2, 1, 4, 3, 0]));
 }
 
 #[tokio::test]
 async fn a_conversation_that_is_pinned_between_two_pages_is_on_one_of_them() {
     let app = TestApp::start().await;
-    app.people(&["me", "p1", "p2", "p3", "p4", "p5"]).await;
-    let me = app.person("me");
+    app.people(&["ann", "p1", "p2", "p3", "p4", "p5"]).await;
+    let ann = app.person("ann");
     let mut channels = Vec::new();
     for other in ["p1", "p2", "p3", "p4", "p5"] {
-        channels.push(app.direct(other, "me").await);
+        channels.push(app.direct(other, "ann").await);
         app.say(other, channels.last().expect("a channel"), "hello").await;
     }
     // Long ago, so that the first page alone shows nothing as changed.
@@ -169,15 +176,15 @@ async fn a_conversation_that_is_pinned_between_two_pages_is_on_one_of_them() {
     app.sql().await.execute(age, &[]).await.unwrap();
     let age = "UPDATE t_im_channel_user SET joined_at = joined_at - interval '1 day'";
     app.sql().await.execute(age, &[]).await.unwrap();
-    let page = me.get("/conversations?limit=2").await.expect(200);
+    let page = ann.get("/conversations?limit=2").await.expect(200);
     assert_eq!(page["items"].as_array().map(Vec::len), Some(2));
     // The last one moves to the front, which has been read.
-    set(&me, &channels[0], json!({"pinned": true})).await;
+    set(&ann, &channels[0], json!({"pinned": true})).await;
     let mut seen: Vec<String> =
         page["items"].as_array().expect("items").iter().map(|item| text(&item["channel_id"])).collect();
     let mut cursor = page["next_cursor"].clone();
     while let Some(next) = cursor.as_str() {
-        let page = me.get(&format!("/conversations?limit=2&cursor={next}")).await.expect(200);
+        let page = ann.get(&format!("/conversations?limit=2&cursor={next}")).await.expect(200);
         seen.extend(page["items"].as_array().expect("items").iter().map(|item| text(&item["channel_id"])));
         cursor = page["next_cursor"].clone();
     }
@@ -200,7 +207,9 @@ async fn a_muted_channel_is_pushed_silently_to_those_who_muted_it() {
     set(&app.person("c"), &group, json!({"mute_until": until})).await;
     assert_eq!(marks(&app, "a", &group, &["b", "c", "d"]).await, ["silent", "silent", "normal"]);
     assert_eq!(marks(&app, "a", &direct, &["b"]).await, ["normal"], "another channel");
-    let entry = app.gateway.read(|r| r.batches().find(|b| b.channels().contains(&*group)).map(|b| b.deliveries.len()));
+    let entry = app
+        .gateway
+        .read(|r| r.batches().find(|b| b.channels().contains(&*group)).map(|b| b.deliveries.len()));
     assert_eq!(entry, Some(1), "without marks, receivers of one message share an entry");
 
     app.gateway.ignore_time();

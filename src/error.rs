@@ -67,7 +67,9 @@ impl Kind {
             Self::Unauthenticated => (401, "unauthenticated", "Authentication required"),
             Self::UnknownUser => (403, "unknown-user", "The caller is not an active user of the directory"),
             Self::Forbidden => (403, "forbidden", "The caller is not allowed to do this"),
-            Self::OnlyAdminsSend => (403, "only-admins-send", "Only admins and applications send to this group"),
+            Self::OnlyAdminsSend => {
+                (403, "only-admins-send", "Only admins and applications send to this group")
+            }
             Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),
             Self::Conflict => (409, "conflict", "The current state does not allow this"),

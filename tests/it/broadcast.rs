@@ -53,7 +53,10 @@ async fn only_admins_and_applications_send_to_a_broadcast_group() {
     let mut sends = vec![words("no"), words("yes")];
     (sends[0]["channel_id"], sends[1]["channel_id"]) = (json!(channel), json!(direct));
     let results = app.person("c").post("/messages", json!(sends)).await.expect(200);
-    assert_eq!((&results["results"][0]["status"], &results["results"][1]["status"]), (&json!(403), &json!(201)));
+    assert_eq!(
+        (&results["results"][0]["status"], &results["results"][1]["status"]),
+        (&json!(403), &json!(201))
+    );
     assert_eq!(results["results"][0]["problem"]["type"], REFUSED);
 
     // Members read and report as in any group.
@@ -96,7 +99,8 @@ async fn who_sends_is_one_of_two_words_and_for_managers_to_change() {
     a.patch(&path, json!({"who_sends": null, "name": "g"})).await.expect(200);
     assert_eq!(a.get(&path).await.expect(200)["who_sends"], "everybody");
     // A direct channel has nothing to close.
-    let direct = a.post("/channels", json!({"type": "direct", "members": ["b"], "who_sends": "admins"})).await;
+    let direct =
+        a.post("/channels", json!({"type": "direct", "members": ["b"], "who_sends": "admins"})).await;
     let direct = format!("/channels/{}", text(&direct.expect(201)["channel_id"]));
     a.patch(&direct, json!({"who_sends": "admins"})).await.expect_problem(409, "conflict");
     app.person("b").post(&format!("{direct}/messages"), words("we both may")).await.expect(201);

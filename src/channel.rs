@@ -13,6 +13,7 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
 
 use crate::claim::{self, Claim};
 use crate::directory::unknown_user;
@@ -30,6 +31,8 @@ const JOIN_PAUSE: Duration = Duration::from_millis(10);
 const NAME_MAX_CHARS: usize = 255;
 const ANNOUNCEMENT_MAX_CHARS: usize = 4_000;
 const PICTURE_MAX_CHARS: usize = 2_048;
+/// The default of `who_sends`.
+const EVERYBODY: &str = "everybody";
 
 /// A channel as one of its members sees it.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct Channel {
     pub owner: Option<String>,
     pub create_time: OffsetDateTime,
     pub newcomers_see: String,
+    /// `everybody`, or `admins`: then only the owner, admins and applications may send.
+    pub who_sends: String,
     pub member_count: i32,
     pub last_seq: i64,
     pub dissolved_at: Option<OffsetDateTime>,
@@ -58,6 +63,7 @@ pub struct NewGroup {
     pub name: Option<String>,
     pub picture: Option<String>,
     pub newcomers_see: Option<String>,
+    pub who_sends: Option<String>,
     pub members: Vec<String>,
     /// The caller's own id of this request. It makes a repeat safe.
     pub client_id: Option<String>,
@@ -69,14 +75,15 @@ impl NewGroup {
     }
 
     fn digest(&self) -> Result<Vec<u8>> {
-        claim::digest(&(&self.name, &self.picture, &self.newcomers_see, &self.members))
+        claim::digest(&(&self.name, &self.picture, &self.newcomers_see, &self.who_sends, &self.members))
     }
 
     /// Checks the texts of the group. The members are checked elsewhere.
     pub fn check(&self) -> Result<()> {
         check_label("/name", self.name.as_deref(), NAME_MAX_CHARS)?;
         check_label("/picture", self.picture.as_deref(), PICTURE_MAX_CHARS)?;
-        check_newcomers_see(self.newcomers_see.as_deref())
+        check_newcomers_see(self.newcomers_see.as_deref())?;
+        check_who_sends(self.who_sends.as_deref())
     }
 }
 
@@ -87,6 +94,7 @@ pub struct Change {
     pub picture: Option<Option<String>>,
     pub announcement: Option<Option<String>>,
     pub newcomers_see: Option<String>,
+    pub who_sends: Option<String>,
 }
 
 /// The users to add, the member limit and the time.
@@ -132,6 +140,7 @@ pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel
         owner: row.get("owner"),
         create_time: row.get("create_time"),
         newcomers_see: row.get("newcomers_see"),
+        who_sends: row.get("who_sends"),
         member_count: row.get("member_count"),
         last_seq: row.get("last_seq"),
         dissolved_at: row.get("dissolved_at"),
@@ -205,13 +214,13 @@ pub async fn create_group(
         return Err(too_many(most_members, "/members"));
     }
     let newcomers_see = group.newcomers_see.as_deref().unwrap_or("nothing");
+    let who_sends = group.who_sends.as_deref().unwrap_or(EVERYBODY);
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let statement = tx.prepare_cached(sql!("channel/create_group")).await?;
-    let row = tx
-        .query_one(&statement, &[&caller, &group.name, &group.picture, &newcomers_see, &members, &now])
-        .await?;
-    let channel_id = row.get(0);
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&caller, &group.name, &group.picture, &newcomers_see, &members, &now, &who_sends];
+    let channel_id = tx.query_one(&statement, &params).await?.get(0);
     let count = members.len() + 1;
     let data = json!({"channel_type": "group", "name": group.name, "creator": caller, "member_count": count});
     tell(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
@@ -233,7 +242,7 @@ pub async fn made_before(store: &Store, caller: &str, group: &NewGroup) -> Resul
     kept.map(|kept| kept.of(&group.digest()?)).transpose()
 }
 
-/// Changes name, picture, announcement or `newcomers_see` of a group. Only for the owner and admins.
+/// Changes name, picture, announcement, `newcomers_see` or `who_sends` of a group. Only for the owner and admins.
 pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change) -> Result<()> {
     check_label("/name", change.name.as_ref().and_then(Option::as_deref), NAME_MAX_CHARS)?;
     check_label("/picture", change.picture.as_ref().and_then(Option::as_deref), PICTURE_MAX_CHARS)?;
@@ -243,6 +252,7 @@ pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change
         ANNOUNCEMENT_MAX_CHARS,
     )?;
     check_newcomers_see(change.newcomers_see.as_deref())?;
+    check_who_sends(change.who_sends.as_deref())?;
     retrying(|| update_once(store, channel_id, caller, &change)).await
 }
 
@@ -262,6 +272,7 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
             &change.announcement.is_some(),
             &change.announcement.as_ref().and_then(Option::as_ref),
             &change.newcomers_see,
+            &change.who_sends,
         ],
     )
     .await?;
@@ -270,6 +281,7 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
         ("picture", change.picture.is_some()),
         ("announcement", change.announcement.is_some()),
         ("newcomers_see", change.newcomers_see.is_some()),
+        ("who_sends", change.who_sends.is_some()),
     ];
     let changed: Vec<&str> = changed.iter().filter(|(_, is)| *is).map(|(what, _)| *what).collect();
     tell(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": changed})).await?;
@@ -593,6 +605,13 @@ fn check_newcomers_see(value: Option<&str>) -> Result<()> {
     match value {
         None | Some("nothing" | "everything") => Ok(()),
         Some(_) => Err(Error::field("/newcomers_see", "must be nothing or everything")),
+    }
+}
+
+fn check_who_sends(value: Option<&str>) -> Result<()> {
+    match value {
+        None | Some(EVERYBODY | "admins") => Ok(()),
+        Some(_) => Err(Error::field("/who_sends", "must be everybody or admins")),
     }
 }
 

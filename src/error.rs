@@ -22,6 +22,7 @@ pub enum Kind {
     Unauthenticated,
     UnknownUser,
     Forbidden,
+    OnlyAdminsSend,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -36,13 +37,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
         Self::Unauthenticated,
         Self::UnknownUser,
         Self::Forbidden,
+        Self::OnlyAdminsSend,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -65,6 +67,9 @@ impl Kind {
             Self::Unauthenticated => (401, "unauthenticated", "Authentication required"),
             Self::UnknownUser => (403, "unknown-user", "The caller is not an active user of the directory"),
             Self::Forbidden => (403, "forbidden", "The caller is not allowed to do this"),
+            Self::OnlyAdminsSend => {
+                (403, "only-admins-send", "Only admins and applications send to this group")
+            }
             Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),
             Self::Conflict => (409, "conflict", "The current state does not allow this"),

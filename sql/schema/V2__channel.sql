@@ -11,6 +11,8 @@ CREATE TABLE t_im_channel (
     create_time      timestamptz NOT NULL,
     -- Whether new members see earlier messages: none or all of them.
     newcomers_see    text NOT NULL DEFAULT 'nothing',
+    -- Whether every member may send, or only the owner, admins and applications.
+    who_sends        text NOT NULL DEFAULT 'everybody',
     -- The first message that new members may ever see. Earlier messages were sent while new members saw
     -- nothing: in a direct channel, or under that setting of the group.
     sees_floor_seq   bigint NOT NULL DEFAULT 1,
@@ -29,6 +31,7 @@ CREATE TABLE t_im_channel (
     has_muted        boolean NOT NULL DEFAULT false,
     CONSTRAINT channel_type_known CHECK (channel_type IN ('direct', 'group')),
     CONSTRAINT channel_newcomers_see_known CHECK (newcomers_see IN ('nothing', 'everything')),
+    CONSTRAINT channel_who_sends_known CHECK (who_sends IN ('everybody', 'admins')),
     CONSTRAINT channel_pair_of_direct CHECK (
         (channel_type = 'direct') = (pair_low IS NOT NULL AND pair_high IS NOT NULL)
         AND (pair_low < pair_high) IS NOT FALSE)

@@ -39,6 +39,7 @@ struct NewChannel {
     name: Option<String>,
     picture: Option<String>,
     newcomers_see: Option<String>,
+    who_sends: Option<String>,
     members: Vec<String>,
     client_id: Option<String>,
 }
@@ -50,6 +51,7 @@ struct Group {
     name: Option<String>,
     picture: Option<String>,
     newcomers_see: Option<String>,
+    who_sends: Option<String>,
     #[serde(default)]
     members: Vec<String>,
 }
@@ -64,6 +66,7 @@ struct ChannelChange {
     #[serde(default, deserialize_with = "given")]
     announcement: Option<Option<String>>,
     newcomers_see: Option<String>,
+    who_sends: Option<String>,
 }
 
 /// Distinguishes `null` from an absent field.
@@ -102,6 +105,7 @@ struct ChannelView {
     #[serde(with = "rfc3339")]
     create_time: OffsetDateTime,
     newcomers_see: String,
+    who_sends: String,
     member_count: i32,
     last_seq: i64,
     #[serde(with = "rfc3339::option")]
@@ -138,6 +142,7 @@ impl From<Channel> for ChannelView {
             owner: c.owner,
             create_time: c.create_time,
             newcomers_see: c.newcomers_see,
+            who_sends: c.who_sends,
             member_count: c.member_count,
             last_seq: c.last_seq,
             dissolved_at: c.dissolved_at,
@@ -153,8 +158,8 @@ async fn create(
     Now(now): Now,
     Json(new): Json<NewChannel>,
 ) -> Result<impl IntoResponse> {
-    let NewChannel { channel_type, name, picture, newcomers_see, members, client_id } = new;
-    let group = NewGroup { name, picture, newcomers_see, members, client_id };
+    let NewChannel { channel_type, name, picture, newcomers_see, who_sends, members, client_id } = new;
+    let group = NewGroup { name, picture, newcomers_see, who_sends, members, client_id };
     check_client_id_if_any(group.client_id.as_deref())?;
     match channel_type.as_str() {
         "direct" => {
@@ -183,8 +188,8 @@ async fn create_group(
     Now(now): Now,
     Json(new): Json<Group>,
 ) -> Result<impl IntoResponse> {
-    let Group { client_id, name, picture, newcomers_see, members } = new;
-    let group = NewGroup { name, picture, newcomers_see, members, client_id };
+    let Group { client_id, name, picture, newcomers_see, who_sends, members } = new;
+    let group = NewGroup { name, picture, newcomers_see, who_sends, members, client_id };
     check_client_id_if_any(group.client_id.as_deref())?;
     open_group(&api, &caller, group, now).await
 }
@@ -235,8 +240,8 @@ async fn update(
     PathId(id): PathId,
     Json(change): Json<ChannelChange>,
 ) -> Result<Reply<ChannelView>> {
-    let ChannelChange { name, picture, announcement, newcomers_see } = change;
-    let change = Change { name, picture, announcement, newcomers_see };
+    let ChannelChange { name, picture, announcement, newcomers_see, who_sends } = change;
+    let change = Change { name, picture, announcement, newcomers_see, who_sends };
     channel::update(&api.store, id, &caller.user_id, change).await?;
     Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
 }

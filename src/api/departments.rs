@@ -53,6 +53,7 @@ struct NewDepartmentGroup {
     name: Option<String>,
     below: Option<bool>,
     owner: Option<String>,
+    who_sends: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -268,7 +269,8 @@ async fn create_group(
     check_path(&id)?;
     let owner = new.owner.as_deref().unwrap_or(&caller.0.user_id);
     let (name, below) = (new.name.as_deref(), new.below.unwrap_or_default());
-    let new = NewGroup { department_id: &id, name, below, owner };
+    let who_sends = new.who_sends.as_deref();
+    let new = NewGroup { department_id: &id, name, below, owner, who_sends };
     let (group, is_new) = groups::create(&api.store, new, api.config.group_max_members, now).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Reply(GroupView::from(group))))

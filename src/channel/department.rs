@@ -9,8 +9,9 @@ use std::time::Instant;
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use time::OffsetDateTime;
+use tokio_postgres::types::ToSql;
 
-use super::{JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, tell};
+use super::{EVERYBODY, JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, check_who_sends, tell};
 use crate::directory::check_active;
 use crate::directory::departments::no_department;
 use crate::error::{Error, Kind, Result};
@@ -34,6 +35,7 @@ pub struct NewGroup<'a> {
     /// Whether members of departments below it also belong to the group.
     pub below: bool,
     pub owner: &'a str,
+    pub who_sends: Option<&'a str>,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,7 @@ pub async fn create(
     now: OffsetDateTime,
 ) -> Result<(Group, bool)> {
     check_label("/name", new.name, NAME_MAX_CHARS)?;
+    check_who_sends(new.who_sends)?;
     check_id(new.owner).map_err(|reason| Error::field("/owner", reason))?;
     check_active(store, new.owner).await.map_err(|error| match error.kind {
         Kind::UnknownUser => Error::field("/owner", "must be an active user of the directory"),
@@ -106,7 +109,7 @@ async fn create_once(
     most_members: u32,
     now: OffsetDateTime,
 ) -> Result<bool> {
-    let NewGroup { department_id, name, below, owner } = new;
+    let NewGroup { department_id, name, below, owner, who_sends } = new;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let statement = tx.prepare_cached(sql!("channel/department_for_group")).await?;
@@ -119,9 +122,10 @@ async fn create_once(
     let members: Vec<&str> = people.get("members");
     let left_out = count_i32(people.get::<_, i64>("total") - members.len() as i64);
     let statement = tx.prepare_cached(sql!("channel/create_group")).await?;
-    let no_picture: Option<&str> = None;
-    let row = tx.query_one(&statement, &[&owner, &name, &no_picture, &"nothing", &members, &now]).await?;
-    let channel_id: i64 = row.get(0);
+    let (no_picture, who_sends): (Option<&str>, _) = (None, who_sends.unwrap_or(EVERYBODY));
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&owner, &name, &no_picture, &"nothing", &members, &now, &who_sends];
+    let channel_id: i64 = tx.query_one(&statement, &params).await?.get(0);
     let statement = tx.prepare_cached(sql!("channel/follow_department")).await?;
     let follows =
         tx.execute(&statement, &[&channel_id, &department_id, &below, &revision, &left_out]).await?;

@@ -393,6 +393,7 @@ fn refused(outcome: &str) -> Error {
     match outcome {
         "unknown_user" => Error::new(Kind::UnknownUser, ""),
         "dissolved" => Error::new(Kind::ChannelDissolved, ""),
+        "only_admins" => Error::new(Kind::OnlyAdminsSend, ""),
         _ => Error::not_found("no such channel"),
     }
 }

@@ -8,6 +8,7 @@ mod app;
 mod archive;
 mod bad_records;
 mod bodies;
+mod broadcast;
 mod callbacks;
 mod channels;
 mod clients;

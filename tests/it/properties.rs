@@ -516,6 +516,7 @@ impl Stage {
             name: None,
             picture: None,
             newcomers_see: None,
+            who_sends: None,
             members: (1..members).map(name).collect(),
             client_id: None,
         };

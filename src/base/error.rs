@@ -121,6 +121,15 @@ impl Error {
         Self { pointer: Some(pointer.into()), ..self }
     }
 
+    /// The caller is no active user. The detail says what to do. It has no id, because a log can show it.
+    pub fn unknown_caller() -> Self {
+        Self::new(
+            Kind::UnknownUser,
+            "add the caller to the directory as an active user (POST /directory/changes, or the source of the \
+             directory), or correct the user id that the gateway or the token gives",
+        )
+    }
+
     pub fn not_found(what: &'static str) -> Self {
         Self::new(Kind::NotFound, what)
     }

@@ -54,7 +54,10 @@ impl Caller {
         let unread = "; no header for roles is set: see the setting `identity_roles_header`";
         let unread = if self.lacks_roles_header { unread } else { "" };
         let role = role.name();
-        Err(Error::new(Kind::Forbidden, format!("this requires the role {role}; the caller has {given}{unread}")))
+        Err(Error::new(
+            Kind::Forbidden,
+            format!("this requires the role {role}; the caller has {given}{unread}"),
+        ))
     }
 }
 

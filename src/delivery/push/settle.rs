@@ -109,7 +109,8 @@ impl Attempt<'_> {
         if !matches!(outcome, BatchOutcome::Failed(_)) && self.batch.failing_since.is_some() {
             tx.run(sql!("delivery/push/answered"), &[&self.callback.callback_id]).await?;
         }
-        let error = if let BatchOutcome::Failed(error) = outcome { Some(self.posted.reason(error)) } else { None };
+        let error =
+            if let BatchOutcome::Failed(error) = outcome { Some(self.posted.reason(error)) } else { None };
         self.record(&tx, error, &tally).await?;
         Ok(tx.commit().await?)
     }

@@ -310,7 +310,8 @@ async fn every_operation_answers_as_documented() {
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
     let outside = Client::anonymous(&app.base);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/openapi-scim.json", "/openapi-push-callback.json"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/openapi-scim.json", "/openapi-push-callback.json"]
+    {
         outside.get(path).await.expect(200);
     }
     for path in ["/docs", "/docs/scim", "/docs/push-callback"] {

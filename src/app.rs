@@ -31,6 +31,7 @@ use crate::chat::channel::leavers;
 use crate::chat::message::{Lanes, Sender};
 use crate::delivery::endpoint::{Callbacks, GATEWAY, Wakers};
 use crate::delivery::push::Push;
+use crate::escalation::Escalation;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
 use crate::identity::Identity;
@@ -198,7 +199,10 @@ impl App {
         let (tasks, wakes) = (TaskSet::default(), Wakes::default());
         // Workers stop after the listener, because they process what the last requests wrote.
         let stop_workers = CancellationToken::new();
+        let escalation = Arc::new(self.escalation(&wakes));
         self.spawn_workers(&tasks, &wakes, &stop_workers);
+        let (poll, stopped) = (self.config.poll, stop_workers.clone());
+        leased!(tasks, "escalation", escalation.clone(), poll, Arc::default(), stopped);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
@@ -224,6 +228,7 @@ impl App {
             inbox,
             callbacks: self.callbacks,
             presence,
+            escalation,
             archive: self
                 .archive_workers
                 .as_ref()
@@ -256,6 +261,11 @@ impl App {
             tracing::warn!("stopped before all work had ended; the next start resumes it");
         }
         served
+    }
+
+    fn escalation(&self, wakes: &Wakes) -> Escalation {
+        let (push, events) = (wakes.push.gateway.clone(), wakes.events.clone());
+        Escalation::new(self.store.clone(), &self.config, push, events)
     }
 
     /// Starts the schedules of the settings. Without them workers find due work at their next poll.

@@ -20,6 +20,7 @@ pub mod directory;
 pub mod directory_command;
 pub mod emoji;
 pub mod error;
+pub mod escalation;
 pub mod event;
 pub mod history;
 pub mod identity;

@@ -12,6 +12,7 @@ mod chat;
 mod cost;
 mod delivery;
 mod documents;
+mod escalations;
 mod events;
 mod harness;
 mod identity;

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::Content;
 use crate::base::error::{Error, Result};
+use crate::escalation::Urgency;
 
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
 const INNER_ID_MARK: char = '\u{1f}';
@@ -22,6 +23,7 @@ pub struct Outgoing {
     pub(super) ms_type: &'static str,
     pub(super) content: Value,
     pub(super) preview: Value,
+    pub(super) urgency: Urgency,
 }
 
 /// A committed message.
@@ -58,7 +60,20 @@ impl Outgoing {
             ms_type: content.ms_type(),
             preview: content.preview(),
             content: body,
+            urgency: Urgency::default(),
         })
+    }
+
+    /// The same send with its urgency. It is a part of what the client id stands for.
+    pub fn with_urgency(mut self, urgency: Urgency) -> Self {
+        if !urgency.is_plain() {
+            let mut digest = Sha256::new();
+            digest.update(&self.digest);
+            digest.update(urgency.digested());
+            self.digest = digest.finalize()[..16].to_vec();
+            self.urgency = urgency;
+        }
+        self
     }
 
     /// Whether the service generated the client id.

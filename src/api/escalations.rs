@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::wire::{Id, PathId};
 use super::{Api, Person};
 use crate::base::error::Result;
-use crate::escalation::Nudge;
+use crate::records::nudge::{self, Nudge};
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/messages/{ms_id}/nudge", post(nudge))
@@ -29,7 +29,8 @@ async fn nudge(
 ) -> Result<Reply<NudgedView>> {
     // The clock of the database, by which steps are due.
     let now = api.store.now().await?;
-    let nudged = api.escalation.nudge(Nudge { ms_id, by: &caller.user_id, now }).await?;
+    let wanted = Nudge { ms_id, by: &caller.user_id, now, every: api.config.nudge_every };
+    let nudged = nudge::nudge(&api.store, &api.escalation, wanted).await?;
     Ok(Reply(NudgedView {
         ms_id: Id(ms_id),
         urged: nudged.urged,

@@ -18,10 +18,9 @@ use super::{Api, Person, Proven};
 use crate::archive::Recalled;
 use crate::base::error::{Error, Result};
 use crate::base::strict;
-use crate::chat::message::{Content, Outgoing, Sent, check_client_id};
-use crate::escalation::Urgency;
+use crate::chat::message::{Content, Outgoing, Sent, Urgency, check_client_id};
 use crate::identity::Role;
-use crate::preference::Priority;
+use crate::people::preference::Priority;
 use crate::records::history::{Message, Position, Reading};
 use crate::records::recall::{self, Recall};
 

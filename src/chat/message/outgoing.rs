@@ -6,9 +6,8 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::Content;
+use super::{Content, Urgency};
 use crate::base::error::{Error, Result};
-use crate::escalation::Urgency;
 
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
 const INNER_ID_MARK: char = '\u{1f}';

@@ -15,10 +15,10 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::outgoing::{Outgoing, Sent};
+use super::urgency::Note;
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Store;
-use crate::escalation::Note;
 use crate::sql;
 
 /// Pause before a retry after contention, without a database, or if all channels of a batch were locked.

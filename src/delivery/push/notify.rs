@@ -13,8 +13,8 @@ use uuid::Uuid;
 use super::load::User;
 use crate::base::error::Result;
 use crate::base::store::{Statements, Store};
-use crate::escalation::{self, Pair};
-use crate::preference::{self, Known, Slots, Timing};
+use crate::delivery::escalation::{self, Pair};
+use crate::people::preference::{self, Known, Slots, Timing};
 use crate::sql;
 
 /// The messages and users of a batch.

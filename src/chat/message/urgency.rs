@@ -1,13 +1,15 @@
 //! How urgent a message is, as its sender says with the send.
 
+use deadpool_postgres::GenericClient;
 use serde::Deserialize;
 use serde_json::Value;
 use time::Duration;
-use tokio_postgres::Row;
+use tokio_postgres::Statement;
 
 use crate::base::error::{Error, Result};
 use crate::base::strict;
-use crate::preference::Priority;
+use crate::people::preference::Priority;
+use crate::sql;
 
 /// Most steps of a message.
 const STEPS_MAX: usize = 5;
@@ -54,10 +56,6 @@ impl StepKind {
             Self::Event => "event",
         }
     }
-
-    pub(super) fn of_row(row: &Row) -> Self {
-        if row.get::<_, &str>("kind") == Self::Event.as_str() { Self::Event } else { Self::Urgent }
-    }
 }
 
 impl Urgency {
@@ -103,6 +101,44 @@ impl Urgency {
         let steps: Vec<String> =
             self.steps.iter().map(|step| format!("{}{}", step.kind.as_str(), step.after_s)).collect();
         format!("{} {}", self.is_urgent, steps.join(" "))
+    }
+}
+
+/// The urgency of the sends of one transaction, ready to be written.
+pub struct Note {
+    statement: Statement,
+    urgent: Vec<i32>,
+    places: Vec<i32>,
+    kinds: Vec<&'static str>,
+    after_s: Vec<i32>,
+}
+
+impl Note {
+    /// None if all sends are plain. The statement is prepared here, so that [`Note::write`] sends it at once.
+    pub async fn prepare<'a>(
+        client: &impl GenericClient,
+        urgencies: impl Iterator<Item = &'a Urgency>,
+    ) -> Result<Option<Self>> {
+        // Positions in the batch, from 1.
+        let urgencies: Vec<(i32, &Urgency)> = (1..).zip(urgencies).filter(|(_, u)| !u.is_plain()).collect();
+        if urgencies.is_empty() {
+            return Ok(None);
+        }
+        let statement = client.prepare_cached(sql!("chat/message/note_urgency")).await?;
+        let steps = urgencies.iter().flat_map(|(place, u)| u.steps.iter().map(|step| (*place, step)));
+        let steps: Vec<(i32, &NewStep)> = steps.collect();
+        Ok(Some(Self {
+            statement,
+            urgent: urgencies.iter().filter(|(_, u)| u.is_urgent).map(|(place, _)| *place).collect(),
+            places: steps.iter().map(|(place, _)| *place).collect(),
+            kinds: steps.iter().map(|(_, step)| step.kind.as_str()).collect(),
+            after_s: steps.iter().map(|(_, step)| step.after_s).collect(),
+        }))
+    }
+
+    /// Writes it in the transaction that has just stored the sends.
+    pub async fn write(&self, client: &impl GenericClient) -> std::result::Result<u64, tokio_postgres::Error> {
+        client.execute(&self.statement, &[&self.urgent, &self.places, &self.kinds, &self.after_s]).await
     }
 }
 

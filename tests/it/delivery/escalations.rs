@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::api::contract;
 use crate::app::{LONG, TestApp, text};
 use crate::delivery::callbacks::OPEN;
-use crate::preferences::clock_at;
+use crate::people::preferences::clock_at;
 use crate::support::{Observer, Record, shared};
 
 /// No step is left, and nothing is queued or told.
@@ -372,7 +372,7 @@ async fn a_read_under_way_counts_and_a_later_one_waits() {
     let mut worker = app.sql().await;
     let step: i64 = worker.query_one(step, &[]).await.unwrap().get(0);
     let working = worker.transaction().await.unwrap();
-    let unread = include_str!("../../sql/escalation/unread.sql");
+    let unread = include_str!("../../../sql/delivery/escalation/unread.sql");
     let found: Vec<String> = working.query_one(unread, &[&vec![step]]).await.unwrap().get("user_ids");
     assert_eq!(found, ["c"]);
     let (path, c) = (format!("/channels/{group}/read"), app.person("c"));
@@ -415,7 +415,7 @@ async fn a_day_does_not_move_while_a_step_of_it_waits() {
     aged.person("a").post(&nudge, json!(null)).await.expect_problem(404, "not-found");
     // What was urgent of it is forgotten.
     let now = aged.store.now().await.unwrap();
-    assert_eq!(im_push_gateway::escalation::prune(&aged.store, now, 100).await.unwrap(), 1);
+    assert_eq!(im_push_gateway::delivery::escalation::prune(&aged.store, now, 100).await.unwrap(), 1);
     assert_eq!(aged.count("SELECT count(*) FROM t_im_urgent", &[]).await, 0);
 }
 

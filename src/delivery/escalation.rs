@@ -4,30 +4,24 @@
 //! A step is a row that waits for its time. It is done in pages: in one transaction the receivers are found, their
 //! pushes and events are queued, and the page is ended. So each receiver is reminded once, whatever is killed.
 
-mod nudge;
-mod urgency;
-
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
 use serde_json::{Value, json};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
-use tokio_postgres::{Row, Statement};
-
-pub use nudge::{Nudge, Nudged};
-pub use urgency::{NewStep, StepKind, Urgency};
+use tokio_postgres::Row;
 
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
 use crate::base::store::{Statements, Store, retrying};
-use crate::base::worker::Tick;
-use crate::preference;
+use crate::base::worker::{Tick, Work};
+use crate::people::preference;
 use crate::sql;
 
 /// Most steps of one transaction.
@@ -38,13 +32,14 @@ const RECEIVERS: i32 = 5_000;
 const REDATED: i32 = 10_000;
 /// Most receivers that one event names.
 const NAMED_MAX: usize = 500;
+/// When the worker takes a step by hand over, if the call that does it has died.
+const TAKEN_OVER: Duration = Duration::minutes(1);
 
 /// The escalation of a replica. Its worker runs on one replica at a time.
 pub struct Escalation {
     store: Store,
     lease: Lease,
     urgent_max: i32,
-    nudge_every: Duration,
     /// Woken after new work: the pushes to the gateway, and the sequencer of events.
     push: Arc<Notify>,
     events: Arc<Notify>,
@@ -52,7 +47,8 @@ pub struct Escalation {
 
 /// A message, and receivers who have not read it.
 struct Unread {
-    kind: StepKind,
+    /// Whether observers are told; otherwise there is one more push.
+    is_event: bool,
     ms_id: i64,
     channel_id: i64,
     seq: i64,
@@ -73,11 +69,13 @@ enum Reason {
 }
 
 /// The result of a page.
-#[derive(Default)]
-struct Page {
+#[derive(Debug, Default)]
+pub struct Page {
     steps: usize,
-    urged: Vec<String>,
-    over: Vec<String>,
+    /// The receivers who get one more push.
+    pub urged: Vec<String>,
+    /// The receivers who have too many open urgent messages.
+    pub over: Vec<String>,
 }
 
 /// A message that is to be urgent for a receiver.
@@ -103,38 +101,23 @@ impl Escalation {
             lease: Lease::new(store.clone(), "escalation", config.lease),
             store,
             urgent_max: i32::try_from(config.urgent_max).unwrap_or(i32::MAX),
-            nudge_every: config.nudge_every,
             push,
             events,
         }
     }
 
-    /// Does a page of the steps that are due.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        if !self.is_any_due(now).await? {
-            return Ok(Tick::Idle);
-        }
-        let Some(epoch) = self.lease.take(now).await? else {
-            return Ok(Tick::Idle);
-        };
-        let began = Instant::now();
-        let page = retrying(|| self.page(None, Some(epoch), now)).await?;
-        self.store.throttle().rest("escalation", began).await;
-        Ok(if page.steps > 0 { Tick::More } else { Tick::Idle })
-    }
-
-    /// Gives the lease back when the replica stops.
-    pub async fn stop(&self) -> Result<()> {
-        self.lease.give_back(self.store.now().await?).await
+    /// Does the next page of a step that [`begin`] has added. None: the step is done.
+    pub async fn next_page(&self, step: i64, now: OffsetDateTime) -> Result<Option<Page>> {
+        let page = retrying(|| self.page(Some(step), None, now)).await?;
+        Ok(Some(page).filter(|page| page.steps > 0))
     }
 
     /// Whether a step is due. Waits that were set before the clock stepped back begin again.
     async fn is_any_due(&self, now: OffsetDateTime) -> Result<bool> {
         let client = self.store.client().await?;
-        let row = client.one(sql!("escalation/due"), &[&now]).await?;
+        let row = client.one(sql!("delivery/escalation/due"), &[&now]).await?;
         if row.get("stepped_back") {
-            client.run(sql!("escalation/redate"), &[&now, &REDATED]).await?;
+            client.run(sql!("delivery/escalation/redate"), &[&now, &REDATED]).await?;
         }
         Ok(row.get("due"))
     }
@@ -147,7 +130,7 @@ impl Escalation {
             self.lease.hold(&tx, epoch).await?;
         }
         let steps: Vec<i64> = tx
-            .all(sql!("escalation/take"), &[&now, &STEPS, &RECEIVERS, &only])
+            .all(sql!("delivery/escalation/take"), &[&now, &STEPS, &RECEIVERS, &only])
             .await?
             .iter()
             .map(|row| row.get(0))
@@ -155,12 +138,12 @@ impl Escalation {
         if steps.is_empty() {
             return Ok(Page::default());
         }
-        let rows = tx.all(sql!("escalation/unread"), &[&steps]).await?;
-        let (urgent, told): (Vec<Unread>, Vec<Unread>) =
-            rows.iter().map(Unread::of_row).partition(|unread| unread.kind == StepKind::Urgent);
+        let rows = tx.all(sql!("delivery/escalation/unread"), &[&steps]).await?;
+        let (told, urgent): (Vec<Unread>, Vec<Unread>) =
+            rows.iter().map(Unread::of_row).partition(|unread| unread.is_event);
         let mut page = self.urge(&tx, &urgent, now).await?;
         tell(&tx, &told, Reason::Escalation, now).await?;
-        tx.run(sql!("escalation/advance"), &[&steps]).await?;
+        tx.run(sql!("delivery/escalation/advance"), &[&steps]).await?;
         tx.commit().await?;
         page.steps = steps.len();
         self.wake(&page, !told.is_empty());
@@ -196,7 +179,7 @@ impl Escalation {
                 told.push(unread.with(above.into_iter().cloned().collect()));
             }
         }
-        tx.run(sql!("escalation/push"), &[&Json(items), &now]).await?;
+        tx.run(sql!("delivery/escalation/push"), &[&Json(items), &now]).await?;
         tell(tx, &told, Reason::UrgentMax, now).await?;
         Ok(page)
     }
@@ -213,10 +196,31 @@ impl Escalation {
     }
 }
 
+impl Work for Escalation {
+    /// Does a page of the steps that are due.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        if !self.is_any_due(now).await? {
+            return Ok(Tick::Idle);
+        }
+        let Some(epoch) = self.lease.take(now).await? else {
+            return Ok(Tick::Idle);
+        };
+        let began = Instant::now();
+        let page = retrying(|| self.page(None, Some(epoch), now)).await?;
+        self.store.throttle().rest("escalation", began).await;
+        Ok(if page.steps > 0 { Tick::More } else { Tick::Idle })
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
+    }
+}
+
 impl Unread {
     fn of_row(row: &Row) -> Self {
         Self {
-            kind: StepKind::of_row(row),
+            is_event: row.get::<_, &str>("kind") == "event",
             ms_id: row.get("ms_id"),
             channel_id: row.get("channel_id"),
             seq: row.get("seq"),
@@ -252,12 +256,12 @@ impl Reason {
 /// Makes messages urgent for receivers, except for receivers with `most` open urgent messages. The counts are locked
 /// until the transaction ends.
 async fn reserve(tx: &Transaction<'_>, pairs: &[Pair<'_>], most: i32) -> Result<Vec<Judged>> {
-    tx.all(sql!("escalation/lock"), &[]).await?;
+    tx.all(sql!("delivery/escalation/lock"), &[]).await?;
     let users: Vec<&str> = pairs.iter().map(|pair| pair.user_id).collect();
     let ms_ids: Vec<i64> = pairs.iter().map(|pair| pair.ms_id).collect();
     let channels: Vec<i64> = pairs.iter().map(|pair| pair.channel_id).collect();
     let seqs: Vec<i64> = pairs.iter().map(|pair| pair.seq).collect();
-    let rows = tx.all(sql!("escalation/reserve"), &[&users, &ms_ids, &channels, &seqs, &most]).await?;
+    let rows = tx.all(sql!("delivery/escalation/reserve"), &[&users, &ms_ids, &channels, &seqs, &most]).await?;
     let judged = |row: &Row| Judged {
         user_id: row.get("user_id"),
         ms_id: row.get("ms_id"),
@@ -289,7 +293,7 @@ async fn tell(tx: &Transaction<'_>, unread: &[Unread], reason: Reason, now: Offs
             }));
         }
     }
-    tx.run(sql!("escalation/tell"), &[&Json(events), &now]).await?;
+    tx.run(sql!("delivery/escalation/tell"), &[&Json(events), &now]).await?;
     Ok(())
 }
 
@@ -300,42 +304,17 @@ fn receiver(user_id: &str, ways: &HashMap<String, Vec<String>>) -> Value {
     }
 }
 
-/// The urgency of the sends of one transaction, ready to be written.
-pub struct Note {
-    statement: Statement,
-    urgent: Vec<i32>,
-    places: Vec<i32>,
-    kinds: Vec<&'static str>,
-    after_s: Vec<i32>,
-}
-
-impl Note {
-    /// None if all sends are plain. The statement is prepared here, so that [`Note::write`] sends it at once.
-    pub async fn prepare<'a>(
-        client: &impl Statements,
-        urgencies: impl Iterator<Item = &'a Urgency>,
-    ) -> Result<Option<Self>> {
-        // Positions in the batch, from 1.
-        let urgencies: Vec<(i32, &Urgency)> = (1..).zip(urgencies).filter(|(_, u)| !u.is_plain()).collect();
-        if urgencies.is_empty() {
-            return Ok(None);
-        }
-        let statement = client.prepare_cached(sql!("escalation/note")).await?;
-        let steps = urgencies.iter().flat_map(|(place, u)| u.steps.iter().map(|step| (*place, step)));
-        let steps: Vec<(i32, &NewStep)> = steps.collect();
-        Ok(Some(Self {
-            statement,
-            urgent: urgencies.iter().filter(|(_, u)| u.is_urgent).map(|(place, _)| *place).collect(),
-            places: steps.iter().map(|(place, _)| *place).collect(),
-            kinds: steps.iter().map(|(_, step)| step.kind.as_str()).collect(),
-            after_s: steps.iter().map(|(_, step)| step.after_s).collect(),
-        }))
-    }
-
-    /// Writes it in the transaction that has just stored the sends.
-    pub async fn write(&self, client: &impl Statements) -> std::result::Result<u64, tokio_postgres::Error> {
-        client.execute(&self.statement, &[&self.urgent, &self.places, &self.kinds, &self.after_s]).await
-    }
+/// Adds a step by hand: one more push. The caller does it at once, page by page.
+pub async fn begin(
+    tx: &Transaction<'_>,
+    ms_id: i64,
+    channel_id: i64,
+    seq: i64,
+    now: OffsetDateTime,
+) -> Result<i64> {
+    let due_at = now + TAKEN_OVER;
+    let row = tx.one(sql!("delivery/escalation/begin"), &[&ms_id, &channel_id, &seq, &now, &due_at]).await?;
+    Ok(row.get(0))
 }
 
 /// Decides for which receivers the messages of a push are urgent, before it is sent. Observers are told of receivers
@@ -369,11 +348,11 @@ pub async fn admit(
 async fn told_of(tx: &Transaction<'_>, pairs: &[&Judged]) -> Result<Vec<Unread>> {
     let ms_ids: Vec<i64> = pairs.iter().map(|pair| pair.ms_id).collect();
     let users: Vec<&str> = pairs.iter().map(|pair| pair.user_id.as_str()).collect();
-    let rows = tx.all(sql!("escalation/of_pairs"), &[&ms_ids, &users]).await?;
+    let rows = tx.all(sql!("delivery/escalation/of_pairs"), &[&ms_ids, &users]).await?;
     Ok(rows.iter().map(Unread::of_row).collect())
 }
 
 /// Deletes rows that no longer count: at most `most` of each kind.
 pub async fn prune(store: &Store, nudges_before: OffsetDateTime, most: i64) -> Result<i64> {
-    Ok(store.one(sql!("escalation/prune"), &[&nudges_before, &most]).await?.get("pruned"))
+    Ok(store.one(sql!("delivery/escalation/prune"), &[&nudges_before, &most]).await?.get("pruned"))
 }

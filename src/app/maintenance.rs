@@ -127,12 +127,13 @@ impl Work for Maintenance {
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full = [client_ids, claims, attempts.unsigned_abs(), reminded.unsigned_abs(), replays, edits, left]
-            .iter()
-            .any(|n| *n >= PRUNE_STEP.unsigned_abs())
-            || held >= HELD_STEP.unsigned_abs().into()
-            || events >= EVENTS_STEP.into()
-            || removed > 0;
+        let full =
+            [client_ids, claims, attempts.unsigned_abs(), reminded.unsigned_abs(), replays, edits, left]
+                .iter()
+                .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+                || held >= HELD_STEP.unsigned_abs().into()
+                || events >= EVENTS_STEP.into()
+                || removed > 0;
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 }

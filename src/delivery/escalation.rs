@@ -11,8 +11,8 @@ use std::time::Instant;
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
 use serde_json::{Value, json};
-use time::{Duration, OffsetDateTime};
 use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
 use tokio::sync::Notify;
 use tokio_postgres::Row;
 
@@ -261,7 +261,8 @@ async fn reserve(tx: &Transaction<'_>, pairs: &[Pair<'_>], most: i32) -> Result<
     let ms_ids: Vec<i64> = pairs.iter().map(|pair| pair.ms_id).collect();
     let channels: Vec<i64> = pairs.iter().map(|pair| pair.channel_id).collect();
     let seqs: Vec<i64> = pairs.iter().map(|pair| pair.seq).collect();
-    let rows = tx.all(sql!("delivery/escalation/reserve"), &[&users, &ms_ids, &channels, &seqs, &most]).await?;
+    let rows =
+        tx.all(sql!("delivery/escalation/reserve"), &[&users, &ms_ids, &channels, &seqs, &most]).await?;
     let judged = |row: &Row| Judged {
         user_id: row.get("user_id"),
         ms_id: row.get("ms_id"),

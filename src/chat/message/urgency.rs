@@ -137,7 +137,10 @@ impl Note {
     }
 
     /// Writes it in the transaction that has just stored the sends.
-    pub async fn write(&self, client: &impl GenericClient) -> std::result::Result<u64, tokio_postgres::Error> {
+    pub async fn write(
+        &self,
+        client: &impl GenericClient,
+    ) -> std::result::Result<u64, tokio_postgres::Error> {
         client.execute(&self.statement, &[&self.urgent, &self.places, &self.kinds, &self.after_s]).await
     }
 }

@@ -271,12 +271,7 @@ async fn every_operation_answers_as_documented() {
         .expect(200);
     a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"]))).await.expect(200);
     a.get("/conversations").await.expect(200);
-    for (path, settings) in
-        [("/users/me/notifications".to_owned(), json!({})), (at("/settings"), json!({"muted": true}))]
-    {
-        a.put(&path, settings).await.expect(200);
-        a.get(&path).await.expect(200);
-    }
+    exercise_preferences(&a, &at("/settings")).await;
     a.get("/events").await.expect(200);
     app.indexed().await;
     for path in ["/search/messages?q=hello", "/search/messages?status=unreceived&direction=to_me"] {
@@ -286,6 +281,7 @@ async fn every_operation_answers_as_documented() {
     for format in ["csv", "ndjson"] {
         root.get(&format!("/support/messages/export?format={format}&reason=a+test")).await.expect(200);
     }
+    a.post(&format!("/messages/{}/nudge", text(&sent["ms_id"])), json!({})).await.expect(200);
     a.post(&format!("/messages/{}/recall", text(&sent["ms_id"])), json!({"reason": "a slip"}))
         .await
         .expect(200);
@@ -321,6 +317,13 @@ async fn every_operation_answers_as_documented() {
     let left: Vec<String> =
         operations().map(|o| format!("{} {}", o.method, o.path)).filter(|o| !seen.contains(o)).collect();
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
+}
+
+async fn exercise_preferences(a: &Client, of_channel: &str) {
+    for path in ["/users/me/notifications", of_channel] {
+        a.put(path, json!({})).await.expect(200);
+        a.get(path).await.expect(200);
+    }
 }
 
 async fn exercise_contacts(a: &Client, root: &Client) {

@@ -1,6 +1,7 @@
 //! HTTP interface. This is the only module that uses axum and the wire format. One file per resource.
 
 mod archive;
+mod around;
 mod bodies;
 mod callbacks;
 mod channels;
@@ -21,6 +22,8 @@ mod request;
 mod scim;
 mod search;
 mod service;
+mod support;
+mod sync;
 mod users;
 mod wire;
 
@@ -116,10 +119,13 @@ impl Api {
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
+            .merge(around::routes())
+            .merge(support::routes())
             .merge(receipts::routes())
             .merge(preferences::routes())
             .merge(presence::routes())
             .merge(conversations::routes())
+            .merge(sync::routes())
             .merge(directory::routes())
             .merge(users::routes())
             .merge(departments::routes())

@@ -335,6 +335,11 @@ impl App {
             let tail = tail.clone();
             async move { tail.tick().await }
         }));
+        let (every, greet, totals) = (self.config.stream_unread, hub.greet(), hub.clone());
+        tasks.spawn(schedule::run("unread", every, greet, stop_workers.clone(), move || {
+            let totals = totals.clone();
+            async move { totals.tell_totals().await }
+        }));
         let (closing, stop, stop_workers) = (hub.clone(), stop.clone(), stop_workers.clone());
         tasks.spawn(async move {
             tokio::select! { () = stop.cancelled() => {}, () = stop_workers.cancelled() => {} }

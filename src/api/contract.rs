@@ -23,6 +23,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "receipts",
     "conversations",
     "search",
+    "support",
     "events",
     "preferences",
     "contacts",

@@ -113,6 +113,8 @@ pub struct Config {
     pub stream_queue: usize,
     #[serde(rename = "stream_poll_ms", deserialize_with = "millis")]
     pub stream_poll: Duration,
+    #[serde(rename = "stream_unread_ms", deserialize_with = "millis")]
+    pub stream_unread: Duration,
     #[serde(rename = "stream_heartbeat_ms", deserialize_with = "millis")]
     pub stream_heartbeat: Duration,
     #[serde(rename = "stream_life_ms", deserialize_with = "millis")]
@@ -479,6 +481,7 @@ impl Config {
                 "`streams_max`, `streams_per_user` and `stream_queue` must be at least 1",
             ),
             (zero(self.stream_poll), "`stream_poll_ms` must be 1 ms to a day"),
+            (zero(self.stream_unread), "`stream_unread_ms` must be 1 ms to a day"),
             (zero(self.stream_heartbeat), "`stream_heartbeat_ms` must be 1 ms to a day"),
             (zero(self.stream_life), "`stream_life_ms` must be 1 ms to a day"),
             (

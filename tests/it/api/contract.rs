@@ -265,12 +265,25 @@ async fn every_operation_answers_as_documented() {
         .expect(200);
     a.get(&at("/messages")).await.expect(200);
     app.settled().await;
+    app.person("b").post(&at("/received"), json!({"seq": 1})).await.expect(200);
     app.person("b").post(&at("/read"), json!({"seq": 1})).await.expect(200);
     root.post("/receipts", json!([{"ms_id": sent["ms_id"], "receiver": "c", "status": "read"}]))
         .await
         .expect(200);
     a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"]))).await.expect(200);
+    a.get(&format!("/receipts?ms_ids={}", text(&sent["ms_id"]))).await.expect(200);
+    a.get(&format!("/messages/{}?around=2", text(&sent["ms_id"]))).await.expect(200);
+    for path in ["/support/channels?q=名&reason=why", "/support/channels?member=a&reason=why"] {
+        root.get(path).await.expect(200);
+    }
+    for rest in ["", "/members", "/messages"] {
+        root.get(&format!("/support{}{}?reason=why", at(""), rest)).await.expect(200);
+    }
+    let owner = json!({"user_id": "a", "reason": "why"});
+    root.post(&format!("/support{}", at("/owner")), owner).await.expect(204);
     a.get("/conversations").await.expect(200);
+    app.person("b").get("/sync?newest=5").await.expect(200);
+    app.person("b").get("/sync/messages?limit=5").await.expect(200);
     for (path, settings) in
         [("/users/me/notifications".to_owned(), json!({})), (at("/settings"), json!({"muted": true}))]
     {

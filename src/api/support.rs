@@ -21,7 +21,7 @@ use crate::base::error::{Error, Result};
 use crate::base::text::is_blank;
 use crate::chat::channel::oversight::{self, Attendance, Interval, Overseen, Rescue, Wanted};
 use crate::identity::Role;
-use crate::records::history::{self, Place, Reading};
+use crate::records::history::{self, Position, Reading};
 
 /// Most characters of a search text.
 const WORDS_MAX_CHARS: usize = 255;
@@ -301,14 +301,14 @@ async fn around(api: &Api, reading: Reading<'_>, ms_id: i64, each: i64) -> Resul
 
 /// A page of a channel. It is newest first in both directions.
 async fn page(reading: Reading<'_>, cursor: Option<Cursor>, limit: i64) -> Result<AroundView> {
-    let Place { seq, ms_id } = Place::END;
+    let Position { seq, ms_id } = Position::END;
     Ok(match cursor.unwrap_or(Cursor::Before { seq, ms_id, after_seq: 0 }) {
         Cursor::Before { seq, ms_id, after_seq } => {
-            let (messages, full) = reading.before(Place { seq, ms_id }, after_seq, limit).await?;
+            let (messages, full) = reading.before(Position { seq, ms_id }, after_seq, limit).await?;
             AroundView::of(messages, full, false)
         }
         Cursor::After { seq, ms_id } => {
-            let (mut messages, full) = reading.after(Place { seq, ms_id }, limit).await?;
+            let (mut messages, full) = reading.after(Position { seq, ms_id }, limit).await?;
             messages.reverse();
             AroundView::of(messages, false, full)
         }

@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use serde_json::json;
 
-use super::{no_channel, tell};
+use super::{emit, no_channel};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
@@ -179,7 +179,7 @@ async fn rescue_once(store: &Store, rescue: Rescue<'_>) -> Result<()> {
     let owner: Option<&str> = group.get("owner");
     if owner != Some(new_owner) {
         tx.run(sql!("chat/channel/hand_over"), &[&channel_id, &owner, &new_owner]).await?;
-        tell(&tx, Type::ChannelUpdated, (channel_id, admin), json!({"changed": ["owner"]})).await?;
+        emit(&tx, Type::ChannelUpdated, (channel_id, admin), json!({"changed": ["owner"]})).await?;
     }
     let filter = json!({"channel_id": channel_id.to_string(), "owner": owner, "new_owner": new_owner});
     let (actor, action, reason) = (admin, Action::OwnerChanged, Some(reason));

@@ -10,9 +10,10 @@ use crate::archive::{self, Archive, Document, Find, Ledger};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::{Status, Verdict};
+use crate::people::users;
 use crate::records::history;
 use crate::sql;
-use crate::sync;
+
 
 /// Cold messages of one call that are read at the same time.
 const COLD_AT_ONCE: usize = 4;
@@ -219,7 +220,7 @@ async fn page_of(
     rows.sort_by(|a, b| a.receiver.cmp(&b.receiver));
     rows.truncate(page.limit as usize);
     let ids: Vec<&str> = rows.iter().map(|r| r.receiver.as_str()).collect();
-    let mut names = sync::names(store, &ids).await?;
+    let mut names = users::names(store, &ids).await?;
     for row in &mut rows {
         row.name = names.remove(&row.receiver).unwrap_or_default();
     }

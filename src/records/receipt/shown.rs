@@ -14,7 +14,6 @@ use crate::people::users;
 use crate::records::history;
 use crate::sql;
 
-
 /// Cold messages of one call that are read at the same time.
 const COLD_AT_ONCE: usize = 4;
 

@@ -31,13 +31,14 @@ pub enum Kind {
     TooLarge,
     UnsupportedMediaType,
     TooManyStreams,
+    NudgedRecently,
     Timeout,
     Unavailable,
     Internal,
 }
 
 impl Kind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -53,6 +54,7 @@ impl Kind {
         Self::TooLarge,
         Self::UnsupportedMediaType,
         Self::TooManyStreams,
+        Self::NudgedRecently,
         Self::Timeout,
         Self::Unavailable,
         Self::Internal,
@@ -82,6 +84,7 @@ impl Kind {
                 (415, "unsupported-media-type", "The body must be application/json")
             }
             Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
+            Self::NudgedRecently => (429, "nudged-recently", "The message was nudged a short time ago"),
             Self::Timeout => (503, "timeout", "The request timed out; send it again"),
             Self::Unavailable => {
                 (503, "unavailable", "The service is temporarily unavailable; send the request again")
@@ -98,12 +101,14 @@ pub struct Error {
     pub detail: Cow<'static, str>,
     /// JSON pointer (RFC 6901) or parameter name of the wrong value.
     pub pointer: Option<String>,
+    /// How many seconds the caller should wait, if that is known.
+    pub retry_after_s: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), pointer: None, source: None }
+        Self { kind, detail: detail.into(), pointer: None, retry_after_s: None, source: None }
     }
 
     /// An invalid field of the body. `pointer` is its JSON pointer.
@@ -119,6 +124,11 @@ impl Error {
     /// The same error with a JSON pointer.
     pub fn at(self, pointer: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), ..self }
+    }
+
+    /// The same error with a time to wait.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     pub fn not_found(what: &'static str) -> Self {

@@ -271,25 +271,9 @@ async fn every_operation_answers_as_documented() {
         .await
         .expect(200);
     a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"]))).await.expect(200);
-    a.get(&format!("/receipts?ms_ids={}", text(&sent["ms_id"]))).await.expect(200);
-    a.get(&format!("/messages/{}?around=2", text(&sent["ms_id"]))).await.expect(200);
-    for path in ["/support/channels?q=名&reason=why", "/support/channels?member=a&reason=why"] {
-        root.get(path).await.expect(200);
-    }
-    for rest in ["", "/members", "/messages"] {
-        root.get(&format!("/support{}{}?reason=why", at(""), rest)).await.expect(200);
-    }
-    let owner = json!({"user_id": "a", "reason": "why"});
-    root.post(&format!("/support{}", at("/owner")), owner).await.expect(204);
+    exercise_reading(&app, (&a, &root), (&group, &text(&sent["ms_id"]))).await;
     a.get("/conversations").await.expect(200);
-    app.person("b").get("/sync?newest=5").await.expect(200);
-    app.person("b").get("/sync/messages?limit=5").await.expect(200);
-    for (path, settings) in
-        [("/users/me/notifications".to_owned(), json!({})), (at("/settings"), json!({"muted": true}))]
-    {
-        a.put(&path, settings).await.expect(200);
-        a.get(&path).await.expect(200);
-    }
+    exercise_preferences(&a, &at("/settings")).await;
     a.get("/events").await.expect(200);
     app.indexed().await;
     for path in ["/search/messages?q=hello", "/search/messages?status=unreceived&direction=to_me"] {
@@ -299,6 +283,7 @@ async fn every_operation_answers_as_documented() {
     for format in ["csv", "ndjson"] {
         root.get(&format!("/support/messages/export?format={format}&reason=a+test")).await.expect(200);
     }
+    a.post(&format!("/messages/{}/nudge", text(&sent["ms_id"])), json!({})).await.expect(200);
     a.post(&format!("/messages/{}/recall", text(&sent["ms_id"])), json!({"reason": "a slip"}))
         .await
         .expect(200);
@@ -330,6 +315,33 @@ async fn every_operation_answers_as_documented() {
     let left: Vec<String> =
         operations().map(|o| format!("{} {}", o.method, o.path)).filter(|o| !seen.contains(o)).collect();
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
+}
+
+async fn exercise_preferences(a: &Client, of_channel: &str) {
+    for path in ["/users/me/notifications", of_channel] {
+        a.put(path, json!({})).await.expect(200);
+        a.get(path).await.expect(200);
+    }
+}
+
+/// A message in its place, the counts of many, a sign-in, and what support sees of a group.
+async fn exercise_reading(
+    app: &TestApp,
+    (a, root): (&Client, &Client),
+    (group, ms_id): (&str, &str),
+) {
+    a.get(&format!("/receipts?ms_ids={ms_id}")).await.expect(200);
+    a.get(&format!("/messages/{ms_id}?around=2")).await.expect(200);
+    app.person("b").get("/sync?newest=5").await.expect(200);
+    app.person("b").get("/sync/messages?limit=5").await.expect(200);
+    for path in ["/support/channels?q=名&reason=why", "/support/channels?member=a&reason=why"] {
+        root.get(path).await.expect(200);
+    }
+    for rest in ["", "/members", "/messages"] {
+        root.get(&format!("/support/channels/{group}{rest}?reason=why")).await.expect(200);
+    }
+    let owner = json!({"user_id": "a", "reason": "why"});
+    root.post(&format!("/support/channels/{group}/owner"), owner).await.expect(204);
 }
 
 async fn exercise_contacts(a: &Client, root: &Client) {

@@ -325,11 +325,7 @@ async fn exercise_preferences(a: &Client, of_channel: &str) {
 }
 
 /// A message in its place, the counts of many, a sign-in, and what support sees of a group.
-async fn exercise_reading(
-    app: &TestApp,
-    (a, root): (&Client, &Client),
-    (group, ms_id): (&str, &str),
-) {
+async fn exercise_reading(app: &TestApp, (a, root): (&Client, &Client), (group, ms_id): (&str, &str)) {
     a.get(&format!("/receipts?ms_ids={ms_id}")).await.expect(200);
     a.get(&format!("/messages/{ms_id}?around=2")).await.expect(200);
     app.person("b").get("/sync?newest=5").await.expect(200);

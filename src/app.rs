@@ -33,6 +33,7 @@ use crate::delivery::endpoint::{Callbacks, GATEWAY, Wakers};
 use crate::delivery::push::Push;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
+use crate::files::{Files, Sweeper};
 use crate::identity::Identity;
 use crate::people::headcount::Headcount;
 use crate::people::presence::Presence;
@@ -50,6 +51,9 @@ const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Most connections to the metrics endpoint.
 const SCRAPERS_MAX: usize = 64;
+
+/// The sweeper of files polls as often as one in this many other workers. Requests wake it.
+const SWEEPS_APART: u32 = 10;
 
 /// Edits that one replica sends to the source at once.
 const EDITS_AT_ONCE: u32 = 4;
@@ -200,6 +204,7 @@ impl App {
         let stop_workers = CancellationToken::new();
         self.spawn_workers(&tasks, &wakes, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
+        let files = self.spawn_files(&tasks, &stop, &stop_workers);
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
         if let Some(endpoint) = metrics {
@@ -236,6 +241,7 @@ impl App {
             directory: wakes.directory,
             followers: wakes.followers,
             edits: self.edits,
+            files: files.clone(),
         });
         let late = async {
             stop.cancelled().await;
@@ -247,6 +253,10 @@ impl App {
             () = broken.cancelled() => Err(Error::internal("a worker panicked; restart to resume its work")),
             () = late => Ok(()),
         };
+        // What came of an upload is stored, so that the next request goes on there.
+        if tokio::time::timeout(grace, files.written()).await.is_err() {
+            tracing::warn!("stopped before all uploads had ended; their clients resume them");
+        }
         stop_workers.cancel();
         if let Some(alarms) = alarms {
             alarms.stop().await;
@@ -341,6 +351,19 @@ impl App {
             closing.close();
         });
         hub
+    }
+
+    /// Starts the sweeper of files. Uploads end when the service begins to stop: their clients resume them.
+    fn spawn_files(
+        &self,
+        tasks: &TaskSet,
+        stop: &CancellationToken,
+        stop_workers: &CancellationToken,
+    ) -> Files {
+        let files = Files::new(self.store.clone(), &self.config, stop.clone());
+        let (sweeper, every) = (Arc::new(Sweeper::new(files.clone())), self.config.poll * SWEEPS_APART);
+        leased!(tasks, "files", sweeper, every, files.wake(), stop_workers.clone());
+        files
     }
 
     fn spawn_workers(&self, tasks: &TaskSet, wakes: &Wakes, stop: &CancellationToken) {

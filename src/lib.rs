@@ -21,6 +21,7 @@ pub mod directory_command;
 pub mod emoji;
 pub mod error;
 pub mod event;
+pub mod files;
 pub mod history;
 pub mod identity;
 pub mod ids;

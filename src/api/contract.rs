@@ -27,6 +27,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "preferences",
     "contacts",
     "presence",
+    "files",
     "emojis",
     "webhooks",
     "callbacks",

@@ -19,6 +19,7 @@ const LAYERS: &[&[&str]] = &[
         "lease",
         "audit",
         "event",
+        "files",
         "ledger",
         "preference",
     ],

@@ -51,15 +51,18 @@ use crate::base::config::{Config, IdentityMode, IdentityNames};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
+use crate::base::wakers::Wakers;
 use crate::chat::message::Sender;
-use crate::delivery::endpoint::{Callbacks, Wakers};
+use crate::delivery::endpoint::Callbacks;
 use crate::events::stream::Hub;
 use crate::files::Files;
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
+use crate::people::contacts;
 use crate::people::presence::Presence;
+use crate::people::users::{check_active, of_login_name};
 use crate::records::receipt::Inbox;
+use crate::sync::Followers;
 use crate::sync::edit::Edits;
-use crate::sync::{self as people, Followers, contacts};
 use bodies::Budget;
 
 /// State that all handlers share.
@@ -265,7 +268,7 @@ async fn check_text(parts: &mut Parts) -> crate::base::error::Result<()> {
 /// refused, even if it equals a user id.
 async fn known(api: &Api, mut caller: Caller) -> crate::base::error::Result<Caller> {
     if api.config.identity_names == IdentityNames::LoginName && caller.token_hash.is_none() {
-        match people::of_login_name(&api.store, &caller.user_id).await? {
+        match of_login_name(&api.store, &caller.user_id).await? {
             Some(user_id) => caller.user_id = user_id,
             None if caller.roles == Roles::default().with(Role::User) => {
                 return Err(Error::new(Kind::UnknownUser, ""));
@@ -350,7 +353,7 @@ impl FromRequestParts<Api> for Person {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Proven(caller) = Proven::from_request_parts(parts, api).await?;
         caller.require(Role::User).map_err(IntoResponse::into_response)?;
-        people::check_active(&api.store, &caller.user_id).await.map_err(IntoResponse::into_response)?;
+        check_active(&api.store, &caller.user_id).await.map_err(IntoResponse::into_response)?;
         Ok(Self(caller))
     }
 }

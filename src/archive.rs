@@ -7,16 +7,17 @@
 pub mod document;
 pub mod elastic;
 pub mod embedded;
-pub mod text;
+pub mod index;
+pub mod mover;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use crate::base::analyzer::Phrase;
 use crate::base::config::{ArchivePlace, Config};
 use crate::base::error::{Error, Kind, Result};
 pub use document::{Document, Group, Ledger, Recalled};
-pub use text::Phrase;
 
 /// Most receivers of one document. A message with more has several parts.
 pub const RECEIVERS_MAX: usize = 10_000;

@@ -5,6 +5,8 @@
 //! writers only insert rows, and one sequencer at a time assigns the ids. A reader who has seen an id has
 //! missed none below it.
 
+pub mod stream;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -18,7 +20,7 @@ use crate::base::config::Config;
 use crate::base::error::Result;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::wakers::Wakers;
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sql;
 
 /// Most events of one step. The step also queues each event for its observers. A step that exceeds the
@@ -99,24 +101,6 @@ impl Sequencer {
         Self { store, window, batch_bytes, streams, wakers, wal_position }
     }
 
-    /// Assigns ids to the next events and queues the events for their observers.
-    pub async fn tick(&self) -> Result<Tick> {
-        let seen = Some(self.wal_position.load(Ordering::Relaxed)).filter(|seen| *seen > 0);
-        self.wal_position.store(notice_restored(&self.store, seen).await?, Ordering::Relaxed);
-        if !self.is_anything_waiting().await? {
-            return Ok(Tick::Idle);
-        }
-        let Step { events, more, callbacks } = retrying(|| self.step()).await?;
-        if events > 0 {
-            metrics::counter!("impg_events_sequenced_total").increment(events.unsigned_abs());
-            self.streams.notify_one();
-        }
-        for callback_id in &callbacks {
-            self.wakers.notify(callback_id);
-        }
-        Ok(if more { Tick::More } else { Tick::Idle })
-    }
-
     /// A check without the lock, because taking the lock writes to the WAL each time.
     async fn is_anything_waiting(&self) -> Result<bool> {
         let window_ms = i64::try_from(self.window.as_millis()).unwrap_or(i64::MAX);
@@ -135,6 +119,26 @@ impl Sequencer {
         let row = tx.one(sql!("events/sequence"), &[&STEP, &self.batch_bytes]).await?;
         tx.commit().await?;
         Ok(Step { events: row.get("events"), more: row.get("more"), callbacks: row.get("callbacks") })
+    }
+}
+
+impl Work for Sequencer {
+    /// Assigns ids to the next events and queues the events for their observers.
+    async fn tick(&self) -> Result<Tick> {
+        let seen = Some(self.wal_position.load(Ordering::Relaxed)).filter(|seen| *seen > 0);
+        self.wal_position.store(notice_restored(&self.store, seen).await?, Ordering::Relaxed);
+        if !self.is_anything_waiting().await? {
+            return Ok(Tick::Idle);
+        }
+        let Step { events, more, callbacks } = retrying(|| self.step()).await?;
+        if events > 0 {
+            metrics::counter!("impg_events_sequenced_total").increment(events.unsigned_abs());
+            self.streams.notify_one();
+        }
+        for callback_id in &callbacks {
+            self.wakers.notify(callback_id);
+        }
+        Ok(if more { Tick::More } else { Tick::Idle })
     }
 }
 

@@ -4,8 +4,6 @@
 //! request writes pieces and commits how far it came. No connection of the database is held while bytes move.
 
 mod depot;
-mod digest;
-mod finish;
 mod link;
 mod name;
 mod picture;
@@ -14,7 +12,6 @@ mod read;
 mod sniff;
 mod sweep;
 mod upload;
-mod write;
 
 use std::sync::Arc;
 
@@ -27,14 +24,12 @@ use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
 use depot::Depot;
-pub use digest::{ALGORITHMS, Checksum};
 pub use link::Link;
 pub use name::clean as clean_name;
 pub use read::{Content, File, Usage};
 pub use sniff::is_shown;
 pub use sweep::Sweeper;
-pub use upload::{NewFile, Progress};
-pub use write::Append;
+pub use upload::{ALGORITHMS, Append, Checksum, NewFile, Progress};
 
 /// How long an object stays planned: longer than any write of it. After that it counts as left by a crash.
 const PLANNED: Duration = Duration::HOUR;

@@ -7,8 +7,9 @@ use clap::{Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::base::config::{self, Config};
 use im_push_gateway::base::store::Store;
+use im_push_gateway::base::telemetry;
 use im_push_gateway::identity::Identity;
-use im_push_gateway::{archive_command, directory_command, event, telemetry, token_command};
+use im_push_gateway::{cli, events};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -38,13 +39,13 @@ enum Command {
     Migrate,
     /// Create, list and revoke bearer tokens for machines: applications, HR services, the gateway.
     #[command(subcommand)]
-    Token(token_command::TokenCommand),
+    Token(cli::token::TokenCommand),
     /// Move old records into the archive, or switch to another archive.
     #[command(subcommand)]
-    Archive(archive_command::ArchiveCommand),
+    Archive(cli::archive::ArchiveCommand),
     /// Synchronize users and departments from the directory source.
     #[command(subcommand)]
-    Directory(directory_command::DirectoryCommand),
+    Directory(cli::directory::DirectoryCommand),
     /// Prevent reused ids after a restore of the database from a dump, a snapshot or a backup.
     ///
     /// Run it before `serve`. It makes sure that no id of an event or a channel is given twice. `serve`
@@ -84,9 +85,9 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
             Ok(store.migrate(&config).await?)
         }
         Command::Restored => restored(&config).await,
-        Command::Token(command) => token_command::run(&Store::new(&config)?, command).await,
-        Command::Archive(command) => archive_command::run(&config, command).await,
-        Command::Directory(command) => directory_command::run(&config, command).await,
+        Command::Token(command) => cli::token::run(&Store::new(&config)?, command).await,
+        Command::Archive(command) => cli::archive::run(&config, command).await,
+        Command::Directory(command) => cli::directory::run(&config, command).await,
         Command::Settings => Ok(()),
     }
 }
@@ -95,7 +96,7 @@ async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::new(config)?;
     store.check_sessions().await?;
     store.migrate(config).await?;
-    event::restored(&store).await?;
+    events::restored(&store).await?;
     println!("events and channels continue with unused ids; streams reload");
     Ok(())
 }

@@ -4,27 +4,24 @@
 //! computes what each record changes and applies it, in short steps that can be repeated.
 
 mod apply;
-pub mod contacts;
-pub mod departments;
 pub mod edit;
-pub mod heads;
 mod record;
 mod run;
+pub mod scim;
 mod source;
 mod stage;
 pub mod tree;
-pub mod words;
+mod values;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::Result;
 use crate::base::store::{Statements, Store, retrying};
-use crate::base::text;
 use crate::sql;
 use apply::Rows;
 pub use apply::{Step, lock};
@@ -44,14 +41,14 @@ pub const API: &str = "api";
 /// Workers to wake after a change of the directory, so that they do not wait for their next poll.
 #[derive(Clone, Default)]
 pub struct Followers {
-    pub words: Arc<Notify>,
-    pub heads: Arc<Notify>,
-    pub groups: Arc<Notify>,
+    pub search_index: Arc<Notify>,
+    pub headcount: Arc<Notify>,
+    pub department_groups: Arc<Notify>,
 }
 
 impl Followers {
     pub fn wake(&self) {
-        for follower in [&self.words, &self.heads, &self.groups] {
+        for follower in [&self.search_index, &self.headcount, &self.department_groups] {
             follower.notify_one();
         }
     }
@@ -66,26 +63,6 @@ pub struct Applied {
     pub parked: Vec<String>,
     /// JSON pointer of each skipped record, with the reason.
     pub problems: Vec<(String, String)>,
-}
-
-/// Refuses a caller who is unknown or has left.
-pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
-    if store.one(sql!("people/users/is_active"), &[&user_id]).await?.get(0) {
-        Ok(())
-    } else {
-        Err(Error::new(Kind::UnknownUser, ""))
-    }
-}
-
-/// The user with a login name: among active users, the only one who has it.
-pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
-    let rows = store.all(sql!("people/users/of_login_name"), &[&text::fold(login_name)]).await?;
-    Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
-}
-
-/// An error for an unknown user at a position of the list `at`.
-pub fn unknown_user(at: &str, position: i64) -> Error {
-    Error::field(format!("{at}/{position}"), "is not an active user of the directory")
 }
 
 /// Applies departments, then users, from `source`, in short repeatable steps. A bad record is reported with
@@ -218,10 +195,4 @@ async fn call_rows(tx: &Transaction<'_>, records: usize) -> Result<Rows> {
 async fn unstage(tx: &Transaction<'_>, run_id: i64) -> Result<()> {
     tx.run(sql!("sync/unstage"), &[&run_id]).await?;
     Ok(())
-}
-
-/// Names by user id. Unknown users are missing from the result.
-pub async fn names(store: &Store, user_ids: &[&str]) -> Result<HashMap<String, String>> {
-    let rows = store.all(sql!("people/users/names"), &[&user_ids]).await?;
-    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("name"))).collect())
 }

@@ -8,7 +8,7 @@ use im_push_gateway::archive::index::Bound;
 use im_push_gateway::archive::mover::{self, Archiver};
 use im_push_gateway::archive::{Archive, Document, Find, Group, Ledger, Order, Parts};
 use im_push_gateway::base::config::Config;
-use im_push_gateway::base::worker::Tick;
+use im_push_gateway::base::worker::{Tick, Work};
 use tempfile::TempDir;
 
 use super::aged::{self, Aged, MEMBERS};
@@ -103,7 +103,7 @@ async fn day_moves(config: &Config, archive: Arc<impl Archive + 'static>) -> f64
         }
     }
     let moved = begun.elapsed().as_secs_f64();
-    archiver.stop().await.expect("the lease is given back");
+    archiver.release().await.expect("the lease is given back");
     moved
 }
 

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
+use im_push_gateway::archive::Archive;
 use im_push_gateway::archive::elastic::Elastic;
-use im_push_gateway::archive::{Archive, text};
+use im_push_gateway::base::analyzer;
 use im_push_gateway::base::store::Store;
 use im_push_gateway::records::history::{Position, Reading};
 use im_push_gateway::records::search::{Scope, Search, Searching};

@@ -19,7 +19,8 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::strict;
 use crate::identity::Role;
-use crate::sync::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord, words};
+use crate::people::search_index;
+use crate::sync::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord};
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use super::wire::{Json, PathId, rfc3339};
 use super::{Api, Person};
 use crate::base::error::Result;
-use crate::preference::{self, ChannelPreference, Member, Preference, Priority, Quiet};
+use crate::people::preference::{self, ChannelPreference, Member, Preference, Priority, Quiet};
 
 pub fn routes() -> Router<Api> {
     Router::new()

@@ -53,7 +53,7 @@ struct OutcomeView {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewCursor {
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "safe_integer")]
     seq: u64,
 }
 

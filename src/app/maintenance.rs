@@ -11,7 +11,7 @@ use crate::base::claim;
 use crate::base::config::Config;
 use crate::base::error::Result;
 use crate::base::store::{Crowding, Statements, Store};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::push;
@@ -40,35 +40,6 @@ pub struct Maintenance {
 }
 
 impl Maintenance {
-    /// Creates partitions, prunes one step of each kind of old rows, and reads the gauges.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        self.store.make_partitions(&self.config).await?;
-        let client_ids = self.prune_client_ids(now).await?;
-        let keep = Duration::days(self.config.client_id_keep_days.into());
-        let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let keep = Duration::days(self.config.callback_keep_days.into());
-        let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let hold = Duration::days(self.config.callback_hold_days.into());
-        let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
-        let events = events::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
-        sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
-        let keep = Duration::days(self.config.directory.edit_keep_days.into());
-        let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let keep = Duration::days(self.config.directory.return_days.into());
-        let left = leavers::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let removed = self.callbacks.tidy(now).await?;
-        let replays = identity::prune_replays(&self.store, now).await?;
-        self.read_gauges(now).await?;
-        let full = [client_ids, claims, attempts.unsigned_abs(), replays, edits, left]
-            .iter()
-            .any(|n| *n >= PRUNE_STEP.unsigned_abs())
-            || held >= HELD_STEP.unsigned_abs().into()
-            || events >= EVENTS_STEP.into()
-            || removed > 0;
-        Ok(if full { Tick::More } else { Tick::Idle })
-    }
-
     /// Freezes one partition of an ended day. Reads then need no visibility checks, and wraparound vacuum
     /// skips its pages. It has its own tick, because a large day takes long.
     pub async fn freeze(&self) -> Result<Tick> {
@@ -130,5 +101,36 @@ impl Maintenance {
         metrics::gauge!("impg_database_connections", "state" => "idle").set(pool.available as f64);
         metrics::gauge!("impg_database_connections", "state" => "waited_for").set(pool.waiting as f64);
         Ok(())
+    }
+}
+
+impl Work for Maintenance {
+    /// Creates partitions, prunes one step of each kind of old rows, and reads the gauges.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        self.store.make_partitions(&self.config).await?;
+        let client_ids = self.prune_client_ids(now).await?;
+        let keep = Duration::days(self.config.client_id_keep_days.into());
+        let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let keep = Duration::days(self.config.callback_keep_days.into());
+        let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let hold = Duration::days(self.config.callback_hold_days.into());
+        let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
+        let events = events::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
+        sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
+        let keep = Duration::days(self.config.directory.edit_keep_days.into());
+        let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let keep = Duration::days(self.config.directory.return_days.into());
+        let left = leavers::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let removed = self.callbacks.tidy(now).await?;
+        let replays = identity::prune_replays(&self.store, now).await?;
+        self.read_gauges(now).await?;
+        let full = [client_ids, claims, attempts.unsigned_abs(), replays, edits, left]
+            .iter()
+            .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+            || held >= HELD_STEP.unsigned_abs().into()
+            || events >= EVENTS_STEP.into()
+            || removed > 0;
+        Ok(if full { Tick::More } else { Tick::Idle })
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::text;
+use crate::base::analyzer as text;
 use crate::delivery::status::Status;
 
 /// A message as both archives store it.

@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use url::Url;
 
-use super::{Archive, Document, Find, text};
+use super::{Archive, Document, Find};
+use crate::base::analyzer as text;
 use crate::base::config::{ArchivePlace, Config};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::renewed::Renewed;

@@ -23,7 +23,8 @@ use tantivy::{Directory, Index, IndexReader, IndexSettings, IndexSortByField, In
 use tantivy::{Order as Sort, ReloadPolicy, Searcher, TantivyError};
 use uuid::Uuid;
 
-use super::{Archive, Document, Find, text};
+use super::{Archive, Document, Find};
+use crate::base::analyzer as text;
 use crate::base::error::{Error, Kind, Result};
 use fields::Fields;
 

@@ -17,7 +17,7 @@ use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
 use crate::base::store::{Statements, Store};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sql;
 
 /// Most commits of one batch, and most messages of one batch of the walk through a new archive.
@@ -137,24 +137,6 @@ impl Index {
         self.away.load(Ordering::Relaxed)
     }
 
-    /// Indexes one batch.
-    pub async fn tick(&self) -> Result<Tick> {
-        let began = Instant::now();
-        let done = self.step().await;
-        let away = |e: &Error| e.is_unavailable() && !e.is_of_database();
-        self.away.store(done.as_ref().is_err_and(away), Ordering::Relaxed);
-        if matches!(done, Ok(Tick::More)) {
-            self.store.throttle().rest("index", began).await;
-            tokio::time::sleep(LINGER).await;
-        }
-        done
-    }
-
-    /// Gives the lease back when the replica stops.
-    pub async fn stop(&self) -> Result<()> {
-        self.lease.give_back(self.store.now().await?).await
-    }
-
     async fn step(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         if self.lease.take(now).await?.is_none() {
@@ -228,6 +210,25 @@ impl Index {
     }
 }
 
+impl Work for Index {
+    /// Indexes one batch.
+    async fn tick(&self) -> Result<Tick> {
+        let began = Instant::now();
+        let done = self.step().await;
+        let away = |e: &Error| e.is_unavailable() && !e.is_of_database();
+        self.away.store(done.as_ref().is_err_and(away), Ordering::Relaxed);
+        if matches!(done, Ok(Tick::More)) {
+            self.store.throttle().rest("index", began).await;
+            tokio::time::sleep(LINGER).await;
+        }
+        done
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
+    }
+}
+
 /// The document of a new message.
 fn document(row: &Row) -> Document {
     let recalled = recalled(row);
@@ -273,13 +274,11 @@ async fn state(store: &Store) -> Result<Option<IndexState>> {
 pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
     let archive_id = archive.identity().await?;
     let now = store.now().await?;
-    let client = store.client().await?;
-    let is_new = client.run(sql!("archive/index/adopt"), &[&archive_id]).await? > 0;
-    drop(adopt);
+    let is_new = store.run(sql!("archive/index/adopt"), &[&archive_id]).await? > 0;
     if is_new || state(store).await?.is_some_and(|state| state.archive_id == archive_id) {
         return Ok(());
     }
-    if client.run(sql!("archive/index/readopt"), &[&archive_id, &now]).await? == 0 {
+    if store.run(sql!("archive/index/readopt"), &[&archive_id, &now]).await? == 0 {
         let why = match store.horizon().await? {
             (_, 0) => "a replica still uses the other archive: stop it first",
             _ => "days have moved into the other archive and exist only there",

@@ -15,7 +15,7 @@ use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
 use crate::base::store::{Attached, Statements, Store, own_seal};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sql;
 use day::{Day, Step};
 
@@ -100,42 +100,6 @@ impl Archiver {
             drop_grace: config.archive_drop_grace.try_into().unwrap_or(Duration::MAX),
             rows_per_second: config.archive_rows_per_second,
         })
-    }
-
-    /// Begins a due run, and takes the open run one step further.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        let Some(epoch) = self.lease.take(now).await? else {
-            return Ok(Tick::Idle);
-        };
-        self.begin_if_due(now).await?;
-        let Some(run_id) = self.open_run().await? else {
-            return Ok(Tick::Idle);
-        };
-        let step = match self.archive.check().await {
-            Ok(()) => self.step(run_id, epoch, now).await,
-            Err(e) => Err(e),
-        };
-        match &step {
-            // The log gets the cause; the shown run does not.
-            Err(e) => self.tell(run_id, &format!("waits: {}", e.told()), None, now).await?,
-            Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
-            Ok(Progress::Waiting(doing)) => {
-                self.tell(run_id, doing, None, now).await?;
-                return Ok(Tick::Idle);
-            }
-            Ok(Progress::Ended(outcome, why)) => {
-                tracing::info!(run_id, outcome, why, "archive run ended");
-                metrics::counter!("impg_archive_runs_total", "outcome" => *outcome).increment(1);
-                self.tell(run_id, why, Some(outcome), now).await?;
-            }
-        }
-        step.map(|_| Tick::More)
-    }
-
-    /// Gives the lease back when the replica stops.
-    pub async fn stop(&self) -> Result<()> {
-        self.lease.give_back(self.store.now().await?).await
     }
 
     /// The last start is recorded in the database. A new database begins at the next scheduled time.
@@ -285,6 +249,43 @@ impl Archiver {
             (_, None, false) if held => State::Overdue,
             _ => State::Ok,
         })
+    }
+}
+
+impl Work for Archiver {
+    /// Begins a due run, and takes the open run one step further.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let Some(epoch) = self.lease.take(now).await? else {
+            return Ok(Tick::Idle);
+        };
+        self.begin_if_due(now).await?;
+        let Some(run_id) = self.open_run().await? else {
+            return Ok(Tick::Idle);
+        };
+        let step = match self.archive.check().await {
+            Ok(()) => self.step(run_id, epoch, now).await,
+            Err(e) => Err(e),
+        };
+        match &step {
+            // The log gets the cause; the shown run does not.
+            Err(e) => self.tell(run_id, &format!("waits: {}", e.told()), None, now).await?,
+            Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
+            Ok(Progress::Waiting(doing)) => {
+                self.tell(run_id, doing, None, now).await?;
+                return Ok(Tick::Idle);
+            }
+            Ok(Progress::Ended(outcome, why)) => {
+                tracing::info!(run_id, outcome, why, "archive run ended");
+                metrics::counter!("impg_archive_runs_total", "outcome" => *outcome).increment(1);
+                self.tell(run_id, why, Some(outcome), now).await?;
+            }
+        }
+        step.map(|_| Tick::More)
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
     }
 }
 

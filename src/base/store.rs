@@ -2,14 +2,15 @@
 
 mod server;
 mod session;
+mod statements;
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
-    Client, GenericClient, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, QueueMode,
-    RecyclingMethod, Runtime, Transaction,
+    Client, Hook, HookError, Manager, ManagerConfig, Metrics, Object, Pool, QueueMode, RecyclingMethod,
+    Runtime, Transaction,
 };
 use time::OffsetDateTime;
 use tokio_postgres::NoTls;
@@ -21,6 +22,7 @@ use crate::base::error::{self, Error, Kind, Result};
 use crate::base::throttle::Throttle;
 use crate::base::tls::{self, Authorities};
 use server::Server;
+pub use statements::{Parameters, Statements};
 
 /// The text of `sql/<name>.sql`: one statement, prepared once for each connection.
 #[macro_export]
@@ -287,7 +289,7 @@ impl Store {
 
     /// The database's clock, which gives messages their time.
     pub async fn now(&self) -> Result<OffsetDateTime> {
-        Ok(self.one(sql!("base/store/now"), &[]).await?.get(0))
+        now(self).await
     }
 
     /// Connections in use, idle and waited for.
@@ -296,8 +298,13 @@ impl Store {
     }
 }
 
+/// The database's clock, on this connection or in this transaction.
+pub async fn now(client: &impl Statements) -> Result<OffsetDateTime> {
+    Ok(client.one(sql!("base/store/now"), &[]).await?.get(0))
+}
+
 /// The horizon and the sealed id, as the transaction of `client` sees them.
-pub async fn horizon(client: &impl GenericClient) -> Result<(i64, i64)> {
+pub async fn horizon(client: &impl Statements) -> Result<(i64, i64)> {
     let row = client.one(sql!("base/store/horizon"), &[]).await?;
     Ok((row.get("ms_id"), row.get("sealed_ms_id")))
 }

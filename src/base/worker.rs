@@ -1,9 +1,11 @@
-//! The loop around a background worker: each worker is one `tick`.
+//! Background workers: the loop around a piece of work, one `tick` after another.
 
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +22,68 @@ pub enum Tick {
     More,
     /// No work is left: wait for a wake-up or the poll.
     Idle,
+}
+
+/// Background work, done step by step.
+pub trait Work: Send + Sync + 'static {
+    /// One step.
+    fn tick(&self) -> impl Future<Output = Result<Tick>> + Send;
+
+    /// Gives the lease back when the replica stops, if the work has one.
+    fn release(&self) -> impl Future<Output = Result<()>> + Send {
+        std::future::ready(Ok(()))
+    }
+}
+
+type Ticks = Box<dyn Fn() -> BoxFuture<'static, Result<Tick>> + Send + Sync>;
+type Release = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
+
+/// A row of the table of workers: a name, the work, and when the worker looks for it.
+pub struct Worker {
+    name: &'static str,
+    period: Duration,
+    wake: Arc<Notify>,
+    tick: Ticks,
+    release: Release,
+}
+
+impl Worker {
+    /// A worker that looks for work every `period`.
+    pub fn new(name: &'static str, period: Duration, work: Arc<impl Work>) -> Self {
+        let releasing = work.clone();
+        let release: Release = Box::new(move || {
+            let work = releasing.clone();
+            async move { work.release().await }.boxed()
+        });
+        let step = move || {
+            let work = work.clone();
+            async move { work.tick().await }
+        };
+        Self { release, ..Self::of(name, period, step) }
+    }
+
+    /// A worker whose work is a function.
+    pub fn of<F>(name: &'static str, period: Duration, tick: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Tick>> + Send + 'static,
+    {
+        let tick: Ticks = Box::new(move || tick().boxed());
+        let release: Release = Box::new(|| std::future::ready(Ok(())).boxed());
+        Self { name, period, wake: Arc::default(), tick, release }
+    }
+
+    /// The worker also looks for work when this is notified.
+    pub fn woken_by(self, wake: &Arc<Notify>) -> Self {
+        Self { wake: wake.clone(), ..self }
+    }
+
+    /// Works until `stop`, then gives the lease back.
+    pub async fn run(self, stop: CancellationToken) {
+        run(self.name, self.period, self.wake, stop, self.tick).await;
+        if let Err(error) = (self.release)().await {
+            tracing::debug!(worker = self.name, %error, "could not give the lease back; it will expire");
+        }
+    }
 }
 
 /// Keeps follow-up work from using all the time: after each turn it rests for a multiple of the time the turn

@@ -11,7 +11,7 @@ use crate::archive::mover::{self, Archiver, Run};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 
 #[derive(Subcommand)]
 pub enum ArchiveCommand {
@@ -87,7 +87,7 @@ async fn follow(store: &Store, config: &Config) -> CommandResult {
         }
         if let Some(outcome) = &run.outcome {
             if let Some(archiver) = &archiver {
-                archiver.stop().await?;
+                archiver.release().await?;
             }
             println!(
                 "{outcome}: {} days, {} messages, {} ledger rows",

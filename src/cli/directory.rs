@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use crate::base::config::Config;
 use crate::base::store::Store;
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sync::{self, Run, Runner, Sync};
 
 /// Most changes that a dry run prints.
@@ -56,7 +56,7 @@ async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) ->
             told.clone_from(&run.state);
         }
         if run.ended_at.is_some() || run.state == "held" {
-            runner.stop().await?;
+            runner.release().await?;
             return show(store, &run).await;
         }
         match ticked {

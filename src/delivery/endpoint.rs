@@ -11,7 +11,6 @@ mod registry;
 mod resource;
 mod sign;
 mod spec;
-mod wakers;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,7 +30,6 @@ pub use breaker::Gate;
 pub use registry::Callbacks;
 pub use resource::{Administrator, Endpoint, NewSecret, TestResult};
 pub use spec::{EVENT_TYPES, EndpointSpec, FILTER_MAX};
-pub use wakers::Wakers;
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
@@ -257,9 +255,9 @@ impl Callback {
     pub fn note(&self, succeeded: bool, now: OffsetDateTime) {
         let callback_id = &self.callback_id;
         match self.breaker.note(succeeded, now) {
-            Noted::Nothing => {}
-            Noted::ClosedAgain => tracing::info!(callback_id, "callback answers again"),
-            Noted::Opened => {
+            BreakerChange::Nothing => {}
+            BreakerChange::ClosedAgain => tracing::info!(callback_id, "callback answers again"),
+            BreakerChange::Opened => {
                 tracing::warn!(callback_id, "callback does not answer, breaker opens");
                 metrics::counter!("impg_callback_breaker_opened_total").increment(1);
             }

@@ -23,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use crate::base::config::Config;
 use crate::base::error::Result;
 use crate::base::store::{Statements, Store, retrying};
+use crate::base::wakers::Wakers;
 use crate::base::worker::{self, Tick};
-use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate, Wakers};
-use crate::preference::Known;
+use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
+use crate::people::preference::Known;
 use crate::sql;
 use batch::{Claim, Claimed, Due};
 
@@ -263,7 +264,7 @@ pub async fn attempts(
     before: i64,
     limit: i64,
 ) -> Result<Vec<tokio_postgres::Row>> {
-    Ok(store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await?)
+    store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await
 }
 
 /// Deletes some of the commits that were held for a gateway and queued before `before`, while there is no gateway.

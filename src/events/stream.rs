@@ -20,7 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Store;
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::identity::Caller;
 
 pub use listen::Stream;
@@ -144,41 +144,6 @@ impl Hub {
             crowd.roster()
         };
         self.end_each(&roster, End::Stopping);
-    }
-
-    /// Delivers one page of the log to the listeners. Rests while there are none.
-    pub async fn tick(&self) -> Result<Tick> {
-        let Some(tail) = self.tail() else {
-            return Ok(Tick::Idle);
-        };
-        self.see_who_is_gone().await?;
-        let head = log::head(&self.store, self.limits.keep).await?;
-        if head.due {
-            keep::put_off(&self.store, self.limits.keep).await?;
-        }
-        if head.complete_from != tail.complete_from {
-            // The log was not extended in time, and some events were not written.
-            self.begin_anew(head.last_event_id);
-            return Ok(Tick::Idle);
-        }
-        if head.last_event_id <= tail.event_id {
-            return Ok(Tick::Idle);
-        }
-        let events = log::page(&self.store, (tail.event_id, head.last_event_id), PAGE).await?;
-        let full = events.len() as i64 >= PAGE;
-        let reached = events.last().filter(|_| full).map_or(head.last_event_id, |last| last.event_id);
-        let roster = self.claim(reached);
-        match self.told(&events, &roster, reached).await {
-            Ok(true) => {}
-            Ok(false) => self.begin_anew(reached),
-            Err(error) => {
-                // Events already in a queue must not be delivered twice.
-                self.claim(tail.event_id);
-                return Err(error);
-            }
-        }
-        self.delivered.store(reached, Ordering::Release);
-        Ok(if full { Tick::More } else { Tick::Idle })
     }
 
     /// A listener that joins from now on reads events up to `reached` from the log. All others get them from
@@ -329,6 +294,43 @@ impl Hub {
 
     fn crowd(&self) -> MutexGuard<'_, Listeners> {
         self.crowd.lock().expect("no panic while held")
+    }
+}
+
+impl Work for Hub {
+    /// Delivers one page of the log to the listeners. Rests while there are none.
+    async fn tick(&self) -> Result<Tick> {
+        let Some(tail) = self.tail() else {
+            return Ok(Tick::Idle);
+        };
+        self.see_who_is_gone().await?;
+        let head = log::head(&self.store, self.limits.keep).await?;
+        if head.due {
+            keep::put_off(&self.store, self.limits.keep).await?;
+        }
+        if head.complete_from != tail.complete_from {
+            // The log was not extended in time, and some events were not written.
+            self.begin_anew(head.last_event_id);
+            return Ok(Tick::Idle);
+        }
+        if head.last_event_id <= tail.event_id {
+            return Ok(Tick::Idle);
+        }
+        let events = log::page(&self.store, (tail.event_id, head.last_event_id), PAGE).await?;
+        let full = events.len() as i64 >= PAGE;
+        let reached = events.last().filter(|_| full).map_or(head.last_event_id, |last| last.event_id);
+        let roster = self.claim(reached);
+        match self.told(&events, &roster, reached).await {
+            Ok(true) => {}
+            Ok(false) => self.begin_anew(reached),
+            Err(error) => {
+                // Events already in a queue must not be delivered twice.
+                self.claim(tail.event_id);
+                return Err(error);
+            }
+        }
+        self.delivered.store(reached, Ordering::Release);
+        Ok(if full { Tick::More } else { Tick::Idle })
     }
 }
 

@@ -139,6 +139,11 @@ impl Depot {
         }
     }
 
+    /// Whether the database has a store, as soon as any file was uploaded.
+    pub async fn is_bound(&self) -> Result<bool> {
+        Ok(self.is_set() && self.known_id().await?.is_some())
+    }
+
     async fn known_id(&self) -> Result<Option<Uuid>> {
         Ok(self.store.opt(sql!("files/depot/store_id"), &[]).await?.map(|row| row.get(0)))
     }

@@ -86,9 +86,9 @@ impl Files {
     }
 
     pub async fn usage(&self, owner: &str) -> Result<Usage> {
-        let row = self.store.one(sql!("files/read/usage"), &[&owner]).await?;
+        let (files, bytes) = usage(&self.store, owner).await?;
         let (quota_files, quota_bytes) = (self.config.file_quota_files, self.config.file_quota_bytes);
-        Ok(Usage { files: row.get("files"), bytes: row.get("bytes"), quota_files, quota_bytes })
+        Ok(Usage { files, bytes, quota_files, quota_bytes })
     }
 
     /// The bytes of a readable file in a form.
@@ -150,6 +150,12 @@ impl Content {
         });
         Ok(read.try_flatten().inspect_err(|error| tracing::error!(%error, "a download is cut")).boxed())
     }
+}
+
+/// The number of a user's files, and their bytes.
+pub(super) async fn usage(on: &impl Statements, owner: &str) -> Result<(i64, i64)> {
+    let row = on.one(sql!("files/read/usage"), &[&owner]).await?;
+    Ok((row.get("files"), row.get("bytes")))
 }
 
 fn file(row: &Row) -> File {

@@ -11,7 +11,7 @@ use super::Files;
 use crate::base::error::Result;
 use crate::base::lease::Lease;
 use crate::base::store::Statements;
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sql;
 
 /// Files and objects of one step.
@@ -34,15 +34,17 @@ impl Sweeper {
         let lease = Lease::new(files.store.clone(), "files", files.config.lease);
         Self { files, lease }
     }
+}
 
-    pub async fn tick(&self) -> Result<Tick> {
+impl Work for Sweeper {
+    async fn tick(&self) -> Result<Tick> {
         let now = self.files.store.now().await?;
         if self.lease.take(now).await?.is_none() {
             return Ok(Tick::Idle);
         }
         let expired = self.expire(now).await?;
         // Without any file there is no store to open.
-        if !self.files.is_used().await? {
+        if !self.files.depot.is_bound().await? {
             return Ok(Tick::Idle);
         }
         self.files.depot.open(now).await?;
@@ -52,10 +54,12 @@ impl Sweeper {
         Ok(if expired || dropped { Tick::More } else { Tick::Idle })
     }
 
-    pub async fn stop(&self) -> Result<()> {
+    async fn release(&self) -> Result<()> {
         self.lease.give_back(self.files.store.now().await?).await
     }
+}
 
+impl Sweeper {
     /// Removes files whose time is over, and lets those stay that a message holds or has held.
     async fn expire(&self, now: OffsetDateTime) -> Result<bool> {
         let client = self.files.store.client().await?;
@@ -71,8 +75,9 @@ impl Sweeper {
             client.run(sql!("files/sweep/keep_held"), &[&stay, &now]).await?;
         }
         if !go.is_empty() {
-            let gone = client.all(sql!("files/sweep/remove"), &[&go, &None::<String>, &now]).await?;
-            metrics::counter!("impg_files_removed_total").increment(gone.len() as u64);
+            drop(client);
+            let gone = self.files.remove_unheld(&go, None, now).await?;
+            metrics::counter!("impg_files_removed_total").increment(gone as u64);
         }
         Ok(rows.len() as i64 >= STEP)
     }
@@ -173,15 +178,5 @@ impl Sweeper {
             .all(sql!("files/sweep/known"), &[&Uuid::from_bytes(first), &Uuid::from_bytes(last)])
             .await?;
         Ok(rows.iter().map(|row| (row.get("object_id"), row.get("kept"))).collect())
-    }
-}
-
-impl Files {
-    /// Whether any file was ever uploaded.
-    async fn is_used(&self) -> Result<bool> {
-        if !self.depot.is_set() {
-            return Ok(false);
-        }
-        Ok(self.store.opt(sql!("files/depot/store_id"), &[]).await?.is_some())
     }
 }

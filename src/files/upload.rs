@@ -1,10 +1,18 @@
-//! Uploads: created, resumed, ended early. `write` has the bytes.
+//! Uploads: created, resumed, ended early. `write` has the bytes, `finish` the checks at the end.
+
+mod digest;
+mod finish;
+mod write;
 
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
+pub use digest::{ALGORITHMS, Checksum};
+pub use write::Append;
+
 use super::Files;
+use super::read;
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::{Statements, retrying};
@@ -57,7 +65,7 @@ impl Files {
             return Ok((kept.of(&digest)?, true));
         }
         let tx = client.transaction().await?;
-        tx.execute(&tx.prepare_cached(sql!("files/upload/lock_owner")).await?, &[&owner]).await?;
+        tx.one(sql!("files/upload/lock_owner"), &[&owner]).await?;
         self.check_quota(&tx, owner, new.size).await?;
         let size = i64::try_from(new.size).map_err(Error::internal)?;
         let expires_at = now + self.unfinished();
@@ -80,9 +88,8 @@ impl Files {
     }
 
     async fn check_quota(&self, tx: &Transaction<'_>, owner: &str, size: u64) -> Result<()> {
-        let row = tx.one(sql!("files/read/usage"), &[&owner]).await?;
-        let (files, bytes) =
-            (row.get::<_, i64>("files").unsigned_abs(), row.get::<_, i64>("bytes").unsigned_abs());
+        let (files, bytes) = read::usage(tx, owner).await?;
+        let (files, bytes) = (files.unsigned_abs(), bytes.unsigned_abs());
         let (most_files, most_bytes) = (self.config.file_quota_files, self.config.file_quota_bytes);
         if files >= most_files {
             let told = format!("you have {files} files, and {most_files} are allowed: delete some");
@@ -165,11 +172,8 @@ impl Files {
 
     /// Removes an own file, finished or not. A message that holds it must be recalled first.
     pub async fn remove(&self, file_id: i64, owner: &str, now: OffsetDateTime) -> Result<()> {
-        let client = self.store.client().await?;
-        client.run(sql!("files/upload/give_up"), &[&file_id, &owner, &now]).await?;
-        let gone = client.opt(sql!("files/sweep/remove"), &[&vec![file_id], &owner, &now]).await?;
-        drop(client);
-        if gone.is_some() {
+        self.store.run(sql!("files/upload/give_up"), &[&file_id, &owner, &now]).await?;
+        if self.remove_unheld(&[file_id], Some(owner), now).await? > 0 {
             self.wake.notify_one();
             return Ok(());
         }
@@ -178,7 +182,19 @@ impl Files {
     }
 }
 
-pub(super) fn no_upload() -> Error {
+impl Files {
+    /// Removes those of the files that have a time to expire and that no message holds. Returns how many.
+    pub(in crate::files) async fn remove_unheld(
+        &self,
+        file_ids: &[i64],
+        owner: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<usize> {
+        Ok(self.store.all(sql!("files/upload/remove"), &[&file_ids, &owner, &now]).await?.len())
+    }
+}
+
+fn no_upload() -> Error {
     Error::not_found("no such upload, or it has expired")
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use super::words;
+use super::search_index;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store};
@@ -113,7 +113,7 @@ pub async fn find(
     let from =
         match search.typed {
             None => None,
-            Some(typed) => Some(words::beginning(typed).ok_or_else(|| {
+            Some(typed) => Some(search_index::beginning(typed).ok_or_else(|| {
                 Error::parameter("q", "must contain a letter, a digit or a Chinese character")
             })?),
         };
@@ -141,7 +141,7 @@ pub async fn find(
 /// The users that an id or a name prefix may mean, leavers too. One if it is an id or a full name, otherwise
 /// all with this prefix, up to [`CALLED_MAX`].
 pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<NamedUser>> {
-    let from = words::beginning(typed);
+    let from = search_index::beginning(typed);
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX));
     let parameters: [&(dyn ToSql + Sync); 6] = [&typed, &from, &below, &viewer, &LOOK_STEP, &CALLED_MAX];
     let rows = store.all(sql!("people/contacts/called"), &parameters).await?;
@@ -153,7 +153,7 @@ pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<
     if let Some(row) = rows.first().filter(|row| row.get("is_id")) {
         return Ok(vec![called(row)]);
     }
-    let is_whole = |one: &NamedUser| words::beginning(&one.name) == from;
+    let is_whole = |one: &NamedUser| search_index::beginning(&one.name) == from;
     let (whole, others): (Vec<_>, Vec<_>) = rows.iter().map(called).partition(is_whole);
     Ok(if whole.len() == 1 { whole } else { [whole, others].concat() })
 }
@@ -277,7 +277,7 @@ pub async fn check_seen(store: &Store, viewer: Option<&str>, users: &[String], a
     }
     match store.opt(sql!("people/contacts/unseen"), &[&viewer, &users]).await? {
         None => Ok(()),
-        Some(row) => Err(super::unknown_user(at, row.get("position"))),
+        Some(row) => Err(super::users::unknown_user(at, row.get("position"))),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::base::error::Result;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
-use crate::base::worker::{Pace, Tick};
+use crate::base::worker::{Pace, Tick, Work};
 use crate::sql;
 
 const FOLLOWER: &str = "people_count";
@@ -22,9 +22,11 @@ impl Headcount {
     pub fn new(store: Store) -> Self {
         Self { store, pace: Pace::new(REST) }
     }
+}
 
+impl Work for Headcount {
     /// Counts if the directory has changed, unless it counted just now.
-    pub async fn tick(&self) -> Result<Tick> {
+    async fn tick(&self) -> Result<Tick> {
         if !self.pace.is_resting() {
             let began = Instant::now();
             if count(&self.store).await? {
@@ -42,7 +44,7 @@ pub async fn count(store: &Store) -> Result<bool> {
         return Ok(false);
     };
     let revision: i64 = row.get("revision");
-    let rows = client.all(sql!("sync/apply/departments"), &[]).await?;
+    let rows = client.all(sql!("people/headcount/departments"), &[]).await?;
     let parents = rows.iter().map(|row| (row.get("department_id"), row.get("parent_id"))).collect();
     let workplaces = client.all(sql!("people/headcount/workplaces"), &[]).await?;
     let workplaces =

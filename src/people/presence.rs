@@ -15,7 +15,7 @@ use tokio_postgres::types::ToSql;
 use crate::base::config::Config;
 use crate::base::error::Result;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sql;
 
 /// Most unknown users that an answer names.
@@ -144,25 +144,6 @@ impl Presence {
         Ok(outcome)
     }
 
-    /// Releases the users of silent instances, and finishes interrupted snapshots.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        let client = self.store.client().await?;
-        let (silent, ahead) = (now - self.expire, now + self.expire);
-        let rows = client
-            .all(sql!("people/presence/due"), &[&silent, &ahead, &(now - SWEEP_ALONE), &GATEWAYS_STEP])
-            .await?;
-        drop(client);
-        for row in &rows {
-            let swept = self.sweep(row.get("gateway"), now).await?;
-            if swept.silent {
-                metrics::counter!("impg_presence_gateways_gone_total").increment(1);
-                tracing::warn!(people = swept.people, "a gateway instance is silent and counts as gone");
-            }
-        }
-        Ok(if rows.len() as i64 == GATEWAYS_STEP { Tick::More } else { Tick::Idle })
-    }
-
     /// Releases the users that a snapshot omits, or all users of a silent instance.
     async fn sweep(&self, gateway: &str, now: OffsetDateTime) -> Result<Swept> {
         let mut all = Swept::default();
@@ -220,6 +201,27 @@ impl Presence {
             since: row.get("status_since"),
         };
         Ok(rows.iter().map(status).collect())
+    }
+}
+
+impl Work for Presence {
+    /// Releases the users of silent instances, and finishes interrupted snapshots.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let client = self.store.client().await?;
+        let (silent, ahead) = (now - self.expire, now + self.expire);
+        let rows = client
+            .all(sql!("people/presence/due"), &[&silent, &ahead, &(now - SWEEP_ALONE), &GATEWAYS_STEP])
+            .await?;
+        drop(client);
+        for row in &rows {
+            let swept = self.sweep(row.get("gateway"), now).await?;
+            if swept.silent {
+                metrics::counter!("impg_presence_gateways_gone_total").increment(1);
+                tracing::warn!(people = swept.people, "a gateway instance is silent and counts as gone");
+            }
+        }
+        Ok(if rows.len() as i64 == GATEWAYS_STEP { Tick::More } else { Tick::Idle })
     }
 }
 

@@ -11,8 +11,8 @@ use crate::archive::index::recalled;
 use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
+use crate::people::users;
 use crate::sql;
-use crate::sync;
 
 /// A message as readers see it.
 #[derive(Debug)]
@@ -215,12 +215,17 @@ fn message(row: &Row) -> Message {
     }
 }
 
+/// When and by whom messages were recalled.
+pub async fn recalls(client: &impl Statements, ms_ids: &[i64]) -> Result<Vec<Row>> {
+    client.all(sql!("records/history/recalls"), &[&ms_ids]).await
+}
+
 /// Documents as readers see them: with names, and without the content of messages recalled since.
 pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
-    let names = sync::names(store, &senders).await?;
+    let names = users::names(store, &senders).await?;
     let ms_ids: Vec<i64> = documents.iter().map(|d| d.ms_id).collect();
-    let recalls = store.all(sql!("records/history/recalls"), &[&ms_ids]).await?;
+    let recalls = recalls(store, &ms_ids).await?;
     let message = |document: Document| {
         let late = recalls.iter().find(|row| row.get::<_, i64>("ms_id") == document.ms_id);
         let recalled = late.and_then(recalled).or(document.recalled);

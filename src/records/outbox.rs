@@ -14,7 +14,7 @@ use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
 use crate::base::store::{Statements, Store};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::delivery::status::Status;
 use crate::records::receipt;
 use crate::sql;
@@ -100,25 +100,6 @@ impl Outbox {
         let lease = Lease::new(store.clone(), "outbox", config.lease);
         let (recalls, receipts, reads) = Default::default();
         Self { store, archive, lease, recalls, receipts, reads }
-    }
-
-    /// Writes one step of each kind into the archive. Failed entries are tried again in the next pass.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        if self.lease.take(now).await?.is_none() {
-            return Ok(Tick::Idle);
-        }
-        let steps = [self.take_recalls().await, self.take_receipts(now).await, self.take_reads().await];
-        let mut more = false;
-        for step in steps {
-            more |= step?;
-        }
-        Ok(if more { Tick::More } else { Tick::Idle })
-    }
-
-    /// Gives the lease back when the replica stops.
-    pub async fn stop(&self) -> Result<()> {
-        self.lease.give_back(self.store.now().await?).await
     }
 
     async fn take_recalls(&self) -> Result<bool> {
@@ -288,6 +269,26 @@ impl Outbox {
             }
         }
         Ok(())
+    }
+}
+
+impl Work for Outbox {
+    /// Writes one step of each kind into the archive. Failed entries are tried again in the next pass.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        if self.lease.take(now).await?.is_none() {
+            return Ok(Tick::Idle);
+        }
+        let steps = [self.take_recalls().await, self.take_receipts(now).await, self.take_reads().await];
+        let mut more = false;
+        for step in steps {
+            more |= step?;
+        }
+        Ok(if more { Tick::More } else { Tick::Idle })
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
     }
 }
 

@@ -35,7 +35,8 @@ struct Message {
 /// a reachable archive, or the answer is `503`.
 pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
     take_back(store, archive, recall).await?;
-    let row = store.one(sql!("records/history/recalls"), &[&vec![recall.ms_id]]).await?;
+    let recalls = history::recalls(store, &[recall.ms_id]).await?;
+    let row = recalls.first().ok_or_else(|| Error::internal("a recall was forgotten"))?;
     Ok(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") })
 }
 
@@ -128,7 +129,7 @@ async fn check_may(
         return Err(Error::new(Kind::Forbidden, "only the sender can recall a message"));
     }
     if recall.now - message.server_time > recall.within {
-        if !tx.all(sql!("records/history/recalls"), &[&vec![recall.ms_id]]).await?.is_empty() {
+        if !history::recalls(tx, &[recall.ms_id]).await?.is_empty() {
             // A repeated recall succeeds, even after the time limit.
             return Ok(());
         }

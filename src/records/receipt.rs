@@ -16,9 +16,9 @@ use crate::base::store::{self, REPEATABLE, SHARE_SEAL, Statements, Store, retryi
 use crate::base::worker::Tick;
 use crate::delivery::ledger::{self, Block, Key};
 use crate::delivery::status::{Status, Verdict};
+use crate::people::users;
 use crate::records::history;
 use crate::sql;
-use crate::sync;
 
 /// The most read ranges, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
@@ -473,7 +473,7 @@ async fn page_of(
     rows.sort_by(|a, b| a.receiver.cmp(&b.receiver));
     rows.truncate(page.limit as usize);
     let ids: Vec<&str> = rows.iter().map(|r| r.receiver.as_str()).collect();
-    let mut names = sync::names(store, &ids).await?;
+    let mut names = users::names(store, &ids).await?;
     for row in &mut rows {
         row.name = names.remove(&row.receiver).unwrap_or_default();
     }

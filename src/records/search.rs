@@ -10,13 +10,13 @@ use tokio_postgres::Row;
 use crate::archive::document::searchable;
 use crate::archive::index::recalled;
 use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Span};
-use crate::base::analyzer::{self, Piece};
+use crate::base::analyzer::{self as text, Piece};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::Status;
+use crate::people::users;
 use crate::records::history::{self, Message, overlap};
 use crate::sql;
-use crate::sync;
 
 /// Length in milliseconds of one step of a ledger search. Short steps keep the queries short.
 const STRETCH_MS: i64 = 86_400_000;
@@ -180,11 +180,8 @@ impl Searching<'_> {
             return None;
         }
         let text = searchable(&message.content);
-        let highlight = if self.search.words.is_empty() {
-            Vec::new()
-        } else {
-            analyzer::highlight(&self.search.words, text)
-        };
+        let highlight =
+            if self.search.words.is_empty() { Vec::new() } else { text::highlight(&self.search.words, text) };
         Some(Hit { message, highlight, status })
     }
 
@@ -254,7 +251,7 @@ impl Searching<'_> {
 
     async fn hot_hits(&self, of: &Of<'_>, rows: &[Row]) -> Result<Vec<Hit>> {
         let senders: Vec<&str> = rows.iter().map(|row| row.get("sender")).collect();
-        let names = sync::names(self.store, &senders).await?;
+        let names = users::names(self.store, &senders).await?;
         let hit = |row: &Row| {
             let sender: String = row.get("sender");
             let message = Message {
@@ -270,7 +267,7 @@ impl Searching<'_> {
             };
             let shown = of.shows(message.channel_id, message.seq)
                 && (self.search.words.is_empty()
-                    || analyzer::matches(&self.search.words, searchable(&message.content)));
+                    || text::matches(&self.search.words, searchable(&message.content)));
             shown.then(|| self.hit(message, Some(of.status))).flatten()
         };
         Ok(rows.iter().filter_map(hit).collect())

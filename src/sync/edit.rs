@@ -5,7 +5,6 @@
 
 mod repository;
 mod send;
-mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +14,13 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::source::{self, Source};
+pub use super::values::Values;
 use super::{API, apply, change_users_in};
 use crate::base::config::{Config, Directory};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::{Store, retrying};
 use repository::{Ask, EditedUser};
 pub use repository::{Edit, prune};
-pub use values::Values;
 
 /// Most pending edits of one user.
 const PENDING_MAX: i64 = 100;
@@ -52,7 +51,7 @@ impl Edits {
     /// `Kind::Internal` with the setting that is invalid.
     pub fn open(store: Store, config: &Config) -> Result<Self> {
         let settings = config.directory.clone();
-        if settings.editable.iter().any(|attribute| values::named(attribute).is_none()) {
+        if settings.editable.iter().any(|attribute| super::values::named(attribute).is_none()) {
             let unknown = "directory.editable contains an attribute that is unknown or cannot be edited";
             return Err(Error::new(Kind::Internal, unknown));
         }

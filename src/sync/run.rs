@@ -20,13 +20,13 @@ use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sql;
 use pulling::{Pulling, Tools};
 use repository::{Counts, Open};
 pub use repository::{
-    Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed, problems,
-    prune_runs, runs,
+    Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed,
+    name_changed_in, problems, prune_runs, runs,
 };
 
 /// Staged rows that one transaction applies, or one statement compares.
@@ -74,40 +74,6 @@ impl Runner {
         }))
     }
 
-    /// Begins a due run, and takes the open run one step further.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        let Some(epoch) = self.lease.take(now).await? else {
-            return Ok(Tick::Idle);
-        };
-        self.begin_if_due(now).await?;
-        let Some(run) = repository::open_run(&self.store).await? else {
-            return Ok(Tick::Idle);
-        };
-        let step = Some((run.run_id, run.state.clone(), run.applied));
-        let mut trouble = self.trouble.lock().await;
-        if trouble.step != step {
-            *trouble = Trouble { step, ..Trouble::default() };
-        }
-        // Pages that succeed in between do not shorten the pause, because the whole listing is repeated. A
-        // clock that was set back does not lengthen it.
-        let longest = self.settings.run_retry_max;
-        if trouble.waits_until.is_some_and(|until| now < until && until <= now + longest) {
-            return Ok(Tick::Idle);
-        }
-        let began = Instant::now();
-        let done = match run.state.as_str() {
-            "asked" => self.listen(&run, epoch).await,
-            "staged" => self.decide(&run, epoch, now).await,
-            _ => self.apply(&run, epoch, now).await,
-        };
-        if let Err(e) = done {
-            self.trouble(&run, &mut trouble, &e, now).await?;
-        }
-        self.store.throttle().rest("directory", began).await;
-        Ok(Tick::More)
-    }
-
     /// Makes a failed step wait longer each time. The run fails after too many failures, or at once if the
     /// database refuses the data.
     async fn trouble(
@@ -132,11 +98,6 @@ impl Runner {
         let pause = self.settings.run_retry_base.saturating_mul(doubled).min(self.settings.run_retry_max);
         trouble.waits_until = Some(now + pause);
         Ok(())
-    }
-
-    /// Gives the lease back when the replica stops.
-    pub async fn stop(&self) -> Result<()> {
-        self.lease.give_back(self.store.now().await?).await
     }
 
     /// `incremental` if this source gives tokens and there is one, otherwise `full`.
@@ -350,5 +311,45 @@ impl Runner {
         tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is done");
         metrics::counter!("impg_directory_runs_total", "outcome" => "done").increment(1);
         Ok(())
+    }
+}
+
+impl Work for Runner {
+    /// Begins a due run, and takes the open run one step further.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let Some(epoch) = self.lease.take(now).await? else {
+            return Ok(Tick::Idle);
+        };
+        self.begin_if_due(now).await?;
+        let Some(run) = repository::open_run(&self.store).await? else {
+            return Ok(Tick::Idle);
+        };
+        let step = Some((run.run_id, run.state.clone(), run.applied));
+        let mut trouble = self.trouble.lock().await;
+        if trouble.step != step {
+            *trouble = Trouble { step, ..Trouble::default() };
+        }
+        // Pages that succeed in between do not shorten the pause, because the whole listing is repeated. A
+        // clock that was set back does not lengthen it.
+        let longest = self.settings.run_retry_max;
+        if trouble.waits_until.is_some_and(|until| now < until && until <= now + longest) {
+            return Ok(Tick::Idle);
+        }
+        let began = Instant::now();
+        let done = match run.state.as_str() {
+            "asked" => self.listen(&run, epoch).await,
+            "staged" => self.decide(&run, epoch, now).await,
+            _ => self.apply(&run, epoch, now).await,
+        };
+        if let Err(e) = done {
+            self.trouble(&run, &mut trouble, &e, now).await?;
+        }
+        self.store.throttle().rest("directory", began).await;
+        Ok(Tick::More)
+    }
+
+    async fn release(&self) -> Result<()> {
+        self.lease.give_back(self.store.now().await?).await
     }
 }

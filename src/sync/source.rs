@@ -10,8 +10,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
-use super::edit::Values;
 use super::record::{DepartmentRecord, UserRecord};
+use super::values::Values;
 use crate::base::config::{Directory, SourceKind};
 use crate::base::error::Result as OpenResult;
 

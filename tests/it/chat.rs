@@ -1,3 +1,4 @@
+pub mod broadcast;
 pub mod channels;
 pub mod department_groups;
 pub mod large;

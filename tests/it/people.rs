@@ -1,3 +1,4 @@
 pub mod contacts;
+pub mod preferences;
 pub mod presence;
 pub mod visibility;

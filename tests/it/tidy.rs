@@ -1,33 +1,86 @@
-//! Taste as a test: the layers hold, every SQL file is one statement that is used and prepares.
+//! Taste as a test: areas name only areas above them in the list, a room has no circles, and every SQL file is
+//! one statement that its own module uses and that prepares. The list is printed into `docs/architecture.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::app;
 
-/// Modules from the bottom up; a module may name only those before it.
-const LAYERS: &[&[&str]] = &[
-    &["error", "strict", "cron", "text", "tls", "ids", "config", "renewed", "throttle"],
-    &["store", "claim", "delivery", "schedule", "telemetry"],
-    &[
-        "identity",
-        "directory",
-        "presence",
-        "emoji",
-        "callback",
-        "archive",
-        "lease",
-        "audit",
-        "event",
-        "files",
-        "ledger",
-        "preference",
-    ],
-    &["channel", "message", "push", "index", "recall", "receipt", "conversation", "history", "scim"],
-    &["outbox", "archiver", "search", "stream"],
-    &["maintenance", "api", "token_command", "archive_command", "directory_command"],
-    &["app"],
+/// An area of `src`: its name, what it does, and the areas that it names beside `base`.
+struct Area {
+    name: &'static str,
+    does: &'static str,
+    names: &'static [&'static str],
+}
+
+/// The areas, in the order of `src/lib.rs`. An area names only areas before it.
+const AREAS: &[Area] = &[
+    Area {
+        name: "base",
+        does: "the ground: settings, errors, the database, leases, workers, client ids, the audit, text and its \
+               analysis for search",
+        names: &[],
+    },
+    Area { name: "identity", does: "proves who is calling, and with which role", names: &[] },
+    Area {
+        name: "people",
+        does: "the users and departments that exist, who may find whom, who is online, what they want to hear",
+        names: &[],
+    },
+    Area {
+        name: "sync",
+        does: "the directory's sources: runs that read them, edits that write to them, SCIM",
+        names: &["people"],
+    },
+    Area {
+        name: "events",
+        does: "what has happened, put in order after its commit, and the live streams of it",
+        names: &["identity"],
+    },
+    Area {
+        name: "files",
+        does: "uploads in pieces, downloads, smaller pictures, links; the file store and what must leave it",
+        names: &[],
+    },
+    Area {
+        name: "chat",
+        does: "channels and their members; messages: content, bounds, group commit",
+        names: &["people", "events"],
+    },
+    Area {
+        name: "delivery",
+        does: "a status for every receiver: the ledger in blocks, the endpoints, the push",
+        names: &["people"],
+    },
+    Area {
+        name: "archive",
+        does: "documents of messages in Elasticsearch or a folder: indexed soon, moved for good and verified",
+        names: &["delivery"],
+    },
+    Area {
+        name: "records",
+        does: "stored messages, hot and cold: history, conversations, receipts, recalls, search",
+        names: &["people", "delivery", "archive"],
+    },
+    Area {
+        name: "api",
+        does: "requests and answers, one file a noun; the only area that knows axum",
+        names: &["identity", "people", "sync", "events", "files", "chat", "delivery", "archive", "records"],
+    },
+    Area { name: "cli", does: "the commands beside `serve`", names: &["identity", "sync", "archive"] },
+    Area {
+        name: "app",
+        does: "puts it together: the table of workers, the listeners, an orderly end",
+        names: &[
+            "identity", "people", "sync", "events", "files", "chat", "delivery", "archive", "records", "api",
+        ],
+    },
 ];
+
+/// Between these lines of the document the list stands.
+const PAGE: &str = "docs/architecture.md";
+const BEGIN: &str = "<!-- areas: printed by tests/it/tidy.rs -->";
+const END: &str = "<!-- end of areas -->";
 
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -51,41 +104,190 @@ fn name(path: &Path, folder: &str) -> String {
     path.strip_prefix(base).unwrap().with_extension("").to_str().unwrap().to_owned()
 }
 
-#[test]
-fn modules_name_only_what_lies_below_them() {
-    let rank: BTreeMap<&str, usize> =
-        LAYERS.iter().enumerate().flat_map(|(rank, layer)| layer.iter().map(move |m| (*m, rank))).collect();
+fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+/// The source of the service without its unit tests: the parts of the module's path, and the text.
+fn sources() -> Vec<(Vec<String>, String)> {
+    let mut sources = Vec::new();
     for path in files("src", "rs") {
-        let name = name(&path, "src");
-        let module = name.split('/').next().unwrap();
-        if ["lib", "main"].contains(&module) {
-            continue;
+        let parts: Vec<String> = name(&path, "src").split('/').map(str::to_owned).collect();
+        if parts[0] != "lib" && parts[0] != "main" && !parts.iter().any(|part| part == "tests") {
+            sources.push((parts, read(&path)));
         }
-        let own = *rank.get(module).unwrap_or_else(|| panic!("{module} has no layer"));
-        let text = std::fs::read_to_string(&path).unwrap();
-        for used in text.split("crate::").skip(1) {
-            let used: String = used.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-            let Some(&other) = rank.get(used.as_str()) else {
-                continue;
-            };
+    }
+    sources
+}
+
+/// The paths below `crate::` that a text names, also those in braces.
+fn named(text: &str) -> Vec<Vec<String>> {
+    let mut paths = Vec::new();
+    for rest in text.split("crate::").skip(1) {
+        let end = rest.find([';', '(', ' ', '<', '>', ')', ',']).unwrap_or(rest.len());
+        let end = if rest.starts_with('{') { rest.find(';').unwrap_or(rest.len()) } else { end };
+        let heads = rest[..end].trim_start_matches('{').split(',');
+        for head in heads.take(if rest.starts_with('{') { usize::MAX } else { 1 }) {
+            let words = head.trim().split("::").map(|w| w.trim_matches(['{', '}', ';']).trim().to_owned());
+            paths.push(words.collect());
+        }
+    }
+    paths
+}
+
+fn strangers(area: &Area, text: &str) -> Vec<String> {
+    let used = named(text).into_iter().map(|path| path[0].clone());
+    let is_area = |used: &String| AREAS.iter().any(|other| other.name == *used);
+    let is_known = |used: &String| used == area.name || used == "base" || area.names.contains(&used.as_str());
+    used.filter(|used| is_area(used) && !is_known(used)).collect()
+}
+
+#[test]
+fn an_area_names_only_the_areas_that_its_row_lists() {
+    let mut used: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for (parts, text) in sources() {
+        let module = parts.join("/");
+        let area = AREAS.iter().find(|area| area.name == parts[0]);
+        let area = area.unwrap_or_else(|| panic!("{module} is in no area"));
+        assert_eq!(
+            strangers(area, &text),
+            Vec::<String>::new(),
+            "{module} names areas that it must not know"
+        );
+        used.entry(area.name).or_default().extend(named(&text).into_iter().map(|path| path[0].clone()));
+        assert!(
+            !text.contains("axum::") || ["api", "app"].contains(&area.name) || module.contains("jwt"),
+            "{module} knows axum; only api does"
+        );
+    }
+    for (at, area) in AREAS.iter().enumerate() {
+        for name in area.names {
             assert!(
-                other < own || used == module || other == own && module != "error",
-                "{name} names {used}"
+                AREAS[..at].iter().any(|above| above.name == *name),
+                "{} names {name} below it",
+                area.name
             );
+            assert!(used[area.name].contains(*name), "{} no longer names {name}", area.name);
         }
-        let knows_axum = text.contains("axum::") && !["api", "app"].contains(&module);
-        let in_tests = name.ends_with("tests") || name.contains("jwt");
-        assert!(!knows_axum || in_tests, "{name} knows axum; only api does");
     }
 }
 
 #[test]
-fn every_sql_file_is_used_by_its_own_module() {
+fn a_stranger_is_found_in_every_form() {
+    let chat = AREAS.iter().find(|area| area.name == "chat").unwrap();
+    for text in
+        ["use crate::api::Api;", "use crate::{events, api};", "let a = crate::api::x();", "use crate::api;"]
+    {
+        assert_eq!(strangers(chat, text), ["api"], "{text}");
+    }
+    assert!(strangers(chat, "use crate::base::store; use crate::{events, sql};").is_empty());
+}
+
+#[test]
+fn the_library_lists_the_areas_in_their_order() {
+    let lib = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs"));
+    let listed: Vec<&str> =
+        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    assert_eq!(listed, AREAS.iter().map(|area| area.name).collect::<Vec<_>>());
+}
+
+/// A circle among the modules of an area, if there is one. The file of the area itself only lists and shares.
+fn circle(uses: &BTreeMap<String, BTreeSet<String>>) -> Option<Vec<String>> {
+    fn walk(uses: &BTreeMap<String, BTreeSet<String>>, at: &str, way: &mut Vec<String>) -> bool {
+        if way.iter().any(|seen| seen == at) {
+            way.push(at.to_owned());
+            return true;
+        }
+        way.push(at.to_owned());
+        if uses.get(at).is_some_and(|next| next.iter().any(|next| walk(uses, next, way))) {
+            return true;
+        }
+        way.pop();
+        false
+    }
+    uses.keys().find_map(|start| {
+        let mut way = Vec::new();
+        walk(uses, start, &mut way).then_some(way)
+    })
+}
+
+#[test]
+fn the_modules_of_an_area_name_each_other_one_way() {
+    for area in AREAS {
+        let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let sources: Vec<_> =
+            sources().into_iter().filter(|(parts, _)| parts[0] == area.name && parts.len() > 1).collect();
+        let rooms: BTreeSet<String> = sources.iter().map(|(parts, _)| parts[1].clone()).collect();
+        for (parts, text) in &sources {
+            let up = if parts.len() == 2 { "super::" } else { "super::super::" };
+            let near = text.split(up).skip(1).map(|rest| {
+                rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>()
+            });
+            let near = near.filter(|_| parts.len() <= 3);
+            let far = named(text).into_iter().filter(|path| path[0] == area.name && path.len() > 1);
+            let used = far.map(|path| path[1].clone()).chain(near);
+            let used = used.filter(|used| rooms.contains(used) && *used != parts[1]);
+            uses.entry(parts[1].clone()).or_default().extend(used);
+        }
+        assert_eq!(circle(&uses), None, "a circle in {}", area.name);
+    }
+}
+
+#[test]
+fn a_circle_is_found() {
+    let of = |pairs: &[(&str, &str)]| {
+        let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (from, to) in pairs {
+            uses.entry((*from).to_owned()).or_default().insert((*to).to_owned());
+        }
+        circle(&uses)
+    };
+    assert_eq!(of(&[("a", "b"), ("b", "c"), ("a", "c")]), None);
+    assert!(of(&[("a", "b"), ("b", "c"), ("c", "b")]).is_some());
+}
+
+/// The list of areas as the document has it.
+fn printed() -> String {
+    let mut page = String::from("| area | does | knows nothing of |\n| --- | --- | --- |\n");
+    for (at, area) in AREAS.iter().enumerate() {
+        let unknown: Vec<String> = AREAS[1.min(at)..at]
+            .iter()
+            .filter(|above| !area.names.contains(&above.name))
+            .map(|above| format!("`{}`", above.name))
+            .collect();
+        let unknown = if area.name == "base" { "the service".to_owned() } else { unknown.join(", ") };
+        page.push_str(&format!("| `{}` | {} | {unknown} |\n", area.name, area.does));
+    }
+    page
+}
+
+#[test]
+fn the_document_has_the_list_of_areas() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(PAGE);
+    let page = read(&path);
+    let (before, rest) = page.split_once(BEGIN).expect("the list begins");
+    let (_, after) = rest.split_once(END).expect("the list ends");
+    let wanted = format!("{before}{BEGIN}\n\n{}\n{END}{after}", printed());
+    if std::env::var_os("PRINT_AREAS").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+    }
+    assert!(page == wanted || std::env::var_os("PRINT_AREAS").is_some(), "run the test with PRINT_AREAS=1");
+}
+
+/// The folder of a statement is the module that uses it: an area, and a module of it.
+#[test]
+fn every_sql_file_is_used_by_its_own_module_alone() {
     let mut used = BTreeSet::new();
-    for path in files("src", "rs") {
-        let text = std::fs::read_to_string(&path).unwrap();
-        for call in text.split("sql!(\"").skip(1) {
-            used.insert(call.split('"').next().unwrap().to_owned());
+    for (parts, text) in sources() {
+        let module = parts[..parts.len().min(2)].join("/");
+        for call in text.split("sql!(").skip(1) {
+            let Some(statement) = call.trim_start().strip_prefix('"').and_then(|s| s.split('"').next())
+            else {
+                continue;
+            };
+            let folder = statement.rsplit_once('/').map_or("", |(folder, _)| folder);
+            assert_eq!(folder, module, "{} uses {statement}", parts.join("/"));
+            used.insert(statement.to_owned());
         }
     }
     let there: BTreeSet<String> =

@@ -7,7 +7,7 @@ use tantivy::tokenizer::{PreTokenizedString, RAW_TOKENIZER_NAME, Token};
 use tantivy::{DocAddress, DocSet, Searcher, TERMINATED, TantivyDocument, TantivyError, Term};
 
 use super::super::document::{Document, Ledger};
-use super::super::text;
+use crate::base::analyzer as text;
 
 /// Documents are sorted by it.
 pub(super) const MS_ID: &str = "ms_id";

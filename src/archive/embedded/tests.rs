@@ -7,8 +7,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::super::document::Group;
-use super::super::{Ledger, Order, Parts, Span, text};
+use super::super::{Ledger, Order, Parts, Span};
 use super::*;
+use crate::base::analyzer as text;
 
 fn document(ms_id: i64, version: i64, text: &str) -> Document {
     Document {

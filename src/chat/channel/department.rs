@@ -11,11 +11,11 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 
-use super::{EVERYBODY, JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, check_who_sends, tell};
+use super::{EVERYBODY, JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, check_who_sends, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store, retrying};
-use crate::base::worker::{Pace, Tick};
+use crate::base::worker::{Pace, Tick, Work};
 use crate::events::{self, NewEvent, Type};
 use crate::people::departments::no_department;
 use crate::people::users::check_active;
@@ -136,7 +136,7 @@ async fn create_once(
     }
     let count = members.len() + 1;
     let data = json!({"channel_type": "group", "name": name, "creator": owner, "member_count": count});
-    tell(&tx, Type::ChannelCreated, (channel_id, owner), data).await?;
+    emit(&tx, Type::ChannelCreated, (channel_id, owner), data).await?;
     tx.commit().await?;
     warn_of_left_out(channel_id, left_out);
     Ok(true)
@@ -171,28 +171,6 @@ struct Step<'a> {
 impl Groups {
     pub fn new(store: Store, most_members: u32) -> Self {
         Self { store, most_members, pace: Pace::new(REST) }
-    }
-
-    /// Compares some groups that are behind, unless it rests. A failing group does not block others.
-    pub async fn tick(&self) -> Result<Tick> {
-        if self.pace.is_resting() {
-            return Ok(Tick::Idle);
-        }
-        let began = Instant::now();
-        let client = self.store.client().await?;
-        let behind = client.all(sql!("chat/channel/department_groups_behind"), &[&TICK_GROUPS]).await?;
-        drop(client);
-        let mut failed = Ok(());
-        for row in &behind {
-            let (channel_id, revision) = (row.get("channel_id"), row.get("revision"));
-            if let Err(error) = self.follow(channel_id, revision).await {
-                failed = Err(error);
-            }
-        }
-        if !behind.is_empty() {
-            self.pace.rest_since(began);
-        }
-        failed.map(|()| Tick::Idle)
     }
 
     /// Applies the differences of a group, unless a newer comparison does.
@@ -273,6 +251,30 @@ impl Groups {
     }
 }
 
+impl Work for Groups {
+    /// Compares some groups that are behind, unless it rests. A failing group does not block others.
+    async fn tick(&self) -> Result<Tick> {
+        if self.pace.is_resting() {
+            return Ok(Tick::Idle);
+        }
+        let began = Instant::now();
+        let client = self.store.client().await?;
+        let behind = client.all(sql!("chat/channel/department_groups_behind"), &[&TICK_GROUPS]).await?;
+        drop(client);
+        let mut failed = Ok(());
+        for row in &behind {
+            let (channel_id, revision) = (row.get("channel_id"), row.get("revision"));
+            if let Err(error) = self.follow(channel_id, revision).await {
+                failed = Err(error);
+            }
+        }
+        if !behind.is_empty() {
+            self.pace.rest_since(began);
+        }
+        failed.map(|()| Tick::Idle)
+    }
+}
+
 /// The next step and the remaining differences. Leaving users come first, because they make room for others.
 fn next_step<'a>(
     leaving: &'a [String],
@@ -308,7 +310,7 @@ async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step
     let row = tx.one(sql!("chat/channel/join"), &[&channel_id, &step.joining, &step.now]).await?;
     let joined: Vec<&str> = row.get("joined");
     if !joined.is_empty() {
-        tell(tx, Type::ChannelMembersAdded, (channel_id, actor), json!({"user_ids": joined})).await?;
+        emit(tx, Type::ChannelMembersAdded, (channel_id, actor), json!({"user_ids": joined})).await?;
     }
     Ok(())
 }

@@ -5,9 +5,9 @@
 use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
 
-use super::{end, part, tell};
+use super::{dissolve_channel, emit, remove_membership};
 use crate::base::error::Result;
-use crate::base::store::{Statements, Store, retrying};
+use crate::base::store::{self, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::events::Type;
 use crate::sql;
@@ -46,12 +46,12 @@ async fn step(store: &Store, returns: Returns) -> Result<Tick> {
 
 /// Forgets a batch of groups to which it is too late to return.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
-    Ok(store.run(sql!("chat/channel/prune_left"), &[&before, &most]).await?)
+    store.run(sql!("chat/channel/prune_left"), &[&before, &most]).await
 }
 
 async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: Returns) -> Result<()> {
     tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
-    let now: OffsetDateTime = tx.one(sql!("base/store/now"), &[]).await?.get(0);
+    let now: OffsetDateTime = store::now(tx).await?;
     let most = i32::try_from(returns.most_members).unwrap_or(i32::MAX);
     let earliest = now - returns.within;
     let Some(row) = tx.opt(sql!("chat/channel/take_back"), &[&channel_id, &user, &earliest, &most]).await?
@@ -61,7 +61,7 @@ async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: R
     let role: &str = row.get("role");
     tx.one(sql!("chat/channel/join"), &[&channel_id, &&[user][..], &now]).await?;
     tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
-    tell(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
+    emit(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
 }
 
 /// Transfers ownership to the admin with the longest membership, or else to such a member. Then leaves.
@@ -76,7 +76,7 @@ async fn leave(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> 
         match place.get::<_, Option<&str>>("heir") {
             Some(heir) => {
                 tx.run(sql!("chat/channel/hand_over"), &[&channel_id, &user, &heir]).await?;
-                tell(tx, Type::ChannelUpdated, (channel_id, user), json!({"changed": ["owner"]})).await?;
+                emit(tx, Type::ChannelUpdated, (channel_id, user), json!({"changed": ["owner"]})).await?;
             }
             None => dissolve_channel(tx, channel_id, user, place.get("now")).await?,
         }

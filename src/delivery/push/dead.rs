@@ -68,10 +68,10 @@ pub async fn replay_events(
 
 /// One page of an endpoint's dead letters below `before`, newest first.
 pub async fn dead_letters(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<Row>> {
-    Ok(store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await?)
+    store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await
 }
 
 /// One dead letter.
 pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<Row>> {
-    Ok(store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?)
+    store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await
 }

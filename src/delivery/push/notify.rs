@@ -11,7 +11,7 @@ use tokio_postgres::Row;
 
 use super::load::User;
 use crate::base::error::Result;
-use crate::preference::{self, Known, Slots, Timing};
+use crate::people::preference::{self, Known, Slots, Timing};
 
 /// The settings that concern a batch.
 pub(super) struct Settings {

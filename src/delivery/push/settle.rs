@@ -16,7 +16,7 @@ use crate::base::store::{REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::delivery::endpoint::{Answer, Callback, Kind, Posted, public_url};
 use crate::delivery::ledger::{self, Key};
 use crate::delivery::status::{Verdict, Verdicts};
-use crate::preference;
+use crate::people::preference;
 use crate::sql;
 
 /// The jitter added to waits, as a share of the wait.

@@ -10,6 +10,7 @@ use super::Values;
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::sql;
+use crate::sync::run;
 
 /// An edit as it is shown.
 #[derive(Debug)]
@@ -192,9 +193,7 @@ pub(super) async fn end(
 
 /// Makes the next run read a user again.
 pub(super) async fn name_changed(tx: &Transaction<'_>, external_id: &str) -> Result<()> {
-    let none: &[&str] = &[];
-    tx.run(sql!("sync/run/name_changed"), &[&&[external_id][..], &none]).await?;
-    Ok(())
+    run::name_changed_in(tx, &[external_id], &[]).await
 }
 
 /// # Errors
@@ -233,5 +232,5 @@ pub(super) async fn cancel(store: &Store, edit_id: i64, admin: &str, now: Offset
 
 /// Deletes a batch of edits that ended long ago. Returns how many.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
-    Ok(store.run(sql!("sync/edit/prune"), &[&before, &most]).await?)
+    store.run(sql!("sync/edit/prune"), &[&before, &most]).await
 }

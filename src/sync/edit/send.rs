@@ -9,11 +9,11 @@ use time::OffsetDateTime;
 use super::repository::{self, Claim, EditedUser, End};
 use super::{Edits, Values};
 use crate::base::error::{Error, Result};
-use crate::base::worker::Tick;
+use crate::base::worker::{Tick, Work};
 use crate::sync::apply;
 use crate::sync::change_users_in;
 use crate::sync::record::UserRecord;
-use crate::sync::source::{Heard, Later, Writer, Written};
+use crate::sync::source::{Later, Seen, Writer, Written};
 
 /// Most reads of a user that changes at the source meanwhile. Longest time for all calls of an attempt, in
 /// timeouts of one call.
@@ -44,29 +44,6 @@ impl EditOutcome {
 }
 
 impl Edits {
-    /// Makes one due attempt.
-    pub async fn tick(&self) -> Result<Tick> {
-        let now = self.store.now().await?;
-        let until = now + self.settings.timeout * CALLS + self.margin;
-        let give_up_at = now + self.settings.edit_give_up;
-        let Some(claim) = repository::claim(&self.store, now, until, give_up_at).await? else {
-            return Ok(Tick::Idle);
-        };
-        let person = self.person(&claim).await?;
-        let attempt = tokio::time::timeout(self.settings.timeout * CALLS, self.attempt(&claim, &person));
-        let outcome =
-            attempt.await.unwrap_or_else(|_| EditOutcome::Later(Later::because("no answer in time")));
-        self.settle(&claim, &person, &outcome).await?;
-        metrics::counter!("impg_directory_edits_total", "outcome" => outcome.name()).increment(1);
-        tracing::info!(
-            edit_id = claim.edit_id,
-            attempt = claim.attempt,
-            outcome = outcome.name(),
-            "edit sent"
-        );
-        Ok(Tick::More)
-    }
-
     async fn person(&self, claim: &Claim) -> Result<EditedUser> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -153,6 +130,31 @@ impl Edits {
     }
 }
 
+impl Work for Edits {
+    /// Makes one due attempt.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        let until = now + self.settings.timeout * CALLS + self.margin;
+        let give_up_at = now + self.settings.edit_give_up;
+        let Some(claim) = repository::claim(&self.store, now, until, give_up_at).await? else {
+            return Ok(Tick::Idle);
+        };
+        let person = self.person(&claim).await?;
+        let attempt = tokio::time::timeout(self.settings.timeout * CALLS, self.attempt(&claim, &person));
+        let outcome =
+            attempt.await.unwrap_or_else(|_| EditOutcome::Later(Later::because("no answer in time")));
+        self.settle(&claim, &person, &outcome).await?;
+        metrics::counter!("impg_directory_edits_total", "outcome" => outcome.name()).increment(1);
+        tracing::info!(
+            edit_id = claim.edit_id,
+            attempt = claim.attempt,
+            outcome = outcome.name(),
+            "edit sent"
+        );
+        Ok(Tick::More)
+    }
+}
+
 async fn send(writer: &dyn Writer, claim: &Claim, person: &EditedUser) -> EditOutcome {
     // The values here are of one version of the source's. They need not be read if the edit fits it.
     let mut known = person.source_version.clone().map(|version| (version, person.values.clone()));
@@ -168,12 +170,12 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &EditedUser) -> EditOu
         match writer.write(&person.external_id, (&version, &present), &claim.attributes).await {
             Written::Done => {
                 return match writer.read(&person.external_id).await {
-                    Heard::There(record) => EditOutcome::Applied(record),
+                    Seen::There(record) => EditOutcome::Applied(record),
                     // The next attempt is stale, and then finds the value there.
-                    Heard::Gone => {
+                    Seen::Gone => {
                         EditOutcome::Later(Later::because("written, but the user cannot be read back"))
                     }
-                    Heard::Later(later) => EditOutcome::Later(later),
+                    Seen::Later(later) => EditOutcome::Later(later),
                 };
             }
             Written::Stale => {}
@@ -192,9 +194,9 @@ async fn look(
     person: &EditedUser,
 ) -> std::result::Result<(String, Values), EditOutcome> {
     let record = match writer.read(&person.external_id).await {
-        Heard::There(record) => record,
-        Heard::Gone => return Err(EditOutcome::Gone),
-        Heard::Later(later) => return Err(EditOutcome::Later(later)),
+        Seen::There(record) => record,
+        Seen::Gone => return Err(EditOutcome::Gone),
+        Seen::Later(later) => return Err(EditOutcome::Later(later)),
     };
     let values = Values::of(&record);
     if claim.attributes.are_in(&values) {

@@ -138,7 +138,17 @@ pub async fn ask_once(
 
 /// Records which users and departments changed at the source, for the next run.
 pub async fn name_changed(store: &Store, users: &[String], departments: &[String]) -> Result<()> {
-    store.run(sql!("sync/run/name_changed"), &[&users, &departments]).await?;
+    name_changed_in(store, users, departments).await
+}
+
+/// The same on this connection or in this transaction.
+pub async fn name_changed_in(
+    client: &impl Statements,
+    users: &[impl AsRef<str>],
+    departments: &[String],
+) -> Result<()> {
+    let users: Vec<&str> = users.iter().map(AsRef::as_ref).collect();
+    client.run(sql!("sync/run/name_changed"), &[&users, &departments]).await?;
     Ok(())
 }
 

@@ -299,10 +299,10 @@ impl Scim<'_> {
             ScimUserId::Generated => return Ok(Uuid::now_v7().to_string()),
         };
         let wanted = document.get(attribute).and_then(Value::as_str).filter(|id| check_id(id).is_ok());
-        if let Some(wanted) = wanted {
-            if !tx.one(sql!("sync/scim/id_taken"), &[&of, &wanted]).await?.get::<_, bool>(0) {
-                return Ok(wanted.to_owned());
-            }
+        if let Some(wanted) = wanted
+            && !tx.one(sql!("sync/scim/id_taken"), &[&of, &wanted]).await?.get::<_, bool>(0)
+        {
+            return Ok(wanted.to_owned());
         }
         Ok(Uuid::now_v7().to_string())
     }

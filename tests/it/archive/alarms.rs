@@ -7,7 +7,7 @@ use im_push_gateway::archive;
 use im_push_gateway::archive::index::Bound;
 use im_push_gateway::archive::mover::Archiver;
 use im_push_gateway::base::cron::Alarms;
-use im_push_gateway::base::worker;
+use im_push_gateway::base::worker::{self, Work as _};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

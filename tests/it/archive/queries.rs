@@ -1,7 +1,8 @@
 //! What is found with which words: one table for the analysis itself and for both archives.
 
 use im_push_gateway::archive::embedded::Embedded;
-use im_push_gateway::archive::{Archive, Document, Find, Order, text};
+use im_push_gateway::archive::{Archive, Document, Find, Order};
+use im_push_gateway::base::analyzer;
 use serde_json::json;
 use time::OffsetDateTime;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use im_push_gateway::base::worker::Work;
 use im_push_gateway::chat::channel::department::Groups;
 use serde_json::{Value, json};
 

@@ -382,6 +382,7 @@ async fn client_ids_are_forgotten_after_their_days_and_not_before() {
         callbacks: callbacks.into(),
         archiver: None,
     };
+    use im_push_gateway::base::worker::Work;
     while maintenance.tick().await.unwrap() == im_push_gateway::base::worker::Tick::More {}
     assert_eq!(app.count("SELECT count(*) FROM t_im_client_id", &[]).await, 2);
 }

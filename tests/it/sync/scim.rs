@@ -2,7 +2,6 @@
 
 use im_push_gateway::identity::token::{self, NewToken};
 use im_push_gateway::identity::{Role, Roles};
-use im_push_gateway::sync;
 use serde_json::{Value, json};
 use time::Duration;
 use tokio::process::Command;
@@ -646,7 +645,9 @@ async fn names_that_differ_by_case_alone_are_one() {
                     .await
                     .expect(200);
                 assert_eq!(ids(&found), [&id], "{other}");
-                let named = sync::of_login_name(&app.store, other).await.expect("an answer");
+                let named = im_push_gateway::people::users::of_login_name(&app.store, other)
+                    .await
+                    .expect("an answer");
                 assert_eq!(named, Some(id.clone()), "{other}: as the gateway may name them");
             }
         }

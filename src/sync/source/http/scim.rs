@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::base::config::{Directory, Paging};
 use crate::base::ids::check_id;
-use crate::sync::edit::Values;
+use crate::sync::values::Values;
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";

@@ -6,8 +6,8 @@ use reqwest::header::{CONTENT_TYPE, IF_MATCH};
 use serde_json::Value;
 
 use super::{Answer, Http, Miss, at, scim};
-use crate::sync::edit::Values;
 use crate::sync::source::{Entry, Later, Seen, Writer, Written};
+use crate::sync::values::Values;
 
 impl From<Miss> for Later {
     fn from(miss: Miss) -> Self {

@@ -11,7 +11,7 @@ use im_push_gateway::archive::mover::{self, Archiver, State};
 use im_push_gateway::archive::{self, Archive, Document, Find};
 use im_push_gateway::base::error::{Error, Result};
 use im_push_gateway::base::store::Store;
-use im_push_gateway::base::worker::Tick;
+use im_push_gateway::base::worker::{Tick, Work};
 use im_push_gateway::records::outbox::Outbox;
 use serde_json::Value;
 
@@ -424,7 +424,7 @@ async fn what_the_archive_seems_to_lack_is_not_forgotten_and_holds_up_nothing() 
         let bound = Arc::new(Bound::new(aged.store.clone(), lacking.clone()));
         let outbox = Outbox::new(aged.store.clone(), bound, &settings);
         while outbox.tick().await.expect("it goes on") == Tick::More {}
-        outbox.stop().await.expect("the lease is given back");
+        outbox.release().await.expect("the lease is given back");
         assert_eq!(aged.count(OUTBOX, &[]).await, waiting, "the rest does not wait for it");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use im_push_gateway::base::store::Store;
-use im_push_gateway::base::worker::Tick;
+use im_push_gateway::base::worker::{Tick, Work};
 use im_push_gateway::events::Sequencer;
 use tokio::task::JoinSet;
 use tokio_postgres::Client;

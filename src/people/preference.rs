@@ -154,7 +154,7 @@ impl ChannelPreference {
 
 /// The notification settings of a user. A user who has set none has the defaults.
 pub async fn get(store: &Store, user_id: &str) -> Result<Preference> {
-    let row = store.opt(sql!("preference/get"), &[&user_id]).await?;
+    let row = store.opt(sql!("people/preference/get"), &[&user_id]).await?;
     Ok(row.as_ref().map_or_else(Preference::default, read))
 }
 
@@ -177,7 +177,7 @@ pub async fn put(store: &Store, user_id: &str, wanted: &Preference, now: OffsetD
     retrying(|| async {
         store
             .run(
-                sql!("preference/put"),
+                sql!("people/preference/put"),
                 &[&user_id, &Json(&wanted.quiet), &every_s, &wanted.ways, &reminder, &priority, &now],
             )
             .await?;
@@ -188,7 +188,8 @@ pub async fn put(store: &Store, user_id: &str, wanted: &Preference, now: OffsetD
 
 /// The settings of a member for a channel.
 pub async fn of_channel(store: &Store, member: Member<'_>) -> Result<ChannelPreference> {
-    let row = store.opt(sql!("preference/get_channel"), &[&member.channel_id, &member.user_id]).await?;
+    let row =
+        store.opt(sql!("people/preference/get_channel"), &[&member.channel_id, &member.user_id]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such channel"))?;
     Ok(ChannelPreference {
         muted: row.get("muted"),
@@ -211,12 +212,12 @@ pub async fn put_channel(
     let ChannelPreference { muted, mute_until, pinned, remark } = wanted;
     let row = retrying(|| async {
         let most = i64::from(pinned_max);
-        Ok(store
+        store
             .one(
-                sql!("preference/put_channel"),
+                sql!("people/preference/put_channel"),
                 &[&channel_id, &user_id, muted, mute_until, pinned, remark, &now, &most],
             )
-            .await?)
+            .await
     })
     .await?;
     if !row.get::<_, bool>("is_member") {
@@ -241,7 +242,7 @@ pub async fn muted(
     let channels: Vec<i64> = ranges.iter().map(|range| range.channel_id).collect();
     let low: Vec<i32> = ranges.iter().map(|range| range.low).collect();
     let high: Vec<i32> = ranges.iter().map(|range| range.high).collect();
-    let rows = client.all(sql!("preference/muted"), &[&channels, &low, &high, &now]).await?;
+    let rows = client.all(sql!("people/preference/muted"), &[&channels, &low, &high, &now]).await?;
     let slots = |row: &tokio_postgres::Row| row.get::<_, Vec<i32>>("slots").into_iter().collect();
     Ok(rows.iter().map(|row| (row.get("channel_id"), slots(row))).collect())
 }
@@ -255,7 +256,7 @@ pub async fn alerted(
     if user_ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let rows = client.all(sql!("preference/alerted"), &[&user_ids, &now]).await?;
+    let rows = client.all(sql!("people/preference/alerted"), &[&user_ids, &now]).await?;
     Ok(rows.iter().map(|row| (row.get("user_id"), row.get("alerted_at"))).collect())
 }
 
@@ -264,6 +265,6 @@ pub async fn alert(client: &impl Statements, user_ids: &[&str], now: OffsetDateT
     if user_ids.is_empty() {
         return Ok(());
     }
-    client.run(sql!("preference/alert"), &[&user_ids, &now]).await?;
+    client.run(sql!("people/preference/alert"), &[&user_ids, &now]).await?;
     Ok(())
 }

@@ -9,11 +9,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::depot::random_id;
 use super::digest::{Checksum, Sha256State};
-use super::{Files, NewFile, PLANNED, Progress, Watch, take_place};
+use super::{NewFile, Progress};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Statements;
+use crate::files::depot::random_id;
+use crate::files::{Files, PLANNED, Watch, take_place};
 use crate::sql;
 
 const MANY: &str = "too many uploads are running; send the request again";
@@ -126,7 +127,7 @@ impl Files {
         let Append { file_id, owner, offset, length, checksum } = append;
         let row = client
             .opt(
-                sql!("files/write/take"),
+                sql!("files/upload/take"),
                 &[&file_id, &owner, &offset, &now, &locked, &object, &(now + PLANNED)],
             )
             .await?;
@@ -365,7 +366,7 @@ impl Writer {
             .files
             .store
             .opt(
-                sql!("files/write/keep"),
+                sql!("files/upload/keep"),
                 &[
                     &file_id,
                     &epoch,
@@ -406,7 +407,7 @@ impl Writer {
         let row = self
             .files
             .store
-            .opt(sql!("files/write/hold"), &[&self.file_id, &self.epoch, &planned, &next, &locked, &until])
+            .opt(sql!("files/upload/hold"), &[&self.file_id, &self.epoch, &planned, &next, &locked, &until])
             .await?;
         row.ok_or_else(taken_over)?;
         self.object = next;
@@ -420,7 +421,7 @@ impl Writer {
         let released = async {
             self.files
                 .store
-                .run(sql!("files/finish/release"), &[&self.file_id, &self.epoch, &unused, &self.watch.now()])
+                .run(sql!("files/upload/release"), &[&self.file_id, &self.epoch, &unused, &self.watch.now()])
                 .await?;
             Ok::<_, Error>(())
         };

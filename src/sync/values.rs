@@ -14,7 +14,7 @@ use crate::sync::record::{EDITABLE, USER_ATTRIBUTES, UserRecord};
 pub struct Values(BTreeMap<&'static str, Value>);
 
 /// The name of an editable attribute.
-pub(super) fn named(attribute: &str) -> Option<&'static str> {
+pub(in crate::sync) fn named(attribute: &str) -> Option<&'static str> {
     EDITABLE.iter().find(|editable| **editable == attribute).copied()
 }
 
@@ -61,7 +61,7 @@ impl Values {
     }
 
     /// Reads stored values.
-    pub(super) fn kept(values: Map<String, Value>) -> Self {
+    pub(in crate::sync) fn kept(values: Map<String, Value>) -> Self {
         Self(values.into_iter().filter_map(|(name, value)| Some((named(&name)?, value))).collect())
     }
 
@@ -69,7 +69,7 @@ impl Values {
     ///
     /// # Errors
     /// `InvalidField` for a value that cannot be stored.
-    pub(super) fn record(&self, user_id: &str) -> Result<UserRecord> {
+    pub(in crate::sync) fn record(&self, user_id: &str) -> Result<UserRecord> {
         let text = |attribute| self.text(attribute).map(str::to_owned);
         let record = UserRecord {
             name: text("name"),
@@ -107,43 +107,43 @@ impl Values {
         self.0.get(attribute)
     }
 
-    pub(super) fn put(&mut self, attribute: &'static str, value: Value) {
+    pub(in crate::sync) fn put(&mut self, attribute: &'static str, value: Value) {
         self.0.insert(attribute, value);
     }
 
-    pub(super) fn text(&self, attribute: &str) -> Option<&str> {
+    pub(in crate::sync) fn text(&self, attribute: &str) -> Option<&str> {
         self.0.get(attribute)?.as_str()
     }
 
-    pub(super) fn list(&self, attribute: &str) -> Vec<String> {
+    pub(in crate::sync) fn list(&self, attribute: &str) -> Vec<String> {
         let list = self.0.get(attribute).and_then(Value::as_array).into_iter().flatten();
         list.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
     /// Splits into attributes that match, and the others.
-    pub(super) fn partition(self, is: impl Fn(&str) -> bool) -> (Self, Self) {
+    pub(in crate::sync) fn partition(self, is: impl Fn(&str) -> bool) -> (Self, Self) {
         let (yes, no) = self.0.into_iter().partition(|(attribute, _)| is(attribute));
         (Self(yes), Self(no))
     }
 
-    pub(super) fn without(&self, others: &Self) -> Self {
+    pub(in crate::sync) fn without(&self, others: &Self) -> Self {
         let rest = self.0.iter().filter(|(attribute, _)| !others.0.contains_key(*attribute));
         Self(rest.map(|(attribute, value)| (*attribute, value.clone())).collect())
     }
 
     /// The values of these attributes in another set.
-    pub(super) fn among(&self, others: &Self) -> Self {
+    pub(in crate::sync) fn among(&self, others: &Self) -> Self {
         let value = |attribute: &'static str| Some((attribute, others.0.get(attribute)?.clone()));
         Self(self.names().filter_map(value).collect())
     }
 
     /// Removes the values that are the same in another set.
-    pub(super) fn drop_same(&mut self, others: &Self) {
+    pub(in crate::sync) fn drop_same(&mut self, others: &Self) {
         self.0.retain(|attribute, value| !others.0.get(attribute).is_some_and(|other| is_same(value, other)));
     }
 
     /// Whether another set has all of these values.
-    pub(super) fn are_in(&self, others: &Self) -> bool {
+    pub(in crate::sync) fn are_in(&self, others: &Self) -> bool {
         self.iter()
             .all(|(attribute, value)| others.0.get(attribute).is_some_and(|other| is_same(value, other)))
     }

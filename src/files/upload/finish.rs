@@ -4,13 +4,13 @@ use bytes::Bytes;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::depot::random_id;
 use super::digest::Sha256State;
-use super::picture::{Made, Picture, Sizes};
-use super::read::{ORIGINAL, Piece};
-use super::{Files, PLANNED, picture, place, sniff};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Statements;
+use crate::files::depot::random_id;
+use crate::files::picture::{Made, Picture, Sizes};
+use crate::files::read::{ORIGINAL, Piece};
+use crate::files::{Files, PLANNED, picture, place, sniff};
 use crate::sql;
 
 /// An upload whose bytes are all stored. This request has its lock.
@@ -45,10 +45,15 @@ struct New {
 impl Files {
     /// Checks an upload whose bytes are all stored, and makes it ready. `epoch` is that of the request that holds
     /// its lock. A file that the checks refuse is removed. It is repeated safely after a crash.
-    pub(super) async fn finish(&self, file_id: i64, epoch: Option<i64>, now: OffsetDateTime) -> Result<()> {
+    pub(in crate::files) async fn finish(
+        &self,
+        file_id: i64,
+        epoch: Option<i64>,
+        now: OffsetDateTime,
+    ) -> Result<()> {
         let locked = now + self.lock_length();
         let client = self.store.client().await?;
-        let row = client.opt(sql!("files/finish/take_whole"), &[&file_id, &epoch, &now, &locked]).await?;
+        let row = client.opt(sql!("files/upload/take_whole"), &[&file_id, &epoch, &now, &locked]).await?;
         drop(client);
         let row = row.ok_or_else(|| Error::new(Kind::Locked, "the upload is being checked; ask again"))?;
         let whole = Whole {
@@ -161,7 +166,7 @@ impl Files {
         let row = self
             .store
             .opt(
-                sql!("files/finish/finish"),
+                sql!("files/upload/finish"),
                 &[
                     &whole.file_id,
                     &whole.epoch,
@@ -211,7 +216,7 @@ impl Files {
         }
         let objects: Vec<Uuid> = new.iter().map(|new| new.object).collect();
         let client = self.store.client().await?;
-        client.run(sql!("files/finish/plan"), &[&file_id, &objects, &(now + PLANNED)]).await?;
+        client.run(sql!("files/upload/plan"), &[&file_id, &objects, &(now + PLANNED)]).await?;
         drop(client);
         for new in &new {
             self.depot.put(new.object, new.bytes.clone()).await?;
@@ -233,7 +238,7 @@ impl Files {
 
     async fn unlock(&self, whole: &Whole, now: OffsetDateTime) -> Result<()> {
         self.store
-            .run(sql!("files/finish/release"), &[&whole.file_id, &whole.epoch, &Vec::<Uuid>::new(), &now])
+            .run(sql!("files/upload/release"), &[&whole.file_id, &whole.epoch, &Vec::<Uuid>::new(), &now])
             .await?;
         Ok(())
     }

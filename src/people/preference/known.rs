@@ -61,7 +61,7 @@ impl Known {
     pub async fn refresh(&self, client: &impl Statements) -> Result<()> {
         loop {
             let since = self.state().revision;
-            let rows = client.all(sql!("preference/known/changed"), &[&since, &STEP]).await?;
+            let rows = client.all(sql!("people/preference/changed"), &[&since, &STEP]).await?;
             let head = rows.first().map_or(0, |row| row.get("head"));
             if head < since {
                 // The database was restored: what is known may never have been.

@@ -1,0 +1,36 @@
+//! The listener for Prometheus.
+
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::serve::{self, Bounds};
+use crate::base::telemetry;
+
+/// Most connections to the metrics endpoint.
+const SCRAPERS_MAX: usize = 64;
+
+/// The endpoint that Prometheus scrapes.
+pub struct MetricsEndpoint {
+    pub listener: TcpListener,
+    pub handle: PrometheusHandle,
+}
+
+/// Answers scrapes until `stop`.
+pub(super) async fn serve_metrics(endpoint: MetricsEndpoint, bounds: Bounds, stop: CancellationToken) {
+    let MetricsEndpoint { listener, handle } = endpoint;
+    let folding = handle.clone();
+    let upkeep = async move {
+        loop {
+            tokio::time::sleep(telemetry::UPKEEP).await;
+            folding.run_upkeep();
+        }
+    };
+    let router = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
+    tokio::select! {
+        () = serve::serve(listener, router, bounds.at_most(SCRAPERS_MAX), stop) => {}
+        () = upkeep => {}
+    }
+}

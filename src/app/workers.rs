@@ -1,0 +1,207 @@
+//! The workers of a replica: what runs, how often, and what wakes it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::App;
+use super::maintenance::Maintenance;
+use super::tasks::TaskSet;
+use crate::base::cron::Alarms;
+use crate::base::wakers::Wakers;
+use crate::base::worker::{Tick, Worker};
+use crate::chat::channel::department::Groups;
+use crate::chat::channel::leavers;
+use crate::delivery::endpoint::GATEWAY;
+use crate::delivery::push::Push;
+use crate::events::Sequencer;
+use crate::events::stream::Hub;
+use crate::files::{Files, Sweeper};
+use crate::people::headcount::Headcount;
+use crate::people::presence::Presence;
+use crate::people::search_index;
+use crate::records::receipt;
+use crate::sync::Followers;
+
+/// Interval of maintenance.
+const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
+
+/// Edits that one replica sends to the source at once.
+const EDITS_AT_ONCE: u32 = 4;
+
+/// The sweeper of files looks for work as often as one in this many other workers. Requests wake it.
+const SWEEPS_APART: u32 = 10;
+
+/// What wakes the workers of this replica.
+#[derive(Clone, Default)]
+pub(super) struct Wakes {
+    pub push: Arc<Wakers>,
+    pub receipts: Arc<Notify>,
+    pub index: Arc<Notify>,
+    pub events: Arc<Notify>,
+    pub directory: Arc<Notify>,
+    pub archiver: Arc<Notify>,
+    /// Wakes the event streams after new events.
+    pub stream: Arc<Notify>,
+    pub followers: Followers,
+}
+
+impl App {
+    /// The table of workers. All replicas have the same; leases decide who works.
+    pub(super) fn workers(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Vec<Worker> {
+        let (poll, config, store) = (self.config.poll, &self.config, &self.store);
+        let sequencer = Sequencer::new(store.clone(), config, wakes.stream.clone(), wakes.push.clone());
+        let groups = Groups::new(store.clone(), config.group_max_members);
+        let maintenance = self.maintenance();
+        let mut workers = vec![
+            self.dispatch(wakes, tasks, stop),
+            self.receipts().woken_by(&wakes.receipts),
+            Worker::new("events", config.event_poll, Arc::new(sequencer)).woken_by(&wakes.events),
+            Worker::new("maintenance", MAINTENANCE_EVERY, maintenance.clone()),
+            freeze(maintenance, stop.clone()),
+            Worker::new("presence", poll, Arc::new(Presence::new(store.clone(), config))),
+            self.leavers(),
+            self.search_index().woken_by(&wakes.followers.search_index),
+            Worker::new("headcount", poll, Arc::new(Headcount::new(store.clone())))
+                .woken_by(&wakes.followers.headcount),
+            Worker::new("department_groups", poll, Arc::new(groups))
+                .woken_by(&wakes.followers.department_groups),
+        ];
+        if let Some(runner) = &self.directory {
+            workers.push(Worker::new("directory", poll, runner.clone()).woken_by(&wakes.directory));
+        }
+        if self.edits.has_source() {
+            // All edit workers together poll as often as one other worker. New edits wake them.
+            let each = || Worker::new("edits", poll * EDITS_AT_ONCE, self.edits.clone());
+            workers.extend((0..EDITS_AT_ONCE).map(|_| each().woken_by(&self.edits.wake())));
+        }
+        if let Some(cold) = &self.archive {
+            workers.push(Worker::new("index", poll, cold.index.clone()).woken_by(&wakes.index));
+            workers.push(Worker::new("outbox", poll, cold.outbox.clone()));
+            workers.push(Worker::new("archiver", poll, cold.archiver.clone()).woken_by(&wakes.archiver));
+        }
+        workers
+    }
+
+    /// Starts and stops the workers of the endpoints.
+    fn dispatch(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Worker {
+        if self.callbacks.get(GATEWAY).is_none() {
+            let days = self.config.callback_hold_days;
+            tracing::warn!(
+                callback_hold_days = days,
+                "this replica has no gateway: messages wait to be pushed"
+            );
+        }
+        let watched = tasks.clone();
+        let push = Arc::new(Push::new(
+            (self.store.clone(), self.callbacks.clone()),
+            &self.config,
+            wakes.push.clone(),
+            move |worker| watched.spawn(worker),
+            stop.clone(),
+        ));
+        let step = move || {
+            let push = push.clone();
+            async move { push.dispatch().await }
+        };
+        Worker::of("dispatch", self.config.poll, step).woken_by(&wakes.push.dispatch)
+    }
+
+    /// Removes what expires, and what a crash left.
+    pub(super) fn sweeper(&self, files: &Files) -> Worker {
+        let sweeper = Arc::new(Sweeper::new(files.clone()));
+        Worker::new("files", self.config.poll * SWEEPS_APART, sweeper).woken_by(&files.wake())
+    }
+
+    fn receipts(&self) -> Worker {
+        let store = self.store.clone();
+        Worker::of("receipts", self.config.poll, move || {
+            let store = store.clone();
+            async move { receipt::tick(&store).await }
+        })
+    }
+
+    fn search_index(&self) -> Worker {
+        let store = self.store.clone();
+        Worker::of("search_index", self.config.poll, move || {
+            let store = store.clone();
+            async move { search_index::tick(&store).await }
+        })
+    }
+
+    fn leavers(&self) -> Worker {
+        let store = self.store.clone();
+        let returns = leavers::Returns {
+            within: time::Duration::days(self.config.directory.return_days.into()),
+            most_members: self.config.group_max_members,
+        };
+        Worker::of("leavers", self.config.poll, move || {
+            let store = store.clone();
+            async move { leavers::tick(&store, returns).await }
+        })
+    }
+
+    fn maintenance(&self) -> Arc<Maintenance> {
+        Arc::new(Maintenance {
+            client_id_page: AtomicI64::default(),
+            store: self.store.clone(),
+            config: self.config.clone(),
+            callbacks: self.callbacks.clone(),
+            archiver: self.archive.as_ref().map(|cold| cold.archiver.clone()),
+        })
+    }
+
+    /// Starts the hub and its tail. Streams end when the service begins to stop, so that shutdown does not
+    /// wait for them.
+    pub(super) fn spawn_streams(
+        &self,
+        tasks: &TaskSet,
+        wakes: &Wakes,
+        stop: &CancellationToken,
+        stop_workers: &CancellationToken,
+    ) -> Arc<Hub> {
+        let hub = Arc::new(Hub::new(self.store.clone(), &self.config, wakes.stream.clone()));
+        let tail = Worker::new("stream", self.config.stream_poll, hub.clone()).woken_by(&wakes.stream);
+        tasks.spawn(tail.run(stop_workers.clone()));
+        let (closing, stop, stop_workers) = (hub.clone(), stop.clone(), stop_workers.clone());
+        tasks.spawn(async move {
+            tokio::select! { () = stop.cancelled() => {}, () = stop_workers.cancelled() => {} }
+            closing.close();
+        });
+        hub
+    }
+
+    /// Starts the schedules of the settings. Without them workers find due work at their next poll.
+    pub(super) async fn start_alarms(&self, wakes: &Wakes) -> Option<Alarms> {
+        let directory = &self.config.directory;
+        let schedules = [
+            (self.config.archive_schedule().ok().filter(|_| self.archive.is_some()), &wakes.archiver),
+            (directory.schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
+            (directory.full_schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
+        ];
+        let alarms: Vec<_> =
+            schedules.into_iter().filter_map(|(schedule, wake)| Some((schedule?, wake.clone()))).collect();
+        if alarms.is_empty() {
+            return None;
+        }
+        let started = Alarms::start(&alarms).await;
+        started
+            .inspect_err(
+                |error| tracing::warn!(%error, "schedules did not start; workers find due work by polling"),
+            )
+            .ok()
+    }
+}
+
+/// The server finishes a step of freezing that has begun. The replica does not wait for it.
+fn freeze(maintenance: Arc<Maintenance>, stop: CancellationToken) -> Worker {
+    Worker::of("freeze", MAINTENANCE_EVERY, move || {
+        let (maintenance, stopped) = (maintenance.clone(), stop.clone());
+        async move {
+            tokio::select! { () = stopped.cancelled() => Ok(Tick::Idle), done = maintenance.freeze() => done }
+        }
+    })
+}

@@ -1,0 +1,5 @@
+//! The commands of the binary beside `serve`.
+
+pub mod archive;
+pub mod directory;
+pub mod token;

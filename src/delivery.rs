@@ -1,0 +1,6 @@
+//! From a stored message to a status for each receiver: the ledger, the endpoints and the push.
+
+pub mod endpoint;
+pub mod ledger;
+pub mod push;
+pub mod status;

@@ -1,0 +1,34 @@
+//! The users of the directory, by id and by login name.
+
+use std::collections::HashMap;
+
+use crate::base::error::{Error, Kind, Result};
+use crate::base::store::{Statements, Store};
+use crate::base::text;
+use crate::sql;
+
+/// Refuses a caller who is unknown or has left.
+pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
+    if store.one(sql!("people/users/is_active"), &[&user_id]).await?.get(0) {
+        Ok(())
+    } else {
+        Err(Error::new(Kind::UnknownUser, ""))
+    }
+}
+
+/// The user with a login name: among active users, the only one who has it.
+pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
+    let rows = store.all(sql!("people/users/of_login_name"), &[&text::fold(login_name)]).await?;
+    Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
+}
+
+/// An error for an unknown user at a position of the list `at`.
+pub fn unknown_user(at: &str, position: i64) -> Error {
+    Error::field(format!("{at}/{position}"), "is not an active user of the directory")
+}
+
+/// Names by user id. Unknown users are missing from the result.
+pub async fn names(store: &Store, user_ids: &[&str]) -> Result<HashMap<String, String>> {
+    let rows = store.all(sql!("people/users/names"), &[&user_ids]).await?;
+    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("name"))).collect())
+}

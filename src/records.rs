@@ -1,0 +1,8 @@
+//! Stored messages, hot and cold: read, searched, received, recalled.
+
+pub mod conversation;
+pub mod history;
+pub mod outbox;
+pub mod recall;
+pub mod receipt;
+pub mod search;

@@ -571,7 +571,7 @@ impl Config {
             ),
             (
                 !(PIECE_BYTES_MIN..=PIECE_BYTES_MAX).contains(&self.file_piece_bytes)
-                    || self.file_piece_bytes % PIECE_BYTES_MIN != 0,
+                    || !self.file_piece_bytes.is_multiple_of(PIECE_BYTES_MIN),
                 "`file_piece_bytes` must be a multiple of 65536, at most 67108864",
             ),
             (

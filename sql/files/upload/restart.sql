@@ -5,7 +5,7 @@ WITH mine AS (
     UPDATE t_im_file
     SET stored = 0, hashed = 0, hash_state = NULL, epoch = epoch + 1, locked_until = NULL
     WHERE file_id = $1 AND owner = $2 AND state = 'uploading' AND expires_at > $3
-      AND (locked_until BETWEEN $3 AND $4) IS NOT TRUE
+      AND (locked_until BETWEEN $3 AND $4::timestamptz + interval '1 minute') IS NOT TRUE
     RETURNING file_id
 ),
 dropped AS (

@@ -1,12 +1,13 @@
 -- Locks an upload for a request that writes from this offset on, and plans its first object. A lock that is further in
--- the future than any lock can be is of a clock that stepped back, and does not count.
+-- the future than any lock can be is of a clock that stepped back, and does not count. (A minute is longer than a
+-- request takes from reading the clock to its statement.)
 -- $1 file id, $2 owner, $3 offset, $4 now, $5 locked until, $6 object id, $7 until when the object is planned
 -- No row: the upload does not exist, is expired, is whole, is at another offset, or is locked.
 WITH taken AS (
     UPDATE t_im_file
     SET epoch = epoch + 1, locked_until = $5
     WHERE file_id = $1 AND owner = $2 AND stored = $3 AND stored < size AND state = 'uploading' AND expires_at > $4
-      AND (locked_until BETWEEN $4 AND $5) IS NOT TRUE
+      AND (locked_until BETWEEN $4 AND $5::timestamptz + interval '1 minute') IS NOT TRUE
     RETURNING file_id, epoch, size, hashed, hash_state
 ),
 planned AS (

@@ -4,5 +4,5 @@
 UPDATE t_im_file
 SET epoch = epoch + 1, locked_until = $4
 WHERE file_id = $1 AND state = 'uploading' AND stored = size
-  AND (epoch = $2 OR (locked_until BETWEEN $3 AND $4) IS NOT TRUE)
+  AND (epoch = $2 OR (locked_until BETWEEN $3 AND $4::timestamptz + interval '1 minute') IS NOT TRUE)
 RETURNING file_id, owner, epoch, name, size, hashed, hash_state, wanted_sha256

@@ -1,7 +1,6 @@
 //! What expires, what a crash leaves, and stores that do not belong to the database.
 
 use std::fs::File;
-use std::time::SystemTime;
 
 use super::*;
 use crate::app;
@@ -35,7 +34,8 @@ fn stray(app: &TestApp, shard: &str, name: &str, days: u64) -> PathBuf {
     std::fs::create_dir_all(&folder).unwrap();
     let path = folder.join(name);
     let file = File::create(&path).unwrap();
-    file.set_modified(SystemTime::now() - std::time::Duration::from_secs(days * 86_400)).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(now - std::time::Duration::from_secs(days * 86_400)).unwrap();
     path
 }
 

@@ -192,7 +192,9 @@ pub fn with_bodies() -> Vec<(&'static str, String, Value, bool)> {
     for operation in &CONTRACT.operations {
         let body = CONTRACT.resolve(&operation.responses.replace("/responses", "/requestBody"));
         let Some(body) = CONTRACT.document.pointer(&body) else { continue };
-        let schema = &body["content"]["application/json"]["schema"];
+        let Some(schema) = body["content"].get("application/json").map(|json| &json["schema"]) else {
+            continue;
+        };
         let schema = schema["oneOf"].as_array().map_or(schema, |choices| &choices[0]);
         let schema = match schema["$ref"].as_str() {
             Some(named) => CONTRACT.document.pointer(named.trim_start_matches('#')).expect("a schema"),

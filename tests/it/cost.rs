@@ -126,8 +126,13 @@ type Costs = BTreeMap<String, Cost>;
 fn statements() -> BTreeMap<String, (String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut named = BTreeMap::new();
-    for module in std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()) {
-        for path in std::fs::read_dir(&module).unwrap().map(|entry| entry.unwrap().path()) {
+    let mut folders = vec![folder.clone()];
+    while let Some(at) = folders.pop() {
+        for path in std::fs::read_dir(&at).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
             let text = std::fs::read_to_string(&path).unwrap();
             let name = path.strip_prefix(&folder).unwrap().with_extension("").display().to_string();
             if !name.starts_with("schema/") {

@@ -12,6 +12,7 @@ mod departments;
 mod directory;
 mod edits;
 mod emojis;
+mod escalations;
 mod events;
 mod files;
 mod messages;
@@ -54,6 +55,7 @@ use crate::base::store::Store;
 use crate::base::wakers::Wakers;
 use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
+use crate::delivery::escalation::Escalation;
 use crate::events::stream::Hub;
 use crate::files::Files;
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
@@ -80,6 +82,7 @@ pub struct Stages {
     pub inbox: Inbox,
     pub callbacks: Arc<Callbacks>,
     pub presence: Presence,
+    pub escalation: Arc<Escalation>,
     pub archive: Option<Arc<dyn Archive>>,
     pub index: Option<Arc<Index>>,
     pub archiver: Option<Arc<Archiver>>,
@@ -133,6 +136,7 @@ impl Api {
             .merge(departments::routes())
             .merge(edits::routes())
             .merge(emojis::routes())
+            .merge(escalations::routes())
             .merge(callbacks::routes())
             .merge(deliveries::routes())
             .merge(search::routes())

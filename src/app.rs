@@ -19,8 +19,10 @@ use crate::archive::Archive;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
+use crate::base::worker::Worker;
 use crate::chat::message::{Lanes, Sender};
 use crate::delivery::endpoint::Callbacks;
+use crate::delivery::escalation::Escalation;
 use crate::events;
 use crate::files::Files;
 use crate::identity::Identity;
@@ -90,7 +92,10 @@ impl App {
         // Uploads end when the service begins to stop: their clients resume them.
         let files = Files::new(self.store.clone(), &self.config, stop.clone());
         tasks.spawn(self.sweeper(&files).run(stop_workers.clone()));
-        for worker in self.workers(&wakes, &tasks, &stop_workers) {
+        let (push, events) = (wakes.push.gateway.clone(), wakes.events.clone());
+        let escalation = Arc::new(Escalation::new(self.store.clone(), &self.config, push, events));
+        let reminders = Worker::new("escalation", self.config.poll, escalation.clone());
+        for worker in self.workers(&wakes, &tasks, &stop_workers).into_iter().chain([reminders]) {
             tasks.spawn(worker.run(stop_workers.clone()));
         }
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
@@ -118,6 +123,7 @@ impl App {
             inbox,
             callbacks: self.callbacks,
             presence,
+            escalation,
             archive: self.archive.as_ref().map(|cold| cold.archive.clone() as Arc<dyn Archive>),
             index: self.archive.as_ref().map(|cold| cold.index.clone()),
             archiver: self.archive.map(|cold| cold.archiver),

@@ -1,6 +1,7 @@
 //! From a stored message to a status for each receiver: the ledger, the endpoints and the push.
 
 pub mod endpoint;
+pub mod escalation;
 pub mod ledger;
 pub mod push;
 pub mod status;

@@ -1,7 +1,8 @@
-//! Stored messages, hot and cold: read, searched, received, recalled.
+//! Stored messages, hot and cold: read, searched, received, recalled, nudged.
 
 pub mod conversation;
 pub mod history;
+pub mod nudge;
 pub mod outbox;
 pub mod recall;
 pub mod receipt;

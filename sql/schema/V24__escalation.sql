@@ -52,3 +52,58 @@ CREATE TABLE t_im_alerted (
     user_id    text COLLATE "C" PRIMARY KEY,
     alerted_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
+
+-- The steps of messages that wait until it is time to remind the receivers who have not read. A step is done in pages:
+-- one block of the ledger in a transaction. A step that is done is deleted.
+CREATE TABLE t_im_escalation (
+    escalation_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ms_id         bigint NOT NULL,
+    channel_id    bigint NOT NULL,
+    seq           bigint NOT NULL,
+    -- urgent: the receivers get one more push, marked urgent. event: observers of message.unread are told of them.
+    kind          text NOT NULL,
+    -- The seconds since the message; 0: a nudge.
+    after_s       integer NOT NULL,
+    due_at        timestamptz NOT NULL,
+    -- When due_at was set.
+    set_at        timestamptz NOT NULL,
+    -- The last block that is done.
+    done_block    integer NOT NULL DEFAULT -1,
+    CONSTRAINT escalation_kind_known CHECK (kind IN ('urgent', 'event')),
+    CONSTRAINT escalation_after_positive CHECK (after_s >= 0)
+) WITH (fillfactor = 50);
+CREATE INDEX t_im_escalation_due ON t_im_escalation (due_at);
+-- Finds steps that were set before the clock stepped back.
+CREATE INDEX t_im_escalation_set ON t_im_escalation (set_at);
+-- Finds whether a day still has steps. It does not move into the archive before they are done.
+CREATE INDEX t_im_escalation_message ON t_im_escalation (ms_id);
+
+-- When a message was last nudged by its sender.
+CREATE TABLE t_im_nudge (
+    ms_id     bigint PRIMARY KEY,
+    nudged_at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+-- The urgent messages of receivers. A row is open until the receiver has read the message. It is deleted when the
+-- receiver's open rows are counted next, or when the message is cold.
+CREATE TABLE t_im_urgent (
+    user_id    text COLLATE "C" NOT NULL,
+    ms_id      bigint NOT NULL,
+    channel_id bigint NOT NULL,
+    seq        bigint NOT NULL,
+    -- The receiver had too many open ones, so that the message is not urgent for them.
+    is_over    boolean NOT NULL,
+    PRIMARY KEY (user_id, ms_id)
+);
+CREATE INDEX t_im_urgent_message ON t_im_urgent (ms_id);
+
+-- Whether a user still has to read a message: a member of the channel now, and unread in the interval that holds it.
+CREATE FUNCTION im_is_unread(channel_id bigint, user_id text, seq bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT EXISTS (
+        SELECT FROM t_im_channel_user m
+        WHERE m.channel_id = $1 AND m.user_id = $2 AND m.from_seq <= $3 AND (m.to_seq IS NULL OR m.to_seq >= $3)
+          AND m.read_seq < $3
+          AND (m.to_seq IS NULL
+               OR EXISTS (SELECT FROM t_im_channel_user o
+                          WHERE o.channel_id = $1 AND o.user_id = $2 AND o.to_seq IS NULL)))
+$$;

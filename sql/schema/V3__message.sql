@@ -17,6 +17,8 @@ CREATE TABLE t_im_message (
     sender_count bigint NOT NULL,
     ms_type      text NOT NULL,
     content      jsonb NOT NULL,
+    -- Whether its push is marked urgent.
+    urgent       boolean NOT NULL DEFAULT false,
     PRIMARY KEY (ms_id),
     CONSTRAINT message_type_known CHECK (ms_type IN ('text', 'picture', 'file'))
 ) PARTITION BY RANGE (ms_id);

@@ -34,6 +34,8 @@ CREATE TABLE t_im_push_queue (
     due_at         timestamptz NOT NULL,
     -- When due_at was set. Only for rows out of turn: due_at is ignored for rows in turn.
     set_at         timestamptz,
+    -- One more push for receivers who have not read. The push leaves out receivers who have read meanwhile.
+    urgent         boolean NOT NULL DEFAULT false,
     PRIMARY KEY (callback_id, queue_id),
     CONSTRAINT push_queue_wait_is_dated CHECK (in_turn OR set_at IS NOT NULL),
     CONSTRAINT push_queue_holds_something CHECK ((event_ids IS NULL) = (from_ms_id IS NOT NULL))
@@ -123,5 +125,6 @@ CREATE TABLE t_im_push_dead (
     pairs          integer NOT NULL,
     bytes          integer NOT NULL,
     reason         text NOT NULL,
-    dead_at        timestamptz NOT NULL
+    dead_at        timestamptz NOT NULL,
+    urgent         boolean NOT NULL DEFAULT false
 );

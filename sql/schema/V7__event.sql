@@ -142,7 +142,7 @@ CREATE FUNCTION im_event_wanted(type text) RETURNS boolean LANGUAGE plpgsql STAB
 BEGIN
     RETURN EXISTS (SELECT FROM t_im_callback c
                    WHERE c.kind = 'observer' AND c.state <> 'disabled' AND im_takes(c.event_types, im_event_wanted.type))
-        OR split_part(type, '.', 1) IN ('message', 'channel') AND type <> 'message.received'
+        OR split_part(type, '.', 1) IN ('message', 'channel') AND type NOT IN ('message.received', 'message.unread')
            AND EXISTS (SELECT FROM t_im_event_head WHERE streams_until > im_clock());
 END $$;
 

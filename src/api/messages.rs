@@ -18,8 +18,9 @@ use super::{Api, Person, Proven};
 use crate::archive::Recalled;
 use crate::base::error::{Error, Result};
 use crate::base::strict;
-use crate::chat::message::{Content, Outgoing, Sent, check_client_id};
+use crate::chat::message::{Content, Outgoing, Sent, Urgency, check_client_id};
 use crate::identity::Role;
+use crate::people::preference::Priority;
 use crate::records::history::{Message, Position, Reading};
 use crate::records::recall::{self, Recall};
 
@@ -43,6 +44,8 @@ struct NewMessage {
     #[serde(rename = "type")]
     ms_type: String,
     content: Value,
+    priority: Option<Priority>,
+    escalate: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +56,8 @@ struct NewMessageIn {
     #[serde(rename = "type")]
     ms_type: String,
     content: Value,
+    priority: Option<Priority>,
+    escalate: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -171,7 +176,9 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
+    let urgency = Urgency::parse(new.priority, new.escalate, api.config.escalate_within(), "")?;
     let outgoing = outgoing(&caller.user_id, channel_id, (new.client_id, &new.ms_type, new.content), "")?;
+    let outgoing = outgoing.with_urgency(urgency);
     let sent = api.sender.send(outgoing).await?;
     let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Reply(SentView::from(sent))))
@@ -185,16 +192,20 @@ async fn send_many(
     if items.is_empty() {
         return Err(Error::field("", "must have at least one item"));
     }
-    let sends = items.into_iter().enumerate().map(|(i, item)| bulk_item(&caller.user_id, i, item)).collect();
+    let within = api.config.escalate_within();
+    let item = |(i, item)| bulk_item(&caller.user_id, within, i, item);
+    let sends = items.into_iter().enumerate().map(item).collect();
     let results = api.sender.send_all(sends).await.into_iter().map(item_result).collect();
     Ok(Reply(Results { results }))
 }
 
 /// An invalid item fails alone, so each item is parsed separately.
-fn bulk_item(sender: &str, index: usize, item: Value) -> Result<Outgoing> {
-    let item: NewMessageIn = strict::read_value(item, &format!("/{index}"))?;
+fn bulk_item(sender: &str, within: Duration, index: usize, item: Value) -> Result<Outgoing> {
+    let at = format!("/{index}");
+    let item: NewMessageIn = strict::read_value(item, &at)?;
+    let urgency = Urgency::parse(item.priority, item.escalate, within, &at)?;
     let said = (item.client_id, item.ms_type.as_str(), item.content);
-    outgoing(sender, item.channel_id.0, said, &format!("/{index}"))
+    Ok(outgoing(sender, item.channel_id.0, said, &at)?.with_urgency(urgency))
 }
 
 fn outgoing(

@@ -45,6 +45,7 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         let (status, ..) = self.kind.row();
         log_failure(&self);
+        let retry_after_s = self.retry_after_s;
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = problem(&self).to_string();
         let mut response =
@@ -52,6 +53,9 @@ impl IntoResponse for Error {
         let headers = response.headers_mut();
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_S));
+        }
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));

@@ -14,7 +14,7 @@ use crate::base::store::{Crowding, Statements, Store};
 use crate::base::worker::{Tick, Work};
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::{Callbacks, GATEWAY};
-use crate::delivery::push;
+use crate::delivery::{escalation, push};
 use crate::events;
 use crate::identity;
 use crate::sql;
@@ -116,6 +116,8 @@ impl Work for Maintenance {
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let hold = Duration::days(self.config.callback_hold_days.into());
         let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
+        let before = now - self.config.nudge_every;
+        let reminded = escalation::prune(&self.store, before, PRUNE_STEP).await?;
         let events = events::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
         sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
         let keep = Duration::days(self.config.directory.edit_keep_days.into());
@@ -125,12 +127,13 @@ impl Work for Maintenance {
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full = [client_ids, claims, attempts.unsigned_abs(), replays, edits, left]
-            .iter()
-            .any(|n| *n >= PRUNE_STEP.unsigned_abs())
-            || held >= HELD_STEP.unsigned_abs().into()
-            || events >= EVENTS_STEP.into()
-            || removed > 0;
+        let full =
+            [client_ids, claims, attempts.unsigned_abs(), reminded.unsigned_abs(), replays, edits, left]
+                .iter()
+                .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+                || held >= HELD_STEP.unsigned_abs().into()
+                || events >= EVENTS_STEP.into()
+                || removed > 0;
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 }

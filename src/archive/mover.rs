@@ -46,7 +46,7 @@ pub struct Candidate {
     pub below_ms_id: i64,
     pub messages: i64,
     pub ledger_rows: i64,
-    /// Pushes still queued: they hold the day.
+    /// Pushes still queued, and steps of escalations: they hold the day.
     pub pushes: i64,
 }
 
@@ -148,8 +148,8 @@ impl Archiver {
                 return self.seal(run_id, epoch, &next).await;
             }
             if days.is_empty() {
-                let why = format!("{} is held: {} pushes are waiting", next.day, next.pushes);
-                tracing::warn!(day = %next.day, pushes = next.pushes, "a day cannot move yet: pushes are waiting");
+                let why = format!("{} is held: {} pushes or reminders are waiting", next.day, next.pushes);
+                tracing::warn!(day = %next.day, pushes = next.pushes, "a day cannot move yet: pushes or reminders are waiting");
                 return Ok(Progress::Ended("done", why));
             }
         }

@@ -113,6 +113,10 @@ pub struct Config {
     pub background_send_wait: Duration,
     pub send_lanes: usize,
     pub send_queue: usize,
+    pub urgent_max: u32,
+    pub escalate_within_days: u32,
+    #[serde(rename = "nudge_every_ms", deserialize_with = "millis")]
+    pub nudge_every: Duration,
     #[serde(rename = "recall_within_ms", deserialize_with = "millis")]
     pub recall_within: Duration,
     pub client_id_keep_days: u32,
@@ -482,6 +486,11 @@ impl Config {
         ])
     }
 
+    /// How long after a message its last step can be.
+    pub fn escalate_within(&self) -> time::Duration {
+        time::Duration::days(self.escalate_within_days.into())
+    }
+
     /// How long events are kept.
     pub fn event_keep(&self) -> Duration {
         DAY * self.event_keep_days
@@ -694,6 +703,10 @@ impl Config {
                 self.archive_drop_grace <= self.request_timeout,
                 "`archive_drop_grace_ms` must be more than `request_timeout_ms`: a request may still read the day",
             ),
+            (
+                self.escalate_within_days >= self.archive_age_days,
+                "`escalate_within_days` must be less than `archive_age_days`: a day with steps that wait cannot move",
+            ),
             (self.archive_age_days > DAYS_MAX, "`archive_age_days` must be at most 3650"),
             (
                 self.archive_age_days <= self.client_id_keep_days,
@@ -735,6 +748,8 @@ impl Config {
                 self.callback_retry_max < self.callback_retry_base,
                 "`callback_retry_max_ms` must be at least `callback_retry_base_ms`",
             ),
+            (self.escalate_within_days == 0, "`escalate_within_days` must be at least 1"),
+            (self.nudge_every > TIME_MAX, "`nudge_every_ms` must be at most a day"),
             (zero(self.presence_expire), "`presence_expire_ms` must be 1 ms to a day"),
             (days(self.callback_keep_days), "`callback_keep_days` must be at most 3650"),
             (

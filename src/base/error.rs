@@ -37,13 +37,14 @@ pub enum Kind {
     ChecksumMismatch,
     StorageFull,
     TooManyStreams,
+    NudgedRecently,
     Timeout,
     Unavailable,
     Internal,
 }
 
 impl Kind {
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -65,6 +66,7 @@ impl Kind {
         Self::ChecksumMismatch,
         Self::StorageFull,
         Self::TooManyStreams,
+        Self::NudgedRecently,
         Self::Timeout,
         Self::Unavailable,
         Self::Internal,
@@ -100,6 +102,7 @@ impl Kind {
             Self::ChecksumMismatch => (460, "checksum-mismatch", "The checksum does not match the bytes"),
             Self::StorageFull => (507, "storage-full", "The file store is full"),
             Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
+            Self::NudgedRecently => (429, "nudged-recently", "The message was nudged a short time ago"),
             Self::Timeout => (503, "timeout", "The request timed out; send it again"),
             Self::Unavailable => {
                 (503, "unavailable", "The service is temporarily unavailable; send the request again")
@@ -116,12 +119,14 @@ pub struct Error {
     pub detail: Cow<'static, str>,
     /// JSON pointer (RFC 6901) or parameter name of the wrong value.
     pub pointer: Option<String>,
+    /// How many seconds the caller should wait, if that is known.
+    pub retry_after_s: Option<u64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), pointer: None, source: None }
+        Self { kind, detail: detail.into(), pointer: None, retry_after_s: None, source: None }
     }
 
     /// An invalid field of the body. `pointer` is its JSON pointer.
@@ -137,6 +142,11 @@ impl Error {
     /// The same error with a JSON pointer.
     pub fn at(self, pointer: impl Into<String>) -> Self {
         Self { pointer: Some(pointer.into()), ..self }
+    }
+
+    /// The same error with a time to wait.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after_s: Some(seconds), ..self }
     }
 
     pub fn not_found(what: &'static str) -> Self {

@@ -3,7 +3,9 @@
 mod content;
 mod outgoing;
 mod send;
+mod urgency;
 
 pub use content::{Content, check_client_id, safe_integer};
 pub use outgoing::{Outgoing, Sent};
 pub use send::{Lanes, Sender};
+pub use urgency::{NewStep, StepKind, Urgency};

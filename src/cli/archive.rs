@@ -51,7 +51,7 @@ async fn show(store: &Store, config: &Config) -> CommandResult {
     for day in days {
         let held = match day.pushes {
             0 => String::new(),
-            n => format!(", held: {n} pushes are waiting"),
+            n => format!(", held: {n} pushes or reminders are waiting"),
         };
         println!("{}: {} messages, {} ledger rows{held}", day.day, day.messages, day.ledger_rows);
     }

@@ -247,6 +247,12 @@ pub async fn muted(
     Ok(rows.iter().map(|row| (row.get("channel_id"), slots(row))).collect())
 }
 
+/// How these users may be reached. Users without a wish are left out.
+pub async fn ways(client: &impl Statements, user_ids: &[&str]) -> Result<HashMap<String, Vec<String>>> {
+    let rows = client.all(sql!("people/preference/ways"), &[&user_ids]).await?;
+    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("ways"))).collect())
+}
+
 /// When these users last had an audible push. A time that was set before the clock stepped back does not count.
 pub async fn alerted(
     client: &impl Statements,

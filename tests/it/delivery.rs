@@ -1,3 +1,4 @@
 pub mod callbacks;
+pub mod escalations;
 pub mod push;
 pub mod queue;

@@ -49,7 +49,8 @@ const AREAS: &[Area] = &[
     },
     Area {
         name: "delivery",
-        does: "a status for every receiver: the ledger in blocks, the endpoints, the push",
+        does: "a status for every receiver: the ledger in blocks, the endpoints, the push, reminders of those who have \
+               not read",
         names: &["people"],
     },
     Area {
@@ -59,7 +60,7 @@ const AREAS: &[Area] = &[
     },
     Area {
         name: "records",
-        does: "stored messages, hot and cold: history, conversations, receipts, recalls, search",
+        does: "stored messages, hot and cold: history, conversations, receipts, recalls, nudges, search",
         names: &["people", "delivery", "archive"],
     },
     Area {

@@ -36,7 +36,7 @@ pub use hr::{Hr, Mood, Patch};
 pub use listener::{Listener, Told};
 pub use meddler::{Meddler, Meddling};
 pub use name_server::NameServer;
-pub use observer::{Conduct, Impostor, Log, Observer};
+pub use observer::{Conduct, Event as ObservedEvent, Impostor, Log, Observer};
 pub use pooler::Pooler;
 pub use postgres::{Cluster, shared};
 pub use receiver::{Received, Receiver, Script};

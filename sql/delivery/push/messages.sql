@@ -1,6 +1,6 @@
 -- The messages of the items of a batch, in order in each channel, with their receivers in blocks.
 -- $1 batch id
-SELECT q.ordinality AS item, q.from_slot, q.to_slot, q.receivers AS named,
+SELECT q.ordinality AS item, q.urgent AS again, q.from_slot, q.to_slot, q.receivers AS named, m.urgent,
        m.ms_id, m.channel_id, c.channel_type, c.has_muted, m.seq, m.sender, m.server_time, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled,
        l.blocks, l.receivers
@@ -17,7 +17,7 @@ LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0)
 CROSS JOIN LATERAL (
     -- An item that was held while there was no gateway is only for receivers who are still unreceived.
     SELECT array_agg(block) AS blocks,
-           array_agg(CASE WHEN q.held THEN receivers & ~coalesce(received, receivers # receivers) & ~coalesce(read, receivers # receivers)
+           array_agg(CASE WHEN q.held AND NOT q.urgent THEN receivers & ~coalesce(received, receivers # receivers) & ~coalesce(read, receivers # receivers)
                           ELSE receivers END) AS receivers
     FROM t_im_ledger
     WHERE ms_id = m.ms_id AND block BETWEEN coalesce(q.from_slot >> 10, 0) AND coalesce(q.to_slot >> 10, 2097151)

@@ -12,9 +12,9 @@ WITH raised AS (
 ),
 queued AS (
     INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot,
-                                 to_slot, receivers, event_ids, pairs, bytes, in_turn, queued_at, set_at, due_at)
+                                 to_slot, receivers, event_ids, pairs, bytes, urgent, in_turn, queued_at, set_at, due_at)
     SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot,
-           to_slot, receivers, event_ids, pairs, bytes, false, $6::timestamptz, $6,
+           to_slot, receivers, event_ids, pairs, bytes, urgent, false, $6::timestamptz, $6,
            $6::timestamptz + coalesce((sum(pairs) OVER (ORDER BY dead_id) - pairs) * interval '1 second' / $7::integer, '0')
     FROM raised
     ORDER BY dead_id

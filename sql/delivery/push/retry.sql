@@ -16,14 +16,14 @@ timed AS MATERIALIZED (
 ),
 dead AS (
     INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                                receivers, pairs, bytes, reason, dead_at)
+                                receivers, pairs, bytes, urgent, reason, dead_at)
     SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-           again_receivers, again_pairs, bytes, 'answered retry for too long', $2
+           again_receivers, again_pairs, bytes, urgent, 'answered retry for too long', $2
     FROM timed WHERE waited_ms >= $6::bigint
 )
 INSERT INTO t_im_push_queue (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-                             receivers, pairs, bytes, waited_ms, in_turn, retries, queued_at, set_at, due_at)
+                             receivers, pairs, bytes, urgent, waited_ms, in_turn, retries, queued_at, set_at, due_at)
 SELECT callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id,
-       again_receivers, again_pairs, bytes, waited_ms + wait_ms::bigint, false, retries + 1, queued_at, $2,
+       again_receivers, again_pairs, bytes, urgent, waited_ms + wait_ms::bigint, false, retries + 1, queued_at, $2,
        $2 + wait_ms * interval '1 millisecond'
 FROM timed WHERE waited_ms < $6::bigint

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::Content;
+use super::{Content, Urgency};
 use crate::base::error::{Error, Result};
 
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
@@ -22,6 +22,7 @@ pub struct Outgoing {
     pub(super) ms_type: &'static str,
     pub(super) content: Value,
     pub(super) preview: Value,
+    pub(super) urgency: Urgency,
 }
 
 /// A committed message.
@@ -58,7 +59,20 @@ impl Outgoing {
             ms_type: content.ms_type(),
             preview: content.preview(),
             content: body,
+            urgency: Urgency::default(),
         })
+    }
+
+    /// The same send with its urgency. It is a part of what the client id stands for.
+    pub fn with_urgency(mut self, urgency: Urgency) -> Self {
+        if !urgency.is_plain() {
+            let mut digest = Sha256::new();
+            digest.update(&self.digest);
+            digest.update(urgency.digested());
+            self.digest = digest.finalize()[..16].to_vec();
+            self.urgency = urgency;
+        }
+        self
     }
 
     /// Whether the service generated the client id.

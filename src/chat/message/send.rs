@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
-use futures_util::future::{BoxFuture, try_join5};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, OptionFuture, try_join, try_join5};
 use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -14,6 +15,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::outgoing::{Outgoing, Sent};
+use super::urgency::Note;
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Store;
@@ -317,15 +319,18 @@ impl Lane {
         let to_admit: [&(dyn ToSql + Sync); 4] = [&channels, &senders, &client_ids, &digests];
         let to_store: [&(dyn ToSql + Sync); 7] =
             [&channels, &senders, &types, &contents, &previews, &self.batch_pairs, &self.batch_bytes];
+        let note = Note::prepare(client, of().map(|send| &send.urgency)).await?;
+        // The future of a plain batch is ready at once, and sends nothing.
+        let noted = OptionFuture::from(note.as_ref().map(|note| note.write(client)));
         // If one fails, those after it fail too. The first error is the cause.
-        let ((), _, admitted, stored, ()) = try_join5(
+        let stored = try_join5(
             client.batch_execute("BEGIN"),
             client.execute(&lock, &to_lock),
             client.query(&admit, &to_admit),
             client.query(&store, &to_store),
-            client.batch_execute("COMMIT"),
-        )
-        .await?;
+            noted.map(Option::transpose),
+        );
+        let (((), _, admitted, stored, _), ()) = try_join(stored, client.batch_execute("COMMIT")).await?;
         if !stored.is_empty() {
             self.push.notify_one();
             self.index.notify_one();

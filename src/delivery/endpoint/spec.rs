@@ -18,6 +18,7 @@ pub const EVENT_TYPES: &[&str] = &[
     "message.received",
     "message.read",
     "message.recalled",
+    "message.unread",
     "channel.created",
     "channel.updated",
     "channel.members_added",

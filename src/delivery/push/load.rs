@@ -14,7 +14,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::Push;
-use super::notify::{Marks, Settings, channels_with_mutes};
+use super::notify::{Candidate, Marks, Scope, Settings};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::{Callback, Kind};
@@ -53,6 +53,9 @@ struct Delivery<'a> {
     /// Those of `ms_ids` that the receivers should not hear.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     silent: Vec<String>,
+    /// Those of `ms_ids` that are urgent for the receivers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    urgent: Vec<String>,
 }
 
 /// The body of an observer's batch. The contract is in `openapi/im-push-gateway/webhooks.yaml`.
@@ -211,27 +214,63 @@ async fn load_messages(push: &Push, batch_id: Uuid, now: OffsetDateTime) -> Resu
     let (rows, people, ()) = try_join3(messages, people, push.known.refresh(&client)).await?;
     let mut held = Messages::default();
     let slots = slots(&mut held, &people);
-    let muted = channels_with_mutes(&rows, &slots);
-    let settings = Settings::of(&client, &push.known, &held.users, &muted, now).await?;
+    let scope = Scope { batch_id, rows: &rows, users: &held.users, slots: &slots };
+    let settings = Settings::of(&client, &push.known, &scope, now).await?;
     drop(client);
+    let Collected { pushed, ms_ids_of, mut marks } = collect(&rows, &slots, &settings, &mut held)?;
+    marks.admit(&push.store, &held.users, push.limits.urgent_max, now).await?;
+    held.messages = ms_ids_of.iter().map(|ms_ids| ms_ids.len() as u32).collect();
+    settings.apply(&held.users, &ms_ids_of, &mut marks);
+    let deliveries = share(&held.users, ms_ids_of, &marks);
+    let body = serde_json::to_vec(&Body { batch_id: batch_id.to_string(), messages: pushed, deliveries });
+    let body = body.map_err(Error::internal)?;
+    held.alerted = marks.alerted;
+    Ok(Loaded { body, held: Held::Messages(held) })
+}
+
+/// The messages of a batch, and which user gets which of them.
+struct Collected<'a> {
+    pushed: Vec<Pushed<'a>>,
+    ms_ids_of: Vec<Vec<i64>>,
+    marks: Marks,
+}
+
+/// Collects the messages with their receivers, and marks those that need nothing else to be decided.
+fn collect<'a>(
+    rows: &'a [Row],
+    slots: &HashMap<i64, Vec<(i32, u32)>>,
+    settings: &Settings,
+    held: &mut Messages,
+) -> Result<Collected<'a>> {
     let mut marks = Marks::default();
     let mut ms_ids_of: Vec<Vec<i64>> = vec![Vec::new(); held.users.len()];
     let mut pushed: Vec<Pushed<'_>> = Vec::with_capacity(rows.len());
     let mut last = None;
-    for row in &rows {
-        let channel_id: i64 = row.get("channel_id");
-        let parts = parts(row, &held, slots.get(&channel_id).map_or(&[], Vec::as_slice));
-        let ms_id: i64 = row.get("ms_id");
+    for row in rows {
+        let (channel_id, ms_id): (i64, i64) = (row.get("channel_id"), row.get("ms_id"));
+        let (again, urgent): (bool, bool) = (row.get("again"), row.get("urgent"));
+        let of_channel = slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
+        let parts = parts(row, held, of_channel, settings.named(row).as_ref());
         let mut is_for_some = false;
         for (slot, user) in parts.iter().flat_map(Part::slots) {
+            if held.users[user as usize].has_left {
+                continue;
+            }
+            if again {
+                marks.urge(user, ms_id);
+            }
             // Two items may contain the same pair: a dead letter that was replayed twice.
             let ms_ids = &mut ms_ids_of[user as usize];
-            if !held.users[user as usize].has_left && ms_ids.last() != Some(&ms_id) {
-                ms_ids.push(ms_id);
-                is_for_some = true;
-                if settings.is_muted(channel_id, slot) {
-                    marks.silence(user, ms_id);
-                }
+            if ms_ids.last() == Some(&ms_id) {
+                continue;
+            }
+            ms_ids.push(ms_id);
+            is_for_some = true;
+            if urgent && !again {
+                marks.candidates.push(Candidate { user, ms_id, channel_id, seq: row.get("seq") });
+            }
+            if settings.is_muted(channel_id, slot) {
+                marks.silence(user, ms_id);
             }
         }
         held.parts.extend(parts);
@@ -240,13 +279,7 @@ async fn load_messages(push: &Push, batch_id: Uuid, now: OffsetDateTime) -> Resu
             last = Some(ms_id);
         }
     }
-    held.messages = ms_ids_of.iter().map(|ms_ids| ms_ids.len() as u32).collect();
-    settings.apply(&held.users, &ms_ids_of, &mut marks);
-    let deliveries = share(&held.users, ms_ids_of, &marks);
-    let body = serde_json::to_vec(&Body { batch_id: batch_id.to_string(), messages: pushed, deliveries });
-    let body = body.map_err(Error::internal)?;
-    held.alerted = marks.alerted;
-    Ok(Loaded { body, held: Held::Messages(held) })
+    Ok(Collected { pushed, ms_ids_of, marks })
 }
 
 /// Collects the users of the batch. Returns the slots of each channel in order, with the index of their user.
@@ -271,15 +304,12 @@ fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
     slots
 }
 
-/// The receivers of the message of a row, by block.
-fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)]) -> Vec<Part> {
+/// The receivers of the message of a row, by block. `named` limits them.
+fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)], named: Option<&HashSet<&str>>) -> Vec<Part> {
     let (from, to): (Option<i32>, Option<i32>) = (row.get("from_slot"), row.get("to_slot"));
     let (from, to) = (from.unwrap_or(0), to.unwrap_or(i32::MAX));
-    let named: Option<HashSet<&str>> =
-        row.get::<_, Option<Vec<&str>>>("named").map(|named| named.into_iter().collect());
-    let is_meant = |user: u32| {
-        named.as_ref().is_none_or(|named| named.contains(held.users[user as usize].user_id.as_str()))
-    };
+    let is_meant =
+        |user: u32| named.is_none_or(|named| named.contains(held.users[user as usize].user_id.as_str()));
     let blocks: Vec<i32> = row.get("blocks");
     let receivers: Vec<BitVec> = row.get("receivers");
     let part = |(block, bits): (i32, BitVec)| {
@@ -321,16 +351,17 @@ fn share<'a>(users: &'a [User], ms_ids_of: Vec<Vec<i64>>, marks: &Marks) -> Vec<
         .filter(|(.., ids)| !ids.is_empty())
         .collect();
     receiving.sort_unstable_by_key(|(user_id, ..)| *user_id);
-    let mut sharing: BTreeMap<[Vec<i64>; 2], Vec<&str>> = BTreeMap::new();
+    let mut sharing: BTreeMap<[Vec<i64>; 3], Vec<&str>> = BTreeMap::new();
     for (receiver, user, ms_ids) in receiving {
-        let silent = marks.silent(user, &ms_ids);
-        sharing.entry([ms_ids, silent]).or_default().push(receiver);
+        let (silent, urgent) = marks.of(user, &ms_ids);
+        sharing.entry([ms_ids, silent, urgent]).or_default().push(receiver);
     }
     let text = |ids: Vec<i64>| ids.iter().map(i64::to_string).collect();
-    let delivery = |([ms_ids, silent], receivers): ([Vec<i64>; 2], Vec<_>)| Delivery {
+    let delivery = |([ms_ids, silent, urgent], receivers): ([Vec<i64>; 3], Vec<_>)| Delivery {
         receivers,
         ms_ids: text(ms_ids),
         silent: text(silent),
+        urgent: text(urgent),
     };
     sharing.into_iter().map(delivery).collect()
 }

@@ -1,17 +1,31 @@
-//! The marks of a push: which messages a receiver should not hear. The settings of users and members decide. No mark
-//! withholds a message.
+//! The marks of a push: which messages are urgent for a receiver, and which the receiver should not hear. The sender, and
+//! the settings of users and members decide. No mark withholds a message.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use deadpool_postgres::Client;
-use futures_util::future::try_join;
+use futures_util::future::try_join3;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::load::User;
 use crate::base::error::Result;
+use crate::base::store::{Statements, Store};
+use crate::delivery::escalation::{self, Pair};
 use crate::people::preference::{self, Known, Slots, Timing};
+use crate::sql;
+
+/// The messages and users of a batch.
+pub(super) struct Scope<'a> {
+    pub batch_id: Uuid,
+    /// As `push/messages` gives them.
+    pub rows: &'a [Row],
+    pub users: &'a [User],
+    /// The slots of each channel, with the index of their user.
+    pub slots: &'a HashMap<i64, Vec<(i32, u32)>>,
+}
 
 /// The settings that concern a batch.
 pub(super) struct Settings {
@@ -22,37 +36,58 @@ pub(super) struct Settings {
     timed: Vec<(u32, Arc<Timing>)>,
     /// When users with `every_s` last had an audible push.
     alerted: HashMap<String, OffsetDateTime>,
+    /// The receivers of urgent items who still have not read, by item.
+    still_unread: HashMap<i64, HashSet<String>>,
 }
 
 /// The marks of a batch, by user. Most users have none.
 #[derive(Default)]
 pub(super) struct Marks {
     silent: HashMap<u32, HashSet<i64>>,
+    urgent: HashMap<u32, HashSet<i64>>,
+    /// First pushes of urgent messages. Whether a receiver has room for one more is not decided yet.
+    pub candidates: Vec<Candidate>,
     /// The users whose `every_s` begins again with this push.
     pub alerted: Vec<u32>,
 }
 
+/// A message that its sender has called urgent, and a receiver.
+pub(super) struct Candidate {
+    pub user: u32,
+    pub ms_id: i64,
+    pub channel_id: i64,
+    pub seq: i64,
+}
+
 impl Settings {
-    /// Reads the settings for the messages and users of a batch. Without any, it asks the database for nothing.
-    pub async fn of(
-        client: &Client,
-        known: &Known,
-        users: &[User],
-        channels: &[Slots],
-        now: OffsetDateTime,
-    ) -> Result<Self> {
+    /// Reads the settings for a batch. Without any, it asks the database for nothing.
+    pub async fn of(client: &Client, known: &Known, scope: &Scope<'_>, now: OffsetDateTime) -> Result<Self> {
+        let users = scope.users;
         let timed = known.of(users.iter().map(|user| user.user_id.as_str()));
         let limited = timed.iter().filter(|(_, timing)| timing.every.is_positive());
         let limited: Vec<&str> = limited.map(|(user, _)| users[*user as usize].user_id.as_str()).collect();
-        let (muted, alerted) =
-            try_join(preference::muted(client, channels, now), preference::alerted(client, &limited, now))
-                .await?;
-        Ok(Self { now, muted, timed, alerted })
+        let channels = scope.channels_with_mutes();
+        let (muted, alerted, still_unread) = try_join3(
+            preference::muted(client, &channels, now),
+            preference::alerted(client, &limited, now),
+            scope.still_unread(client),
+        )
+        .await?;
+        Ok(Self { now, muted, timed, alerted, still_unread })
     }
 
     /// Whether the member in a slot has muted the channel.
     pub fn is_muted(&self, channel_id: i64, slot: i32) -> bool {
         !self.muted.is_empty() && self.muted.get(&channel_id).is_some_and(|slots| slots.contains(&slot))
+    }
+
+    /// The receivers to whom an item is limited. None: all receivers of its messages.
+    pub fn named<'a>(&'a self, row: &'a Row) -> Option<HashSet<&'a str>> {
+        if row.get("again") {
+            let unread = self.still_unread.get(&row.get("item"));
+            return Some(unread.into_iter().flatten().map(String::as_str).collect());
+        }
+        row.get::<_, Option<Vec<&str>>>("named").map(|named| named.into_iter().collect())
     }
 
     /// Marks what comes in quiet hours, and what comes too soon after the last audible push.
@@ -63,7 +98,7 @@ impl Settings {
             let quiet = timing.is_quiet(self.now);
             let mut is_free = !quiet && last.is_none_or(|last| self.now - *last >= timing.every);
             for ms_id in ms_ids.iter().filter(|_| quiet || timing.every.is_positive()) {
-                if marks.is_silent(*user, *ms_id) {
+                if marks.has(*user, *ms_id) {
                     continue;
                 }
                 if std::mem::replace(&mut is_free, false) {
@@ -81,28 +116,76 @@ impl Marks {
         self.silent.entry(user).or_default().insert(ms_id);
     }
 
-    fn is_silent(&self, user: u32, ms_id: i64) -> bool {
-        self.silent.get(&user).is_some_and(|silent| silent.contains(&ms_id))
+    /// Marks a message as urgent. It is then not silent.
+    pub fn urge(&mut self, user: u32, ms_id: i64) {
+        self.urgent.entry(user).or_default().insert(ms_id);
     }
 
-    /// Those of a user's messages that are silent, in their order.
-    pub fn silent(&self, user: u32, ms_ids: &[i64]) -> Vec<i64> {
-        let Some(silent) = self.silent.get(&user) else {
-            return Vec::new();
+    /// Decides about the candidates: a receiver with too many open urgent messages gets a normal push.
+    pub async fn admit(
+        &mut self,
+        store: &Store,
+        users: &[User],
+        most: i32,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let pair = |candidate: &Candidate| {
+            let Candidate { user, ms_id, channel_id, seq } = *candidate;
+            (Pair { user_id: &users[user as usize].user_id, ms_id, channel_id, seq }, user)
         };
-        ms_ids.iter().copied().filter(|ms_id| silent.contains(ms_id)).collect()
+        let candidates = std::mem::take(&mut self.candidates);
+        let (pairs, of_users): (Vec<Pair<'_>>, Vec<u32>) = candidates.iter().map(pair).unzip();
+        let admitted = escalation::admit(store, &pairs, most, now).await?;
+        for (pair, user) in pairs.iter().zip(of_users) {
+            if admitted.contains(&(pair.ms_id, pair.user_id.to_owned())) {
+                self.urge(user, pair.ms_id);
+            }
+        }
+        Ok(())
+    }
+
+    fn has(&self, user: u32, ms_id: i64) -> bool {
+        [&self.silent, &self.urgent]
+            .iter()
+            .any(|marked| marked.get(&user).is_some_and(|ms_ids| ms_ids.contains(&ms_id)))
+    }
+
+    /// Those of a user's messages that are silent, and those that are urgent, in their order.
+    pub fn of(&self, user: u32, ms_ids: &[i64]) -> (Vec<i64>, Vec<i64>) {
+        let marked = |marks: &HashMap<u32, HashSet<i64>>| {
+            let Some(marked) = marks.get(&user) else {
+                return Vec::new();
+            };
+            ms_ids.iter().copied().filter(|ms_id| marked.contains(ms_id)).collect()
+        };
+        let urgent = marked(&self.urgent);
+        let mut silent = marked(&self.silent);
+        silent.retain(|ms_id| !urgent.contains(ms_id));
+        (silent, urgent)
     }
 }
 
-/// The channels of a batch that a member has muted, each with the range of its slots in the batch.
-pub(super) fn channels_with_mutes(rows: &[Row], slots: &HashMap<i64, Vec<(i32, u32)>>) -> Vec<Slots> {
-    let mut ranges = BTreeMap::new();
-    for row in rows.iter().filter(|row| row.get("has_muted")) {
-        let channel_id: i64 = row.get("channel_id");
-        let of_channel = slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
-        if let (Some((low, _)), Some((high, _))) = (of_channel.first(), of_channel.last()) {
-            ranges.insert(channel_id, Slots { channel_id, low: *low, high: *high });
+impl Scope<'_> {
+    /// The channels of the batch that a member has muted, each with the range of its slots in the batch.
+    fn channels_with_mutes(&self) -> Vec<Slots> {
+        let mut ranges = BTreeMap::new();
+        for row in self.rows.iter().filter(|row| row.get("has_muted")) {
+            let channel_id: i64 = row.get("channel_id");
+            let of_channel = self.slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
+            if let (Some((low, _)), Some((high, _))) = (of_channel.first(), of_channel.last()) {
+                ranges.insert(channel_id, Slots { channel_id, low: *low, high: *high });
+            }
         }
+        ranges.into_values().collect()
     }
-    ranges.into_values().collect()
+
+    /// The receivers of urgent items who have not read since the items were queued.
+    async fn still_unread(&self, client: &Client) -> Result<HashMap<i64, HashSet<String>>> {
+        if !self.rows.iter().any(|row| row.get("again")) {
+            return Ok(HashMap::new());
+        }
+        let rows = client.all(sql!("delivery/push/still_unread"), &[&self.batch_id]).await?;
+        let users = |row: &Row| row.get::<_, Vec<String>>("user_ids").into_iter().collect();
+        Ok(rows.iter().map(|row| (row.get("item"), users(row))).collect())
+    }
 }

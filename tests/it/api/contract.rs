@@ -283,12 +283,7 @@ async fn every_operation_answers_as_documented() {
         .expect(200);
     a.get(&format!("/messages/{}/receipts", text(&sent["ms_id"]))).await.expect(200);
     a.get("/conversations").await.expect(200);
-    for (path, settings) in
-        [("/users/me/notifications".to_owned(), json!({})), (at("/settings"), json!({"muted": true}))]
-    {
-        a.put(&path, settings).await.expect(200);
-        a.get(&path).await.expect(200);
-    }
+    exercise_preferences(&a, &at("/settings")).await;
     a.get("/events").await.expect(200);
     app.indexed().await;
     for path in ["/search/messages?q=hello", "/search/messages?status=unreceived&direction=to_me"] {
@@ -298,6 +293,7 @@ async fn every_operation_answers_as_documented() {
     for format in ["csv", "ndjson"] {
         root.get(&format!("/support/messages/export?format={format}&reason=a+test")).await.expect(200);
     }
+    a.post(&format!("/messages/{}/nudge", text(&sent["ms_id"])), json!({})).await.expect(200);
     a.post(&format!("/messages/{}/recall", text(&sent["ms_id"])), json!({"reason": "a slip"}))
         .await
         .expect(200);
@@ -333,6 +329,13 @@ async fn exercise_emojis(a: &Client, root: &Client) {
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);
+}
+
+async fn exercise_preferences(a: &Client, of_channel: &str) {
+    for path in ["/users/me/notifications", of_channel] {
+        a.put(path, json!({})).await.expect(200);
+        a.get(path).await.expect(200);
+    }
 }
 
 async fn exercise_contacts(a: &Client, root: &Client) {

@@ -316,7 +316,10 @@ async fn a_day_whose_pushes_wait_is_held() {
     assert_eq!(aged.count(HOT, &[]).await, 1, "it waits for its push");
     let desk = aged.client("desk", &["support"]);
     let runs = desk.get("/archive/runs").await.expect(200);
-    assert!(text(&runs["items"][0]["doing"]).contains("is held: 1 pushes are waiting"), "{runs}");
+    assert!(
+        text(&runs["items"][0]["doing"]).contains("is held: 1 pushes or reminders are waiting"),
+        "{runs}"
+    );
     aged.gateway.answer(|_| Answer::All);
     aged.settled().await;
     aged.move_all().await;

@@ -275,7 +275,9 @@ async fn known(api: &Api, mut caller: Caller) -> crate::base::error::Result<Call
         match of_login_name(&api.store, &caller.user_id).await? {
             Some(user_id) => caller.user_id = user_id,
             None if caller.roles == Roles::default().with(Role::User) => {
-                return Err(Error::new(Kind::UnknownUser, ""));
+                let detail = "the login name that the gateway gives is that of no active user, or of several: \
+                     correct the directory or the gateway";
+                return Err(Error::new(Kind::UnknownUser, detail));
             }
             None => caller.roles = caller.roles.without(Role::User),
         }

@@ -34,20 +34,30 @@ pub struct Caller {
     pub until: Option<OffsetDateTime>,
     /// SHA-256 of the service's own token, if one was used. It can be revoked while an answer continues.
     pub token_hash: Option<Vec<u8>>,
+    /// Whether headers named the caller and the settings name none for roles.
+    lacks_roles_header: bool,
 }
 
 impl Caller {
     /// A caller authenticated for this request only.
     fn named(user_id: String, roles: Roles) -> Self {
-        Self { user_id, roles, until: None, token_hash: None }
+        Self { user_id, roles, until: None, token_hash: None, lacks_roles_header: false }
     }
 
-    /// Refuses a caller without `role` (`Kind::Forbidden`).
+    /// Refuses a caller without `role` (`Kind::Forbidden`). The detail says which roles the caller has.
     pub fn require(&self, role: Role) -> Result<()> {
         if self.roles.has(role) {
             return Ok(());
         }
-        Err(Error::new(Kind::Forbidden, format!("this requires the role {}", role.name())))
+        let given = self.roles.names().join(", ");
+        let given = if given.is_empty() { "none" } else { &given };
+        let unread = "; no header for roles is set: see the setting `identity_roles_header`";
+        let unread = if self.lacks_roles_header { unread } else { "" };
+        let role = role.name();
+        Err(Error::new(
+            Kind::Forbidden,
+            format!("this requires the role {role}; the caller has {given}{unread}"),
+        ))
     }
 }
 

@@ -108,14 +108,14 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let metrics = match config.metrics_listen {
         Some(address) => {
             let listener =
-                TcpListener::bind(address).await.map_err(|e| format!("metrics_listen {address}: {e}"))?;
+                TcpListener::bind(address).await.map_err(|e| cannot_listen("metrics_listen", address, &e))?;
             tracing::info!(metrics_listen = %listener.local_addr()?, "metrics");
             Some(MetricsEndpoint { listener, handle: telemetry::init_metrics()? })
         }
         None => None,
     };
     let listener =
-        TcpListener::bind(config.listen).await.map_err(|e| format!("listen {}: {e}", config.listen))?;
+        TcpListener::bind(config.listen).await.map_err(|e| cannot_listen("listen", config.listen, &e))?;
     let app = tokio::select! {
         app = App::build(config) => app?,
         () = stop.cancelled() => return Ok(()),
@@ -124,6 +124,11 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     app.run(listener, metrics, stop).await?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Why an address of the settings cannot be listened on, and what to do.
+fn cannot_listen(setting: &str, address: std::net::SocketAddr, error: &std::io::Error) -> String {
+    format!("cannot listen on {address}: {error}; change `{setting}`, or free the address")
 }
 
 async fn stop_on_signal(stop: CancellationToken) {

@@ -161,7 +161,7 @@ struct RotatedView {
 struct TestedView {
     taken: bool,
     http_status: Option<u16>,
-    error: Option<&'static str>,
+    error: Option<String>,
     duration_ms: u64,
     request_bytes: usize,
     answer: String,
@@ -215,7 +215,7 @@ impl From<TestResult> for TestedView {
         Self {
             taken: posted.error.is_none(),
             http_status: posted.status,
-            error: posted.error,
+            error: posted.error.map(|error| posted.reason(error)),
             duration_ms: u64::try_from(posted.took.as_millis()).unwrap_or(u64::MAX),
             request_bytes: posted.request_bytes,
             answer,

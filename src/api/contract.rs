@@ -37,11 +37,14 @@ pub const PARTS: &[(&str, &str)] = parts![
 ];
 
 const SCIM: &str = include_str!("../../openapi/scim.yaml");
+const PUSH_CALLBACK: &str = include_str!("../../openapi/push-callback.yaml");
 
 /// The contract as JSON. Keys keep the order of the files, because the page shows fields in this order.
 pub static API_JSON: LazyLock<String> = LazyLock::new(|| to_json(&api()));
 /// The SCIM contract as JSON.
 pub static SCIM_JSON: LazyLock<String> = LazyLock::new(|| to_json(&scim()));
+/// The contract of the gateway's endpoint as JSON.
+pub static PUSH_JSON: LazyLock<String> = LazyLock::new(|| to_json(&read("push-callback", PUSH_CALLBACK)));
 
 /// The joined document. Names that appear twice panic; the tests read it.
 pub fn api() -> Value {

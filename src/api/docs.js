@@ -1,8 +1,11 @@
-// Shows a contract as a page: /openapi.json, or the SCIM contract at /docs/scim. It writes only text nodes, because markup of a
-// contract is not trusted. docs-terms.js has the Chinese words of the search.
+// Shows a contract as a page: /openapi.json, or another one at the paths of OTHERS. It writes only text nodes, because
+// markup of a contract is not trusted. docs-terms.js has the Chinese words of the search.
 'use strict';
 
-const CONTRACT = location.pathname === '/docs/scim' ? '/openapi-scim.json' : '/openapi.json';
+const OTHERS = { '/docs/scim': '/openapi-scim.json', '/docs/push-callback': '/openapi-push-callback.json' };
+const CONTRACT = OTHERS[location.pathname] ?? '/openapi.json';
+// This contract is of an endpoint of the reader, and not of this service.
+const IS_YOURS = location.pathname === '/docs/push-callback';
 const METHODS = ['get', 'post', 'put', 'patch', 'delete'];
 let spec;
 
@@ -226,10 +229,12 @@ function response(status, definition) {
   const [kind, media] = Object.entries(own.content ?? {})[0] ?? [];
   const good = status < '3';
   const summary = el('summary', {}, el('span', { class: `status ${good ? 'ok' : 'bad'}` }, status), prose(own.description));
-  const structured = kind?.endsWith('json') && resolve(media.schema).additionalProperties !== undefined;
+  const schema = resolve(media?.schema ?? {});
+  const structured = kind?.endsWith('json') && (schema.additionalProperties !== undefined || schema.oneOf !== undefined);
+  const shown = structured ? examplesOf(media).flatMap(([name, value]) => [name ? el('p', { class: 'soft' }, name) : null, json(value)]) : [];
   return el('details', { class: 'response', open: good && structured ? '' : undefined }, summary,
     kind ? el('p', { class: 'soft' }, kind) : el('p', { class: 'soft' }, 'No body.'),
-    structured ? [good ? fields(media.schema) : null, examplesOf(media).flatMap(([, value]) => json(value))] : []);
+    structured && good ? fields(media.schema) : null, shown);
 }
 
 function draw(operation) {
@@ -239,18 +244,18 @@ function draw(operation) {
     el('summary', {}, el('span', { class: `method ${operation.method}` }, operation.method.toUpperCase()),
       el('code', {}, breakable(operation.path)), el('span', { class: 'soft' }, operation.summary)),
     el('div', { class: 'inside' }, prose(operation.description), roles, request(operation),
-      operation.ours ? null : tryIt(operation), el('h4', {}, operation.ours ? 'Your answer' : 'Answers'),
+      operation.calledByUs ? null : tryIt(operation), el('h4', {}, operation.calledByUs ? 'Your answer' : 'Answers'),
       Object.entries(operation.responses).map(([status, one]) => response(status, one))));
 }
 
-// The paths of this service, and the webhooks. The path of a webhook is only a name.
+// The paths of the contract, and the webhooks. The path of a webhook is only a name. `calledByUs`: not to be tried.
 function operations() {
   const entries = [...Object.entries(spec.paths), ...Object.entries(spec.webhooks ?? {})];
   return entries.flatMap(([path, item]) => Object.keys(item).filter((key) => METHODS.includes(key)).map((method) => {
     const own = item[method];
     const [bodyType, body] = Object.entries(own.requestBody?.content ?? {})[0] ?? [];
     return {
-      method, path, ours: !(path in spec.paths), id: own.operationId, tag: own.tags[0], summary: own.summary, description: own.description,
+      method, path, calledByUs: IS_YOURS || !(path in spec.paths), id: own.operationId, tag: own.tags[0], summary: own.summary, description: own.description,
       parameters: [...(item.parameters ?? []), ...(own.parameters ?? [])].map(resolve),
       bodyType, body, optional: own.requestBody?.required === false,
       responses: own.responses, roles: own['x-roles'] ?? [], secured: (own.security ?? spec.security ?? []).length > 0,
@@ -261,6 +266,9 @@ function operations() {
 
 // The operations of a tag. Those that every user can call come first.
 const ofTag = (all, tag) => all.filter((one) => one.tag === tag.name).sort((a, b) => (a.roles.length > 0) - (b.roles.length > 0));
+
+// How callers prove who they are. The contract of the push callback has none.
+const schemesOf = () => Object.entries(spec.components.securitySchemes ?? {});
 
 // ── problem types ───────────────────────────────────────────────────────────────────────
 const problemsOf = () => spec.components.schemas.Problem?.['x-problems'] ?? [];
@@ -319,11 +327,11 @@ function entries(all) {
   });
   const chapters = spec.info.description.split(/^### /m).slice(1).map((text) => [text.split('\n')[0], text]);
   const tags = spec.tags.map(({ name, description }) => ({ kind: 'text', id: name, title: name, parts: [part('text', `${name} ${description ?? ''}`)] }));
+  const schemes = schemesOf().map(([, one]) => `${one.name ?? 'authorization'} ${one.scheme ?? ''} ${one.description ?? ''}`);
   return [
     ...all.map(operation), ...problemsOf().map(problem),
     ...chapters.map(([title, text]) => ({ kind: 'text', id: slug(title), title, parts: [part('text', text)] })), ...tags,
-    { kind: 'text', id: 'callers', title: 'Who is calling', parts: [part('text', Object.values(spec.components.securitySchemes)
-      .map((one) => `${one.name ?? 'authorization'} ${one.scheme ?? ''} ${one.description ?? ''}`).join(' '))] },
+    ...(schemes.length ? [{ kind: 'text', id: 'callers', title: 'Who is calling', parts: [part('text', schemes.join(' '))] }] : []),
   ];
 }
 
@@ -434,12 +442,12 @@ async function main() {
   const all = operations();
   document.title = spec.info.title;
   document.getElementById('nav').append(navigation(all));
-  const schemes = Object.entries(spec.components.securitySchemes).map(([name, one]) =>
+  const schemes = schemesOf().map(([name, one]) =>
     el('li', {}, el('code', {}, one.name ?? `authorization: ${name}`), prose(one.description)));
   page.replaceChildren(
     el('h1', {}, spec.info.title), el('p', { class: 'soft' }, `${spec.info.summary} Version ${spec.info.version}, `,
       el('a', { href: CONTRACT }, CONTRACT.slice(1))),
-    ...prose(spec.info.description), el('h3', { id: 'callers' }, 'Who is calling'), el('ul', { class: 'fields' }, schemes), ...problemTable(),
+    ...prose(spec.info.description), ...(schemes.length ? [el('h3', { id: 'callers' }, 'Who is calling'), el('ul', { class: 'fields' }, schemes)] : []), ...problemTable(),
     ...spec.tags.flatMap((tag) => [el('h2', { id: tag.name }, tag.name), ...prose(tag.description), ...ofTag(all, tag).map(draw)]));
   addEventListener('hashchange', follow);
   follow();

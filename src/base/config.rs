@@ -461,7 +461,8 @@ impl Config {
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::At(_)) && self.callback_secrets.is_empty(),
-                "`callback_url` needs `callback_secrets`: pushes must be signed",
+                "`callback_url` needs `callback_secrets`: pushes must be signed; make a secret with: \
+                 echo whsec_$(openssl rand -base64 32)",
             ),
             (
                 matches!(self.gateway_place(), GatewayPlace::Unknown),

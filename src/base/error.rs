@@ -144,6 +144,15 @@ impl Error {
         Self { pointer: Some(pointer.into()), ..self }
     }
 
+    /// The caller is no active user. The detail says what to do. It has no id, because a log can show it.
+    pub fn unknown_caller() -> Self {
+        Self::new(
+            Kind::UnknownUser,
+            "add the caller to the directory as an active user (POST /directory/changes, or the source of the \
+             directory), or correct the user id that the gateway or the token gives",
+        )
+    }
+
     /// The same error with a time to wait.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }

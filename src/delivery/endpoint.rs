@@ -140,6 +140,12 @@ impl Posted {
         }
     }
 
+    /// An error as people read it, after the status of the answer. Labels of metrics and the log have the error
+    /// alone.
+    pub fn reason(&self, error: &str) -> String {
+        self.status.map_or_else(|| error.to_owned(), |status| format!("answered {status}: {error}"))
+    }
+
     /// Whether the endpoint answers that it is gone for good.
     pub fn is_gone(&self) -> bool {
         self.status == Some(StatusCode::GONE.as_u16())

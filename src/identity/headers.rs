@@ -129,7 +129,8 @@ impl ClaimedUser<'_> {
     pub fn caller(&self) -> Result<Caller> {
         let user = self.user.as_deref();
         let user = user.ok_or_else(|| refused(format!("the header {} is missing", self.names.user)))?;
-        Ok(Caller::named(user.to_owned(), self.known_roles()))
+        let lacks_roles_header = self.names.roles.is_none();
+        Ok(Caller { lacks_roles_header, ..Caller::named(user.to_owned(), self.known_roles()) })
     }
 
     fn known_roles(&self) -> Roles {

@@ -78,7 +78,9 @@ async fn a_trusted_peer_names_the_caller_and_their_roles() {
     let caller = ask(&config, "127.0.0.1:5000", &sent).await.unwrap();
     assert_eq!(caller.user_id, "alice");
     assert!(caller.require(Role::Support).is_ok() && caller.require(Role::User).is_ok());
-    assert_eq!(caller.require(Role::Gateway).unwrap_err().kind, Kind::Forbidden);
+    let refused = caller.require(Role::Gateway).unwrap_err();
+    assert_eq!(refused.kind, Kind::Forbidden);
+    assert_eq!(refused.detail, "this requires the role gateway; the caller has user, support");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::search_index;
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -98,7 +98,7 @@ struct Stretch<'a> {
 /// has left.
 pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
     let row = store.opt(sql!("people/contacts/viewer"), &[&user_id]).await?;
-    let row = row.ok_or_else(|| Error::new(Kind::UnknownUser, ""))?;
+    let row = row.ok_or_else(Error::unknown_caller)?;
     Ok((row.get::<_, &str>("kind") == "external").then(|| user_id.to_owned()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::base::error::{Error, Kind, Result};
+use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::base::text;
 use crate::sql;
@@ -12,7 +12,7 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
     if store.one(sql!("people/users/is_active"), &[&user_id]).await?.get(0) {
         Ok(())
     } else {
-        Err(Error::new(Kind::UnknownUser, ""))
+        Err(Error::unknown_caller())
     }
 }
 

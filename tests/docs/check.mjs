@@ -134,5 +134,15 @@ const scim = await open('/docs/scim', '/openapi-scim.json');
 check(scim.main.of('details').filter((one) => one.attributes.class === 'operation').length === operationsOf(scim.spec).length, 'operations of SCIM');
 check(scim.search('filter').links.length > 0, 'SCIM: filter finds nothing');
 
+// The endpoint is one of the reader: the page shows what comes and what to answer, and no call to try.
+const push = await open('/docs/push-callback', '/openapi-push-callback.json');
+const [endpoint] = push.main.of('details').filter((one) => one.attributes.class === 'operation');
+for (const words of ['"deliveries"', '"silent"', 'Your answer', 'All receivers except a few', 'webhook-signature']) {
+  check(endpoint.text.includes(words), `the push callback shows no ${words}`);
+}
+check(!endpoint.text.includes('Try it') && !push.main.text.includes('Who is calling'), 'the push callback is no call to this service');
+check(push.search('offline').links.includes('#push'), `the push callback: offline finds ${push.search('offline').links}`);
+check(main.of('a').some((one) => one.attributes.href === '/docs/push-callback'), '/docs does not lead to /docs/push-callback');
+
 for (const failure of failures) console.error(failure);
 process.exit(failures.length ? 1 : 0);

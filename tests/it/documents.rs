@@ -1,19 +1,14 @@
-//! The documents are true: links lead somewhere, and settings, metrics and paths that they name are there. The
-//! commands of the tutorial run, and are the same in both languages.
+//! The documents are true: links lead somewhere, and settings, metrics and paths that they name are there. Their
+//! samples run.
+
+mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use crate::support::sandbox::free_port;
-use crate::support::{Sandbox, shared};
 
 const README_LINES: usize = 150;
-/// More than the tutorial prints.
-const OUTPUT_LINES: usize = 1_000;
 /// It names settings that are gone.
 const HISTORY: &str = "CHANGELOG.md";
-const TUTORIALS: [&str; 2] = ["docs/tutorial.md", "docs/zh/tutorial.md"];
 /// Where words that stand in backticks come from.
 const SOURCES: &[&str] = &["src", "sql", "openapi", "tests"];
 /// Folders that paths in backticks begin with.
@@ -317,43 +312,5 @@ fn the_readme_is_short() {
     for name in ["README.md", "README.zh-CN.md"] {
         let lines = std::fs::read_to_string(root().join(name)).unwrap().lines().count();
         assert!(lines <= README_LINES, "{name} has {lines} lines");
-    }
-}
-
-fn tutorial(place: &str) -> String {
-    let text = std::fs::read_to_string(root().join(place)).unwrap();
-    Document { place: place.to_owned(), text }.blocks("sh")
-}
-
-#[test]
-fn the_tutorial_is_the_same_in_both_languages() {
-    let without_remarks = |code: String| -> Vec<String> {
-        let command = |line: &str| line.split(" # ").next().unwrap_or_default().trim_end().to_owned();
-        code.lines().map(command).collect()
-    };
-    let [english, chinese] = TUTORIALS.map(|place| without_remarks(tutorial(place)));
-    assert_eq!(english, chinese);
-}
-
-#[tokio::test]
-async fn every_command_of_the_tutorial_runs() {
-    let database = shared().fresh_database(None).await;
-    let sandbox = Sandbox::new("tutorial", "");
-    let script = sandbox.path().join("tutorial.sh");
-    std::fs::write(&script, tutorial(TUTORIALS[0])).unwrap();
-    let mut command = Command::new("bash");
-    for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("IMPG_")) {
-        command.env_remove(key);
-    }
-    command.args(["-euo", "pipefail"]).arg(&script);
-    command.env("TMPDIR", sandbox.path()).env("IM", env!("CARGO_BIN_EXE_im-push-gateway"));
-    command.env("DATABASE", shared().url(&database));
-    command.env("PORT", free_port().to_string()).env("PORTAL_PORT", free_port().to_string());
-    let mut child = sandbox.enter(&mut command, "output").spawn().expect("bash runs");
-    let status = tokio::task::spawn_blocking(move || child.wait()).await.unwrap().unwrap();
-    let output = sandbox.tail("output", OUTPUT_LINES);
-    assert!(status.success(), "{status}\n{output}");
-    for answer in ["\"repeated\":true", "\"taken\":true", "event: hello", "\"hit\":true"] {
-        assert!(output.contains(answer), "no {answer} in\n{output}");
     }
 }

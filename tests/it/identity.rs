@@ -241,7 +241,8 @@ async fn an_application_sends_as_itself_by_a_token_of_ours() {
         .get("/conversations")
         .await
         .expect_problem(401, "unauthenticated");
-    oa.post("/receipts", serde_json::json!([])).await.expect_problem(403, "forbidden");
+    let refused = oa.post("/receipts", serde_json::json!([])).await.expect_problem(403, "forbidden");
+    assert_eq!(refused["detail"], "this requires the role gateway; the caller has user");
 }
 
 #[tokio::test]

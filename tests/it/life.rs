@@ -8,7 +8,7 @@ use im_push_gateway::base::store::Store;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::app::{LONG, TestApp, config};
+use crate::app::{LONG, TestApp, config, text};
 use crate::support::{Client, Cluster, shared};
 
 #[tokio::test]
@@ -111,6 +111,9 @@ async fn every_error_is_a_problem_of_a_stable_type() {
         .get("/conversations")
         .await
         .expect_problem(401, "unauthenticated");
+    let stranger = app.person("someone.else").get("/conversations").await.expect_problem(403, "unknown-user");
+    let told = text(&stranger["detail"]);
+    assert!(told.contains("POST /directory/changes") && !told.contains("someone.else"), "{told}");
     let field = |body: serde_json::Value| {
         let a = a.clone();
         async move { a.post("/groups", body).await.expect_problem(422, "invalid-field")["pointer"].clone() }
@@ -205,6 +208,28 @@ fn all_mistakes_of_a_start_are_told_at_once() {
         assert!(told.contains(mistake), "no {mistake} in\n{told}");
     }
     assert!(!told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn a_taken_address_is_told_with_the_setting_to_change() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    for (setting, other) in [("listen", "metrics_listen"), ("metrics_listen", "listen")] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_im-push-gateway"));
+        for (key, _) in std::env::vars_os().filter(|(key, _)| key.to_string_lossy().starts_with("IMPG_")) {
+            command.env_remove(key);
+        }
+        command
+            .env("IMPG_DATABASE_URL", "postgresql://im@127.0.0.1:1/im")
+            .env("IMPG_TRUSTED_PEERS", "127.0.0.1");
+        command.env(format!("IMPG_{}", other.to_uppercase()), "127.0.0.1:0");
+        command.env(format!("IMPG_{}", setting.to_uppercase()), &address);
+        let answer = command.arg("serve").output().unwrap();
+        let told = String::from_utf8_lossy(&answer.stderr);
+        assert_eq!(answer.status.code(), Some(1), "{told}");
+        assert!(told.contains(&format!("cannot listen on {address}: ")), "{told}");
+        assert!(told.contains(&format!("; change `{setting}`")), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -398,7 +398,7 @@ async fn repeats(
 
 fn refused(outcome: &str) -> Error {
     match outcome {
-        "unknown_user" => Error::new(Kind::UnknownUser, ""),
+        "unknown_user" => Error::unknown_caller(),
         "dissolved" => Error::new(Kind::ChannelDissolved, ""),
         "only_admins" => Error::new(Kind::OnlyAdminsSend, ""),
         _ => Error::not_found("no such channel"),

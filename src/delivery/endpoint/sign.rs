@@ -32,7 +32,8 @@ pub(super) fn decode(secret: &Secret) -> Result<Vec<u8>> {
     let refuse = || {
         Error::new(
             Kind::Internal,
-            "each of callback_secrets must be whsec_ and the base64 of at least 24 random bytes",
+            "each of callback_secrets must be whsec_ and the base64 of at least 24 random bytes; make one with: \
+             echo whsec_$(openssl rand -base64 32)",
         )
     };
     let encoded = secret.expose().strip_prefix(SECRET_MARK).ok_or_else(refuse)?;

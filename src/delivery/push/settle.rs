@@ -109,7 +109,8 @@ impl Attempt<'_> {
         if !matches!(outcome, BatchOutcome::Failed(_)) && self.batch.failing_since.is_some() {
             tx.run(sql!("delivery/push/answered"), &[&self.callback.callback_id]).await?;
         }
-        let error = if let BatchOutcome::Failed(error) = outcome { Some(*error) } else { None };
+        let error =
+            if let BatchOutcome::Failed(error) = outcome { Some(self.posted.reason(error)) } else { None };
         self.record(&tx, error, &tally).await?;
         Ok(tx.commit().await?)
     }
@@ -161,8 +162,9 @@ impl Attempt<'_> {
         let Batch { batch_id, epoch, attempts, waited_ms, .. } = self.batch;
         let callback_id = &self.callback.callback_id;
         let before = now - limits.disable_after;
+        let reason = self.posted.reason(error);
         let row = tx
-            .one(sql!("delivery/push/failed"), &[callback_id, &now, &before, &self.posted.is_gone(), &error])
+            .one(sql!("delivery/push/failed"), &[callback_id, &now, &before, &self.posted.is_gone(), &reason])
             .await?;
         if row.get("disabled") {
             tracing::error!(callback_id, error, "callback disabled: it failed for too long, or answered 410");
@@ -172,7 +174,7 @@ impl Attempt<'_> {
         if breaker_closed && *waited_ms >= limits.give_up_ms() {
             tracing::error!(callback_id, %batch_id, attempts, error, "batch given up: its items are dead letters now");
             metrics::counter!("impg_push_dead_batches_total").increment(1);
-            tx.run(sql!("delivery/push/dead_letter_batch"), &[batch_id, &error, &now]).await?;
+            tx.run(sql!("delivery/push/dead_letter_batch"), &[batch_id, &reason, &now]).await?;
             return Ok(());
         }
         let wait = self.batch.wait(limits, random_share()? * JITTER);
@@ -183,7 +185,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn record(&self, tx: &Transaction<'_>, error: Option<&str>, tally: &Tally) -> Result<()> {
+    async fn record(&self, tx: &Transaction<'_>, error: Option<String>, tally: &Tally) -> Result<()> {
         let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
         let unknown = u32::try_from(tally.unknown).unwrap_or(u32::MAX);
         let counts =

@@ -316,7 +316,11 @@ async fn every_operation_answers_as_documented() {
     a.post(&at("/leave"), json!({})).await.expect(204);
     app.person("b").delete(&at("")).await.expect(204);
     let outside = Client::anonymous(&app.base);
-    for path in ["/healthz", "/readyz", "/openapi.json", "/openapi-scim.json", "/docs", "/docs/scim"] {
+    for path in ["/healthz", "/readyz", "/openapi.json", "/openapi-scim.json", "/openapi-push-callback.json"]
+    {
+        outside.get(path).await.expect(200);
+    }
+    for path in ["/docs", "/docs/scim", "/docs/push-callback"] {
         outside.get(path).await.expect(200);
     }
     let seen = exercised().lock().expect("no panic while held");

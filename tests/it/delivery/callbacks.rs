@@ -218,10 +218,10 @@ async fn a_test_tells_how_the_endpoint_answers() {
             Script::status(307, &["location: http://127.0.0.1:1/"], ""),
             false,
             json!(307),
-            json!("redirect refused"),
+            json!("answered 307: redirect refused"),
         ),
-        (Script::status(500, &[], "oh"), false, json!(500), json!("not 2xx")),
-        (Script::status(410, &[], ""), false, json!(410), json!("not 2xx")),
+        (Script::status(500, &[], "oh"), false, json!(500), json!("answered 500: not 2xx")),
+        (Script::status(410, &[], ""), false, json!(410), json!("answered 410: not 2xx")),
         (Script::raw("H").then_endlessly("T", second), false, Value::Null, json!("timeout")),
         (
             Script::raw("HTTP/1.1 200 OK\r\n").then_endlessly("x-a: b\r\n", second / 5),

@@ -26,7 +26,7 @@ async fn the_docs_page_needs_nothing_from_elsewhere() {
             "{path}"
         );
     }
-    for path in ["/openapi.json", "/openapi-scim.json"] {
+    for path in ["/openapi.json", "/openapi-scim.json", "/openapi-push-callback.json"] {
         assert_eq!(outside.get(path).await.expect(200)["openapi"], "3.1.0");
     }
 }

@@ -1,5 +1,6 @@
-//! Signatures, as the packages of three languages verify them.
+//! Signatures, as the packages of three languages and the Java class of the documents verify them.
 
+use std::path::Path;
 use std::process::Stdio;
 
 use base64::Engine;
@@ -14,6 +15,7 @@ use crate::app::{TestApp, text};
 use crate::support::{Client, Received, Receiver};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+const HEADERS: [&str; 3] = ["webhook-id", "webhook-timestamp", "webhook-signature"];
 
 /// Sends a test and returns the request that came, with who should have signed it.
 async fn tried(admin: &Client, receiver: &Receiver, callback: &Value) -> Received {
@@ -22,14 +24,45 @@ async fn tried(admin: &Client, receiver: &Receiver, callback: &Value) -> Receive
 }
 
 fn case(secret: &str, received: &Received) -> Value {
-    let headers = ["webhook-id", "webhook-timestamp", "webhook-signature"];
     let headers: serde_json::Map<String, Value> =
-        headers.iter().map(|name| ((*name).to_owned(), received.header(name).into())).collect();
+        HEADERS.iter().map(|name| ((*name).to_owned(), received.header(name).into())).collect();
     json!({"secret": secret, "headers": headers, "body": BASE64_STANDARD.encode(&received.body)})
+}
+
+/// Requests that no sender of Standard Webhooks makes. They must be refused, and must not break the receiver.
+fn malformed(genuine: &Value) -> Vec<Value> {
+    let without = HEADERS.map(|name| {
+        let mut case = genuine.clone();
+        case["headers"].as_object_mut().expect("headers").remove(name);
+        case
+    });
+    let odd = [
+        (1, "now"),
+        (1, ""),
+        (1, "-1"),
+        (1, "99999999999999999999"),
+        (2, "v1,\u{e9}"),
+        (2, "v1"),
+        (2, "\u{597d}"),
+        (2, " "),
+    ];
+    let odd = odd.map(|(place, value)| {
+        let mut case = genuine.clone();
+        case["headers"][HEADERS[place]] = value.into();
+        case
+    });
+    let mut bare = genuine.clone();
+    bare["headers"] = json!({});
+    without.into_iter().chain(odd).chain([bare]).collect()
 }
 
 /// What a package makes of the cases: the payload, or null where it refuses.
 async fn verified(command: &mut Command, cases: &Value) -> Vec<Value> {
+    judged_by(command, cases.to_string()).await
+}
+
+/// What a program answers to this input.
+async fn judged_by(command: &mut Command, given: String) -> Vec<Value> {
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -37,7 +70,7 @@ async fn verified(command: &mut Command, cases: &Value) -> Vec<Value> {
         .spawn()
         .unwrap_or_else(|e| panic!("{command:?}: {e}; tests/tools ensure standardwebhooks"));
     let mut input = child.stdin.take().expect("piped");
-    input.write_all(cases.to_string().as_bytes()).await.expect("it reads");
+    input.write_all(given.as_bytes()).await.expect("it reads");
     drop(input);
     let output = child.wait_with_output().await.expect("it ends");
     assert!(output.status.success(), "{command:?}; tests/tools ensure standardwebhooks");
@@ -56,6 +89,35 @@ fn by_rust(cases: &Value) -> Vec<Value> {
         serde_json::from_slice(&body).ok()
     };
     cases.as_array().expect("cases").iter().map(|case| verify(case).unwrap_or_default()).collect()
+}
+
+/// What the class of the documents makes of the cases; `tests/signatures/Verify.java` asks it.
+async fn by_java(cases: &Value) -> Vec<Value> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let document = std::fs::read_to_string(format!("{ROOT}/docs/portals.md")).expect("the document");
+    let class =
+        document.split("```java\n").nth(1).and_then(|rest| rest.split("\n```").next()).expect("a class");
+    let source = folder.path().join("WebhookVerifier.java");
+    std::fs::write(&source, class).expect("a file");
+    let asking = Path::new(ROOT).join("tests/signatures/Verify.java");
+    let compiled = Command::new("javac").arg("-d").args([folder.path(), &source, &asking]).output().await;
+    let compiled = compiled.expect("javac runs: the tests need a JDK");
+    assert!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
+    let line = |case: &Value| {
+        let headers = HEADERS.map(|name| case["headers"][name].as_str());
+        let parts = [&[case["secret"].as_str()], &headers[..], &[case["body"].as_str()]].concat();
+        let parts = parts.iter().map(|part| part.map_or_else(String::new, |part| format!("={part}")));
+        parts.collect::<Vec<_>>().join("\t") + "\n"
+    };
+    let cases = cases.as_array().expect("cases");
+    let mut java = Command::new("java");
+    java.arg("-cp").arg(folder.path()).arg("Verify");
+    let taken = judged_by(&mut java, cases.iter().map(line).collect()).await;
+    let payload = |(case, taken): (&Value, Value)| -> Value {
+        let body = BASE64_STANDARD.decode(case["body"].as_str().expect("a body")).expect("base64");
+        if taken == true { serde_json::from_slice(&body).expect("JSON") } else { Value::Null }
+    };
+    cases.iter().zip(taken).map(payload).collect()
 }
 
 #[tokio::test]
@@ -79,7 +141,7 @@ async fn packages_of_three_languages_verify_them_also_during_a_rotation() {
     let id = renamed.headers.iter_mut().find(|(name, _)| name == "webhook-id").expect("an id");
     id.1.push('0');
     let stranger = crate::support::gateway::SECRET;
-    let judged = [
+    let mut judged = vec![
         (case(&old, &before), true),
         (case(&new, &before), false),
         (case(&old, &overlap), true),
@@ -91,14 +153,21 @@ async fn packages_of_three_languages_verify_them_also_during_a_rotation() {
         (case(&old, &after), false),
         (case(&new, &after), false),
     ];
+    judged.extend(malformed(&case(&new, &overlap)).into_iter().map(|case| (case, false)));
     let cases: Value = judged.iter().map(|(case, _)| case.clone()).collect();
     let home = format!("{ROOT}/.cache/standardwebhooks");
     let mut python = Command::new(format!("{home}/python/bin/python"));
     python.arg(format!("{ROOT}/tests/signatures/verify.py"));
     let mut node = Command::new("node");
     node.arg(format!("{ROOT}/tests/signatures/verify.mjs")).arg(format!("{home}/node"));
-    let answers = [verified(&mut python, &cases).await, verified(&mut node, &cases).await, by_rust(&cases)];
-    for (language, payloads) in ["Python", "JavaScript", "Rust"].into_iter().zip(answers) {
+    let answers = [
+        ("Python", verified(&mut python, &cases).await),
+        ("JavaScript", verified(&mut node, &cases).await),
+        ("Rust", by_rust(&cases)),
+        ("Java", by_java(&cases).await),
+    ];
+    for (language, payloads) in answers {
+        assert_eq!(payloads.len(), judged.len(), "{language}");
         for (place, ((case, genuine), payload)) in judged.iter().zip(&payloads).enumerate() {
             assert_eq!(!payload.is_null(), *genuine, "{language}, case {place}: {case}");
             if *genuine {

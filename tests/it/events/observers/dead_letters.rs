@@ -53,7 +53,7 @@ async fn dead_letters_are_shown_and_sent_again_some_or_all() {
     for (field, value) in [
         ("channel_id", json!(channel)),
         ("pairs", json!(1)),
-        ("reason", json!("not 2xx")),
+        ("reason", json!("answered 500: not 2xx")),
         ("event_types", json!(["message.created"])),
         ("event_ids", letters[0]["event_ids"].clone()),
         ("receivers", json!(null)),

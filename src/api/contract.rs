@@ -28,6 +28,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "preferences",
     "contacts",
     "presence",
+    "files",
     "emojis",
     "webhooks",
     "callbacks",

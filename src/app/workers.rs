@@ -19,6 +19,7 @@ use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::push::Push;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
+use crate::files::{Files, Sweeper};
 use crate::people::headcount::Headcount;
 use crate::people::presence::Presence;
 use crate::people::search_index;
@@ -30,6 +31,9 @@ const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Edits that one replica sends to the source at once.
 const EDITS_AT_ONCE: u32 = 4;
+
+/// The sweeper of files looks for work as often as one in this many other workers. Requests wake it.
+const SWEEPS_APART: u32 = 10;
 
 /// What wakes the workers of this replica.
 #[derive(Clone, Default)]
@@ -104,6 +108,12 @@ impl App {
             async move { push.dispatch().await }
         };
         Worker::of("dispatch", self.config.poll, step).woken_by(&wakes.push.dispatch)
+    }
+
+    /// Removes what expires, and what a crash left.
+    pub(super) fn sweeper(&self, files: &Files) -> Worker {
+        let sweeper = Arc::new(Sweeper::new(files.clone()));
+        Worker::new("files", self.config.poll * SWEEPS_APART, sweeper).woken_by(&files.wake())
     }
 
     fn receipts(&self) -> Worker {

@@ -22,7 +22,6 @@ use crate::base::store::Store;
 use crate::base::worker::Worker;
 use crate::chat::message::{Lanes, Sender};
 use crate::delivery::endpoint::Callbacks;
-use crate::delivery::escalation::Escalation;
 use crate::events;
 use crate::files::Files;
 use crate::identity::Identity;
@@ -92,8 +91,7 @@ impl App {
         // Uploads end when the service begins to stop: their clients resume them.
         let files = Files::new(self.store.clone(), &self.config, stop.clone());
         tasks.spawn(self.sweeper(&files).run(stop_workers.clone()));
-        let (push, events) = (wakes.push.gateway.clone(), wakes.events.clone());
-        let escalation = Arc::new(Escalation::new(self.store.clone(), &self.config, push, events));
+        let escalation = self.escalation(&wakes);
         let reminders = Worker::new("escalation", self.config.poll, escalation.clone());
         for worker in self.workers(&wakes, &tasks, &stop_workers).into_iter().chain([reminders]) {
             tasks.spawn(worker.run(stop_workers.clone()));

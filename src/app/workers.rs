@@ -16,6 +16,7 @@ use crate::base::worker::{Tick, Worker};
 use crate::chat::channel::department::Groups;
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::GATEWAY;
+use crate::delivery::escalation::Escalation;
 use crate::delivery::push::Push;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
@@ -50,6 +51,12 @@ pub(super) struct Wakes {
 }
 
 impl App {
+    /// Reminds receivers of messages that they have not read.
+    pub(super) fn escalation(&self, wakes: &Wakes) -> Arc<Escalation> {
+        let (push, events) = (wakes.push.gateway.clone(), wakes.events.clone());
+        Arc::new(Escalation::new(self.store.clone(), &self.config, push, events))
+    }
+
     /// The table of workers. All replicas have the same; leases decide who works.
     pub(super) fn workers(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Vec<Worker> {
         let (poll, config, store) = (self.config.poll, &self.config, &self.store);

@@ -129,7 +129,7 @@ async fn read(
     channel_id: Option<i64>,
     (below, limit): (i64, i64),
 ) -> Result<Vec<Row>> {
-    Ok(store.all(sql!("chat/channel/overseen"), &[&member, &channel_id, &below, &limit]).await?)
+    store.all(sql!("chat/channel/overseen"), &[&member, &channel_id, &below, &limit]).await
 }
 
 /// One page of the users who are or were in a channel, by user id, after `after`.

@@ -1,9 +1,11 @@
 //! HTTP interface. This is the only module that uses axum and the wire format. One file per resource.
 
 mod archive;
+mod around;
 mod bodies;
 mod callbacks;
 mod channels;
+mod conditions;
 pub mod contract;
 mod conversations;
 mod deliveries;
@@ -13,6 +15,7 @@ mod edits;
 mod emojis;
 mod escalations;
 mod events;
+mod files;
 mod messages;
 mod preferences;
 mod presence;
@@ -22,6 +25,9 @@ mod request;
 mod scim;
 mod search;
 mod service;
+mod support;
+mod sync;
+mod uploads;
 mod users;
 mod wire;
 
@@ -45,7 +51,7 @@ use tracing::Instrument;
 use crate::archive::Archive;
 use crate::archive::index::Index;
 use crate::archive::mover::Archiver;
-use crate::base::config::{Config, IdentityNames};
+use crate::base::config::{Config, IdentityMode, IdentityNames};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
@@ -54,6 +60,7 @@ use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::escalation::Escalation;
 use crate::events::stream::Hub;
+use crate::files::Files;
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
 use crate::people::contacts;
 use crate::people::presence::Presence;
@@ -92,6 +99,7 @@ pub struct Stages {
     /// Wakes the workers that apply changes of the directory.
     pub followers: Followers,
     pub edits: Arc<Edits>,
+    pub files: Files,
 }
 
 impl std::ops::Deref for Api {
@@ -122,10 +130,13 @@ impl Api {
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
+            .merge(around::routes())
+            .merge(support::routes())
             .merge(receipts::routes())
             .merge(preferences::routes())
             .merge(presence::routes())
             .merge(conversations::routes())
+            .merge(sync::routes())
             .merge(directory::routes())
             .merge(users::routes())
             .merge(departments::routes())
@@ -137,13 +148,13 @@ impl Api {
             .merge(search::routes())
             .merge(events::routes())
             .merge(archive::routes())
+            .merge(files::routes())
             .layer(from_fn_with_state(self.clone(), prove));
+        let transfers = self.transfers(&bodies);
         Router::new()
-            .nest("/api/v1", proven)
+            .nest("/api/v1", proven.merge(files::open_routes().layer(from_fn(check_open))))
             .nest("/scim/v2", scim::routes(&self))
             .merge(service::routes())
-            .fallback(async || Error::not_found("no such path").into_response())
-            .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
             .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
             // The timeout ends when the answer begins. A streamed body can take longer.
             .layer(from_fn(move |request: Request, next: Next| async move {
@@ -152,10 +163,32 @@ impl Api {
                     Err(_) => Error::new(Kind::Timeout, "").into_response(),
                 }
             }))
+            // Bodies of uploads are bounded by the settings of files, and take their time.
+            .nest("/api/v1", transfers)
+            .fallback(async || Error::not_found("no such path").into_response())
+            .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
             .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
             .layer(from_fn(one_host))
             .layer(from_fn(observe))
             .with_state(self)
+    }
+}
+
+impl Api {
+    /// The routes that take the bytes of files. A body under a signature is read whole before it counts, so it has
+    /// the limits of other bodies.
+    fn transfers(&self, bodies: &Budget) -> Router<Api> {
+        let prove = from_fn_with_state(self.clone(), prove);
+        let uploads = uploads::routes()
+            .layer(from_fn(uploads::speak))
+            .layer(prove.clone())
+            .layer(from_fn(uploads::name_version));
+        let transfers = files::transfers().layer(prove).merge(uploads);
+        if self.config.identity_mode != IdentityMode::Hmac {
+            return transfers;
+        }
+        let bodies = bodies.clone();
+        transfers.layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
     }
 }
 
@@ -208,6 +241,15 @@ async fn proven(api: &Api, request: Request) -> crate::base::error::Result<Reque
     check_text(&mut parts).await?;
     parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))
+}
+
+/// Checks a request that needs no identity.
+async fn check_open(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    match check_text(&mut parts).await {
+        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+        Err(e) => e.into_response(),
+    }
 }
 
 /// Refuses U+0000 in the path and in the query, because PostgreSQL cannot store it. Streams are exempt: their

@@ -22,8 +22,8 @@ use crate::base::store::Store;
 use crate::base::worker::Worker;
 use crate::chat::message::{Lanes, Sender};
 use crate::delivery::endpoint::Callbacks;
-use crate::delivery::escalation::Escalation;
 use crate::events;
+use crate::files::Files;
 use crate::identity::Identity;
 use crate::people::presence::Presence;
 use crate::records::receipt::Inbox;
@@ -88,8 +88,10 @@ impl App {
         let (tasks, wakes) = (TaskSet::default(), Wakes::default());
         // Workers stop after the listener, because they process what the last requests wrote.
         let stop_workers = CancellationToken::new();
-        let (push, events) = (wakes.push.gateway.clone(), wakes.events.clone());
-        let escalation = Arc::new(Escalation::new(self.store.clone(), &self.config, push, events));
+        // Uploads end when the service begins to stop: their clients resume them.
+        let files = Files::new(self.store.clone(), &self.config, stop.clone());
+        tasks.spawn(self.sweeper(&files).run(stop_workers.clone()));
+        let escalation = self.escalation(&wakes);
         let reminders = Worker::new("escalation", self.config.poll, escalation.clone());
         for worker in self.workers(&wakes, &tasks, &stop_workers).into_iter().chain([reminders]) {
             tasks.spawn(worker.run(stop_workers.clone()));
@@ -129,6 +131,7 @@ impl App {
             directory: wakes.directory,
             followers: wakes.followers,
             edits: self.edits,
+            files: files.clone(),
         });
         let late = async {
             stop.cancelled().await;
@@ -140,6 +143,10 @@ impl App {
             () = broken.cancelled() => Err(Error::internal("a worker panicked; restart to resume its work")),
             () = late => Ok(()),
         };
+        // What came of an upload is stored, so that the next request goes on there.
+        if tokio::time::timeout(grace, files.written()).await.is_err() {
+            tracing::warn!("stopped before all uploads had ended; their clients resume them");
+        }
         stop_workers.cancel();
         if let Some(alarms) = alarms {
             alarms.stop().await;

@@ -13,6 +13,8 @@ pub mod sync;
 
 pub mod events;
 
+pub mod files;
+
 pub mod chat;
 
 pub mod delivery;

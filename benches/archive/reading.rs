@@ -118,7 +118,7 @@ impl Reads<'_> {
                 store: self.store,
                 archive: Some(self.archive as &dyn Archive),
                 channel_id: self.channels[at as usize],
-                reader: READER,
+                reader: Some(READER),
             };
             let begun = Instant::now();
             let (messages, _) = reading.before(place, 0, LIMIT).await.expect("a page");

@@ -39,6 +39,9 @@ CREATE TABLE t_im_channel (
 -- One direct channel per pair, also if both members create it at once.
 CREATE UNIQUE INDEX t_im_channel_pair ON t_im_channel (pair_low, pair_high) WHERE pair_low IS NOT NULL;
 
+-- Groups by name, for support. Direct channels, which are most, have none.
+CREATE INDEX t_im_channel_named ON t_im_channel (channel_id) WHERE channel_name IS NOT NULL;
+
 -- Membership as intervals of seq, never overwritten. A receiver of seq n is a member whose interval contains n. A
 -- member who leaves and comes back has two intervals. from_ms_id is the last ms_id before the interval, so that a
 -- query by seq can bound its partitions.
@@ -58,6 +61,10 @@ CREATE TABLE t_im_channel_user (
     read_ms_id      bigint NOT NULL,
     -- The number of the member's own messages up to read_seq. Own messages do not count as unread.
     read_sent_count bigint NOT NULL DEFAULT 0,
+    -- The received cursor: the member's client has all messages of this interval up to received_seq. It counts only
+    -- above the read cursor.
+    received_seq    bigint NOT NULL DEFAULT 0,
+    received_ms_id  bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (channel_id, user_id, from_seq),
     CONSTRAINT member_role_known CHECK (role IN ('owner', 'admin', 'member')),
     CONSTRAINT member_interval_not_empty CHECK (to_seq >= from_seq),

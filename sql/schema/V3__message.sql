@@ -71,7 +71,7 @@ CREATE FUNCTION im_ledger_time(l t_im_ledger, place integer) RETURNS timestamptz
                 ELSE l.server_time END
 $$;
 
--- The ledger with one row per receiver, without reads that are not written into it yet.
+-- The ledger with one row per receiver, without ranges that are not written into it yet.
 CREATE VIEW v_im_ledger AS
 SELECT l.ms_id, l.channel_id, l.seq, s.user_id AS receiver,
        im_ledger_status(l, s.slot & 1023) AS status,
@@ -146,8 +146,8 @@ CREATE TABLE t_im_client_id (
     PRIMARY KEY (sender, client_id)
 );
 
--- Reads as ranges of seq with their time, until the background pass writes them into the ledger. Until then the
--- status `read` is derived from the reader's cursor.
+-- Reads, and receipts up to a seq, as ranges of seq with their time, until the background pass writes them into the
+-- ledger. Until then the status is derived from them.
 CREATE TABLE t_im_read (
     channel_id bigint NOT NULL,
     user_id    text COLLATE "C" NOT NULL,
@@ -156,7 +156,10 @@ CREATE TABLE t_im_read (
     from_ms_id bigint NOT NULL,
     to_ms_id   bigint NOT NULL,
     read_at    timestamptz NOT NULL,
-    PRIMARY KEY (channel_id, user_id, to_seq)
+    -- The status that the range gives: 1 received, 2 read.
+    status     smallint NOT NULL DEFAULT 2,
+    PRIMARY KEY (channel_id, user_id, to_seq, status),
+    CONSTRAINT read_status_known CHECK (status BETWEEN 1 AND 2)
 );
 
 -- Receipts of sealed or cold messages, until the archive has them.
@@ -168,16 +171,16 @@ CREATE TABLE t_im_receipt_pending (
 );
 
 -- The ledger with one row per receiver, with the table name and the columns of the specification that companies know.
--- It includes reads that are not written into the blocks yet.
+-- It includes reads and receipts that are not written into the blocks yet.
 CREATE VIEW t_im_message_push AS
 SELECT l.ms_id, l.channel_id, l.receiver,
-       CASE WHEN r.read_at IS NOT NULL THEN 2::smallint ELSE l.status END AS status,
-       CASE WHEN r.read_at IS NULL THEN l.verdict END AS verdict,
-       CASE WHEN r.read_at IS NULL THEN l.verdict_reason END AS verdict_reason,
-       CASE WHEN l.status < 2 THEN coalesce(r.read_at, l.last_modified_time) ELSE l.last_modified_time END AS last_modified_time
+       greatest(l.status, r.status) AS status,
+       CASE WHEN r.status IS NULL THEN l.verdict END AS verdict,
+       CASE WHEN r.status IS NULL THEN l.verdict_reason END AS verdict_reason,
+       CASE WHEN r.status > l.status THEN r.read_at ELSE l.last_modified_time END AS last_modified_time
 FROM v_im_ledger l
 LEFT JOIN LATERAL (
-    SELECT read_at FROM t_im_read
+    SELECT status, read_at FROM t_im_read
     WHERE channel_id = l.channel_id AND user_id = l.receiver AND from_seq <= l.seq AND to_seq >= l.seq
-    ORDER BY to_seq LIMIT 1
+    ORDER BY status DESC, to_seq LIMIT 1
 ) AS r ON true;

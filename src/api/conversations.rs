@@ -1,5 +1,7 @@
 //! `/conversations`: the conversation list of a user.
 
+use std::collections::HashSet;
+
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json as Reply, Router};
@@ -10,20 +12,21 @@ use time::OffsetDateTime;
 use super::wire::{Id, Page, PageQuery, Query, rfc3339, write_cursor};
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
-use crate::records::conversation::{self, Conversation, LastMessage, ListPosition};
+use crate::records::conversation::{self, Conversation, LastMessage, ListPosition, Listed, Peer};
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/conversations", get(list))
 }
 
 #[derive(Serialize)]
-struct ConversationView {
+pub struct ConversationView {
     channel_id: Id,
     #[serde(rename = "type")]
     channel_type: String,
     name: Option<String>,
     picture: Option<String>,
     announcement: Option<String>,
+    peer: Option<PeerView>,
     unread_count: i64,
     read_seq: i64,
     last_seq: i64,
@@ -35,6 +38,16 @@ struct ConversationView {
     #[serde(with = "rfc3339::option")]
     mute_until: Option<OffsetDateTime>,
     remark: Option<String>,
+}
+
+/// The other user of a direct channel.
+#[derive(Serialize)]
+struct PeerView {
+    user_id: String,
+    name: String,
+    head_icon: Option<String>,
+    kind: String,
+    online: bool,
 }
 
 #[derive(Serialize)]
@@ -104,14 +117,23 @@ impl From<LastMessage> for LastMessageView {
     }
 }
 
-impl From<Conversation> for ConversationView {
-    fn from(c: Conversation) -> Self {
+impl PeerView {
+    fn new(peer: Peer, online: &HashSet<String>) -> Self {
+        let online = online.contains(&peer.user_id);
+        Self { user_id: peer.user_id, name: peer.name, head_icon: peer.head_icon, kind: peer.kind, online }
+    }
+}
+
+impl ConversationView {
+    /// `online` has the peers who are online now.
+    fn new(c: Conversation, online: &HashSet<String>) -> Self {
         Self {
             channel_id: Id(c.channel_id),
             channel_type: c.channel_type,
             name: c.name,
             picture: c.picture,
             announcement: c.announcement,
+            peer: c.peer.map(|peer| PeerView::new(peer, online)),
             unread_count: c.unread_count,
             read_seq: c.read_seq,
             last_seq: c.last_seq,
@@ -125,14 +147,45 @@ impl From<Conversation> for ConversationView {
     }
 }
 
+/// One page of conversations, and the number of unread messages in all of them.
+#[derive(Serialize)]
+pub struct ConversationPage {
+    unread_total: i64,
+    #[serde(flatten)]
+    page: Page<ConversationView>,
+}
+
 async fn list(
     State(api): State<Api>,
     Person(caller): Person,
     Query(page): Query<PageQuery>,
-) -> Result<Reply<Page<ConversationView>>> {
-    let limit = page.limit()?;
+) -> Result<Reply<ConversationPage>> {
     let place = page.cursor::<Cursor>()?.as_ref().map(Cursor::place).transpose()?;
-    let (conversations, next) = conversation::list(&api.store, &caller.user_id, place, limit).await?;
+    page_of(&api, &caller.user_id, place, page.limit()?).await.map(Reply)
+}
+
+/// One page of a user's conversations after a place.
+pub async fn page_of(
+    api: &Api,
+    user_id: &str,
+    place: Option<ListPosition>,
+    limit: i64,
+) -> Result<ConversationPage> {
+    let Listed { conversations, next, unread_total } =
+        conversation::list(&api.store, user_id, place, limit).await?;
+    let online = online(api, &conversations).await?;
     let next_cursor = next.map(|place| write_cursor(&Cursor::from(place)));
-    Ok(Reply(Page { items: conversations.into_iter().map(Into::into).collect(), next_cursor }))
+    let items = conversations.into_iter().map(|c| ConversationView::new(c, &online)).collect();
+    Ok(ConversationPage { unread_total, page: Page { items, next_cursor } })
+}
+
+/// The peers who are online, by the same rules as `GET /presence`.
+async fn online(api: &Api, conversations: &[Conversation]) -> Result<HashSet<String>> {
+    let peers: Vec<&str> =
+        conversations.iter().filter_map(|c| c.peer.as_ref()).map(|peer| peer.user_id.as_str()).collect();
+    if peers.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let statuses = api.presence.of_people(&peers, api.store.now().await?).await?;
+    Ok(statuses.into_iter().filter(|status| status.is_online()).map(|status| status.user_id).collect())
 }

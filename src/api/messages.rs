@@ -135,9 +135,20 @@ struct HistoryQuery {
 /// Direction and position at which the next page begins.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
-enum Cursor {
+pub enum Cursor {
     Before { seq: i64, ms_id: i64, after_seq: i64 },
     After { seq: i64, ms_id: i64 },
+}
+
+impl Cursor {
+    /// The page of older messages after this one, and the page of newer ones.
+    pub fn older(message: &Message) -> Self {
+        Self::Before { seq: message.seq, ms_id: message.ms_id, after_seq: 0 }
+    }
+
+    pub fn newer(message: &Message) -> Self {
+        Self::After { seq: message.seq, ms_id: message.ms_id }
+    }
 }
 
 impl From<Sent> for SentView {
@@ -237,17 +248,22 @@ async fn list(
     PathId(channel_id): PathId,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Reply<Page<MessageView>>> {
-    let (way, limit) = way(&query)?;
-    let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader: &caller.user_id };
+    let reader = Some(caller.user_id.as_str());
+    page(Reading { store: &api.store, archive: api.archive(), channel_id, reader }, &query).await
+}
+
+/// A page of a channel.
+async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<MessageView>>> {
+    let (way, limit) = way(query)?;
     let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) = match way {
         Cursor::Before { seq, ms_id, after_seq } => {
             (reading.before(Position { seq, ms_id }, after_seq, limit).await?, |m, after_seq| {
                 Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq }
             })
         }
-        Cursor::After { seq, ms_id } => (reading.after(Position { seq, ms_id }, limit).await?, |m, _| {
-            Cursor::After { seq: m.seq, ms_id: m.ms_id }
-        }),
+        Cursor::After { seq, ms_id } => {
+            (reading.after(Position { seq, ms_id }, limit).await?, |m, _| Cursor::newer(m))
+        }
     };
     let after_seq = if let Cursor::Before { after_seq, .. } = way { after_seq } else { 0 };
     // `newest` has no next page, unless the archive did not answer.

@@ -1,10 +1,10 @@
-//! `/receipts`, `/channels/{id}/read` and `/messages/{ms_id}/receipts`.
+//! `/receipts`, `/channels/{id}/read`, `/channels/{id}/received` and `/messages/{ms_id}/receipts`.
 
 use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::wire::{
@@ -17,18 +17,22 @@ use crate::base::ids::check_id;
 use crate::chat::message::safe_integer;
 use crate::delivery::status::Status;
 use crate::identity::Role;
-use crate::records::receipt::{self, ReadTo, Receipt, Receipts, ReceiptsPage, ReceiverStatus};
+use crate::records::receipt::{self, Counts, ReadTo, Receipt, ReceiptsPage, ReceiverStatus, Seen};
 
 /// Most receipts in one call.
 const RECEIPTS_MAX: usize = 10_000;
 const LIMIT_DEFAULT: i64 = 50;
+/// Most messages whose counts one call gives, and most characters of the list. The list is part of the URL.
+const ASKED_MAX: usize = 100;
+const ASKED_MAX_CHARS: usize = 4_096;
 /// Errors that hide a message which only a role would show.
 const HIDDEN: [Kind; 3] = [Kind::NotFound, Kind::Forbidden, Kind::UnknownUser];
 
 pub fn routes() -> Router<Api> {
     Router::new()
-        .route("/receipts", post(accept))
+        .route("/receipts", get(of_messages).post(accept))
         .route("/channels/{channel_id}/read", post(read))
+        .route("/channels/{channel_id}/received", post(received))
         .route("/messages/{ms_id}/receipts", get(of_message))
 }
 
@@ -63,6 +67,11 @@ struct CursorView {
     unread_count: i64,
 }
 
+#[derive(Serialize)]
+struct ReceivedView {
+    received_seq: i64,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReceiptsQuery {
@@ -72,21 +81,47 @@ struct ReceiptsQuery {
     cursor: Option<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CountsQuery {
+    ms_ids: String,
+    reason: Option<String>,
+}
+
 #[derive(Serialize)]
 struct ReceiptsView {
-    ms_id: Id,
-    channel_id: Id,
-    seq: i64,
-    counts: Counts,
+    #[serde(flatten)]
+    counts: CountsView,
     items: Vec<ReceiverView>,
     next_cursor: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Counts {
+struct ManyCounts {
+    items: Vec<CountsView>,
+    unknown: Vec<Id>,
+}
+
+#[derive(Serialize)]
+struct CountsView {
+    ms_id: Id,
+    channel_id: Id,
+    seq: i64,
+    counts: ByStatus,
+}
+
+#[derive(Serialize)]
+struct ByStatus {
     unreceived: i64,
     received: i64,
     read: i64,
+}
+
+impl From<Counts> for CountsView {
+    fn from(c: Counts) -> Self {
+        let counts = ByStatus { unreceived: c.unreceived, received: c.received, read: c.read };
+        Self { ms_id: Id(c.ms_id), channel_id: Id(c.channel_id), seq: c.seq, counts }
+    }
 }
 
 #[derive(Serialize)]
@@ -155,13 +190,47 @@ async fn read(
     Ok(Reply(CursorView { read_seq: cursor.read_seq, unread_count: cursor.unread_count }))
 }
 
-/// The receipts of a message, if the caller's role or membership allows it.
-async fn shown(api: &Api, caller: &Proven, ms_id: i64, page: ReceiptsPage<'_>) -> Result<Receipts> {
-    if !page.sees_all {
+async fn received(
+    State(api): State<Api>,
+    Person(caller): Person,
+    Now(now): Now,
+    PathId(channel_id): PathId,
+    Json(to): Json<NewCursor>,
+) -> Result<Reply<ReceivedView>> {
+    let seq = i64::try_from(to.seq).unwrap_or(i64::MAX);
+    let to = ReadTo { channel_id, caller: &caller.user_id, seq };
+    let received_seq = receipt::receive_up_to(&api.store, api.archive(), to, now).await?;
+    api.receipts.notify_one();
+    Ok(Reply(ReceivedView { received_seq }))
+}
+
+/// Checks that the caller may see what they ask for: by role with a reason, or as an active user.
+async fn seen<'a>(api: &Api, caller: &'a Proven, reason: Option<&str>) -> Result<Seen<'a>> {
+    let all = reason.is_some() && caller.must_be(Role::Support).is_ok();
+    if !all {
         caller.must_be(Role::User)?;
         crate::people::users::check_active(&api.store, &caller.0.user_id).await?;
     }
-    receipt::of_message(&api.store, api.archive(), ms_id, page).await
+    Ok(Seen { caller: &caller.0.user_id, all })
+}
+
+/// The statuses in a list. `unread` stands for both that come before `read`.
+fn statuses(text: Option<&str>) -> Result<Vec<Status>> {
+    let mut statuses = Vec::new();
+    for word in text.into_iter().flat_map(|text| text.split(',')) {
+        match (word, Status::parse(word)) {
+            ("unread", _) => statuses.extend([Status::Unreceived, Status::Received]),
+            (_, Some(status)) => statuses.push(status),
+            _ => {
+                let rule =
+                    "must be unreceived, received, read or unread, or several of them with commas between";
+                return Err(Error::parameter("status", rule));
+            }
+        }
+    }
+    statuses.sort_unstable();
+    statuses.dedup();
+    Ok(statuses)
 }
 
 async fn of_message(
@@ -171,43 +240,77 @@ async fn of_message(
     PathId(ms_id): PathId,
     Query(query): Query<ReceiptsQuery>,
 ) -> Result<Reply<ReceiptsView>> {
-    let status = match query.status.as_deref() {
-        None => None,
-        Some(text) => Some(
-            Status::parse(text)
-                .ok_or_else(|| Error::parameter("status", "must be unreceived, received or read"))?,
-        ),
-    };
+    let statuses = statuses(query.status.as_deref())?;
     let reason = check_reason(query.reason.as_deref())?;
-    let by_role = caller.must_be(Role::Support).is_ok();
-    let sees_all = by_role && reason.is_some();
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
-    let page = ReceiptsPage { caller: &caller.0.user_id, sees_all, status, after: &after, limit };
-    let receipts = match shown(&api, &caller, ms_id, page).await {
-        Err(e) if by_role && !sees_all && HIDDEN.contains(&e.kind) => {
+    let shown = async {
+        let seen = seen(&api, &caller, reason).await?;
+        let page = ReceiptsPage { seen, statuses: &statuses, after: &after, limit };
+        let receipts = receipt::of_message(&api.store, api.archive(), ms_id, page).await?;
+        Ok::<_, Error>((seen.all, receipts))
+    };
+    let (by_role, receipts) = match shown.await {
+        Err(e) if reason.is_none() && caller.must_be(Role::Support).is_ok() && HIDDEN.contains(&e.kind) => {
             return Err(Error::parameter("reason", "is required to see receipts outside your own channels"));
         }
-        receipts => receipts?,
+        shown => shown?,
     };
-    if sees_all {
-        let entry = Entry {
-            at: now,
-            actor: &caller.0.user_id,
-            action: Action::Receipts,
-            reason,
-            filter: json!({"ms_id": ms_id.to_string(), "status": query.status}),
-            results: Some(receipts.items.len() as i64),
-        };
-        audit::append(&api.store, entry).await?;
+    if by_role {
+        let filter = json!({"ms_id": ms_id.to_string(), "status": query.status});
+        note(&api, &caller, (now, reason), filter, receipts.items.len()).await?;
     }
     let full = receipts.items.len() as i64 >= limit;
     Ok(Reply(ReceiptsView {
-        ms_id: Id(receipts.ms_id),
-        channel_id: Id(receipts.channel_id),
-        seq: receipts.seq,
-        counts: Counts { unreceived: receipts.unreceived, received: receipts.received, read: receipts.read },
+        counts: receipts.counts.into(),
         next_cursor: receipts.items.last().filter(|_| full).map(|last| write_cursor(&last.receiver)),
         items: receipts.items.into_iter().map(Into::into).collect(),
     }))
+}
+
+async fn of_messages(
+    State(api): State<Api>,
+    caller: Proven,
+    Now(now): Now,
+    Query(query): Query<CountsQuery>,
+) -> Result<Reply<ManyCounts>> {
+    let reason = check_reason(query.reason.as_deref())?;
+    let ms_ids = asked(&query.ms_ids)?;
+    let seen = seen(&api, &caller, reason).await?;
+    let counts = receipt::counts(&api.store, api.archive(), &ms_ids, seen).await?;
+    if seen.all {
+        let ms_ids: Vec<String> = ms_ids.iter().map(i64::to_string).collect();
+        note(&api, &caller, (now, reason), json!({"ms_ids": ms_ids}), counts.len()).await?;
+    }
+    let is_found = |ms_id: &i64| counts.iter().any(|one| one.ms_id == *ms_id);
+    let unknown = ms_ids.iter().filter(|ms_id| !is_found(ms_id)).map(|ms_id| Id(*ms_id)).collect();
+    Ok(Reply(ManyCounts { items: counts.into_iter().map(Into::into).collect(), unknown }))
+}
+
+/// The messages in a list of ids, ascending.
+fn asked(text: &str) -> Result<Vec<i64>> {
+    let ids: Vec<&str> = text.split(',').collect();
+    if ids.len() > ASKED_MAX || text.len() > ASKED_MAX_CHARS {
+        let detail = format!("must name at most {ASKED_MAX} messages in {ASKED_MAX_CHARS} characters");
+        return Err(Error::parameter("ms_ids", detail));
+    }
+    let rule = || Error::parameter("ms_ids", "must be ids of messages, with commas between");
+    let mut ms_ids: Vec<i64> =
+        ids.into_iter().map(|id| Id::parse(id).map(|id| id.0).ok_or_else(rule)).collect::<Result<_>>()?;
+    ms_ids.sort_unstable();
+    ms_ids.dedup();
+    Ok(ms_ids)
+}
+
+/// Records in the audit that receipts of other users' messages were shown.
+async fn note(
+    api: &Api,
+    caller: &Proven,
+    (at, reason): (OffsetDateTime, Option<&str>),
+    filter: Value,
+    results: usize,
+) -> Result<()> {
+    let actor = &caller.0.user_id;
+    let results = Some(results as i64);
+    audit::append(&api.store, Entry { at, actor, action: Action::Receipts, reason, filter, results }).await
 }

@@ -242,7 +242,7 @@ impl SearchQuery {
 }
 
 /// The user that an id or a name refers to.
-async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str) -> Result<String> {
+pub async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str) -> Result<String> {
     let people = contacts::called(store, viewer, typed).await?;
     match &people[..] {
         [one] => Ok(one.user_id.clone()),

@@ -16,9 +16,11 @@ use crate::base::worker::{Tick, Worker};
 use crate::chat::channel::department::Groups;
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::GATEWAY;
+use crate::delivery::escalation::Escalation;
 use crate::delivery::push::Push;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
+use crate::files::{Files, Sweeper};
 use crate::people::headcount::Headcount;
 use crate::people::presence::Presence;
 use crate::people::search_index;
@@ -30,6 +32,9 @@ const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
 
 /// Edits that one replica sends to the source at once.
 const EDITS_AT_ONCE: u32 = 4;
+
+/// The sweeper of files looks for work as often as one in this many other workers. Requests wake it.
+const SWEEPS_APART: u32 = 10;
 
 /// What wakes the workers of this replica.
 #[derive(Clone, Default)]
@@ -46,6 +51,12 @@ pub(super) struct Wakes {
 }
 
 impl App {
+    /// Reminds receivers of messages that they have not read.
+    pub(super) fn escalation(&self, wakes: &Wakes) -> Arc<Escalation> {
+        let (push, events) = (wakes.push.gateway.clone(), wakes.events.clone());
+        Arc::new(Escalation::new(self.store.clone(), &self.config, push, events))
+    }
+
     /// The table of workers. All replicas have the same; leases decide who works.
     pub(super) fn workers(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Vec<Worker> {
         let (poll, config, store) = (self.config.poll, &self.config, &self.store);
@@ -106,6 +117,12 @@ impl App {
         Worker::of("dispatch", self.config.poll, step).woken_by(&wakes.push.dispatch)
     }
 
+    /// Removes what expires, and what a crash left.
+    pub(super) fn sweeper(&self, files: &Files) -> Worker {
+        let sweeper = Arc::new(Sweeper::new(files.clone()));
+        Worker::new("files", self.config.poll * SWEEPS_APART, sweeper).woken_by(&files.wake())
+    }
+
     fn receipts(&self) -> Worker {
         let store = self.store.clone();
         Worker::of("receipts", self.config.poll, move || {
@@ -156,6 +173,12 @@ impl App {
         let hub = Arc::new(Hub::new(self.store.clone(), &self.config, wakes.stream.clone()));
         let tail = Worker::new("stream", self.config.stream_poll, hub.clone()).woken_by(&wakes.stream);
         tasks.spawn(tail.run(stop_workers.clone()));
+        let totals = hub.clone();
+        let totals = Worker::of("unread", self.config.stream_unread, move || {
+            let totals = totals.clone();
+            async move { totals.tell_totals().await }
+        });
+        tasks.spawn(totals.woken_by(&hub.greet()).run(stop_workers.clone()));
         let (closing, stop, stop_workers) = (hub.clone(), stop.clone(), stop_workers.clone());
         tasks.spawn(async move {
             tokio::select! { () = stop.cancelled() => {}, () = stop_workers.cancelled() => {} }

@@ -30,6 +30,12 @@ pub enum Action {
     ExportEnded,
     /// The receipts of another user's message.
     Receipts,
+    /// Channels, their members, or their messages, as support sees them.
+    Channels,
+    Members,
+    Messages,
+    /// An administrator transferred the ownership of a group.
+    OwnerChanged,
     /// A message was recalled.
     Recall,
     /// A callback was created, changed, removed, rotated or tested.
@@ -47,6 +53,10 @@ impl Action {
             Self::ExportBegun => "export-begun",
             Self::ExportEnded => "export-ended",
             Self::Receipts => "receipts",
+            Self::Channels => "channels",
+            Self::Members => "members",
+            Self::Messages => "messages",
+            Self::OwnerChanged => "owner-changed",
             Self::Recall => "recall",
             Self::CallbackCreated => "callback-created",
             Self::CallbackChanged => "callback-changed",

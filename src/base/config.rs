@@ -8,6 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use serde::{Deserialize, Deserializer};
@@ -33,6 +35,14 @@ const DAYS_MAX: u32 = 3_650;
 /// Smallest and largest permitted size of a request head.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Smallest and largest permitted piece of a file. SHA-256 works in blocks of 64 bytes, and pieces end with one.
+const PIECE_BYTES_MIN: usize = 64 * 1024;
+const PIECE_BYTES_MAX: usize = 64 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 1 << 40;
+const PICTURE_PIXELS_MAX: u64 = 1_000_000_000;
+const PICTURE_BYTES_MAX: u64 = 1 << 30;
+const FORM_PIXELS_MAX: u32 = 10_000;
+const LINK_KEY_BYTES: usize = 32;
 /// Most channels that a user can be allowed to pin.
 const PINNED_MAX: u32 = 1_000;
 const PARTITIONS_AHEAD_MAX: u32 = 60;
@@ -117,6 +127,8 @@ pub struct Config {
     pub stream_queue: usize,
     #[serde(rename = "stream_poll_ms", deserialize_with = "millis")]
     pub stream_poll: Duration,
+    #[serde(rename = "stream_unread_ms", deserialize_with = "millis")]
+    pub stream_unread: Duration,
     #[serde(rename = "stream_heartbeat_ms", deserialize_with = "millis")]
     pub stream_heartbeat: Duration,
     #[serde(rename = "stream_life_ms", deserialize_with = "millis")]
@@ -172,6 +184,43 @@ pub struct Config {
 
     #[serde(rename = "presence_expire_ms", deserialize_with = "millis")]
     pub presence_expire: Duration,
+
+    pub file_store: String,
+    pub file_s3_endpoint: String,
+    pub file_s3_region: String,
+    pub file_s3_access_key: String,
+    pub file_s3_secret_key: Secret,
+    #[serde(rename = "file_store_timeout_ms", deserialize_with = "millis")]
+    pub file_store_timeout: Duration,
+    pub file_url: String,
+    pub file_max_bytes: u64,
+    pub file_post_max_bytes: u64,
+    pub file_piece_bytes: usize,
+    pub file_uploads_max: usize,
+    pub file_downloads_max: usize,
+    #[serde(rename = "file_idle_ms", deserialize_with = "millis")]
+    pub file_idle: Duration,
+    #[serde(rename = "file_flush_ms", deserialize_with = "millis")]
+    pub file_flush: Duration,
+    #[serde(rename = "file_upload_expire_ms", deserialize_with = "millis")]
+    pub file_upload_expire: Duration,
+    pub file_unused_days: u32,
+    pub file_orphan_days: u32,
+    #[serde(rename = "file_sweep_ms", deserialize_with = "millis")]
+    pub file_sweep: Duration,
+    pub file_quota_bytes: u64,
+    pub file_quota_files: u64,
+    pub file_remove_with_message: bool,
+    pub file_picture_max_bytes: u64,
+    pub file_picture_max_pixels: u64,
+    pub file_pictures_at_once: usize,
+    pub file_thumbnail_pixels: u32,
+    pub file_preview_pixels: u32,
+    pub file_remove_place: bool,
+    #[serde(deserialize_with = "list")]
+    pub file_link_keys: Vec<Secret>,
+    #[serde(rename = "file_link_life_ms", deserialize_with = "millis")]
+    pub file_link_life: Duration,
 
     pub time_zone: String,
 
@@ -271,6 +320,18 @@ pub enum GatewayPlace {
     Unknown,
 }
 
+/// Where uploaded files are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FilePlace {
+    /// Uploads are off.
+    Nowhere,
+    Folder(PathBuf),
+    /// A bucket, and the beginning of its keys.
+    Bucket(String, String),
+    /// An invalid value, refused at the start.
+    Unknown,
+}
+
 /// The kind of archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ArchivePlace {
@@ -361,6 +422,8 @@ impl Config {
             self.check_archive(),
             self.check_streams(),
             self.check_requests(),
+            self.check_files(),
+            self.check_pictures(),
             parsed.iter().flatten().flat_map(ConfigError::mistakes).cloned().collect(),
             self.directory.check(),
         ]
@@ -481,6 +544,107 @@ impl Config {
         }
     }
 
+    /// The file store that `file_store` names.
+    pub fn file_place(&self) -> FilePlace {
+        if self.file_store.is_empty() {
+            return FilePlace::Nowhere;
+        }
+        if let Some(folder) = self.file_store.strip_prefix("folder:").filter(|folder| !folder.is_empty()) {
+            return FilePlace::Folder(folder.into());
+        }
+        match self.file_store.strip_prefix("s3://").map(|place| place.split_once('/').unwrap_or((place, "")))
+        {
+            Some((bucket, beginning)) if !bucket.is_empty() => {
+                FilePlace::Bucket(bucket.to_owned(), beginning.trim_matches('/').to_owned())
+            }
+            _ => FilePlace::Unknown,
+        }
+    }
+
+    fn check_files(&self) -> Vec<String> {
+        let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
+        let is_url = |text: &str| Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+        broken(&[
+            (
+                self.file_place() == FilePlace::Unknown,
+                "`file_store` must be empty, folder:<folder> or s3://<bucket>/<beginning of keys>",
+            ),
+            (
+                !self.file_s3_endpoint.is_empty() && !is_url(&self.file_s3_endpoint),
+                "`file_s3_endpoint` must be empty or an http or https URL",
+            ),
+            (
+                self.file_s3_access_key.is_empty() != self.file_s3_secret_key.expose().is_empty(),
+                "set both `file_s3_access_key` and `file_s3_secret_key`, or neither",
+            ),
+            (
+                !self.file_url.is_empty() && !is_url(&self.file_url),
+                "`file_url` must be empty or the URL of /api/v1/files as clients see it",
+            ),
+            (
+                !(PIECE_BYTES_MIN..=PIECE_BYTES_MAX).contains(&self.file_piece_bytes)
+                    || !self.file_piece_bytes.is_multiple_of(PIECE_BYTES_MIN),
+                "`file_piece_bytes` must be a multiple of 65536, at most 67108864",
+            ),
+            (
+                !(1..=FILE_BYTES_MAX).contains(&self.file_max_bytes),
+                "`file_max_bytes` must be 1 to 1099511627776",
+            ),
+            (
+                self.file_post_max_bytes > self.file_max_bytes,
+                "`file_post_max_bytes` must be at most `file_max_bytes`",
+            ),
+            (
+                self.file_uploads_max == 0 || self.file_downloads_max == 0,
+                "`file_uploads_max` and `file_downloads_max` must be at least 1",
+            ),
+            (zero(self.file_store_timeout), "`file_store_timeout_ms` must be 1 ms to a day"),
+            (zero(self.file_idle), "`file_idle_ms` must be 1 ms to a day"),
+            (zero(self.file_flush), "`file_flush_ms` must be 1 ms to a day"),
+            (
+                self.file_upload_expire.is_zero() || self.file_upload_expire > OVERLAP_MAX,
+                "`file_upload_expire_ms` must be 1 ms to 30 days",
+            ),
+            (
+                self.file_sweep.is_zero() || self.file_sweep > OVERLAP_MAX,
+                "`file_sweep_ms` must be 1 ms to 30 days",
+            ),
+            (
+                self.file_unused_days > DAYS_MAX || self.file_orphan_days > DAYS_MAX,
+                "`file_unused_days` and `file_orphan_days` must be at most 3650",
+            ),
+        ])
+    }
+
+    fn check_pictures(&self) -> Vec<String> {
+        let is_key =
+            |key: &Secret| BASE64_STANDARD.decode(key.expose()).is_ok_and(|key| key.len() == LINK_KEY_BYTES);
+        broken(&[
+            (
+                !(1..=PICTURE_PIXELS_MAX).contains(&self.file_picture_max_pixels),
+                "`file_picture_max_pixels` must be 1 to 1000000000",
+            ),
+            (
+                self.file_picture_max_bytes > PICTURE_BYTES_MAX,
+                "`file_picture_max_bytes` must be at most 1073741824: a picture is read into memory",
+            ),
+            (self.file_pictures_at_once == 0, "`file_pictures_at_once` must be at least 1"),
+            (
+                self.file_thumbnail_pixels == 0 || self.file_thumbnail_pixels > self.file_preview_pixels,
+                "`file_thumbnail_pixels` must be at least 1, and at most `file_preview_pixels`",
+            ),
+            (self.file_preview_pixels > FORM_PIXELS_MAX, "`file_preview_pixels` must be at most 10000"),
+            (
+                !self.file_link_keys.iter().all(is_key),
+                "each of `file_link_keys` must be the base64 of 32 random bytes: openssl rand -base64 32",
+            ),
+            (
+                self.file_link_life < Duration::from_secs(1) || self.file_link_life > TIME_MAX,
+                "`file_link_life_ms` must be a second to a day",
+            ),
+        ])
+    }
+
     fn check_streams(&self) -> Vec<String> {
         let zero = |time: Duration| time.is_zero() || time > TIME_MAX;
         broken(&[
@@ -489,6 +653,7 @@ impl Config {
                 "`streams_max`, `streams_per_user` and `stream_queue` must be at least 1",
             ),
             (zero(self.stream_poll), "`stream_poll_ms` must be 1 ms to a day"),
+            (zero(self.stream_unread), "`stream_unread_ms` must be 1 ms to a day"),
             (zero(self.stream_heartbeat), "`stream_heartbeat_ms` must be 1 ms to a day"),
             (zero(self.stream_life), "`stream_life_ms` must be 1 ms to a day"),
             (

@@ -29,7 +29,13 @@ pub enum Kind {
     ClientIdReused,
     ChannelDissolved,
     TooLarge,
+    QuotaExceeded,
+    PreconditionFailed,
+    RangeNotSatisfiable,
     UnsupportedMediaType,
+    Locked,
+    ChecksumMismatch,
+    StorageFull,
     TooManyStreams,
     NudgedRecently,
     Timeout,
@@ -38,7 +44,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -52,7 +58,13 @@ impl Kind {
         Self::ClientIdReused,
         Self::ChannelDissolved,
         Self::TooLarge,
+        Self::QuotaExceeded,
+        Self::PreconditionFailed,
+        Self::RangeNotSatisfiable,
         Self::UnsupportedMediaType,
+        Self::Locked,
+        Self::ChecksumMismatch,
+        Self::StorageFull,
         Self::TooManyStreams,
         Self::NudgedRecently,
         Self::Timeout,
@@ -80,9 +92,15 @@ impl Kind {
             }
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
+            Self::QuotaExceeded => (413, "quota-exceeded", "The files of the user take too much room"),
+            Self::PreconditionFailed => (412, "precondition-failed", "A condition of the request is not met"),
+            Self::RangeNotSatisfiable => (416, "range-not-satisfiable", "The file has no such range"),
             Self::UnsupportedMediaType => {
-                (415, "unsupported-media-type", "The body must be application/json")
+                (415, "unsupported-media-type", "The operation does not take a body of this media type")
             }
+            Self::Locked => (423, "upload-locked", "Another request writes to the upload"),
+            Self::ChecksumMismatch => (460, "checksum-mismatch", "The checksum does not match the bytes"),
+            Self::StorageFull => (507, "storage-full", "The file store is full"),
             Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
             Self::NudgedRecently => (429, "nudged-recently", "The message was nudged a short time ago"),
             Self::Timeout => (503, "timeout", "The request timed out; send it again"),

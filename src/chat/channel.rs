@@ -6,6 +6,7 @@
 pub mod leavers;
 
 pub mod department;
+pub mod oversight;
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -7,13 +7,14 @@ mod keep;
 mod listen;
 mod log;
 mod queue;
+mod roster;
+mod unread;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio::sync::{Notify, Semaphore};
 
@@ -24,8 +25,10 @@ use crate::base::worker::{Tick, Work};
 use crate::identity::Caller;
 
 pub use listen::Stream;
-use log::{Event, Span};
+use log::Event;
 use queue::{End, Queue, Reason};
+use roster::Roster;
+use unread::Unread;
 
 /// Most events that the tail reads at once.
 const PAGE: i64 = 200;
@@ -45,6 +48,7 @@ struct Limits {
     heartbeat: Duration,
     life: Duration,
     keep: Duration,
+    unread: Duration,
 }
 
 /// The streams of a replica.
@@ -56,6 +60,10 @@ pub struct Hub {
     /// Every event up to this one is in its queues.
     delivered: AtomicI64,
     catching_up: Semaphore,
+    /// Wakes the worker that tells new streams their total of unread messages.
+    greet: Arc<Notify>,
+    /// When totals that changed were last told.
+    totals_told: Mutex<Instant>,
 }
 
 /// The listeners, and the position of the tail.
@@ -75,6 +83,7 @@ struct Listeners {
 struct Listener {
     streams: usize,
     queues: Vec<Arc<Queue>>,
+    unread: Unread,
 }
 
 /// The position of the tail. A stream that joins gets the events after it. The stream reads earlier events
@@ -84,14 +93,6 @@ struct Tail {
     event_id: i64,
     /// The event from which the log was complete. If it moves, events were not written.
     complete_from: i64,
-}
-
-/// The numbered listeners.
-struct Roster {
-    queues: Vec<Vec<Arc<Queue>>>,
-    numbers: HashMap<Arc<str>, usize>,
-    /// The numbers as JSON, for SQL.
-    json: Box<RawValue>,
 }
 
 /// The permit of one stream. Dropping it frees the permit.
@@ -110,10 +111,12 @@ impl Hub {
             heartbeat: config.stream_heartbeat,
             life: config.stream_life,
             keep: config.stream_keep,
+            unread: config.stream_unread,
         };
         let crowd = Mutex::default();
         let (delivered, catching_up) = (AtomicI64::new(0), Semaphore::new(CATCHING_UP));
-        Self { store, limits, wake, crowd, delivered, catching_up }
+        let (greet, totals_told) = (Arc::default(), Mutex::new(Instant::now()));
+        Self { store, limits, wake, crowd, delivered, catching_up, greet, totals_told }
     }
 
     /// Opens a stream for `caller`, from now on or after the event `after`.
@@ -134,6 +137,14 @@ impl Hub {
         };
         let head = keep::whole(&self.store, self.limits.keep).await?;
         Stream::begin(place, caller.token_hash.clone(), after, (head, Instant::now() + ends_in))
+    }
+
+    /// The newest event. A stream that begins after it misses nothing that is committed from now on.
+    ///
+    /// # Errors
+    /// `Kind::Unavailable` if the log cannot be completed.
+    pub async fn position(&self) -> Result<i64> {
+        Ok(keep::whole(&self.store, self.limits.keep).await?.last_event_id)
     }
 
     /// Ends all streams. New ones are refused.
@@ -172,11 +183,11 @@ impl Hub {
         let channels: Vec<i64> = events.iter().filter_map(|event| event.channel_id).collect();
         let most_read = roster.queues.len().saturating_mul(LOOK_UP_COST);
         let spans = log::members(&self.store, &channels, &roster.json, most_read).await?;
-        let told: Vec<(i64, Vec<usize>)> = events
-            .iter()
-            .map(|event| (event.event_id, roster.listeners(event, &spans)))
-            .filter(|(_, listeners)| !listeners.is_empty())
-            .collect();
+        let heard = events.iter().map(|event| (event, roster.listeners(event, &spans)));
+        let heard: Vec<(&Event, Vec<usize>)> = heard.filter(|(_, listeners)| !listeners.is_empty()).collect();
+        self.note_counts(&heard, roster);
+        let told: Vec<(i64, Vec<usize>)> =
+            heard.into_iter().map(|(event, listeners)| (event.event_id, listeners)).collect();
         for step in told.chunks(TEXTS) {
             let ids: Vec<i64> = step.iter().map(|(event_id, _)| *event_id).collect();
             let texts = log::texts(&self.store, &ids).await?;
@@ -247,8 +258,14 @@ impl Hub {
         }
         let queue = Arc::new(queue(tail.event_id));
         let person = crowd.people.entry(queue.user_id.clone()).or_default();
+        if person.queues.is_empty() {
+            // Nothing was noted while no stream was in the tail.
+            person.unread = Unread::default();
+        }
+        person.unread.tell_again();
         person.queues.push(queue.clone());
         crowd.roster = None;
+        self.greet.notify_one();
         Ok(queue)
     }
 
@@ -352,32 +369,6 @@ impl Listeners {
     fn roster(&mut self) -> Arc<Roster> {
         let people = &self.people;
         self.roster.get_or_insert_with(|| Arc::new(Roster::of(people))).clone()
-    }
-}
-
-impl Roster {
-    fn of(people: &HashMap<Arc<str>, Listener>) -> Self {
-        let listening = people.iter().filter(|(_, person)| !person.queues.is_empty());
-        let (names, queues): (Vec<_>, Vec<_>) =
-            listening.map(|(user_id, person)| (user_id.clone(), person.queues.clone())).unzip();
-        let numbers: HashMap<Arc<str>, usize> =
-            names.into_iter().enumerate().map(|(number, user_id)| (user_id, number)).collect();
-        let by_name: HashMap<&str, usize> =
-            numbers.iter().map(|(user_id, number)| (&**user_id, *number)).collect();
-        let json = serde_json::value::to_raw_value(&by_name).expect("names and numbers are JSON");
-        Self { queues, numbers, json }
-    }
-
-    /// The listeners of an event: its audience and the members at its position. An event without a position
-    /// goes to the current members.
-    fn listeners(&self, event: &Event, spans: &HashMap<i64, Vec<Span>>) -> Vec<usize> {
-        let audience = event.audience.iter().filter_map(|user_id| self.numbers.get(user_id.as_str()));
-        let spans = event.channel_id.and_then(|channel_id| spans.get(&channel_id));
-        let members = spans.into_iter().flatten().filter(|span| span.holds(event)).map(|span| &span.number);
-        let mut listeners: Vec<usize> = audience.chain(members).copied().collect();
-        listeners.sort_unstable();
-        listeners.dedup();
-        listeners
     }
 }
 

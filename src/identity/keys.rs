@@ -101,6 +101,7 @@ impl Keys {
         let http =
             // Fetches are rare, so an idle connection would only become stale.
             reqwest::Client::builder()
+                .http1_only()
                 .pool_max_idle_per_host(0)
                 .redirect(reqwest::redirect::Policy::none())
                 .timeout(FETCH_TIMEOUT);

@@ -81,6 +81,12 @@ pub struct Status {
     pub since: Option<OffsetDateTime>,
 }
 
+impl Status {
+    pub fn is_online(&self) -> bool {
+        self.status == "online"
+    }
+}
+
 /// The changes of an instance's users by one report.
 #[derive(Debug, Default)]
 struct Changes {

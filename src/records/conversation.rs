@@ -19,6 +19,8 @@ pub struct Conversation {
     pub name: Option<String>,
     pub picture: Option<String>,
     pub announcement: Option<String>,
+    /// The other user of a direct channel.
+    pub peer: Option<Peer>,
     pub unread_count: i64,
     pub read_seq: i64,
     pub last_seq: i64,
@@ -29,6 +31,14 @@ pub struct Conversation {
     /// When it is no longer muted, if that is set.
     pub mute_until: Option<OffsetDateTime>,
     pub remark: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Peer {
+    pub user_id: String,
+    pub name: String,
+    pub head_icon: Option<String>,
+    pub kind: String,
 }
 
 #[derive(Debug)]
@@ -54,13 +64,18 @@ pub struct ListPosition {
     pub read_at: OffsetDateTime,
 }
 
-/// One page after `place`, and the place of the next page, if there is one.
-pub async fn list(
-    store: &Store,
-    caller: &str,
-    place: Option<ListPosition>,
-    limit: i64,
-) -> Result<(Vec<Conversation>, Option<ListPosition>)> {
+/// One page of conversations.
+#[derive(Debug)]
+pub struct Listed {
+    pub conversations: Vec<Conversation>,
+    /// The place of the next page, if there is one.
+    pub next: Option<ListPosition>,
+    /// The number of unread messages in all conversations.
+    pub unread_total: i64,
+}
+
+/// One page after `place`.
+pub async fn list(store: &Store, caller: &str, place: Option<ListPosition>, limit: i64) -> Result<Listed> {
     let pinned = place.as_ref().map(|p| p.pinned);
     let unread = place.as_ref().map(|p| p.unread);
     let sorted_at = place.as_ref().map(|p| p.sorted_at);
@@ -72,6 +87,8 @@ pub async fn list(
             &[&caller, &pinned, &unread, &sorted_at, &channel_id, &changed_after, &limit],
         )
         .await?;
+    let unread_total = rows.first().map_or(0, |row| row.get("unread_total"));
+    let rows: Vec<_> = rows.iter().filter(|row| row.get::<_, Option<i64>>("channel_id").is_some()).collect();
     // Changed entries come in addition to the page. Only entries below the place belong to the page.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();
     let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| ListPosition {
@@ -81,7 +98,7 @@ pub async fn list(
         channel_id: row.get("channel_id"),
         read_at: row.get("now"),
     });
-    Ok((rows.iter().map(conversation).collect(), next))
+    Ok(Listed { conversations: rows.into_iter().map(conversation).collect(), next, unread_total })
 }
 
 fn conversation(row: &tokio_postgres::Row) -> Conversation {
@@ -95,12 +112,19 @@ fn conversation(row: &tokio_postgres::Row) -> Conversation {
         recalled: row.get("last_is_recalled"),
         server_time: row.get("last_server_time"),
     });
+    let peer = row.get::<_, Option<String>>("peer").map(|user_id| Peer {
+        user_id,
+        name: row.get("peer_name"),
+        head_icon: row.get("peer_icon"),
+        kind: row.get("peer_kind"),
+    });
     Conversation {
         channel_id: row.get("channel_id"),
         channel_type: row.get("channel_type"),
         name: row.get("channel_name"),
         picture: row.get("picture"),
         announcement: row.get("announcement"),
+        peer,
         unread_count: row.get("unread_count"),
         read_seq: row.get("read_seq"),
         last_seq: row.get("last_seq"),

@@ -1,6 +1,8 @@
 //! The history of a channel, in both directions, as far as the reader may see it. A page can start in
 //! PostgreSQL and end in the archive, or the reverse. The caller sees no difference.
 
+mod unread;
+
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
@@ -13,6 +15,8 @@ use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::people::users;
 use crate::sql;
+
+pub use unread::{Unread, unread};
 
 /// A message as readers see it.
 #[derive(Debug)]
@@ -48,7 +52,19 @@ pub struct Reading<'a> {
     pub store: &'a Store,
     pub archive: Option<&'a dyn Archive>,
     pub channel_id: i64,
-    pub reader: &'a str,
+    /// `None`: a role that may read every message.
+    pub reader: Option<&'a str>,
+}
+
+/// A message with the messages around it, newest first.
+#[derive(Debug)]
+pub struct Around {
+    pub messages: Vec<Message>,
+    /// The place of the message among them.
+    pub at: usize,
+    /// Whether older and newer messages may follow.
+    pub older: bool,
+    pub newer: bool,
 }
 
 /// Messages from PostgreSQL, and the horizon of the same snapshot.
@@ -95,9 +111,31 @@ impl Reading<'_> {
         Ok((messages, full))
     }
 
+    /// The message at `place`, with up to `each` messages on both sides. `None` if the reader does not see it.
+    pub async fn around(&self, place: Position, each: i64) -> Result<Option<Around>> {
+        let before = Position { seq: place.seq - 1, ms_id: place.ms_id - 1 };
+        let (mut messages, newer) = self.after(before, each + 1).await?;
+        if messages.first().is_none_or(|first| first.ms_id != place.ms_id) {
+            return Ok(None);
+        }
+        messages.reverse();
+        let at = messages.len() - 1;
+        let mut older = place.seq > 1;
+        if each > 0 {
+            let (earlier, full) = self.before(place, 0, each).await?;
+            messages.extend(earlier);
+            older = full;
+        }
+        Ok(Some(Around { messages, at, older, newer }))
+    }
+
     /// The spans that the reader may see. For other users the channel is not found.
     async fn spans(&self) -> Result<Vec<Span>> {
-        let spans = visible(&self.store.client().await?, self.channel_id, self.reader).await?;
+        let client = self.store.client().await?;
+        let spans = match self.reader {
+            Some(reader) => visible(&client, self.channel_id, reader).await?,
+            None => whole(&client, self.channel_id).await?,
+        };
         if spans.is_empty() { Err(Error::not_found("no such channel")) } else { Ok(spans) }
     }
 
@@ -158,6 +196,32 @@ pub async fn visible(client: &impl Statements, channel_id: i64, person: &str) ->
     let rows = client.all(sql!("records/history/spans"), &[&channel_id, &person]).await?;
     let span = |row: &Row| Span { channel_id, from_seq: row.get("from_seq"), to_seq: row.get("to_seq") };
     Ok(rows.iter().map(span).collect())
+}
+
+/// All of a channel, cut at its last message. Empty if there is no such channel.
+async fn whole(client: &impl Statements, channel_id: i64) -> Result<Vec<Span>> {
+    let row = client.opt(sql!("records/history/whole"), &[&channel_id]).await?;
+    Ok(row.map(|row| Span { channel_id, from_seq: 1, to_seq: row.get("last_seq") }).into_iter().collect())
+}
+
+/// The channel of a message, hot or cold, and its place in it. `503` while the archive is needed and does not answer.
+pub async fn locate(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    ms_id: i64,
+) -> Result<Option<(i64, Position)>> {
+    let client = store.client().await?;
+    if let Some(row) = client.opt(sql!("records/history/locate"), &[&ms_id]).await? {
+        return Ok(Some((row.get("channel_id"), Position { seq: row.get("seq"), ms_id })));
+    }
+    drop(client);
+    let (horizon, _) = store.horizon().await?;
+    if ms_id >= horizon {
+        return Ok(None);
+    }
+    let archive = archive.ok_or_else(archive::not_configured)?;
+    let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
+    Ok(found.first().map(|document| (document.channel_id, Position { seq: document.seq, ms_id })))
 }
 
 /// Whether a message lies in one of the spans.

@@ -38,7 +38,7 @@ pub struct Outbox {
     // A failing entry does not block the entries after it.
     recalls: Round<i64>,
     receipts: Round<i64>,
-    reads: Round<(i64, String, i64)>,
+    reads: Round<(i64, String, i64, i16)>,
 }
 
 /// One pass through the waiting entries, in key order. Failed entries are skipped. The next pass starts after
@@ -92,6 +92,7 @@ struct Receipt {
 struct Read {
     span: Span,
     reader: String,
+    status: Status,
     at: OffsetDateTime,
 }
 
@@ -203,28 +204,33 @@ impl Outbox {
     }
 
     async fn take_reads(&self) -> Result<bool> {
-        let Some((channel_id, reader, to_seq)) = self.reads.place() else {
+        let Some((channel_id, reader, to_seq, status)) = self.reads.place() else {
             return Ok(false);
         };
         let client = self.store.client().await?;
-        let rows =
-            client.all(sql!("records/outbox/reads"), &[&channel_id, &reader, &to_seq, &READS_STEP]).await?;
+        let rows = client
+            .all(sql!("records/outbox/reads"), &[&channel_id, &reader, &to_seq, &status, &READS_STEP])
+            .await?;
         drop(client);
         let mut taken = false;
         for row in &rows {
             let (channel_id, to_seq): (i64, i64) = (row.get("channel_id"), row.get("to_seq"));
-            let from_seq: i64 = row.get("from_seq");
+            let (from_seq, status): (i64, i16) = (row.get("from_seq"), row.get("status"));
             let upto = to_seq.min(from_seq + SEQS_STEP - 1);
             let span = Span { channel_id, from_seq, to_seq: upto };
-            let read = Read { span, reader: row.get("user_id"), at: row.get("read_at") };
+            let reader = row.get("user_id");
+            let read = Read { span, reader, status: Status::from_code(status), at: row.get("read_at") };
             let is_in = held_up(channel_id, self.take_read(&read).await)?.is_some();
             if is_in {
                 self.store
-                    .run(sql!("records/outbox/read_on"), &[&channel_id, &read.reader, &to_seq, &(upto + 1)])
+                    .run(
+                        sql!("records/outbox/read_on"),
+                        &[&channel_id, &read.reader, &to_seq, &status, &(upto + 1)],
+                    )
                     .await?;
                 taken = true;
             }
-            self.reads.go_on((channel_id, read.reader, to_seq), is_in);
+            self.reads.go_on((channel_id, read.reader, to_seq, status), is_in);
         }
         if rows.is_empty() {
             self.reads.end();
@@ -244,9 +250,9 @@ impl Outbox {
         let mut documents = self.archive.find(&find).await?;
         let messages = documents.iter().filter(|document| document.part == 0).count() as i64;
         if messages != to_seq - from_seq + 1 {
-            return Err(Error::internal("messages that were read are missing in the archive"));
+            return Err(Error::internal("messages of a read or receipt are missing in the archive"));
         }
-        documents.retain_mut(|document| advance(document, &read.reader, Status::Read, read.at));
+        documents.retain_mut(|document| advance(document, &read.reader, read.status, read.at));
         self.replace(documents).await
     }
 

@@ -1,26 +1,27 @@
 //! Receipts: reports that receivers have received or read messages. Statuses only rise.
 
 mod inbox;
+mod received;
+mod shown;
 
 use std::collections::HashMap;
 
 use deadpool_postgres::Transaction;
-use time::{Duration, OffsetDateTime};
-use tokio_postgres::IsolationLevel;
+use time::OffsetDateTime;
 
 pub use inbox::Inbox;
+pub use received::receive_up_to;
+pub use shown::{Counts, Receipts, ReceiptsPage, ReceiverStatus, Seen, counts, of_message};
 
-use crate::archive::{self, Archive, Document, Find, Ledger, Order, Span};
+use crate::archive::{self, Archive, Document, Find, Order, Span};
 use crate::base::error::{Error, Result};
 use crate::base::store::{self, REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::delivery::ledger::{self, Block, Key};
-use crate::delivery::status::{Status, Verdict};
-use crate::people::users;
-use crate::records::history;
+use crate::delivery::status::Status;
 use crate::sql;
 
-/// The most read ranges, and messages of each, that one background step writes into the ledger.
+/// The most ranges, and messages of each, that one background step writes into the ledger.
 const READ_SPANS_STEP: i32 = 200;
 const READ_MESSAGES_STEP: i32 = 500;
 /// The most receipts in one transaction.
@@ -46,7 +47,7 @@ pub enum ReceiptOutcome {
     Unknown,
 }
 
-/// A request to move the caller's read cursor.
+/// A request to move the caller's read cursor, or received cursor.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadTo<'a> {
     pub channel_id: i64,
@@ -70,39 +71,6 @@ pub struct Point {
 pub struct Cursor {
     pub read_seq: i64,
     pub unread_count: i64,
-}
-
-/// The counts of a message's receivers by status, and one page of the receivers.
-#[derive(Debug)]
-pub struct Receipts {
-    pub ms_id: i64,
-    pub channel_id: i64,
-    pub seq: i64,
-    pub unreceived: i64,
-    pub received: i64,
-    pub read: i64,
-    pub items: Vec<ReceiverStatus>,
-}
-
-#[derive(Debug)]
-pub struct ReceiverStatus {
-    pub receiver: String,
-    pub name: String,
-    pub status: Status,
-    /// The gateway's verdict, while the message is unreceived.
-    pub verdict: Option<Verdict>,
-    pub verdict_reason: Option<String>,
-    pub last_modified_time: OffsetDateTime,
-}
-
-/// The caller and the page of a request for receipts.
-pub struct ReceiptsPage<'a> {
-    pub caller: &'a str,
-    /// Whether the caller's role allows every message.
-    pub sees_all: bool,
-    pub status: Option<Status>,
-    pub after: &'a str,
-    pub limit: i64,
 }
 
 /// Accepts receipts in bulk. Returns one outcome for each, in order.
@@ -291,6 +259,16 @@ async fn read_once(
 }
 
 async fn cold_point(store: &Store, archive: Option<&dyn Archive>, to: ReadTo<'_>) -> Result<Point> {
+    let (document, horizon) = cold_document(store, archive, to).await?;
+    point(archive.ok_or_else(archive::not_configured)?, &document, to.caller, horizon).await
+}
+
+/// The cold message with this seq, and the horizon.
+async fn cold_document(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    to: ReadTo<'_>,
+) -> Result<(Document, i64)> {
     let missing = || Error::internal("a message below the channel's last is missing");
     let (horizon, _) = store.horizon().await?;
     if horizon == 0 {
@@ -301,8 +279,7 @@ async fn cold_point(store: &Store, archive: Option<&dyn Archive>, to: ReadTo<'_>
     let found = archive
         .find(&Find { spans: Some(vec![span]), below: horizon, ledger: false, ..Find::newest(1) })
         .await?;
-    let document = found.into_iter().next().ok_or_else(missing)?;
-    point(archive, &document, to.caller, horizon).await
+    Ok((found.into_iter().next().ok_or_else(missing)?, horizon))
 }
 
 /// The new position of the cursor of `reader` after they read a cold message.
@@ -347,142 +324,7 @@ async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) 
     Ok(())
 }
 
-/// The ledger of one message, hot or cold: counts over all receivers, and one page of receivers.
-pub async fn of_message(
-    store: &Store,
-    archive: Option<&dyn Archive>,
-    ms_id: i64,
-    page: ReceiptsPage<'_>,
-) -> Result<Receipts> {
-    if let Some(hot) = of_hot_message(store, ms_id, &page).await? {
-        return Ok(hot);
-    }
-    let missing = || Error::not_found("no such message");
-    if !store.has_cold().await? {
-        return Err(missing());
-    }
-    let archive = archive.ok_or_else(archive::not_configured)?;
-    // The order matters: the channel, then the waiting receipts, then the document. A receipt that leaves the
-    // outbox in between is in the document by then.
-    let first =
-        archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?.into_iter().next();
-    let first = first.ok_or_else(missing)?;
-    let sees = async || {
-        let spans = history::visible(&store.client().await?, first.channel_id, page.caller).await?;
-        Ok::<_, Error>(history::holds(&spans, first.channel_id, first.seq))
-    };
-    if !page.sees_all && !sees().await? {
-        return Err(missing());
-    }
-    let late = overlay(store, &first).await?;
-    let documents = archive.find(&Find::message(ms_id)).await?;
-    let ledger = documents.iter().filter_map(|d| d.ledger.as_ref().map(|l| (d, l)));
-    let mut rows: Vec<ReceiverStatus> = ledger.flat_map(|(d, ledger)| statuses(d, ledger)).collect();
-    for row in &mut rows {
-        match late.get(&row.receiver) {
-            Some(&(status, at)) if status > row.status => {
-                (row.status, row.last_modified_time) = (status, at);
-                (row.verdict, row.verdict_reason) = (None, None);
-            }
-            _ => {}
-        }
-    }
-    page_of(store, &first, rows, &page).await
-}
-
-async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> Result<Option<Receipts>> {
-    // One snapshot, so that the message does not become cold between the statements.
-    let mut client = store.client().await?;
-    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-    let client = snapshot.start().await?;
-    let message =
-        client.opt(sql!("records/receipt/message"), &[&ms_id, &page.caller, &page.sees_all]).await?;
-    let Some(message) = message else {
-        return Ok(None);
-    };
-    let (channel_id, seq): (i64, i64) = (message.get("channel_id"), message.get("seq"));
-    let counts = client.one(sql!("records/receipt/counts"), &[&ms_id, &channel_id, &seq]).await?;
-    let status = page.status.map(Status::code);
-    let rows = client
-        .all(sql!("records/receipt/list"), &[&ms_id, &channel_id, &seq, &status, &page.after, &page.limit])
-        .await?;
-    let item = |row: tokio_postgres::Row| {
-        let status = Status::from_code(row.get("status"));
-        let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
-        ReceiverStatus {
-            receiver: row.get("receiver"),
-            name: row.get("name"),
-            status,
-            verdict: verdict.map(Verdict::from_code),
-            verdict_reason: row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some()),
-            last_modified_time: row.get("last_modified_time"),
-        }
-    };
-    Ok(Some(Receipts {
-        ms_id,
-        channel_id,
-        seq,
-        unreceived: counts.get("unreceived"),
-        received: counts.get("received"),
-        read: counts.get("read"),
-        items: rows.into_iter().map(item).collect(),
-    }))
-}
-
-/// Receipts and reads that the document of a cold message does not contain yet.
-async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (Status, OffsetDateTime)>> {
-    let Document { ms_id, channel_id, seq, .. } = document;
-    let rows = store.all(sql!("records/receipt/overlay"), &[ms_id, channel_id, seq]).await?;
-    Ok(rows.iter().map(|r| (r.get("receiver"), (Status::from_code(r.get("status")), r.get("at")))).collect())
-}
-
-/// The receivers in a document with their statuses, without names.
-fn statuses(document: &Document, ledger: &Ledger) -> Vec<ReceiverStatus> {
-    let mut rows = Vec::with_capacity(ledger.len());
-    for (name, group) in ledger.groups() {
-        let (status, verdict) = match name {
-            "read" => (Status::Read, None),
-            "received" => (Status::Received, None),
-            "offline" => (Status::Unreceived, Some(Verdict::Offline)),
-            "rejected" => (Status::Unreceived, Some(Verdict::Rejected)),
-            _ => (Status::Unreceived, None),
-        };
-        for (i, (receiver, at)) in group.who.iter().zip(&group.at).enumerate() {
-            rows.push(ReceiverStatus {
-                receiver: receiver.clone(),
-                name: String::new(),
-                status,
-                verdict,
-                verdict_reason: group.why.get(i).cloned().flatten(),
-                last_modified_time: document.server_time + Duration::microseconds(*at),
-            });
-        }
-    }
-    rows
-}
-
-async fn page_of(
-    store: &Store,
-    document: &Document,
-    mut rows: Vec<ReceiverStatus>,
-    page: &ReceiptsPage<'_>,
-) -> Result<Receipts> {
-    let count = |status| rows.iter().filter(|r| r.status == status).count() as i64;
-    let counts = [Status::Unreceived, Status::Received, Status::Read].map(count);
-    rows.retain(|r| r.receiver.as_str() > page.after && page.status.is_none_or(|s| s == r.status));
-    rows.sort_by(|a, b| a.receiver.cmp(&b.receiver));
-    rows.truncate(page.limit as usize);
-    let ids: Vec<&str> = rows.iter().map(|r| r.receiver.as_str()).collect();
-    let mut names = users::names(store, &ids).await?;
-    for row in &mut rows {
-        row.name = names.remove(&row.receiver).unwrap_or_default();
-    }
-    let Document { ms_id, channel_id, seq, .. } = *document;
-    let [unreceived, received, read] = counts;
-    Ok(Receipts { ms_id, channel_id, seq, unreceived, received, read, items: rows })
-}
-
-/// A step of the background pass that writes read ranges into the ledger.
+/// A step of the background pass that writes ranges of reads and receipts into the ledger.
 pub async fn tick(store: &Store) -> Result<Tick> {
     retrying(|| async {
         let mut client = store.client().await?;
@@ -502,16 +344,17 @@ async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Resu
     let read = |row: &tokio_postgres::Row| {
         let slot: i32 = row.get("slot");
         let ms_id: Option<i64> = row.get("ms_id");
-        ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), row.get("read_at")))
+        let status = Status::from_code(row.get("status"));
+        ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), status, row.get("read_at")))
     };
-    let reads: Vec<(Key, usize, OffsetDateTime)> = rows.iter().filter_map(read).collect();
+    let reads: Vec<(Key, usize, Status, OffsetDateTime)> = rows.iter().filter_map(read).collect();
     let mut blocks = ledger::lock(tx, &reads.iter().map(|(key, ..)| *key).collect::<Vec<_>>()).await?;
     let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
     let mut last = OffsetDateTime::UNIX_EPOCH;
-    for (key, place, at) in reads {
+    for (key, place, status, at) in reads {
         last = last.max(at);
         if let Some(block) = places.get(&key).map(|i| &mut blocks[*i]) {
-            block.advance(place, Status::Read, at);
+            block.advance(place, status, at);
         }
     }
     ledger::write(tx, &blocks, last).await

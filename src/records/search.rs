@@ -326,11 +326,14 @@ impl Searching<'_> {
         for row in client.query(&statement, &[&receiver]).await? {
             match row.get::<_, Option<i64>>("ms_id") {
                 Some(ms_id) => _ = late.receipts.insert(ms_id, Status::from_code(row.get("status"))),
-                None => late.reads.push(Span {
-                    channel_id: row.get("channel_id"),
-                    from_seq: row.get("from_seq"),
-                    to_seq: row.get("to_seq"),
-                }),
+                None => {
+                    let (from_seq, to_seq) = (row.get("from_seq"), row.get("to_seq"));
+                    let span = Span { channel_id: row.get("channel_id"), from_seq, to_seq };
+                    match Status::from_code(row.get("status")) {
+                        Status::Read => late.reads.push(span),
+                        _ => late.received.push(span),
+                    }
+                }
             }
         }
         Ok(late)
@@ -355,25 +358,35 @@ impl Of<'_> {
 struct Late {
     receipts: HashMap<i64, Status>,
     reads: Vec<Span>,
+    received: Vec<Span>,
 }
 
 impl Late {
     /// The groups of a document that can hold this status. All groups if a change waits in the outbox.
     fn groups(&self, status: Status) -> &'static [&'static str] {
         match status {
-            _ if !self.receipts.is_empty() || !self.reads.is_empty() => Ledger::ANY,
+            _ if !self.is_empty() => Ledger::ANY,
             Status::Unreceived => Ledger::UNRECEIVED,
             Status::Received => Ledger::RECEIVED,
             Status::Read => Ledger::READ,
         }
     }
 
+    fn is_empty(&self) -> bool {
+        self.receipts.is_empty() && self.reads.is_empty() && self.received.is_empty()
+    }
+
     fn status(&self, document: &Document, receiver: &str) -> Option<Status> {
         let stored = document.ledger.as_ref()?.status(receiver)?;
-        if history::holds(&self.reads, document.channel_id, document.seq) {
-            return Some(Status::Read);
-        }
-        Some(stored.max(self.receipts.get(&document.ms_id).copied().unwrap_or(Status::Unreceived)))
+        let holds = |spans| history::holds(spans, document.channel_id, document.seq);
+        let late = if holds(&self.reads) {
+            Status::Read
+        } else if holds(&self.received) {
+            Status::Received
+        } else {
+            Status::Unreceived
+        };
+        Some(stored.max(late).max(self.receipts.get(&document.ms_id).copied().unwrap_or(Status::Unreceived)))
     }
 }
 

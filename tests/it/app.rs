@@ -1,5 +1,6 @@
 //! One service in this process on a database of its own, with a gateway behind it.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use im_push_gateway::app::App;
@@ -40,6 +41,8 @@ pub struct TestApp {
     ahead: String,
     /// What an embedded archive keeps.
     folder: Option<TempDir>,
+    /// Where uploaded files lie, of all services on this database. It is there once there is one.
+    pub files: PathBuf,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
 }
@@ -134,6 +137,9 @@ impl TestApp {
         let callback = format!("callback_url = \"{}\"\ncallback_secrets = [\"{SECRET}\"]\n", gateway.url());
         let overrides =
             if overrides.contains("callback_url") { overrides.into() } else { callback + overrides };
+        let files = std::env::temp_dir().join(format!("impg-files-{}-{database}", std::process::id()));
+        let store = format!("file_store = \"folder:{}\"\n", files.display());
+        let overrides = if overrides.contains("file_store") { overrides } else { store + &overrides };
         let mut app = Self {
             gateway,
             store: Store::new(&config(&database, "")).expect("a store"),
@@ -142,6 +148,7 @@ impl TestApp {
             overrides,
             ahead: String::new(),
             folder: None,
+            files,
             stop: CancellationToken::new(),
             running: None,
         };
@@ -326,6 +333,7 @@ impl TestApp {
 impl Drop for TestApp {
     fn drop(&mut self) {
         self.stop.cancel();
+        let _ = std::fs::remove_dir_all(&self.files);
     }
 }
 

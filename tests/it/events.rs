@@ -1,2 +1,4 @@
+pub mod names;
 pub mod observers;
 pub mod streams;
+pub mod unread_totals;

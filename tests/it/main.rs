@@ -12,6 +12,7 @@ mod cost;
 mod delivery;
 mod documents;
 mod events;
+mod files;
 mod harness;
 mod identity;
 mod life;

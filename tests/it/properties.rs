@@ -15,7 +15,7 @@ use im_push_gateway::delivery::push::{Push, Worker};
 use im_push_gateway::delivery::status::Status;
 use im_push_gateway::records::conversation;
 use im_push_gateway::records::history::{Message, Position, Reading};
-use im_push_gateway::records::receipt::{self, ReadTo, Receipt, ReceiptOutcome, ReceiptsPage};
+use im_push_gateway::records::receipt::{self, ReadTo, Receipt, ReceiptOutcome, ReceiptsPage, Seen};
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Cases, TestCaseResult, TestRunner};
 use serde_json::json;
@@ -128,8 +128,10 @@ fn unread_is_what_counting_from_scratch_gives() {
         for event in events {
             happen(&stage, channel, &mut model, &event).await?;
             for person in 0..PEOPLE {
-                let (shown, _) = conversation::list(&stage.store, &name(person), None, 200).await.unwrap();
-                let shown = shown.first().map(|entry| (entry.unread_count, entry.read_seq));
+                let listed = conversation::list(&stage.store, &name(person), None, 200).await.unwrap();
+                let total = model.unread(person).map_or(0, |(unread, _)| unread);
+                prop_assert_eq!(listed.unread_total, total, "{} after {:?}", name(person), event);
+                let shown = listed.conversations.first().map(|entry| (entry.unread_count, entry.read_seq));
                 prop_assert_eq!(shown, model.unread(person), "{} after {:?}", name(person), event);
             }
         }
@@ -196,6 +198,8 @@ enum Step {
     Receive(usize, usize),
     ReadReceipt(usize, usize),
     Read(usize, i64),
+    /// A client has everything up to so many messages before the last.
+    ReceiveUpTo(usize, i64),
 }
 
 #[derive(Debug, Clone)]
@@ -224,7 +228,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Receipts),
         3 => (0..8usize, who.clone()).prop_map(|(back, who)| Step::Receive(back, who)),
         1 => (0..8usize, who.clone()).prop_map(|(back, who)| Step::ReadReceipt(back, who)),
-        1 => (who, 0..8i64).prop_map(|(who, back)| Step::Read(who, back)),
+        1 => (who.clone(), 0..8i64).prop_map(|(who, back)| Step::Read(who, back)),
+        2 => (who, 0..8i64).prop_map(|(who, back)| Step::ReceiveUpTo(who, back)),
     ]
 }
 
@@ -293,13 +298,20 @@ async fn take(
                 return Ok(vec![((ms_id, name(who)), status)]);
             }
         }
-        Step::Read(who, back) => {
+        Step::Read(who, back) | Step::ReceiveUpTo(who, back) => {
             let seq = (sent.len() as i64 - back).max(0);
-            receipt::read(&stage.store, None, ReadTo { channel_id: channel, caller: &name(who), seq }, now())
-                .await
-                .unwrap();
-            let read = sent.iter().take(seq as usize).filter(|(_, sender)| *sender != who);
-            return Ok(read.map(|(ms_id, _)| ((*ms_id, name(who)), Status::Read)).collect());
+            let caller = name(who);
+            let to = ReadTo { channel_id: channel, caller: &caller, seq };
+            let status = if matches!(step, Step::Read(..)) {
+                receipt::read(&stage.store, None, to, now()).await.unwrap();
+                Status::Read
+            } else {
+                let reached = receipt::receive_up_to(&stage.store, None, to, now()).await.unwrap();
+                prop_assert!(reached >= seq);
+                Status::Received
+            };
+            let passed = sent.iter().take(seq as usize).filter(|(_, sender)| *sender != who);
+            return Ok(passed.map(|(ms_id, _)| ((*ms_id, name(who)), status)).collect());
         }
     }
     Ok(Vec::new())
@@ -543,11 +555,12 @@ impl Stage {
     async fn statuses(&self, sent: &[(i64, usize)]) -> HashMap<(i64, String), Status> {
         let mut statuses = HashMap::new();
         for (ms_id, _) in sent {
-            let page = ReceiptsPage { caller: "", sees_all: true, status: None, after: "", limit: 100 };
+            let seen = Seen { caller: "", all: true };
+            let page = ReceiptsPage { seen, statuses: &[], after: "", limit: 100 };
             let shown = receipt::of_message(&self.store, None, *ms_id, page).await.unwrap();
             let count = |status| shown.items.iter().filter(|item| item.status == status).count() as i64;
             let counts = [Status::Unreceived, Status::Received, Status::Read].map(count);
-            assert_eq!(counts, [shown.unreceived, shown.received, shown.read]);
+            assert_eq!(counts, [shown.counts.unreceived, shown.counts.received, shown.counts.read]);
             statuses.extend(shown.items.into_iter().map(|item| ((*ms_id, item.receiver), item.status)));
         }
         statuses
@@ -576,5 +589,5 @@ fn now() -> OffsetDateTime {
 }
 
 fn reading(store: &Store, channel_id: i64) -> Reading<'_> {
-    Reading { store, archive: None, channel_id, reader: READER }
+    Reading { store, archive: None, channel_id, reader: Some(READER) }
 }

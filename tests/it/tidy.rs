@@ -38,6 +38,11 @@ const AREAS: &[Area] = &[
         names: &["identity"],
     },
     Area {
+        name: "files",
+        does: "uploads in pieces, downloads, smaller pictures, links; the file store and what must leave it",
+        names: &[],
+    },
+    Area {
         name: "chat",
         does: "channels and their members; messages: content, bounds, group commit",
         names: &["people", "events"],
@@ -61,13 +66,15 @@ const AREAS: &[Area] = &[
     Area {
         name: "api",
         does: "requests and answers, one file a noun; the only area that knows axum",
-        names: &["identity", "people", "sync", "events", "chat", "delivery", "archive", "records"],
+        names: &["identity", "people", "sync", "events", "files", "chat", "delivery", "archive", "records"],
     },
     Area { name: "cli", does: "the commands beside `serve`", names: &["identity", "sync", "archive"] },
     Area {
         name: "app",
         does: "puts it together: the table of workers, the listeners, an orderly end",
-        names: &["identity", "people", "sync", "events", "chat", "delivery", "archive", "records", "api"],
+        names: &[
+            "identity", "people", "sync", "events", "files", "chat", "delivery", "archive", "records", "api",
+        ],
     },
 ];
 

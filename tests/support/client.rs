@@ -134,6 +134,39 @@ impl Client {
         self.call(Method::DELETE, path, None).await
     }
 
+    /// A call with headers and a body of bytes. The answer comes as bytes, too.
+    pub async fn raw(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> (Reply, Vec<u8>) {
+        let method: Method = method.parse().expect("a method");
+        let mut request =
+            self.http.request(method.clone(), format!("{}{path}", self.base)).headers(self.headers.clone());
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if !body.is_empty() {
+            request = request.body(body.to_vec());
+        }
+        let response = request.send().await.unwrap_or_else(|e| panic!("{method} {path}: {e:?}"));
+        let (status, headers, url) =
+            (response.status().as_u16(), response.headers().clone(), response.url().clone());
+        let bytes = response.bytes().await.unwrap_or_else(|e| panic!("{method} {path}: {e:?}")).to_vec();
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&bytes).unwrap_or(Value::String("bytes".into())),
+        };
+        let reply = Reply { what: format!("{method} {url}"), status, body, headers };
+        if let Some(observer) = OBSERVER.get() {
+            let (method, path, query) = (method.as_str(), url.path(), url.query());
+            observer(&Exchange { method, path, query, request: None, reply: &reply });
+        }
+        (reply, bytes)
+    }
+
     /// Opens the stream of this person's events, after the last one they have; an answer that is none is
     /// a panic.
     pub async fn listen(&self, last_event_id: Option<i64>) -> Listener {

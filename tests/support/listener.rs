@@ -21,6 +21,8 @@ pub struct Listener {
     /// Comments and ids without an event, all together.
     pub beats: u32,
     ready: VecDeque<Told>,
+    /// The totals of unread messages, in the order in which they were told. They come between events.
+    pub totals: Vec<i64>,
 }
 
 /// One event.
@@ -34,7 +36,8 @@ pub struct Told {
 impl Listener {
     pub fn new(response: reqwest::Response) -> Self {
         let (unread, ready) = (Vec::new(), VecDeque::new());
-        Self { response, unread, last_id: None, read_id: None, retry_ms: None, beats: 0, ready }
+        let totals = Vec::new();
+        Self { response, unread, last_id: None, read_id: None, retry_ms: None, beats: 0, ready, totals }
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -109,6 +112,17 @@ impl Listener {
         all
     }
 
+    /// Reads on until the last total of unread messages is this one.
+    pub async fn until_total(&mut self, wanted: i64) {
+        let reading = async {
+            while self.totals.last() != Some(&wanted) {
+                assert!(self.read().await, "the stream ended at {:?}", self.totals);
+            }
+        };
+        let told = tokio::time::timeout(LONG, reading).await;
+        assert!(told.is_ok(), "{wanted} was to come after {:?}", self.totals);
+    }
+
     /// Waits for a sign of life without an event.
     pub async fn beat(&mut self) {
         let before = self.beats;
@@ -135,13 +149,16 @@ impl Listener {
     }
 
     fn take(&mut self, block: &str) {
-        let (mut event, mut data) = (None, Vec::new());
+        let (mut event, mut data, mut has_id) = (None, Vec::new(), false);
         for line in block.lines().filter(|line| !line.is_empty()) {
             let (field, value) = line.split_once(':').expect("a field");
             let value = value.strip_prefix(' ').unwrap_or(value);
             match field {
                 "" => {}
-                "id" => self.read_id = Some(value.parse().expect("an id")),
+                "id" => {
+                    self.read_id = Some(value.parse().expect("an id"));
+                    has_id = true;
+                }
                 "retry" => self.retry_ms = Some(value.parse().expect("a time")),
                 "event" => event = Some(value.to_owned()),
                 "data" => data.push(value),
@@ -150,6 +167,12 @@ impl Listener {
         }
         if data.is_empty() {
             self.beats += 1;
+            return;
+        }
+        if event.as_deref() == Some("unread") {
+            assert!(!has_id, "a total has no place in the log");
+            let total: Value = serde_json::from_str(&data.join("\n")).expect("data is JSON");
+            self.totals.push(total["unread_total"].as_i64().expect("a total"));
             return;
         }
         self.ready.push_back(Told {

@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod cutter;
 pub mod elastic;
 pub mod gateway;
 pub mod hr;
@@ -21,12 +22,14 @@ pub mod pooler;
 pub mod postgres;
 pub mod receiver;
 pub mod roll;
+pub mod s3;
 pub mod sandbox;
 pub mod scim_server;
 pub mod service;
 pub mod slapd;
 
 pub use client::{Client, Exchange, Reply, observe};
+pub use cutter::Cutter;
 pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
 pub use hr::{Hr, Mood, Patch};
@@ -38,6 +41,7 @@ pub use pooler::Pooler;
 pub use postgres::{Cluster, shared};
 pub use receiver::{Received, Receiver, Script};
 pub use roll::Roll;
+pub use s3::S3;
 pub use sandbox::Sandbox;
 pub use scim_server::ScimServer;
 pub use service::Service;

@@ -1,16 +1,18 @@
--- The events of a batch in order. Events about a new message include the message in its current state.
+-- The events of a batch in order, with the type and name of their channel. Events about a new message include the
+-- message in its current state.
 -- $1 batch id
-SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, m.channel_id, m.ms_id, m.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
-       m.content, m.recalled
+SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, c.channel_type, c.channel_name,
+       m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.recalled
 FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id
       FROM t_im_push_batch b CROSS JOIN LATERAL unnest(b.items) AS item
       WHERE b.batch_id = $1) AS held
 CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFSET 0) AS e
+LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE channel_id = e.channel_id OFFSET 0) AS c ON true
 LEFT JOIN LATERAL (
-    SELECT m.channel_id, m.ms_id, c.channel_type, m.seq, m.sender, m.server_time, m.ms_type,
+    SELECT m.channel_id, m.ms_id, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
            CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled
     FROM t_im_message m
-    CROSS JOIN LATERAL (SELECT channel_type FROM t_im_channel WHERE channel_id = m.channel_id OFFSET 0) AS c
+    LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
     LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
     WHERE m.ms_id = e.ms_id AND e.type = 'message.created'
     OFFSET 0

@@ -1,7 +1,7 @@
 -- The messages of the items of a batch, in order in each channel, with their receivers in blocks.
 -- $1 batch id
 SELECT q.ordinality AS item, q.urgent AS again, q.from_slot, q.to_slot, q.receivers AS named, m.urgent,
-       m.ms_id, m.channel_id, c.channel_type, c.has_muted, m.seq, m.sender, m.server_time, m.ms_type,
+       m.ms_id, m.channel_id, c.channel_type, c.channel_name, c.has_muted, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled,
        l.blocks, l.receivers
 FROM t_im_push_batch b
@@ -12,7 +12,8 @@ CROSS JOIN LATERAL (
       AND ms_id BETWEEN q.from_ms_id AND q.to_ms_id
     OFFSET 0
 ) AS m
-CROSS JOIN LATERAL (SELECT channel_type, has_muted FROM t_im_channel WHERE channel_id = q.channel_id OFFSET 0) AS c
+CROSS JOIN LATERAL (SELECT channel_type, channel_name, has_muted FROM t_im_channel WHERE channel_id = q.channel_id OFFSET 0) AS c
+LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
 LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
 CROSS JOIN LATERAL (
     -- An item that was held while there was no gateway is only for receivers who are still unreceived.

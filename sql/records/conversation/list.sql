@@ -1,5 +1,6 @@
--- The conversations of a user: pinned ones first, then unread ones, then by latest activity. The cost grows with the
--- number of channels. The channel row holds the last message, and the membership the read cursor.
+-- The conversations of a user: pinned ones first, then unread ones, then by latest activity, and the number of unread
+-- messages in all of them. The cost grows with the number of channels. The channel row holds the last message, and the
+-- membership the read cursor. There is always a row, so that the number is there on an empty page, too.
 -- $1 user id, $2/$3/$4/$5 (pinned, unread, sorted_at, channel_id) of the last entry or nulls
 -- $6 entries changed after this are repeated, so that no moved entry is missed, $7 limit
 WITH own AS MATERIALIZED (
@@ -33,10 +34,11 @@ page AS MATERIALIZED (
     WHERE (sorted_at > $6::timestamptz OR channel_id = ANY (own.moved))
       AND NOT (mine.pinned, unread_count > 0, sorted_at, channel_id) < ($2::boolean, $3::boolean, $4::timestamptz, $5)
 )
-SELECT page.channel_id, c.channel_type, c.announcement, page.unread_count, page.read_seq, c.last_seq,
+SELECT moment.unread_total, page.channel_id, c.channel_type, c.announcement, page.unread_count, page.read_seq, c.last_seq,
        page.sorted_at, page.pinned,
        coalesce(c.channel_name, other.name, gathered.names) AS channel_name,
        coalesce(c.picture, other.head_icon) AS picture,
+       other.user_id AS peer, other.name AS peer_name, other.head_icon AS peer_icon, other.kind AS peer_kind,
        page.in_page,
        EXISTS (SELECT FROM v_im_visible v
                WHERE v.channel_id = page.channel_id AND v.user_id = $1
@@ -48,9 +50,9 @@ SELECT page.channel_id, c.channel_type, c.announcement, page.unread_count, page.
        coalesce(p.muted AND (p.mute_until IS NULL OR p.mute_until > moment.now), false) AS muted,
        CASE WHEN p.mute_until > moment.now THEN p.mute_until END AS mute_until, p.remark,
        moment.now
-FROM (SELECT im_clock() AS now) AS moment
-CROSS JOIN page
-JOIN t_im_channel c ON c.channel_id = page.channel_id
+FROM (SELECT im_clock() AS now, coalesce(sum(unread_count), 0)::bigint AS unread_total FROM mine) AS moment
+LEFT JOIN page ON true
+LEFT JOIN t_im_channel c ON c.channel_id = page.channel_id
 LEFT JOIN t_im_channel_preference p ON p.user_id = $1 AND p.channel_id = page.channel_id
 LEFT JOIN t_im_user other
        ON other.user_id = CASE WHEN c.pair_low = $1 THEN c.pair_high ELSE c.pair_low END

@@ -1,11 +1,17 @@
--- Hot messages of a channel that the reader may see, oldest first, and the horizon. There is always a row, so
+-- Hot messages of a channel that the reader may see, or all of them, oldest first, and the horizon. There is always a row, so
 -- that the horizon is from the same snapshot.
--- $1 channel id, $2 reader, $3 above this seq, $4 above this ms_id, $5 limit
+-- $1 channel id, $2 reader, or null for a role that may read everything, $3 above this seq, $4 above this ms_id, $5 limit
 SELECT h.ms_id AS horizon, page.*, u.name AS sender_name, r.recalled_by, r.recalled_at
 FROM t_im_horizon h
 LEFT JOIN LATERAL (
     SELECT DISTINCT ON (seq) visible.*
-    FROM v_im_visible i
+    FROM (
+        SELECT from_seq, from_ms_id, to_seq, sees_from_seq, read_seq, read_ms_id
+        FROM v_im_visible
+        WHERE channel_id = $1 AND user_id = $2
+        UNION ALL
+        SELECT 1, 0, NULL, 1, 0, 0 WHERE $2 IS NULL
+    ) AS i
     CROSS JOIN LATERAL (
         SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content
         FROM t_im_message
@@ -16,7 +22,6 @@ LEFT JOIN LATERAL (
         ORDER BY seq
         LIMIT $5
     ) AS visible
-    WHERE i.channel_id = $1 AND i.user_id = $2
     ORDER BY seq
     LIMIT $5
 ) AS page ON true

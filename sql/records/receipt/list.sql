@@ -1,5 +1,5 @@
 -- One page of a message's receivers with their status, in user id order.
--- $1 ms_id, $2 channel id, $3 seq, $4 status or null, $5 after this receiver, $6 limit
+-- $1 ms_id, $2 channel id, $3 seq, $4 statuses, or none for all, $5 after this receiver, $6 limit
 SELECT receiver, name, status, verdict, verdict_reason, last_modified_time
 FROM (
     SELECT s.user_id AS receiver, u.name,
@@ -18,7 +18,7 @@ FROM (
     CROSS JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = s.user_id OFFSET 0) AS u
     LEFT JOIN LATERAL (
         SELECT waiting.status, waiting.at
-        FROM (SELECT 2::smallint AS status, read_at AS at FROM t_im_read
+        FROM (SELECT status, read_at AS at FROM t_im_read
               WHERE channel_id = $2 AND user_id = s.user_id AND from_seq <= $3 AND to_seq >= $3
               UNION ALL
               SELECT status, received_at FROM t_im_receipt_pending WHERE ms_id = $1 AND receiver = s.user_id) AS waiting
@@ -27,6 +27,6 @@ FROM (
     ) AS late ON true
     WHERE s.channel_id = $2 AND s.user_id > $5
 ) AS receiver
-WHERE $4::smallint IS NULL OR status = $4
+WHERE cardinality($4::smallint[]) = 0 OR status = ANY ($4)
 ORDER BY receiver
 LIMIT $6

@@ -10,6 +10,7 @@ FROM (
     CROSS JOIN LATERAL (SELECT slot FROM t_im_channel_slot WHERE channel_id = i.channel_id AND user_id = $1 OFFSET 0) AS s
     CROSS JOIN LATERAL (
         SELECT m.*, CASE WHEN i.read_seq >= m.seq THEN 2
+                         WHEN i.received_seq >= m.seq THEN greatest(l.status, p.status, 1)
                          ELSE greatest(l.status, p.status, 0) END AS status
         FROM t_im_message m
         CROSS JOIN LATERAL (SELECT im_ledger_status(l, s.slot & 1023) AS status FROM t_im_ledger l

@@ -17,9 +17,11 @@ tokio::task_local! {
     static CONNECTS: Cell<bool>;
 }
 
-/// Follows no redirects and uses no proxy. Each endpoint sets its own timeout.
+/// Follows no redirects and uses no proxy. Each endpoint sets its own timeout. It is HTTP/1.1: the repeats below
+/// count connections.
 pub(super) fn client(config: &Config) -> ClientBuilder {
     Client::builder()
+        .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(config.callback_timeout)
         .pool_max_idle_per_host(IDLE_MAX)

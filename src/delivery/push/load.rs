@@ -34,8 +34,11 @@ struct Pushed<'a> {
     ms_id: String,
     channel_id: String,
     channel_type: &'a str,
+    /// `None` for a direct channel, whose name depends on the reader, and for a group without a name.
+    channel_name: Option<&'a str>,
     seq: i64,
     sender: &'a str,
+    sender_name: &'a str,
     server_time: String,
     #[serde(rename = "type")]
     ms_type: &'a str,
@@ -74,6 +77,11 @@ struct Event<'a> {
     at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     channel_id: Option<String>,
+    /// Of the event's channel, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel_name: Option<Option<&'a str>>,
     data: Data<'a>,
 }
 
@@ -168,7 +176,7 @@ impl Messages {
 }
 
 /// Reads the content of a batch and builds its body. A retry has the same body, except for recalled messages,
-/// the type of an upgraded channel, receivers who have left meanwhile, and marks.
+/// the type of an upgraded channel, changed names, receivers who have left meanwhile, and marks.
 pub(super) async fn load(
     push: &Push,
     callback: &Callback,
@@ -193,11 +201,14 @@ async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Resu
 
 fn event(row: &Row) -> Result<Event<'_>> {
     let is_message = row.get::<_, Option<i64>>("ms_id").is_some();
+    let channel_type: Option<&str> = row.get("channel_type");
     Ok(Event {
         event_id: row.get::<_, i64>("event_id").to_string(),
         what: row.get("what"),
         at: row.get::<_, OffsetDateTime>("at").format(&Rfc3339).map_err(Error::internal)?,
         channel_id: row.get::<_, Option<i64>>("event_channel_id").map(|id| id.to_string()),
+        channel_type,
+        channel_name: channel_type.map(|_| row.get("channel_name")),
         data: if is_message { Data::Message(pushed_message(row)?) } else { Data::Other(row.get("data")) },
     })
 }
@@ -334,8 +345,10 @@ fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
         ms_id: row.get::<_, i64>("ms_id").to_string(),
         channel_id: row.get::<_, i64>("channel_id").to_string(),
         channel_type: row.get("channel_type"),
+        channel_name: row.get("channel_name"),
         seq: row.get("seq"),
         sender: row.get("sender"),
+        sender_name: row.get::<_, Option<_>>("sender_name").unwrap_or_default(),
         server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
         ms_type: row.get("ms_type"),
         content: row.get("content"),

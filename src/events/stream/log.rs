@@ -39,6 +39,16 @@ pub(super) struct Event {
     seq: Option<i64>,
     is_recall: bool,
     pub audience: Vec<String>,
+    /// Whose number of unread messages the event can change.
+    pub counts: Counts,
+}
+
+/// The users whose number of unread messages an event can change.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Counts {
+    OfNoUser,
+    OfAllWhoGetIt,
+    Of(Vec<String>),
 }
 
 /// A membership of a listener.
@@ -71,6 +81,9 @@ struct EventPayload<'a> {
     #[serde(with = "time::serde::rfc3339")]
     at: OffsetDateTime,
     channel_id: Option<String>,
+    channel_type: Option<&'a str>,
+    /// `None` for a direct channel, whose name depends on the reader, and for a group without a name.
+    channel_name: Option<&'a str>,
     data: Data<'a>,
 }
 
@@ -87,8 +100,10 @@ struct Message<'a> {
     ms_id: String,
     channel_id: String,
     channel_type: &'a str,
+    channel_name: Option<&'a str>,
     seq: i64,
     sender: &'a str,
+    sender_name: &'a str,
     #[serde(with = "time::serde::rfc3339")]
     server_time: OffsetDateTime,
     #[serde(rename = "type")]
@@ -125,14 +140,44 @@ pub(super) async fn head(store: &Store, keep: Duration) -> Result<Head> {
 /// At most `limit` events for streams after the first id, up to the second one.
 pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) -> Result<Vec<Event>> {
     let rows = store.all(sql!("events/stream/page"), &[&after, &up_to, &limit]).await?;
-    let event = |row: &Row| Event {
-        event_id: row.get("event_id"),
-        channel_id: row.get("channel_id"),
-        seq: row.get("seq"),
-        is_recall: row.get::<_, &str>("type") == "message.recalled",
-        audience: row.get::<_, Option<_>>("audience").unwrap_or_default(),
+    let event = |row: &Row| {
+        let audience: Vec<String> = row.get::<_, Option<_>>("audience").unwrap_or_default();
+        let kind: &str = row.get("type");
+        let counts = match (kind, row.get::<_, Option<Vec<String>>>("readers")) {
+            ("message.read", Some(readers)) => Counts::Of(readers),
+            ("message.created" | "message.recalled" | "message.read", _) => Counts::OfAllWhoGetIt,
+            ("channel.members_removed", _) => Counts::Of(audience.clone()),
+            _ => Counts::OfNoUser,
+        };
+        Event {
+            event_id: row.get("event_id"),
+            channel_id: row.get("channel_id"),
+            seq: row.get("seq"),
+            is_recall: kind == "message.recalled",
+            audience,
+            counts,
+        }
     };
     Ok(rows.iter().map(event).collect())
+}
+
+/// The unread channels of users: user, channel, number.
+pub(super) async fn unread_of(store: &Store, user_ids: &[&str]) -> Result<Vec<(String, i64, i64)>> {
+    let rows = store.all(sql!("events/stream/unread_of"), &[&user_ids]).await?;
+    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("channel_id"), row.get("unread_count"))).collect())
+}
+
+/// The numbers of unread messages of users in channels, in order; 0 for a user who is no member.
+pub(super) async fn unread_in(store: &Store, pairs: &[(Arc<str>, i64)]) -> Result<Vec<i64>> {
+    let user_ids: Vec<&str> = pairs.iter().map(|(user_id, _)| &**user_id).collect();
+    let channel_ids: Vec<i64> = pairs.iter().map(|(_, channel_id)| *channel_id).collect();
+    let client = store.client().await?;
+    let statement = client.prepare_cached(sql!("events/stream/unread_in")).await?;
+    let mut counts = vec![0; pairs.len()];
+    for row in client.query(&statement, &[&user_ids, &channel_ids]).await? {
+        counts[row.get::<_, i64>("ord") as usize - 1] = row.get("unread_count");
+    }
+    Ok(counts)
 }
 
 /// The memberships of the listeners, by channel. Channels of up to `most_read` members are read completely.
@@ -197,7 +242,8 @@ fn text(row: &Row) -> Result<Bytes> {
         None => Data::Other(row.get::<_, Json<_>>("data").0),
     };
     let channel_id = row.get::<_, Option<i64>>("channel_id").map(|id| id.to_string());
-    let told = EventPayload { kind, at: row.get("at"), channel_id, data };
+    let (channel_type, channel_name) = (row.get("channel_type"), row.get("channel_name"));
+    let told = EventPayload { kind, at: row.get("at"), channel_id, channel_type, channel_name, data };
     // JSON is one line, as server-sent events require.
     let json = serde_json::to_string(&told).map_err(Error::internal)?;
     Ok(format!("id: {event_id}\nevent: {kind}\ndata: {json}\n\n").into())
@@ -208,8 +254,10 @@ fn message(ms_id: i64, row: &Row) -> Message<'_> {
         ms_id: ms_id.to_string(),
         channel_id: row.get::<_, i64>("channel_id").to_string(),
         channel_type: row.get("channel_type"),
+        channel_name: row.get("channel_name"),
         seq: row.get("seq"),
         sender: row.get("sender"),
+        sender_name: row.get::<_, Option<_>>("sender_name").unwrap_or_default(),
         server_time: row.get("server_time"),
         ms_type: row.get("ms_type"),
         content: row.get::<_, Json<_>>("content").0,

@@ -88,6 +88,8 @@ struct Waiting {
     after: i64,
     texts: VecDeque<Bytes>,
     bytes: usize,
+    /// The newest total of unread messages. It comes after the events, and an older one is dropped.
+    unread: Option<Bytes>,
     end: Option<End>,
 }
 
@@ -101,7 +103,7 @@ pub(super) enum Next {
 impl Queue {
     /// A queue of at most `most` events, for events after `joined`.
     pub fn new(user_id: Arc<str>, token_hash: Option<Vec<u8>>, joined: i64, most: usize) -> Self {
-        let waiting = Waiting { after: joined, texts: VecDeque::new(), bytes: 0, end: None };
+        let waiting = Waiting { after: joined, texts: VecDeque::new(), bytes: 0, unread: None, end: None };
         Self { user_id, token_hash, joined, most, waiting: Mutex::new(waiting), filled: Notify::new() }
     }
 
@@ -124,11 +126,22 @@ impl Queue {
         true
     }
 
+    /// Puts the total of unread messages behind the events, in place of an older one.
+    pub fn put_unread(&self, text: Bytes) {
+        let mut waiting = self.waiting();
+        if waiting.end.is_none() {
+            waiting.unread = Some(text);
+        }
+        drop(waiting);
+        self.filled.notify_one();
+    }
+
     /// Ends the queue and drops its events. The first end stays.
     pub fn end(&self, end: End) {
         let mut waiting = self.waiting();
         if waiting.end.is_none() {
             (waiting.texts, waiting.bytes, waiting.end) = (VecDeque::new(), 0, Some(end));
+            waiting.unread = None;
         }
         drop(waiting);
         self.filled.notify_one();
@@ -152,7 +165,7 @@ impl Queue {
                 waiting.bytes -= text.len();
                 Some(Next::Event(text))
             }
-            None => waiting.end.map(Next::End),
+            None => waiting.unread.take().map(Next::Event).or(waiting.end.map(Next::End)),
         }
     }
 
@@ -195,6 +208,21 @@ mod tests {
         assert!(queue.try_next().is_some());
         assert!(queue.push(13, &text(BYTES_MAX)));
         assert!(!queue.push(14, &text(1)));
+    }
+
+    #[test]
+    fn the_newest_total_comes_after_the_events_and_takes_no_room() {
+        let queue = queue(1);
+        queue.put_unread(text(1));
+        assert!(queue.push(11, &text(11)));
+        queue.put_unread(text(2));
+        assert_eq!(queue.try_next(), Some(Next::Event(text(11))));
+        assert_eq!(queue.try_next(), Some(Next::Event(text(2))));
+        assert_eq!(queue.try_next(), None);
+        queue.put_unread(text(3));
+        queue.end(End::Stopping);
+        queue.put_unread(text(4));
+        assert_eq!(queue.try_next(), Some(Next::End(End::Stopping)));
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn client(settings: &Directory) -> OpenResult<Client> {
         headers.insert(AUTHORIZATION, value);
     }
     let mut builder = Client::builder()
+        .http1_only()
         .default_headers(headers)
         .timeout(settings.timeout)
         // A redirect would carry the authorization to another server.

@@ -65,6 +65,7 @@ async fn many_partitions_cost_a_send_no_locks_and_are_reported_in_time() {
         "records/receipt/read_points",
         "records/receipt/read_point",
         "records/receipt/counts",
+        "records/receipt/received_point",
         "records/receipt/list",
         "records/history/before",
         "records/history/after",

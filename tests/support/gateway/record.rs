@@ -14,8 +14,10 @@ pub struct PushedMessage {
     pub ms_id: String,
     pub channel_id: String,
     pub channel_type: String,
+    pub channel_name: Option<String>,
     pub seq: i64,
     pub sender: String,
+    pub sender_name: Option<String>,
     pub server_time: String,
     #[serde(rename = "type")]
     pub kind: String,

@@ -20,6 +20,8 @@ pub struct Event {
     pub what: String,
     pub at: String,
     pub channel_id: Option<String>,
+    pub channel_type: Option<String>,
+    pub channel_name: Option<String>,
     pub data: Value,
 }
 
@@ -195,6 +197,8 @@ impl Log {
                 what: "message.created".to_owned(),
                 at: String::new(),
                 channel_id: Some((*channel_id).to_owned()),
+                channel_type: None,
+                channel_name: None,
                 data: Value::Null,
             };
             let post = Post {

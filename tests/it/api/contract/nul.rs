@@ -110,7 +110,7 @@ async fn no_text_with_u_0000_is_a_failure_of_ours() {
                 continue;
             }
             assert_eq!(reply.status, 400, "{} {path}: {}", operation.method, reply.body);
-            if !path.starts_with("/scim/") {
+            if !path.starts_with("/scim/") && method != Method::HEAD {
                 assert_eq!(reply.expect_problem(400, "invalid-parameter")["pointer"], name, "{path}");
             }
             refused += 1;

@@ -1,0 +1,126 @@
+//! Files that users upload, and messages hold.
+//!
+//! A file lies in the file store in pieces. An upload can be cut at any byte and go on, on any replica: each
+//! request writes pieces and commits how far it came. No connection of the database is held while bytes move.
+
+mod depot;
+mod link;
+mod name;
+mod picture;
+mod place;
+mod read;
+mod sniff;
+mod sweep;
+mod upload;
+
+use std::sync::Arc;
+
+use time::{Duration, OffsetDateTime};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::base::config::Config;
+use crate::base::error::{Error, Result};
+use crate::base::store::Store;
+use depot::Depot;
+pub use link::Link;
+pub use name::clean as clean_name;
+pub use read::{Content, File, Usage};
+pub use sniff::is_shown;
+pub use sweep::Sweeper;
+pub use upload::{ALGORITHMS, Append, Checksum, NewFile, Progress};
+
+/// How long an object stays planned: longer than any write of it. After that it counts as left by a crash.
+const PLANNED: Duration = Duration::HOUR;
+
+/// The files of a replica. Cheap to clone.
+#[derive(Clone)]
+pub struct Files(Arc<Stage>);
+
+pub struct Stage {
+    store: Store,
+    config: Config,
+    depot: Arc<Depot>,
+    uploads: Arc<Semaphore>,
+    downloads: Arc<Semaphore>,
+    pictures: Arc<Semaphore>,
+    keys: link::Keys,
+    /// Requests that write. They end in order when their clients are gone.
+    writing: TaskTracker,
+    stop: CancellationToken,
+    /// Wakes the sweeper.
+    wake: Arc<Notify>,
+}
+
+impl std::ops::Deref for Files {
+    type Target = Stage;
+    fn deref(&self) -> &Stage {
+        &self.0
+    }
+}
+
+impl Files {
+    /// The files of the settings. Requests that write end soon after `stop`.
+    pub fn new(store: Store, config: &Config, stop: CancellationToken) -> Self {
+        Self(Arc::new(Stage {
+            depot: Arc::new(Depot::new(store.clone(), config)),
+            store,
+            uploads: Arc::new(Semaphore::new(config.file_uploads_max.min(Semaphore::MAX_PERMITS))),
+            downloads: Arc::new(Semaphore::new(config.file_downloads_max.min(Semaphore::MAX_PERMITS))),
+            pictures: Arc::new(Semaphore::new(config.file_pictures_at_once.min(Semaphore::MAX_PERMITS))),
+            keys: link::Keys::parse(&config.file_link_keys).unwrap_or_default(),
+            config: config.clone(),
+            writing: TaskTracker::new(),
+            stop,
+            wake: Arc::new(Notify::new()),
+        }))
+    }
+
+    pub fn wake(&self) -> Arc<Notify> {
+        self.wake.clone()
+    }
+
+    /// Waits until no request writes any more.
+    pub async fn written(&self) {
+        self.writing.close();
+        self.writing.wait().await;
+    }
+
+    /// How long a request that writes keeps its lock without a sign of life.
+    fn lock_length(&self) -> Duration {
+        // The longest wait for a byte, then for the store.
+        let quiet = self.config.file_idle + self.config.file_flush + 2 * self.config.file_store_timeout;
+        Duration::try_from(quiet).unwrap_or(Duration::HOUR) + Duration::seconds(10)
+    }
+
+    fn unused(&self) -> Duration {
+        Duration::days(self.config.file_unused_days.into())
+    }
+
+    fn unfinished(&self) -> Duration {
+        self.config.file_upload_expire.try_into().unwrap_or(Duration::DAY)
+    }
+}
+
+/// One of a limited number of requests.
+fn take_place(places: &Arc<Semaphore>, what: &'static str) -> Result<OwnedSemaphorePermit> {
+    places.clone().try_acquire_owned().map_err(|_| Error::unavailable(what))
+}
+
+/// A clock that goes on from the time of a request.
+#[derive(Debug, Clone, Copy)]
+struct Watch {
+    began: OffsetDateTime,
+    since: std::time::Instant,
+}
+
+impl Watch {
+    fn at(now: OffsetDateTime) -> Self {
+        Self { began: now, since: std::time::Instant::now() }
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.began + self.since.elapsed()
+    }
+}

@@ -1,0 +1,141 @@
+//! What a user has not read, across channels, newest first: hot messages from PostgreSQL, then cold ones from the
+//! archive.
+
+use super::{Hot, Message, hot, messages};
+use crate::archive::{self, Archive, Find, Span};
+use crate::base::error::Result;
+use crate::base::store::{Statements, Store};
+use crate::sql;
+
+/// Channels of one read.
+const CHANNELS: usize = 100;
+/// Most reads of the archive for one page. A page with few messages ends there, and its cursor continues.
+const LOOKS_MAX: usize = 20;
+
+/// A channel with unread messages.
+struct Channel {
+    channel_id: i64,
+    read_seq: i64,
+    read_ms_id: i64,
+    last_seq: i64,
+    last_ms_id: i64,
+}
+
+/// A page of unread messages.
+#[derive(Debug)]
+pub struct Unread {
+    pub messages: Vec<Message>,
+    /// The ms_id below which the next page begins, if there may be one.
+    pub next: Option<i64>,
+}
+
+/// Up to `limit` unread messages of a user below an ms_id. With `patient`, a page ends at the horizon while the
+/// archive does not answer; without, that is `503`.
+pub async fn unread(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    reader: &str,
+    (below, limit): (i64, usize),
+    patient: bool,
+) -> Result<Unread> {
+    let channels = channels(store, reader).await?;
+    let Hot { horizon, messages: mut found } = hot_unread(store, &channels, reader, (below, limit)).await?;
+    let place = |found: &[Message]| found.last().map_or(below, |last| last.ms_id);
+    if found.len() >= limit || horizon == 0 {
+        let next = (found.len() >= limit).then(|| place(&found));
+        return Ok(Unread { messages: found, next });
+    }
+    let spans: Vec<Span> = channels
+        .iter()
+        .filter(|channel| channel.read_ms_id < horizon)
+        .map(|c| Span { channel_id: c.channel_id, from_seq: c.read_seq + 1, to_seq: c.last_seq })
+        .collect();
+    if spans.is_empty() {
+        return Ok(Unread { messages: found, next: None });
+    }
+    let begin = place(&found).min(horizon);
+    match cold_unread(store, archive, (spans, reader), (begin, limit - found.len())).await {
+        Ok(Unread { messages: cold, next }) => {
+            found.extend(cold);
+            Ok(Unread { messages: found, next })
+        }
+        Err(_) if patient || !found.is_empty() => Ok(Unread { messages: found, next: Some(begin) }),
+        Err(e) => Err(e),
+    }
+}
+
+async fn channels(store: &Store, reader: &str) -> Result<Vec<Channel>> {
+    let rows = store.all(sql!("records/history/unread_channels"), &[&reader]).await?;
+    let channel = |row: &tokio_postgres::Row| Channel {
+        channel_id: row.get("channel_id"),
+        read_seq: row.get("read_seq"),
+        read_ms_id: row.get("read_ms_id"),
+        last_seq: row.get("last_seq"),
+        last_ms_id: row.get("last_ms_id"),
+    };
+    Ok(rows.iter().map(channel).collect())
+}
+
+/// Reads the channels in steps, the newest first, until no other channel can have a newer message.
+async fn hot_unread(
+    store: &Store,
+    channels: &[Channel],
+    reader: &str,
+    (below, limit): (i64, usize),
+) -> Result<Hot> {
+    let client = store.client().await?;
+    let (mut horizon, mut found) = (0, Vec::<Message>::new());
+    let most = limit as i64;
+    // Without channels there is one read, for the horizon.
+    let steps = channels.chunks(CHANNELS).chain(channels.is_empty().then_some(channels));
+    for step in steps {
+        let newest = step.first().map_or(0, |channel| channel.last_ms_id);
+        if found.len() >= limit && found[limit - 1].ms_id > newest {
+            break;
+        }
+        let ids: Vec<i64> = step.iter().map(|channel| channel.channel_id).collect();
+        let seqs: Vec<i64> = step.iter().map(|channel| channel.read_seq).collect();
+        let ms_ids: Vec<i64> = step.iter().map(|channel| channel.read_ms_id).collect();
+        let rows = client
+            .all(sql!("records/history/unread"), &[&ids, &seqs, &ms_ids, &reader, &below, &most])
+            .await?;
+        let read = hot(rows)?;
+        // A day can become cold between two reads. What the archive has from then on is read from there.
+        horizon = read.horizon.max(horizon);
+        found.extend(read.messages);
+        found.sort_unstable_by_key(|message| std::cmp::Reverse(message.ms_id));
+        found.truncate(limit);
+    }
+    found.retain(|message| message.ms_id >= horizon);
+    Ok(Hot { horizon, messages: found })
+}
+
+async fn cold_unread(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    (spans, reader): (Vec<Span>, &str),
+    (below, limit): (i64, usize),
+) -> Result<Unread> {
+    let archive = archive.ok_or_else(archive::not_configured)?;
+    let not_sender = Some(reader.to_owned());
+    let mut find = Find { spans: Some(spans), not_sender, below, ledger: false, ..Find::newest(limit) };
+    let mut found = Vec::new();
+    for _ in 0..LOOKS_MAX {
+        find.limit = limit - found.len();
+        let documents = archive.find(&find).await?;
+        let ended = documents.len() < find.limit;
+        if let Some(last) = documents.last() {
+            find.below = last.ms_id;
+        }
+        // A recalled message is unread for no user.
+        let read = messages(store, documents).await?;
+        found.extend(read.into_iter().filter(|message| message.recalled.is_none()));
+        if ended {
+            return Ok(Unread { messages: found, next: None });
+        }
+        if found.len() >= limit {
+            break;
+        }
+    }
+    Ok(Unread { messages: found, next: Some(find.below) })
+}

@@ -1,0 +1,65 @@
+//! A full disk: a small file system in memory, which needs root, or sudo.
+
+use std::process::Command;
+
+use super::*;
+use crate::support::Sandbox;
+
+/// A file system of a few megabytes. It is gone with its sandbox.
+struct Disk {
+    sandbox: Sandbox,
+}
+
+impl Disk {
+    fn of(megabytes: u32) -> Self {
+        let disk = Self { sandbox: Sandbox::new("disk", "umount disk || sudo -n umount disk") };
+        std::fs::create_dir(disk.path()).unwrap();
+        disk.mount(&format!("size={megabytes}m"));
+        disk
+    }
+
+    fn path(&self) -> PathBuf {
+        self.sandbox.path().join("disk")
+    }
+
+    fn mount(&self, options: &str) {
+        let mount = |mut command: Command| {
+            let mounted = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.path()).output();
+            mounted.is_ok_and(|output| output.status.success())
+        };
+        let mut by_sudo = Command::new("sudo");
+        by_sudo.args(["-n", "mount"]);
+        assert!(mount(Command::new("mount")) || mount(by_sudo), "a small file system can be mounted");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_and_survived_and_nothing_stays() {
+    let disk = Disk::of(2);
+    let app =
+        TestApp::start_with(&format!("{SMALL}file_store = \"folder:{}\"\n", disk.path().display())).await;
+    app.people(&["a", "b"]).await;
+    let a = app.person("a");
+    let objects =
+        async || app.count("SELECT count(*) FROM t_im_file_object WHERE drop_after IS NULL", &[]).await;
+    let bytes = noise(6 << 20, 11);
+    // In one request: nothing of it stays.
+    a.raw("POST", "/files?name=a", &[], &bytes).await.0.expect_problem(507, "storage-full");
+    app.until("SELECT count(*) FROM t_im_file_object", 0).await;
+    assert_eq!((lying(&disk.path()).len(), objects().await), (0, 0));
+    // In parts: what fits stays, and nothing half written.
+    let id = begin(&a, "a", bytes.len()).await;
+    send(&a, &id, 0, &bytes).await.expect_problem(507, "storage-full");
+    let at = offset(&a, &id).await;
+    assert!(at > 0 && at.is_multiple_of(PIECE) && at < bytes.len(), "{at}");
+    app.until("SELECT count(*) FROM t_im_file_object WHERE drop_after IS NOT NULL", 0).await;
+    assert_eq!(lying(&disk.path()).len(), at / PIECE);
+    send(&a, &id, at, &bytes[at..]).await.expect_problem(507, "storage-full");
+    app.say("a", &app.direct("a", "b").await, "messages go on").await;
+    disk.mount("remount,size=16m");
+    assert_eq!(send(&a, &id, at, &bytes[at..]).await.status, 204);
+    assert!(read(&a, &id).await == bytes);
+    a.delete(&format!("/files/{id}")).await.expect(204);
+    app.until("SELECT count(*) FROM t_im_file_object", 0).await;
+    assert_eq!(lying(&disk.path()).len(), 0);
+}

@@ -1,0 +1,105 @@
+//! What expires, what a crash leaves, and stores that do not belong to the database.
+
+use std::fs::File;
+
+use super::*;
+use crate::app;
+
+#[tokio::test]
+async fn unfinished_uploads_and_unused_files_expire() {
+    let mut app = TestApp::start_with(&format!("{SMALL}file_unused_days = 7\n")).await;
+    app.people(&["a"]).await;
+    let a = app.person("a");
+    let (unfinished, ended) = (begin(&a, "a", 100).await, begin(&a, "b", 100).await);
+    assert_eq!(send(&a, &unfinished, 0, b"half").await.status, 204);
+    assert_eq!(send(&a, &ended, 0, b"half").await.status, 204);
+    let file = text(&put(&a, "c", b"whole").await["file_id"]);
+    assert_eq!(a.raw("DELETE", &format!("/files/uploads/{ended}"), &[TUS], &[]).await.0.status, 204);
+    assert_eq!(a.raw("HEAD", &format!("/files/uploads/{ended}"), &[TUS], &[]).await.0.status, 404);
+    holds(&app, 2).await;
+    app.clock("25 hours").await;
+    let a = app.person("a");
+    holds(&app, 1).await;
+    assert_eq!(a.raw("HEAD", &format!("/files/uploads/{unfinished}"), &[TUS], &[]).await.0.status, 404);
+    assert_eq!(read(&a, &file).await, b"whole");
+    app.clock("8 days").await;
+    holds(&app, 0).await;
+    app.person("a").get(&format!("/files/{file}")).await.expect(404);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_file", &[]).await, 0);
+}
+
+/// An object that no row names, of this many days ago.
+fn stray(app: &TestApp, shard: &str, name: &str, days: u64) -> PathBuf {
+    let folder = app.files.join(shard);
+    std::fs::create_dir_all(&folder).unwrap();
+    let path = folder.join(name);
+    let file = File::create(&path).unwrap();
+    let now = file.metadata().unwrap().modified().unwrap();
+    file.set_modified(now - std::time::Duration::from_secs(days * 86_400)).unwrap();
+    path
+}
+
+#[tokio::test]
+async fn what_the_database_does_not_know_leaves_the_store_when_it_is_old() {
+    let mut app = TestApp::start_with("file_sweep_ms = 256\nfile_orphan_days = 7\n").await;
+    app.people(&["a"]).await;
+    let file = text(&put(&app.person("a"), "a", b"hello").await["file_id"]);
+    app.halt().await;
+    let id = |shard: &str| format!("{shard}{}", "0".repeat(30));
+    let (old, new) = (stray(&app, "07", &id("07"), 8), stray(&app, "07", &id("08"), 6));
+    let (half, foreign) =
+        (stray(&app, "08", &format!("{}#1", id("08")), 8), stray(&app, "08", "notes.txt", 8));
+    app.sql().await.execute("UPDATE t_im_file_store SET shard = 7", &[]).await.unwrap();
+    app.run().await;
+    while [&old, &half, &foreign].iter().any(|path| path.exists()) {
+        tokio::time::sleep(LOOK).await;
+    }
+    assert!(new.exists(), "it may belong to an upload that has just begun");
+    assert_eq!(read(&app.person("a"), &file).await, b"hello");
+}
+
+#[tokio::test]
+async fn an_object_that_is_missing_fails_its_download_alone() {
+    let app = TestApp::start_with(SMALL).await;
+    app.people(&["a"]).await;
+    let a = app.person("a");
+    let (one, other) = (put(&a, "a", b"hello").await, put(&a, "b", b"world").await);
+    let object = "SELECT replace(object_id::text, '-', '') FROM t_im_file_object WHERE file_id = $1";
+    let id: i64 = text(&one["file_id"]).parse().unwrap();
+    let object: String = app.sql().await.query_one(object, &[&id]).await.unwrap().get(0);
+    std::fs::remove_file(app.files.join(&object[..2]).join(&object)).unwrap();
+    let url = format!("{}/api/v1/files/{id}/content", app.base);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let answer = client.get(url).header("x-user-id", "a").send().await;
+    let is_cut = match answer {
+        Ok(answer) => answer.bytes().await.is_err(),
+        Err(_) => true,
+    };
+    assert!(is_cut, "the answer is not short");
+    assert_eq!(read(&a, &text(&other["file_id"])).await, b"world");
+}
+
+#[tokio::test]
+async fn a_store_of_another_database_is_not_touched() {
+    let one = TestApp::start().await;
+    one.people(&["a"]).await;
+    put(&one.person("a"), "a", b"hello").await;
+    let before = lying(&one.files);
+    let store = format!("file_store = \"folder:{}\"\n", one.files.display());
+    let other = TestApp::start_with(&store).await;
+    other.people(&["a"]).await;
+    let a = other.person("a");
+    a.raw("POST", "/files?name=a", &[], b"x").await.0.expect_problem(503, "unavailable");
+    assert_eq!(lying(&one.files), before);
+    // A database with files does not begin anew in an empty folder.
+    let empty = tempfile::TempDir::new().unwrap();
+    let store = format!("file_store = \"folder:{}\"\n", empty.path().display());
+    let lost = TestApp::start_on(one.database.clone(), &store).await;
+    lost.person("a").raw("POST", "/files?name=a", &[], b"x").await.0.expect_problem(503, "unavailable");
+    // Nor without a store.
+    let off = TestApp::start_on(app::database().await, "file_store = \"\"\n").await;
+    off.people(&["a"]).await;
+    let problem =
+        off.person("a").raw("POST", "/files?name=a", &[], b"x").await.0.expect_problem(409, "conflict");
+    assert_eq!(problem["detail"], "uploads are off: set `file_store`");
+}

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};
 use crate::archive::moving::Aged;
-use crate::support::Told;
+use crate::support::{Client, Told};
 
 const WHY: &str = "reason=ticket+7";
 
@@ -50,16 +50,20 @@ async fn support_finds_channels_by_who_is_or_was_in_them_and_by_their_names() {
     assert_eq!((&of_ann["items"][0]["pair"], &of_ann["items"][0]["name"]), (&pair, &Value::Null));
     app.until("SELECT count(*) FROM t_im_user WHERE words_due", 0).await;
     assert_eq!(ids(&find("member=Ann+Li").await), ids(&of_ann), "a person by name");
-    assert_eq!(ids(&find("q=apollo").await), [apollo.clone()]);
-    assert_eq!(ids(&find("q=%E9%A1%B9%E7%9B%AE").await), [apollo.clone()]);
-    assert_eq!(ids(&find("member=cy&q=an").await), [direct.clone()], "by the other person's name");
+    assert_eq!(ids(&find("q=apollo").await), std::slice::from_ref(&apollo));
+    assert_eq!(ids(&find("q=%E9%A1%B9%E7%9B%AE").await), std::slice::from_ref(&apollo));
+    assert_eq!(
+        ids(&find("member=cy&q=an").await),
+        std::slice::from_ref(&direct),
+        "by the other person's name"
+    );
     assert_eq!(ids(&find("member=ann&q=sales").await), [] as [String; 0]);
     assert_eq!(find("q=a").await["items"].as_array().map(Vec::len), Some(2));
     // Page by page.
     let first = find("q=a&limit=1").await;
-    assert_eq!(ids(&first), [sales.clone()]);
+    assert_eq!(ids(&first), std::slice::from_ref(&sales));
     let second = find(&format!("q=a&limit=1&cursor={}", text(&first["next_cursor"]))).await;
-    assert_eq!(ids(&second), [apollo.clone()]);
+    assert_eq!(ids(&second), std::slice::from_ref(&apollo));
     let end = find(&format!("q=a&limit=1&cursor={}", text(&second["next_cursor"]))).await;
     assert_eq!((ids(&end), &end["next_cursor"]), (vec![], &Value::Null));
 
@@ -82,6 +86,21 @@ async fn support_finds_channels_by_who_is_or_was_in_them_and_by_their_names() {
         assert_eq!(refused.expect_problem(400, "invalid-parameter")["pointer"], pointer, "{query}");
     }
     desk.get(&format!("/support/channels/99?{WHY}")).await.expect_problem(404, "not-found");
+}
+
+async fn others_are_refused(aged: &Aged, desk: &Client, (channel, first): (&str, &str)) {
+    for rest in ["messages", "members"] {
+        let path = format!("/support/channels/{channel}/{rest}");
+        aged.person("ann").get(&format!("{path}?{WHY}")).await.expect_problem(403, "forbidden");
+        desk.get(&path).await.expect_problem(400, "invalid-parameter");
+        let nowhere = format!("/support/channels/99/{rest}?{WHY}");
+        desk.get(&nowhere).await.expect_problem(404, "not-found");
+    }
+    let elsewhere = aged.direct("bob", "cy").await;
+    let path = format!("/support/channels/{elsewhere}/messages?around={}&{WHY}", first);
+    desk.get(&path).await.expect_problem(404, "not-found");
+    let path = format!("/support/channels/{channel}/messages?around=x&{WHY}");
+    assert_eq!(desk.get(&path).await.expect_problem(400, "invalid-parameter")["pointer"], "around");
 }
 
 #[tokio::test]
@@ -147,18 +166,7 @@ async fn support_sees_who_was_there_and_what_was_said_around_a_hit_hot_and_cold(
         assert_eq!(of(&rest, 0), ("cy".into(), vec![(Some(8), None)]));
         assert_eq!(audit(&aged, 1).await[0].0, "members");
 
-        for rest in ["messages", "members"] {
-            let path = format!("/support/channels/{channel}/{rest}");
-            aged.person("ann").get(&format!("{path}?{WHY}")).await.expect_problem(403, "forbidden");
-            desk.get(&path).await.expect_problem(400, "invalid-parameter");
-            let nowhere = format!("/support/channels/99/{rest}?{WHY}");
-            desk.get(&nowhere).await.expect_problem(404, "not-found");
-        }
-        let elsewhere = aged.direct("bob", "cy").await;
-        let path = format!("/support/channels/{elsewhere}/messages?around={}&{WHY}", ms_ids[0]);
-        desk.get(&path).await.expect_problem(404, "not-found");
-        let path = format!("/support/channels/{channel}/messages?around=x&{WHY}");
-        assert_eq!(desk.get(&path).await.expect_problem(400, "invalid-parameter")["pointer"], "around");
+        others_are_refused(&aged, &desk, (&channel, &ms_ids[0])).await;
     }
 }
 

@@ -50,7 +50,8 @@ fn told(observer: &Observer, ms_id: &str) -> Vec<(String, i64, Vec<Value>)> {
     let told = |event: crate::support::ObservedEvent| {
         let shown = json!({
             "event_id": event.event_id.to_string(), "type": event.what, "at": event.at,
-            "channel_id": event.channel_id, "data": event.data
+            "channel_id": event.channel_id, "channel_type": event.channel_type,
+            "channel_name": event.channel_name, "data": event.data
         });
         contract::assert_fits("MessageUnreadEvent", &shown);
         let receivers = event.data["receivers"].as_array().expect("receivers").clone();

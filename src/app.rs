@@ -19,7 +19,6 @@ use crate::archive::Archive;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
-use crate::base::worker::Worker;
 use crate::chat::message::{Lanes, Sender};
 use crate::delivery::endpoint::Callbacks;
 use crate::events;
@@ -90,10 +89,10 @@ impl App {
         let stop_workers = CancellationToken::new();
         // Uploads end when the service begins to stop: their clients resume them.
         let files = Files::new(self.store.clone(), &self.config, stop.clone());
-        tasks.spawn(self.sweeper(&files).run(stop_workers.clone()));
         let escalation = self.escalation(&wakes);
-        let reminders = Worker::new("escalation", self.config.poll, escalation.clone());
-        for worker in self.workers(&wakes, &tasks, &stop_workers).into_iter().chain([reminders]) {
+        let mut workers = self.workers(&wakes, &stop_workers, &escalation, &files);
+        workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
+        for worker in workers {
             tasks.spawn(worker.run(stop_workers.clone()));
         }
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);

@@ -57,14 +57,20 @@ impl App {
         Arc::new(Escalation::new(self.store.clone(), &self.config, push, events))
     }
 
-    /// The table of workers. All replicas have the same; leases decide who works.
-    pub(super) fn workers(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Vec<Worker> {
+    /// The table of workers, beside the one that starts the workers of the endpoints. All replicas have the
+    /// same; leases decide who works.
+    pub(super) fn workers(
+        &self,
+        wakes: &Wakes,
+        stop: &CancellationToken,
+        escalation: &Arc<Escalation>,
+        files: &Files,
+    ) -> Vec<Worker> {
         let (poll, config, store) = (self.config.poll, &self.config, &self.store);
         let sequencer = Sequencer::new(store.clone(), config, wakes.stream.clone(), wakes.push.clone());
         let groups = Groups::new(store.clone(), config.group_max_members);
         let maintenance = self.maintenance();
         let mut workers = vec![
-            self.dispatch(wakes, tasks, stop),
             self.receipts().woken_by(&wakes.receipts),
             Worker::new("events", config.event_poll, Arc::new(sequencer)).woken_by(&wakes.events),
             Worker::new("maintenance", MAINTENANCE_EVERY, maintenance.clone()),
@@ -76,6 +82,9 @@ impl App {
                 .woken_by(&wakes.followers.headcount),
             Worker::new("department_groups", poll, Arc::new(groups))
                 .woken_by(&wakes.followers.department_groups),
+            Worker::new("escalation", poll, escalation.clone()),
+            Worker::new("files", poll * SWEEPS_APART, Arc::new(Sweeper::new(files.clone())))
+                .woken_by(&files.wake()),
         ];
         if let Some(runner) = &self.directory {
             workers.push(Worker::new("directory", poll, runner.clone()).woken_by(&wakes.directory));
@@ -94,7 +103,7 @@ impl App {
     }
 
     /// Starts and stops the workers of the endpoints.
-    fn dispatch(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Worker {
+    pub(super) fn dispatch(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Worker {
         if self.callbacks.get(GATEWAY).is_none() {
             let days = self.config.callback_hold_days;
             tracing::warn!(
@@ -115,12 +124,6 @@ impl App {
             async move { push.dispatch().await }
         };
         Worker::of("dispatch", self.config.poll, step).woken_by(&wakes.push.dispatch)
-    }
-
-    /// Removes what expires, and what a crash left.
-    pub(super) fn sweeper(&self, files: &Files) -> Worker {
-        let sweeper = Arc::new(Sweeper::new(files.clone()));
-        Worker::new("files", self.config.poll * SWEEPS_APART, sweeper).woken_by(&files.wake())
     }
 
     fn receipts(&self) -> Worker {

@@ -31,7 +31,7 @@ impl ArchiveWorkers {
             Err(error) if error.is_unavailable() => {
                 tracing::warn!(%error, "the archive is away: new messages wait to be indexed");
             }
-            bound => bound?,
+            checked => checked?,
         }
         Ok(Some(Self {
             archive: bound.clone(),

@@ -228,7 +228,7 @@ impl Error {
             || self.database().is_some_and(|db| db.code().code().starts_with("22"))
     }
 
-    /// Whether the database is unavailable. The outcome of a commit is then unknown.
+    /// Whether something is unavailable for now: the database, the archive or this replica. The outcome of a commit is then unknown.
     pub fn is_unavailable(&self) -> bool {
         self.kind == Kind::Unavailable
     }

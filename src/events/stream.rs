@@ -323,7 +323,7 @@ impl Work for Hub {
         self.see_who_is_gone().await?;
         let head = log::head(&self.store, self.limits.keep).await?;
         if head.due {
-            keep::put_off(&self.store, self.limits.keep).await?;
+            keep::extend(&self.store, self.limits.keep).await?;
         }
         if head.complete_from != tail.complete_from {
             // The log was not extended in time, and some events were not written.

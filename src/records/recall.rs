@@ -36,7 +36,7 @@ struct Message {
 pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
     take_back(store, archive, recall).await?;
     let recalls = history::recalls(store, &[recall.ms_id]).await?;
-    let row = recalls.first().ok_or_else(|| Error::internal("a recall was forgotten"))?;
+    let row = recalls.first().ok_or_else(|| Error::internal("the stored recall was not found"))?;
     Ok(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") })
 }
 

@@ -173,7 +173,7 @@ impl Runner {
         Tools { store: &self.store, lease: &self.lease, source: &*self.source, alone_max }
     }
 
-    /// EntryKind to ask for; none if a run needs a token and there is none.
+    /// What to ask for; none if a run needs a token and there is none.
     async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Option<Request>> {
         let known = repository::known(&self.store, self.source.name()).await?;
         let mut want = match (run.mode.as_str(), known.token) {

@@ -14,7 +14,7 @@ emptied AS (
     FROM recall CROSS JOIN t_im_horizon h
     WHERE m.ms_id = $1 AND m.ms_id >= h.sealed_ms_id
 ),
-told AS (
+channel_updated AS (
     UPDATE t_im_channel c
     SET last_recalled_seq = greatest(c.last_recalled_seq, recall.seq),
         last_preview = CASE WHEN c.last_seq = recall.seq THEN '{}' ELSE c.last_preview END
@@ -25,7 +25,7 @@ unindexed AS (
     SELECT ARRAY[recall.ms_id], $6 FROM recall CROSS JOIN t_im_horizon h
     WHERE EXISTS (SELECT FROM t_im_archive) AND recall.ms_id >= h.sealed_ms_id
 ),
-heard AS (
+event_written AS (
     INSERT INTO t_im_event_new (type, channel_id, from_seq, from_ms_id, actor, data, at)
     SELECT 'message.recalled', channel_id, seq, ms_id, $5,
            jsonb_build_object('ms_id', ms_id::text, 'channel_id', channel_id::text, 'seq', seq, 'recalled_by', $5::text), $6

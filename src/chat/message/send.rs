@@ -282,7 +282,7 @@ impl Lane {
     ) -> Result<Vec<SendOutcome>> {
         match self.execute_batch(client, sends, held).await {
             Ok(outcomes) => {
-                let forgotten = || SendOutcome::Done(Err(Error::internal("a send was forgotten")));
+                let forgotten = || SendOutcome::Done(Err(Error::internal("no result for a send")));
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
             }
             Err(e) => {

@@ -148,7 +148,10 @@ impl Callbacks {
             } else if !row.get::<_, bool>("from_settings")
                 && unreadable.insert(callback_id.to_owned(), revision) != Some(revision)
             {
-                tracing::error!(callback_id, "a callback waits: add the key of its secrets to callback_keys");
+                tracing::error!(
+                    callback_id,
+                    "callback not used: no key in callback_keys decrypts its secret; add its key"
+                );
             }
         }
         let by_id = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();

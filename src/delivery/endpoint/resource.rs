@@ -137,7 +137,7 @@ impl Fields {
         }
     }
 
-    /// Applies the spec fields. Headers are already encrypted.
+    /// Applies the given fields. Headers are already encrypted.
     fn take(&mut self, spec: &EndpointSpec, headers: Option<Option<Vec<u8>>>) {
         fn set<T: Clone>(field: &mut T, spec: Option<&T>) {
             if let Some(spec) = spec {
@@ -490,7 +490,7 @@ impl Callbacks {
         Ok(TestResult { posted, answer })
     }
 
-    /// The spec headers, encrypted for the database.
+    /// The given headers, encrypted for the database.
     fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
         let encrypt = |headers: &BTreeMap<String, String>| {
             let plain = serde_json::to_vec(headers).map_err(Error::internal)?;

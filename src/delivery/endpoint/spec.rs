@@ -1,4 +1,4 @@
-//! The spec fields of an endpoint, and their checks.
+//! The fields that a caller gives for an endpoint, and their checks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -149,7 +149,7 @@ impl EndpointSpec {
         }
     }
 
-    /// The spec state.
+    /// The state that is asked for.
     pub(super) fn state(&self) -> Option<State> {
         self.state.as_deref().and_then(State::parse)
     }

@@ -28,7 +28,7 @@ const SETTLE_LOOK: Duration = Duration::from_millis(3);
 pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
     let mut head = log::head(store, keep).await?;
     if head.due {
-        put_off(store, keep).await?;
+        extend(store, keep).await?;
         head = log::head(store, keep).await?;
     }
     if head.complete_from == WHOLE_NOWHERE {
@@ -42,7 +42,7 @@ pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
 }
 
 /// Has events written for `keep` from now on.
-pub(super) async fn put_off(store: &Store, keep: Duration) -> Result<()> {
+pub(super) async fn extend(store: &Store, keep: Duration) -> Result<()> {
     store.run(sql!("events/stream/keep"), &[&log::millis(keep)]).await?;
     Ok(())
 }

@@ -25,7 +25,7 @@ pub struct Pulling {
     staging: Staging,
 }
 
-/// EntryKind staging a page needs.
+/// What staging a page needs.
 #[derive(Clone, Copy)]
 pub struct Tools<'a> {
     pub store: &'a Store,

@@ -271,7 +271,7 @@ pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
 /// `Kind::Conflict` if it is not held.
 pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
     match store.run(sql!("sync/run/approve"), &[&run_id, &admin]).await? {
-        0 => Err(Error::new(Kind::Conflict, "the run is not held")),
+        0 => Err(Error::new(Kind::Conflict, "the run does not wait for approval")),
         _ => Ok(()),
     }
 }

@@ -50,7 +50,7 @@ enum Way {
     Synchronized(Refresh),
 }
 
-/// EntryKind the server has reported about entries that it does not send.
+/// What the server has reported about entries that it does not send.
 #[derive(Default)]
 struct Refresh {
     has_cookie: bool,

@@ -4,6 +4,7 @@ use std::io::Cursor;
 
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::webp::WebPEncoder;
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, ImageResult, Limits};
 
 use crate::base::error::{Error, Kind, Result};
@@ -65,7 +66,8 @@ fn format(media_type: &str) -> Option<ImageFormat> {
 /// `Kind::TooLarge` if it has too many pixels. Such a picture is not decoded: a small file can be a bomb.
 pub fn make(bytes: &[u8], media_type: &str, sizes: Sizes) -> Result<Option<Picture>> {
     let Some(format) = format(media_type) else { return Ok(None) };
-    let Ok((width, height)) = reader(bytes, format, Limits::no_limits()).into_dimensions() else {
+    // The head can be a bomb too: a colour profile is inflated before the size is known.
+    let Ok((width, height)) = reader(bytes, format, within_memory(0)).into_dimensions() else {
         return Ok(None);
     };
     let (pixels, most) = (u64::from(width) * u64::from(height), sizes.pixels);
@@ -76,9 +78,8 @@ pub fn make(bytes: &[u8], media_type: &str, sizes: Sizes) -> Result<Option<Pictu
     if pixels == 0 {
         return Ok(None);
     }
-    let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(most * PIXEL_BYTES + DECODER_BYTES);
-    match decode(bytes, format, limits).and_then(|image| smaller(&image, bytes.len(), sizes)) {
+    let decoded = decode(bytes, format, within_memory(pixels));
+    match decoded.and_then(|(image, turn)| smaller(&image, turn, bytes.len(), sizes)) {
         Ok(picture) => Ok(Some(picture)),
         Err(error) => {
             tracing::debug!(%error, "a picture could not be decoded");
@@ -87,25 +88,42 @@ pub fn make(bytes: &[u8], media_type: &str, sizes: Sizes) -> Result<Option<Pictu
     }
 }
 
+fn within_memory(pixels: u64) -> Limits {
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(pixels * PIXEL_BYTES + DECODER_BYTES);
+    limits
+}
+
 fn reader(bytes: &[u8], format: ImageFormat, limits: Limits) -> ImageReader<Cursor<&[u8]>> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits);
     reader
 }
 
-/// The first picture of an animation.
-fn decode(bytes: &[u8], format: ImageFormat, limits: Limits) -> ImageResult<DynamicImage> {
+/// The first picture of an animation, and how it has to be turned.
+fn decode(bytes: &[u8], format: ImageFormat, limits: Limits) -> ImageResult<(DynamicImage, Orientation)> {
     let mut decoder = reader(bytes, format, limits).into_decoder()?;
-    let orientation = decoder.orientation()?;
-    let mut image = DynamicImage::from_decoder(decoder)?;
-    image.apply_orientation(orientation);
-    Ok(image)
+    let turn = decoder.orientation()?;
+    Ok((DynamicImage::from_decoder(decoder)?, turn))
 }
 
-fn smaller(image: &DynamicImage, size: usize, sizes: Sizes) -> ImageResult<Picture> {
-    let (width, height) = (image.width(), image.height());
-    let is_clear = image.color().has_alpha() && image.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX);
-    let preview = within(image, sizes.preview);
+/// Only the small picture is turned and copied: the large one is in memory once.
+fn smaller(image: &DynamicImage, turn: Orientation, size: usize, sizes: Sizes) -> ImageResult<Picture> {
+    let mut preview = within(image, sizes.preview);
+    preview.apply_orientation(turn);
+    let is_turned = matches!(
+        turn,
+        Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH
+    );
+    let (width, height) = match is_turned {
+        true => (image.height(), image.width()),
+        false => (image.width(), image.height()),
+    };
+    let is_clear =
+        preview.color().has_alpha() && preview.to_rgba8().pixels().any(|pixel| pixel.0[3] < u8::MAX);
     let thumbnail = encode(&within(&preview, sizes.thumbnail), is_clear)?;
     let made = encode(&preview, is_clear)?;
     let is_smaller = made.bytes.len() < size;
@@ -178,6 +196,29 @@ mod tests {
         let tiny = written(&spots(2, 2), ImageFormat::Png);
         let picture = make(&tiny, "image/png", SIZES).unwrap().unwrap();
         assert!(picture.preview.is_none(), "a preview that is no smaller is none");
+    }
+
+    #[test]
+    fn a_profile_that_inflates_is_not_inflated() {
+        let mut png = Vec::new();
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut png);
+        image::ImageEncoder::set_icc_profile(&mut encoder, vec![7; 4 * DECODER_BYTES as usize]).unwrap();
+        spots(300, 300).write_with_encoder(encoder).unwrap();
+        assert!(png.len() < 1_000_000, "it is small until it is inflated: {}", png.len());
+        let mut decoder = reader(&png, ImageFormat::Png, within_memory(0)).into_decoder().unwrap();
+        assert!(decoder.icc_profile().unwrap().is_none());
+        assert!(make(&png, "image/png", SIZES).unwrap().is_some(), "a picture is shown without its profile");
+    }
+
+    #[test]
+    fn a_picture_is_shown_as_the_camera_was_held() {
+        let sizes = Sizes { preview: 100, ..SIZES };
+        for (turn, expected) in [(Orientation::Rotate90, (200, 400)), (Orientation::Rotate180, (400, 200))] {
+            let picture = smaller(&spots(400, 200), turn, usize::MAX, sizes).unwrap();
+            assert_eq!((picture.width, picture.height), expected);
+            let preview = image::load_from_memory(&picture.preview.unwrap().bytes).unwrap();
+            assert_eq!((preview.width() * 4, preview.height() * 4), expected);
+        }
     }
 
     #[test]

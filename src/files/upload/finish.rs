@@ -101,7 +101,7 @@ impl Files {
         let wait = self.config.file_idle + self.config.file_store_timeout;
         let permit =
             tokio::time::timeout(wait, self.pictures.clone().acquire_owned()).await.map_err(|_| busy())?;
-        let _permit = permit.map_err(|_| busy())?;
+        let permit = permit.map_err(|_| busy())?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for piece in pieces {
             bytes.extend_from_slice(&self.depot.get(piece.object).await?);
@@ -113,6 +113,8 @@ impl Files {
         };
         let (media_type, blanks) = (plain.media_type, self.config.file_remove_place);
         let looked = tokio::task::spawn_blocking(move || -> Result<_> {
+            // Held as long as the picture is in memory here, also when the caller has gone.
+            let _permit = permit;
             let picture = picture::make(&bytes, media_type, sizes)?;
             let sha256 = (blanks && place::blank(&mut bytes)).then(|| Sha256State::new().finish(&bytes));
             Ok((picture, sha256, bytes))

@@ -11,6 +11,10 @@ const GPS: u16 = 0x8825;
 const ENTRIES_MAX: usize = 2_000;
 const LISTS_MAX: usize = 8;
 const ENTRY_BYTES: usize = 12;
+/// Most bytes of a value of the place. Real ones have at most a few hundred.
+const VALUE_MAX: usize = 4_096;
+/// Looking stops after so many steps for each byte of the file: a file can be made so that looking never ends.
+const STEPS_A_BYTE: usize = 4;
 
 /// Whether a file of this type can say where it was taken.
 pub fn is_told_by(media_type: &str) -> bool {
@@ -20,25 +24,33 @@ pub fn is_told_by(media_type: &str) -> bool {
 /// Blanks the place. Returns whether there was one.
 pub fn blank(bytes: &mut [u8]) -> bool {
     let mut found = false;
+    let mut steps = bytes.len().saturating_mul(STEPS_A_BYTE);
     for at in all(bytes, EXIF) {
-        found |= blank_exif(&mut bytes[at + EXIF.len()..]);
+        found |= blank_exif(&mut bytes[at + EXIF.len()..], &mut steps);
     }
     if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") {
-        found |= blank_exif(bytes);
+        found |= blank_exif(bytes, &mut steps);
     }
-    for begin in all(bytes, XMP_BEGIN) {
-        let length = first(&bytes[begin..], XMP_END).unwrap_or(0);
-        found |= blank_xmp(&mut bytes[begin..begin + length]);
+    let mut from = 0;
+    while let Some((begin, end)) = between(bytes, from, XMP_BEGIN, XMP_END) {
+        found |= blank_xmp(&mut bytes[begin..end]);
+        from = end;
     }
     if bytes.starts_with(PNG) {
-        found |= blank_png(bytes);
+        found |= blank_png(bytes, &mut steps);
     }
     if bytes.starts_with(b"RIFF") {
         for (begin, length) in chunks(bytes, 12, b"EXIF", Order::Webp) {
-            found |= blank_exif(&mut bytes[begin..begin + length]);
+            found |= blank_exif(&mut bytes[begin..begin + length], &mut steps);
         }
     }
     found
+}
+
+/// The next place from `from` on that begins with one text and ends before another.
+fn between(bytes: &[u8], from: usize, begin: &[u8], end: &[u8]) -> Option<(usize, usize)> {
+    let at = from + first(&bytes[from..], begin)?;
+    Some((at, at + first(&bytes[at..], end)?))
 }
 
 /// Where `needle` begins, each time.
@@ -93,10 +105,10 @@ fn chunks(bytes: &[u8], first: usize, name: &[u8; 4], order: Order) -> Vec<(usiz
 }
 
 /// The chunk of a PNG has EXIF without its beginning, and a checksum. So does the chunk with XMP, blanked before.
-fn blank_png(bytes: &mut [u8]) -> bool {
+fn blank_png(bytes: &mut [u8], steps: &mut usize) -> bool {
     let mut found = false;
     for (begin, length) in chunks(bytes, PNG.len(), b"eXIf", Order::Png) {
-        found |= blank_exif(&mut bytes[begin..begin + length]);
+        found |= blank_exif(&mut bytes[begin..begin + length], steps);
     }
     for name in [b"eXIf", b"iTXt"] {
         for (begin, length) in chunks(bytes, PNG.len(), name, Order::Png) {
@@ -125,15 +137,17 @@ pub fn crc32(bytes: &[u8]) -> u32 {
 struct Tiff<'a> {
     bytes: &'a mut [u8],
     is_little: bool,
+    /// Steps that are left for the whole file.
+    steps: &'a mut usize,
 }
 
-fn blank_exif(bytes: &mut [u8]) -> bool {
+fn blank_exif(bytes: &mut [u8], steps: &mut usize) -> bool {
     let is_little = match bytes.get(..4) {
         Some(b"II*\0") => true,
         Some(b"MM\0*") => false,
         _ => return false,
     };
-    Tiff { bytes, is_little }.blank()
+    Tiff { bytes, is_little, steps }.blank()
 }
 
 impl Tiff<'_> {
@@ -153,6 +167,9 @@ impl Tiff<'_> {
         for _ in 0..LISTS_MAX {
             let Some((at, count)) = list.and_then(|at| Some((at, self.entries(at)?))) else { break };
             for entry in (0..count).map(|n| at + 2 + n * ENTRY_BYTES) {
+                if !self.step(1) {
+                    return found;
+                }
                 if self.short(entry) == Some(GPS)
                     && let Some(gps) = self.long(entry + 8)
                 {
@@ -162,6 +179,13 @@ impl Tiff<'_> {
             list = self.long(at + 2 + count * ENTRY_BYTES).filter(|next| *next > 0);
         }
         found
+    }
+
+    /// Whether there are steps left.
+    fn step(&mut self, count: usize) -> bool {
+        let left = self.steps.checked_sub(count);
+        *self.steps = left.unwrap_or(0);
+        left.is_some()
     }
 
     fn entries(&self, list: usize) -> Option<usize> {
@@ -180,7 +204,7 @@ impl Tiff<'_> {
                 5 | 10 | 12 => 8,
                 _ => 1,
             });
-            if bytes > 4 {
+            if bytes > 4 && bytes <= VALUE_MAX && self.step(bytes) {
                 self.zero(at, bytes);
             }
         }
@@ -198,23 +222,29 @@ impl Tiff<'_> {
 
 /// Blanks the values of `exif:GPS…`, as attributes or as elements.
 fn blank_xmp(xmp: &mut [u8]) -> bool {
-    let mut found = false;
-    for at in all(xmp, b":GPS") {
+    let (mut found, mut from) = (false, 0);
+    while let Some(at) = first(&xmp[from..], b":GPS").map(|at| from + at) {
         let name = xmp[at + 1..].iter().take_while(|byte| byte.is_ascii_alphanumeric()).count();
         let after = at + 1 + name;
         let blanks = xmp[after..].iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let end = match xmp.get(after + blanks) {
             Some(b'=') => {
-                let quote = xmp[after + blanks + 1..].iter().position(|byte| matches!(byte, b'"' | b'\''));
-                quote.map(|quote| (after + blanks + 2 + quote, xmp[after + blanks + 1 + quote]))
+                let value = &xmp[after + blanks + 1..];
+                let quote = value.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+                let is_quoted = matches!(value.get(quote), Some(b'"' | b'\''));
+                is_quoted.then(|| (after + blanks + 2 + quote, value[quote]))
             }
             Some(b'>') => Some((after + blanks + 1, b'<')),
             _ => None,
         };
+        // Each byte is looked at once: the next search goes on behind this value.
+        from = after + blanks;
         let Some((begin, end)) = end else { continue };
+        from = begin;
         for byte in xmp[begin..].iter_mut().take_while(|byte| **byte != end) {
             found |= *byte != b' ';
             *byte = b' ';
+            from += 1;
         }
     }
     found
@@ -283,6 +313,32 @@ mod tests {
             assert!(!left.contains(gone), "{left}");
         }
         assert!(left.contains("dc:title=\"GPS\"") && left.contains("kept"));
+    }
+
+    /// Each of these took hours: the time grew with the square of the size.
+    #[test]
+    fn looking_ends_soon_whatever_a_file_holds() {
+        const SIZE: usize = 8 * 1024 * 1024;
+        let fill = |pattern: &[u8]| pattern.iter().copied().cycle().take(SIZE).collect::<Vec<u8>>();
+        let mut lists = [b"\xff\xd8\xff\xe1".to_vec(), EXIF.to_vec()].concat();
+        lists.extend(b"MM\0*\0\0\0\x08\x07\xd0");
+        for _ in 0..2_000 {
+            lists.extend(b"\x88\x25\0\x04\0\0\0\x01\0\0\x60\0");
+        }
+        lists.extend(fill(b"\x07\xd0\0\x05\0\x0f\xff\xff\0\0\0\x08"));
+        let inside = |text: &[u8]| [b"<x:xmpmeta>".to_vec(), fill(text), XMP_END.to_vec()].concat();
+        for mut file in [
+            [b"\xff\xd8\xff".to_vec(), fill(XMP_BEGIN)].concat(),
+            inside(b":GPS>"),
+            inside(b":GPS=  "),
+            inside(b":GPSx"),
+            fill(&[EXIF, b"MM\0*\0\0\0\x08\x07\xd0"].concat()),
+            lists,
+        ] {
+            let length = file.len();
+            blank(&mut file);
+            assert_eq!(file.len(), length);
+        }
     }
 
     #[test]

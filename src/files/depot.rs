@@ -270,12 +270,15 @@ fn open_folder(folder: &PathBuf) -> object_store::Result<Arc<dyn ObjectStore>> {
 
 fn open_bucket(config: &Config, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
     let within = config.file_store_timeout;
+    // Writes and the first bytes of reads have a limit here. A reader that is slow takes as long as it needs.
+    let options =
+        ClientOptions::new().with_timeout_disabled().with_read_timeout(within).with_connect_timeout(within);
     let backoff = BackoffConfig { max_backoff: within / 4, ..BackoffConfig::default() };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region(&config.file_s3_region)
         .with_retry(RetryConfig { backoff, max_retries: RETRIES, retry_timeout: within })
-        .with_client_options(ClientOptions::new().with_timeout(within).with_connect_timeout(within));
+        .with_client_options(options);
     if !config.file_s3_endpoint.is_empty() {
         let plain = config.file_s3_endpoint.starts_with("http://");
         builder = builder.with_endpoint(&config.file_s3_endpoint).with_allow_http(plain);

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -93,10 +93,23 @@ impl Sweeper {
         }
         let remove = objects.clone().into_iter().map(|object| {
             let depot = self.files.depot.clone();
-            async move { depot.remove(object).await }
+            async move { depot.remove(object).await.map(|()| object) }
         });
-        stream::iter(remove).buffer_unordered(AT_ONCE).try_collect::<Vec<()>>().await?;
-        self.files.store.run(sql!("files/sweep/forget"), &[&objects, &now]).await?;
+        let removed: Vec<Result<Uuid>> = stream::iter(remove).buffer_unordered(AT_ONCE).collect().await;
+        let mut gone = Vec::with_capacity(removed.len());
+        let mut failure = None;
+        for removed in removed {
+            match removed {
+                Ok(object) => gone.push(object),
+                Err(e) => failure = Some(e),
+            }
+        }
+        self.files.store.run(sql!("files/sweep/forget"), &[&gone, &now]).await?;
+        if let Some(error) = failure {
+            // They are tried again by the next sweep. The others, and the rest of the sweep, do not wait for them.
+            tracing::warn!(%error, left = objects.len() - gone.len(), "objects could not be removed from file_store");
+            return Ok(false);
+        }
         Ok(objects.len() as i64 >= STEP)
     }
 

@@ -31,6 +31,8 @@ pub use sniff::is_shown;
 pub use sweep::Sweeper;
 pub use upload::{ALGORITHMS, Append, Checksum, NewFile, Progress};
 
+/// Most uploads that are created at the same time. Each waits for its user's lock with a connection of its own.
+const CREATES_AT_ONCE: usize = 4;
 /// How long an object stays planned: longer than any write of it. After that it counts as left by a crash.
 const PLANNED: Duration = Duration::HOUR;
 
@@ -43,6 +45,7 @@ pub struct Stage {
     config: Config,
     depot: Arc<Depot>,
     uploads: Arc<Semaphore>,
+    creates: Semaphore,
     downloads: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
     keys: link::Keys,
@@ -67,6 +70,7 @@ impl Files {
             depot: Arc::new(Depot::new(store.clone(), config)),
             store,
             uploads: Arc::new(Semaphore::new(config.file_uploads_max.min(Semaphore::MAX_PERMITS))),
+            creates: Semaphore::new(CREATES_AT_ONCE),
             downloads: Arc::new(Semaphore::new(config.file_downloads_max.min(Semaphore::MAX_PERMITS))),
             pictures: Arc::new(Semaphore::new(config.file_pictures_at_once.min(Semaphore::MAX_PERMITS))),
             keys: link::Keys::parse(&config.file_link_keys).unwrap_or_default(),

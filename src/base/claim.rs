@@ -65,6 +65,13 @@ impl Claim<'_> {
         let Self { caller, call, client_id } = self;
         Ok(tx.run(sql!("base/claim/keep"), &[caller, call, client_id, &digest, &made_id, &now]).await? == 1)
     }
+
+    /// Forgets the id, if `made_id` was created under it: the call failed later, and its repeat begins anew.
+    pub async fn forget(&self, store: &Store, made_id: i64) -> Result<()> {
+        let Self { caller, call, client_id } = self;
+        store.run(sql!("base/claim/forget"), &[caller, call, client_id, &made_id]).await?;
+        Ok(())
+    }
 }
 
 impl Kept {

@@ -43,6 +43,10 @@ pub struct Progress {
     pub expires_at: Option<OffsetDateTime>,
 }
 
+fn claim_of<'a>(owner: &'a str, new: &'a NewFile) -> Option<Claim<'a>> {
+    new.client_id.as_deref().map(|client_id| Claim { caller: owner, call: "file", client_id })
+}
+
 impl Files {
     /// Creates an upload without any bytes. The flag says whether an earlier call with this client id created it.
     pub async fn create(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(i64, bool)> {
@@ -51,12 +55,13 @@ impl Files {
             return Err(Error::new(Kind::TooLarge, format!("a file can have at most {most} bytes")));
         }
         self.depot.open(now).await?;
+        // Creations of a user wait for each other with a connection each. Sends need the connections too.
+        let _place = self.creates.acquire().await.map_err(Error::internal)?;
         retrying(|| self.create_once(owner, new, now)).await
     }
 
     async fn create_once(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(i64, bool)> {
-        let claim =
-            new.client_id.as_deref().map(|client_id| Claim { caller: owner, call: "file", client_id });
+        let claim = claim_of(owner, new);
         let digest = claim::digest(&(&new.name, new.size, &new.sha256))?;
         let mut client = self.store.client().await?;
         if let Some(claim) = &claim

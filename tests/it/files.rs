@@ -281,6 +281,11 @@ async fn a_repeat_with_the_same_client_id_stores_one_file() {
     assert_eq!(post(&a, &bytes).await.expect(200), first);
     post(&a, b"another").await.expect_problem(409, "client-id-reused");
     assert_ne!(post(&b, &bytes).await.expect(201)["file_id"], first["file_id"]);
+    // A call that failed stored nothing. Its repeat begins anew.
+    let failed = format!("/files?name=a&client_id=c3&sha256={}", hex(b"another"));
+    a.raw("POST", &failed, &[], &bytes).await.0.expect_problem(460, "checksum-mismatch");
+    let third = a.raw("POST", "/files?name=a&client_id=c3", &[], &bytes).await.0.expect(201);
+    assert_eq!(a.raw("POST", "/files?name=a&client_id=c3", &[], &bytes).await.0.expect(200), third);
     let meta = metadata(&[("filename", "a"), ("client_id", "c2")]);
     let headers = [TUS, ("upload-length", "9"), ("upload-metadata", &*meta)];
     let made = [
@@ -289,7 +294,7 @@ async fn a_repeat_with_the_same_client_id_stores_one_file() {
     ];
     assert_eq!(made[0].status, 201);
     assert_eq!(made[0].header("location"), made[1].header("location"));
-    holds(&app, 2).await;
+    holds(&app, 3).await;
 }
 
 #[tokio::test]

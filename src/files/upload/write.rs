@@ -108,12 +108,21 @@ impl Files {
             }),
         };
         if let Err(e) = done {
-            if let Err(error) = self.remove(file_id, owner, now).await {
+            if let Err(error) = self.undo(owner, &new, file_id, now).await {
                 tracing::debug!(%error, file_id, "a failed upload stays until it expires");
             }
             return Err(e);
         }
         Ok((file_id, false))
+    }
+
+    /// Removes what a failed request made, so that its repeat with the same client id begins anew.
+    async fn undo(&self, owner: &str, new: &NewFile, file_id: i64, now: OffsetDateTime) -> Result<()> {
+        // An upload with a wrong checksum is removed already: the client id is forgotten before the removal.
+        if let Some(claim) = super::claim_of(owner, new) {
+            claim.forget(&self.store, file_id).await?;
+        }
+        self.remove(file_id, owner, now).await
     }
 
     async fn take(
@@ -145,6 +154,7 @@ impl Files {
             buffer: BytesMut::new(),
             checksum,
             object,
+            is_spoiled: false,
             written: Vec::new(),
             watch: Watch::at(now),
             expires_at: now,
@@ -184,6 +194,9 @@ struct Writer {
     checksum: Option<Checksum>,
     /// The planned object.
     object: Uuid,
+    /// Whether a write of the planned object failed. The store may still carry it out later, over newer bytes, so
+    /// the object is not used again.
+    is_spoiled: bool,
     /// Objects that are written and not committed.
     written: Vec<Written>,
     watch: Watch,
@@ -335,11 +348,13 @@ impl Writer {
 
     async fn put(&mut self, from: i64, bytes: Bytes) -> Result<()> {
         let length = bytes.len() as i64;
-        if self.written.last().is_some_and(|last| last.object == self.object) {
-            // The commit of the object failed.
+        if self.next()? != self.object {
+            // The object was written, and its commit failed; or its write failed.
             self.hold().await?;
         }
+        self.is_spoiled = true;
         self.files.depot.put(self.object, bytes).await?;
+        self.is_spoiled = false;
         metrics::counter!("impg_file_stored_bytes_total").increment(length.unsigned_abs());
         self.written.push(Written { object: self.object, from, bytes: length });
         Ok(())
@@ -395,6 +410,7 @@ impl Writer {
     fn next(&self) -> Result<Uuid> {
         match self.written.last() {
             Some(last) if last.object == self.object => random_id(),
+            _ if self.is_spoiled => random_id(),
             _ => Ok(self.object),
         }
     }
@@ -411,6 +427,7 @@ impl Writer {
             .await?;
         row.ok_or_else(taken_over)?;
         self.object = next;
+        self.is_spoiled = false;
         Ok(())
     }
 

@@ -17,6 +17,7 @@ use futures_util::future::BoxFuture;
 pub use crate::base::analyzer::Phrase;
 use crate::base::config::{ArchivePlace, Config};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::{ChannelId, MsId};
 pub use document::{Document, Group, Ledger, Recalled};
 
 /// Most receivers of one document. A message with more has several parts.
@@ -74,8 +75,8 @@ pub struct Find {
     pub not_sender: Option<String>,
     pub ms_type: Option<String>,
     /// ms_id range: from this one, and below `below`.
-    pub from: i64,
-    pub below: i64,
+    pub from: MsId,
+    pub below: MsId,
     /// A receiver, and the ledger groups to find them in.
     pub receiver: Option<(String, &'static [&'static str])>,
     pub order: Order,
@@ -83,14 +84,14 @@ pub struct Find {
     /// Whether documents include their ledgers, which are long in large groups.
     pub ledger: bool,
     /// Only documents after this `(ms_id, part)` in the order.
-    pub after: Option<(i64, u32)>,
+    pub after: Option<(MsId, u32)>,
     pub limit: usize,
 }
 
 /// A range of a channel's messages, both `seq` included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub from_seq: i64,
     pub to_seq: i64,
 }
@@ -117,8 +118,8 @@ impl Find {
             sender: None,
             not_sender: None,
             ms_type: None,
-            from: 0,
-            below: i64::MAX,
+            from: MsId(0),
+            below: MsId::MAX,
             receiver: None,
             order: Order::Newest,
             parts: Parts::First,
@@ -129,10 +130,10 @@ impl Find {
     }
 
     /// All parts of one message.
-    pub fn message(ms_id: i64) -> Self {
+    pub fn message(ms_id: MsId) -> Self {
         Self {
             from: ms_id,
-            below: ms_id.saturating_add(1),
+            below: ms_id.next(),
             parts: Parts::All,
             order: Order::Oldest,
             ..Self::newest(usize::MAX)

@@ -8,6 +8,7 @@ pub mod cron;
 pub mod error;
 pub mod ids;
 pub mod lease;
+pub mod number;
 pub(crate) mod renewed;
 pub mod store;
 pub mod strict;

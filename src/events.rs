@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::wakers::Wakers;
 use crate::base::worker::{Tick, Work};
@@ -57,7 +58,7 @@ impl Type {
 #[derive(Debug)]
 pub struct NewEvent<'a> {
     pub what: Type,
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub actor: &'a str,
     pub data: Value,
     /// Users who receive the event in addition to the channel's members.

@@ -2,6 +2,7 @@
 //! newest tenth in PostgreSQL, by set-based SQL.
 
 use im_push_gateway::archive::{Archive, Document, Group, Ledger};
+use im_push_gateway::base::number::{ChannelId, MsId};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -52,12 +53,12 @@ impl Corpus {
         begin + (n as i128 * i128::from(COLD_DAYS * 86_400_000) / self.cold as i128) as i64
     }
 
-    pub fn cold_ms_id(&self, channel: i64, seq: i64) -> i64 {
+    pub fn cold_ms_id(&self, channel: i64, seq: i64) -> MsId {
         let n = (seq - 1) * CHANNELS + channel;
-        (self.cold_ms(n) << 22) | (n & 0x3f_ffff)
+        MsId((self.cold_ms(n) << 22) | (n & 0x3f_ffff))
     }
 
-    fn document(&self, channels: &[i64], n: i64) -> Document {
+    fn document(&self, channels: &[ChannelId], n: i64) -> Document {
         let (channel, seq) = (n % CHANNELS, n / CHANNELS + 1);
         let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.cold_ms(n)) * 1_000_000);
         let person = |k: i64| format!("u{:07}", (channel * 7 + k * 13) % PEOPLE + 1);
@@ -82,7 +83,7 @@ impl Corpus {
     }
 
     /// All that is cold, in chunks, two at a time.
-    pub async fn write(&self, archive: &dyn Archive, channels: &[i64]) {
+    pub async fn write(&self, archive: &dyn Archive, channels: &[ChannelId]) {
         let mut from = 0;
         while from < self.cold {
             let chunk = |from: i64| -> Vec<Document> {
@@ -102,7 +103,7 @@ impl Corpus {
     }
 
     /// Everybody's channels, what is hot, and where it ends.
-    pub async fn seed(&self, world: &World<'_>) -> Vec<i64> {
+    pub async fn seed(&self, world: &World<'_>) -> Vec<ChannelId> {
         world.people(PEOPLE as i32).await;
         let (cold, all) = self.seqs();
         let (hot, horizon, horizon_ms) = (self.hot, self.horizon(), self.horizon_ms);

@@ -8,6 +8,7 @@ use im_push_gateway::archive::index::Bound;
 use im_push_gateway::archive::mover::{self, Archiver};
 use im_push_gateway::archive::{Archive, Document, Find, Group, Ledger, Order, Parts};
 use im_push_gateway::base::config::Config;
+use im_push_gateway::base::number::MsId;
 use im_push_gateway::base::worker::{Tick, Work};
 use tempfile::TempDir;
 
@@ -114,8 +115,8 @@ async fn documents_of(archive: &dyn Archive, world: &world::World<'_>, days_ago:
         )
     };
     let find = Find {
-        from: world.number(&bound(days_ago)).await,
-        below: world.number(&bound(days_ago - 1)).await,
+        from: MsId(world.number(&bound(days_ago)).await),
+        below: MsId(world.number(&bound(days_ago - 1)).await),
         parts: Parts::All,
         order: Order::Oldest,
         ..Find::newest(100)

@@ -5,6 +5,7 @@ use std::time::Instant;
 use im_push_gateway::archive::Archive;
 use im_push_gateway::archive::elastic::Elastic;
 use im_push_gateway::base::analyzer;
+use im_push_gateway::base::number::{ChannelId, MsId};
 use im_push_gateway::base::store::Store;
 use im_push_gateway::records::history::{Position, Reading};
 use im_push_gateway::records::search::{Scope, Search, Searching};
@@ -94,7 +95,7 @@ struct Reads<'a> {
     store: &'a Store,
     archive: &'a Elastic,
     corpus: Corpus,
-    channels: &'a [i64],
+    channels: &'a [ChannelId],
 }
 
 impl Reads<'_> {
@@ -105,13 +106,13 @@ impl Reads<'_> {
         for n in 0..WARM + CALLS {
             let at = (n as i64 * 7_919) % CHANNELS;
             let (seq, ms_id) = match name {
-                "hot" => (all + 1, i64::MAX),
+                "hot" => (all + 1, MsId::MAX),
                 "cold" => {
                     let seq = LIMIT + 2 + (n as i64 * 104_729) % (cold - LIMIT - 2);
                     (seq, self.corpus.cold_ms_id(at, seq))
                 }
                 // Below the 26th hot one: the 25 before it and as many cold ones.
-                _ => (cold + LIMIT / 2 + 1, i64::MAX),
+                _ => (cold + LIMIT / 2 + 1, MsId::MAX),
             };
             let place = Position { seq, ms_id };
             let reading = Reading {
@@ -151,7 +152,7 @@ impl Reads<'_> {
             // Every one below another place, so that no cache has its answer.
             let before = (self.corpus.horizon_ms - (n as i64 * 7_919 % 90) * 86_400_000 - n as i64) << 22;
             let begun = Instant::now();
-            searching.page(before, LIMIT as usize).await.expect("hits");
+            searching.page(MsId(before), LIMIT as usize).await.expect("hits");
             if n >= WARM {
                 load.latencies.push(begun.elapsed());
             }

@@ -9,6 +9,7 @@ use super::messages::{Cursor, MessageView};
 use super::wire::{PathId, Query, write_cursor};
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
+use crate::base::number::MsId;
 use crate::records::history::{self, Around, Message, Reading};
 
 /// Most messages on each side.
@@ -62,7 +63,7 @@ impl From<Around> for AroundView {
 async fn show(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(ms_id): PathId,
+    PathId(ms_id): PathId<MsId>,
     Query(query): Query<ShowQuery>,
 ) -> Result<Reply<AroundView>> {
     let each = query.around.unwrap_or(0);

@@ -14,6 +14,7 @@ use url::Url;
 use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any, rfc3339};
 use super::{Api, Proven};
 use crate::base::error::{Error, Result};
+use crate::base::number::ChannelId;
 use crate::delivery::endpoint::{
     self, Administrator, Endpoint, EndpointSpec, FILTER_MAX, NewSecret, TestResult,
 };
@@ -45,7 +46,7 @@ struct NewCallback {
     url: String,
     description: Option<String>,
     event_types: Option<Names>,
-    channel_ids: Option<Filter<Id>>,
+    channel_ids: Option<Filter<ChannelId>>,
     department_ids: Option<Filter<String>>,
     headers: Option<BTreeMap<String, String>>,
     timeout_ms: Option<i32>,
@@ -66,7 +67,7 @@ struct CallbackChange {
     #[serde(default, deserialize_with = "given")]
     event_types: Option<Names>,
     #[serde(default, deserialize_with = "given")]
-    channel_ids: Option<Option<Filter<Id>>>,
+    channel_ids: Option<Option<Filter<ChannelId>>>,
     #[serde(default, deserialize_with = "given")]
     department_ids: Option<Option<Filter<String>>>,
     #[serde(default, deserialize_with = "given")]
@@ -108,7 +109,7 @@ struct CallbackView {
     from_settings: bool,
     description: Option<String>,
     event_types: Vec<String>,
-    channel_ids: Option<Vec<Id>>,
+    channel_ids: Option<Vec<ChannelId>>,
     department_ids: Option<Vec<String>>,
     header_names: Option<Vec<String>>,
     timeout_ms: i32,
@@ -181,7 +182,7 @@ impl CallbackView {
             from_settings: shown.from_settings,
             description: shown.description,
             event_types: shown.event_types,
-            channel_ids: shown.channel_ids.map(|ids| ids.into_iter().map(Id).collect()),
+            channel_ids: shown.channel_ids,
             department_ids: shown.department_ids,
             header_names: shown.header_names,
             timeout_ms: shown.timeout_ms,
@@ -229,7 +230,7 @@ impl NewCallback {
             url: Some(self.url),
             description: self.description.map(Some),
             event_types: self.event_types.map(|names| names.0),
-            channel_ids: self.channel_ids.map(|ids| Some(numbers(ids))),
+            channel_ids: self.channel_ids.map(|ids| Some(ids.0)),
             department_ids: self.department_ids.map(|ids| Some(ids.0)),
             headers: self.headers.map(Some),
             timeout_ms: self.timeout_ms.map(Some),
@@ -247,7 +248,7 @@ impl CallbackChange {
             url: self.url,
             description: self.description,
             event_types: self.event_types.map(|names| names.0),
-            channel_ids: self.channel_ids.map(|ids| ids.map(numbers)),
+            channel_ids: self.channel_ids.map(|ids| ids.map(|ids| ids.0)),
             department_ids: self.department_ids.map(|ids| ids.map(|ids| ids.0)),
             headers: self.headers,
             timeout_ms: self.timeout_ms,
@@ -257,10 +258,6 @@ impl CallbackChange {
             state: self.state,
         }
     }
-}
-
-fn numbers(ids: Filter<Id>) -> Vec<i64> {
-    ids.0.into_iter().map(|id| id.0).collect()
 }
 
 async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>> {

@@ -8,9 +8,10 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Deserializer, Serialize};
 use time::OffsetDateTime;
 
-use super::wire::{Id, Json, Page, PageQuery, PathId, PathMember, Query, check_client_id_if_any, rfc3339};
+use super::wire::{Json, Page, PageQuery, PathId, PathMember, Query, check_client_id_if_any, rfc3339};
 use super::{Api, Now, Person, Viewer};
 use crate::base::error::{Error, Result};
+use crate::base::number::ChannelId;
 use crate::chat::channel::{self, Change, Channel, Joiners, NewGroup};
 use crate::identity::Caller;
 use crate::people::contacts;
@@ -94,7 +95,7 @@ struct MemberRole {
 
 #[derive(Serialize)]
 struct ChannelView {
-    channel_id: Id,
+    channel_id: ChannelId,
     #[serde(rename = "type")]
     channel_type: String,
     name: Option<String>,
@@ -133,7 +134,7 @@ struct MemberView {
 impl From<Channel> for ChannelView {
     fn from(c: Channel) -> Self {
         Self {
-            channel_id: Id(c.channel_id),
+            channel_id: c.channel_id,
             channel_type: c.channel_type,
             name: c.name,
             picture: c.picture,
@@ -219,7 +220,7 @@ async fn check_seen(api: &Api, caller: &Caller, users: &[String], at: &str) -> R
 async fn opened(
     api: &Api,
     caller: &Caller,
-    id: i64,
+    id: ChannelId,
     is_new: bool,
 ) -> Result<(StatusCode, Reply<ChannelView>)> {
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
@@ -229,7 +230,7 @@ async fn opened(
 async fn show(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
 ) -> Result<Reply<ChannelView>> {
     Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
 }
@@ -237,7 +238,7 @@ async fn show(
 async fn update(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
     Json(change): Json<ChannelChange>,
 ) -> Result<Reply<ChannelView>> {
     let ChannelChange { name, picture, announcement, newcomers_see, who_sends } = change;
@@ -250,7 +251,7 @@ async fn dissolve(
     State(api): State<Api>,
     Person(caller): Person,
     Now(now): Now,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
 ) -> Result<StatusCode> {
     channel::dissolve(&api.store, id, &caller.user_id, now).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -259,7 +260,7 @@ async fn dissolve(
 async fn members(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<MemberView>>> {
     let limit = page.limit_up_to(MEMBERS_LIMIT_MAX)?;
@@ -280,7 +281,7 @@ async fn add_members(
     State(api): State<Api>,
     Person(caller): Person,
     Now(now): Now,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
     Json(users): Json<Users>,
 ) -> Result<Reply<Added>> {
     if users.user_ids.is_empty() {
@@ -316,7 +317,7 @@ async fn leave(
     State(api): State<Api>,
     Person(caller): Person,
     Now(now): Now,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
 ) -> Result<StatusCode> {
     channel::leave(&api.store, id, &caller.user_id, now).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -325,7 +326,7 @@ async fn leave(
 async fn hand_over(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(id): PathId,
+    PathId(id): PathId<ChannelId>,
     Json(to): Json<OneUser>,
 ) -> Result<StatusCode> {
     channel::hand_over(&api.store, id, &caller.user_id, &to.user_id).await?;

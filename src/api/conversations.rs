@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use time::OffsetDateTime;
 
-use super::wire::{Id, Page, PageQuery, Query, rfc3339, write_cursor};
+use super::wire::{Page, PageQuery, Query, rfc3339, write_cursor};
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
+use crate::base::number::{self, ChannelId, MsId};
 use crate::records::conversation::{self, Conversation, LastMessage, ListPosition, Listed, Peer};
 
 pub fn routes() -> Router<Api> {
@@ -20,7 +21,7 @@ pub fn routes() -> Router<Api> {
 
 #[derive(Serialize)]
 pub struct ConversationView {
-    channel_id: Id,
+    channel_id: ChannelId,
     #[serde(rename = "type")]
     channel_type: String,
     name: Option<String>,
@@ -52,7 +53,7 @@ struct PeerView {
 
 #[derive(Serialize)]
 struct LastMessageView {
-    ms_id: Id,
+    ms_id: MsId,
     seq: i64,
     sender: String,
     sender_name: Option<String>,
@@ -71,7 +72,8 @@ struct Cursor {
     pinned: bool,
     unread: bool,
     sorted_at_us: i64,
-    channel_id: i64,
+    #[serde(with = "number::plain")]
+    channel_id: ChannelId,
     read_at_us: i64,
 }
 
@@ -105,7 +107,7 @@ impl From<ListPosition> for Cursor {
 impl From<LastMessage> for LastMessageView {
     fn from(m: LastMessage) -> Self {
         Self {
-            ms_id: Id(m.ms_id),
+            ms_id: m.ms_id,
             seq: m.seq,
             sender: m.sender,
             sender_name: m.sender_name,
@@ -128,7 +130,7 @@ impl ConversationView {
     /// `online` has the peers who are online now.
     fn new(c: Conversation, online: &HashSet<String>) -> Self {
         Self {
-            channel_id: Id(c.channel_id),
+            channel_id: c.channel_id,
             channel_type: c.channel_type,
             name: c.name,
             picture: c.picture,

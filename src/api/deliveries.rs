@@ -9,8 +9,9 @@ use time::OffsetDateTime;
 use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::delivery::endpoint::GATEWAY;
-use crate::delivery::push::{self, DeadLetters};
+use crate::delivery::push::{self, DeadLetter, DeadLetterDetail, DeadLetters, PastAttempt};
 use crate::identity::Role;
 
 /// Highest rate of a replay, in pushes a second.
@@ -47,9 +48,9 @@ struct AttemptView {
 #[derive(Serialize)]
 struct DeadLetterView {
     dead_id: Id,
-    channel_id: Option<Id>,
-    from_ms_id: Option<Id>,
-    to_ms_id: Option<Id>,
+    channel_id: Option<ChannelId>,
+    from_ms_id: Option<MsId>,
+    to_ms_id: Option<MsId>,
     event_ids: Option<Vec<Id>>,
     pairs: i32,
     reason: String,
@@ -58,7 +59,7 @@ struct DeadLetterView {
 }
 
 #[derive(Serialize)]
-struct DeadLetterDetail {
+struct DeadLetterDetailView {
     #[serde(flatten)]
     letter: DeadLetterView,
     from_seq: Option<i64>,
@@ -90,6 +91,55 @@ struct Replayed {
     next_event_id: Option<Id>,
 }
 
+impl From<PastAttempt> for AttemptView {
+    fn from(a: PastAttempt) -> Self {
+        Self {
+            attempt_id: Id(a.attempt_id),
+            batch_id: a.batch_id.to_string(),
+            attempted_at: a.attempted_at,
+            duration_ms: a.duration_ms,
+            url: a.url,
+            request_bytes: a.request_bytes,
+            http_status: a.http_status,
+            answer: a.answer,
+            error: a.error,
+            pairs: a.pairs,
+            received: a.received,
+            offline: a.offline,
+            rejected: a.rejected,
+            retried: a.retried,
+            unknown: a.unknown,
+        }
+    }
+}
+
+impl From<DeadLetter> for DeadLetterView {
+    fn from(d: DeadLetter) -> Self {
+        Self {
+            dead_id: Id(d.dead_id),
+            channel_id: d.channel_id,
+            from_ms_id: d.from_ms_id,
+            to_ms_id: d.to_ms_id,
+            event_ids: d.event_ids.map(|ids| ids.into_iter().map(Id).collect()),
+            pairs: d.pairs,
+            reason: d.reason,
+            dead_at: d.dead_at,
+        }
+    }
+}
+
+impl From<DeadLetterDetail> for DeadLetterDetailView {
+    fn from(d: DeadLetterDetail) -> Self {
+        Self {
+            letter: d.letter.into(),
+            from_seq: d.from_seq,
+            to_seq: d.to_seq,
+            receivers: d.receivers,
+            event_types: d.event_types,
+        }
+    }
+}
+
 async fn deliveries(
     State(api): State<Api>,
     caller: Proven,
@@ -99,25 +149,10 @@ async fn deliveries(
     caller.must_be(Role::Support)?;
     check_known(&api, &callback_id)?;
     let limit = page.limit()?;
-    let rows = push::attempts(&api.store, &callback_id, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
-    let view = |row: &tokio_postgres::Row| AttemptView {
-        attempt_id: Id(row.get("attempt_id")),
-        batch_id: row.get::<_, uuid::Uuid>("batch_id").to_string(),
-        attempted_at: row.get("attempted_at"),
-        duration_ms: row.get("duration_ms"),
-        url: row.get("url"),
-        request_bytes: row.get("request_bytes"),
-        http_status: row.get("http_status"),
-        answer: row.get("answer"),
-        error: row.get("error"),
-        pairs: row.get("pairs"),
-        received: row.get("received"),
-        offline: row.get("offline"),
-        rejected: row.get("rejected"),
-        retried: row.get("retried"),
-        unknown: row.get("unknown"),
-    };
-    Ok(Reply(Page::new(rows.iter().map(view).collect(), limit, |a: &AttemptView| a.attempt_id.0)))
+    let attempts =
+        push::attempts(&api.store, &callback_id, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let items = attempts.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(items, limit, |a: &AttemptView| a.attempt_id.0)))
 }
 
 async fn dead_letters(
@@ -130,41 +165,20 @@ async fn dead_letters(
     check_known(&api, &callback_id)?;
     let limit = page.limit()?;
     let before = page.cursor()?.unwrap_or(i64::MAX);
-    let rows = push::dead_letters(&api.store, &callback_id, before, limit).await?;
-    Ok(Reply(Page::new(rows.iter().map(view).collect(), limit, |d: &DeadLetterView| d.dead_id.0)))
+    let letters = push::dead_letters(&api.store, &callback_id, before, limit).await?;
+    let items = letters.into_iter().map(Into::into).collect();
+    Ok(Reply(Page::new(items, limit, |d: &DeadLetterView| d.dead_id.0)))
 }
 
 async fn dead_letter(
     State(api): State<Api>,
     caller: Proven,
     PathWordAndId(callback_id, dead_id): PathWordAndId,
-) -> Result<Reply<DeadLetterDetail>> {
+) -> Result<Reply<DeadLetterDetailView>> {
     caller.must_be(Role::Support)?;
     check_known(&api, &callback_id)?;
-    let row = push::dead_letter(&api.store, &callback_id, dead_id).await?;
-    let row = row.ok_or_else(|| Error::not_found("no such dead letter"))?;
-    Ok(Reply(DeadLetterDetail {
-        letter: view(&row),
-        from_seq: row.get("from_seq"),
-        to_seq: row.get("to_seq"),
-        receivers: row.get("receivers"),
-        event_types: row.get("event_types"),
-    }))
-}
-
-fn view(row: &tokio_postgres::Row) -> DeadLetterView {
-    let event_ids = row.get::<_, Option<Vec<i64>>>("event_ids");
-    DeadLetterView {
-        dead_id: Id(row.get("dead_id")),
-        // Events without a channel are queued in order under channel 0.
-        channel_id: Some(row.get("channel_id")).filter(|id| *id != 0).map(Id),
-        from_ms_id: row.get::<_, Option<i64>>("from_ms_id").map(Id),
-        to_ms_id: row.get::<_, Option<i64>>("to_ms_id").map(Id),
-        event_ids: event_ids.map(|ids| ids.into_iter().map(Id).collect()),
-        pairs: row.get("pairs"),
-        reason: row.get("reason"),
-        dead_at: row.get("dead_at"),
-    }
+    let found = push::dead_letter(&api.store, &callback_id, dead_id).await?;
+    Ok(Reply(found.ok_or_else(|| Error::not_found("no such dead letter"))?.into()))
 }
 
 async fn replay(

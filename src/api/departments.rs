@@ -9,11 +9,12 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::wire::{
-    Id, LIMIT_MAX, MaybeJson, Page, PageQuery, PathWord, PathWords, Query, check_limit, read_cursor, rfc3339,
+    LIMIT_MAX, MaybeJson, Page, PageQuery, PathWord, PathWords, Query, check_limit, read_cursor, rfc3339,
 };
 use super::{Api, Now, Proven, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
+use crate::base::number::ChannelId;
 use crate::chat::channel::department::{self as groups, Group, NewGroup};
 use crate::identity::Role;
 use crate::people::departments::{self, Department, DepartmentCursor, Grant, Worker, Workers, no_department};
@@ -100,7 +101,7 @@ struct GrantView {
 
 #[derive(Serialize)]
 struct GroupView {
-    channel_id: Id,
+    channel_id: ChannelId,
     department_id: String,
     below: bool,
     name: Option<String>,
@@ -153,7 +154,7 @@ impl From<Grant> for GrantView {
 impl From<Group> for GroupView {
     fn from(g: Group) -> Self {
         Self {
-            channel_id: Id(g.channel_id),
+            channel_id: g.channel_id,
             department_id: g.department_id,
             below: g.below,
             name: g.name,

@@ -306,7 +306,11 @@ async fn list_runs(
     Ok(Reply(Page::new(views, limit, |run: &RunView| run.run_id.0)))
 }
 
-async fn show_run(State(api): State<Api>, caller: Proven, PathId(run_id): PathId) -> Result<Reply<RunView>> {
+async fn show_run(
+    State(api): State<Api>,
+    caller: Proven,
+    PathId(run_id): PathId<i64>,
+) -> Result<Reply<RunView>> {
     caller.must_be(Role::Directory)?;
     Ok(Reply(find_run(&api, run_id).await?.into()))
 }
@@ -319,7 +323,7 @@ async fn find_run(api: &Api, run_id: i64) -> Result<Run> {
 async fn list_differences(
     State(api): State<Api>,
     caller: Proven,
-    PathId(run_id): PathId,
+    PathId(run_id): PathId<i64>,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<DifferenceView>>> {
     caller.must_be(Role::Directory)?;
@@ -339,7 +343,7 @@ async fn list_differences(
 async fn list_problems(
     State(api): State<Api>,
     caller: Proven,
-    PathId(run_id): PathId,
+    PathId(run_id): PathId<i64>,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<ProblemView>>> {
     caller.must_be(Role::Directory)?;
@@ -355,7 +359,11 @@ async fn list_problems(
     Ok(Reply(Page::new(found.into_iter().map(view).collect(), limit, |p: &ProblemView| p.problem_id.0)))
 }
 
-async fn approve(State(api): State<Api>, caller: Proven, PathId(run_id): PathId) -> Result<Reply<RunView>> {
+async fn approve(
+    State(api): State<Api>,
+    caller: Proven,
+    PathId(run_id): PathId<i64>,
+) -> Result<Reply<RunView>> {
     caller.must_be(Role::Admin)?;
     find_run(&api, run_id).await?;
     sync::approve(&api.store, run_id, &caller.0.user_id).await?;
@@ -367,7 +375,7 @@ async fn cancel(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(run_id): PathId,
+    PathId(run_id): PathId<i64>,
 ) -> Result<Reply<RunView>> {
     caller.must_be(Role::Admin)?;
     find_run(&api, run_id).await?;

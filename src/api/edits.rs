@@ -147,7 +147,7 @@ async fn retry(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(edit_id): PathId,
+    PathId(edit_id): PathId<i64>,
 ) -> Result<Reply<EditView>> {
     caller.must_be(Role::Admin)?;
     Ok(Reply(api.edits.retry(edit_id, now).await?.into()))
@@ -157,7 +157,7 @@ async fn cancel(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(edit_id): PathId,
+    PathId(edit_id): PathId<i64>,
 ) -> Result<Reply<EditView>> {
     caller.must_be(Role::Admin)?;
     Ok(Reply(api.edits.cancel(edit_id, &caller.0.user_id, now).await?.into()))

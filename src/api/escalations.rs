@@ -5,9 +5,10 @@ use axum::routing::post;
 use axum::{Json as Reply, Router};
 use serde::Serialize;
 
-use super::wire::{Id, PathId};
+use super::wire::PathId;
 use super::{Api, Person};
 use crate::base::error::Result;
+use crate::base::number::MsId;
 use crate::records::nudge::{self, Nudge};
 
 pub fn routes() -> Router<Api> {
@@ -16,7 +17,7 @@ pub fn routes() -> Router<Api> {
 
 #[derive(Serialize)]
 struct NudgedView {
-    ms_id: Id,
+    ms_id: MsId,
     urged: usize,
     over_limit: Vec<String>,
     over_limit_count: usize,
@@ -25,14 +26,14 @@ struct NudgedView {
 async fn nudge(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(ms_id): PathId,
+    PathId(ms_id): PathId<MsId>,
 ) -> Result<Reply<NudgedView>> {
     // The clock of the database, by which steps are due.
     let now = api.store.now().await?;
     let wanted = Nudge { ms_id, by: &caller.user_id, now, every: api.config.nudge_every };
     let nudged = nudge::nudge(&api.store, &api.escalation, wanted).await?;
     Ok(Reply(NudgedView {
-        ms_id: Id(ms_id),
+        ms_id,
         urged: nudged.urged,
         over_limit: nudged.over,
         over_limit_count: nudged.over_count,

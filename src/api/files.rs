@@ -205,7 +205,7 @@ fn refuse_form(headers: &HeaderMap) -> Result<()> {
 async fn describe(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId,
+    PathId(file_id): PathId<i64>,
 ) -> Result<Reply<FileView>> {
     Ok(Reply(api.files.get(file_id, &caller.user_id).await?.into()))
 }
@@ -213,7 +213,7 @@ async fn describe(
 async fn remove(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId,
+    PathId(file_id): PathId<i64>,
 ) -> Result<StatusCode> {
     let now = api.store.now().await?;
     api.files.remove(file_id, &caller.user_id, now).await?;
@@ -237,7 +237,7 @@ async fn list(
 async fn download(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId,
+    PathId(file_id): PathId<i64>,
     Query(query): Query<ContentQuery>,
     request: Request,
 ) -> Result<Response> {
@@ -250,7 +250,7 @@ async fn download(
 async fn link(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId,
+    PathId(file_id): PathId<i64>,
     Query(query): Query<ContentQuery>,
 ) -> Result<Reply<LinkView>> {
     let form = query.form.unwrap_or(Form::Original);

@@ -11,12 +11,13 @@ use time::{Duration, OffsetDateTime};
 
 use super::problem::{log_failure, problem};
 use super::wire::{
-    AtMost, Id, Json, LIMIT_MAX, MaybeJson, Page, PathId, Query, check_limit, check_reason, read_cursor,
-    rfc3339, write_cursor,
+    AtMost, Json, LIMIT_MAX, MaybeJson, Page, PathId, Query, check_limit, check_reason, read_cursor, rfc3339,
+    write_cursor,
 };
 use super::{Api, Person, Proven};
 use crate::archive::Recalled;
 use crate::base::error::{Error, Result};
+use crate::base::number::{self, ChannelId, MsId};
 use crate::base::strict;
 use crate::chat::message::{Content, Outgoing, Sent, Urgency, check_client_id};
 use crate::identity::Role;
@@ -51,7 +52,7 @@ struct NewMessage {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewMessageIn {
-    channel_id: Id,
+    channel_id: ChannelId,
     client_id: Option<String>,
     #[serde(rename = "type")]
     ms_type: String,
@@ -62,7 +63,7 @@ struct NewMessageIn {
 
 #[derive(Serialize)]
 struct SentView {
-    ms_id: Id,
+    ms_id: MsId,
     seq: i64,
     #[serde(with = "rfc3339")]
     server_time: OffsetDateTime,
@@ -90,8 +91,8 @@ struct Results {
 
 #[derive(Serialize)]
 pub struct MessageView {
-    ms_id: Id,
-    channel_id: Id,
+    ms_id: MsId,
+    channel_id: ChannelId,
     seq: i64,
     #[serde(with = "rfc3339")]
     server_time: OffsetDateTime,
@@ -113,7 +114,7 @@ struct RecalledView {
 
 #[derive(Serialize)]
 struct RecalledMessage {
-    ms_id: Id,
+    ms_id: MsId,
     recalled: RecalledView,
 }
 
@@ -136,8 +137,17 @@ struct HistoryQuery {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Cursor {
-    Before { seq: i64, ms_id: i64, after_seq: i64 },
-    After { seq: i64, ms_id: i64 },
+    Before {
+        seq: i64,
+        #[serde(with = "number::plain")]
+        ms_id: MsId,
+        after_seq: i64,
+    },
+    After {
+        seq: i64,
+        #[serde(with = "number::plain")]
+        ms_id: MsId,
+    },
 }
 
 impl Cursor {
@@ -153,15 +163,15 @@ impl Cursor {
 
 impl From<Sent> for SentView {
     fn from(s: Sent) -> Self {
-        Self { ms_id: Id(s.ms_id), seq: s.seq, server_time: s.server_time, repeated: s.repeated }
+        Self { ms_id: s.ms_id, seq: s.seq, server_time: s.server_time, repeated: s.repeated }
     }
 }
 
 impl From<Message> for MessageView {
     fn from(m: Message) -> Self {
         Self {
-            ms_id: Id(m.ms_id),
-            channel_id: Id(m.channel_id),
+            ms_id: m.ms_id,
+            channel_id: m.channel_id,
             seq: m.seq,
             server_time: m.server_time,
             sender: m.sender,
@@ -183,7 +193,7 @@ impl From<Recalled> for RecalledView {
 async fn send(
     State(api): State<Api>,
     Proven(caller): Proven,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
@@ -216,12 +226,12 @@ fn bulk_item(sender: &str, within: Duration, index: usize, item: Value) -> Resul
     let item: NewMessageIn = strict::read_value(item, &at)?;
     let urgency = Urgency::parse(item.priority, item.escalate, within, &at)?;
     let said = (item.client_id, item.ms_type.as_str(), item.content);
-    Ok(outgoing(sender, item.channel_id.0, said, &at)?.with_urgency(urgency))
+    Ok(outgoing(sender, item.channel_id, said, &at)?.with_urgency(urgency))
 }
 
 fn outgoing(
     sender: &str,
-    channel_id: i64,
+    channel_id: ChannelId,
     (client_id, ms_type, content): (Option<String>, &str, Value),
     at: &str,
 ) -> Result<Outgoing> {
@@ -245,7 +255,7 @@ fn item_result(result: Result<Sent>) -> ItemResult {
 async fn list(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Reply<Page<MessageView>>> {
     let reader = Some(caller.user_id.as_str());
@@ -275,7 +285,7 @@ async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<M
 async fn recall(
     State(api): State<Api>,
     caller: Proven,
-    PathId(ms_id): PathId,
+    PathId(ms_id): PathId<MsId>,
     MaybeJson(body): MaybeJson<RecallBody>,
 ) -> Result<Reply<RecalledMessage>> {
     let any = caller.must_be(Role::Admin).is_ok();
@@ -289,7 +299,7 @@ async fn recall(
     let now = api.store.now().await?;
     let recall = Recall { ms_id, by: &caller.0.user_id, any, reason, now, within };
     let recalled = recall::recall(&api.store, api.archive(), recall).await?;
-    Ok(Reply(RecalledMessage { ms_id: Id(ms_id), recalled: recalled.into() }))
+    Ok(Reply(RecalledMessage { ms_id, recalled: recalled.into() }))
 }
 
 fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {

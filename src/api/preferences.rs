@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 use super::wire::{Json, PathId, rfc3339};
 use super::{Api, Person};
 use crate::base::error::Result;
+use crate::base::number::ChannelId;
 use crate::people::preference::{self, ChannelPreference, Member, Preference, Priority, Quiet};
 
 pub fn routes() -> Router<Api> {
@@ -117,7 +118,7 @@ async fn replace(
 async fn show_channel(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
 ) -> Result<Reply<ChannelView>> {
     let member = Member { channel_id, user_id: &caller.user_id };
     Ok(Reply(preference::of_channel(&api.store, member).await?.into()))
@@ -126,7 +127,7 @@ async fn show_channel(
 async fn replace_channel(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Json(wanted): Json<WantedOfChannel>,
 ) -> Result<Reply<ChannelView>> {
     let wanted = ChannelPreference::from(wanted);

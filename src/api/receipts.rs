@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::wire::{
-    AtMost, Id, Json, LIMIT_MAX, PathId, Query, check_limit, check_reason, read_cursor, rfc3339, write_cursor,
+    AtMost, Json, LIMIT_MAX, PathId, Query, check_limit, check_reason, read_cursor, rfc3339, write_cursor,
 };
 use super::{Api, Now, Person, Proven};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
+use crate::base::number::{ChannelId, MsId};
 use crate::chat::message::safe_integer;
 use crate::delivery::status::Status;
 use crate::identity::Role;
@@ -39,7 +40,7 @@ pub fn routes() -> Router<Api> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct NewReceipt {
-    ms_id: Id,
+    ms_id: MsId,
     receiver: String,
     status: String,
 }
@@ -99,13 +100,13 @@ struct ReceiptsView {
 #[derive(Serialize)]
 struct ManyCounts {
     items: Vec<CountsView>,
-    unknown: Vec<Id>,
+    unknown: Vec<MsId>,
 }
 
 #[derive(Serialize)]
 struct CountsView {
-    ms_id: Id,
-    channel_id: Id,
+    ms_id: MsId,
+    channel_id: ChannelId,
     seq: i64,
     counts: ByStatus,
 }
@@ -120,7 +121,7 @@ struct ByStatus {
 impl From<Counts> for CountsView {
     fn from(c: Counts) -> Self {
         let counts = ByStatus { unreceived: c.unreceived, received: c.received, read: c.read };
-        Self { ms_id: Id(c.ms_id), channel_id: Id(c.channel_id), seq: c.seq, counts }
+        Self { ms_id: c.ms_id, channel_id: c.channel_id, seq: c.seq, counts }
     }
 }
 
@@ -173,14 +174,14 @@ fn parse((index, given): (usize, NewReceipt)) -> Result<Receipt> {
         }
     };
     check_id(&given.receiver).map_err(|reason| Error::field(format!("/{index}/receiver"), reason))?;
-    Ok(Receipt { ms_id: given.ms_id.0, receiver: given.receiver, status })
+    Ok(Receipt { ms_id: given.ms_id, receiver: given.receiver, status })
 }
 
 async fn read(
     State(api): State<Api>,
     Person(caller): Person,
     Now(now): Now,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Json(to): Json<NewCursor>,
 ) -> Result<Reply<CursorView>> {
     let seq = i64::try_from(to.seq).unwrap_or(i64::MAX);
@@ -194,7 +195,7 @@ async fn received(
     State(api): State<Api>,
     Person(caller): Person,
     Now(now): Now,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Json(to): Json<NewCursor>,
 ) -> Result<Reply<ReceivedView>> {
     let seq = i64::try_from(to.seq).unwrap_or(i64::MAX);
@@ -237,7 +238,7 @@ async fn of_message(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(ms_id): PathId,
+    PathId(ms_id): PathId<MsId>,
     Query(query): Query<ReceiptsQuery>,
 ) -> Result<Reply<ReceiptsView>> {
     let statuses = statuses(query.status.as_deref())?;
@@ -279,24 +280,24 @@ async fn of_messages(
     let seen = seen(&api, &caller, reason).await?;
     let counts = receipt::counts(&api.store, api.archive(), &ms_ids, seen).await?;
     if seen.all {
-        let ms_ids: Vec<String> = ms_ids.iter().map(i64::to_string).collect();
+        let ms_ids: Vec<String> = ms_ids.iter().map(MsId::to_string).collect();
         note(&api, &caller, (now, reason), json!({"ms_ids": ms_ids}), counts.len()).await?;
     }
-    let is_found = |ms_id: &i64| counts.iter().any(|one| one.ms_id == *ms_id);
-    let unknown = ms_ids.iter().filter(|ms_id| !is_found(ms_id)).map(|ms_id| Id(*ms_id)).collect();
+    let is_found = |ms_id: &MsId| counts.iter().any(|one| one.ms_id == *ms_id);
+    let unknown = ms_ids.iter().filter(|ms_id| !is_found(ms_id)).copied().collect();
     Ok(Reply(ManyCounts { items: counts.into_iter().map(Into::into).collect(), unknown }))
 }
 
 /// The messages in a list of ids, ascending.
-fn asked(text: &str) -> Result<Vec<i64>> {
+fn asked(text: &str) -> Result<Vec<MsId>> {
     let ids: Vec<&str> = text.split(',').collect();
     if ids.len() > ASKED_MAX || text.len() > ASKED_MAX_CHARS {
         let detail = format!("must name at most {ASKED_MAX} messages in {ASKED_MAX_CHARS} characters");
         return Err(Error::parameter("ms_ids", detail));
     }
     let rule = || Error::parameter("ms_ids", "must be ids of messages, with commas between");
-    let mut ms_ids: Vec<i64> =
-        ids.into_iter().map(|id| Id::parse(id).map(|id| id.0).ok_or_else(rule)).collect::<Result<_>>()?;
+    let mut ms_ids: Vec<MsId> =
+        ids.into_iter().map(|id| MsId::parse(id).ok_or_else(rule)).collect::<Result<_>>()?;
     ms_ids.sort_unstable();
     ms_ids.dedup();
     Ok(ms_ids)

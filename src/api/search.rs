@@ -17,12 +17,13 @@ use tracing::{Instrument, Span};
 use unicode_normalization::UnicodeNormalization;
 
 use super::messages::MessageView;
-use super::wire::{Id, LIMIT_MAX, Page, Query, check_limit, check_reason, read_cursor, write_cursor};
+use super::wire::{LIMIT_MAX, Page, Query, check_limit, check_reason, read_cursor, write_cursor};
 use super::{Api, Now, Person, Proven, Viewer, clock};
 use crate::base::analyzer;
 use crate::base::audit::{self, Action, Entry};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Result};
+use crate::base::number::{self, ChannelId, MsId};
 use crate::base::store::Store;
 use crate::base::text::is_blank;
 use crate::delivery::status::Status;
@@ -85,7 +86,8 @@ struct PieceView {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Below {
-    below: i64,
+    #[serde(with = "number::plain")]
+    below: MsId,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,7 +132,8 @@ impl SearchQuery {
         let channel_id = match self.channel_id.as_deref() {
             None => None,
             Some(id) => Some(
-                Id::parse(id).ok_or_else(|| Error::parameter("channel_id", "must be a decimal string"))?.0,
+                ChannelId::parse(id)
+                    .ok_or_else(|| Error::parameter("channel_id", "must be a decimal string"))?,
             ),
         };
         Ok(Search {
@@ -218,9 +221,9 @@ impl SearchQuery {
         }
     }
 
-    fn below(&self) -> Result<i64> {
+    fn below(&self) -> Result<MsId> {
         let place: Option<Below> = self.cursor.as_deref().map(read_cursor).transpose()?;
-        Ok(place.map_or(i64::MAX, |place| place.below))
+        Ok(place.map_or(MsId::MAX, |place| place.below))
     }
 
     /// The search parameters as the audit records them.
@@ -318,7 +321,7 @@ async fn page(
     api: &Api,
     scope: Scope<'_>,
     search: &Search,
-    (below, limit): (i64, i64),
+    (below, limit): (MsId, i64),
 ) -> Result<Page<HitView>> {
     let searching = Searching { store: &api.store, archive: api.archive(), scope, search };
     let (hits, next) = searching.page(below, limit as usize).await?;
@@ -339,7 +342,7 @@ struct Export {
     filter: Value,
     /// Hits that were read and not written yet, and the `ms_id` below which the next read begins.
     hits: Vec<Hit>,
-    next: Option<i64>,
+    next: Option<MsId>,
     written: i64,
     begun: bool,
     ended: bool,
@@ -376,7 +379,7 @@ async fn export(
     // The first read decides between an answer and a problem.
     let searching =
         Searching { store: &api.store, archive: api.archive(), scope: Scope::Everybody, search: &search };
-    let (hits, next) = searching.page(i64::MAX, EXPORT_STEP).await?;
+    let (hits, next) = searching.page(MsId::MAX, EXPORT_STEP).await?;
     let search = Arc::new(search);
     let export = Export {
         api,

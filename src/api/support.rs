@@ -12,12 +12,13 @@ use super::around::AroundView;
 use super::messages::Cursor;
 use super::search::meant;
 use super::wire::{
-    Id, Json, LIMIT_DEFAULT, LIMIT_MAX, Page, PathId, Query, check_limit, check_reason, read_cursor, rfc3339,
+    Json, LIMIT_DEFAULT, LIMIT_MAX, Page, PathId, Query, check_limit, check_reason, read_cursor, rfc3339,
     write_cursor,
 };
 use super::{Api, Now, Proven};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::text::is_blank;
 use crate::chat::channel::oversight::{self, Attendance, Interval, Overseen, Rescue, Wanted};
 use crate::identity::Role;
@@ -80,7 +81,7 @@ struct NewOwner {
 
 #[derive(Serialize)]
 struct ChannelView {
-    channel_id: Id,
+    channel_id: ChannelId,
     #[serde(rename = "type")]
     channel_type: String,
     name: Option<String>,
@@ -138,7 +139,7 @@ impl From<Overseen> for ChannelView {
     fn from(c: Overseen) -> Self {
         let owner = c.owner.map(|o| OwnerView { user_id: o.user_id, name: o.name, active: o.active });
         Self {
-            channel_id: Id(c.channel_id),
+            channel_id: c.channel_id,
             channel_type: c.channel_type,
             name: c.name,
             picture: c.picture,
@@ -221,12 +222,12 @@ async fn find(
         Some(typed) => Some(meant(&api.store, None, "member", typed).await?),
         None => None,
     };
-    let below = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
+    let below = query.cursor.as_deref().map(read_cursor).transpose()?.map_or(ChannelId::MAX, ChannelId);
     let wanted = Wanted { member: member.as_deref(), words: query.q.as_deref().map(str::trim) };
     let (found, next) = oversight::find(&api.store, wanted, below, limit as usize).await?;
     let filter = json!({"member": member, "q": query.q, "cursor": query.cursor});
     look.record(Action::Channels, filter, found.len()).await?;
-    let next_cursor = next.map(|below| write_cursor(&below));
+    let next_cursor = next.map(|below| write_cursor(&below.0));
     Ok(Reply(Page { items: found.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
@@ -234,7 +235,7 @@ async fn show(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<ReasonQuery>,
 ) -> Result<Reply<ChannelView>> {
     let look = Look::new(&api, &caller, now, query.reason.as_deref())?;
@@ -247,7 +248,7 @@ async fn members(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<MembersQuery>,
 ) -> Result<Reply<Page<AttendanceView>>> {
     let look = Look::new(&api, &caller, now, query.reason.as_deref())?;
@@ -265,7 +266,7 @@ async fn messages(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<MessagesQuery>,
 ) -> Result<Reply<AroundView>> {
     let look = Look::new(&api, &caller, now, query.reason.as_deref())?;
@@ -275,10 +276,10 @@ async fn messages(
             return Err(Error::parameter("cursor", "cannot be combined with `around`"));
         }
         (Some(ms_id), None) => {
-            let ms_id = Id::parse(ms_id)
+            let ms_id = MsId::parse(ms_id)
                 .ok_or_else(|| Error::parameter("around", "must be the `ms_id` of a message"))?;
             let each = check_limit(query.limit, AROUND_DEFAULT, AROUND_MAX)?;
-            around(&api, reading, ms_id.0, each).await?
+            around(&api, reading, ms_id, each).await?
         }
         (None, cursor) => {
             let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
@@ -292,7 +293,7 @@ async fn messages(
     Ok(Reply(view))
 }
 
-async fn around(api: &Api, reading: Reading<'_>, ms_id: i64, each: i64) -> Result<AroundView> {
+async fn around(api: &Api, reading: Reading<'_>, ms_id: MsId, each: i64) -> Result<AroundView> {
     let missing = || Error::not_found("no such message in this channel");
     let found = history::locate(&api.store, api.archive(), ms_id).await?;
     let (_, place) = found.filter(|(of, _)| *of == reading.channel_id).ok_or_else(missing)?;
@@ -319,7 +320,7 @@ async fn rescue(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathId(channel_id): PathId,
+    PathId(channel_id): PathId<ChannelId>,
     Json(new): Json<NewOwner>,
 ) -> Result<StatusCode> {
     caller.must_be(Role::Admin)?;

@@ -10,6 +10,7 @@ use super::messages::MessageView;
 use super::wire::{LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, Query, check_limit, write_cursor};
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
+use crate::base::number::{self, MsId};
 use crate::records::history::{self, Unread};
 
 /// Unread messages in the answer when the caller gives no `newest`.
@@ -38,7 +39,8 @@ struct SyncView {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Below {
-    unread_below: i64,
+    #[serde(with = "number::plain")]
+    unread_below: MsId,
 }
 
 async fn sync(
@@ -57,7 +59,7 @@ async fn sync(
     let messages = if newest == 0 {
         Page { items: Vec::new(), next_cursor: None }
     } else {
-        let whence = (i64::MAX, newest as usize);
+        let whence = (MsId::MAX, newest as usize);
         page(history::unread(&api.store, api.archive(), &caller.user_id, whence, true).await?)
     };
     Ok(Reply(SyncView { event_id: event_id.to_string(), conversations, messages }))
@@ -70,7 +72,7 @@ async fn rest(
     Query(query): Query<PageQuery>,
 ) -> Result<Reply<Page<MessageView>>> {
     let limit = query.limit()?;
-    let below = query.cursor::<Below>()?.map_or(i64::MAX, |place| place.unread_below);
+    let below = query.cursor::<Below>()?.map_or(MsId::MAX, |place| place.unread_below);
     let whence = (below, limit as usize);
     Ok(Reply(page(history::unread(&api.store, api.archive(), &caller.user_id, whence, false).await?)))
 }

@@ -110,7 +110,11 @@ async fn create(State(api): State<Api>, Person(caller): Person, request: Request
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
-async fn look(State(api): State<Api>, Person(caller): Person, PathId(file_id): PathId) -> Result<Response> {
+async fn look(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(file_id): PathId<i64>,
+) -> Result<Response> {
     let now = api.store.now().await?;
     let progress = api.files.resume(file_id, &caller.user_id, now).await?;
     let mut answer = HeaderMap::new();
@@ -127,7 +131,7 @@ async fn look(State(api): State<Api>, Person(caller): Person, PathId(file_id): P
 async fn append(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId,
+    PathId(file_id): PathId<i64>,
     request: Request,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
@@ -146,7 +150,11 @@ async fn append(
     Ok((StatusCode::NO_CONTENT, answer).into_response())
 }
 
-async fn end(State(api): State<Api>, Person(caller): Person, PathId(file_id): PathId) -> Result<StatusCode> {
+async fn end(
+    State(api): State<Api>,
+    Person(caller): Person,
+    PathId(file_id): PathId<i64>,
+) -> Result<StatusCode> {
     let now = api.store.now().await?;
     api.files.remove(file_id, &caller.user_id, now).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -186,7 +194,7 @@ impl Drop for Lingering {
 async fn overridden(
     state: State<Api>,
     person: Person,
-    file_id: PathId,
+    file_id: PathId<i64>,
     request: Request,
 ) -> Result<Response> {
     match request.headers().get(OVERRIDE).map(HeaderValue::as_bytes) {

@@ -14,15 +14,18 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Api;
 use super::bodies::NoRoom;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
+use crate::base::number::{self, ChannelId};
 use crate::base::strict;
 use crate::base::text::is_label;
 use crate::chat::message::check_client_id;
+
+pub use crate::base::number::Id;
 
 /// Entries on a page when the caller gives no `limit`.
 pub const LIMIT_DEFAULT: i64 = 50;
@@ -32,40 +35,15 @@ pub const LIMIT_MAX: i64 = 200;
 /// Most characters of a `reason`.
 const REASON_MAX_CHARS: usize = 500;
 
-/// A 64-bit id. In JSON it is a decimal string, because JavaScript loses 64-bit integers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Id(pub i64);
+/// An id in a path, of the kind `T`. An invalid id is reported as not found.
+pub struct PathId<T>(pub T);
 
-impl Id {
-    /// Accepts only digits, without a leading zero, above zero.
-    pub fn parse(text: &str) -> Option<Self> {
-        let shaped = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-        if shaped { text.parse().ok().map(Self) } else { None }
-    }
-}
-
-impl Serialize for Id {
-    fn serialize<S: Serializer>(&self, ser: S) -> std::result::Result<S::Ok, S::Error> {
-        ser.collect_str(&self.0)
-    }
-}
-
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(de: D) -> std::result::Result<Self, D::Error> {
-        let text = String::deserialize(de)?;
-        Self::parse(&text).ok_or_else(|| D::Error::custom("must be an id: a decimal string"))
-    }
-}
-
-/// An id in a path. An invalid id is reported as not found.
-pub struct PathId(pub i64);
-
-impl FromRequestParts<Api> for PathId {
+impl<T: From<i64>> FromRequestParts<Api> for PathId<T> {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
         let missing = || Error::not_found("no such resource").into_response();
         let Path(text) = Path::<String>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        Id::parse(&text).map(|id| Self(id.0)).ok_or_else(missing)
+        number::parse(&text).map(|id| Self(id.into())).ok_or_else(missing)
     }
 }
 
@@ -81,7 +59,7 @@ impl FromRequestParts<Api> for PathWord {
 }
 
 /// A channel and a member in a path.
-pub struct PathMember(pub i64, pub String);
+pub struct PathMember(pub ChannelId, pub String);
 
 impl FromRequestParts<Api> for PathMember {
     type Rejection = Response;
@@ -89,8 +67,8 @@ impl FromRequestParts<Api> for PathMember {
         let missing = || Error::not_found("no such member").into_response();
         let Path((channel, user)) =
             Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        match (Id::parse(&channel), check_id(&user)) {
-            (Some(id), Ok(())) => Ok(Self(id.0, user)),
+        match (ChannelId::parse(&channel), check_id(&user)) {
+            (Some(channel_id), Ok(())) => Ok(Self(channel_id, user)),
             _ => Err(missing()),
         }
     }
@@ -118,7 +96,7 @@ impl FromRequestParts<Api> for PathWordAndId {
         let missing = || Error::not_found("no such resource").into_response();
         let Path((word, id)) =
             Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        Id::parse(&id).map(|id| Self(word, id.0)).ok_or_else(missing)
+        number::parse(&id).map(|id| Self(word, id)).ok_or_else(missing)
     }
 }
 

@@ -6,17 +6,20 @@ use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::base::analyzer as text;
+use crate::base::number::{self, ChannelId, MsId};
 use crate::delivery::status::Status;
 
 /// A message as both archives store it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Document {
-    pub ms_id: i64,
+    #[serde(with = "number::plain")]
+    pub ms_id: MsId,
     /// 0 for the first part. Higher for further receivers of a message with very many.
     pub part: u32,
     /// A document replaces only a lower version.
     pub version: i64,
-    pub channel_id: i64,
+    #[serde(with = "number::plain")]
+    pub channel_id: ChannelId,
     pub seq: i64,
     /// Microseconds since 1970.
     #[serde(with = "micros")]
@@ -130,7 +133,7 @@ impl Document {
     pub fn checksum(&self) -> u128 {
         let Self { ms_id, part, version: _, channel_id, seq, server_time, .. } = self;
         let Self { sender, sender_count, ms_type, content, recalled, ledger, .. } = self;
-        let place = (ms_id, part, channel_id, seq, server_time.unix_timestamp_nanos() / 1000);
+        let place = (ms_id.0, part, channel_id.0, seq, server_time.unix_timestamp_nanos() / 1000);
         let bytes = serde_json::to_vec(&(place, sender, sender_count, ms_type, content, recalled, ledger));
         let bytes = bytes.unwrap_or_default();
         let digest = Sha256::digest(&bytes);

@@ -26,6 +26,7 @@ use uuid::Uuid;
 use super::{Archive, Document, Find};
 use crate::base::analyzer as text;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::MsId;
 use fields::Fields;
 
 /// The file with the id of the archive.
@@ -171,7 +172,7 @@ impl Folder {
         searcher: &Searcher,
         documents: &'d [Document],
     ) -> tantivy::Result<Vec<&'d Document>> {
-        let mut highest: HashMap<(i64, u32), &Document> = HashMap::new();
+        let mut highest: HashMap<(MsId, u32), &Document> = HashMap::new();
         for document in documents {
             let best = highest.entry((document.ms_id, document.part)).or_insert(document);
             if document.version > best.version {

@@ -16,6 +16,7 @@ use crate::archive::{Archive, Document, Find, Recalled};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
+use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
@@ -149,7 +150,7 @@ impl Index {
         let taken = self.take().await?;
         if !taken.is_empty() {
             let queue_ids: Vec<i64> = taken.iter().map(|(id, _)| *id).collect();
-            let ms_ids: Vec<i64> = taken.iter().flat_map(|(_, ms_ids)| ms_ids.iter().copied()).collect();
+            let ms_ids: Vec<MsId> = taken.iter().flat_map(|(_, ms_ids)| ms_ids.iter().copied()).collect();
             self.index(&ms_ids).await?;
             self.store.run(sql!("archive/index/done"), &[&queue_ids]).await?;
             return Ok(Tick::More);
@@ -160,24 +161,24 @@ impl Index {
         }
     }
 
-    async fn take(&self) -> Result<Vec<(i64, Vec<i64>)>> {
+    async fn take(&self) -> Result<Vec<(i64, Vec<MsId>)>> {
         let rows = self.store.all(sql!("archive/index/take"), &[&COMMITS_MAX]).await?;
         Ok(rows.iter().map(|row| (row.get("queue_id"), row.get("ms_ids"))).collect())
     }
 
     /// One step through all hot messages, for an archive that has none of them.
-    async fn walk(&self, from: i64) -> Result<Tick> {
+    async fn walk(&self, from: MsId) -> Result<Tick> {
         let client = self.store.client().await?;
         let rows = client.all(sql!("archive/index/walk"), &[&from, &WALK_MAX]).await?;
         drop(client);
-        let ms_ids: Vec<i64> = rows.iter().map(|row| row.get(0)).collect();
+        let ms_ids: Vec<MsId> = rows.iter().map(|row| row.get(0)).collect();
         self.index(&ms_ids).await?;
-        let next = ms_ids.last().map(|last| last + 1);
+        let next = ms_ids.last().map(|last| last.next());
         self.store.run(sql!("archive/index/walked"), &[&next, &from]).await?;
         Ok(Tick::More)
     }
 
-    async fn index(&self, ms_ids: &[i64]) -> Result<()> {
+    async fn index(&self, ms_ids: &[MsId]) -> Result<()> {
         for some in ms_ids.chunks(WRITE_MAX) {
             let documents = self.documents(some).await?;
             match self.archive.write(&documents).await {
@@ -195,7 +196,7 @@ impl Index {
         for document in documents {
             match self.archive.write(std::slice::from_ref(document)).await {
                 Err(error) if error.kind != Kind::Unavailable => {
-                    tracing::error!(ms_id = document.ms_id, %error, "the archive refused a message");
+                    tracing::error!(ms_id = document.ms_id.0, %error, "the archive refused a message");
                     metrics::counter!("impg_index_refused_total").increment(1);
                 }
                 written => written?,
@@ -204,7 +205,7 @@ impl Index {
         Ok(())
     }
 
-    async fn documents(&self, ms_ids: &[i64]) -> Result<Vec<Document>> {
+    async fn documents(&self, ms_ids: &[MsId]) -> Result<Vec<Document>> {
         let rows = self.store.all(sql!("archive/index/messages"), &[&ms_ids]).await?;
         Ok(rows.iter().map(document).collect())
     }
@@ -236,7 +237,7 @@ fn document(row: &Row) -> Document {
 }
 
 /// The document of a message's row, without ledger and version. A recalled message has no content.
-pub fn message(row: &Row) -> Document {
+pub(super) fn message(row: &Row) -> Document {
     let recalled = recalled(row);
     Document {
         ms_id: row.get("ms_id"),
@@ -255,14 +256,14 @@ pub fn message(row: &Row) -> Document {
 }
 
 /// Who recalled the message and when, if it is recalled.
-pub fn recalled(row: &Row) -> Option<Recalled> {
+fn recalled(row: &Row) -> Option<Recalled> {
     let by: Option<String> = row.get("recalled_by");
     by.map(|by| Recalled { by, at: row.get("recalled_at") })
 }
 
 struct IndexState {
     archive_id: String,
-    walk_ms_id: Option<i64>,
+    walk_ms_id: Option<MsId>,
 }
 
 async fn state(store: &Store) -> Result<Option<IndexState>> {
@@ -279,8 +280,8 @@ pub async fn adopt(store: &Store, archive: &dyn Archive) -> Result<()> {
         return Ok(());
     }
     if store.run(sql!("archive/index/readopt"), &[&archive_id, &now]).await? == 0 {
-        let why = match store.horizon().await? {
-            (_, 0) => "a replica still uses the other archive: stop it first",
+        let why = match store.horizon().await?.sealed {
+            MsId(0) => "a replica still uses the other archive: stop it first",
             _ => "days have moved into the other archive and exist only there",
         };
         return Err(Error::new(Kind::Conflict, why));

@@ -14,6 +14,7 @@ use crate::base::config::Config;
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
+use crate::base::number::MsId;
 use crate::base::store::{Attached, Statements, Store, own_seal};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
@@ -42,8 +43,8 @@ pub struct Archiver {
 #[derive(Debug)]
 pub struct Candidate {
     pub day: Date,
-    pub from_ms_id: i64,
-    pub below_ms_id: i64,
+    pub from_ms_id: MsId,
+    pub below_ms_id: MsId,
     pub messages: i64,
     pub ledger_rows: i64,
     /// Pushes still queued, and steps of escalations: they hold the day.
@@ -186,7 +187,7 @@ impl Archiver {
         Ok(Progress::Working(format!("{} is sealed", next.day)))
     }
 
-    async fn is_settling(&self, below: i64) -> Result<bool> {
+    async fn is_settling(&self, below: MsId) -> Result<bool> {
         Ok(self.store.one(sql!("archive/mover/settling"), &[&below]).await?.get(0))
     }
 
@@ -339,7 +340,7 @@ pub async fn candidates(store: &Store, older_than: OffsetDateTime, limit: usize)
     let movable = client.prepare_cached(sql!("archive/mover/movable")).await?;
     let mut candidates = Vec::new();
     for row in client.query(&movable, &[&older_than]).await?.into_iter().take(limit) {
-        let (from_ms_id, below_ms_id) = (row.get("from_ms_id"), row.get("below_ms_id"));
+        let (from_ms_id, below_ms_id): (MsId, MsId) = (row.get("from_ms_id"), row.get("below_ms_id"));
         let held = client.one(sql!("archive/mover/holds"), &[&below_ms_id]).await?;
         candidates.push(Candidate {
             day: row.get("day"),

@@ -19,6 +19,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::base::config::Config;
 use crate::base::error::{self, Error, Kind, Result};
+use crate::base::number::MsId;
 use crate::base::throttle::Throttle;
 use crate::base::tls::{self, Authorities};
 use server::Server;
@@ -93,6 +94,15 @@ pub enum Attached {
     Whole,
     Half,
     No,
+}
+
+/// How far the archive has taken over. Nothing is cold or sealed below zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// Messages below this id are only in the archive.
+    pub cold: MsId,
+    /// The statuses of messages below this id no longer change in PostgreSQL.
+    pub sealed: MsId,
 }
 
 /// Whether a message could be stored now.
@@ -277,14 +287,14 @@ impl Store {
         Ok(Crowding { partitions, locks, wanted: connections.saturating_mul(LOCKS_A_PARTITION * partitions) })
     }
 
-    /// The horizon and the sealed id: messages below the first are cold, those below the second are sealed.
-    pub async fn horizon(&self) -> Result<(i64, i64)> {
+    /// The ids up to which messages are cold and sealed.
+    pub async fn horizon(&self) -> Result<Horizon> {
         horizon(&self.client().await?).await
     }
 
     /// Whether any message is cold.
     pub async fn has_cold(&self) -> Result<bool> {
-        Ok(self.horizon().await?.0 > 0)
+        Ok(self.horizon().await?.cold > MsId(0))
     }
 
     /// The database's clock, which gives messages their time.
@@ -303,10 +313,10 @@ pub async fn now(client: &impl Statements) -> Result<OffsetDateTime> {
     Ok(client.one(sql!("base/store/now"), &[]).await?.get(0))
 }
 
-/// The horizon and the sealed id, as the transaction of `client` sees them.
-pub async fn horizon(client: &impl Statements) -> Result<(i64, i64)> {
+/// The ids up to which messages are cold and sealed, as the transaction of `client` sees them.
+pub async fn horizon(client: &impl Statements) -> Result<Horizon> {
     let row = client.one(sql!("base/store/horizon"), &[]).await?;
-    Ok((row.get("ms_id"), row.get("sealed_ms_id")))
+    Ok(Horizon { cold: row.get("ms_id"), sealed: row.get("sealed_ms_id") })
 }
 
 /// Blocks all writers of push statuses until the transaction ends.

@@ -19,6 +19,7 @@ use tokio_postgres::types::ToSql;
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::text::{is_blank, is_label};
 use crate::events::{self, NewEvent, Type};
@@ -38,7 +39,7 @@ const EVERYBODY: &str = "everybody";
 /// A channel as one of its members sees it.
 #[derive(Debug, Clone)]
 pub struct Channel {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub channel_type: String,
     pub name: Option<String>,
     pub picture: Option<String>,
@@ -126,7 +127,7 @@ struct Membership {
 }
 
 /// Returns a channel of the caller. A channel of which the caller is no member is not found.
-pub async fn get(store: &Store, channel_id: i64, caller: &str) -> Result<Channel> {
+pub async fn get(store: &Store, channel_id: ChannelId, caller: &str) -> Result<Channel> {
     let row = store.opt(sql!("chat/channel/get"), &[&channel_id, &caller]).await?;
     let row = row.ok_or_else(no_channel)?;
     Ok(Channel {
@@ -155,7 +156,7 @@ pub async fn open_direct(
     caller: &str,
     other: &str,
     now: OffsetDateTime,
-) -> Result<(i64, bool)> {
+) -> Result<(ChannelId, bool)> {
     let (low, high) = if caller < other { (caller, other) } else { (other, caller) };
     // If the channel becomes a group in between, the pair is free again. Then create it.
     loop {
@@ -175,20 +176,20 @@ async fn create_direct(
     caller: &str,
     (low, high): (&str, &str),
     now: OffsetDateTime,
-) -> Result<Option<i64>> {
+) -> Result<Option<ChannelId>> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let Some(row) = tx.opt(sql!("chat/channel/create_direct"), &[&caller, &low, &high, &now]).await? else {
         return Ok(None);
     };
-    let channel_id: i64 = row.get(0);
+    let channel_id: ChannelId = row.get(0);
     let data = json!({"channel_type": "direct", "name": null, "creator": caller, "member_count": 2});
     emit(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
     tx.commit().await?;
     Ok(Some(channel_id))
 }
 
-async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<i64>> {
+async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<ChannelId>> {
     Ok(store.opt(sql!("chat/channel/find_direct"), &[&low, &high]).await?.map(|row| row.get(0)))
 }
 
@@ -201,7 +202,7 @@ pub async fn create_group(
     group: &NewGroup,
     most_members: u32,
     now: OffsetDateTime,
-) -> Result<(i64, bool)> {
+) -> Result<(ChannelId, bool)> {
     group.check()?;
     check_users(store, &group.members, "/members").await?;
     let mut seen = HashSet::from([caller]);
@@ -215,12 +216,12 @@ pub async fn create_group(
     let tx = client.transaction().await?;
     let params: [&(dyn ToSql + Sync); 7] =
         [&caller, &group.name, &group.picture, &newcomers_see, &members, &now, &who_sends];
-    let channel_id = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
+    let channel_id: ChannelId = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
     let count = members.len() + 1;
     let data = json!({"channel_type": "group", "name": group.name, "creator": caller, "member_count": count});
     emit(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
     if let Some(claim) = group.claim(caller)
-        && !claim.keep(&tx, &group.digest()?, (channel_id, now)).await?
+        && !claim.keep(&tx, &group.digest()?, (channel_id.0, now)).await?
     {
         drop(tx);
         let made = made_before(store, caller, group).await?;
@@ -231,14 +232,14 @@ pub async fn create_group(
 }
 
 /// The group that was created with the same `client_id`.
-pub async fn made_before(store: &Store, caller: &str, group: &NewGroup) -> Result<Option<i64>> {
+pub async fn made_before(store: &Store, caller: &str, group: &NewGroup) -> Result<Option<ChannelId>> {
     let Some(claim) = group.claim(caller) else { return Ok(None) };
     let kept = claim.kept(&store.client().await?).await?;
-    kept.map(|kept| kept.of(&group.digest()?)).transpose()
+    kept.map(|kept| kept.of(&group.digest()?).map(ChannelId)).transpose()
 }
 
 /// Changes name, picture, announcement, `newcomers_see` or `who_sends` of a group. Only for the owner and admins.
-pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change) -> Result<()> {
+pub async fn update(store: &Store, channel_id: ChannelId, caller: &str, change: Change) -> Result<()> {
     check_label("/name", change.name.as_ref().and_then(Option::as_deref), NAME_MAX_CHARS)?;
     check_label("/picture", change.picture.as_ref().and_then(Option::as_deref), PICTURE_MAX_CHARS)?;
     check_length(
@@ -251,7 +252,7 @@ pub async fn update(store: &Store, channel_id: i64, caller: &str, change: Change
     retrying(|| update_once(store, channel_id, caller, &change)).await
 }
 
-async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Change) -> Result<()> {
+async fn update_once(store: &Store, channel_id: ChannelId, caller: &str, change: &Change) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_manage()?;
@@ -283,11 +284,16 @@ async fn update_once(store: &Store, channel_id: i64, caller: &str, change: &Chan
 }
 
 /// Dissolves a group. Members can still read its history. Only for the owner.
-pub async fn dissolve(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+pub async fn dissolve(store: &Store, channel_id: ChannelId, caller: &str, now: OffsetDateTime) -> Result<()> {
     retrying(|| dissolve_once(store, channel_id, caller, now)).await
 }
 
-async fn dissolve_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+async fn dissolve_once(
+    store: &Store,
+    channel_id: ChannelId,
+    caller: &str,
+    now: OffsetDateTime,
+) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
@@ -297,7 +303,12 @@ async fn dissolve_once(store: &Store, channel_id: i64, caller: &str, now: Offset
 
 /// Adds members in short steps, so that the channel is never locked for long. Returns the number of new
 /// members. A direct channel becomes a group owned by the caller. A repeat is safe.
-pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
+pub async fn add_members(
+    store: &Store,
+    channel_id: ChannelId,
+    caller: &str,
+    joiners: Joiners<'_>,
+) -> Result<u64> {
     let Joiners { users, .. } = joiners;
     get(store, channel_id, caller).await?;
     check_users(store, users, "/user_ids").await?;
@@ -321,11 +332,11 @@ pub async fn add_members(store: &Store, channel_id: i64, caller: &str, joiners: 
 }
 
 /// The member count after the join. A join that exceeds the limit changes nothing.
-async fn count_newcomers(store: &Store, channel_id: i64, users: &[String]) -> Result<i64> {
+async fn count_newcomers(store: &Store, channel_id: ChannelId, users: &[String]) -> Result<i64> {
     Ok(store.one(sql!("chat/channel/count_joined"), &[&channel_id, &users]).await?.get(0))
 }
 
-async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
+async fn join(store: &Store, channel_id: ChannelId, caller: &str, joiners: Joiners<'_>) -> Result<u64> {
     let Joiners { users, most_members, now } = joiners;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
@@ -352,11 +363,11 @@ async fn join(store: &Store, channel_id: i64, caller: &str, joiners: Joiners<'_>
 }
 
 /// Removes a member from a group. Only for the owner and admins. The owner cannot be removed.
-pub async fn remove_member(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+pub async fn remove_member(store: &Store, channel_id: ChannelId, caller: &str, user: &str) -> Result<()> {
     retrying(|| remove_member_once(store, channel_id, caller, user)).await
 }
 
-async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+async fn remove_member_once(store: &Store, channel_id: ChannelId, caller: &str, user: &str) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
@@ -376,11 +387,11 @@ async fn remove_member_once(store: &Store, channel_id: i64, caller: &str, user: 
 
 /// Leaves a group. The owner must transfer ownership first. An owner who is the last member dissolves the
 /// group.
-pub async fn leave(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+pub async fn leave(store: &Store, channel_id: ChannelId, caller: &str, now: OffsetDateTime) -> Result<()> {
     retrying(|| leave_once(store, channel_id, caller, now)).await
 }
 
-async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDateTime) -> Result<()> {
+async fn leave_once(store: &Store, channel_id: ChannelId, caller: &str, now: OffsetDateTime) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
@@ -400,11 +411,11 @@ async fn leave_once(store: &Store, channel_id: i64, caller: &str, now: OffsetDat
 }
 
 /// Transfers ownership to another member. Only for the owner.
-pub async fn hand_over(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+pub async fn hand_over(store: &Store, channel_id: ChannelId, caller: &str, user: &str) -> Result<()> {
     retrying(|| hand_over_once(store, channel_id, caller, user)).await
 }
 
-async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+async fn hand_over_once(store: &Store, channel_id: ChannelId, caller: &str, user: &str) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
@@ -420,14 +431,26 @@ async fn hand_over_once(store: &Store, channel_id: i64, caller: &str, user: &str
 }
 
 /// Changes a role between admin and member. Only for the owner.
-pub async fn set_role(store: &Store, channel_id: i64, caller: &str, user: &str, role: &str) -> Result<()> {
+pub async fn set_role(
+    store: &Store,
+    channel_id: ChannelId,
+    caller: &str,
+    user: &str,
+    role: &str,
+) -> Result<()> {
     if !matches!(role, "admin" | "member") {
         return Err(Error::field("/role", "must be admin or member"));
     }
     retrying(|| set_role_once(store, channel_id, caller, user, role)).await
 }
 
-async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str, role: &str) -> Result<()> {
+async fn set_role_once(
+    store: &Store,
+    channel_id: ChannelId,
+    caller: &str,
+    user: &str,
+    role: &str,
+) -> Result<()> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
@@ -446,7 +469,7 @@ async fn set_role_once(store: &Store, channel_id: i64, caller: &str, user: &str,
 /// One page of members by user id, after `after`.
 pub async fn members(
     store: &Store,
-    channel_id: i64,
+    channel_id: ChannelId,
     caller: &str,
     after: &str,
     limit: i64,
@@ -508,7 +531,7 @@ impl Membership {
     }
 }
 
-async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Membership> {
+async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> Result<Membership> {
     let statement = tx.prepare_cached(sql!("chat/channel/lock")).await?;
     // The first read can be older than the lock. Read the membership again once the lock is held.
     tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
@@ -523,11 +546,16 @@ async fn lock(tx: &Transaction<'_>, channel_id: i64, caller: &str) -> Result<Mem
     })
 }
 
-async fn member_role(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<Option<String>> {
+async fn member_role(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<Option<String>> {
     Ok(tx.opt(sql!("chat/channel/member_role"), &[&channel_id, &user]).await?.map(|row| row.get(0)))
 }
 
-async fn remove_membership(tx: &Transaction<'_>, channel_id: i64, caller: &str, user: &str) -> Result<()> {
+async fn remove_membership(
+    tx: &Transaction<'_>,
+    channel_id: ChannelId,
+    caller: &str,
+    user: &str,
+) -> Result<()> {
     tx.run(sql!("chat/channel/remove_membership"), &[&channel_id, &user]).await?;
     let data = json!({"channel_id": channel_id.to_string(), "user_ids": [user]});
     let (what, besides) = (Type::ChannelMembersRemoved, &[user][..]);
@@ -536,7 +564,7 @@ async fn remove_membership(tx: &Transaction<'_>, channel_id: i64, caller: &str, 
 
 async fn dissolve_channel(
     tx: &Transaction<'_>,
-    channel_id: i64,
+    channel_id: ChannelId,
     caller: &str,
     now: OffsetDateTime,
 ) -> Result<()> {
@@ -548,7 +576,7 @@ async fn dissolve_channel(
 async fn emit(
     tx: &Transaction<'_>,
     what: Type,
-    (channel_id, caller): (i64, &str),
+    (channel_id, caller): (ChannelId, &str),
     mut data: Value,
 ) -> Result<()> {
     data["channel_id"] = channel_id.to_string().into();

@@ -19,6 +19,7 @@ use tokio_postgres::Row;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::people::preference;
@@ -49,8 +50,8 @@ pub struct Escalation {
 struct Unread {
     /// Whether observers are told; otherwise there is one more push.
     is_event: bool,
-    ms_id: i64,
-    channel_id: i64,
+    ms_id: MsId,
+    channel_id: ChannelId,
     seq: i64,
     after_s: i32,
     sender: String,
@@ -82,15 +83,15 @@ pub struct Page {
 #[derive(Debug, Clone, Copy)]
 pub struct Pair<'a> {
     pub user_id: &'a str,
-    pub ms_id: i64,
-    pub channel_id: i64,
+    pub ms_id: MsId,
+    pub channel_id: ChannelId,
     pub seq: i64,
 }
 
 /// Whether a message is urgent for a receiver.
 struct Judged {
     user_id: String,
-    ms_id: i64,
+    ms_id: MsId,
     is_over: bool,
     is_new: bool,
 }
@@ -158,7 +159,7 @@ impl Escalation {
         }
         let pairs: Vec<Pair<'_>> = urgent.iter().flat_map(Unread::pairs).collect();
         let judged = reserve(tx, &pairs, self.urgent_max).await?;
-        let over: HashSet<(i64, &str)> = judged
+        let over: HashSet<(MsId, &str)> = judged
             .iter()
             .filter(|pair| pair.is_over)
             .map(|pair| (pair.ms_id, pair.user_id.as_str()))
@@ -169,7 +170,7 @@ impl Escalation {
             let (above, receivers): (Vec<&String>, Vec<&String>) = unread.user_ids.iter().partition(is_over);
             if !receivers.is_empty() {
                 items.push(json!({
-                    "channel_id": unread.channel_id, "seq": unread.seq, "ms_id": unread.ms_id,
+                    "channel_id": unread.channel_id.0, "seq": unread.seq, "ms_id": unread.ms_id.0,
                     "block": unread.block, "bytes": unread.bytes, "receivers": receivers,
                 }));
             }
@@ -258,8 +259,8 @@ impl Reason {
 async fn reserve(tx: &Transaction<'_>, pairs: &[Pair<'_>], most: i32) -> Result<Vec<Judged>> {
     tx.all(sql!("delivery/escalation/lock"), &[]).await?;
     let users: Vec<&str> = pairs.iter().map(|pair| pair.user_id).collect();
-    let ms_ids: Vec<i64> = pairs.iter().map(|pair| pair.ms_id).collect();
-    let channels: Vec<i64> = pairs.iter().map(|pair| pair.channel_id).collect();
+    let ms_ids: Vec<MsId> = pairs.iter().map(|pair| pair.ms_id).collect();
+    let channels: Vec<ChannelId> = pairs.iter().map(|pair| pair.channel_id).collect();
     let seqs: Vec<i64> = pairs.iter().map(|pair| pair.seq).collect();
     let rows =
         tx.all(sql!("delivery/escalation/reserve"), &[&users, &ms_ids, &channels, &seqs, &most]).await?;
@@ -285,12 +286,12 @@ async fn tell(tx: &Transaction<'_>, unread: &[Unread], reason: Reason, now: Offs
         for named in one.user_ids.chunks(NAMED_MAX) {
             let receivers: Vec<Value> = named.iter().map(|user_id| receiver(user_id, &ways)).collect();
             let data = json!({
-                "ms_id": one.ms_id.to_string(), "channel_id": one.channel_id.to_string(), "seq": one.seq,
+                "ms_id": one.ms_id, "channel_id": one.channel_id, "seq": one.seq,
                 "sender": one.sender, "server_time": server_time, "reason": reason.as_str(),
                 "after_s": one.after_s, "people": named.len(), "receivers": receivers,
             });
             events.push(json!({
-                "channel_id": one.channel_id, "seq": one.seq, "ms_id": one.ms_id, "actor": one.sender, "data": data,
+                "channel_id": one.channel_id.0, "seq": one.seq, "ms_id": one.ms_id.0, "actor": one.sender, "data": data,
             }));
         }
     }
@@ -308,8 +309,8 @@ fn receiver(user_id: &str, ways: &HashMap<String, Vec<String>>) -> Value {
 /// Adds a step by hand: one more push. The caller does it at once, page by page.
 pub async fn begin(
     tx: &Transaction<'_>,
-    ms_id: i64,
-    channel_id: i64,
+    ms_id: MsId,
+    channel_id: ChannelId,
     seq: i64,
     now: OffsetDateTime,
 ) -> Result<i64> {
@@ -325,7 +326,7 @@ pub async fn admit(
     pairs: &[Pair<'_>],
     most: i32,
     now: OffsetDateTime,
-) -> Result<HashSet<(i64, String)>> {
+) -> Result<HashSet<(MsId, String)>> {
     if pairs.is_empty() {
         return Ok(HashSet::new());
     }
@@ -347,7 +348,7 @@ pub async fn admit(
 
 /// The messages of these pairs, with their receivers.
 async fn told_of(tx: &Transaction<'_>, pairs: &[&Judged]) -> Result<Vec<Unread>> {
-    let ms_ids: Vec<i64> = pairs.iter().map(|pair| pair.ms_id).collect();
+    let ms_ids: Vec<MsId> = pairs.iter().map(|pair| pair.ms_id).collect();
     let users: Vec<&str> = pairs.iter().map(|pair| pair.user_id.as_str()).collect();
     let rows = tx.all(sql!("delivery/escalation/of_pairs"), &[&ms_ids, &users]).await?;
     Ok(rows.iter().map(Unread::of_row).collect())

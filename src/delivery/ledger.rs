@@ -15,6 +15,7 @@ use tokio_postgres::types::Json;
 pub use block::{Block, Reasons};
 
 use crate::base::error::Result;
+use crate::base::number::MsId;
 use crate::base::store::Statements;
 use crate::sql;
 
@@ -24,13 +25,13 @@ pub const BLOCK_SLOTS: i32 = 1_024;
 /// The key of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    pub ms_id: i64,
+    pub ms_id: MsId,
     pub block: i32,
 }
 
 impl Key {
     /// The key of the block that holds `slot`.
-    pub const fn of_slot(ms_id: i64, slot: i32) -> Self {
+    pub const fn of_slot(ms_id: MsId, slot: i32) -> Self {
         Self { ms_id, block: slot / BLOCK_SLOTS }
     }
 }
@@ -64,7 +65,7 @@ pub async fn write(tx: &Transaction<'_>, blocks: &[Block], now: OffsetDateTime) 
     if changed.is_empty() {
         return Ok(());
     }
-    let ms_ids: Vec<i64> = changed.iter().map(|b| b.key.ms_id).collect();
+    let ms_ids: Vec<MsId> = changed.iter().map(|b| b.key.ms_id).collect();
     let numbers: Vec<i32> = changed.iter().map(|b| b.key.block).collect();
     let received: Vec<_> = changed.iter().map(|b| b.received.as_ref()).collect();
     let read: Vec<_> = changed.iter().map(|b| b.read.as_ref()).collect();
@@ -93,6 +94,6 @@ pub async fn write(tx: &Transaction<'_>, blocks: &[Block], now: OffsetDateTime) 
     Ok(())
 }
 
-fn arrays(keys: &[Key]) -> (Vec<i64>, Vec<i32>) {
+fn arrays(keys: &[Key]) -> (Vec<MsId>, Vec<i32>) {
     keys.iter().map(|key| (key.ms_id, key.block)).unzip()
 }

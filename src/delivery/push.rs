@@ -30,7 +30,9 @@ use crate::people::preference::Known;
 use crate::sql;
 use batch::{Claim, Claimed, Due};
 
-pub use dead::{DeadLetters, Replay, dead_letter, dead_letters, replay, replay_events};
+pub use dead::{
+    DeadLetter, DeadLetterDetail, DeadLetters, Replay, dead_letter, dead_letters, replay, replay_events,
+};
 
 /// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits
 /// whatever its size, so it should grow. A send after a pause is pushed at once.
@@ -259,14 +261,50 @@ pub async fn backlog(store: &Store, callback_id: &str) -> Result<Backlog> {
     })
 }
 
+/// A POST of a batch, with the counts of its pairs by verdict.
+#[derive(Debug)]
+pub struct PastAttempt {
+    pub attempt_id: i64,
+    pub batch_id: uuid::Uuid,
+    pub attempted_at: OffsetDateTime,
+    pub duration_ms: i32,
+    pub url: Option<String>,
+    pub request_bytes: Option<i32>,
+    pub http_status: Option<i32>,
+    /// The beginning of the answer.
+    pub answer: Option<String>,
+    /// Why it failed. `None`: it was answered as it should be.
+    pub error: Option<String>,
+    pub pairs: i32,
+    pub received: i32,
+    pub offline: i32,
+    pub rejected: i32,
+    pub retried: i32,
+    /// Users in the answer who are not receivers of the batch.
+    pub unknown: i32,
+}
+
 /// One page of an endpoint's attempts below `before`, newest first.
-pub async fn attempts(
-    store: &Store,
-    callback_id: &str,
-    before: i64,
-    limit: i64,
-) -> Result<Vec<tokio_postgres::Row>> {
-    store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await
+pub async fn attempts(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<PastAttempt>> {
+    let rows = store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await?;
+    let attempt = |row: &tokio_postgres::Row| PastAttempt {
+        attempt_id: row.get("attempt_id"),
+        batch_id: row.get("batch_id"),
+        attempted_at: row.get("attempted_at"),
+        duration_ms: row.get("duration_ms"),
+        url: row.get("url"),
+        request_bytes: row.get("request_bytes"),
+        http_status: row.get("http_status"),
+        answer: row.get("answer"),
+        error: row.get("error"),
+        pairs: row.get("pairs"),
+        received: row.get("received"),
+        offline: row.get("offline"),
+        rejected: row.get("rejected"),
+        retried: row.get("retried"),
+        unknown: row.get("unknown"),
+    };
+    Ok(rows.iter().map(attempt).collect())
 }
 
 /// Deletes some of the commits that were held for a gateway and queued before `before`, while there is no gateway.

@@ -20,6 +20,7 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::ChannelId;
 use crate::base::store::Store;
 use crate::base::worker::{Tick, Work};
 use crate::identity::Caller;
@@ -180,7 +181,7 @@ impl Hub {
     /// Puts the events of a page into the queues of their listeners. Returns false if some events were
     /// deleted.
     async fn told(&self, events: &[Event], roster: &Roster, reached: i64) -> Result<bool> {
-        let channels: Vec<i64> = events.iter().filter_map(|event| event.channel_id).collect();
+        let channels: Vec<ChannelId> = events.iter().filter_map(|event| event.channel_id).collect();
         let most_read = roster.queues.len().saturating_mul(LOOK_UP_COST);
         let spans = log::members(&self.store, &channels, &roster.json, most_read).await?;
         let heard = events.iter().map(|event| (event, roster.listeners(event, &spans)));

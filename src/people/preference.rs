@@ -14,6 +14,7 @@ pub use known::{Known, Timing};
 pub use quiet::{Quiet, Window};
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::text::is_label;
 use crate::sql;
@@ -61,14 +62,14 @@ pub struct ChannelPreference {
 /// A member of a channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Member<'a> {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub user_id: &'a str,
 }
 
 /// A range of slots of a channel.
 #[derive(Debug, Clone, Copy)]
 pub struct Slots {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub low: i32,
     pub high: i32,
 }
@@ -235,11 +236,11 @@ pub async fn muted(
     client: &impl Statements,
     ranges: &[Slots],
     now: OffsetDateTime,
-) -> Result<HashMap<i64, HashSet<i32>>> {
+) -> Result<HashMap<ChannelId, HashSet<i32>>> {
     if ranges.is_empty() {
         return Ok(HashMap::new());
     }
-    let channels: Vec<i64> = ranges.iter().map(|range| range.channel_id).collect();
+    let channels: Vec<ChannelId> = ranges.iter().map(|range| range.channel_id).collect();
     let low: Vec<i32> = ranges.iter().map(|range| range.low).collect();
     let high: Vec<i32> = ranges.iter().map(|range| range.high).collect();
     let rows = client.all(sql!("people/preference/muted"), &[&channels, &low, &high, &now]).await?;

@@ -4,6 +4,7 @@ use serde_json::Value;
 use time::{Duration, OffsetDateTime};
 
 use crate::base::error::Result;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
@@ -14,7 +15,7 @@ const COMMIT_LAG: Duration = Duration::seconds(5);
 /// One conversation of a user.
 #[derive(Debug)]
 pub struct Conversation {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub channel_type: String,
     pub name: Option<String>,
     pub picture: Option<String>,
@@ -43,7 +44,7 @@ pub struct Peer {
 
 #[derive(Debug)]
 pub struct LastMessage {
-    pub ms_id: i64,
+    pub ms_id: MsId,
     pub seq: i64,
     pub sender: String,
     pub sender_name: Option<String>,
@@ -60,7 +61,7 @@ pub struct ListPosition {
     pub pinned: bool,
     pub unread: bool,
     pub sorted_at: OffsetDateTime,
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub read_at: OffsetDateTime,
 }
 
@@ -88,7 +89,8 @@ pub async fn list(store: &Store, caller: &str, place: Option<ListPosition>, limi
         )
         .await?;
     let unread_total = rows.first().map_or(0, |row| row.get("unread_total"));
-    let rows: Vec<_> = rows.iter().filter(|row| row.get::<_, Option<i64>>("channel_id").is_some()).collect();
+    let rows: Vec<_> =
+        rows.iter().filter(|row| row.get::<_, Option<ChannelId>>("channel_id").is_some()).collect();
     // Changed entries come in addition to the page. Only entries below the place belong to the page.
     let below: Vec<_> = rows.iter().filter(|row| row.get("in_page")).collect();
     let next = below.last().filter(|_| below.len() as i64 == limit).map(|row| ListPosition {

@@ -3,15 +3,16 @@
 
 mod unread;
 
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use crate::archive::index::recalled;
 use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::people::users;
 use crate::sql;
@@ -21,8 +22,8 @@ pub use unread::{Unread, unread};
 /// A message as readers see it.
 #[derive(Debug)]
 pub struct Message {
-    pub ms_id: i64,
-    pub channel_id: i64,
+    pub ms_id: MsId,
+    pub channel_id: ChannelId,
     pub seq: i64,
     pub server_time: OffsetDateTime,
     pub sender: String,
@@ -37,13 +38,13 @@ pub struct Message {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Position {
     pub seq: i64,
-    pub ms_id: i64,
+    pub ms_id: MsId,
 }
 
 impl Position {
     /// The positions before the first and after the last message.
-    pub const START: Self = Self { seq: 0, ms_id: 0 };
-    pub const END: Self = Self { seq: i64::MAX, ms_id: i64::MAX };
+    pub const START: Self = Self { seq: 0, ms_id: MsId(0) };
+    pub const END: Self = Self { seq: i64::MAX, ms_id: MsId::MAX };
 }
 
 /// A read of a channel: the reader, the store and, for messages below the horizon, the archive.
@@ -51,7 +52,7 @@ impl Position {
 pub struct Reading<'a> {
     pub store: &'a Store,
     pub archive: Option<&'a dyn Archive>,
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     /// `None`: a role that may read every message.
     pub reader: Option<&'a str>,
 }
@@ -69,7 +70,7 @@ pub struct Around {
 
 /// Messages from PostgreSQL, and the horizon of the same snapshot.
 struct Hot {
-    horizon: i64,
+    horizon: MsId,
     messages: Vec<Message>,
 }
 
@@ -82,7 +83,7 @@ impl Reading<'_> {
         let mut messages = hot.messages;
         let top = messages.last().map_or(before.seq, |last| last.seq).saturating_sub(1);
         let wanted = newest(&spans, after_seq.saturating_add(1)..=top, limit as usize - messages.len());
-        if hot.horizon == 0 || wanted.is_empty() {
+        if hot.horizon == MsId(0) || wanted.is_empty() {
             let full = messages.len() as i64 >= limit;
             return Ok((messages, full));
         }
@@ -102,7 +103,7 @@ impl Reading<'_> {
         let end = hot.messages.first().map_or(i64::MAX, |first| first.seq - 1);
         let wanted = oldest(&spans, after.seq.saturating_add(1)..=end, limit as usize);
         let mut messages = Vec::new();
-        if hot.horizon > 0 && !wanted.is_empty() {
+        if hot.horizon > MsId(0) && !wanted.is_empty() {
             messages = self.cold(&spans, &wanted, Order::Oldest, hot.horizon).await?;
         }
         messages.extend(hot.messages);
@@ -113,7 +114,7 @@ impl Reading<'_> {
 
     /// The message at `place`, with up to `each` messages on both sides. `None` if the reader does not see it.
     pub async fn around(&self, place: Position, each: i64) -> Result<Option<Around>> {
-        let before = Position { seq: place.seq - 1, ms_id: place.ms_id - 1 };
+        let before = Position { seq: place.seq - 1, ms_id: place.ms_id.previous() };
         let (mut messages, newer) = self.after(before, each + 1).await?;
         if messages.first().is_none_or(|first| first.ms_id != place.ms_id) {
             return Ok(None);
@@ -158,7 +159,13 @@ impl Reading<'_> {
 
     /// The messages with exactly these seqs, which are below the horizon. A channel has no gaps in `seq`, so
     /// a seq that the archive does not return is an error.
-    async fn cold(&self, spans: &[Span], wanted: &[i64], order: Order, horizon: i64) -> Result<Vec<Message>> {
+    async fn cold(
+        &self,
+        spans: &[Span],
+        wanted: &[i64],
+        order: Order,
+        horizon: MsId,
+    ) -> Result<Vec<Message>> {
         let archive = self.archive.ok_or_else(archive::not_configured)?;
         let (low, high) = (wanted.iter().min().copied(), wanted.iter().max().copied());
         let within = Span {
@@ -177,8 +184,8 @@ impl Reading<'_> {
         if !documents.iter().map(|d| d.seq).eq(wanted.iter().copied()) {
             let found: Vec<i64> = documents.iter().map(|d| d.seq).collect();
             tracing::error!(
-                channel_id = self.channel_id,
-                horizon,
+                channel_id = self.channel_id.0,
+                horizon = horizon.0,
                 ?wanted,
                 ?found,
                 "messages of a channel are missing in the archive"
@@ -192,14 +199,14 @@ impl Reading<'_> {
 
 /// The spans of a channel that a user may see. Empty, without even an empty span, if the user is not a member
 /// now.
-pub async fn visible(client: &impl Statements, channel_id: i64, person: &str) -> Result<Vec<Span>> {
+pub async fn visible(client: &impl Statements, channel_id: ChannelId, person: &str) -> Result<Vec<Span>> {
     let rows = client.all(sql!("records/history/spans"), &[&channel_id, &person]).await?;
     let span = |row: &Row| Span { channel_id, from_seq: row.get("from_seq"), to_seq: row.get("to_seq") };
     Ok(rows.iter().map(span).collect())
 }
 
 /// All of a channel, cut at its last message. Empty if there is no such channel.
-async fn whole(client: &impl Statements, channel_id: i64) -> Result<Vec<Span>> {
+async fn whole(client: &impl Statements, channel_id: ChannelId) -> Result<Vec<Span>> {
     let row = client.opt(sql!("records/history/whole"), &[&channel_id]).await?;
     Ok(row.map(|row| Span { channel_id, from_seq: 1, to_seq: row.get("last_seq") }).into_iter().collect())
 }
@@ -208,14 +215,14 @@ async fn whole(client: &impl Statements, channel_id: i64) -> Result<Vec<Span>> {
 pub async fn locate(
     store: &Store,
     archive: Option<&dyn Archive>,
-    ms_id: i64,
-) -> Result<Option<(i64, Position)>> {
+    ms_id: MsId,
+) -> Result<Option<(ChannelId, Position)>> {
     let client = store.client().await?;
     if let Some(row) = client.opt(sql!("records/history/locate"), &[&ms_id]).await? {
         return Ok(Some((row.get("channel_id"), Position { seq: row.get("seq"), ms_id })));
     }
     drop(client);
-    let (horizon, _) = store.horizon().await?;
+    let horizon = store.horizon().await?.cold;
     if ms_id >= horizon {
         return Ok(None);
     }
@@ -225,7 +232,7 @@ pub async fn locate(
 }
 
 /// Whether a message lies in one of the spans.
-pub fn holds(spans: &[Span], channel_id: i64, seq: i64) -> bool {
+pub fn holds(spans: &[Span], channel_id: ChannelId, seq: i64) -> bool {
     let one = Span { channel_id, from_seq: seq, to_seq: seq };
     spans.iter().any(|span| overlap(*span, one).is_some())
 }
@@ -260,7 +267,7 @@ pub fn overlap(one: Span, other: Span) -> Option<Span> {
 fn hot(rows: Vec<Row>) -> Result<Hot> {
     let horizon = rows.first().map(|row| row.get("horizon"));
     let horizon = horizon.ok_or_else(|| Error::internal("the horizon is missing"))?;
-    let there = rows.iter().filter(|row| row.get::<_, Option<i64>>("ms_id").is_some());
+    let there = rows.iter().filter(|row| row.get::<_, Option<MsId>>("ms_id").is_some());
     Ok(Hot { horizon, messages: there.map(message).collect() })
 }
 
@@ -279,20 +286,26 @@ fn message(row: &Row) -> Message {
     }
 }
 
-/// When and by whom messages were recalled.
-pub async fn recalls(client: &impl Statements, ms_ids: &[i64]) -> Result<Vec<Row>> {
-    client.all(sql!("records/history/recalls"), &[&ms_ids]).await
+/// When and by whom messages were recalled: those of them that were.
+pub async fn recalls(client: &impl Statements, ms_ids: &[MsId]) -> Result<HashMap<MsId, Recalled>> {
+    let rows = client.all(sql!("records/history/recalls"), &[&ms_ids]).await?;
+    Ok(rows.iter().filter_map(|row| Some((row.get("ms_id"), recalled(row)?))).collect())
+}
+
+/// Who recalled the message of a row and when, if it is recalled.
+fn recalled(row: &Row) -> Option<Recalled> {
+    let by: Option<String> = row.get("recalled_by");
+    by.map(|by| Recalled { by, at: row.get("recalled_at") })
 }
 
 /// Documents as readers see them: with names, and without the content of messages recalled since.
 pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
     let names = users::names(store, &senders).await?;
-    let ms_ids: Vec<i64> = documents.iter().map(|d| d.ms_id).collect();
-    let recalls = recalls(store, &ms_ids).await?;
+    let ms_ids: Vec<MsId> = documents.iter().map(|d| d.ms_id).collect();
+    let mut recalls = recalls(store, &ms_ids).await?;
     let message = |document: Document| {
-        let late = recalls.iter().find(|row| row.get::<_, i64>("ms_id") == document.ms_id);
-        let recalled = late.and_then(recalled).or(document.recalled);
+        let recalled = recalls.remove(&document.ms_id).or(document.recalled);
         Message {
             ms_id: document.ms_id,
             channel_id: document.channel_id,

@@ -6,6 +6,7 @@ use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
 use crate::delivery::escalation::{self, Escalation};
 use crate::records::history;
@@ -17,7 +18,7 @@ const NAMED_MAX: usize = 1_000;
 /// A request to push a message again.
 #[derive(Debug, Clone, Copy)]
 pub struct Nudge<'a> {
-    pub ms_id: i64,
+    pub ms_id: MsId,
     pub by: &'a str,
     pub now: OffsetDateTime,
     /// The shortest time between two nudges for a message.
@@ -68,10 +69,10 @@ async fn begin(store: &Store, nudge: Nudge<'_>) -> Result<i64> {
 }
 
 /// The channel and seq of the message, if the caller may nudge it now. For a caller who cannot see it, it is not found.
-async fn check(tx: &Transaction<'_>, nudge: Nudge<'_>) -> Result<(i64, i64)> {
+async fn check(tx: &Transaction<'_>, nudge: Nudge<'_>) -> Result<(ChannelId, i64)> {
     let missing = || Error::not_found("no such message, or it is in the archive and cannot be nudged");
     let row = tx.opt(sql!("records/nudge/message"), &[&nudge.ms_id]).await?.ok_or_else(missing)?;
-    let (channel_id, seq): (i64, i64) = (row.get("channel_id"), row.get("seq"));
+    let (channel_id, seq): (ChannelId, i64) = (row.get("channel_id"), row.get("seq"));
     let spans = history::visible(tx, channel_id, nudge.by).await?;
     if !history::holds(&spans, channel_id, seq) {
         return Err(missing());

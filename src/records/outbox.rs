@@ -13,6 +13,7 @@ use crate::archive::{Archive, Document, Find, Group, Ledger, Order, Parts, Recal
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::base::worker::{Tick, Work};
 use crate::delivery::status::Status;
@@ -36,9 +37,9 @@ pub struct Outbox {
     archive: Arc<Bound>,
     lease: Lease,
     // A failing entry does not block the entries after it.
-    recalls: Round<i64>,
-    receipts: Round<i64>,
-    reads: Round<(i64, String, i64, i16)>,
+    recalls: Round<MsId>,
+    receipts: Round<MsId>,
+    reads: Round<(ChannelId, String, i64, i16)>,
 }
 
 /// One pass through the waiting entries, in key order. Failed entries are skipped. The next pass starts after
@@ -112,9 +113,9 @@ impl Outbox {
         drop(client);
         let mut taken = false;
         for row in &rows {
-            let ms_id: i64 = row.get("ms_id");
+            let ms_id: MsId = row.get("ms_id");
             let recalled = Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") };
-            let is_in = held_up(ms_id, self.take_recall(ms_id, recalled).await)?.is_some();
+            let is_in = held_up(ms_id.0, self.take_recall(ms_id, recalled).await)?.is_some();
             if is_in {
                 self.store.run(sql!("records/outbox/recalls_done"), &[&vec![ms_id]]).await?;
                 taken = true;
@@ -127,7 +128,7 @@ impl Outbox {
         Ok(taken)
     }
 
-    async fn take_recall(&self, ms_id: i64, recalled: Recalled) -> Result<()> {
+    async fn take_recall(&self, ms_id: MsId, recalled: Recalled) -> Result<()> {
         let mut documents = self.archive.find(&Find::message(ms_id)).await?;
         if documents.is_empty() {
             return Err(Error::internal("a recalled message is missing in the archive"));
@@ -147,7 +148,7 @@ impl Outbox {
         };
         let rows = client.all(sql!("records/outbox/receipts"), &[&place, &RECEIPTS_STEP]).await?;
         drop(client);
-        let mut of_message: BTreeMap<i64, Vec<Receipt>> = BTreeMap::new();
+        let mut of_message: BTreeMap<MsId, Vec<Receipt>> = BTreeMap::new();
         for row in &rows {
             of_message.entry(row.get("ms_id")).or_default().push(Receipt {
                 receiver: row.get("receiver"),
@@ -157,7 +158,7 @@ impl Outbox {
         }
         let mut taken = false;
         for (ms_id, receipts) in &of_message {
-            let is_in = held_up(*ms_id, self.take_receipts_of(*ms_id, receipts, now).await)? == Some(true);
+            let is_in = held_up(ms_id.0, self.take_receipts_of(*ms_id, receipts, now).await)? == Some(true);
             if is_in {
                 let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
                 let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
@@ -168,7 +169,7 @@ impl Outbox {
                 taken = true;
             }
             // The next step can hold more receipts of the last message. Written receipts are deleted by then.
-            let after = if is_in { *ms_id - 1 } else { *ms_id };
+            let after = if is_in { ms_id.previous() } else { *ms_id };
             self.receipts.go_on(after, is_in);
         }
         if of_message.is_empty() {
@@ -178,7 +179,7 @@ impl Outbox {
     }
 
     /// Returns false if the archive does not know the message, because it may know it later.
-    async fn take_receipts_of(&self, ms_id: i64, receipts: &[Receipt], now: OffsetDateTime) -> Result<bool> {
+    async fn take_receipts_of(&self, ms_id: MsId, receipts: &[Receipt], now: OffsetDateTime) -> Result<bool> {
         let mut documents = self.archive.find(&Find::message(ms_id)).await?;
         if documents.is_empty() {
             return Ok(receipts.iter().all(|receipt| now - receipt.at > UNKNOWN_KEPT));
@@ -193,7 +194,7 @@ impl Outbox {
 
     /// A `read` receipt moves the read cursor, as it does for a hot message.
     async fn move_cursors(&self, documents: &[Document], receipts: &[Receipt]) -> Result<()> {
-        let (horizon, _) = self.store.horizon().await?;
+        let horizon = self.store.horizon().await?.cold;
         for receipt in receipts.iter().filter(|r| r.status == Status::Read) {
             if let Some(document) = documents.iter().find(|d| is_receiver(d, &receipt.receiver)) {
                 let point = receipt::point(&*self.archive, document, &receipt.receiver, horizon).await?;
@@ -214,13 +215,13 @@ impl Outbox {
         drop(client);
         let mut taken = false;
         for row in &rows {
-            let (channel_id, to_seq): (i64, i64) = (row.get("channel_id"), row.get("to_seq"));
+            let (channel_id, to_seq): (ChannelId, i64) = (row.get("channel_id"), row.get("to_seq"));
             let (from_seq, status): (i64, i16) = (row.get("from_seq"), row.get("status"));
             let upto = to_seq.min(from_seq + SEQS_STEP - 1);
             let span = Span { channel_id, from_seq, to_seq: upto };
             let reader = row.get("user_id");
             let read = Read { span, reader, status: Status::from_code(status), at: row.get("read_at") };
-            let is_in = held_up(channel_id, self.take_read(&read).await)?.is_some();
+            let is_in = held_up(channel_id.0, self.take_read(&read).await)?.is_some();
             if is_in {
                 self.store
                     .run(

@@ -6,6 +6,7 @@ use time::{Duration, OffsetDateTime};
 use crate::archive::{self, Archive, Find, Recalled};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
 use crate::records::history;
 use crate::sql;
@@ -13,7 +14,7 @@ use crate::sql;
 /// A recall: who, which message, and by which right.
 #[derive(Debug, Clone, Copy)]
 pub struct Recall<'a> {
-    pub ms_id: i64,
+    pub ms_id: MsId,
     pub by: &'a str,
     /// Whether the caller's role may recall any message at any time.
     pub any: bool,
@@ -25,7 +26,7 @@ pub struct Recall<'a> {
 
 /// A message to recall.
 struct Message {
-    channel_id: i64,
+    channel_id: ChannelId,
     seq: i64,
     sender: String,
     server_time: OffsetDateTime,
@@ -35,9 +36,8 @@ struct Message {
 /// a reachable archive, or the answer is `503`.
 pub async fn recall(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<Recalled> {
     take_back(store, archive, recall).await?;
-    let recalls = history::recalls(store, &[recall.ms_id]).await?;
-    let row = recalls.first().ok_or_else(|| Error::internal("the stored recall was not found"))?;
-    Ok(Recalled { by: row.get("recalled_by"), at: row.get("recalled_at") })
+    let mut recalls = history::recalls(store, &[recall.ms_id]).await?;
+    recalls.remove(&recall.ms_id).ok_or_else(|| Error::internal("the stored recall was not found"))
 }
 
 async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<'_>) -> Result<()> {
@@ -103,7 +103,7 @@ async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recal
             actor: recall.by,
             action: Action::Recall,
             reason: recall.reason,
-            filter: json!({"ms_id": recall.ms_id.to_string(), "sender": sender}),
+            filter: json!({"ms_id": recall.ms_id, "sender": sender}),
             results: Some(1),
         };
         audit::append_with(tx, entry).await?;

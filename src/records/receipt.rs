@@ -15,7 +15,8 @@ pub use shown::{Counts, Receipts, ReceiptsPage, ReceiverStatus, Seen, counts, of
 
 use crate::archive::{self, Archive, Document, Find, Order, Span};
 use crate::base::error::{Error, Result};
-use crate::base::store::{self, REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
+use crate::base::number::{ChannelId, MsId};
+use crate::base::store::{self, Horizon, REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::delivery::ledger::{self, Block, Key};
 use crate::delivery::status::Status;
@@ -30,7 +31,7 @@ const RECEIPTS_STEP: usize = 1_000;
 /// A report that raises a push status.
 #[derive(Debug, Clone)]
 pub struct Receipt {
-    pub ms_id: i64,
+    pub ms_id: MsId,
     pub receiver: String,
     pub status: Status,
 }
@@ -50,7 +51,7 @@ pub enum ReceiptOutcome {
 /// A request to move the caller's read cursor, or received cursor.
 #[derive(Debug, Clone, Copy)]
 pub struct ReadTo<'a> {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub caller: &'a str,
     pub seq: i64,
 }
@@ -58,10 +59,10 @@ pub struct ReadTo<'a> {
 /// The new position of a read cursor.
 #[derive(Debug, Clone)]
 pub struct Point {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub user: String,
     pub seq: i64,
-    pub ms_id: i64,
+    pub ms_id: MsId,
     /// The number of the reader's own messages up to the position, if their next own message is cold.
     pub sent_count: Option<i64>,
 }
@@ -98,7 +99,7 @@ async fn accept_step(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let (horizon, sealed) = store::horizon(&tx).await?;
+    let Horizon { cold: horizon, sealed } = store::horizon(&tx).await?;
     let cold: Vec<&Receipt> = receipts.iter().filter(|r| r.ms_id < horizon).collect();
     if !cold.is_empty() {
         keep(&tx, &cold, now).await?;
@@ -129,11 +130,11 @@ async fn accept_step(
 async fn receive(
     tx: &Transaction<'_>,
     receipts: &[&Receipt],
-    sealed: i64,
+    sealed: MsId,
     now: OffsetDateTime,
 ) -> Result<Vec<ReceiptOutcome>> {
     let mut outcomes = vec![ReceiptOutcome::Unknown; receipts.len()];
-    let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
+    let ms_ids: Vec<MsId> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let rows = tx.all(sql!("records/receipt/locate"), &[&ms_ids, &receivers]).await?;
     let located: Vec<(usize, i32)> =
@@ -175,7 +176,7 @@ async fn read_up_to(
     now: OffsetDateTime,
 ) -> Result<Vec<ReceiptOutcome>> {
     let mut outcomes = vec![ReceiptOutcome::Unknown; receipts.len()];
-    let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
+    let ms_ids: Vec<MsId> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let statement = tx.prepare_cached(sql!("records/receipt/read_points")).await?;
     let mut points = Vec::new();
@@ -200,7 +201,7 @@ async fn keep(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) 
     if receipts.is_empty() {
         return Ok(());
     }
-    let ms_ids: Vec<i64> = receipts.iter().map(|r| r.ms_id).collect();
+    let ms_ids: Vec<MsId> = receipts.iter().map(|r| r.ms_id).collect();
     let receivers: Vec<&str> = receipts.iter().map(|r| r.receiver.as_str()).collect();
     let statuses: Vec<i16> = receipts.iter().map(|r| r.status.code()).collect();
     tx.run(sql!("records/receipt/keep"), &[&ms_ids, &receivers, &statuses, &now]).await?;
@@ -240,7 +241,7 @@ async fn read_once(
         return Err(Error::field("/seq", "must not be above the last seq of the channel"));
     }
     if seq > point.get("read_seq") {
-        let hot = point.get::<_, Option<i64>>("ms_id").map(|ms_id| Point {
+        let hot = point.get::<_, Option<MsId>>("ms_id").map(|ms_id| Point {
             channel_id,
             user: caller.to_owned(),
             seq,
@@ -268,10 +269,10 @@ async fn cold_document(
     store: &Store,
     archive: Option<&dyn Archive>,
     to: ReadTo<'_>,
-) -> Result<(Document, i64)> {
+) -> Result<(Document, MsId)> {
     let missing = || Error::internal("a message below the channel's last is missing");
-    let (horizon, _) = store.horizon().await?;
-    if horizon == 0 {
+    let horizon = store.horizon().await?.cold;
+    if horizon == MsId(0) {
         return Err(missing());
     }
     let archive = archive.ok_or_else(archive::not_configured)?;
@@ -283,7 +284,7 @@ async fn cold_document(
 }
 
 /// The new position of the cursor of `reader` after they read a cold message.
-pub async fn point(archive: &dyn Archive, document: &Document, reader: &str, horizon: i64) -> Result<Point> {
+pub async fn point(archive: &dyn Archive, document: &Document, reader: &str, horizon: MsId) -> Result<Point> {
     let Document { channel_id, seq, ms_id, .. } = *document;
     let above = Span { channel_id, from_seq: seq + 1, to_seq: i64::MAX };
     let next_own = Find {
@@ -313,10 +314,10 @@ pub async fn advance_to(store: &Store, point: &Point, at: OffsetDateTime) -> Res
 
 /// Moves each cursor to the highest of its points.
 async fn advance(tx: &Transaction<'_>, points: Vec<Point>, now: OffsetDateTime) -> Result<()> {
-    let channels: Vec<i64> = points.iter().map(|p| p.channel_id).collect();
+    let channels: Vec<ChannelId> = points.iter().map(|p| p.channel_id).collect();
     let users: Vec<&str> = points.iter().map(|p| p.user.as_str()).collect();
     let seqs: Vec<i64> = points.iter().map(|p| p.seq).collect();
-    let ms_ids: Vec<i64> = points.iter().map(|p| p.ms_id).collect();
+    let ms_ids: Vec<MsId> = points.iter().map(|p| p.ms_id).collect();
     let sent_counts: Vec<Option<i64>> = points.iter().map(|p| p.sent_count).collect();
     tx.all(sql!("records/receipt/lock_cursors"), &[&channels, &users, &seqs]).await?;
     tx.run(sql!("records/receipt/advance_cursors"), &[&channels, &users, &seqs, &ms_ids, &now, &sent_counts])
@@ -343,7 +344,7 @@ pub async fn tick(store: &Store) -> Result<Tick> {
 async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Result<()> {
     let read = |row: &tokio_postgres::Row| {
         let slot: i32 = row.get("slot");
-        let ms_id: Option<i64> = row.get("ms_id");
+        let ms_id: Option<MsId> = row.get("ms_id");
         let status = Status::from_code(row.get("status"));
         ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), status, row.get("read_at")))
     };

@@ -8,10 +8,10 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::archive::document::searchable;
-use crate::archive::index::recalled;
-use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Span};
+use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Recalled, Span};
 use crate::base::analyzer::{self as text, Piece};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::Status;
 use crate::people::users;
@@ -45,7 +45,7 @@ pub struct Search {
     pub receiver: Option<String>,
     /// The push status of that receiver.
     pub status: Option<Status>,
-    pub channel_id: Option<i64>,
+    pub channel_id: Option<ChannelId>,
     pub ms_type: Option<String>,
     /// From this time, inclusive, to that time, exclusive.
     pub from: Option<OffsetDateTime>,
@@ -71,19 +71,24 @@ pub struct Searching<'a> {
 }
 
 /// The smallest ms_id of a time.
-fn first_ms_id(moment: OffsetDateTime) -> i64 {
+fn first_ms_id(moment: OffsetDateTime) -> MsId {
     let ms = moment.unix_timestamp_nanos() / 1_000_000;
-    i64::try_from(ms.clamp(0, i128::from(i64::MAX >> 22))).unwrap_or(0) << 22
+    MsId(i64::try_from(ms.clamp(0, i128::from(i64::MAX >> 22))).unwrap_or(0) << 22)
+}
+
+/// The id that is so many milliseconds later. Negative: earlier.
+const fn shifted(ms_id: MsId, ms: i64) -> MsId {
+    MsId(ms_id.0.saturating_add(ms << 22))
 }
 
 impl Searching<'_> {
     /// Up to `limit` hits below an ms_id, newest first. Also the id at which the next page continues, if
     /// there is one. `503` while the archive does not answer.
-    pub async fn page(&self, before: i64, limit: usize) -> Result<(Vec<Hit>, Option<i64>)> {
+    pub async fn page(&self, before: MsId, limit: usize) -> Result<(Vec<Hit>, Option<MsId>)> {
         let archive = self.archive.ok_or_else(archive::not_configured)?;
         // A slightly wider range. The server time of each hit decides.
-        let from = self.search.from.map_or(0, |from| (first_ms_id(from) - (SKEW_MS << 22)).max(0));
-        let below = self.search.to.map_or(i64::MAX, |to| first_ms_id(to).saturating_add(SKEW_MS << 22));
+        let from = self.search.from.map_or(MsId(0), |from| shifted(first_ms_id(from), -SKEW_MS).max(MsId(0)));
+        let below = self.search.to.map_or(MsId::MAX, |to| shifted(first_ms_id(to), SKEW_MS));
         let below = below.min(before);
         match (self.search.status, &self.search.receiver) {
             (Some(status), Some(receiver)) => {
@@ -126,9 +131,9 @@ impl Searching<'_> {
     async fn by_words(
         &self,
         archive: &dyn Archive,
-        (from, below): (i64, i64),
+        (from, below): (MsId, MsId),
         limit: usize,
-    ) -> Result<(Vec<Hit>, Option<i64>)> {
+    ) -> Result<(Vec<Hit>, Option<MsId>)> {
         let mut spans = self.visible().await?;
         let mut not_sender = self.search.not_sender.clone();
         if let Some(receiver) = &self.search.receiver {
@@ -190,20 +195,20 @@ impl Searching<'_> {
         &self,
         archive: &dyn Archive,
         of: &Of<'_>,
-        (from, below): (i64, i64),
+        (from, below): (MsId, MsId),
         limit: usize,
-    ) -> Result<(Vec<Hit>, Option<i64>)> {
+    ) -> Result<(Vec<Hit>, Option<MsId>)> {
         let now = self.store.now().await?;
-        let (horizon, _) = self.store.horizon().await?;
+        let horizon = self.store.horizon().await?.cold;
         let mut looks = 0..LOOKS_MAX;
         let mut place = below.min(first_ms_id(now + time::Duration::days(2)));
         let mut hits = Vec::new();
         let end = from.max(horizon).max(self.oldest().await?);
         while place > end {
-            let low = (place - (STRETCH_MS << 22)).max(end);
+            let low = shifted(place, -STRETCH_MS).max(end);
             let rows = self.ledger(of, low, place).await?;
             // A read with fewer rows than the limit is the last of its range.
-            let last: Option<i64> = rows.last().filter(|_| rows.len() == LOOK).map(|row| row.get("ms_id"));
+            let last: Option<MsId> = rows.last().filter(|_| rows.len() == LOOK).map(|row| row.get("ms_id"));
             place = last.unwrap_or(low);
             hits.extend(self.hot_hits(of, &rows).await?);
             if hits.len() >= limit || looks.next().is_none() {
@@ -212,10 +217,10 @@ impl Searching<'_> {
         }
         if hits.len() < limit && place <= end {
             // Days can have become cold since. Hits found above are not added twice.
-            let (horizon, _) = self.store.horizon().await?;
-            let seen: HashSet<i64> = hits.iter().map(|hit| hit.message.ms_id).collect();
+            let horizon = self.store.horizon().await?.cold;
+            let seen: HashSet<MsId> = hits.iter().map(|hit| hit.message.ms_id).collect();
             let cold = self.cold_by_status(archive, of, (from, below.min(horizon)), (limit, &seen)).await?;
-            place = cold.1.unwrap_or(0);
+            place = cold.1.unwrap_or_default();
             hits.extend(cold.0);
             hits.sort_by_key(|hit| std::cmp::Reverse(hit.message.ms_id));
         }
@@ -230,12 +235,12 @@ impl Searching<'_> {
     }
 
     /// The ms_id below which there are no hot messages.
-    async fn oldest(&self) -> Result<i64> {
-        let oldest: Option<i64> = self.store.one(sql!("records/search/oldest"), &[]).await?.get("ms_id");
-        Ok(oldest.unwrap_or(i64::MAX))
+    async fn oldest(&self) -> Result<MsId> {
+        let oldest: Option<MsId> = self.store.one(sql!("records/search/oldest"), &[]).await?.get("ms_id");
+        Ok(oldest.unwrap_or(MsId::MAX))
     }
 
-    async fn ledger(&self, of: &Of<'_>, from: i64, below: i64) -> Result<Vec<Row>> {
+    async fn ledger(&self, of: &Of<'_>, from: MsId, below: MsId) -> Result<Vec<Row>> {
         let Search { sender, not_sender, ms_type, channel_id, .. } = self.search;
         let statuses = vec![of.status.code()];
         let limit = LOOK as i64;
@@ -254,6 +259,7 @@ impl Searching<'_> {
         let names = users::names(self.store, &senders).await?;
         let hit = |row: &Row| {
             let sender: String = row.get("sender");
+            let recalled_by: Option<String> = row.get("recalled_by");
             let message = Message {
                 ms_id: row.get("ms_id"),
                 channel_id: row.get("channel_id"),
@@ -263,7 +269,7 @@ impl Searching<'_> {
                 sender,
                 ms_type: row.get("ms_type"),
                 content: row.get("content"),
-                recalled: recalled(row),
+                recalled: recalled_by.map(|by| Recalled { by, at: row.get("recalled_at") }),
             };
             let shown = of.shows(message.channel_id, message.seq)
                 && (self.search.words.is_empty()
@@ -279,9 +285,9 @@ impl Searching<'_> {
         &self,
         archive: &dyn Archive,
         of: &Of<'_>,
-        (from, below): (i64, i64),
-        (limit, seen): (usize, &HashSet<i64>),
-    ) -> Result<(Vec<Hit>, Option<i64>)> {
+        (from, below): (MsId, MsId),
+        (limit, seen): (usize, &HashSet<MsId>),
+    ) -> Result<(Vec<Hit>, Option<MsId>)> {
         let late = self.late(of.receiver).await?;
         let mut find = Find {
             spans: of.spans.clone(),
@@ -304,7 +310,7 @@ impl Searching<'_> {
             let ended = documents.len() < LOOK;
             if let Some(last) = documents.last() {
                 find.after = Some((last.ms_id, last.part));
-                find.below = find.below.min(last.ms_id + 1);
+                find.below = find.below.min(last.ms_id.next());
             }
             documents.retain(|d| !seen.contains(&d.ms_id) && late.status(d, of.receiver) == Some(of.status));
             let messages = history::messages(self.store, documents).await?;
@@ -316,7 +322,7 @@ impl Searching<'_> {
                 break;
             }
         }
-        Ok((hits, Some(find.below - 1)))
+        Ok((hits, Some(find.below.previous())))
     }
 
     async fn late(&self, receiver: &str) -> Result<Late> {
@@ -324,7 +330,7 @@ impl Searching<'_> {
         let statement = client.prepare_cached(sql!("records/search/of_receiver")).await?;
         let mut late = Late::default();
         for row in client.query(&statement, &[&receiver]).await? {
-            match row.get::<_, Option<i64>>("ms_id") {
+            match row.get::<_, Option<MsId>>("ms_id") {
                 Some(ms_id) => _ = late.receipts.insert(ms_id, Status::from_code(row.get("status"))),
                 None => {
                     let (from_seq, to_seq) = (row.get("from_seq"), row.get("to_seq"));
@@ -348,7 +354,7 @@ struct Of<'a> {
 }
 
 impl Of<'_> {
-    fn shows(&self, channel_id: i64, seq: i64) -> bool {
+    fn shows(&self, channel_id: ChannelId, seq: i64) -> bool {
         self.spans.as_ref().is_none_or(|spans| history::holds(spans, channel_id, seq))
     }
 }
@@ -356,7 +362,7 @@ impl Of<'_> {
 /// Changes of a receiver that the documents do not have yet.
 #[derive(Default)]
 struct Late {
-    receipts: HashMap<i64, Status>,
+    receipts: HashMap<MsId, Status>,
     reads: Vec<Span>,
     received: Vec<Span>,
 }
@@ -390,7 +396,7 @@ impl Late {
     }
 }
 
-fn whole(channel_id: i64) -> Span {
+fn whole(channel_id: ChannelId) -> Span {
     Span { channel_id, from_seq: 1, to_seq: i64::MAX }
 }
 
@@ -399,7 +405,7 @@ fn common(one: Option<Vec<Span>>, other: Vec<Span>) -> Vec<Span> {
     let Some(one) = one else {
         return other;
     };
-    let mut of_channel: HashMap<i64, Vec<Span>> = HashMap::new();
+    let mut of_channel: HashMap<ChannelId, Vec<Span>> = HashMap::new();
     for span in other {
         of_channel.entry(span.channel_id).or_default().push(span);
     }

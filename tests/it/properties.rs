@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use im_push_gateway::base::config::Config;
 use im_push_gateway::base::error::{Kind, Result};
+use im_push_gateway::base::number::{ChannelId, MsId};
 use im_push_gateway::base::store::Store;
 use im_push_gateway::base::worker::Tick;
 use im_push_gateway::chat::channel::{self, Change, Joiners, NewGroup};
@@ -59,7 +60,7 @@ fn event() -> impl Strategy<Value = Event> {
 struct Model {
     is_group: bool,
     /// Sender and ms_id of seq 1, 2, …
-    messages: Vec<(usize, i64)>,
+    messages: Vec<(usize, MsId)>,
     /// By person: from, to, cursor.
     intervals: Vec<Vec<(i64, Option<i64>, i64)>>,
 }
@@ -139,7 +140,7 @@ fn unread_is_what_counting_from_scratch_gives() {
     });
 }
 
-async fn happen(stage: &Stage, channel: i64, model: &mut Model, event: &Event) -> TestCaseResult {
+async fn happen(stage: &Stage, channel: ChannelId, model: &mut Model, event: &Event) -> TestCaseResult {
     let store = &stage.store;
     match *event {
         Event::Send(who) => match stage.say(channel, &name(who)).await {
@@ -246,8 +247,8 @@ fn statuses_only_advance() {
         let stage = Stage::new(if in_stretches { "callback_batch_pairs = 2" } else { "" }).await;
         let workers = stage.workers().await;
         let channel = stage.group(PEOPLE).await;
-        let mut sent: Vec<(i64, usize)> = Vec::new();
-        let mut before: HashMap<(i64, String), Status> = HashMap::new();
+        let mut sent: Vec<(MsId, usize)> = Vec::new();
+        let mut before: HashMap<(MsId, String), Status> = HashMap::new();
         for step in steps {
             let least = take(&stage, &workers, (channel, &mut sent), &step).await?;
             let after = stage.statuses(&sent).await;
@@ -273,9 +274,9 @@ fn statuses_only_advance() {
 async fn take(
     stage: &Stage,
     workers: &Workers,
-    (channel, sent): (i64, &mut Vec<(i64, usize)>),
+    (channel, sent): (ChannelId, &mut Vec<(MsId, usize)>),
     step: &Step,
-) -> std::result::Result<Vec<((i64, String), Status)>, TestCaseError> {
+) -> std::result::Result<Vec<((MsId, String), Status)>, TestCaseError> {
     let pick = |back: usize| sent.len().checked_sub(back + 1).map(|at| sent[at]);
     match *step {
         Step::Send(who) => sent.push((stage.say(channel, &name(who)).await.unwrap().ms_id, who)),
@@ -377,7 +378,7 @@ fn pages_show_everything_visible_once_and_in_order() {
         let before: i64 = scenes.iter().filter(|scene| matches!(scene, Scene::Say)).count() as i64;
         let all: Vec<i64> = visible.into_iter().chain(before + 1..=said).filter(|seq| *seq > from).collect();
         let mut oldest_first = Vec::new();
-        let mut place = Position { seq: from, ms_id: 0 };
+        let mut place = Position { seq: from, ms_id: MsId(0) };
         for limit in forth.iter().cycle() {
             let page = reading(&stage.store, channel).after(place, *limit).await.unwrap().0;
             prop_assert!(page.len() as i64 <= *limit);
@@ -401,7 +402,7 @@ fn at(message: &Message) -> Position {
 }
 
 /// Plays the scenes, with the reader in the channel at the end; says which seqs they see.
-async fn play(stage: &Stage, channel: i64, scenes: &[Scene]) -> Vec<i64> {
+async fn play(stage: &Stage, channel: ChannelId, scenes: &[Scene]) -> Vec<i64> {
     let (mut last, mut open, mut inside) = (0, false, false);
     // Where the group was opened last: what was said before stays unseen.
     let mut opened = 1;
@@ -517,13 +518,13 @@ impl Stage {
         Workers { push: Arc::new(push).worker(GATEWAY), gateway }
     }
 
-    async fn direct(&self) -> i64 {
+    async fn direct(&self) -> ChannelId {
         let (channel, _) = channel::open_direct(&self.store, &name(0), &name(1), now()).await.unwrap();
         channel
     }
 
     /// A group of the first people; number 0 owns it.
-    async fn group(&self, members: usize) -> i64 {
+    async fn group(&self, members: usize) -> ChannelId {
         let group = NewGroup {
             name: None,
             picture: None,
@@ -535,24 +536,24 @@ impl Stage {
         channel::create_group(&self.store, &name(0), &group, MOST_MEMBERS, now()).await.unwrap().0
     }
 
-    async fn join(&self, channel: i64, who: usize) {
+    async fn join(&self, channel: ChannelId, who: usize) {
         let users = [name(who)];
         let joiners = Joiners { users: &users, most_members: MOST_MEMBERS, now: now() };
         channel::add_members(&self.store, channel, &name(0), joiners).await.unwrap();
     }
 
-    async fn say(&self, channel: i64, who: &str) -> Result<Sent> {
+    async fn say(&self, channel: ChannelId, who: &str) -> Result<Sent> {
         let content = Content::parse("text", json!({"text": "hello"}), "").unwrap();
         self.sender.send(Outgoing::new(channel, who, None, &content).unwrap()).await
     }
 
-    async fn receipt(&self, ms_id: i64, who: usize, status: Status) -> ReceiptOutcome {
+    async fn receipt(&self, ms_id: MsId, who: usize, status: Status) -> ReceiptOutcome {
         let receipt = Receipt { ms_id, receiver: name(who), status };
         receipt::accept(&self.store, &[receipt], now()).await.unwrap()[0]
     }
 
     /// Every status as readers are shown it; also the counts agree with the list.
-    async fn statuses(&self, sent: &[(i64, usize)]) -> HashMap<(i64, String), Status> {
+    async fn statuses(&self, sent: &[(MsId, usize)]) -> HashMap<(MsId, String), Status> {
         let mut statuses = HashMap::new();
         for (ms_id, _) in sent {
             let seen = Seen { caller: "", all: true };
@@ -567,14 +568,14 @@ impl Stage {
     }
 
     /// Every status as it is stored.
-    async fn ledger(&self) -> HashMap<(i64, String), Status> {
+    async fn ledger(&self) -> HashMap<(MsId, String), Status> {
         let sql = "SELECT ms_id, receiver, status FROM v_im_ledger";
         let rows = shared().connect(&self.database).await.query(sql, &[]).await;
         let pair = |row: &tokio_postgres::Row| ((row.get(0), row.get(1)), Status::from_code(row.get(2)));
         rows.unwrap().iter().map(pair).collect()
     }
 
-    async fn last_seq(&self, channel: i64) -> i64 {
+    async fn last_seq(&self, channel: ChannelId) -> i64 {
         channel::get(&self.store, channel, &name(0)).await.unwrap().last_seq
     }
 }
@@ -588,6 +589,6 @@ fn now() -> OffsetDateTime {
     OffsetDateTime::UNIX_EPOCH
 }
 
-fn reading(store: &Store, channel_id: i64) -> Reading<'_> {
+fn reading(store: &Store, channel_id: ChannelId) -> Reading<'_> {
     Reading { store, archive: None, channel_id, reader: Some(READER) }
 }

@@ -296,6 +296,68 @@ fn every_sql_file_is_used_by_its_own_module_alone() {
     assert_eq!(there, used);
 }
 
+/// The signatures of the public functions of a text, each in one line.
+fn signatures(text: &str) -> Vec<String> {
+    let begins = ["pub fn ", "pub async fn ", "pub const fn "];
+    let functions = begins.iter().flat_map(|begin| text.split(begin).skip(1));
+    let ends = |rest: &str| rest.find('{').unwrap_or(rest.len());
+    functions.map(|rest| rest[..ends(rest)].split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// A public function of a domain takes and returns values of it: no row, and no bare number for an id.
+fn untyped(text: &str) -> Vec<String> {
+    let bare = |signature: &&String| {
+        signature.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "Row")
+            || ["channel_id", "ms_id"].iter().any(|id| is_bare(signature, id))
+    };
+    let functions = signatures(text).iter().filter(bare).cloned().collect::<Vec<_>>();
+    let fields = text.lines().map(str::trim).filter(|line| {
+        line.starts_with("pub ")
+            && !line.contains("fn ")
+            && ["channel_id", "ms_id"].iter().any(|id| is_bare(line, id))
+    });
+    functions.into_iter().chain(fields.map(str::to_owned)).collect()
+}
+
+/// Whether an id, or a list of them, is declared as a number.
+fn is_bare(text: &str, id: &str) -> bool {
+    text.split(id).skip(1).any(|rest| {
+        let Some(kind) = rest.trim_start_matches('s').strip_prefix(": ") else { return false };
+        let kind = kind.trim_start_matches(['&', '[']);
+        let kind = kind.trim_start_matches("Option<").trim_start_matches("Vec<");
+        kind.starts_with("i64")
+    })
+}
+
+#[test]
+fn ids_have_their_types_and_rows_stay_in_their_module() {
+    for (parts, text) in sources() {
+        // `base::store` hands rows to the modules.
+        if parts[..2.min(parts.len())] != ["base", "store"] {
+            assert_eq!(untyped(&text), Vec::<String>::new(), "{}", parts.join("/"));
+        }
+    }
+}
+
+#[test]
+fn a_bare_id_and_a_row_are_found() {
+    for text in [
+        "pub async fn get(store: &Store, channel_id: i64) -> Result<()> {",
+        "pub fn of(\n    from_ms_id: Option<i64>,\n) {",
+        "pub fn of(ms_ids: &[i64]) {",
+        "pub fn rows(store: &Store) -> Result<Vec<Row>> {",
+        "pub fn of(row: &tokio_postgres::Row) -> Self {",
+        "struct A {\n    pub channel_ids: Option<Vec<i64>>,\n}",
+    ] {
+        assert_eq!(untyped(text).len(), 1, "{text}");
+    }
+    for text in
+        ["pub fn get(channel_id: ChannelId) -> Rows {", "fn of(row: &Row) {", "pub(super) fn of(row: &Row) {"]
+    {
+        assert!(untyped(text).is_empty(), "{text}");
+    }
+}
+
 /// Case is folded by `text::fold`, which is the same in every locale of a database.
 #[test]
 fn no_statement_folds_case_by_the_locale_of_the_database() {

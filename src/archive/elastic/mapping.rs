@@ -6,14 +6,16 @@
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
+use crate::base::number::MsId;
+
 /// Bits of an ms_id below its milliseconds since 1970.
 const MS_ID_SHIFT: u32 = 22;
 /// Higher than the priority of any template that matches every index.
 const PRIORITY: usize = 1_000;
 
 /// The month (UTC) in which a message was sent. Indices are named after it.
-pub fn month(ms_id: i64) -> String {
-    let seconds = (ms_id >> MS_ID_SHIFT) / 1000;
+pub fn month(ms_id: MsId) -> String {
+    let seconds = (ms_id.0 >> MS_ID_SHIFT) / 1000;
     let sent = OffsetDateTime::from_unix_timestamp(seconds).expect("41 bits of milliseconds end in 2039");
     format!("{:04}-{:02}", sent.year(), u8::from(sent.month()))
 }

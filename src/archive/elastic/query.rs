@@ -3,12 +3,13 @@
 use serde_json::{Value, json};
 
 use crate::archive::{Find, Order, Parts, Span};
+use crate::base::number::MsId;
 
 /// Most terms of one filter; Elasticsearch takes 65,536.
 const TERMS_MAX: usize = 50_000;
 
 /// The body of a search for one page of `size` documents after `after`.
-pub fn body(find: &Find, after: Option<(i64, u32)>, size: usize) -> Value {
+pub fn body(find: &Find, after: Option<(MsId, u32)>, size: usize) -> Value {
     let order = match find.order {
         Order::Newest => "desc",
         Order::Oldest => "asc",
@@ -23,13 +24,13 @@ pub fn body(find: &Find, after: Option<(i64, u32)>, size: usize) -> Value {
         body["_source"] = json!({ "excludes": ["ledger"] });
     }
     if let Some((ms_id, part)) = after {
-        body["search_after"] = json!([ms_id, part]);
+        body["search_after"] = json!([ms_id.0, part]);
     }
     body
 }
 
 fn filters(find: &Find) -> Vec<Value> {
-    let mut filters = vec![json!({ "range": { "ms_id": { "gte": find.from, "lt": find.below } } })];
+    let mut filters = vec![json!({ "range": { "ms_id": { "gte": find.from.0, "lt": find.below.0 } } })];
     if find.parts == Parts::First {
         filters.push(json!({ "term": { "part": 0 } }));
     }
@@ -57,12 +58,12 @@ fn exclusions(find: &Find) -> Vec<Value> {
 fn in_spans(spans: &[Span]) -> Vec<Value> {
     let (whole, parts): (Vec<Span>, Vec<Span>) =
         spans.iter().partition(|span| span.from_seq <= 1 && span.to_seq == i64::MAX);
-    let whole: Vec<i64> = whole.iter().map(|span| span.channel_id).collect();
+    let whole: Vec<i64> = whole.iter().map(|span| span.channel_id.0).collect();
     let mut clauses: Vec<Value> =
         whole.chunks(TERMS_MAX).map(|channels| json!({ "terms": { "channel_id": channels } })).collect();
     clauses.extend(parts.iter().map(|span| {
         json!({ "bool": { "filter": [
-            { "term": { "channel_id": span.channel_id } },
+            { "term": { "channel_id": span.channel_id.0 } },
             { "range": { "seq": { "gte": span.from_seq, "lte": span.to_seq } } },
         ]}})
     }));

@@ -8,6 +8,7 @@ use tantivy::{DocAddress, DocSet, Searcher, TERMINATED, TantivyDocument, Tantivy
 
 use super::super::document::{Document, Ledger};
 use crate::base::analyzer as text;
+use crate::base::number::MsId;
 
 /// Documents are sorted by it.
 pub(super) const MS_ID: &str = "ms_id";
@@ -68,10 +69,10 @@ impl Fields {
     pub fn indexed(&self, document: &Document) -> serde_json::Result<TantivyDocument> {
         let mut indexed = TantivyDocument::new();
         indexed.add_text(self.key, key(document.ms_id, document.part));
-        indexed.add_i64(self.ms_id, document.ms_id);
+        indexed.add_i64(self.ms_id, document.ms_id.0);
         indexed.add_i64(self.part, document.part.into());
         indexed.add_i64(self.version, document.version);
-        indexed.add_i64(self.channel_id, document.channel_id);
+        indexed.add_i64(self.channel_id, document.channel_id.0);
         indexed.add_i64(self.seq, document.seq);
         indexed.add_text(self.sender, &document.sender);
         indexed.add_text(self.ms_type, &document.ms_type);
@@ -95,11 +96,16 @@ impl Fields {
         self.groups.iter().find(|(group, _)| *group == name).map(|(_, field)| *field)
     }
 
-    pub fn key_term(&self, ms_id: i64, part: u32) -> Term {
+    pub fn key_term(&self, ms_id: MsId, part: u32) -> Term {
         Term::from_field_text(self.key, &key(ms_id, part))
     }
 
-    pub fn stored_version(&self, searcher: &Searcher, ms_id: i64, part: u32) -> tantivy::Result<Option<i64>> {
+    pub fn stored_version(
+        &self,
+        searcher: &Searcher,
+        ms_id: MsId,
+        part: u32,
+    ) -> tantivy::Result<Option<i64>> {
         let term = self.key_term(ms_id, part);
         for segment in searcher.segment_readers() {
             let index = segment.inverted_index(self.key)?;
@@ -135,7 +141,7 @@ impl Fields {
     }
 }
 
-fn key(ms_id: i64, part: u32) -> String {
+fn key(ms_id: MsId, part: u32) -> String {
     format!("{ms_id}.{part}")
 }
 

@@ -14,6 +14,7 @@ use tantivy::{DocAddress, DocId, Searcher, SegmentReader, TERMINATED, Term};
 
 use super::super::{Document, Find, Order, Parts, Phrase, Span};
 use super::fields::{Fields, MS_ID, PART};
+use crate::base::number::MsId;
 
 /// How many documents are read at a time in a search for the oldest, at first and at most.
 const STRETCH_DOCUMENTS: u32 = 4096;
@@ -82,7 +83,7 @@ fn occurs(words: Field, Phrase(terms): &Phrase) -> Box<dyn Query> {
 
 /// Whole channels, which can be very many, as one set; parts of channels one by one.
 fn in_spans(fields: &Fields, spans: &[Span]) -> Box<dyn Query> {
-    let channel = |span: &Span| Term::from_field_i64(fields.channel_id, span.channel_id);
+    let channel = |span: &Span| Term::from_field_i64(fields.channel_id, span.channel_id.0);
     let seq = |seq| Bound::Included(Term::from_field_i64(fields.seq, seq));
     let (whole, partial): (Vec<&Span>, Vec<&Span>) =
         spans.iter().partition(|span| span.from_seq <= 1 && span.to_seq == i64::MAX);
@@ -100,14 +101,14 @@ fn in_spans(fields: &Fields, spans: &[Span]) -> Box<dyn Query> {
 }
 
 /// A position in the order of messages: `(ms_id, part)`.
-type DocumentOrder = (i64, u32);
+type DocumentOrder = (MsId, u32);
 
 /// A running search with its best matches so far.
 struct RunningSearch<'a> {
     find: &'a Find,
     /// ms_id range. It narrows while matches are found.
-    from: i64,
-    below: i64,
+    from: MsId,
+    below: MsId,
     hits: Vec<(DocumentOrder, DocAddress)>,
 }
 
@@ -115,7 +116,7 @@ impl<'a> RunningSearch<'a> {
     fn of(find: &'a Find) -> Self {
         let (mut from, mut below) = (find.from, find.below);
         match (find.order, find.after) {
-            (Order::Newest, Some((ms_id, _))) => below = below.min(ms_id.saturating_add(1)),
+            (Order::Newest, Some((ms_id, _))) => below = below.min(ms_id.next()),
             (Order::Oldest, Some((ms_id, _))) => from = from.max(ms_id),
             (_, None) => {}
         }
@@ -142,7 +143,7 @@ impl<'a> RunningSearch<'a> {
         if let Some(((ms_id, _), _)) = self.hits.last().filter(|_| self.hits.len() == self.find.limit) {
             match self.find.order {
                 Order::Newest => self.from = self.from.max(*ms_id),
-                Order::Oldest => self.below = self.below.min(ms_id.saturating_add(1)),
+                Order::Oldest => self.below = self.below.min(ms_id.next()),
             }
         }
     }
@@ -196,7 +197,7 @@ impl<'a> Segment<'a> {
         while end > documents.start && search.hits.len() - before < search.find.limit {
             let start = end.saturating_sub(length).max(documents.start);
             // A stretch contains all parts of a message, because they are in any order.
-            let start = self.first_below(self.ms_ids.get_val(start).saturating_add(1));
+            let start = self.first_below(self.ms_id(start).next());
             self.collect_stretch(weight, start..end, search)?;
             end = start;
             length = (length * 4).min(STRETCH_DOCUMENTS_MAX);
@@ -223,7 +224,7 @@ impl<'a> Segment<'a> {
         }
         while matches.doc() < documents.end && matches.doc() != TERMINATED {
             let document = matches.doc();
-            let place = (self.ms_ids.get_val(document), self.parts.get_val(document) as u32);
+            let place = (self.ms_id(document), self.parts.get_val(document) as u32);
             let enough = stops && search.hits.len() - before >= search.find.limit;
             if enough && search.hits.last().is_some_and(|((last, _), _)| *last != place.0) {
                 break;
@@ -236,12 +237,16 @@ impl<'a> Segment<'a> {
         Ok(())
     }
 
+    fn ms_id(&self, document: DocId) -> MsId {
+        MsId(self.ms_ids.get_val(document))
+    }
+
     /// The first document with an ms_id below this one.
-    fn first_below(&self, ms_id: i64) -> DocId {
+    fn first_below(&self, ms_id: MsId) -> DocId {
         let mut documents = 0..self.reader.max_doc();
         while !documents.is_empty() {
             let middle = documents.start + (documents.end - documents.start) / 2;
-            if self.ms_ids.get_val(middle) < ms_id {
+            if self.ms_id(middle) < ms_id {
                 documents.end = middle;
             } else {
                 documents.start = middle + 1;

@@ -10,13 +10,14 @@ use super::super::document::Group;
 use super::super::{Ledger, Order, Parts, Span};
 use super::*;
 use crate::base::analyzer as text;
+use crate::base::number::{ChannelId, MsId};
 
 fn document(ms_id: i64, version: i64, text: &str) -> Document {
     Document {
-        ms_id,
+        ms_id: MsId(ms_id),
         part: 0,
         version,
-        channel_id: ms_id % 3,
+        channel_id: ChannelId(ms_id % 3),
         seq: ms_id / 3 + 1,
         server_time: OffsetDateTime::UNIX_EPOCH + time::Duration::milliseconds(ms_id),
         sender: format!("u{}", ms_id % 5),
@@ -29,11 +30,11 @@ fn document(ms_id: i64, version: i64, text: &str) -> Document {
 }
 
 fn places(found: &[Document]) -> Vec<(i64, u32)> {
-    found.iter().map(|document| (document.ms_id, document.part)).collect()
+    found.iter().map(|document| (document.ms_id.0, document.part)).collect()
 }
 
 fn ids(found: &[Document]) -> Vec<i64> {
-    found.iter().map(|document| document.ms_id).collect()
+    found.iter().map(|document| document.ms_id.0).collect()
 }
 
 /// An archive with messages 0..n, written in batches out of order.
@@ -53,7 +54,7 @@ async fn only_a_higher_version_replaces_a_document() {
     let dir = tempfile::tempdir().unwrap();
     let archive = Embedded::open(dir.path()).unwrap();
     let text = async || {
-        let found = archive.find(&Find::message(7)).await.unwrap();
+        let found = archive.find(&Find::message(MsId(7))).await.unwrap();
         assert_eq!(found.len(), 1);
         (found[0].version, found[0].searchable().to_owned())
     };
@@ -79,11 +80,14 @@ async fn parts_are_found_with_their_message_or_not_at_all() {
     let part = |ms_id, part| Document { part, ..document(ms_id, 1, "long") };
     archive.write(&[part(1, 0), part(2, 2), part(2, 0), part(3, 0)]).await.unwrap();
     archive.write(&[part(2, 1), part(2, 3)]).await.unwrap();
-    assert_eq!(places(&archive.find(&Find::message(2)).await.unwrap()), [(2, 0), (2, 1), (2, 2), (2, 3)]);
+    assert_eq!(
+        places(&archive.find(&Find::message(MsId(2))).await.unwrap()),
+        [(2, 0), (2, 1), (2, 2), (2, 3)]
+    );
     assert_eq!(places(&archive.find(&Find::newest(9)).await.unwrap()), [(3, 0), (2, 0), (1, 0)]);
-    let all = Find { parts: Parts::All, after: Some((2, 2)), ..Find::newest(2) };
+    let all = Find { parts: Parts::All, after: Some((MsId(2), 2)), ..Find::newest(2) };
     assert_eq!(places(&archive.find(&all).await.unwrap()), [(2, 1), (2, 0)]);
-    let all = Find { order: Order::Oldest, after: Some((1, 0)), ..all };
+    let all = Find { order: Order::Oldest, after: Some((MsId(1), 0)), ..all };
     assert_eq!(places(&archive.find(&all).await.unwrap()), [(2, 0), (2, 1)]);
 }
 
@@ -91,7 +95,7 @@ async fn parts_are_found_with_their_message_or_not_at_all() {
 async fn pages_follow_each_other_both_ways() {
     let (_dir, archive) = filled(100).await;
     for order in [Order::Newest, Order::Oldest] {
-        let mut find = Find { order, from: 10, below: 90, ..Find::newest(7) };
+        let mut find = Find { order, from: MsId(10), below: MsId(90), ..Find::newest(7) };
         let mut seen = Vec::new();
         loop {
             let page = archive.find(&find).await.unwrap();
@@ -113,7 +117,7 @@ async fn conditions_all_hold() {
     let found = async |find: Find| ids(&archive.find(&Find { order: Order::Oldest, ..find }).await.unwrap());
     let expected = |fits: &dyn Fn(i64) -> bool| (0..60).filter(|i| fits(*i)).collect::<Vec<_>>();
     let all = || Find::newest(1000);
-    let channel = |channel_id, from_seq, to_seq| Span { channel_id, from_seq, to_seq };
+    let channel = |id, from_seq, to_seq| Span { channel_id: ChannelId(id), from_seq, to_seq };
     assert_eq!(found(Find { spans: Some(vec![]), ..all() }).await, expected(&|_| false));
     assert_eq!(found(Find { spans: Some(vec![channel(1, 3, 2)]), ..all() }).await, expected(&|_| false));
     let whole = Some(vec![channel(1, 1, i64::MAX), channel(2, 0, i64::MAX), channel(9, 1, i64::MAX)]);
@@ -129,9 +133,9 @@ async fn conditions_all_hold() {
     let file =
         Find { ms_type: Some("file".into()), words: text::parse_query("报告 \"message 7\""), ..all() };
     assert_eq!(found(file).await, [7]);
-    assert_eq!(found(Find { from: 50, below: 40, ..all() }).await, expected(&|_| false));
+    assert_eq!(found(Find { from: MsId(50), below: MsId(40), ..all() }).await, expected(&|_| false));
     assert!(found(Find { limit: 0, ..all() }).await.is_empty());
-    let ends = Find { from: i64::MIN, below: i64::MAX, after: Some((i64::MAX, u32::MAX)), ..all() };
+    let ends = Find { from: MsId(i64::MIN), after: Some((MsId::MAX, u32::MAX)), ..all() };
     assert!(found(ends.clone()).await.is_empty());
     assert_eq!(archive.find(&ends).await.unwrap().len(), 60);
 }
@@ -166,7 +170,7 @@ async fn receivers_are_found_by_their_group() {
     assert_eq!(found("d", Ledger::RECEIVED).await, [1]);
     assert!(found("d", Ledger::READ).await.is_empty());
     assert!(found("A", Ledger::ANY).await.is_empty(), "ids are not folded");
-    assert_eq!(archive.find(&Find::message(1)).await.unwrap(), [sent]);
+    assert_eq!(archive.find(&Find::message(MsId(1))).await.unwrap(), [sent]);
 }
 
 #[tokio::test]
@@ -181,7 +185,7 @@ async fn one_at_a_time_has_it_open_and_the_next_finds_everything() {
     assert_eq!(archive.find(&Find::newest(100)).await.unwrap().len(), 20);
     archive.write(&[document(3, 1, "late")]).await.unwrap();
     archive.write(&[document(4, 2, "newer")]).await.unwrap();
-    let newest = archive.find(&Find::message(4)).await.unwrap();
+    let newest = archive.find(&Find::message(MsId(4))).await.unwrap();
     assert_eq!(newest[0].searchable(), "newer");
     let late = Find { words: text::parse_query("late"), ..Find::newest(1) };
     assert!(archive.find(&late).await.unwrap().is_empty());
@@ -227,7 +231,7 @@ async fn a_failed_commit_publishes_nothing_later() {
     fs::rename(&hidden, dir.path()).unwrap();
     archive.write(&[document(11, 1, "kept")]).await.unwrap();
     assert_eq!(ids(&archive.find(&Find::newest(9)).await.unwrap()), [11, 3, 2, 1, 0]);
-    assert_eq!(archive.find(&Find::message(1)).await.unwrap()[0].version, 1);
+    assert_eq!(archive.find(&Find::message(MsId(1))).await.unwrap()[0].version, 1);
 }
 
 #[tokio::test]
@@ -256,11 +260,11 @@ async fn order_and_versions_outlive_merges() {
         let some = (0..20).map(|i| (batch * 7919 + i * i * 31) % 400);
         let some: Vec<Document> =
             some.map(|ms_id| document(ms_id, batch, &format!("报告 {batch}"))).collect();
-        last.extend(some.iter().map(|document| (document.ms_id, batch)));
+        last.extend(some.iter().map(|document| (document.ms_id.0, batch)));
         archive.write(&some).await.unwrap();
     }
     let expected: Vec<(i64, i64)> = last.into_iter().collect();
-    let versions = |found: Vec<Document>| found.iter().map(|d| (d.ms_id, d.version)).collect::<Vec<_>>();
+    let versions = |found: Vec<Document>| found.iter().map(|d| (d.ms_id.0, d.version)).collect::<Vec<_>>();
     let check = async |archive: &Embedded| {
         let words = text::parse_query("报告");
         let mut newest =

@@ -13,6 +13,7 @@ use super::{Archiver, Progress, stop};
 use crate::archive::index::Bound;
 use crate::archive::{Archive, Document, Find, Order, Parts};
 use crate::base::error::{Error, Result};
+use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
@@ -37,9 +38,9 @@ pub struct Day {
     pub day: Date,
     pub run_id: i64,
     pub step: Step,
-    pub from_ms_id: i64,
-    pub below_ms_id: i64,
-    pub written_ms_id: i64,
+    pub from_ms_id: MsId,
+    pub below_ms_id: MsId,
+    pub written_ms_id: MsId,
     pub messages: i64,
     /// The sum of all documents written.
     pub sum: Sum,
@@ -109,7 +110,7 @@ impl Archiver {
         let mut read = started;
         let (below, version) = (day.below_ms_id, FINAL + day.run_id);
         let (store, archive) = (self.store.clone(), self.archive.clone());
-        let pages = stream::try_unfold(Some(day.written_ms_id), move |above: Option<i64>| {
+        let pages = stream::try_unfold(Some(day.written_ms_id), move |above: Option<MsId>| {
             let (store, above) = (store.clone(), above.filter(|_| started.elapsed() < STEP_TIME));
             let read = async move {
                 let Some(above) = above else {
@@ -139,7 +140,7 @@ impl Archiver {
         if ended {
             stop("before-written").await;
             day.step = Step::Written;
-            day.written_ms_id = day.below_ms_id - 1;
+            day.written_ms_id = day.below_ms_id.previous();
             self.keep(&day, epoch).await?;
             self.reached(day.day, "written");
             stop("written").await;
@@ -153,7 +154,7 @@ impl Archiver {
         self.archive.refresh().await?;
         stop("refreshed").await;
         let (from, below) = (day.from_ms_id, day.below_ms_id);
-        let middle = from + (below - from) / 2;
+        let middle = MsId(from.0 + (below.0 - from.0) / 2);
         let size = pages::size(&self.store, from, below);
         let (lower, upper) = (self.add_up(from, middle), self.add_up(middle, below));
         let ((messages, ledger_rows), lower, upper) = try_join3(size, lower, upper).await?;
@@ -169,7 +170,7 @@ impl Archiver {
         }
         let again = Day {
             step: Step::Sealed,
-            written_ms_id: day.from_ms_id - 1,
+            written_ms_id: day.from_ms_id.previous(),
             messages: 0,
             sum: Sum::default(),
             ..day.clone()
@@ -192,7 +193,7 @@ impl Archiver {
     }
 
     /// The sum of what the archive returns for a range.
-    async fn add_up(&self, from: i64, below: i64) -> Result<Sum> {
+    async fn add_up(&self, from: MsId, below: MsId) -> Result<Sum> {
         let mut find = Find {
             from,
             below,

@@ -10,6 +10,7 @@ use super::day::Sum;
 use crate::archive::index;
 use crate::archive::{Document, Group, Ledger, RECEIVERS_MAX};
 use crate::base::error::Result;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::ledger::{self, BLOCK_SLOTS, Block, Key, Reasons};
 use crate::delivery::status::{Status, Verdict};
@@ -27,7 +28,7 @@ pub struct Page {
     pub documents: Vec<Document>,
     pub messages: i64,
     pub sum: Sum,
-    pub last_ms_id: i64,
+    pub last_ms_id: MsId,
 }
 
 impl Page {
@@ -37,14 +38,14 @@ impl Page {
 }
 
 /// The page after an id. Its documents have this version.
-pub async fn read(store: &Store, above: i64, below: i64, version: i64) -> Result<Page> {
+pub async fn read(store: &Store, above: MsId, below: MsId, version: i64) -> Result<Page> {
     let client = store.client().await?;
     let rows =
         client.all(sql!("archive/mover/documents"), &[&above, &below, &PAGE_MESSAGES, &PAGE_ROWS]).await?;
-    let channels: HashSet<i64> = rows.iter().map(|row| row.get("channel_id")).collect();
+    let channels: HashSet<ChannelId> = rows.iter().map(|row| row.get("channel_id")).collect();
     let people = client.all(sql!("archive/mover/people"), &[&Vec::from_iter(channels)]).await?;
     drop(client);
-    let people: HashMap<i64, People<'_>> =
+    let people: HashMap<ChannelId, People<'_>> =
         people.iter().map(|row| (row.get("channel_id"), People::of(row))).collect();
     let documents: Vec<Document> =
         rows.iter().flat_map(|row| documents(row, people.get(&row.get("channel_id")), version)).collect();
@@ -65,12 +66,12 @@ impl<'a> People<'a> {
 }
 
 /// Counts the messages and ledger rows in a range of ids.
-pub async fn size(store: &Store, from: i64, below: i64) -> Result<(i64, i64)> {
+pub async fn size(store: &Store, from: MsId, below: MsId) -> Result<(i64, i64)> {
     let (mut messages, mut ledger_rows) = (0, 0);
-    let length = (below - from) / STRETCHES + 1;
+    let length = (below.0 - from.0) / STRETCHES + 1;
     let mut start = from;
     while start < below {
-        let end = (start + length).min(below);
+        let end = MsId(start.0 + length).min(below);
         let row = store.one(sql!("archive/mover/size"), &[&start, &end]).await?;
         messages += row.get::<_, i64>("messages");
         ledger_rows += row.get::<_, i64>("ledger_rows");

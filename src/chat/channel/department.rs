@@ -14,6 +14,7 @@ use tokio_postgres::types::ToSql;
 use super::{EVERYBODY, JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, check_who_sends, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::{Pace, Tick, Work};
 use crate::events::{self, NewEvent, Type};
@@ -40,7 +41,7 @@ pub struct NewGroup<'a> {
 
 #[derive(Debug)]
 pub struct Group {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub department_id: String,
     pub below: bool,
     pub name: Option<String>,
@@ -124,7 +125,7 @@ async fn create_once(
     let (no_picture, who_sends): (Option<&str>, _) = (None, who_sends.unwrap_or(EVERYBODY));
     let params: [&(dyn ToSql + Sync); 7] =
         [&owner, &name, &no_picture, &"nothing", &members, &now, &who_sends];
-    let channel_id: i64 = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
+    let channel_id: ChannelId = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
     let follows = tx
         .run(
             sql!("chat/channel/follow_department"),
@@ -151,7 +152,7 @@ pub struct Groups {
 
 /// The result of a comparison.
 struct Differences {
-    channel_id: i64,
+    channel_id: ChannelId,
     /// The revision of the directory, read before its users.
     revision: i64,
     owner: Option<String>,
@@ -174,7 +175,7 @@ impl Groups {
     }
 
     /// Applies the differences of a group, unless a newer comparison does.
-    async fn follow(&self, channel_id: i64, revision: i64) -> Result<()> {
+    async fn follow(&self, channel_id: ChannelId, revision: i64) -> Result<()> {
         let differences = self.compare(channel_id, revision).await?;
         let now = self.store.now().await?;
         let (mut leaving, mut joining) = (&differences.leaving[..], &differences.joining[..]);
@@ -200,7 +201,7 @@ impl Groups {
         Ok(())
     }
 
-    async fn compare(&self, channel_id: i64, revision: i64) -> Result<Differences> {
+    async fn compare(&self, channel_id: ChannelId, revision: i64) -> Result<Differences> {
         let row = self.store.one(sql!("chat/channel/department_differences"), &[&channel_id]).await?;
         Ok(Differences {
             channel_id,
@@ -289,7 +290,7 @@ fn next_step<'a>(
 /// Returns the remaining number of members.
 async fn remove_memberships(
     tx: &Transaction<'_>,
-    channel_id: i64,
+    channel_id: ChannelId,
     actor: &str,
     leaving: &[String],
 ) -> Result<i32> {
@@ -303,7 +304,7 @@ async fn remove_memberships(
     Ok(row.get("member_count"))
 }
 
-async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step<'_>) -> Result<()> {
+async fn join_all(tx: &Transaction<'_>, channel_id: ChannelId, actor: &str, step: Step<'_>) -> Result<()> {
     if step.joining.is_empty() {
         return Ok(());
     }
@@ -315,9 +316,13 @@ async fn join_all(tx: &Transaction<'_>, channel_id: i64, actor: &str, step: Step
     Ok(())
 }
 
-fn warn_of_left_out(channel_id: i64, left_out: i32) {
+fn warn_of_left_out(channel_id: ChannelId, left_out: i32) {
     if left_out > 0 {
-        tracing::warn!(channel_id, left_out, "a department has more users than its group can hold");
+        tracing::warn!(
+            channel_id = channel_id.0,
+            left_out,
+            "a department has more users than its group can hold"
+        );
     }
 }
 

@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::{dissolve_channel, emit, remove_membership};
 use crate::base::error::Result;
+use crate::base::number::ChannelId;
 use crate::base::store::{self, Statements, Store, retrying};
 use crate::base::worker::Tick;
 use crate::events::Type;
@@ -31,7 +32,7 @@ async fn step(store: &Store, returns: Returns) -> Result<Tick> {
     let Some(row) = client.opt(sql!("chat/channel/leaver"), &[]).await? else {
         return Ok(Tick::Idle);
     };
-    let (user, channel_id): (String, Option<i64>) = (row.get("user_id"), row.get("channel_id"));
+    let (user, channel_id): (String, Option<ChannelId>) = (row.get("user_id"), row.get("channel_id"));
     let tx = client.transaction().await?;
     match channel_id {
         Some(channel_id) if row.get("is_back") => come_back(&tx, channel_id, &user, returns).await?,
@@ -49,7 +50,7 @@ pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u
     store.run(sql!("chat/channel/prune_left"), &[&before, &most]).await
 }
 
-async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: Returns) -> Result<()> {
+async fn come_back(tx: &Transaction<'_>, channel_id: ChannelId, user: &str, returns: Returns) -> Result<()> {
     tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
     let now: OffsetDateTime = store::now(tx).await?;
     let most = i32::try_from(returns.most_members).unwrap_or(i32::MAX);
@@ -65,7 +66,7 @@ async fn come_back(tx: &Transaction<'_>, channel_id: i64, user: &str, returns: R
 }
 
 /// Transfers ownership to the admin with the longest membership, or else to such a member. Then leaves.
-async fn leave(tx: &Transaction<'_>, channel_id: i64, user: &str) -> Result<()> {
+async fn leave(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<()> {
     tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
     // The user can return or leave in between, so read the membership again under the lock.
     let Some(place) = tx.opt(sql!("chat/channel/place_of_leaver"), &[&channel_id, &user]).await? else {

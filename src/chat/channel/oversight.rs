@@ -9,6 +9,7 @@ use super::{emit, no_channel};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::text::fold;
 use crate::events::Type;
@@ -22,7 +23,7 @@ const LOOKS_MAX: usize = 20;
 /// A channel that is not the viewer's own.
 #[derive(Debug)]
 pub struct Overseen {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub channel_type: String,
     pub name: Option<String>,
     pub picture: Option<String>,
@@ -80,7 +81,7 @@ pub struct Wanted<'a> {
 /// An ownership that an administrator transfers.
 #[derive(Debug, Clone, Copy)]
 pub struct Rescue<'a> {
-    pub channel_id: i64,
+    pub channel_id: ChannelId,
     pub new_owner: &'a str,
     pub admin: &'a str,
     pub reason: &'a str,
@@ -91,9 +92,9 @@ pub struct Rescue<'a> {
 pub async fn find(
     store: &Store,
     wanted: Wanted<'_>,
-    below: i64,
+    below: ChannelId,
     limit: usize,
-) -> Result<(Vec<Overseen>, Option<i64>)> {
+) -> Result<(Vec<Overseen>, Option<ChannelId>)> {
     let words = wanted.words.map(fold);
     let look = if words.is_some() { LOOK } else { limit as i64 };
     let (mut found, mut below) = (Vec::new(), below);
@@ -118,22 +119,27 @@ pub async fn find(
 }
 
 /// One channel.
-pub async fn get(store: &Store, channel_id: i64) -> Result<Overseen> {
-    let rows = read(store, None, Some(channel_id), (0, 1)).await?;
+pub async fn get(store: &Store, channel_id: ChannelId) -> Result<Overseen> {
+    let rows = read(store, None, Some(channel_id), (ChannelId(0), 1)).await?;
     rows.first().map(overseen).ok_or_else(no_channel)
 }
 
 async fn read(
     store: &Store,
     member: Option<&str>,
-    channel_id: Option<i64>,
-    (below, limit): (i64, i64),
+    channel_id: Option<ChannelId>,
+    (below, limit): (ChannelId, i64),
 ) -> Result<Vec<Row>> {
     store.all(sql!("chat/channel/overseen"), &[&member, &channel_id, &below, &limit]).await
 }
 
 /// One page of the users who are or were in a channel, by user id, after `after`.
-pub async fn attendance(store: &Store, channel_id: i64, after: &str, limit: i64) -> Result<Vec<Attendance>> {
+pub async fn attendance(
+    store: &Store,
+    channel_id: ChannelId,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Attendance>> {
     get(store, channel_id).await?;
     let rows = store.all(sql!("chat/channel/intervals"), &[&channel_id, &after, &limit]).await?;
     let mut all: Vec<Attendance> = Vec::new();
@@ -181,7 +187,7 @@ async fn rescue_once(store: &Store, rescue: Rescue<'_>) -> Result<()> {
         tx.run(sql!("chat/channel/hand_over"), &[&channel_id, &owner, &new_owner]).await?;
         emit(&tx, Type::ChannelUpdated, (channel_id, admin), json!({"changed": ["owner"]})).await?;
     }
-    let filter = json!({"channel_id": channel_id.to_string(), "owner": owner, "new_owner": new_owner});
+    let filter = json!({"channel_id": channel_id, "owner": owner, "new_owner": new_owner});
     let (actor, action, reason) = (admin, Action::OwnerChanged, Some(reason));
     let entry = Entry { at: now, actor, action, reason, filter, results: None };
     audit::append_with(&tx, entry).await?;

@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::{Content, Urgency};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
 const INNER_ID_MARK: char = '\u{1f}';
@@ -15,7 +16,7 @@ const INNER_ID_MARK: char = '\u{1f}';
 /// A send: a message that is not stored yet.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
-    pub(super) channel_id: i64,
+    pub(super) channel_id: ChannelId,
     pub(super) sender: String,
     pub(super) client_id: String,
     pub(super) digest: Vec<u8>,
@@ -28,7 +29,7 @@ pub struct Outgoing {
 /// A committed message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    pub ms_id: i64,
+    pub ms_id: MsId,
     pub seq: i64,
     pub server_time: OffsetDateTime,
     /// Whether an earlier send with this client id stored it.
@@ -37,7 +38,12 @@ pub struct Sent {
 
 impl Outgoing {
     /// Generates a client id if the caller gives none. It shows whether a commit without an answer was stored.
-    pub fn new(channel_id: i64, sender: &str, client_id: Option<String>, content: &Content) -> Result<Self> {
+    pub fn new(
+        channel_id: ChannelId,
+        sender: &str,
+        client_id: Option<String>,
+        content: &Content,
+    ) -> Result<Self> {
         let client_id = match client_id {
             Some(given) => given,
             None => {
@@ -48,7 +54,7 @@ impl Outgoing {
         };
         let body = content.to_json();
         let mut digest = Sha256::new();
-        digest.update(channel_id.to_be_bytes());
+        digest.update(channel_id.0.to_be_bytes());
         digest.update(content.ms_type());
         digest.update(body.to_string());
         Ok(Self {

@@ -18,6 +18,7 @@ use super::outgoing::{Outgoing, Sent};
 use super::urgency::Note;
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::Store;
 use crate::sql;
 
@@ -94,7 +95,7 @@ impl Sender {
 
     fn enter(&self, send: Outgoing) -> Result<oneshot::Receiver<Result<Sent>>> {
         let (reply, answer) = oneshot::channel();
-        let lane = &self.lanes[send.channel_id.unsigned_abs() as usize % self.lanes.len()];
+        let lane = &self.lanes[send.channel_id.0.unsigned_abs() as usize % self.lanes.len()];
         lane.try_send(Waiting { send, since: Instant::now(), reply }).map_err(|_| {
             Error::unavailable("too many sends are waiting: repeat the send later with the same client_id")
         })?;
@@ -126,7 +127,7 @@ impl Lane {
     async fn run(self, mut queue: mpsc::Receiver<Waiting>) {
         let mut waiting: VecDeque<Waiting> = VecDeque::new();
         // Channels that another transaction held during the last batch.
-        let mut held: HashSet<i64> = HashSet::new();
+        let mut held: HashSet<ChannelId> = HashSet::new();
         loop {
             if waiting.is_empty() {
                 match queue.recv().await {
@@ -153,7 +154,7 @@ impl Lane {
     /// Picks the next batch, in order. A channel that was held gets one send in it, and all such channels get
     /// at most half the batch. So a held channel does not delay other channels. A send is dropped without a
     /// try if it waited too long, or if its caller has gone.
-    fn pick(&self, waiting: VecDeque<Waiting>, held: &HashSet<i64>) -> (Vec<Waiting>, Vec<Waiting>) {
+    fn pick(&self, waiting: VecDeque<Waiting>, held: &HashSet<ChannelId>) -> (Vec<Waiting>, Vec<Waiting>) {
         let (mut batch, mut rest) = (Vec::new(), Vec::new());
         let mut tried = HashSet::new();
         for item in waiting {
@@ -254,7 +255,7 @@ impl Lane {
     /// own connection.
     async fn make_missing_partitions(&self, sends: &[&Outgoing]) -> Result<()> {
         let client = self.store.client().await?;
-        let channels: Vec<i64> = sends.iter().map(|s| s.channel_id).collect();
+        let channels: Vec<ChannelId> = sends.iter().map(|s| s.channel_id).collect();
         let statement = client.prepare_cached(sql!("chat/message/make_missing_partitions")).await?;
         client.execute(&statement, &[&channels, &self.partitions_by_month]).await?;
         Ok(())
@@ -262,7 +263,7 @@ impl Lane {
 
     /// Runs one transaction, with a time limit. A connection that does not answer in time is dropped. Its commit
     /// may have succeeded; the client ids show it.
-    async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<i64>) -> Result<Vec<SendOutcome>> {
+    async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<ChannelId>) -> Result<Vec<SendOutcome>> {
         let client = self.store.client().await?;
         match tokio::time::timeout(COMMIT_MAX, self.transact(&client, sends, held)).await {
             Ok(done) => done,
@@ -278,7 +279,7 @@ impl Lane {
         &self,
         client: &Client,
         sends: &[&Outgoing],
-        held: &mut HashSet<i64>,
+        held: &mut HashSet<ChannelId>,
     ) -> Result<Vec<SendOutcome>> {
         match self.execute_batch(client, sends, held).await {
             Ok(outcomes) => {
@@ -299,11 +300,11 @@ impl Lane {
         &self,
         client: &Client,
         sends: &[&Outgoing],
-        held: &mut HashSet<i64>,
+        held: &mut HashSet<ChannelId>,
     ) -> Result<Vec<Option<SendOutcome>>> {
         let open: Vec<usize> = (0..sends.len()).filter(|&i| !held.contains(&sends[i].channel_id)).collect();
         let of = || open.iter().map(|&i| sends[i]);
-        let channels: Vec<i64> = of().map(|send| send.channel_id).collect();
+        let channels: Vec<ChannelId> = of().map(|send| send.channel_id).collect();
         let senders: Vec<&str> = of().map(|send| send.sender.as_str()).collect();
         let client_ids: Vec<&str> = of().map(|send| send.client_id.as_str()).collect();
         let digests: Vec<&[u8]> = of().map(|send| send.digest.as_slice()).collect();
@@ -338,7 +339,7 @@ impl Lane {
         if stored.iter().any(|row| row.get("told")) {
             self.events.notify_one();
         }
-        let stored: HashMap<i64, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
+        let stored: HashMap<MsId, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
         let mut outcomes: Vec<Option<SendOutcome>> =
             sends.iter().map(|s| held.contains(&s.channel_id).then_some(SendOutcome::Locked)).collect();
         let mut repeated = Vec::new();

@@ -55,7 +55,7 @@ pub(super) struct Standing {
 
 impl Standing {
     /// Reads it from the rows of all endpoints.
-    pub fn of(rows: &[Row]) -> Self {
+    pub(super) fn of(rows: &[Row]) -> Self {
         let row = rows.iter().find(|row| row.get::<_, &str>("callback_id") == GATEWAY);
         row.map_or_else(Self::default, |row| Self {
             url: Url::parse(row.get("url")).ok().map(|url| public_url(&url)),

@@ -18,6 +18,7 @@ use super::{GATEWAY, Kind, Posted, State, public_url, sign};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{self, Error, Result};
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, retrying};
 use crate::sql;
 
@@ -46,7 +47,7 @@ pub struct Endpoint {
     pub from_settings: bool,
     pub description: Option<String>,
     pub event_types: Vec<String>,
-    pub channel_ids: Option<Vec<i64>>,
+    pub channel_ids: Option<Vec<ChannelId>>,
     pub department_ids: Option<Vec<String>>,
     /// None if no key of the settings decrypts them.
     pub header_names: Option<Vec<String>>,
@@ -94,7 +95,7 @@ struct Fields {
     url: String,
     description: Option<String>,
     event_types: Vec<String>,
-    channel_ids: Option<Vec<i64>>,
+    channel_ids: Option<Vec<ChannelId>>,
     department_ids: Option<Vec<String>>,
     headers: Option<Vec<u8>>,
     timeout_ms: Option<i32>,

@@ -11,6 +11,7 @@ use super::guard::Guard;
 use super::{Kind, State};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
+use crate::base::number::ChannelId;
 
 /// Event types to subscribe to. A family such as `channel.*` includes all of its types, also future ones.
 pub const EVENT_TYPES: &[&str] = &[
@@ -74,7 +75,7 @@ pub struct EndpointSpec {
     pub url: Option<String>,
     pub description: Option<Option<String>>,
     pub event_types: Option<Vec<String>>,
-    pub channel_ids: Option<Option<Vec<i64>>>,
+    pub channel_ids: Option<Option<Vec<ChannelId>>>,
     pub department_ids: Option<Option<Vec<String>>>,
     /// All headers, by name.
     pub headers: Option<Option<BTreeMap<String, String>>>,

@@ -8,6 +8,7 @@ use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
 use super::{Block, Key, place};
+use crate::base::number::MsId;
 use crate::delivery::status::{Status, Verdict};
 
 const SENT: OffsetDateTime = datetime!(2026-11-29 12:00:00.000123 UTC);
@@ -96,7 +97,7 @@ fn stored(block: &Block) -> Block {
 }
 
 fn block(receivers: &[bool]) -> Block {
-    Block::new(Key { ms_id: 1, block: 0 }, SENT, receivers.iter().copied().collect::<BitVec>())
+    Block::new(Key { ms_id: MsId(1), block: 0 }, SENT, receivers.iter().copied().collect::<BitVec>())
 }
 
 proptest! {
@@ -154,7 +155,7 @@ fn one_moment_is_kept_as_one_and_several_by_place() {
 #[test]
 fn a_slot_leads_to_its_block_and_its_place() {
     assert_eq!(
-        [0, 1_023, 1_024, 2_049].map(|slot| (Key::of_slot(9, slot).block, place(slot))),
+        [0, 1_023, 1_024, 2_049].map(|slot| (Key::of_slot(MsId(9), slot).block, place(slot))),
         [(0, 0), (0, 1_023), (1, 0), (2, 1)]
     );
 }

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::base::error::Result;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store};
 use crate::sql;
 
@@ -20,6 +21,33 @@ pub struct DeadLetters {
     pub to: Option<i64>,
     /// Only those given up at or after this time.
     pub since: Option<OffsetDateTime>,
+}
+
+/// An item of the queue that was given up: a stretch of messages, or events.
+#[derive(Debug)]
+pub struct DeadLetter {
+    pub dead_id: i64,
+    /// `None`: events without a channel.
+    pub channel_id: Option<ChannelId>,
+    /// `None`: the item holds events.
+    pub from_ms_id: Option<MsId>,
+    pub to_ms_id: Option<MsId>,
+    /// `None`: the item holds messages.
+    pub event_ids: Option<Vec<i64>>,
+    pub pairs: i32,
+    pub reason: String,
+    pub dead_at: OffsetDateTime,
+}
+
+/// A dead letter with its receivers and event types.
+#[derive(Debug)]
+pub struct DeadLetterDetail {
+    pub letter: DeadLetter,
+    pub from_seq: Option<i64>,
+    pub to_seq: Option<i64>,
+    /// Receivers to which the push was limited. `None`: all receivers of the channel.
+    pub receivers: Option<Vec<String>>,
+    pub event_types: Vec<String>,
 }
 
 /// The numbers of replayed dead letters and pairs.
@@ -67,11 +95,41 @@ pub async fn replay_events(
 }
 
 /// One page of an endpoint's dead letters below `before`, newest first.
-pub async fn dead_letters(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<Row>> {
-    store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await
+pub async fn dead_letters(
+    store: &Store,
+    callback_id: &str,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<DeadLetter>> {
+    let rows = store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await?;
+    Ok(rows.iter().map(DeadLetter::of).collect())
 }
 
 /// One dead letter.
-pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<Row>> {
-    store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await
+pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<DeadLetterDetail>> {
+    let row =
+        store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?;
+    Ok(row.map(|row| DeadLetterDetail {
+        letter: DeadLetter::of(&row),
+        from_seq: row.get("from_seq"),
+        to_seq: row.get("to_seq"),
+        receivers: row.get("receivers"),
+        event_types: row.get("event_types"),
+    }))
+}
+
+impl DeadLetter {
+    fn of(row: &Row) -> Self {
+        Self {
+            dead_id: row.get("dead_id"),
+            // Events without a channel are queued in order under channel 0.
+            channel_id: Some(row.get("channel_id")).filter(|id| *id != ChannelId(0)),
+            from_ms_id: row.get("from_ms_id"),
+            to_ms_id: row.get("to_ms_id"),
+            event_ids: row.get("event_ids"),
+            pairs: row.get("pairs"),
+            reason: row.get("reason"),
+            dead_at: row.get("dead_at"),
+        }
+    }
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Push;
 use super::notify::{Candidate, Marks, Scope, Settings};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::{Callback, Kind};
 use crate::delivery::ledger::{self, BLOCK_SLOTS, Key};
@@ -200,13 +201,13 @@ async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Resu
 }
 
 fn event(row: &Row) -> Result<Event<'_>> {
-    let is_message = row.get::<_, Option<i64>>("ms_id").is_some();
+    let is_message = row.get::<_, Option<MsId>>("ms_id").is_some();
     let channel_type: Option<&str> = row.get("channel_type");
     Ok(Event {
         event_id: row.get::<_, i64>("event_id").to_string(),
         what: row.get("what"),
         at: row.get::<_, OffsetDateTime>("at").format(&Rfc3339).map_err(Error::internal)?,
-        channel_id: row.get::<_, Option<i64>>("event_channel_id").map(|id| id.to_string()),
+        channel_id: row.get::<_, Option<ChannelId>>("event_channel_id").map(|id| id.to_string()),
         channel_type,
         channel_name: channel_type.map(|_| row.get("channel_name")),
         data: if is_message { Data::Message(pushed_message(row)?) } else { Data::Other(row.get("data")) },
@@ -242,23 +243,23 @@ async fn load_messages(push: &Push, batch_id: Uuid, now: OffsetDateTime) -> Resu
 /// The messages of a batch, and which user gets which of them.
 struct Collected<'a> {
     pushed: Vec<Pushed<'a>>,
-    ms_ids_of: Vec<Vec<i64>>,
+    ms_ids_of: Vec<Vec<MsId>>,
     marks: Marks,
 }
 
 /// Collects the messages with their receivers, and marks those that need nothing else to be decided.
 fn collect<'a>(
     rows: &'a [Row],
-    slots: &HashMap<i64, Vec<(i32, u32)>>,
+    slots: &HashMap<ChannelId, Vec<(i32, u32)>>,
     settings: &Settings,
     held: &mut Messages,
 ) -> Result<Collected<'a>> {
     let mut marks = Marks::default();
-    let mut ms_ids_of: Vec<Vec<i64>> = vec![Vec::new(); held.users.len()];
+    let mut ms_ids_of: Vec<Vec<MsId>> = vec![Vec::new(); held.users.len()];
     let mut pushed: Vec<Pushed<'_>> = Vec::with_capacity(rows.len());
     let mut last = None;
     for row in rows {
-        let (channel_id, ms_id): (i64, i64) = (row.get("channel_id"), row.get("ms_id"));
+        let (channel_id, ms_id): (ChannelId, MsId) = (row.get("channel_id"), row.get("ms_id"));
         let (again, urgent): (bool, bool) = (row.get("again"), row.get("urgent"));
         let of_channel = slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
         let parts = parts(row, held, of_channel, settings.named(row).as_ref());
@@ -294,8 +295,8 @@ fn collect<'a>(
 }
 
 /// Collects the users of the batch. Returns the slots of each channel in order, with the index of their user.
-fn slots(held: &mut Messages, people: &[Row]) -> HashMap<i64, Vec<(i32, u32)>> {
-    let mut slots: HashMap<i64, Vec<(i32, u32)>> = HashMap::new();
+fn slots(held: &mut Messages, people: &[Row]) -> HashMap<ChannelId, Vec<(i32, u32)>> {
+    let mut slots: HashMap<ChannelId, Vec<(i32, u32)>> = HashMap::new();
     for row in people {
         let (user_ids, have_left): (Vec<&str>, Vec<bool>) = (row.get("user_ids"), row.get("have_left"));
         let users = user_ids.into_iter().zip(have_left).map(|(user_id, has_left)| {
@@ -342,8 +343,8 @@ fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)], named: Option<&HashSe
 fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
     let server_time: OffsetDateTime = row.get("server_time");
     Ok(Pushed {
-        ms_id: row.get::<_, i64>("ms_id").to_string(),
-        channel_id: row.get::<_, i64>("channel_id").to_string(),
+        ms_id: row.get::<_, MsId>("ms_id").to_string(),
+        channel_id: row.get::<_, ChannelId>("channel_id").to_string(),
         channel_type: row.get("channel_type"),
         channel_name: row.get("channel_name"),
         seq: row.get("seq"),
@@ -357,20 +358,20 @@ fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
 }
 
 /// Groups receivers by their messages and marks. They are in id order, so that a retry has the same body.
-fn share<'a>(users: &'a [User], ms_ids_of: Vec<Vec<i64>>, marks: &Marks) -> Vec<Delivery<'a>> {
-    let mut receiving: Vec<(&str, u32, Vec<i64>)> = (0..)
+fn share<'a>(users: &'a [User], ms_ids_of: Vec<Vec<MsId>>, marks: &Marks) -> Vec<Delivery<'a>> {
+    let mut receiving: Vec<(&str, u32, Vec<MsId>)> = (0..)
         .zip(users.iter().zip(ms_ids_of))
         .map(|(user, (named, ids))| (named.user_id.as_str(), user, ids))
         .filter(|(.., ids)| !ids.is_empty())
         .collect();
     receiving.sort_unstable_by_key(|(user_id, ..)| *user_id);
-    let mut sharing: BTreeMap<[Vec<i64>; 3], Vec<&str>> = BTreeMap::new();
+    let mut sharing: BTreeMap<[Vec<MsId>; 3], Vec<&str>> = BTreeMap::new();
     for (receiver, user, ms_ids) in receiving {
         let (silent, urgent) = marks.of(user, &ms_ids);
         sharing.entry([ms_ids, silent, urgent]).or_default().push(receiver);
     }
-    let text = |ids: Vec<i64>| ids.iter().map(i64::to_string).collect();
-    let delivery = |([ms_ids, silent, urgent], receivers): ([Vec<i64>; 3], Vec<_>)| Delivery {
+    let text = |ids: Vec<MsId>| ids.iter().map(MsId::to_string).collect();
+    let delivery = |([ms_ids, silent, urgent], receivers): ([Vec<MsId>; 3], Vec<_>)| Delivery {
         receivers,
         ms_ids: text(ms_ids),
         silent: text(silent),

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::load::User;
 use crate::base::error::Result;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::escalation::{self, Pair};
 use crate::people::preference::{self, Known, Slots, Timing};
@@ -24,14 +25,14 @@ pub(super) struct Scope<'a> {
     pub rows: &'a [Row],
     pub users: &'a [User],
     /// The slots of each channel, with the index of their user.
-    pub slots: &'a HashMap<i64, Vec<(i32, u32)>>,
+    pub slots: &'a HashMap<ChannelId, Vec<(i32, u32)>>,
 }
 
 /// The settings that concern a batch.
 pub(super) struct Settings {
     now: OffsetDateTime,
     /// The slots of members who have muted their channel.
-    muted: HashMap<i64, HashSet<i32>>,
+    muted: HashMap<ChannelId, HashSet<i32>>,
     /// Users with settings, by their index in the users of the batch.
     timed: Vec<(u32, Arc<Timing>)>,
     /// When users with `every_s` last had an audible push.
@@ -43,8 +44,8 @@ pub(super) struct Settings {
 /// The marks of a batch, by user. Most users have none.
 #[derive(Default)]
 pub(super) struct Marks {
-    silent: HashMap<u32, HashSet<i64>>,
-    urgent: HashMap<u32, HashSet<i64>>,
+    silent: HashMap<u32, HashSet<MsId>>,
+    urgent: HashMap<u32, HashSet<MsId>>,
     /// First pushes of urgent messages. Whether a receiver has room for one more is not decided yet.
     pub candidates: Vec<Candidate>,
     /// The users whose `every_s` begins again with this push.
@@ -54,8 +55,8 @@ pub(super) struct Marks {
 /// A message that its sender has called urgent, and a receiver.
 pub(super) struct Candidate {
     pub user: u32,
-    pub ms_id: i64,
-    pub channel_id: i64,
+    pub ms_id: MsId,
+    pub channel_id: ChannelId,
     pub seq: i64,
 }
 
@@ -77,12 +78,12 @@ impl Settings {
     }
 
     /// Whether the member in a slot has muted the channel.
-    pub fn is_muted(&self, channel_id: i64, slot: i32) -> bool {
+    pub fn is_muted(&self, channel_id: ChannelId, slot: i32) -> bool {
         !self.muted.is_empty() && self.muted.get(&channel_id).is_some_and(|slots| slots.contains(&slot))
     }
 
     /// The receivers to whom an item is limited. None: all receivers of its messages.
-    pub fn named<'a>(&'a self, row: &'a Row) -> Option<HashSet<&'a str>> {
+    pub(super) fn named<'a>(&'a self, row: &'a Row) -> Option<HashSet<&'a str>> {
         if row.get("again") {
             let unread = self.still_unread.get(&row.get("item"));
             return Some(unread.into_iter().flatten().map(String::as_str).collect());
@@ -91,7 +92,7 @@ impl Settings {
     }
 
     /// Marks what comes in quiet hours, and what comes too soon after the last audible push.
-    pub fn apply(&self, users: &[User], ms_ids_of: &[Vec<i64>], marks: &mut Marks) {
+    pub fn apply(&self, users: &[User], ms_ids_of: &[Vec<MsId>], marks: &mut Marks) {
         for (user, timing) in &self.timed {
             let ms_ids = &ms_ids_of[*user as usize];
             let last = self.alerted.get(&users[*user as usize].user_id);
@@ -112,12 +113,12 @@ impl Settings {
 }
 
 impl Marks {
-    pub fn silence(&mut self, user: u32, ms_id: i64) {
+    pub fn silence(&mut self, user: u32, ms_id: MsId) {
         self.silent.entry(user).or_default().insert(ms_id);
     }
 
     /// Marks a message as urgent. It is then not silent.
-    pub fn urge(&mut self, user: u32, ms_id: i64) {
+    pub fn urge(&mut self, user: u32, ms_id: MsId) {
         self.urgent.entry(user).or_default().insert(ms_id);
     }
 
@@ -144,15 +145,15 @@ impl Marks {
         Ok(())
     }
 
-    fn has(&self, user: u32, ms_id: i64) -> bool {
+    fn has(&self, user: u32, ms_id: MsId) -> bool {
         [&self.silent, &self.urgent]
             .iter()
             .any(|marked| marked.get(&user).is_some_and(|ms_ids| ms_ids.contains(&ms_id)))
     }
 
     /// Those of a user's messages that are silent, and those that are urgent, in their order.
-    pub fn of(&self, user: u32, ms_ids: &[i64]) -> (Vec<i64>, Vec<i64>) {
-        let marked = |marks: &HashMap<u32, HashSet<i64>>| {
+    pub fn of(&self, user: u32, ms_ids: &[MsId]) -> (Vec<MsId>, Vec<MsId>) {
+        let marked = |marks: &HashMap<u32, HashSet<MsId>>| {
             let Some(marked) = marks.get(&user) else {
                 return Vec::new();
             };
@@ -170,7 +171,7 @@ impl Scope<'_> {
     fn channels_with_mutes(&self) -> Vec<Slots> {
         let mut ranges = BTreeMap::new();
         for row in self.rows.iter().filter(|row| row.get("has_muted")) {
-            let channel_id: i64 = row.get("channel_id");
+            let channel_id: ChannelId = row.get("channel_id");
             let of_channel = self.slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
             if let (Some((low, _)), Some((high, _))) = (of_channel.first(), of_channel.last()) {
                 ranges.insert(channel_id, Slots { channel_id, low: *low, high: *high });

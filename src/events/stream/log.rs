@@ -13,6 +13,7 @@ use tokio_postgres::types::Json;
 
 use super::queue::Queue;
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
@@ -35,7 +36,7 @@ pub(super) struct Head {
 #[derive(Debug)]
 pub(super) struct Event {
     pub event_id: i64,
-    pub channel_id: Option<i64>,
+    pub channel_id: Option<ChannelId>,
     seq: Option<i64>,
     is_recall: bool,
     pub audience: Vec<String>,
@@ -162,15 +163,15 @@ pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) 
 }
 
 /// The unread channels of users: user, channel, number.
-pub(super) async fn unread_of(store: &Store, user_ids: &[&str]) -> Result<Vec<(String, i64, i64)>> {
+pub(super) async fn unread_of(store: &Store, user_ids: &[&str]) -> Result<Vec<(String, ChannelId, i64)>> {
     let rows = store.all(sql!("events/stream/unread_of"), &[&user_ids]).await?;
     Ok(rows.iter().map(|row| (row.get("user_id"), row.get("channel_id"), row.get("unread_count"))).collect())
 }
 
 /// The numbers of unread messages of users in channels, in order; 0 for a user who is no member.
-pub(super) async fn unread_in(store: &Store, pairs: &[(Arc<str>, i64)]) -> Result<Vec<i64>> {
+pub(super) async fn unread_in(store: &Store, pairs: &[(Arc<str>, ChannelId)]) -> Result<Vec<i64>> {
     let user_ids: Vec<&str> = pairs.iter().map(|(user_id, _)| &**user_id).collect();
-    let channel_ids: Vec<i64> = pairs.iter().map(|(_, channel_id)| *channel_id).collect();
+    let channel_ids: Vec<ChannelId> = pairs.iter().map(|(_, channel_id)| *channel_id).collect();
     let client = store.client().await?;
     let statement = client.prepare_cached(sql!("events/stream/unread_in")).await?;
     let mut counts = vec![0; pairs.len()];
@@ -183,13 +184,13 @@ pub(super) async fn unread_in(store: &Store, pairs: &[(Arc<str>, i64)]) -> Resul
 /// The memberships of the listeners, by channel. Channels of up to `most_read` members are read completely.
 pub(super) async fn members(
     store: &Store,
-    channels: &[i64],
+    channels: &[ChannelId],
     numbers: &RawValue,
     most_read: usize,
-) -> Result<HashMap<i64, Vec<Span>>> {
+) -> Result<HashMap<ChannelId, Vec<Span>>> {
     let most_read = i32::try_from(most_read).unwrap_or(i32::MAX);
     let rows = store.all(sql!("events/stream/members"), &[&channels, &Json(numbers), &most_read]).await?;
-    let mut spans: HashMap<i64, Vec<Span>> = HashMap::new();
+    let mut spans: HashMap<ChannelId, Vec<Span>> = HashMap::new();
     for row in &rows {
         spans.entry(row.get("channel_id")).or_default().push(Span {
             number: row.get::<_, i32>("number") as usize,
@@ -237,11 +238,11 @@ pub(super) async fn gone(store: &Store, queues: &[&Arc<Queue>]) -> Result<Vec<us
 
 fn text(row: &Row) -> Result<Bytes> {
     let (event_id, kind): (i64, &str) = (row.get("event_id"), row.get("type"));
-    let data = match row.get::<_, Option<i64>>("ms_id") {
+    let data = match row.get::<_, Option<MsId>>("ms_id") {
         Some(ms_id) => Data::Message(Box::new(message(ms_id, row))),
         None => Data::Other(row.get::<_, Json<_>>("data").0),
     };
-    let channel_id = row.get::<_, Option<i64>>("channel_id").map(|id| id.to_string());
+    let channel_id = row.get::<_, Option<ChannelId>>("channel_id").map(|id| id.to_string());
     let (channel_type, channel_name) = (row.get("channel_type"), row.get("channel_name"));
     let told = EventPayload { kind, at: row.get("at"), channel_id, channel_type, channel_name, data };
     // JSON is one line, as server-sent events require.
@@ -249,10 +250,10 @@ fn text(row: &Row) -> Result<Bytes> {
     Ok(format!("id: {event_id}\nevent: {kind}\ndata: {json}\n\n").into())
 }
 
-fn message(ms_id: i64, row: &Row) -> Message<'_> {
+fn message(ms_id: MsId, row: &Row) -> Message<'_> {
     Message {
         ms_id: ms_id.to_string(),
-        channel_id: row.get::<_, i64>("channel_id").to_string(),
+        channel_id: row.get::<_, ChannelId>("channel_id").to_string(),
         channel_type: row.get("channel_type"),
         channel_name: row.get("channel_name"),
         seq: row.get("seq"),

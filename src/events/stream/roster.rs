@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 use super::Listener;
 use super::log::{Event, Span};
 use super::queue::Queue;
+use crate::base::number::ChannelId;
 
 /// The numbered listeners.
 pub(super) struct Roster {
@@ -34,7 +35,7 @@ impl Roster {
 
     /// The listeners of an event: its audience and the members at its position. An event without a position
     /// goes to the current members.
-    pub fn listeners(&self, event: &Event, spans: &HashMap<i64, Vec<Span>>) -> Vec<usize> {
+    pub fn listeners(&self, event: &Event, spans: &HashMap<ChannelId, Vec<Span>>) -> Vec<usize> {
         let audience = event.audience.iter().filter_map(|user_id| self.numbers.get(user_id.as_str()));
         let spans = event.channel_id.and_then(|channel_id| spans.get(&channel_id));
         let members = spans.into_iter().flatten().filter(|span| span.holds(event)).map(|span| &span.number);

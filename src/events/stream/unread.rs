@@ -14,6 +14,7 @@ use super::log::{self, Counts, Event};
 use super::roster::Roster;
 use super::{Hub, Listener};
 use crate::base::error::Result;
+use crate::base::number::ChannelId;
 use crate::base::worker::Tick;
 
 /// Users whose channels are counted in one statement, and users in channels.
@@ -24,9 +25,9 @@ const PAIRS: usize = 1_000;
 #[derive(Default)]
 pub(super) struct Unread {
     /// Channels with unread messages; `None` until they are counted.
-    counts: Option<HashMap<i64, i64>>,
+    counts: Option<HashMap<ChannelId, i64>>,
     /// Channels in which the number can have changed.
-    changed: HashSet<i64>,
+    changed: HashSet<ChannelId>,
     /// The total that all streams of the user know.
     told: Option<i64>,
 }
@@ -41,7 +42,7 @@ impl Unread {
         self.counts.as_ref().map(|counts| counts.values().sum())
     }
 
-    fn set(&mut self, channel_id: i64, count: i64) {
+    fn set(&mut self, channel_id: ChannelId, count: i64) {
         if let Some(counts) = &mut self.counts {
             if count > 0 {
                 counts.insert(channel_id, count);
@@ -167,7 +168,7 @@ impl Hub {
     }
 
     /// Some users in channels whose counts can have changed.
-    fn changed(&self) -> Vec<(Arc<str>, i64)> {
+    fn changed(&self) -> Vec<(Arc<str>, ChannelId)> {
         let mut crowd = self.crowd();
         let mut pairs = Vec::new();
         for (user_id, person) in &mut crowd.people {
@@ -180,7 +181,7 @@ impl Hub {
         pairs
     }
 
-    async fn count_again(&self, pairs: Vec<(Arc<str>, i64)>) -> Result<()> {
+    async fn count_again(&self, pairs: Vec<(Arc<str>, ChannelId)>) -> Result<()> {
         let counted = log::unread_in(&self.store, &pairs).await;
         let mut crowd = self.crowd();
         match &counted {

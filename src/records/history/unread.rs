@@ -4,6 +4,7 @@
 use super::{Hot, Message, hot, messages};
 use crate::archive::{self, Archive, Find, Span};
 use crate::base::error::Result;
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
@@ -14,11 +15,11 @@ const LOOKS_MAX: usize = 20;
 
 /// A channel with unread messages.
 struct Channel {
-    channel_id: i64,
+    channel_id: ChannelId,
     read_seq: i64,
-    read_ms_id: i64,
+    read_ms_id: MsId,
     last_seq: i64,
-    last_ms_id: i64,
+    last_ms_id: MsId,
 }
 
 /// A page of unread messages.
@@ -26,7 +27,7 @@ struct Channel {
 pub struct Unread {
     pub messages: Vec<Message>,
     /// The ms_id below which the next page begins, if there may be one.
-    pub next: Option<i64>,
+    pub next: Option<MsId>,
 }
 
 /// Up to `limit` unread messages of a user below an ms_id. With `patient`, a page ends at the horizon while the
@@ -35,13 +36,13 @@ pub async fn unread(
     store: &Store,
     archive: Option<&dyn Archive>,
     reader: &str,
-    (below, limit): (i64, usize),
+    (below, limit): (MsId, usize),
     patient: bool,
 ) -> Result<Unread> {
     let channels = channels(store, reader).await?;
     let Hot { horizon, messages: mut found } = hot_unread(store, &channels, reader, (below, limit)).await?;
     let place = |found: &[Message]| found.last().map_or(below, |last| last.ms_id);
-    if found.len() >= limit || horizon == 0 {
+    if found.len() >= limit || horizon == MsId(0) {
         let next = (found.len() >= limit).then(|| place(&found));
         return Ok(Unread { messages: found, next });
     }
@@ -81,21 +82,21 @@ async fn hot_unread(
     store: &Store,
     channels: &[Channel],
     reader: &str,
-    (below, limit): (i64, usize),
+    (below, limit): (MsId, usize),
 ) -> Result<Hot> {
     let client = store.client().await?;
-    let (mut horizon, mut found) = (0, Vec::<Message>::new());
+    let (mut horizon, mut found) = (MsId(0), Vec::<Message>::new());
     let most = limit as i64;
     // Without channels there is one read, for the horizon.
     let steps = channels.chunks(CHANNELS).chain(channels.is_empty().then_some(channels));
     for step in steps {
-        let newest = step.first().map_or(0, |channel| channel.last_ms_id);
+        let newest = step.first().map_or(MsId(0), |channel| channel.last_ms_id);
         if found.len() >= limit && found[limit - 1].ms_id > newest {
             break;
         }
-        let ids: Vec<i64> = step.iter().map(|channel| channel.channel_id).collect();
+        let ids: Vec<ChannelId> = step.iter().map(|channel| channel.channel_id).collect();
         let seqs: Vec<i64> = step.iter().map(|channel| channel.read_seq).collect();
-        let ms_ids: Vec<i64> = step.iter().map(|channel| channel.read_ms_id).collect();
+        let ms_ids: Vec<MsId> = step.iter().map(|channel| channel.read_ms_id).collect();
         let rows = client
             .all(sql!("records/history/unread"), &[&ids, &seqs, &ms_ids, &reader, &below, &most])
             .await?;
@@ -114,7 +115,7 @@ async fn cold_unread(
     store: &Store,
     archive: Option<&dyn Archive>,
     (spans, reader): (Vec<Span>, &str),
-    (below, limit): (i64, usize),
+    (below, limit): (MsId, usize),
 ) -> Result<Unread> {
     let archive = archive.ok_or_else(archive::not_configured)?;
     let not_sender = Some(reader.to_owned());

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 use super::ReadTo;
 use crate::archive::Archive;
 use crate::base::error::{Error, Result};
+use crate::base::number::MsId;
 use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
 use crate::sql;
 
@@ -29,7 +30,7 @@ pub async fn receive_up_to(
 async fn receive_once(
     store: &Store,
     to: ReadTo<'_>,
-    cold_ms_id: Option<i64>,
+    cold_ms_id: Option<MsId>,
     now: OffsetDateTime,
 ) -> Result<Option<i64>> {
     let ReadTo { channel_id, caller, seq } = to;
@@ -48,7 +49,7 @@ async fn receive_once(
     if seq <= received_seq {
         return Ok(Some(received_seq));
     }
-    let Some(ms_id) = point.get::<_, Option<i64>>("ms_id").or(cold_ms_id) else {
+    let Some(ms_id) = point.get::<_, Option<MsId>>("ms_id").or(cold_ms_id) else {
         return Ok(None);
     };
     let moved =

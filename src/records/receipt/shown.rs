@@ -8,6 +8,7 @@ use tokio_postgres::{IsolationLevel, Row};
 
 use crate::archive::{self, Archive, Document, Find, Ledger};
 use crate::base::error::{Error, Result};
+use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::{Status, Verdict};
 use crate::people::users;
@@ -20,8 +21,8 @@ const COLD_AT_ONCE: usize = 4;
 /// The number of a message's receivers by status.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
-    pub ms_id: i64,
-    pub channel_id: i64,
+    pub ms_id: MsId,
+    pub channel_id: ChannelId,
     pub seq: i64,
     pub unreceived: i64,
     pub received: i64,
@@ -67,7 +68,7 @@ pub struct ReceiptsPage<'a> {
 pub async fn of_message(
     store: &Store,
     archive: Option<&dyn Archive>,
-    ms_id: i64,
+    ms_id: MsId,
     page: ReceiptsPage<'_>,
 ) -> Result<Receipts> {
     if let Some(hot) = of_hot_message(store, ms_id, &page).await? {
@@ -83,18 +84,18 @@ pub async fn of_message(
 pub async fn counts(
     store: &Store,
     archive: Option<&dyn Archive>,
-    ms_ids: &[i64],
+    ms_ids: &[MsId],
     seen: Seen<'_>,
 ) -> Result<Vec<Counts>> {
     let client = store.client().await?;
     let rows = client.all(sql!("records/receipt/counts"), &[&ms_ids, &seen.caller, &seen.all]).await?;
     drop(client);
     let mut found: Vec<Counts> = rows.iter().map(Counts::of).collect();
-    let mut rest: Vec<i64> =
+    let mut rest: Vec<MsId> =
         ms_ids.iter().copied().filter(|ms_id| found.iter().all(|one| one.ms_id != *ms_id)).collect();
     rest.sort_unstable();
     rest.dedup();
-    let (horizon, _) = store.horizon().await?;
+    let horizon = store.horizon().await?.cold;
     rest.retain(|ms_id| *ms_id < horizon);
     let cold = stream::iter(rest).map(|ms_id| of_cold_message(store, archive, ms_id, seen));
     let cold: Vec<_> = cold.buffered(COLD_AT_ONCE).try_collect().await?;
@@ -103,7 +104,7 @@ pub async fn counts(
     Ok(found)
 }
 
-async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> Result<Option<Receipts>> {
+async fn of_hot_message(store: &Store, ms_id: MsId, page: &ReceiptsPage<'_>) -> Result<Option<Receipts>> {
     // One snapshot, so that the message does not become cold between the statements.
     let mut client = store.client().await?;
     let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
@@ -138,7 +139,7 @@ async fn of_hot_message(store: &Store, ms_id: i64, page: &ReceiptsPage<'_>) -> R
 async fn of_cold_message(
     store: &Store,
     archive: Option<&dyn Archive>,
-    ms_id: i64,
+    ms_id: MsId,
     seen: Seen<'_>,
 ) -> Result<Option<(Counts, Vec<ReceiverStatus>)>> {
     if !store.has_cold().await? {

@@ -2,6 +2,7 @@
 
 use im_push_gateway::archive::{Archive, Document, Find, Ledger, Order, Parts, Span};
 use im_push_gateway::base::analyzer::parse_query;
+use im_push_gateway::base::number::ChannelId;
 use serde_json::json;
 
 use super::documents::{checksum, document, final_document, group, ids, ms_id};
@@ -109,7 +110,7 @@ pub async fn everything_that_is_given_must_hold(archive: &dyn Archive) {
 
 pub async fn spans_are_channels_from_one_seq_to_another(archive: &dyn Archive) {
     keep(archive, &(0..16).map(document).collect::<Vec<_>>()).await;
-    let span = |channel_id, from_seq, to_seq| Span { channel_id, from_seq, to_seq };
+    let span = |id, from_seq, to_seq| Span { channel_id: ChannelId(id), from_seq, to_seq };
     let whole = |channel_id| span(channel_id, 1, i64::MAX);
     let cases = [
         (vec![], vec![]),

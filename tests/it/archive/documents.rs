@@ -1,6 +1,7 @@
 //! Documents to archive.
 
 use im_push_gateway::archive::{Document, Group, Ledger, Recalled};
+use im_push_gateway::base::number::{ChannelId, MsId};
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -10,8 +11,8 @@ const BEGIN_SECONDS: i64 = 1_769_903_970;
 const SHIFT: u32 = 22;
 
 /// The id of the n-th message, one a second.
-pub fn ms_id(n: i64) -> i64 {
-    ((BEGIN_SECONDS + n) * 1000) << SHIFT
+pub fn ms_id(n: i64) -> MsId {
+    MsId(((BEGIN_SECONDS + n) * 1000) << SHIFT)
 }
 
 fn sent(n: i64) -> OffsetDateTime {
@@ -24,7 +25,7 @@ pub fn document(n: i64) -> Document {
         ms_id: ms_id(n),
         part: 0,
         version: 1,
-        channel_id: n % 4 + 1,
+        channel_id: ChannelId(n % 4 + 1),
         seq: n / 4 + 1,
         server_time: sent(n),
         sender: format!("sender-{}", n % 3),
@@ -70,7 +71,7 @@ pub fn final_document(n: i64) -> Document {
 }
 
 /// What can be said at a glance of what was found.
-pub fn ids(found: &[Document]) -> Vec<(i64, u32)> {
+pub fn ids(found: &[Document]) -> Vec<(MsId, u32)> {
     found.iter().map(|document| (document.ms_id, document.part)).collect()
 }
 

@@ -3,6 +3,7 @@
 use im_push_gateway::archive::embedded::Embedded;
 use im_push_gateway::archive::{Archive, Document, Find, Order};
 use im_push_gateway::base::analyzer;
+use im_push_gateway::base::number::{ChannelId, MsId};
 use serde_json::json;
 use time::OffsetDateTime;
 
@@ -171,10 +172,10 @@ fn the_analysis_finds_exactly_these() {
 /// The texts as documents, whose ms_id is their index.
 pub fn documents() -> Vec<Document> {
     let document = |(i, (ms_type, text)): (usize, &(&str, &str))| Document {
-        ms_id: i as i64,
+        ms_id: MsId(i as i64),
         part: 0,
         version: 1,
-        channel_id: 1,
+        channel_id: ChannelId(1),
         seq: i as i64 + 1,
         server_time: OffsetDateTime::UNIX_EPOCH,
         sender: "u1".into(),
@@ -193,7 +194,7 @@ pub async fn finds_exactly_these(archive: &dyn Archive) {
         let words = analyzer::parse_query(query);
         let find = Find { words, order: Order::Oldest, ..Find::newest(TEXTS.len()) };
         let found = archive.find(&find).await.unwrap();
-        let found: Vec<usize> = found.iter().map(|document| document.ms_id as usize).collect();
+        let found: Vec<usize> = found.iter().map(|document| document.ms_id.0 as usize).collect();
         assert_eq!(found, *expected, "{query}");
     }
 }

@@ -28,8 +28,8 @@ fn writes() -> Vec<Vec<Document>> {
         seqs[channel] += 1;
         let padding = "x".repeat([0, 100, HEAVY, HEAVY][random(4)]);
         told.push(Document {
-            ms_id: ((day * DAY_MS + n * 1_000) << 22) | n,
-            channel_id: channel as i64,
+            ms_id: MsId(((day * DAY_MS + n * 1_000) << 22) | n),
+            channel_id: ChannelId(channel as i64),
             seq: seqs[channel],
             content: json!({"text": format!("message {n}"), "padding": padding}),
             ..document(n, 1, "")
@@ -39,7 +39,7 @@ fn writes() -> Vec<Vec<Document>> {
             writes.push(vec![recalled(&told[random(told.len())], 2)]);
         }
     }
-    let day = |document: &Document| (document.ms_id >> 22) / DAY_MS;
+    let day = |document: &Document| (document.ms_id.0 >> 22) / DAY_MS;
     for batch in told.chunk_by(|one, other| day(one) == day(other)).flat_map(|day| day.chunks(BATCH)) {
         writes.push(batch.iter().map(|told| Document { version: FINAL, ..told.clone() }).collect());
         if random(4) == 0 {
@@ -50,7 +50,7 @@ fn writes() -> Vec<Vec<Document>> {
 }
 
 /// The documents that must be found.
-type Model = BTreeMap<i64, Document>;
+type Model = BTreeMap<MsId, Document>;
 
 fn learn(model: &mut Model, write: &[Document]) {
     for document in write {
@@ -64,14 +64,14 @@ fn learn(model: &mut Model, write: &[Document]) {
 /// Every document is found in its last version, by channel and by part of a channel, in both orders, page by
 /// page.
 async fn check(archive: &Embedded, model: &Model) {
-    let span = |channel_id, from_seq, to_seq| Span { channel_id, from_seq, to_seq };
-    let horizon = model.keys().nth(model.len() / 2).copied().unwrap_or(1);
-    let mut finds = vec![(None, i64::MAX, 999)];
+    let span = |id, from_seq, to_seq| Span { channel_id: ChannelId(id), from_seq, to_seq };
+    let horizon = model.keys().nth(model.len() / 2).copied().unwrap_or(MsId(1));
+    let mut finds = vec![(None, MsId::MAX, 999)];
     for channel in 0..CHANNELS {
         finds.push((Some(vec![span(channel, 1, 999)]), horizon, 5));
         let whole = span((channel + 1) % CHANNELS, 1, i64::MAX);
         let parts = vec![span(channel, 1, 3), span(channel, 7, 7), span(channel, 9, 21), whole];
-        finds.push((Some(parts), i64::MAX, 999));
+        finds.push((Some(parts), MsId::MAX, 999));
     }
     let both = finds.into_iter().flat_map(|find| [(find.clone(), Order::Newest), (find, Order::Oldest)]);
     for ((spans, below, limit), order) in both {

@@ -71,7 +71,7 @@ impl Archive for Meddled {
                 Written::Whole => self.inner.write(documents).await,
                 Written::Without(ms_ids) => {
                     let kept: Vec<Document> =
-                        documents.iter().filter(|d| !ms_ids.contains(&d.ms_id)).cloned().collect();
+                        documents.iter().filter(|d| !ms_ids.contains(&d.ms_id.0)).cloned().collect();
                     self.inner.write(&kept).await
                 }
                 Written::Half => {
@@ -89,7 +89,7 @@ impl Archive for Meddled {
     fn find<'a>(&'a self, find: &'a Find) -> BoxFuture<'a, Result<Vec<Document>>> {
         Box::pin(async move {
             let mut found = self.inner.find(find).await?;
-            found.retain(|document| document.ms_id != self.hidden.load(Ordering::Relaxed));
+            found.retain(|document| document.ms_id.0 != self.hidden.load(Ordering::Relaxed));
             Ok(found)
         })
     }

@@ -8,6 +8,7 @@ pub mod cron;
 pub mod error;
 pub mod ids;
 pub mod lease;
+pub(crate) mod named;
 pub mod number;
 pub(crate) mod renewed;
 pub mod store;

@@ -27,8 +27,8 @@ use apply::Rows;
 pub use apply::{Step, lock};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
 pub use run::{
-    Difference, Problem, Run, Runner, Sync, approve, ask, ask_once, cancel, differences, name_changed,
-    problems, prune_runs, runs,
+    Difference, Mode, Problem, Run, RunState, Runner, Sync, approve, ask, ask_once, cancel, differences,
+    name_changed, problems, prune_runs, runs,
 };
 use stage::StagePosition;
 

@@ -93,7 +93,7 @@ async fn day_moves(config: &Config, archive: Arc<impl Archive + 'static>) -> f64
         };
         let run = mover::runs(&store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
         if let Some(outcome) = run.outcome {
-            assert_eq!(outcome, "done", "{:?}", run.doing);
+            assert_eq!(outcome.as_str(), "done", "{:?}", run.doing);
             break;
         }
         if std::env::var_os("ARCHIVE_BENCH_STEPS").is_some() {

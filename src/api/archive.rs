@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, LIMIT_MAX, Page, PageQuery, Query, check_limit, read_cursor, rfc3339};
 use super::{Api, Proven};
-use crate::archive::mover::{self, Run};
+use crate::archive::mover::{self, Outcome, Run};
 use crate::base::audit::{self, Kept};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
@@ -29,7 +29,7 @@ struct RunView {
     asked_at: OffsetDateTime,
     #[serde(with = "rfc3339::option")]
     ended_at: Option<OffsetDateTime>,
-    outcome: Option<String>,
+    outcome: Option<Outcome>,
     doing: Option<String>,
     messages: i64,
     ledger_rows: i64,

@@ -12,7 +12,9 @@ use super::wire::{Json, Page, PageQuery, PathId, PathMember, Query, check_client
 use super::{Api, Now, Person, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
-use crate::chat::channel::{self, Change, Channel, Joiners, NewGroup};
+use crate::chat::channel::{
+    self, Change, Channel, ChannelType, Joiners, MemberRole, NewGroup, NewcomersSee, WhoSends,
+};
 use crate::identity::Caller;
 use crate::people::contacts;
 
@@ -89,7 +91,7 @@ struct OneUser {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MemberRole {
+struct NewRole {
     role: String,
 }
 
@@ -97,7 +99,7 @@ struct MemberRole {
 struct ChannelView {
     channel_id: ChannelId,
     #[serde(rename = "type")]
-    channel_type: String,
+    channel_type: ChannelType,
     name: Option<String>,
     picture: Option<String>,
     announcement: Option<String>,
@@ -105,13 +107,13 @@ struct ChannelView {
     owner: Option<String>,
     #[serde(with = "rfc3339")]
     create_time: OffsetDateTime,
-    newcomers_see: String,
-    who_sends: String,
+    newcomers_see: NewcomersSee,
+    who_sends: WhoSends,
     member_count: i32,
     last_seq: i64,
     #[serde(with = "rfc3339::option")]
     dissolved_at: Option<OffsetDateTime>,
-    role: String,
+    role: MemberRole,
     department_id: Option<String>,
 }
 
@@ -126,7 +128,7 @@ struct MemberView {
     user_id: String,
     name: String,
     head_icon: Option<String>,
-    role: String,
+    role: MemberRole,
     #[serde(with = "rfc3339")]
     joined_at: OffsetDateTime,
 }
@@ -162,8 +164,8 @@ async fn create(
     let NewChannel { channel_type, name, picture, newcomers_see, who_sends, members, client_id } = new;
     let group = NewGroup { name, picture, newcomers_see, who_sends, members, client_id };
     check_client_id_if_any(group.client_id.as_deref())?;
-    match channel_type.as_str() {
-        "direct" => {
+    match ChannelType::parse(&channel_type) {
+        Some(ChannelType::Direct) => {
             // These fields have no effect on a direct channel. Their limits still apply.
             group.check()?;
             // The caller may be one of the two members.
@@ -178,8 +180,8 @@ async fn create(
             let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
             opened(&api, &caller, id, is_new).await
         }
-        "group" => open_group(&api, &caller, group, now).await,
-        _ => Err(Error::field("/type", "must be direct or group")),
+        Some(ChannelType::Group) => open_group(&api, &caller, group, now).await,
+        None => Err(Error::field("/type", "must be direct or group")),
     }
 }
 
@@ -307,7 +309,7 @@ async fn set_role(
     State(api): State<Api>,
     Person(caller): Person,
     PathMember(id, user): PathMember,
-    Json(given): Json<MemberRole>,
+    Json(given): Json<NewRole>,
 ) -> Result<StatusCode> {
     channel::set_role(&api.store, id, &caller.user_id, &user, &given.role).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -11,7 +11,7 @@ use super::{Api, Now, Proven};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::delivery::endpoint::GATEWAY;
-use crate::delivery::push::{self, DeadLetter, DeadLetterDetail, DeadLetters, PastAttempt};
+use crate::delivery::push::{self, DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, PastAttempt};
 use crate::identity::Role;
 
 /// Highest rate of a replay, in pushes a second.
@@ -194,8 +194,8 @@ async fn replay(
     let replayed = match which.events_since {
         Some(since) => {
             let after = which.after_event_id.map_or(0, |id| id.0);
-            let (events, next) =
-                push::replay_events(&api.store, &callback_id, (since, after), which.per_second, now).await?;
+            let logged = LoggedEvents { since, after, per_second: which.per_second };
+            let (events, next) = push::replay_events(&api.store, &callback_id, logged, now).await?;
             Replayed { replayed: events, pairs: events, next_event_id: next.map(Id) }
         }
         None => {

@@ -20,7 +20,7 @@ use crate::base::ids::check_id;
 use crate::base::strict;
 use crate::identity::Role;
 use crate::people::search_index;
-use crate::sync::{self, DepartmentRecord, Difference, Problem, Run, Sync, UserRecord};
+use crate::sync::{self, DepartmentRecord, Difference, Mode, Problem, Run, RunState, Sync, UserRecord};
 
 /// Most records of each kind in one call.
 const RECORDS_MAX: usize = 10_000;
@@ -100,13 +100,13 @@ struct Count {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     client_id: Option<String>,
-    mode: Option<Mode>,
+    mode: Option<WantedMode>,
     dry_run: Option<bool>,
 }
 
 #[derive(Deserialize, Clone, Copy)]
 #[serde(rename_all = "lowercase")]
-enum Mode {
+enum WantedMode {
     Full,
     Incremental,
 }
@@ -119,10 +119,10 @@ struct Asked {
 #[derive(Serialize)]
 struct RunView {
     run_id: Id,
-    mode: String,
+    mode: Mode,
     asked_by: String,
     dry_run: bool,
-    state: String,
+    state: RunState,
     detail: Option<String>,
     approved_by: Option<String>,
     #[serde(with = "rfc3339")]
@@ -281,8 +281,8 @@ async fn sync(
     caller.must_be(Role::Directory)?;
     must_have_source(&api)?;
     let mode = match wanted.mode {
-        Some(Mode::Incremental) => "incremental",
-        _ => "full",
+        Some(WantedMode::Incremental) => Mode::Incremental,
+        Some(WantedMode::Full) | None => Mode::Full,
     };
     let sync = Sync { mode, asked_by: "hand", dry_run: wanted.dry_run.unwrap_or(false) };
     check_client_id_if_any(wanted.client_id.as_deref())?;

@@ -13,7 +13,7 @@ use super::wire::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::{Api, Now, Person, Proven};
 use crate::base::error::{Error, Result};
 use crate::identity::Role;
-use crate::sync::edit::{Edit, Edited, STATES, Values};
+use crate::sync::edit::{Edit, EditState, Edited, Values};
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -40,7 +40,7 @@ struct EditView {
     attributes: Value,
     base: Value,
     theirs: Option<Value>,
-    state: String,
+    state: EditState,
     detail: Option<String>,
     attempts: i32,
     #[serde(with = "rfc3339::option")]
@@ -68,7 +68,7 @@ impl From<Edit> for EditView {
             attributes: edit.attributes,
             base: edit.base,
             theirs: edit.theirs,
-            due_at: (edit.state == "waiting").then_some(edit.due_at),
+            due_at: (edit.state == EditState::Waiting).then_some(edit.due_at),
             state: edit.state,
             detail: edit.detail,
             attempts: edit.attempts,
@@ -131,12 +131,18 @@ async fn list(
 ) -> Result<Reply<Page<EditView>>> {
     caller.must_be(Role::Directory)?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    if query.state.as_ref().is_some_and(|state| !STATES.contains(&state.as_str())) {
-        return Err(Error::parameter("state", format!("must be one of {}", STATES.join(", "))));
-    }
+    let state = match query.state.as_deref() {
+        Some(name) => Some(EditState::parse(name).ok_or_else(unknown_state)?),
+        None => None,
+    };
     let before = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
-    let found = api.edits.list(query.state.as_deref(), before, limit).await?;
+    let found = api.edits.list(state, before, limit).await?;
     Ok(Reply(page_of(found, limit)))
+}
+
+fn unknown_state() -> Error {
+    let names: Vec<&str> = EditState::ALL.iter().map(|state| state.as_str()).collect();
+    Error::parameter("state", format!("must be one of {}", names.join(", ")))
 }
 
 fn page_of(found: Vec<Edit>, limit: i64) -> Page<EditView> {

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::identity::Role;
 use crate::people::contacts;
-use crate::people::presence::{Report, ReportOutcome, Snapshot, Status};
+use crate::people::presence::{OnlineStatus, Report, ReportOutcome, Snapshot, Status};
 
 /// Most users in one report.
 const REPORT_MAX: usize = 10_000;
@@ -78,7 +78,7 @@ struct Statuses {
 #[derive(Serialize)]
 struct StatusView {
     user_id: String,
-    status: String,
+    status: OnlineStatus,
     #[serde(with = "rfc3339::option")]
     since: Option<OffsetDateTime>,
 }
@@ -124,10 +124,9 @@ fn parse(new: NewReport, caller: String) -> Result<Report> {
 
 fn person((index, given): (usize, NewStatus)) -> Result<(String, bool)> {
     check_id(&given.user_id).map_err(|reason| Error::field(format!("/users/{index}/user_id"), reason))?;
-    match given.status.as_str() {
-        "online" => Ok((given.user_id, true)),
-        "offline" => Ok((given.user_id, false)),
-        _ => Err(Error::field(format!("/users/{index}/status"), "must be online or offline")),
+    match OnlineStatus::parse(&given.status) {
+        Some(status) => Ok((given.user_id, status == OnlineStatus::Online)),
+        None => Err(Error::field(format!("/users/{index}/status"), "must be online or offline")),
     }
 }
 

@@ -259,7 +259,8 @@ async fn of_message(
     };
     if by_role {
         let filter = json!({"ms_id": ms_id.to_string(), "status": query.status});
-        note(&api, &caller, (now, reason), filter, receipts.items.len()).await?;
+        let results = receipts.items.len();
+        note(&api, &caller, Look { at: now, reason, filter, results }).await?;
     }
     let full = receipts.items.len() as i64 >= limit;
     Ok(Reply(ReceiptsView {
@@ -280,8 +281,8 @@ async fn of_messages(
     let seen = seen(&api, &caller, reason).await?;
     let counts = receipt::counts(&api.store, api.archive(), &ms_ids, seen).await?;
     if seen.all {
-        let ms_ids: Vec<String> = ms_ids.iter().map(MsId::to_string).collect();
-        note(&api, &caller, (now, reason), json!({"ms_ids": ms_ids}), counts.len()).await?;
+        let filter = json!({"ms_ids": ms_ids});
+        note(&api, &caller, Look { at: now, reason, filter, results: counts.len() }).await?;
     }
     let is_found = |ms_id: &MsId| counts.iter().any(|one| one.ms_id == *ms_id);
     let unknown = ms_ids.iter().filter(|ms_id| !is_found(ms_id)).copied().collect();
@@ -303,15 +304,17 @@ fn asked(text: &str) -> Result<Vec<MsId>> {
     Ok(ms_ids)
 }
 
-/// Records in the audit that receipts of other users' messages were shown.
-async fn note(
-    api: &Api,
-    caller: &Proven,
-    (at, reason): (OffsetDateTime, Option<&str>),
+/// A look at receipts of other users' messages: when, why, which and how many.
+struct Look<'a> {
+    at: OffsetDateTime,
+    reason: Option<&'a str>,
     filter: Value,
     results: usize,
-) -> Result<()> {
-    let actor = &caller.0.user_id;
-    let results = Some(results as i64);
-    audit::append(&api.store, Entry { at, actor, action: Action::Receipts, reason, filter, results }).await
+}
+
+/// Records in the audit that receipts of other users' messages were shown.
+async fn note(api: &Api, caller: &Proven, look: Look<'_>) -> Result<()> {
+    let Look { at, reason, filter, results } = look;
+    let (actor, action, results) = (caller.0.user_id.as_str(), Action::Receipts, Some(results as i64));
+    audit::append(&api.store, Entry { at, actor, action, reason, filter, results }).await
 }

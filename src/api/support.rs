@@ -21,6 +21,7 @@ use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::text::is_blank;
 use crate::chat::channel::oversight::{self, Attendance, Interval, Overseen, Rescue, Wanted};
+use crate::chat::channel::{ChannelType, MemberRole};
 use crate::identity::Role;
 use crate::records::history::{self, Position, Reading};
 
@@ -83,7 +84,7 @@ struct NewOwner {
 struct ChannelView {
     channel_id: ChannelId,
     #[serde(rename = "type")]
-    channel_type: String,
+    channel_type: ChannelType,
     name: Option<String>,
     picture: Option<String>,
     creator: String,
@@ -130,7 +131,7 @@ struct IntervalView {
     sees_from_seq: i64,
     #[serde(with = "rfc3339")]
     joined_at: OffsetDateTime,
-    role: String,
+    role: MemberRole,
     received_seq: i64,
     read_seq: i64,
 }

@@ -11,7 +11,7 @@ use super::wire::{LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, Query, check_limit,
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
 use crate::base::number::{self, MsId};
-use crate::records::history::{self, Unread};
+use crate::records::history::{self, Unread, UnreadPage};
 
 /// Unread messages in the answer when the caller gives no `newest`.
 const NEWEST_DEFAULT: i64 = 99;
@@ -59,8 +59,8 @@ async fn sync(
     let messages = if newest == 0 {
         Page { items: Vec::new(), next_cursor: None }
     } else {
-        let whence = (MsId::MAX, newest as usize);
-        page(history::unread(&api.store, api.archive(), &caller.user_id, whence, true).await?)
+        let whole = UnreadPage { reader: &caller.user_id, below: MsId::MAX, limit: newest as usize };
+        page(history::unread(&api.store, api.archive(), whole, true).await?)
     };
     Ok(Reply(SyncView { event_id: event_id.to_string(), conversations, messages }))
 }
@@ -73,8 +73,8 @@ async fn rest(
 ) -> Result<Reply<Page<MessageView>>> {
     let limit = query.limit()?;
     let below = query.cursor::<Below>()?.map_or(MsId::MAX, |place| place.unread_below);
-    let whence = (below, limit as usize);
-    Ok(Reply(page(history::unread(&api.store, api.archive(), &caller.user_id, whence, false).await?)))
+    let rest = UnreadPage { reader: &caller.user_id, below, limit: limit as usize };
+    Ok(Reply(page(history::unread(&api.store, api.archive(), rest, false).await?)))
 }
 
 fn page(unread: Unread) -> Page<MessageView> {

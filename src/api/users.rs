@@ -11,12 +11,13 @@ use super::{Api, Person, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::people::contacts::{self, Card, Contact, ContactSearch, Workplace};
+use crate::people::presence::OnlineStatus;
+use crate::people::users::UserKind;
 
 /// Users on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;
 /// Most characters of a search text.
 const TYPED_MAX_CHARS: usize = 255;
-const KINDS: [&str; 3] = ["internal", "external", "application"];
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -59,7 +60,7 @@ struct ContactView {
 
 #[derive(Serialize)]
 struct PresenceView {
-    status: String,
+    status: OnlineStatus,
     #[serde(with = "rfc3339::option")]
     since: Option<OffsetDateTime>,
 }
@@ -122,7 +123,7 @@ impl FindQuery {
         if let Some(department_id) = &self.department_id {
             check_id(department_id).map_err(|reason| Error::parameter("department_id", reason))?;
         }
-        if self.kind.as_ref().is_some_and(|kind| !KINDS.contains(&kind.as_str())) {
+        if self.kind.as_ref().is_some_and(|kind| UserKind::parse(kind).is_none()) {
             return Err(Error::parameter("kind", "must be internal, external or application"));
         }
         Ok(())

@@ -89,7 +89,13 @@ pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: 
                 Ok((socket, peer)) => {
                     configure_socket(&socket, bounds.write);
                     let seat = Seat::take(&rooms).await;
-                    connections.spawn(connection((socket, peer), router.clone(), bounds, seat, stop.clone()));
+                    connections.spawn(connection(
+                        Accepted { socket, peer },
+                        router.clone(),
+                        bounds,
+                        seat,
+                        stop.clone(),
+                    ));
                 }
                 Err(error) => rooms.pause_after(&error).await,
             }
@@ -112,8 +118,14 @@ fn configure_socket(socket: &TcpStream, write_timeout: Duration) {
     }
 }
 
+/// A socket, and the address of its client.
+struct Accepted {
+    socket: TcpStream,
+    peer: SocketAddr,
+}
+
 async fn connection(
-    (socket, peer): (TcpStream, SocketAddr),
+    Accepted { socket, peer }: Accepted,
     router: Router,
     bounds: Bounds,
     seat: Arc<Seat>,

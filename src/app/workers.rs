@@ -113,7 +113,7 @@ impl App {
         }
         let watched = tasks.clone();
         let push = Arc::new(Push::new(
-            (self.store.clone(), self.callbacks.clone()),
+            self.callbacks.clone(),
             &self.config,
             wakes.push.clone(),
             move |worker| watched.spawn(worker),

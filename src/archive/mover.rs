@@ -14,6 +14,7 @@ use crate::base::config::Config;
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
+use crate::base::named::named;
 use crate::base::number::MsId;
 use crate::base::store::{Attached, Statements, Store, own_seal};
 use crate::base::worker::{Tick, Work};
@@ -73,6 +74,15 @@ impl State {
     }
 }
 
+named! {
+    /// How a run ended.
+    pub enum Outcome ("outcome of an archive run") {
+        Done = "done",
+        /// A day differs in the archive. The next run writes it again.
+        Failed = "failed",
+    }
+}
+
 /// A run as it is shown.
 #[derive(Debug)]
 pub struct Run {
@@ -80,7 +90,7 @@ pub struct Run {
     pub asked_by: String,
     pub asked_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
-    pub outcome: Option<String>,
+    pub outcome: Option<Outcome>,
     pub doing: Option<String>,
     pub days: i32,
     pub messages: i64,
@@ -151,12 +161,12 @@ impl Archiver {
             if days.is_empty() {
                 let why = format!("{} is held: {} pushes or reminders are waiting", next.day, next.pushes);
                 tracing::warn!(day = %next.day, pushes = next.pushes, "a day cannot move yet: pushes or reminders are waiting");
-                return Ok(Progress::Ended("done", why));
+                return Ok(Progress::Ended(Outcome::Done, why));
             }
         }
         match days.first() {
             Some(day) => self.drop(day, now).await,
-            None => Ok(Progress::Ended("done", "no days are left to move".to_owned())),
+            None => Ok(Progress::Ended(Outcome::Done, "no days are left to move".to_owned())),
         }
     }
 
@@ -277,8 +287,9 @@ impl Work for Archiver {
                 return Ok(Tick::Idle);
             }
             Ok(Progress::Ended(outcome, why)) => {
+                let outcome = outcome.as_str();
                 tracing::info!(run_id, outcome, why, "archive run ended");
-                metrics::counter!("impg_archive_runs_total", "outcome" => *outcome).increment(1);
+                metrics::counter!("impg_archive_runs_total", "outcome" => outcome).increment(1);
                 self.tell(run_id, why, Some(outcome), now).await?;
             }
         }
@@ -308,7 +319,7 @@ fn stops(place: &str) -> bool {
 enum Progress {
     Working(String),
     Waiting(String),
-    Ended(&'static str, String),
+    Ended(Outcome, String),
 }
 
 struct StateRow {
@@ -320,10 +331,10 @@ struct StateRow {
 
 async fn state_row(store: &Store) -> Result<StateRow> {
     let row = store.one(sql!("archive/mover/state"), &[]).await?;
-    let last: Option<&str> = row.get("last_outcome");
+    let last = row.get::<_, Option<_>>("last_outcome").map(Outcome::from_db).transpose()?;
     Ok(StateRow {
         begun_at: row.get("begun_at"),
-        last_failed: last == Some("failed"),
+        last_failed: last == Some(Outcome::Failed),
         open_since: row.get("open_since"),
         oldest_ended_at: row.get("oldest_ended_at"),
     })
@@ -367,17 +378,19 @@ pub async fn sized_candidates(store: &Store, older_than: OffsetDateTime) -> Resu
 /// One page of runs below `before`, newest first.
 pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
     let rows = store.all(sql!("archive/mover/runs"), &[&before, &limit]).await?;
-    let run = |row: &tokio_postgres::Row| Run {
-        run_id: row.get("run_id"),
-        asked_by: row.get("asked_by"),
-        asked_at: row.get("asked_at"),
-        ended_at: row.get("ended_at"),
-        outcome: row.get("outcome"),
-        doing: row.get("doing"),
-        days: row.get("days"),
-        messages: row.get("messages"),
-        ledger_rows: row.get("ledger_rows"),
-        day_list: row.get("day_list"),
+    let run = |row: &tokio_postgres::Row| {
+        Ok(Run {
+            run_id: row.get("run_id"),
+            asked_by: row.get("asked_by"),
+            asked_at: row.get("asked_at"),
+            ended_at: row.get("ended_at"),
+            outcome: row.get::<_, Option<_>>("outcome").map(Outcome::from_db).transpose()?,
+            doing: row.get("doing"),
+            days: row.get("days"),
+            messages: row.get("messages"),
+            ledger_rows: row.get("ledger_rows"),
+            day_list: row.get("day_list"),
+        })
     };
-    Ok(rows.iter().map(run).collect())
+    rows.iter().map(run).collect()
 }

@@ -7,6 +7,7 @@ pub mod leavers;
 
 pub mod department;
 pub mod oversight;
+mod values;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use deadpool_postgres::Transaction;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use crate::base::claim::{self, Claim};
@@ -26,6 +28,8 @@ use crate::events::{self, NewEvent, Type};
 use crate::people::users::unknown_user;
 use crate::sql;
 
+pub use values::{ChannelType, MemberRole, NewcomersSee, WhoSends};
+
 /// Members added to an existing channel in one transaction. Senders wait for one step at most.
 const JOIN_STEP: usize = 1_000;
 /// Pause between two such transactions.
@@ -33,28 +37,25 @@ const JOIN_PAUSE: Duration = Duration::from_millis(10);
 const NAME_MAX_CHARS: usize = 255;
 const ANNOUNCEMENT_MAX_CHARS: usize = 4_000;
 const PICTURE_MAX_CHARS: usize = 2_048;
-/// The default of `who_sends`.
-const EVERYBODY: &str = "everybody";
 
 /// A channel as one of its members sees it.
 #[derive(Debug, Clone)]
 pub struct Channel {
     pub channel_id: ChannelId,
-    pub channel_type: String,
+    pub channel_type: ChannelType,
     pub name: Option<String>,
     pub picture: Option<String>,
     pub announcement: Option<String>,
     pub creator: String,
     pub owner: Option<String>,
     pub create_time: OffsetDateTime,
-    pub newcomers_see: String,
-    /// `everybody`, or `admins`: then only the owner, admins and applications may send.
-    pub who_sends: String,
+    pub newcomers_see: NewcomersSee,
+    pub who_sends: WhoSends,
     pub member_count: i32,
     pub last_seq: i64,
     pub dissolved_at: Option<OffsetDateTime>,
     /// The caller's own role.
-    pub role: String,
+    pub role: MemberRole,
     /// The department that the group follows.
     pub department_id: Option<String>,
 }
@@ -112,7 +113,7 @@ pub struct Member {
     pub user_id: String,
     pub name: String,
     pub head_icon: Option<String>,
-    pub role: String,
+    pub role: MemberRole,
     pub joined_at: OffsetDateTime,
 }
 
@@ -122,7 +123,7 @@ struct Membership {
     owner: Option<String>,
     member_count: i32,
     dissolved: bool,
-    role: String,
+    role: MemberRole,
     follows_department: bool,
 }
 
@@ -132,19 +133,19 @@ pub async fn get(store: &Store, channel_id: ChannelId, caller: &str) -> Result<C
     let row = row.ok_or_else(no_channel)?;
     Ok(Channel {
         channel_id: row.get("channel_id"),
-        channel_type: row.get("channel_type"),
+        channel_type: ChannelType::from_db(row.get("channel_type"))?,
         name: row.get("channel_name"),
         picture: row.get("picture"),
         announcement: row.get("announcement"),
         creator: row.get("creator"),
         owner: row.get("owner"),
         create_time: row.get("create_time"),
-        newcomers_see: row.get("newcomers_see"),
-        who_sends: row.get("who_sends"),
+        newcomers_see: NewcomersSee::from_db(row.get("newcomers_see"))?,
+        who_sends: WhoSends::from_db(row.get("who_sends"))?,
         member_count: row.get("member_count"),
         last_seq: row.get("last_seq"),
         dissolved_at: row.get("dissolved_at"),
-        role: row.get("role"),
+        role: MemberRole::from_db(row.get("role"))?,
         department_id: row.get("department_id"),
     })
 }
@@ -210,8 +211,8 @@ pub async fn create_group(
     if members.len() >= most_members as usize {
         return Err(too_many(most_members, "/members"));
     }
-    let newcomers_see = group.newcomers_see.as_deref().unwrap_or("nothing");
-    let who_sends = group.who_sends.as_deref().unwrap_or(EVERYBODY);
+    let newcomers_see = group.newcomers_see.as_deref().unwrap_or(NewcomersSee::Nothing.as_str());
+    let who_sends = group.who_sends.as_deref().unwrap_or(WhoSends::Everybody.as_str());
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let params: [&(dyn ToSql + Sync); 7] =
@@ -373,13 +374,13 @@ async fn remove_member_once(store: &Store, channel_id: ChannelId, caller: &str, 
     let place = lock(&tx, channel_id, caller).await?;
     place.must_manage()?;
     place.must_not_follow()?;
-    match member_role(&tx, channel_id, user).await?.as_deref() {
+    match member_role(&tx, channel_id, user).await? {
         None => return Err(Error::not_found("no such member")),
-        Some("owner") => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
-        Some("admin") if place.role != "owner" => {
+        Some(MemberRole::Owner) => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
+        Some(MemberRole::Admin) if place.role != MemberRole::Owner => {
             return Err(Error::new(Kind::Forbidden, "only the owner can remove an admin"));
         }
-        Some(_) => {}
+        Some(MemberRole::Admin | MemberRole::Member) => {}
     }
     remove_membership(&tx, channel_id, caller, user).await?;
     Ok(tx.commit().await?)
@@ -397,7 +398,7 @@ async fn leave_once(store: &Store, channel_id: ChannelId, caller: &str, now: Off
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_group()?;
     place.must_not_follow()?;
-    if place.role == "owner" && place.member_count > 1 && !place.dissolved {
+    if place.role == MemberRole::Owner && place.member_count > 1 && !place.dissolved {
         return Err(Error::new(
             Kind::Conflict,
             "transfer ownership with POST /channels/{id}/owner before leaving",
@@ -438,7 +439,7 @@ pub async fn set_role(
     user: &str,
     role: &str,
 ) -> Result<()> {
-    if !matches!(role, "admin" | "member") {
+    if !matches!(MemberRole::parse(role), Some(MemberRole::Admin | MemberRole::Member)) {
         return Err(Error::field("/role", "must be admin or member"));
     }
     retrying(|| set_role_once(store, channel_id, caller, user, role)).await
@@ -454,12 +455,12 @@ async fn set_role_once(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
-    match member_role(&tx, channel_id, user).await?.as_deref() {
+    match member_role(&tx, channel_id, user).await? {
         None => return Err(Error::not_found("no such member")),
-        Some("owner") => {
+        Some(MemberRole::Owner) => {
             return Err(Error::new(Kind::Conflict, "transfer ownership with POST /channels/{id}/owner"));
         }
-        Some(_) => {}
+        Some(MemberRole::Admin | MemberRole::Member) => {}
     }
     tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
     emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["roles"]})).await?;
@@ -476,16 +477,16 @@ pub async fn members(
 ) -> Result<Vec<Member>> {
     get(store, channel_id, caller).await?;
     let rows = store.all(sql!("chat/channel/members"), &[&channel_id, &after, &limit]).await?;
-    Ok(rows
-        .into_iter()
-        .map(|row| Member {
+    let member = |row: &Row| {
+        Ok(Member {
             user_id: row.get("user_id"),
             name: row.get("name"),
             head_icon: row.get("head_icon"),
-            role: row.get("role"),
+            role: MemberRole::from_db(row.get("role"))?,
             joined_at: row.get("joined_at"),
         })
-        .collect())
+    };
+    rows.iter().map(member).collect()
 }
 
 impl Membership {
@@ -515,18 +516,22 @@ impl Membership {
     fn must_manage(&self) -> Result<()> {
         self.must_be_group()?;
         self.must_be_open()?;
-        match self.role.as_str() {
-            "owner" | "admin" => Ok(()),
-            _ => Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this")),
+        match self.role {
+            MemberRole::Owner | MemberRole::Admin => Ok(()),
+            MemberRole::Member => {
+                Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this"))
+            }
         }
     }
 
     fn must_own(&self) -> Result<()> {
         self.must_be_group()?;
         self.must_be_open()?;
-        match self.role.as_str() {
-            "owner" => Ok(()),
-            _ => Err(Error::new(Kind::Forbidden, "only the owner of the group can do this")),
+        match self.role {
+            MemberRole::Owner => Ok(()),
+            MemberRole::Admin | MemberRole::Member => {
+                Err(Error::new(Kind::Forbidden, "only the owner of the group can do this"))
+            }
         }
     }
 }
@@ -537,17 +542,18 @@ async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> Resu
     tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     Ok(Membership {
-        is_group: row.get::<_, &str>("channel_type") == "group",
+        is_group: ChannelType::from_db(row.get("channel_type"))? == ChannelType::Group,
         owner: row.get("owner"),
         member_count: row.get("member_count"),
         dissolved: row.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some(),
-        role: row.get("role"),
+        role: MemberRole::from_db(row.get("role"))?,
         follows_department: row.get("follows_department"),
     })
 }
 
-async fn member_role(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<Option<String>> {
-    Ok(tx.opt(sql!("chat/channel/member_role"), &[&channel_id, &user]).await?.map(|row| row.get(0)))
+async fn member_role(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<Option<MemberRole>> {
+    let row = tx.opt(sql!("chat/channel/member_role"), &[&channel_id, &user]).await?;
+    row.map(|row| MemberRole::from_db(row.get(0))).transpose()
 }
 
 async fn remove_membership(
@@ -616,16 +622,16 @@ fn check_length(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<
 }
 
 fn check_newcomers_see(value: Option<&str>) -> Result<()> {
-    match value {
-        None | Some("nothing" | "everything") => Ok(()),
-        Some(_) => Err(Error::field("/newcomers_see", "must be nothing or everything")),
+    match value.map(NewcomersSee::parse) {
+        None | Some(Some(_)) => Ok(()),
+        Some(None) => Err(Error::field("/newcomers_see", "must be nothing or everything")),
     }
 }
 
 fn check_who_sends(value: Option<&str>) -> Result<()> {
-    match value {
-        None | Some(EVERYBODY | "admins") => Ok(()),
-        Some(_) => Err(Error::field("/who_sends", "must be everybody or admins")),
+    match value.map(WhoSends::parse) {
+        None | Some(Some(_)) => Ok(()),
+        Some(None) => Err(Error::field("/who_sends", "must be everybody or admins")),
     }
 }
 

@@ -7,7 +7,7 @@ use time::Duration;
 
 use crate::archive;
 use crate::archive::index::{self, Bound};
-use crate::archive::mover::{self, Archiver, Run};
+use crate::archive::mover::{self, Archiver, Outcome, Run};
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
@@ -85,15 +85,18 @@ async fn follow(store: &Store, config: &Config) -> CommandResult {
             println!("{doing}");
             told = doing;
         }
-        if let Some(outcome) = &run.outcome {
+        if let Some(outcome) = run.outcome {
             if let Some(archiver) = &archiver {
                 archiver.release().await?;
             }
             println!(
-                "{outcome}: {} days, {} messages, {} ledger rows",
-                run.days, run.messages, run.ledger_rows
+                "{}: {} days, {} messages, {} ledger rows",
+                outcome.as_str(),
+                run.days,
+                run.messages,
+                run.ledger_rows
             );
-            return if outcome == "done" { Ok(()) } else { Err("the run failed".into()) };
+            return if outcome == Outcome::Done { Ok(()) } else { Err("the run failed".into()) };
         }
         match ticked {
             Ok(Tick::More) => {}

@@ -5,7 +5,7 @@ use clap::Subcommand;
 use crate::base::config::Config;
 use crate::base::store::Store;
 use crate::base::worker::{Tick, Work};
-use crate::sync::{self, Run, Runner, Sync};
+use crate::sync::{self, Mode, Run, RunState, Runner, Sync};
 
 /// Most changes that a dry run prints.
 const SHOWN_MAX: i64 = 200;
@@ -34,7 +34,7 @@ pub async fn run(config: &Config, command: DirectoryCommand) -> CommandResult {
     let runner = Runner::open(store.clone(), config)?.ok_or("set directory.source to synchronize")?;
     match command {
         DirectoryCommand::Sync { incremental, dry_run } => {
-            let mode = if incremental { "incremental" } else { "full" };
+            let mode = if incremental { Mode::Incremental } else { Mode::Full };
             let sync = Sync { mode, asked_by: "hand", dry_run };
             let run_id = sync::ask(&store, sync, store.now().await?).await?;
             follow(&store, config, &runner, run_id).await
@@ -47,15 +47,15 @@ pub async fn run(config: &Config, command: DirectoryCommand) -> CommandResult {
 }
 
 async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) -> CommandResult {
-    let mut told = String::new();
+    let mut told = None;
     loop {
         let ticked = runner.tick().await;
         let run = sync::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
-        if run.state != told {
-            println!("{}", run.state);
-            told.clone_from(&run.state);
+        if told != Some(run.state) {
+            println!("{}", run.state.as_str());
+            told = Some(run.state);
         }
-        if run.ended_at.is_some() || run.state == "held" {
+        if run.ended_at.is_some() || run.state == RunState::Held {
             runner.release().await?;
             return show(store, &run).await;
         }
@@ -75,18 +75,18 @@ async fn show(store: &Store, run: &Run) -> CommandResult {
             run.problems, run.run_id
         );
     }
-    if run.dry_run || run.state == "held" {
+    if run.dry_run || run.state == RunState::Held {
         for difference in sync::differences(store, run.run_id, 0, SHOWN_MAX).await? {
             println!("{} {} {}", difference.action, difference.kind, difference.id);
         }
     }
-    match (run.state.as_str(), &run.detail) {
-        ("done" | "shown", _) => Ok(()),
-        ("held", why) => {
+    match (run.state, &run.detail) {
+        (RunState::Done | RunState::Shown, _) => Ok(()),
+        (RunState::Held, why) => {
             let why = why.as_deref().unwrap_or_default();
             Err(format!("held: {why}; to apply it, run: im-push-gateway directory approve {}", run.run_id)
                 .into())
         }
-        (state, why) => Err(format!("{state}: {}", why.as_deref().unwrap_or_default()).into()),
+        (state, why) => Err(format!("{}: {}", state.as_str(), why.as_deref().unwrap_or_default()).into()),
     }
 }

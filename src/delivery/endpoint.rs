@@ -21,6 +21,7 @@ use reqwest::{Response, StatusCode};
 use time::OffsetDateTime;
 use url::Url;
 
+use crate::base::named::named;
 use crate::base::renewed::Renewed;
 use crate::delivery::status::{Verdicts, parse_answer};
 use breaker::{Breaker, BreakerChange};
@@ -43,49 +44,24 @@ const OBSERVER_ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// The error if the guard refuses an address; see [`Guard`].
 const NOT_ALLOWED: &str = "address not allowed by callback_allow";
 
-/// What an endpoint's answer means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// The answer has a verdict for each receiver.
-    Gateway,
-    /// Any `2xx` accepts the whole batch.
-    Observer,
-}
-
-impl Kind {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gateway => "gateway",
-            Self::Observer => "observer",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Gateway, Self::Observer].into_iter().find(|kind| kind.as_str() == text)
+named! {
+    /// What an endpoint's answer means.
+    pub enum Kind ("kind of callback") {
+        /// The answer has a verdict for each receiver.
+        Gateway = "gateway",
+        /// Any `2xx` accepts the whole batch.
+        Observer = "observer",
     }
 }
 
-/// Whether batches go to an endpoint.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Active,
-    /// Nothing is sent; events are queued.
-    Paused,
-    /// It failed for too long, or answered that it is gone. Nothing is sent or queued.
-    Disabled,
-}
-
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Paused => "paused",
-            Self::Disabled => "disabled",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Active, Self::Paused, Self::Disabled].into_iter().find(|state| state.as_str() == text)
+named! {
+    /// Whether batches go to an endpoint.
+    pub enum State ("state of a callback") {
+        Active = "active",
+        /// Nothing is sent; events are queued.
+        Paused = "paused",
+        /// It failed for too long, or answered that it is gone. Nothing is sent or queued.
+        Disabled = "disabled",
     }
 }
 

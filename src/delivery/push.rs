@@ -31,7 +31,8 @@ use crate::sql;
 use batch::{Claim, Claimed, Due};
 
 pub use dead::{
-    DeadLetter, DeadLetterDetail, DeadLetters, Replay, dead_letter, dead_letters, replay, replay_events,
+    DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, Replay, dead_letter, dead_letters, replay,
+    replay_events,
 };
 
 /// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits
@@ -88,9 +89,10 @@ pub struct Worker {
 }
 
 impl Push {
-    /// Workers are tasks for `spawn`. They end with `stop`, and `wakers` wakes them.
+    /// Workers are tasks for `spawn`. They end with `stop`, and `wakers` wakes them. They use the database of the
+    /// callbacks.
     pub fn new(
-        (store, callbacks): (Store, Arc<Callbacks>),
+        callbacks: Arc<Callbacks>,
         config: &Config,
         wakers: Arc<Wakers>,
         spawn: impl Fn(BoxFuture<'static, ()>) + Send + Sync + 'static,
@@ -109,7 +111,7 @@ impl Push {
             disable_after: config.callback_disable_after,
         };
         Self {
-            store,
+            store: callbacks.store().clone(),
             callbacks,
             limits,
             queues: Mutex::default(),

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use crate::base::error::{Error, Result};
 use crate::base::strict;
 
 /// The push status of one message for one receiver. It only rises.
@@ -33,12 +34,16 @@ impl Status {
         self as i16
     }
 
-    /// From the code in the ledger. A constraint excludes other codes.
-    pub const fn from_code(code: i16) -> Self {
+    /// From the code in the ledger.
+    ///
+    /// # Errors
+    /// An internal error that names a code without a status.
+    pub fn from_db(code: i16) -> Result<Self> {
         match code {
-            0 => Self::Unreceived,
-            1 => Self::Received,
-            _ => Self::Read,
+            0 => Ok(Self::Unreceived),
+            1 => Ok(Self::Received),
+            2 => Ok(Self::Read),
+            _ => Err(Error::internal(format!("the database has an unknown push status: {code}"))),
         }
     }
 }
@@ -66,9 +71,16 @@ impl Verdict {
         }
     }
 
-    /// The verdict in the ledger, by its code.
-    pub const fn from_code(code: i16) -> Self {
-        if code == 1 { Self::Offline } else { Self::Rejected }
+    /// The verdict in the ledger, by its code. Other verdicts are not kept.
+    ///
+    /// # Errors
+    /// An internal error that names a code without a verdict.
+    pub fn from_db(code: i16) -> Result<Self> {
+        match code {
+            1 => Ok(Self::Offline),
+            2 => Ok(Self::Rejected),
+            _ => Err(Error::internal(format!("the database has an unknown verdict: {code}"))),
+        }
     }
 }
 
@@ -112,7 +124,7 @@ struct Answer {
 }
 
 /// A field that is present must not be null.
-fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> Result<Option<T>, D::Error> {
+fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(de: D) -> std::result::Result<Option<T>, D::Error> {
     T::deserialize(de).map(Some)
 }
 
@@ -178,6 +190,16 @@ mod tests {
 
     fn judged(body: &str) -> Option<Verdicts> {
         parse_answer(body.as_bytes(), |receiver| ["u1", "u2", "u3", "u4"].contains(&receiver))
+    }
+
+    #[test]
+    fn an_unknown_code_is_an_error() {
+        for status in [Status::Unreceived, Status::Received, Status::Read] {
+            assert_eq!(Status::from_db(status.code()).unwrap(), status);
+        }
+        assert!(Status::from_db(3).is_err());
+        assert_eq!([1, 2].map(|code| Verdict::from_db(code).unwrap()), [Verdict::Offline, Verdict::Rejected]);
+        assert!(Verdict::from_db(3).is_err());
     }
 
     #[test]

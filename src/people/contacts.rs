@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::search_index;
+use super::users::UserKind;
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store};
@@ -99,7 +100,8 @@ struct Stretch<'a> {
 pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
     let row = store.opt(sql!("people/contacts/viewer"), &[&user_id]).await?;
     let row = row.ok_or_else(Error::unknown_caller)?;
-    Ok((row.get::<_, &str>("kind") == "external").then(|| user_id.to_owned()))
+    let kind = UserKind::from_db(row.get("kind"))?;
+    Ok((kind == UserKind::External).then(|| user_id.to_owned()))
 }
 
 /// One page of results, and where it ends if there may be more. A page can be short if only few of many users

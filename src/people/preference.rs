@@ -7,13 +7,14 @@ mod quiet;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use postgres_types::Json;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use time::OffsetDateTime;
 
 pub use known::{Known, Timing};
 pub use quiet::{Quiet, Window};
 
 use crate::base::error::{Error, Kind, Result};
+use crate::base::named::named;
 use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::text::is_label;
@@ -40,12 +41,14 @@ pub struct Preference {
     pub offline_priority: Priority,
 }
 
-/// The urgency of a push or a reminder.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    Normal,
-    Urgent,
+named! {
+    /// The urgency of a push or a reminder.
+    #[derive(PartialOrd, Ord, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub enum Priority ("priority") {
+        Normal = "normal",
+        Urgent = "urgent",
+    }
 }
 
 /// The settings of a member for a channel.
@@ -83,19 +86,6 @@ impl Default for Preference {
             offline_reminder: true,
             offline_priority: Priority::Normal,
         }
-    }
-}
-
-impl Priority {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Normal => "normal",
-            Self::Urgent => "urgent",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        [Self::Normal, Self::Urgent].into_iter().find(|priority| priority.as_str() == text)
     }
 }
 
@@ -156,18 +146,18 @@ impl ChannelPreference {
 /// The notification settings of a user. A user who has set none has the defaults.
 pub async fn get(store: &Store, user_id: &str) -> Result<Preference> {
     let row = store.opt(sql!("people/preference/get"), &[&user_id]).await?;
-    Ok(row.as_ref().map_or_else(Preference::default, read))
+    row.as_ref().map_or_else(|| Ok(Preference::default()), read)
 }
 
-fn read(row: &tokio_postgres::Row) -> Preference {
+fn read(row: &tokio_postgres::Row) -> Result<Preference> {
     let Json(quiet) = row.get("quiet");
-    Preference {
+    Ok(Preference {
         quiet,
         every_s: row.get::<_, i32>("every_s").unsigned_abs(),
         ways: row.get("ways"),
         offline_reminder: row.get("offline_reminder"),
-        offline_priority: Priority::parse(row.get("offline_priority")).unwrap_or(Priority::Normal),
-    }
+        offline_priority: Priority::from_db(row.get("offline_priority"))?,
+    })
 }
 
 /// Replaces the notification settings of a user.

@@ -14,6 +14,7 @@ use tokio_postgres::types::ToSql;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
+use crate::base::named::named;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
@@ -71,19 +72,26 @@ pub struct ReportOutcome {
     pub snapshot_wanted: bool,
 }
 
+named! {
+    /// Whether an instance of the gateway has a connection of a user.
+    pub enum OnlineStatus ("status of a user") {
+        Online = "online",
+        Offline = "offline",
+    }
+}
+
 /// The status of a user, and since when.
 #[derive(Debug)]
 pub struct Status {
     pub user_id: String,
-    /// `online` or `offline`
-    pub status: String,
+    pub status: OnlineStatus,
     /// `None`: the user has never been online.
     pub since: Option<OffsetDateTime>,
 }
 
 impl Status {
     pub fn is_online(&self) -> bool {
-        self.status == "online"
+        self.status == OnlineStatus::Online
     }
 }
 
@@ -201,12 +209,14 @@ impl Presence {
             .store
             .all(sql!("people/presence/of_people"), &[&user_ids, &(now - self.expire), &now])
             .await?;
-        let status = |row: &Row| Status {
-            user_id: row.get("user_id"),
-            status: row.get("status"),
-            since: row.get("status_since"),
+        let status = |row: &Row| {
+            Ok(Status {
+                user_id: row.get("user_id"),
+                status: OnlineStatus::from_db(row.get("status"))?,
+                since: row.get("status_since"),
+            })
         };
-        Ok(rows.iter().map(status).collect())
+        rows.iter().map(status).collect()
     }
 }
 

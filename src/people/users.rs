@@ -3,9 +3,21 @@
 use std::collections::HashMap;
 
 use crate::base::error::{Error, Result};
+use crate::base::named::named;
 use crate::base::store::{Statements, Store};
 use crate::base::text;
 use crate::sql;
+
+named! {
+    /// What a user is.
+    pub enum UserKind ("kind of user") {
+        Internal = "internal",
+        /// Sees only users and channels of own groups.
+        External = "external",
+        /// A program that sends messages.
+        Application = "application",
+    }
+}
 
 /// Refuses a caller who is unknown or has left.
 pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {

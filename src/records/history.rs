@@ -17,7 +17,7 @@ use crate::base::store::{Statements, Store};
 use crate::people::users;
 use crate::sql;
 
-pub use unread::{Unread, unread};
+pub use unread::{Unread, UnreadPage, unread};
 
 /// A message as readers see it.
 #[derive(Debug)]

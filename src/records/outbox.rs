@@ -152,7 +152,7 @@ impl Outbox {
         for row in &rows {
             of_message.entry(row.get("ms_id")).or_default().push(Receipt {
                 receiver: row.get("receiver"),
-                status: Status::from_code(row.get("status")),
+                status: Status::from_db(row.get("status"))?,
                 at: row.get("received_at"),
             });
         }
@@ -220,7 +220,7 @@ impl Outbox {
             let upto = to_seq.min(from_seq + SEQS_STEP - 1);
             let span = Span { channel_id, from_seq, to_seq: upto };
             let reader = row.get("user_id");
-            let read = Read { span, reader, status: Status::from_code(status), at: row.get("read_at") };
+            let read = Read { span, reader, status: Status::from_db(status)?, at: row.get("read_at") };
             let is_in = held_up(channel_id.0, self.take_read(&read).await)?.is_some();
             if is_in {
                 self.store

@@ -345,10 +345,11 @@ async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Resu
     let read = |row: &tokio_postgres::Row| {
         let slot: i32 = row.get("slot");
         let ms_id: Option<MsId> = row.get("ms_id");
-        let status = Status::from_code(row.get("status"));
-        ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), status, row.get("read_at")))
+        let status = Status::from_db(row.get("status"))?;
+        Ok(ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), status, row.get("read_at"))))
     };
-    let reads: Vec<(Key, usize, Status, OffsetDateTime)> = rows.iter().filter_map(read).collect();
+    let reads: Vec<(Key, usize, Status, OffsetDateTime)> =
+        rows.iter().filter_map(|row| read(row).transpose()).collect::<Result<_>>()?;
     let mut blocks = ledger::lock(tx, &reads.iter().map(|(key, ..)| *key).collect::<Vec<_>>()).await?;
     let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
     let mut last = OffsetDateTime::UNIX_EPOCH;

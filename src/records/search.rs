@@ -89,14 +89,14 @@ impl Searching<'_> {
         // A slightly wider range. The server time of each hit decides.
         let from = self.search.from.map_or(MsId(0), |from| shifted(first_ms_id(from), -SKEW_MS).max(MsId(0)));
         let below = self.search.to.map_or(MsId::MAX, |to| shifted(first_ms_id(to), SKEW_MS));
-        let below = below.min(before);
+        let range = IdRange { from, below: below.min(before) };
         match (self.search.status, &self.search.receiver) {
             (Some(status), Some(receiver)) => {
-                let of = Of { status, receiver, spans: self.visible().await? };
-                self.by_status(archive, &of, (from, below), limit).await
+                let of = Of { status, receiver, spans: self.visible().await?, range };
+                self.by_status(archive, &of, limit).await
             }
             (Some(_), None) => Err(Error::parameter("status", "requires `receiver`")),
-            (None, _) => self.by_words(archive, (from, below), limit).await,
+            (None, _) => self.by_words(archive, range, limit).await,
         }
     }
 
@@ -131,7 +131,7 @@ impl Searching<'_> {
     async fn by_words(
         &self,
         archive: &dyn Archive,
-        (from, below): (MsId, MsId),
+        range: IdRange,
         limit: usize,
     ) -> Result<(Vec<Hit>, Option<MsId>)> {
         let mut spans = self.visible().await?;
@@ -147,8 +147,8 @@ impl Searching<'_> {
             words: self.search.words.clone(),
             sender: self.search.sender.clone(),
             ms_type: self.search.ms_type.clone(),
-            from,
-            below,
+            from: range.from,
+            below: range.below,
             ledger: false,
             ..Find::newest(limit)
         };
@@ -195,9 +195,9 @@ impl Searching<'_> {
         &self,
         archive: &dyn Archive,
         of: &Of<'_>,
-        (from, below): (MsId, MsId),
         limit: usize,
     ) -> Result<(Vec<Hit>, Option<MsId>)> {
+        let IdRange { from, below } = of.range;
         let now = self.store.now().await?;
         let horizon = self.store.horizon().await?.cold;
         let mut looks = 0..LOOKS_MAX;
@@ -206,7 +206,7 @@ impl Searching<'_> {
         let end = from.max(horizon).max(self.oldest().await?);
         while place > end {
             let low = shifted(place, -STRETCH_MS).max(end);
-            let rows = self.ledger(of, low, place).await?;
+            let rows = self.ledger(of, IdRange { from: low, below: place }).await?;
             // A read with fewer rows than the limit is the last of its range.
             let last: Option<MsId> = rows.last().filter(|_| rows.len() == LOOK).map(|row| row.get("ms_id"));
             place = last.unwrap_or(low);
@@ -219,7 +219,7 @@ impl Searching<'_> {
             // Days can have become cold since. Hits found above are not added twice.
             let horizon = self.store.horizon().await?.cold;
             let seen: HashSet<MsId> = hits.iter().map(|hit| hit.message.ms_id).collect();
-            let cold = self.cold_by_status(archive, of, (from, below.min(horizon)), (limit, &seen)).await?;
+            let cold = self.cold_by_status(archive, &of.below(horizon), limit, &seen).await?;
             place = cold.1.unwrap_or_default();
             hits.extend(cold.0);
             hits.sort_by_key(|hit| std::cmp::Reverse(hit.message.ms_id));
@@ -240,7 +240,7 @@ impl Searching<'_> {
         Ok(oldest.unwrap_or(MsId::MAX))
     }
 
-    async fn ledger(&self, of: &Of<'_>, from: MsId, below: MsId) -> Result<Vec<Row>> {
+    async fn ledger(&self, of: &Of<'_>, IdRange { from, below }: IdRange) -> Result<Vec<Row>> {
         let Search { sender, not_sender, ms_type, channel_id, .. } = self.search;
         let statuses = vec![of.status.code()];
         let limit = LOOK as i64;
@@ -285,8 +285,8 @@ impl Searching<'_> {
         &self,
         archive: &dyn Archive,
         of: &Of<'_>,
-        (from, below): (MsId, MsId),
-        (limit, seen): (usize, &HashSet<MsId>),
+        limit: usize,
+        seen: &HashSet<MsId>,
     ) -> Result<(Vec<Hit>, Option<MsId>)> {
         let late = self.late(of.receiver).await?;
         let mut find = Find {
@@ -296,8 +296,8 @@ impl Searching<'_> {
             not_sender: self.search.not_sender.clone(),
             ms_type: self.search.ms_type.clone(),
             receiver: Some((of.receiver.to_owned(), late.groups(of.status))),
-            from,
-            below,
+            from: of.range.from,
+            below: of.range.below,
             parts: Parts::All,
             ..Find::newest(LOOK)
         };
@@ -331,11 +331,11 @@ impl Searching<'_> {
         let mut late = Late::default();
         for row in client.query(&statement, &[&receiver]).await? {
             match row.get::<_, Option<MsId>>("ms_id") {
-                Some(ms_id) => _ = late.receipts.insert(ms_id, Status::from_code(row.get("status"))),
+                Some(ms_id) => _ = late.receipts.insert(ms_id, Status::from_db(row.get("status"))?),
                 None => {
                     let (from_seq, to_seq) = (row.get("from_seq"), row.get("to_seq"));
                     let span = Span { channel_id: row.get("channel_id"), from_seq, to_seq };
-                    match Status::from_code(row.get("status")) {
+                    match Status::from_db(row.get("status"))? {
                         Status::Read => late.reads.push(span),
                         _ => late.received.push(span),
                     }
@@ -346,14 +346,29 @@ impl Searching<'_> {
     }
 }
 
+/// A range of message ids: from one, and below another.
+#[derive(Debug, Clone, Copy)]
+struct IdRange {
+    from: MsId,
+    below: MsId,
+}
+
 /// The receiver and status of the search, and where they may be shown.
+#[derive(Clone)]
 struct Of<'a> {
     status: Status,
     receiver: &'a str,
     spans: Option<Vec<Span>>,
+    range: IdRange,
 }
 
 impl Of<'_> {
+    /// The same, with messages below an id only.
+    fn below(&self, ms_id: MsId) -> Self {
+        let IdRange { from, below } = self.range;
+        Self { range: IdRange { from, below: below.min(ms_id) }, ..self.clone() }
+    }
+
     fn shows(&self, channel_id: ChannelId, seq: i64) -> bool {
         self.spans.as_ref().is_none_or(|spans| history::holds(spans, channel_id, seq))
     }

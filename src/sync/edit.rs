@@ -18,14 +18,29 @@ pub use super::values::Values;
 use super::{API, apply, change_users_in};
 use crate::base::config::{Config, Directory};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::named::named;
 use crate::base::store::{Store, retrying};
 use repository::{Ask, EditedUser};
 pub use repository::{Edit, prune};
 
 /// Most pending edits of one user.
 const PENDING_MAX: i64 = 100;
-/// All states of an edit.
-pub const STATES: &[&str] = &["waiting", "sent", "applied", "conflict", "refused", "failed", "cancelled"];
+
+named! {
+    /// How far an edit has come.
+    pub enum EditState ("state of an edit") {
+        Waiting = "waiting",
+        /// An attempt is under way.
+        Sent = "sent",
+        Applied = "applied",
+        /// The value had changed at the source.
+        Conflict = "conflict",
+        Refused = "refused",
+        /// The source did not answer for too long.
+        Failed = "failed",
+        Cancelled = "cancelled",
+    }
+}
 
 /// The edits of all users.
 pub struct Edits {
@@ -177,8 +192,9 @@ impl Edits {
     }
 
     /// One page of all edits in one state, or in all states.
-    pub async fn list(&self, state: Option<&str>, before: i64, limit: i64) -> Result<Vec<Edit>> {
-        let states = state.map_or_else(|| STATES.to_vec(), |state| vec![state]);
+    pub async fn list(&self, state: Option<EditState>, before: i64, limit: i64) -> Result<Vec<Edit>> {
+        let states = state.map_or_else(|| EditState::ALL.to_vec(), |state| vec![state]);
+        let states: Vec<&str> = states.into_iter().map(EditState::as_str).collect();
         repository::list(&self.store, &states, before, limit).await
     }
 

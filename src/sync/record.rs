@@ -1,6 +1,7 @@
 //! A source's record of one user or department, and its checks.
 
 use crate::base::ids::{check_id, check_login_name};
+use crate::people::users::UserKind;
 
 /// Longest names and links, in characters.
 const NAME_MAX_CHARS: usize = 255;
@@ -147,9 +148,9 @@ impl UserRecord {
         for department_id in &self.department_ids {
             check_id(department_id).map_err(|reason| ("department_ids", reason))?;
         }
-        match self.kind.as_str() {
-            "internal" | "external" | "application" => Ok(()),
-            _ => Err(("kind", "must be internal, external or application")),
+        match UserKind::parse(&self.kind) {
+            Some(_) => Ok(()),
+            None => Err(("kind", "must be internal, external or application")),
         }
     }
 }

@@ -23,10 +23,10 @@ use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
 use pulling::{Pulling, Tools};
-use repository::{Counts, Open};
+use repository::{Counts, Decision, Open};
 pub use repository::{
-    Difference, Problem, Run, Sync, approve, ask, ask_once, cancel, differences, name_changed,
-    name_changed_in, problems, prune_runs, runs,
+    Difference, Mode, Problem, Run, RunState, Sync, approve, ask, ask_once, cancel, differences,
+    name_changed, name_changed_in, problems, prune_runs, runs,
 };
 
 /// Staged rows that one transaction applies, or one statement compares.
@@ -51,7 +51,7 @@ pub struct Runner {
 #[derive(Default)]
 struct Trouble {
     /// Run, state and applied rows. With other values it is another step, which has not failed yet.
-    step: Option<(i64, String, i64)>,
+    step: Option<(i64, RunState, i64)>,
     failures: u32,
     waits_until: Option<OffsetDateTime>,
 }
@@ -101,8 +101,8 @@ impl Runner {
     }
 
     /// `incremental` if this source gives tokens and there is one, otherwise `full`.
-    fn mode(&self, token: Option<&String>) -> &'static str {
-        if self.source.has_tokens() && token.is_some() { "incremental" } else { "full" }
+    fn mode(&self, token: Option<&String>) -> Mode {
+        if self.source.has_tokens() && token.is_some() { Mode::Incremental } else { Mode::Full }
     }
 
     async fn begin_if_due(&self, now: OffsetDateTime) -> Result<()> {
@@ -115,7 +115,7 @@ impl Runner {
         };
         let first = known.full_at.is_none() && known.full_begun_at.is_none();
         if due(&self.full_schedule, known.full_begun_at) || first && due(&self.schedule, known.begun_at) {
-            ask(&self.store, Sync { mode: "full", asked_by: "schedule", dry_run: false }, now).await?;
+            ask(&self.store, Sync { mode: Mode::Full, asked_by: "schedule", dry_run: false }, now).await?;
             repository::begun(&self.store, "directory-full", now).await?;
             repository::begun(&self.store, "directory", now).await?;
         } else if due(&self.schedule, known.begun_at) {
@@ -126,7 +126,7 @@ impl Runner {
             let named = repository::named(&self.store).await?;
             if named > 0 {
                 let one_by_one = self.source.reads_one() && named <= self.settings.alone_max.into();
-                let mode = if one_by_one { "changes" } else { self.mode(known.token.as_ref()) };
+                let mode = if one_by_one { Mode::Changes } else { self.mode(known.token.as_ref()) };
                 ask(&self.store, Sync { mode, asked_by: "change", dry_run: false }, now).await?;
             }
         }
@@ -176,10 +176,10 @@ impl Runner {
     /// What to ask for; none if a run needs a token and there is none.
     async fn begin_listening(&self, run: &Open, epoch: i64) -> Result<Option<Request>> {
         let known = repository::known(&self.store, self.source.name()).await?;
-        let mut want = match (run.mode.as_str(), known.token) {
-            ("incremental", Some(token)) => Request::Since(token),
-            ("incremental", None) => return Ok(None),
-            _ => Request::Everything,
+        let mut want = match (run.mode, known.token) {
+            (Mode::Incremental, Some(token)) => Request::Since(token),
+            (Mode::Incremental, None) => return Ok(None),
+            (Mode::Full | Mode::Changes, _) => Request::Everything,
         };
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -187,7 +187,7 @@ impl Runner {
         tx.run(sql!("sync/run/restage"), &[&run.run_id]).await?;
         if !run.dry_run {
             let row = tx.one(sql!("sync/run/take_changed"), &[&run.run_id]).await?;
-            if run.mode == "changes" {
+            if run.mode == Mode::Changes {
                 want = Request::These { users: row.get("users"), departments: row.get("departments") };
             }
         }
@@ -227,9 +227,9 @@ impl Runner {
         }
         let held = self.guard(&counts, run).await?;
         let state = match held {
-            _ if run.dry_run => "shown",
-            Some(_) => "held",
-            None => "applying",
+            _ if run.dry_run => RunState::Shown,
+            Some(_) => RunState::Held,
+            None => RunState::Applying,
         };
         if let Some(why) = &held {
             tracing::warn!(run_id = run.run_id, why, "directory run is held");
@@ -237,7 +237,8 @@ impl Runner {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
-        repository::decide(&tx, run.run_id, (state, held.as_deref()), &counts, now).await?;
+        let decision = Decision { state, detail: held.as_deref(), counts: &counts };
+        repository::decide(&tx, run.run_id, decision, now).await?;
         if !run.dry_run {
             tx.run(sql!("sync/run/supersede"), &[&run.run_id, &now]).await?;
         }
@@ -251,7 +252,7 @@ impl Runner {
         let removed = counts.of("departments", "removed");
         for (what, going, there) in [("people", leaving, users), ("departments", removed, departments)] {
             let share = going as f64 / there.max(1) as f64;
-            let all = run.mode == "full" && going > 0 && going >= there;
+            let all = run.mode == Mode::Full && going > 0 && going >= there;
             if all
                 || going > i64::from(self.settings.guard_count)
                 || going > 1 && share > self.settings.guard_share
@@ -308,7 +309,12 @@ impl Runner {
         self.lease.hold(&tx, epoch).await?;
         tx.run(sql!("sync/run/finish"), &[&run.run_id, &self.source.name(), &now]).await?;
         tx.commit().await?;
-        tracing::info!(run_id = run.run_id, mode = run.mode, staged = run.staged, "directory run is done");
+        tracing::info!(
+            run_id = run.run_id,
+            mode = run.mode.as_str(),
+            staged = run.staged,
+            "directory run is done"
+        );
         metrics::counter!("impg_directory_runs_total", "outcome" => "done").increment(1);
         Ok(())
     }
@@ -325,7 +331,7 @@ impl Work for Runner {
         let Some(run) = repository::open_run(&self.store).await? else {
             return Ok(Tick::Idle);
         };
-        let step = Some((run.run_id, run.state.clone(), run.applied));
+        let step = Some((run.run_id, run.state, run.applied));
         let mut trouble = self.trouble.lock().await;
         if trouble.step != step {
             *trouble = Trouble { step, ..Trouble::default() };
@@ -337,10 +343,11 @@ impl Work for Runner {
             return Ok(Tick::Idle);
         }
         let began = Instant::now();
-        let done = match run.state.as_str() {
-            "asked" => self.listen(&run, epoch).await,
-            "staged" => self.decide(&run, epoch, now).await,
-            _ => self.apply(&run, epoch, now).await,
+        let done = match run.state {
+            RunState::Asked => self.listen(&run, epoch).await,
+            RunState::Staged => self.decide(&run, epoch, now).await,
+            RunState::Applying => self.apply(&run, epoch, now).await,
+            ended => Err(Error::internal(format!("the open run is {}", ended.as_str()))),
         };
         if let Err(e) = done {
             self.trouble(&run, &mut trouble, &e, now).await?;

@@ -511,10 +511,9 @@ impl Stage {
     async fn workers(&self) -> Workers {
         let gateway = Gateway::start();
         let config = Self::pushing(&self.database, &self.overrides, &gateway.url());
-        let store = || self.store.clone();
-        let callbacks = Callbacks::open(store(), &config, now()).await.unwrap();
-        let parts = (store(), Arc::new(callbacks));
-        let push = Push::new(parts, &config, Arc::default(), |_| (), CancellationToken::default());
+        let callbacks = Callbacks::open(self.store.clone(), &config, now()).await.unwrap();
+        let push =
+            Push::new(Arc::new(callbacks), &config, Arc::default(), |_| (), CancellationToken::default());
         Workers { push: Arc::new(push).worker(GATEWAY), gateway }
     }
 
@@ -571,7 +570,9 @@ impl Stage {
     async fn ledger(&self) -> HashMap<(MsId, String), Status> {
         let sql = "SELECT ms_id, receiver, status FROM v_im_ledger";
         let rows = shared().connect(&self.database).await.query(sql, &[]).await;
-        let pair = |row: &tokio_postgres::Row| ((row.get(0), row.get(1)), Status::from_code(row.get(2)));
+        let pair = |row: &tokio_postgres::Row| {
+            ((row.get(0), row.get(1)), Status::from_db(row.get(2)).expect("a status"))
+        };
         rows.unwrap().iter().map(pair).collect()
     }
 

@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use futures_util::future::{BoxFuture, try_join3};
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use time::{Date, OffsetDateTime};
+use tokio_postgres::Row;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::pages::{self, Page};
-use super::{Archiver, Progress, stop};
+use super::{Archiver, Outcome, Progress, stop};
 use crate::archive::index::Bound;
 use crate::archive::{Archive, Document, Find, Order, Parts};
 use crate::base::error::{Error, Result};
+use crate::base::named::named;
 use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -56,49 +58,40 @@ pub struct Sum {
     pub checksum: u128,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    Sealed,
-    Written,
-    Verified,
-    Switched,
-}
-
-impl Step {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sealed => "sealed",
-            Self::Written => "written",
-            Self::Verified => "verified",
-            Self::Switched => "switched",
-        }
-    }
-
-    fn parse(text: &str) -> Self {
-        let all = [Self::Sealed, Self::Written, Self::Verified];
-        all.into_iter().find(|step| step.as_str() == text).unwrap_or(Self::Switched)
+named! {
+    /// How far a day has come.
+    pub enum Step ("step of a moving day") {
+        Sealed = "sealed",
+        Written = "written",
+        Verified = "verified",
+        Switched = "switched",
     }
 }
 
 /// The days that are moving, oldest first.
 pub async fn unfinished(store: &Store) -> Result<Vec<Day>> {
     let rows = store.all(sql!("archive/mover/unfinished"), &[]).await?;
-    let day = |row: &tokio_postgres::Row| Day {
-        day: row.get("day"),
-        run_id: row.get("run_id"),
-        step: Step::parse(row.get("step")),
-        from_ms_id: row.get("from_ms_id"),
-        below_ms_id: row.get("below_ms_id"),
-        written_ms_id: row.get("written_ms_id"),
-        messages: row.get("messages"),
-        sum: Sum {
-            documents: row.get("documents"),
-            ledger_rows: row.get("ledger_rows"),
-            checksum: u128::from_be_bytes(row.get::<_, &[u8]>("checksum").try_into().unwrap_or_default()),
-        },
-        switched_at: row.get("switched_at"),
-    };
-    Ok(rows.iter().map(day).collect())
+    rows.iter().map(Day::of).collect()
+}
+
+impl Day {
+    fn of(row: &Row) -> Result<Self> {
+        Ok(Self {
+            day: row.get("day"),
+            run_id: row.get("run_id"),
+            step: Step::from_db(row.get("step"))?,
+            from_ms_id: row.get("from_ms_id"),
+            below_ms_id: row.get("below_ms_id"),
+            written_ms_id: row.get("written_ms_id"),
+            messages: row.get("messages"),
+            sum: Sum {
+                documents: row.get("documents"),
+                ledger_rows: row.get("ledger_rows"),
+                checksum: u128::from_be_bytes(row.get::<_, &[u8]>("checksum").try_into().unwrap_or_default()),
+            },
+            switched_at: row.get("switched_at"),
+        })
+    }
 }
 
 impl Archiver {
@@ -189,7 +182,7 @@ impl Archiver {
         );
         tracing::error!(day = %day.day, why, "the archive differs from what was written: the day stays in PostgreSQL");
         metrics::counter!("impg_archive_verify_failures_total").increment(1);
-        Ok(Progress::Ended("failed", why))
+        Ok(Progress::Ended(Outcome::Failed, why))
     }
 
     /// The sum of what the archive returns for a range.
@@ -287,4 +280,15 @@ fn write_page(archive: Arc<Bound>, page: Page) -> BoxFuture<'static, Result<Page
 /// Runs work in a task of its own, in parallel with the move. It ends when its caller stops waiting.
 async fn spawn<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
     AbortOnDropHandle::new(tokio::spawn(work)).await.map_err(Error::internal)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Step;
+
+    #[test]
+    fn a_day_in_an_unknown_step_is_not_taken_for_a_switched_one() {
+        assert_eq!(Step::from_db("switched").unwrap(), Step::Switched);
+        assert!(Step::from_db("merged").is_err());
+    }
 }

@@ -11,7 +11,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 
-use super::{EVERYBODY, JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, check_label, check_who_sends, emit};
+use super::{
+    JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, NewcomersSee, WhoSends, check_label, check_who_sends, emit,
+};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::number::ChannelId;
@@ -122,9 +124,10 @@ async fn create_once(
         tx.one(sql!("chat/channel/department_members"), &[&department_id, &below, &owner, &room]).await?;
     let members: Vec<&str> = people.get("members");
     let left_out = count_i32(people.get::<_, i64>("total") - members.len() as i64);
-    let (no_picture, who_sends): (Option<&str>, _) = (None, who_sends.unwrap_or(EVERYBODY));
+    let (no_picture, who_sends): (Option<&str>, _) =
+        (None, who_sends.unwrap_or(WhoSends::Everybody.as_str()));
     let params: [&(dyn ToSql + Sync); 7] =
-        [&owner, &name, &no_picture, &"nothing", &members, &now, &who_sends];
+        [&owner, &name, &no_picture, &NewcomersSee::Nothing.as_str(), &members, &now, &who_sends];
     let channel_id: ChannelId = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
     let follows = tx
         .run(

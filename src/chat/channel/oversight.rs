@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 
 use serde_json::json;
 
-use super::{emit, no_channel};
+use super::{ChannelType, MemberRole, emit, no_channel};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
@@ -24,7 +24,7 @@ const LOOKS_MAX: usize = 20;
 #[derive(Debug)]
 pub struct Overseen {
     pub channel_id: ChannelId,
-    pub channel_type: String,
+    pub channel_type: ChannelType,
     pub name: Option<String>,
     pub picture: Option<String>,
     pub creator: String,
@@ -66,7 +66,7 @@ pub struct Interval {
     pub to_seq: Option<i64>,
     pub sees_from_seq: i64,
     pub joined_at: OffsetDateTime,
-    pub role: String,
+    pub role: MemberRole,
     pub read_seq: i64,
     pub received_seq: i64,
 }
@@ -103,7 +103,7 @@ pub async fn find(
         let ended = (rows.len() as i64) < look;
         for row in &rows {
             below = row.get("channel_id");
-            let channel = overseen(row);
+            let channel = overseen(row)?;
             if words.as_ref().is_none_or(|words| channel.is_called(words)) {
                 found.push(channel);
             }
@@ -121,7 +121,7 @@ pub async fn find(
 /// One channel.
 pub async fn get(store: &Store, channel_id: ChannelId) -> Result<Overseen> {
     let rows = read(store, None, Some(channel_id), (ChannelId(0), 1)).await?;
-    rows.first().map(overseen).ok_or_else(no_channel)
+    rows.first().map(overseen).ok_or_else(no_channel)?
 }
 
 async fn read(
@@ -154,8 +154,9 @@ pub async fn attendance(
                 intervals: Vec::new(),
             });
         }
-        let intervals = all.last_mut().map(|last| &mut last.intervals);
-        intervals.into_iter().for_each(|intervals| intervals.push(interval(row)));
+        if let Some(last) = all.last_mut() {
+            last.intervals.push(interval(row)?);
+        }
     }
     Ok(all)
 }
@@ -173,7 +174,7 @@ async fn rescue_once(store: &Store, rescue: Rescue<'_>) -> Result<()> {
     tx.all(sql!("chat/channel/lock_for_leaver"), &[&channel_id]).await?;
     let group =
         tx.opt(sql!("chat/channel/rescued"), &[&channel_id, &new_owner]).await?.ok_or_else(no_channel)?;
-    if group.get::<_, &str>("channel_type") != "group" {
+    if ChannelType::from_db(group.get("channel_type"))? != ChannelType::Group {
         return Err(Error::new(Kind::Conflict, "a direct channel has no owner; only a group has one"));
     }
     if group.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some() {
@@ -202,7 +203,7 @@ impl Overseen {
     }
 }
 
-fn overseen(row: &Row) -> Overseen {
+fn overseen(row: &Row) -> Result<Overseen> {
     let owner = row.get::<_, Option<String>>("owner").map(|user_id| Owner {
         user_id,
         name: row.get::<_, Option<_>>("owner_name").unwrap_or_default(),
@@ -211,9 +212,9 @@ fn overseen(row: &Row) -> Overseen {
     let one =
         |id: &str, name: &str| Some((row.get::<_, Option<String>>(id)?, row.get::<_, Option<String>>(name)?));
     let pair = [one("pair_low", "pair_low_name"), one("pair_high", "pair_high_name")];
-    Overseen {
+    Ok(Overseen {
         channel_id: row.get("channel_id"),
-        channel_type: row.get("channel_type"),
+        channel_type: ChannelType::from_db(row.get("channel_type"))?,
         name: row.get("channel_name"),
         picture: row.get("picture"),
         creator: row.get("creator"),
@@ -226,17 +227,17 @@ fn overseen(row: &Row) -> Overseen {
         dissolved_at: row.get("dissolved_at"),
         department_id: row.get("department_id"),
         is_member: row.get("is_member"),
-    }
+    })
 }
 
-fn interval(row: &Row) -> Interval {
-    Interval {
+fn interval(row: &Row) -> Result<Interval> {
+    Ok(Interval {
         from_seq: row.get("from_seq"),
         to_seq: row.get("to_seq"),
         sees_from_seq: row.get("sees_from_seq"),
         joined_at: row.get("joined_at"),
-        role: row.get("role"),
+        role: MemberRole::from_db(row.get("role"))?,
         read_seq: row.get("read_seq"),
         received_seq: row.get("received_seq"),
-    }
+    })
 }

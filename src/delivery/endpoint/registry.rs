@@ -142,16 +142,17 @@ impl Callbacks {
         let mut all = Vec::with_capacity(rows.len());
         for row in &rows {
             let (callback_id, revision): (&str, i64) = (row.get("callback_id"), row.get("revision"));
-            if let Some(callback) = self.again(row, &before) {
-                unreadable.remove(callback_id);
-                all.push(callback);
-            } else if !row.get::<_, bool>("from_settings")
-                && unreadable.insert(callback_id.to_owned(), revision) != Some(revision)
-            {
-                tracing::error!(
-                    callback_id,
-                    "callback not used: no key in callback_keys decrypts its secret; add its key"
-                );
+            match self.again(row, &before) {
+                Ok(Some(callback)) => {
+                    unreadable.remove(callback_id);
+                    all.push(callback);
+                }
+                Ok(None) if row.get("from_settings") => {}
+                unused => {
+                    if unreadable.insert(callback_id.to_owned(), revision) != Some(revision) {
+                        log_unused(callback_id, unused.err());
+                    }
+                }
             }
         }
         let by_id = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
@@ -163,24 +164,32 @@ impl Callbacks {
         Ok(all)
     }
 
+    /// The database of the endpoints.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// An endpoint from the last reading.
     pub fn get(&self, callback_id: &str) -> Option<Arc<Callback>> {
         self.known.read().unwrap_or_else(PoisonError::into_inner).by_id.get(callback_id).cloned()
     }
 
     /// The endpoint of a row: reused if the row has not changed.
-    fn again(&self, row: &Row, before: &HashMap<String, Arc<Callback>>) -> Option<Arc<Callback>> {
+    fn again(&self, row: &Row, before: &HashMap<String, Arc<Callback>>) -> Result<Option<Arc<Callback>>> {
         let known = before.get(row.get::<_, &str>("callback_id"));
         let secret_ids: Vec<i64> = row.get("secret_ids");
         let unchanged = |callback: &&Arc<Callback>| {
             callback.revision == row.get::<_, i64>("revision") && callback.secret_ids == secret_ids
         };
         if let Some(callback) = known.filter(unchanged) {
-            return Some(callback.clone());
+            return Ok(Some(callback.clone()));
         }
-        self.make(row, secret_ids, known).map(Arc::new)
+        // An unknown name is told apart from a secret that does not decrypt.
+        Kind::from_db(row.get("kind")).and(State::from_db(row.get("state")))?;
+        Ok(self.make(row, secret_ids, known).map(Arc::new))
     }
 
+    /// None if its secrets or headers do not decrypt.
     fn make(&self, row: &Row, secret_ids: Vec<i64>, known: Option<&Arc<Callback>>) -> Option<Callback> {
         let callback_id: String = row.get("callback_id");
         let settled: bool = row.get("from_settings");
@@ -193,8 +202,8 @@ impl Callbacks {
         let kept = known.filter(|callback| callback.url == url).map(|callback| callback.breaker.clone());
         let millis = |ms: i32| Duration::from_millis(ms.unsigned_abs().into());
         Some(Callback {
-            kind: Kind::parse(row.get("kind"))?,
-            state: State::parse(row.get("state"))?,
+            kind: Kind::from_db(row.get("kind")).ok()?,
+            state: State::from_db(row.get("state")).ok()?,
             url,
             timeout: row.get::<_, Option<i32>>("timeout_ms").map_or(defaults.timeout, millis),
             concurrency: row
@@ -251,6 +260,17 @@ impl Callbacks {
 
     pub(super) fn default_concurrency(&self) -> i32 {
         i32::try_from(self.defaults.concurrency).unwrap_or(i32::MAX)
+    }
+}
+
+/// Logs why an endpoint gets nothing: an error, or that its secret does not decrypt.
+fn log_unused(callback_id: &str, error: Option<Error>) {
+    match error {
+        Some(error) => tracing::error!(callback_id, %error, "callback not used"),
+        None => tracing::error!(
+            callback_id,
+            "callback not used: no key in callback_keys decrypts its secret; add its key"
+        ),
     }
 }
 

@@ -122,8 +122,8 @@ impl Fields {
         }
     }
 
-    fn of(row: &Row) -> Self {
-        Self {
+    fn of(row: &Row) -> Result<Self> {
+        Ok(Self {
             url: row.get("url"),
             description: row.get("description"),
             event_types: row.get("event_types"),
@@ -134,8 +134,8 @@ impl Fields {
             concurrency: row.get("concurrency"),
             batch_events: row.get("batch_events"),
             events_per_second: row.get("events_per_second"),
-            state: State::parse(row.get("state")).unwrap_or(State::Paused),
-        }
+            state: State::from_db(row.get("state"))?,
+        })
     }
 
     /// Applies the given fields. Headers are already encrypted.
@@ -194,10 +194,9 @@ impl Callbacks {
         let (secret_ids, made): (Vec<i64>, Vec<OffsetDateTime>) = (row.get("secret_ids"), row.get("made"));
         let ends: Vec<Option<OffsetDateTime>> = row.get("ends");
         let secrets = secret_ids.into_iter().zip(made).zip(ends).map(|((id, made), ends)| (id, made, ends));
-        let unknown = || Error::internal("a callback has an unknown kind or state");
-        let fields = Fields::of(row);
+        let fields = Fields::of(row)?;
         Ok(Endpoint {
-            kind: Kind::parse(row.get("kind")).ok_or_else(unknown)?,
+            kind: Kind::from_db(row.get("kind"))?,
             state: fields.state,
             header_names: self.header_names(row),
             timeout_ms: fields.timeout_ms.unwrap_or_else(|| self.default_timeout_ms()),
@@ -337,13 +336,13 @@ impl Callbacks {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let row = lock(&tx, callback_id, by.now).await?;
-        let kind = Kind::parse(row.get("kind")).ok_or_else(no_such_callback)?;
+        let kind = Kind::from_db(row.get("kind"))?;
         let given = spec.given();
         if row.get("from_settings") && given.iter().any(|field| *field != "state") {
             return Err(of_settings());
         }
         spec.check(kind, &self.guard)?;
-        let mut fields = Fields::of(&row);
+        let mut fields = Fields::of(&row)?;
         fields.take(spec, self.seal_headers(callback_id, spec)?);
         write(&tx, (callback_id, kind), &fields, (spec.state.is_some(), by.now)).await?;
         note(&tx, Action::CallbackChanged, callback_id, &json!({"changed": given}), by).await?;

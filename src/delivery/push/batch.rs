@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Limits;
 use crate::base::error::Result;
 use crate::base::store::{REPEATABLE, Statements, Store};
-use crate::delivery::endpoint::{Callback, Kind};
+use crate::delivery::endpoint::{Callback, Kind, State};
 use crate::sql;
 
 /// A batch of one endpoint, leased by this replica.
@@ -85,7 +85,7 @@ impl Claim<'_> {
         else {
             return Ok(Claimed::Nothing);
         };
-        if endpoint.get::<_, &str>("state") != "active" {
+        if State::from_db(endpoint.get("state"))? != State::Active {
             return Ok(Claimed::Nothing);
         }
         let paced: Option<OffsetDateTime> = endpoint.get("paced_until");

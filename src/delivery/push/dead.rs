@@ -76,15 +76,25 @@ pub async fn replay(
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
 }
 
-/// Queues the logged events for an observer since `since`, after event `after`, also those sent before.
-/// Returns the number of events, and the event to continue after, if there may be more.
+/// The logged events that an observer gets again.
+#[derive(Debug)]
+pub struct LoggedEvents {
+    pub since: OffsetDateTime,
+    /// Only events after this id.
+    pub after: i64,
+    /// At most so many are due in a second.
+    pub per_second: Option<i32>,
+}
+
+/// Queues logged events for an observer, also those sent before. Returns the number of events, and the event to
+/// continue after, if there may be more.
 pub async fn replay_events(
     store: &Store,
     callback_id: &str,
-    (since, after): (OffsetDateTime, i64),
-    per_second: Option<i32>,
+    events: LoggedEvents,
     now: OffsetDateTime,
 ) -> Result<(i64, Option<i64>)> {
+    let LoggedEvents { since, after, per_second } = events;
     let row = store
         .one(
             sql!("delivery/push/replay_events"),

@@ -161,6 +161,14 @@ impl Held {
             Self::Events(events) => *events,
         }
     }
+
+    /// The messages of the batch. Only they get verdicts.
+    pub fn messages(&self) -> Result<&Messages> {
+        match self {
+            Self::Messages(messages) => Ok(messages),
+            Self::Events(_) => Err(Error::internal("verdicts on events")),
+        }
+    }
 }
 
 impl Messages {

@@ -91,7 +91,18 @@ impl Attempt<'_> {
         tx.batch_execute(&first(self.callback.kind)).await?;
         let ours = self.batch.lock(&tx).await?;
         let tally = match outcome {
-            BatchOutcome::Judged(verdicts) => self.judged(&tx, limits, (verdicts, ours), now).await?,
+            BatchOutcome::Judged(verdicts) => {
+                let messages = self.held.messages()?;
+                let tally = judged(&tx, messages, verdicts, now).await?;
+                if ours {
+                    if tally.retried > 0 {
+                        self.requeue(&tx, limits, to_retry(messages, verdicts), now).await?;
+                    }
+                    self.batch.finish(&tx).await?;
+                }
+                tally.count();
+                tally
+            }
             BatchOutcome::Taken => {
                 if ours {
                     self.batch.finish(&tx).await?;
@@ -115,39 +126,23 @@ impl Attempt<'_> {
         Ok(tx.commit().await?)
     }
 
-    /// Writes the verdicts. If this worker still owns the batch, receivers answered `retry` go back into the queue.
-    async fn judged(
+    /// Puts receivers answered `retry` back into the queue.
+    async fn requeue(
         &self,
         tx: &Transaction<'_>,
         limits: &Limits,
-        (verdicts, ours): (&Verdicts, bool),
+        again: Vec<Value>,
         now: OffsetDateTime,
-    ) -> Result<Tally> {
-        let Held::Messages(messages) = &self.held else {
-            return Err(Error::internal("verdicts on events"));
-        };
-        let tally = tally(messages, verdicts);
-        write_verdicts(tx, messages, verdicts, now).await?;
-        let reached = messages.alerted.iter().map(|user| messages.users[*user as usize].user_id.as_str());
-        let reached: Vec<&str> =
-            reached.filter(|user_id| verdicts.of(user_id) == Verdict::Received).collect();
-        preference::alert(tx, &reached, now).await?;
-        if ours {
-            if tally.retried > 0 {
-                let again = Json(to_retry(messages, verdicts));
-                let base_ms = limits.retry_base.as_secs_f64() * 1e3;
-                let max_ms = limits.retry_max.as_secs_f64() * 1e3;
-                let (jitter, give_up_ms) = (random_share()? * JITTER, limits.give_up_ms());
-                tx.run(
-                    sql!("delivery/push/retry"),
-                    &[&again, &now, &base_ms, &max_ms, &jitter, &give_up_ms, &self.batch.batch_id],
-                )
-                .await?;
-            }
-            self.batch.finish(tx).await?;
-        }
-        tally.count();
-        Ok(tally)
+    ) -> Result<()> {
+        let base_ms = limits.retry_base.as_secs_f64() * 1e3;
+        let max_ms = limits.retry_max.as_secs_f64() * 1e3;
+        let (jitter, give_up_ms) = (random_share()? * JITTER, limits.give_up_ms());
+        tx.run(
+            sql!("delivery/push/retry"),
+            &[&Json(again), &now, &base_ms, &max_ms, &jitter, &give_up_ms, &self.batch.batch_id],
+        )
+        .await?;
+        Ok(())
     }
 
     /// Postpones a batch that failed as a whole. It becomes a dead letter if it has waited too long while the endpoint
@@ -230,6 +225,20 @@ fn tally(messages: &Messages, verdicts: &Verdicts) -> Tally {
 /// The verdict on a user. A user who has left the company is offline.
 fn verdict_of<'a>(verdicts: &'a Verdicts, user: &User) -> (Verdict, Option<&'a str>) {
     if user.has_left { (Verdict::Offline, None) } else { verdicts.with_reason(&user.user_id) }
+}
+
+/// Writes the verdicts, and when users were last alerted.
+async fn judged(
+    tx: &Transaction<'_>,
+    messages: &Messages,
+    verdicts: &Verdicts,
+    now: OffsetDateTime,
+) -> Result<Tally> {
+    write_verdicts(tx, messages, verdicts, now).await?;
+    let reached = messages.alerted.iter().map(|user| messages.users[*user as usize].user_id.as_str());
+    let reached: Vec<&str> = reached.filter(|user_id| verdicts.of(user_id) == Verdict::Received).collect();
+    preference::alert(tx, &reached, now).await?;
+    Ok(tally(messages, verdicts))
 }
 
 async fn write_verdicts(

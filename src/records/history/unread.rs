@@ -30,17 +30,26 @@ pub struct Unread {
     pub next: Option<MsId>,
 }
 
-/// Up to `limit` unread messages of a user below an ms_id. With `patient`, a page ends at the horizon while the
-/// archive does not answer; without, that is `503`.
+/// Which unread messages of a user a page has.
+#[derive(Debug, Clone, Copy)]
+pub struct UnreadPage<'a> {
+    pub reader: &'a str,
+    /// Only messages below this id.
+    pub below: MsId,
+    pub limit: usize,
+}
+
+/// The unread messages of a page. With `patient`, it ends at the horizon while the archive does not answer; without,
+/// that is `503`.
 pub async fn unread(
     store: &Store,
     archive: Option<&dyn Archive>,
-    reader: &str,
-    (below, limit): (MsId, usize),
+    page: UnreadPage<'_>,
     patient: bool,
 ) -> Result<Unread> {
+    let UnreadPage { reader, below, limit } = page;
     let channels = channels(store, reader).await?;
-    let Hot { horizon, messages: mut found } = hot_unread(store, &channels, reader, (below, limit)).await?;
+    let Hot { horizon, messages: mut found } = hot_unread(store, &channels, page).await?;
     let place = |found: &[Message]| found.last().map_or(below, |last| last.ms_id);
     if found.len() >= limit || horizon == MsId(0) {
         let next = (found.len() >= limit).then(|| place(&found));
@@ -55,7 +64,8 @@ pub async fn unread(
         return Ok(Unread { messages: found, next: None });
     }
     let begin = place(&found).min(horizon);
-    match cold_unread(store, archive, (spans, reader), (begin, limit - found.len())).await {
+    let rest = UnreadPage { below: begin, limit: limit - found.len(), ..page };
+    match cold_unread(store, archive, spans, rest).await {
         Ok(Unread { messages: cold, next }) => {
             found.extend(cold);
             Ok(Unread { messages: found, next })
@@ -78,12 +88,8 @@ async fn channels(store: &Store, reader: &str) -> Result<Vec<Channel>> {
 }
 
 /// Reads the channels in steps, the newest first, until no other channel can have a newer message.
-async fn hot_unread(
-    store: &Store,
-    channels: &[Channel],
-    reader: &str,
-    (below, limit): (MsId, usize),
-) -> Result<Hot> {
+async fn hot_unread(store: &Store, channels: &[Channel], page: UnreadPage<'_>) -> Result<Hot> {
+    let UnreadPage { reader, below, limit } = page;
     let client = store.client().await?;
     let (mut horizon, mut found) = (MsId(0), Vec::<Message>::new());
     let most = limit as i64;
@@ -114,9 +120,10 @@ async fn hot_unread(
 async fn cold_unread(
     store: &Store,
     archive: Option<&dyn Archive>,
-    (spans, reader): (Vec<Span>, &str),
-    (below, limit): (MsId, usize),
+    spans: Vec<Span>,
+    page: UnreadPage<'_>,
 ) -> Result<Unread> {
+    let UnreadPage { reader, below, limit } = page;
     let archive = archive.ok_or_else(archive::not_configured)?;
     let not_sender = Some(reader.to_owned());
     let mut find = Find { spans: Some(spans), not_sender, below, ledger: false, ..Find::newest(limit) };

@@ -121,18 +121,18 @@ async fn of_hot_message(store: &Store, ms_id: MsId, page: &ReceiptsPage<'_>) -> 
         .all(sql!("records/receipt/list"), &[&ms_id, &channel_id, &seq, &statuses, &page.after, &page.limit])
         .await?;
     let item = |row: Row| {
-        let status = Status::from_code(row.get("status"));
+        let status = Status::from_db(row.get("status"))?;
         let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
-        ReceiverStatus {
+        Ok(ReceiverStatus {
             receiver: row.get("receiver"),
             name: row.get("name"),
             status,
-            verdict: verdict.map(Verdict::from_code),
+            verdict: verdict.map(Verdict::from_db).transpose()?,
             verdict_reason: row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some()),
             last_modified_time: row.get("last_modified_time"),
-        }
+        })
     };
-    Ok(Some(Receipts { counts, items: rows.into_iter().map(item).collect() }))
+    Ok(Some(Receipts { counts, items: rows.into_iter().map(item).collect::<Result<_>>()? }))
 }
 
 /// All receivers of a cold message, without names. `None` if there is none, or if it may not be seen.
@@ -181,7 +181,8 @@ async fn of_cold_message(
 async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (Status, OffsetDateTime)>> {
     let Document { ms_id, channel_id, seq, .. } = document;
     let rows = store.all(sql!("records/receipt/overlay"), &[ms_id, channel_id, seq]).await?;
-    Ok(rows.iter().map(|r| (r.get("receiver"), (Status::from_code(r.get("status")), r.get("at")))).collect())
+    let late = |r: &Row| Ok((r.get("receiver"), (Status::from_db(r.get("status"))?, r.get("at"))));
+    rows.iter().map(late).collect()
 }
 
 /// The receivers in a document with their statuses, without names.

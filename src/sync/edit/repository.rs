@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use super::Values;
+use super::{EditState, Values};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -20,7 +20,7 @@ pub struct Edit {
     pub attributes: Value,
     pub base: Value,
     pub theirs: Option<Value>,
-    pub state: String,
+    pub state: EditState,
     pub detail: Option<String>,
     pub attempts: i32,
     pub due_at: OffsetDateTime,
@@ -30,21 +30,21 @@ pub struct Edit {
 }
 
 impl Edit {
-    fn of(row: &Row) -> Self {
-        Self {
+    fn of(row: &Row) -> Result<Self> {
+        Ok(Self {
             edit_id: row.get("edit_id"),
             user_id: row.get("user_id"),
             attributes: row.get("attributes"),
             base: row.get("base"),
             theirs: row.get("theirs"),
-            state: row.get("state"),
+            state: EditState::from_db(row.get("state"))?,
             detail: row.get("detail"),
             attempts: row.get("attempts"),
             due_at: row.get("due_at"),
             asked_by: row.get("asked_by"),
             asked_at: row.get("asked_at"),
             ended_at: row.get("ended_at"),
-        }
+        })
     }
 }
 
@@ -94,7 +94,7 @@ pub(super) struct Claim {
 
 /// The end of an attempt.
 pub(super) struct End<'a> {
-    pub state: &'a str,
+    pub state: EditState,
     pub detail: Option<&'a str>,
     pub theirs: Option<(&'a Values, Option<&'a str>)>,
     pub due_at: OffsetDateTime,
@@ -151,7 +151,7 @@ pub(super) async fn ask(tx: &Transaction<'_>, ask: Ask<'_>, give_up_at: OffsetDa
             ],
         )
         .await?;
-    Ok(Edit::of(&row))
+    Edit::of(&row)
 }
 
 pub(super) async fn claim(
@@ -187,7 +187,11 @@ pub(super) async fn end(
     let (theirs, version) = end.theirs.unzip();
     let (theirs, version) = (theirs.map(Json), version.flatten());
     let End { state, detail, due_at, heard, .. } = end;
-    tx.run(sql!("sync/edit/end"), &[&edit_id, state, detail, &theirs, &version, due_at, heard, &now]).await?;
+    tx.run(
+        sql!("sync/edit/end"),
+        &[&edit_id, &state.as_str(), detail, &theirs, &version, due_at, heard, &now],
+    )
+    .await?;
     Ok(())
 }
 
@@ -200,20 +204,17 @@ pub(super) async fn name_changed(tx: &Transaction<'_>, external_id: &str) -> Res
 /// `NotFound`
 pub(super) async fn get(store: &Store, edit_id: i64) -> Result<Edit> {
     let row = store.opt(sql!("sync/edit/get"), &[&edit_id]).await?;
-    row.as_ref().map(Edit::of).ok_or_else(|| Error::not_found("no such edit"))
+    row.as_ref().map(Edit::of).ok_or_else(|| Error::not_found("no such edit"))?
 }
 
 pub(super) async fn of_person(store: &Store, user_id: &str, before: i64, limit: i64) -> Result<Vec<Edit>> {
-    Ok(store
-        .all(sql!("sync/edit/edits_of"), &[&user_id, &before, &limit])
-        .await?
-        .iter()
-        .map(Edit::of)
-        .collect())
+    let rows = store.all(sql!("sync/edit/edits_of"), &[&user_id, &before, &limit]).await?;
+    rows.iter().map(Edit::of).collect()
 }
 
 pub(super) async fn list(store: &Store, states: &[&str], before: i64, limit: i64) -> Result<Vec<Edit>> {
-    Ok(store.all(sql!("sync/edit/edits"), &[&states, &before, &limit]).await?.iter().map(Edit::of).collect())
+    let rows = store.all(sql!("sync/edit/edits"), &[&states, &before, &limit]).await?;
+    rows.iter().map(Edit::of).collect()
 }
 
 pub(super) async fn retry(

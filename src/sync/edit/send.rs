@@ -7,7 +7,7 @@
 use time::OffsetDateTime;
 
 use super::repository::{self, Claim, EditedUser, End};
-use super::{Edits, Values};
+use super::{EditState, Edits, Values};
 use crate::base::error::{Error, Result};
 use crate::base::worker::{Tick, Work};
 use crate::sync::apply;
@@ -102,20 +102,22 @@ impl Edits {
             EditOutcome::Applied(record) => {
                 let is_so = claim.attributes.are_in(&Values::of(record));
                 let detail = (!is_so).then_some("the source has stored another value");
-                End { heard: true, ..ended("applied", detail) }
+                End { heard: true, ..ended(EditState::Applied, detail) }
             }
             EditOutcome::Conflict(record) => {
                 theirs = claim.attributes.among(&Values::of(record));
                 let version = record.source_version.as_deref();
                 let detail = Some("the value has changed at the source");
-                End { heard: true, theirs: Some((&theirs, version)), ..ended("conflict", detail) }
+                End { heard: true, theirs: Some((&theirs, version)), ..ended(EditState::Conflict, detail) }
             }
-            EditOutcome::Gone => ended("refused", Some("the source no longer has this user")),
-            EditOutcome::Refused(why) => ended("refused", Some(why)),
-            EditOutcome::Later(later) if now >= claim.give_up_at => ended("failed", Some(&later.reason)),
+            EditOutcome::Gone => ended(EditState::Refused, Some("the source no longer has this user")),
+            EditOutcome::Refused(why) => ended(EditState::Refused, Some(why)),
+            EditOutcome::Later(later) if now >= claim.give_up_at => {
+                ended(EditState::Failed, Some(&later.reason))
+            }
             EditOutcome::Later(later) => {
                 let due_at = now + self.wait(claim.failures, later)?;
-                End { due_at, ..ended("waiting", Some(&later.reason)) }
+                End { due_at, ..ended(EditState::Waiting, Some(&later.reason)) }
             }
         };
         repository::end(tx, claim.edit_id, &end, now).await

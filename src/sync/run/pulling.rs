@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use deadpool_postgres::Transaction;
 
-use super::repository::{self, Noted, Open};
+use super::repository::{self, Mode, Noted, Open};
 use crate::base::error::Result;
 use crate::base::lease::Lease;
 use crate::base::store::{REPEATABLE, Statements, Store};
@@ -63,7 +63,7 @@ impl Pulling {
         let staging = Staging {
             run_id: run.run_id,
             epoch,
-            is_full: run.mode == "full",
+            is_full: run.mode == Mode::Full,
             is_dry: run.dry_run,
             rows: 0,
             users: Seen::default(),

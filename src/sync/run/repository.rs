@@ -9,17 +9,45 @@ use time::OffsetDateTime;
 
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::named::named;
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// Most characters shown of a source's text.
 const SHOWN_MAX_CHARS: usize = 255;
 
+named! {
+    /// What a run reads.
+    pub enum Mode ("mode of a directory run") {
+        Full = "full",
+        /// What has changed since the last run.
+        Incremental = "incremental",
+        /// The users and departments that were named.
+        Changes = "changes",
+    }
+}
+
+named! {
+    /// How far a run has come.
+    pub enum RunState ("state of a directory run") {
+        Asked = "asked",
+        Staged = "staged",
+        /// It waits for an approval.
+        Held = "held",
+        Applying = "applying",
+        Done = "done",
+        /// A dry run that has ended.
+        Shown = "shown",
+        Failed = "failed",
+        /// A later run was decided first.
+        Superseded = "superseded",
+    }
+}
+
 /// A run to ask for.
 #[derive(Debug, Clone, Copy)]
 pub struct Sync<'a> {
-    /// `full`, `incremental` or `changes`.
-    pub mode: &'a str,
+    pub mode: Mode,
     /// `schedule`, `hand` or `change`.
     pub asked_by: &'a str,
     pub dry_run: bool,
@@ -29,9 +57,9 @@ pub struct Sync<'a> {
 #[derive(Debug)]
 pub(super) struct Open {
     pub run_id: i64,
-    pub mode: String,
+    pub mode: Mode,
     pub dry_run: bool,
-    pub state: String,
+    pub state: RunState,
     pub staged: i64,
     pub applied: i64,
 }
@@ -40,12 +68,12 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub struct Run {
     pub run_id: i64,
-    pub mode: String,
+    pub mode: Mode,
     pub asked_by: String,
     pub dry_run: bool,
     pub asked_at: OffsetDateTime,
     pub ended_at: Option<OffsetDateTime>,
-    pub state: String,
+    pub state: RunState,
     pub detail: Option<String>,
     pub approved_by: Option<String>,
     pub staged: i64,
@@ -108,7 +136,7 @@ pub(super) struct Known {
 /// Asks for a run. A waiting run of the same kind is reused. Returns its id.
 pub async fn ask(store: &Store, sync: Sync<'_>, now: OffsetDateTime) -> Result<i64> {
     let Sync { mode, asked_by, dry_run } = sync;
-    Ok(store.one(sql!("sync/run/ask"), &[&mode, &asked_by, &dry_run, &now]).await?.get(0))
+    Ok(store.one(sql!("sync/run/ask"), &[&mode.as_str(), &asked_by, &dry_run, &now]).await?.get(0))
 }
 
 /// The same with a client id: a repeat finds the same run.
@@ -126,7 +154,7 @@ pub async fn ask_once(
     }
     let tx = client.transaction().await?;
     let Sync { mode, asked_by, dry_run } = sync;
-    let run_id = tx.one(sql!("sync/run/ask"), &[&mode, &asked_by, &dry_run, &now]).await?.get(0);
+    let run_id = tx.one(sql!("sync/run/ask"), &[&mode.as_str(), &asked_by, &dry_run, &now]).await?.get(0);
     if claim.keep(&tx, &digest, (run_id, now)).await? {
         tx.commit().await?;
         return Ok(run_id);
@@ -157,14 +185,18 @@ pub(super) async fn named(store: &Store) -> Result<i64> {
 }
 
 pub(super) async fn open_run(store: &Store) -> Result<Option<Open>> {
-    Ok(store.opt(sql!("sync/run/open_run"), &[]).await?.map(|row| Open {
-        run_id: row.get("run_id"),
-        mode: row.get("mode"),
-        dry_run: row.get("dry_run"),
-        state: row.get("state"),
-        staged: row.get("staged"),
-        applied: row.get("applied"),
-    }))
+    let row = store.opt(sql!("sync/run/open_run"), &[]).await?;
+    let open = |row: tokio_postgres::Row| {
+        Ok(Open {
+            run_id: row.get("run_id"),
+            mode: Mode::from_db(row.get("mode"))?,
+            dry_run: row.get("dry_run"),
+            state: RunState::from_db(row.get("state"))?,
+            staged: row.get("staged"),
+            applied: row.get("applied"),
+        })
+    };
+    row.map(open).transpose()
 }
 
 pub(super) async fn known(store: &Store, source: &str) -> Result<Known> {
@@ -206,14 +238,21 @@ pub(super) async fn again(store: &Store, run_id: i64) -> Result<()> {
     Ok(())
 }
 
+/// What becomes of a staged run, and why.
+pub(super) struct Decision<'a> {
+    pub state: RunState,
+    pub detail: Option<&'a str>,
+    pub counts: &'a Counts,
+}
+
 pub(super) async fn decide(
     tx: &Transaction<'_>,
     run_id: i64,
-    (state, detail): (&str, Option<&str>),
-    counts: &Counts,
+    decision: Decision<'_>,
     now: OffsetDateTime,
 ) -> Result<()> {
-    tx.run(sql!("sync/run/decide"), &[&run_id, &state, &Json(counts), &detail, &now]).await?;
+    let Decision { state, detail, counts } = decision;
+    tx.run(sql!("sync/run/decide"), &[&run_id, &state.as_str(), &Json(counts), &detail, &now]).await?;
     Ok(())
 }
 
@@ -248,21 +287,23 @@ pub(super) async fn fail(store: &Store, run_id: i64, why: &str, now: OffsetDateT
 /// One page of runs below `before`, newest first.
 pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
     let rows = store.all(sql!("sync/run/runs"), &[&before, &limit]).await?;
-    let run = |row: &tokio_postgres::Row| Run {
-        run_id: row.get("run_id"),
-        mode: row.get("mode"),
-        asked_by: row.get("asked_by"),
-        dry_run: row.get("dry_run"),
-        asked_at: row.get("asked_at"),
-        ended_at: row.get("ended_at"),
-        state: row.get("state"),
-        detail: row.get("detail"),
-        approved_by: row.get("approved_by"),
-        staged: row.get("staged"),
-        counts: row.get("counts"),
-        problems: row.get("problems"),
+    let run = |row: &tokio_postgres::Row| {
+        Ok(Run {
+            run_id: row.get("run_id"),
+            mode: Mode::from_db(row.get("mode"))?,
+            asked_by: row.get("asked_by"),
+            dry_run: row.get("dry_run"),
+            asked_at: row.get("asked_at"),
+            ended_at: row.get("ended_at"),
+            state: RunState::from_db(row.get("state"))?,
+            detail: row.get("detail"),
+            approved_by: row.get("approved_by"),
+            staged: row.get("staged"),
+            counts: row.get("counts"),
+            problems: row.get("problems"),
+        })
     };
-    Ok(rows.iter().map(run).collect())
+    rows.iter().map(run).collect()
 }
 
 /// Approves a held run.

@@ -130,7 +130,7 @@ async fn run(aged: &Aged, archiver: &Archiver) -> (String, String) {
         let ticked = archiver.tick().await;
         let last = mover::runs(&aged.store, i64::MAX, 1).await.expect("runs").pop().expect("a run");
         if let Some(outcome) = last.outcome {
-            return (outcome, last.doing.unwrap_or_default());
+            return (outcome.as_str().to_owned(), last.doing.unwrap_or_default());
         }
         if !matches!(ticked, Ok(Tick::More)) {
             tokio::time::sleep(Duration::from_millis(10)).await;

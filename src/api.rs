@@ -120,13 +120,13 @@ impl Api {
 
     /// The time zone in which days begin.
     fn zone(&self) -> crate::base::error::Result<Zone> {
-        self.config.zone().map_err(Error::internal)
+        self.config.server.zone().map_err(Error::internal)
     }
 
     /// All routes. `openapi/im-push-gateway` describes each of them.
     pub fn router(self) -> Router {
-        let timeout = self.config.request_timeout;
-        let bodies = Budget::new(self.config.request_bodies_max_bytes);
+        let timeout = self.config.server.request_timeout;
+        let bodies = Budget::new(self.config.server.request_bodies_max_bytes);
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
@@ -184,7 +184,7 @@ impl Api {
             .layer(prove.clone())
             .layer(from_fn(uploads::name_version));
         let transfers = files::transfers().layer(prove).merge(uploads);
-        if self.config.identity_mode != IdentityMode::Hmac {
+        if self.config.identity.mode != IdentityMode::Hmac {
             return transfers;
         }
         let bodies = bodies.clone();
@@ -277,7 +277,7 @@ async fn check_text(parts: &mut Parts) -> crate::base::error::Result<()> {
 /// Finds the user of a login name, when the gateway sends login names. A login name without a user is
 /// refused, even if it equals a user id.
 async fn known(api: &Api, mut caller: Caller) -> crate::base::error::Result<Caller> {
-    if api.config.identity_names == IdentityNames::LoginName && caller.token_hash.is_none() {
+    if api.config.identity.names == IdentityNames::LoginName && caller.token_hash.is_none() {
         match of_login_name(&api.store, &caller.user_id).await? {
             Some(user_id) => caller.user_id = user_id,
             None if caller.roles == Roles::default().with(Role::User) => {

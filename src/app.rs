@@ -49,7 +49,7 @@ impl App {
     /// Checks the settings and the database, then updates the schema. Shared state changes last, so a failed
     /// start changes none of it.
     pub async fn build(config: Config) -> Result<Self> {
-        let identity = Identity::new(&config)?;
+        let identity = Identity::new(&config.identity)?;
         let store = Store::new(&config)?;
         let probes = store.for_probes(&config)?;
         store.check_sessions().await?;
@@ -83,12 +83,12 @@ impl App {
         metrics: Option<MetricsEndpoint>,
         stop: CancellationToken,
     ) -> Result<()> {
-        let grace = self.config.shutdown_grace;
+        let grace = self.config.server.shutdown_grace;
         let (tasks, wakes) = (TaskSet::default(), Wakes::default());
         // Workers stop after the listener, because they process what the last requests wrote.
         let stop_workers = CancellationToken::new();
         // Uploads end when the service begins to stop: their clients resume them.
-        let files = Files::new(self.store.clone(), &self.config, stop.clone());
+        let files = Files::new(self.store.clone(), &self.config.files, stop.clone());
         let escalation = self.escalation(&wakes);
         let mut workers = self.workers(&wakes, &stop_workers, &escalation, &files);
         workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
@@ -110,7 +110,7 @@ impl App {
         let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();
-        let presence = Presence::new(self.store.clone(), &self.config);
+        let presence = Presence::new(self.store.clone(), &self.config.people);
         let api = Api::new(Stages {
             config: self.config,
             store: self.store,

@@ -97,8 +97,8 @@ struct Step {
 
 impl Sequencer {
     pub fn new(store: Store, config: &Config, streams: Arc<Notify>, wakers: Arc<Wakers>) -> Self {
-        let batch_bytes = i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX);
-        let (window, wal_position) = (config.event_window, AtomicI64::new(0));
+        let batch_bytes = i32::try_from(config.callbacks.batch_bytes).unwrap_or(i32::MAX);
+        let (window, wal_position) = (config.events.window, AtomicI64::new(0));
         Self { store, window, batch_bytes, streams, wakers, wal_position }
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::base::config::Config;
+use crate::base::config::FileSettings;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
 use depot::Depot;
@@ -42,7 +42,7 @@ pub struct Files(Arc<Stage>);
 
 pub struct Stage {
     store: Store,
-    config: Config,
+    settings: FileSettings,
     depot: Arc<Depot>,
     uploads: Arc<Semaphore>,
     creates: Semaphore,
@@ -65,16 +65,16 @@ impl std::ops::Deref for Files {
 
 impl Files {
     /// The files of the settings. Requests that write end soon after `stop`.
-    pub fn new(store: Store, config: &Config, stop: CancellationToken) -> Self {
+    pub fn new(store: Store, settings: &FileSettings, stop: CancellationToken) -> Self {
         Self(Arc::new(Stage {
-            depot: Arc::new(Depot::new(store.clone(), config)),
+            depot: Arc::new(Depot::new(store.clone(), settings)),
             store,
-            uploads: Arc::new(Semaphore::new(config.file_uploads_max.min(Semaphore::MAX_PERMITS))),
+            uploads: Arc::new(Semaphore::new(settings.uploads_max.min(Semaphore::MAX_PERMITS))),
             creates: Semaphore::new(CREATES_AT_ONCE),
-            downloads: Arc::new(Semaphore::new(config.file_downloads_max.min(Semaphore::MAX_PERMITS))),
-            pictures: Arc::new(Semaphore::new(config.file_pictures_at_once.min(Semaphore::MAX_PERMITS))),
-            keys: link::Keys::parse(&config.file_link_keys).unwrap_or_default(),
-            config: config.clone(),
+            downloads: Arc::new(Semaphore::new(settings.downloads_max.min(Semaphore::MAX_PERMITS))),
+            pictures: Arc::new(Semaphore::new(settings.pictures_at_once.min(Semaphore::MAX_PERMITS))),
+            keys: link::Keys::parse(&settings.link_keys).unwrap_or_default(),
+            settings: settings.clone(),
             writing: TaskTracker::new(),
             stop,
             wake: Arc::new(Notify::new()),
@@ -94,16 +94,16 @@ impl Files {
     /// How long a request that writes keeps its lock without a sign of life.
     fn lock_length(&self) -> Duration {
         // The longest wait for a byte, then for the store.
-        let quiet = self.config.file_idle + self.config.file_flush + 2 * self.config.file_store_timeout;
+        let quiet = self.settings.idle + self.settings.flush + 2 * self.settings.store_timeout;
         Duration::try_from(quiet).unwrap_or(Duration::HOUR) + Duration::seconds(10)
     }
 
     fn unused(&self) -> Duration {
-        Duration::days(self.config.file_unused_days.into())
+        Duration::days(self.settings.unused_days.into())
     }
 
     fn unfinished(&self) -> Duration {
-        self.config.file_upload_expire.try_into().unwrap_or(Duration::DAY)
+        self.settings.upload_expire.try_into().unwrap_or(Duration::DAY)
     }
 }
 

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
 
-use crate::base::config::{Config, IdentityMode, IdentityNames};
+use crate::base::config::{IdentityMode, IdentityNames, IdentitySettings};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::{check_id, check_login_name};
 use crate::base::store::Store;
@@ -87,11 +87,11 @@ enum Proof {
 }
 
 impl Proof {
-    fn new(config: &Config) -> Result<Self> {
-        Ok(match config.identity_mode {
-            IdentityMode::Jwt => Self::Jwt(jwt::Tokens::new(config)?),
-            IdentityMode::Hmac => Self::Hmac(hmac::Signatures::new(config)?),
-            IdentityMode::Headers => Self::Headers(peer::Trust::new(config)?),
+    fn new(settings: &IdentitySettings) -> Result<Self> {
+        Ok(match settings.mode {
+            IdentityMode::Jwt => Self::Jwt(jwt::Tokens::new(settings)?),
+            IdentityMode::Hmac => Self::Hmac(hmac::Signatures::new(settings)?),
+            IdentityMode::Headers => Self::Headers(peer::Trust::new(settings)?),
         })
     }
 }
@@ -103,13 +103,13 @@ impl Identity {
     /// `Kind::Internal` names a setting that would be insecure: an empty or open trust list, a peer outside
     /// loopback without a secret, a symmetric JWT algorithm, a short HMAC secret, or headers with two
     /// meanings.
-    pub fn new(config: &Config) -> Result<Self> {
-        Ok(Self { watch: headers::Watch::new(config)?, proof: Proof::new(config)? })
+    pub fn new(settings: &IdentitySettings) -> Result<Self> {
+        Ok(Self { watch: headers::Watch::new(settings)?, proof: Proof::new(settings)? })
     }
 
     /// What [`Identity::new`] would refuse: the first mistake of the headers and of the mode.
-    pub fn mistakes(config: &Config) -> Vec<String> {
-        let refused = [headers::Watch::new(config).err(), Proof::new(config).err()];
+    pub fn mistakes(settings: &IdentitySettings) -> Vec<String> {
+        let refused = [headers::Watch::new(settings).err(), Proof::new(settings).err()];
         refused.iter().flatten().map(|e| e.told().to_owned()).collect()
     }
 

@@ -74,7 +74,7 @@ async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
         return Ok(());
     }
     let config = Config::load(cli.config.as_deref(), |config| match cli.command {
-        Command::Serve => Identity::mistakes(config),
+        Command::Serve => Identity::mistakes(&config.identity),
         _ => Vec::new(),
     })?;
     match cli.command {
@@ -102,10 +102,10 @@ async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
-    telemetry::init_log(&config)?;
+    telemetry::init_log(&config.log)?;
     let stop = CancellationToken::new();
     tokio::spawn(stop_on_signal(stop.clone()));
-    let metrics = match config.metrics_listen {
+    let metrics = match config.server.metrics_listen {
         Some(address) => {
             let listener =
                 TcpListener::bind(address).await.map_err(|e| cannot_listen("metrics_listen", address, &e))?;
@@ -114,8 +114,9 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         }
         None => None,
     };
-    let listener =
-        TcpListener::bind(config.listen).await.map_err(|e| cannot_listen("listen", config.listen, &e))?;
+    let listener = TcpListener::bind(config.server.listen)
+        .await
+        .map_err(|e| cannot_listen("listen", config.server.listen, &e))?;
     let app = tokio::select! {
         app = App::build(config) => app?,
         () = stop.cancelled() => return Ok(()),

@@ -330,7 +330,7 @@ async fn rotate(
     MaybeJson(rotation): MaybeJson<Rotation>,
 ) -> Result<(StatusCode, Reply<RotatedView>)> {
     caller.must_be(Role::Admin)?;
-    let overlap = rotation.overlap_ms.map_or(api.config.callback_secret_overlap, Duration::from_millis);
+    let overlap = rotation.overlap_ms.map_or(api.config.callbacks.secret_overlap, Duration::from_millis);
     if overlap > OVERLAP_MAX {
         return Err(Error::field("/overlap_ms", "must be at most 2592000000 (30 days)"));
     }
@@ -352,6 +352,6 @@ async fn test(
 ) -> Result<Reply<TestedView>> {
     caller.must_be(Role::Admin)?;
     let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
-    let patience = api.config.request_timeout.mul_f64(TEST_SHARE);
+    let patience = api.config.server.request_timeout.mul_f64(TEST_SHARE);
     Ok(Reply(api.callbacks.test(&callback_id, patience, by).await?.into()))
 }

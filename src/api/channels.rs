@@ -208,7 +208,7 @@ async fn open_group(
         return opened(api, caller, id, false).await;
     }
     check_seen(api, caller, &group.members, "/members").await?;
-    let most = api.config.group_max_members;
+    let most = api.config.chat.group_max_members;
     let (id, is_new) = channel::create_group(&api.store, &caller.user_id, &group, most, now).await?;
     opened(api, caller, id, is_new).await
 }
@@ -290,7 +290,7 @@ async fn add_members(
         return Err(Error::field("/user_ids", "must name at least one user"));
     }
     check_seen(&api, &caller, &users.user_ids, "/user_ids").await?;
-    let joiners = Joiners { users: &users.user_ids, most_members: api.config.group_max_members, now };
+    let joiners = Joiners { users: &users.user_ids, most_members: api.config.chat.group_max_members, now };
     let added = channel::add_members(&api.store, id, &caller.user_id, joiners).await?;
     let channel = channel::get(&api.store, id, &caller.user_id).await?.into();
     Ok(Reply(Added { channel, added }))

@@ -272,7 +272,7 @@ async fn create_group(
     let (name, below) = (new.name.as_deref(), new.below.unwrap_or_default());
     let who_sends = new.who_sends.as_deref();
     let new = NewGroup { department_id: &id, name, below, owner, who_sends };
-    let (group, is_new) = groups::create(&api.store, new, api.config.group_max_members, now).await?;
+    let (group, is_new) = groups::create(&api.store, new, api.config.chat.group_max_members, now).await?;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Reply(GroupView::from(group))))
 }

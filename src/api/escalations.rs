@@ -30,7 +30,7 @@ async fn nudge(
 ) -> Result<Reply<NudgedView>> {
     // The clock of the database, by which steps are due.
     let now = api.store.now().await?;
-    let wanted = Nudge { ms_id, by: &caller.user_id, now, every: api.config.nudge_every };
+    let wanted = Nudge { ms_id, by: &caller.user_id, now, every: api.config.chat.nudge_every };
     let nudged = nudge::nudge(&api.store, &api.escalation, wanted).await?;
     Ok(Reply(NudgedView {
         ms_id,

@@ -256,7 +256,7 @@ async fn link(
     let form = query.form.unwrap_or(Form::Original);
     let now = api.store.now().await?;
     let (token, expires_at) = api.files.link(file_id, &caller.user_id, form.as_str(), now).await?;
-    let files = match api.config.file_url.as_str() {
+    let files = match api.config.files.url.as_str() {
         "" => "/api/v1/files",
         url => url.trim_end_matches('/'),
     };

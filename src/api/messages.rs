@@ -197,7 +197,7 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
-    let urgency = Urgency::parse(new.priority, new.escalate, api.config.escalate_within(), "")?;
+    let urgency = Urgency::parse(new.priority, new.escalate, api.config.chat.escalate_within(), "")?;
     let outgoing = outgoing(&caller.user_id, channel_id, (new.client_id, &new.ms_type, new.content), "")?;
     let outgoing = outgoing.with_urgency(urgency);
     let sent = api.sender.send(outgoing).await?;
@@ -213,7 +213,7 @@ async fn send_many(
     if items.is_empty() {
         return Err(Error::field("", "must have at least one item"));
     }
-    let within = api.config.escalate_within();
+    let within = api.config.chat.escalate_within();
     let item = |(i, item)| bulk_item(&caller.user_id, within, i, item);
     let sends = items.into_iter().enumerate().map(item).collect();
     let results = api.sender.send_all(sends).await.into_iter().map(item_result).collect();
@@ -294,7 +294,7 @@ async fn recall(
         crate::people::users::check_active(&api.store, &caller.0.user_id).await?;
     }
     let reason = check_reason(body.reason.as_deref()).map_err(|e| Error::field("/reason", e.detail))?;
-    let within = api.config.recall_within.try_into().unwrap_or(Duration::MAX);
+    let within = api.config.chat.recall_within.try_into().unwrap_or(Duration::MAX);
     // The clock of the database, which also set the time of the message.
     let now = api.store.now().await?;
     let recall = Recall { ms_id, by: &caller.0.user_id, any, reason, now, within };

@@ -134,6 +134,6 @@ async fn replace_channel(
     let member = Member { channel_id, user_id: &caller.user_id };
     // The clock of the database, by which pushes judge the end.
     let now = api.store.now().await?;
-    preference::put_channel(&api.store, member, &wanted, api.config.pinned_max, now).await?;
+    preference::put_channel(&api.store, member, &wanted, api.config.chat.pinned_max, now).await?;
     Ok(Reply(preference::of_channel(&api.store, member).await?.into()))
 }

@@ -60,7 +60,7 @@ async fn healthz() -> Reply<Health> {
 /// because senders do not need them. The check uses its own connection and has a time limit. A busy service
 /// is still ready.
 async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
-    let until = Instant::now() + api.config.readiness_wait;
+    let until = Instant::now() + api.config.database.readiness_wait;
     let found = timeout_at(until, api.probes.readiness()).await.ok().and_then(Result::ok);
     let (database, partitions) = match found {
         Some(Readiness { writable: false, .. }) => ("read_only", "unknown"),
@@ -86,7 +86,7 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
 }
 
 async fn is_crowded(api: &Api, until: Instant) -> bool {
-    let crowding = timeout_at(until, api.probes.crowding(api.config.database_pool_size)).await;
+    let crowding = timeout_at(until, api.probes.crowding(api.config.database.pool_size)).await;
     crowding.is_ok_and(|crowding| crowding.is_ok_and(|crowding| crowding.is_crowded()))
 }
 

@@ -72,7 +72,7 @@ pub async fn name_version(request: Request, next: Next) -> Response {
 }
 
 async fn offer(State(api): State<Api>, _: Person) -> impl IntoResponse {
-    let most = api.config.file_max_bytes.to_string();
+    let most = api.config.files.max_bytes.to_string();
     let headers = [
         (VERSIONS, VERSION.to_owned()),
         (HeaderName::from_static("tus-extension"), EXTENSIONS.to_owned()),
@@ -260,7 +260,7 @@ pub fn sha256(hex: &str, at: &'static str) -> Result<Vec<u8>> {
 
 /// The URL of an upload: relative, if the settings do not name the address of the service.
 fn location(api: &Api, file_id: i64) -> String {
-    match api.config.file_url.as_str() {
+    match api.config.files.url.as_str() {
         // It is relative to `…/files/uploads`, so that it holds below every path of a gateway.
         "" => format!("uploads/{file_id}"),
         url => format!("{}/uploads/{file_id}", url.trim_end_matches('/')),

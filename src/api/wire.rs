@@ -153,7 +153,8 @@ fn must_be_json(request: &Request) -> Result<()> {
 
 /// Reads the whole body. It fails if the body is too large, too slow, or no memory is free.
 pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
-    let (most_bytes, within) = (api.config.request_body_max_bytes, api.config.request_body_timeout);
+    let (most_bytes, within) =
+        (api.config.server.request_body_max_bytes, api.config.server.request_body_timeout);
     let Ok(body) = tokio::time::timeout(within, Limited::new(body, most_bytes).collect()).await else {
         return Err(Error::new(
             Kind::Timeout,

@@ -35,8 +35,8 @@ impl ArchiveWorkers {
         }
         Ok(Some(Self {
             archive: bound.clone(),
-            index: Arc::new(Index::new(store.clone(), bound.clone(), config)),
-            outbox: Arc::new(Outbox::new(store.clone(), bound.clone(), config)),
+            index: Arc::new(Index::new(store.clone(), bound.clone(), config.workers.lease)),
+            outbox: Arc::new(Outbox::new(store.clone(), bound.clone(), config.workers.lease)),
             archiver: Arc::new(Archiver::new(store.clone(), bound, config)?),
         }))
     }

@@ -51,7 +51,7 @@ impl Maintenance {
 
     /// Walks a stretch of the table; the next one goes on from there. Returns how many ids were forgotten.
     async fn prune_client_ids(&self, now: OffsetDateTime) -> Result<u64> {
-        let before = now - Duration::days(self.config.client_id_keep_days.into());
+        let before = now - Duration::days(self.config.chat.client_id_keep_days.into());
         let first = self.client_id_page.fetch_add(CLIENT_ID_PAGES, Ordering::Relaxed);
         let row = self
             .store
@@ -83,7 +83,7 @@ impl Maintenance {
         for (gauge, column) in [("impg_receipts_pending", "receipts"), ("impg_reads_pending", "reads")] {
             metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
         }
-        let crowding = self.store.crowding(self.config.database_pool_size).await?;
+        let crowding = self.store.crowding(self.config.database.pool_size).await?;
         metrics::gauge!("impg_partitions").set(crowding.partitions as f64);
         metrics::gauge!("impg_lock_room_share").set(crowding.wanted as f64 / crowding.locks as f64);
         if crowding.is_crowded() {
@@ -110,15 +110,15 @@ impl Work for Maintenance {
         let now = self.store.now().await?;
         self.store.make_partitions(&self.config).await?;
         let client_ids = self.prune_client_ids(now).await?;
-        let keep = Duration::days(self.config.client_id_keep_days.into());
+        let keep = Duration::days(self.config.chat.client_id_keep_days.into());
         let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let keep = Duration::days(self.config.callback_keep_days.into());
+        let keep = Duration::days(self.config.callbacks.keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let hold = Duration::days(self.config.callback_hold_days.into());
+        let hold = Duration::days(self.config.callbacks.hold_days.into());
         let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
-        let before = now - self.config.nudge_every;
+        let before = now - self.config.chat.nudge_every;
         let reminded = escalation::prune(&self.store, before, PRUNE_STEP).await?;
-        let events = events::prune(&self.store, now - self.config.event_keep(), EVENTS_STEP).await?;
+        let events = events::prune(&self.store, now - self.config.events.keep(), EVENTS_STEP).await?;
         sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
         let keep = Duration::days(self.config.directory.edit_keep_days.into());
         let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;

@@ -46,10 +46,10 @@ impl Bounds {
     pub fn of(config: &Config) -> Self {
         Self {
             most: affordable(config),
-            head: config.head_timeout,
-            idle: config.idle_timeout,
-            head_max_bytes: config.head_max_bytes,
-            write: config.write_timeout,
+            head: config.server.head_timeout,
+            idle: config.server.idle_timeout,
+            head_max_bytes: config.server.head_max_bytes,
+            write: config.server.write_timeout,
         }
     }
 
@@ -62,8 +62,8 @@ impl Bounds {
 /// The connection limit of the settings, reduced to the file descriptors of the process. Raises the soft
 /// limit first, if needed and allowed.
 fn affordable(config: &Config) -> usize {
-    let beside = DESCRIPTORS_BESIDE + config.database_pool_size as u64;
-    let needed = beside + config.connections_max as u64;
+    let beside = DESCRIPTORS_BESIDE + config.database.pool_size as u64;
+    let needed = beside + config.server.connections_max as u64;
     let limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < needed) {
         let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
@@ -73,10 +73,10 @@ fn affordable(config: &Config) -> usize {
     }
     let current = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let most = usize::try_from(current.saturating_sub(beside).max(1)).unwrap_or(usize::MAX);
-    if most < config.connections_max {
+    if most < config.server.connections_max {
         tracing::warn!(connections = most, "connections_max exceeds the limit of open files");
     }
-    most.min(config.connections_max)
+    most.min(config.server.connections_max)
 }
 
 /// Answers on `listener` until `stop`. Then waits until every running request has its answer.

@@ -66,16 +66,16 @@ impl App {
         escalation: &Arc<Escalation>,
         files: &Files,
     ) -> Vec<Worker> {
-        let (poll, config, store) = (self.config.poll, &self.config, &self.store);
+        let (poll, config, store) = (self.config.workers.poll, &self.config, &self.store);
         let sequencer = Sequencer::new(store.clone(), config, wakes.stream.clone(), wakes.push.clone());
-        let groups = Groups::new(store.clone(), config.group_max_members);
+        let groups = Groups::new(store.clone(), config.chat.group_max_members);
         let maintenance = self.maintenance();
         let mut workers = vec![
             self.receipts().woken_by(&wakes.receipts),
-            Worker::new("events", config.event_poll, Arc::new(sequencer)).woken_by(&wakes.events),
+            Worker::new("events", config.events.poll, Arc::new(sequencer)).woken_by(&wakes.events),
             Worker::new("maintenance", MAINTENANCE_EVERY, maintenance.clone()),
             freeze(maintenance, stop.clone()),
-            Worker::new("presence", poll, Arc::new(Presence::new(store.clone(), config))),
+            Worker::new("presence", poll, Arc::new(Presence::new(store.clone(), &config.people))),
             self.leavers(),
             self.search_index().woken_by(&wakes.followers.search_index),
             Worker::new("headcount", poll, Arc::new(Headcount::new(store.clone())))
@@ -83,8 +83,12 @@ impl App {
             Worker::new("department_groups", poll, Arc::new(groups))
                 .woken_by(&wakes.followers.department_groups),
             Worker::new("escalation", poll, escalation.clone()),
-            Worker::new("files", poll * SWEEPS_APART, Arc::new(Sweeper::new(files.clone())))
-                .woken_by(&files.wake()),
+            Worker::new(
+                "files",
+                poll * SWEEPS_APART,
+                Arc::new(Sweeper::new(files.clone(), config.workers.lease)),
+            )
+            .woken_by(&files.wake()),
         ];
         if let Some(runner) = &self.directory {
             workers.push(Worker::new("directory", poll, runner.clone()).woken_by(&wakes.directory));
@@ -105,7 +109,7 @@ impl App {
     /// Starts and stops the workers of the endpoints.
     pub(super) fn dispatch(&self, wakes: &Wakes, tasks: &TaskSet, stop: &CancellationToken) -> Worker {
         if self.callbacks.get(GATEWAY).is_none() {
-            let days = self.config.callback_hold_days;
+            let days = self.config.callbacks.hold_days;
             tracing::warn!(
                 callback_hold_days = days,
                 "this replica has no gateway: messages wait to be pushed"
@@ -123,12 +127,12 @@ impl App {
             let push = push.clone();
             async move { push.dispatch().await }
         };
-        Worker::of("dispatch", self.config.poll, step).woken_by(&wakes.push.dispatch)
+        Worker::of("dispatch", self.config.workers.poll, step).woken_by(&wakes.push.dispatch)
     }
 
     fn receipts(&self) -> Worker {
         let store = self.store.clone();
-        Worker::of("receipts", self.config.poll, move || {
+        Worker::of("receipts", self.config.workers.poll, move || {
             let store = store.clone();
             async move { receipt::tick(&store).await }
         })
@@ -136,7 +140,7 @@ impl App {
 
     fn search_index(&self) -> Worker {
         let store = self.store.clone();
-        Worker::of("search_index", self.config.poll, move || {
+        Worker::of("search_index", self.config.workers.poll, move || {
             let store = store.clone();
             async move { search_index::tick(&store).await }
         })
@@ -146,9 +150,9 @@ impl App {
         let store = self.store.clone();
         let returns = leavers::Returns {
             within: time::Duration::days(self.config.directory.return_days.into()),
-            most_members: self.config.group_max_members,
+            most_members: self.config.chat.group_max_members,
         };
-        Worker::of("leavers", self.config.poll, move || {
+        Worker::of("leavers", self.config.workers.poll, move || {
             let store = store.clone();
             async move { leavers::tick(&store, returns).await }
         })
@@ -173,11 +177,11 @@ impl App {
         stop: &CancellationToken,
         stop_workers: &CancellationToken,
     ) -> Arc<Hub> {
-        let hub = Arc::new(Hub::new(self.store.clone(), &self.config, wakes.stream.clone()));
-        let tail = Worker::new("stream", self.config.stream_poll, hub.clone()).woken_by(&wakes.stream);
+        let hub = Arc::new(Hub::new(self.store.clone(), &self.config.streams, wakes.stream.clone()));
+        let tail = Worker::new("stream", self.config.streams.poll, hub.clone()).woken_by(&wakes.stream);
         tasks.spawn(tail.run(stop_workers.clone()));
         let totals = hub.clone();
-        let totals = Worker::of("unread", self.config.stream_unread, move || {
+        let totals = Worker::of("unread", self.config.streams.unread, move || {
             let totals = totals.clone();
             async move { totals.tell_totals().await }
         });
@@ -194,7 +198,7 @@ impl App {
     pub(super) async fn start_alarms(&self, wakes: &Wakes) -> Option<Alarms> {
         let directory = &self.config.directory;
         let schedules = [
-            (self.config.archive_schedule().ok().filter(|_| self.archive.is_some()), &wakes.archiver),
+            (self.config.archive.schedule().ok().filter(|_| self.archive.is_some()), &wakes.archiver),
             (directory.schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
             (directory.full_schedule().ok().flatten().filter(|_| self.directory.is_some()), &wakes.directory),
         ];

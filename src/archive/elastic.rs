@@ -28,7 +28,7 @@ use url::Url;
 
 use super::{Archive, Document, Find};
 use crate::base::analyzer as text;
-use crate::base::config::{ArchivePlace, Config};
+use crate::base::config::{ArchivePlace, ArchiveSettings, Config};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::renewed::Renewed;
 
@@ -56,13 +56,13 @@ pub struct Elastic {
 impl Elastic {
     /// The server of `archive_url`. Does not connect yet: an unreachable archive does not stop the start.
     pub fn new(config: &Config) -> Result<Self> {
-        let own = config.clone();
+        let own = config.archive.clone();
         Ok(Self {
-            clients: Renewed::new(config.connection_life, move || client(&own))?,
-            index: config.archive_index.clone(),
-            replicas: config.archive_replicas,
+            clients: Renewed::new(config.workers.connection_life, move || client(&own))?,
+            index: config.archive.index.clone(),
+            replicas: config.archive.replicas,
             // A caller waits for the answer.
-            retry: config.archive_retry.min(config.request_timeout / 2),
+            retry: config.archive.retry.min(config.server.request_timeout / 2),
             months: Mutex::default(),
         })
     }
@@ -297,17 +297,17 @@ impl Archive for Elastic {
 
 // ── Settings ─────────────────────────────────────────────────────────────────────────────────
 
-fn client(config: &Config) -> Result<Elasticsearch> {
-    let ArchivePlace::Server(url) = config.archive_place() else {
+fn client(settings: &ArchiveSettings) -> Result<Elasticsearch> {
+    let ArchivePlace::Server(url) = settings.place() else {
         return Err(refuse("archive_url is not http or https"));
     };
     let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))
-        .timeout(config.archive_timeout)
+        .timeout(settings.timeout)
         .disable_proxy();
-    if let Some(authorities) = authorities(&url, &config.archive_ca_file)? {
+    if let Some(authorities) = authorities(&url, &settings.ca_file)? {
         builder = builder.cert_validation(CertificateValidation::Full(authorities));
     }
-    if let Some(credentials) = credentials(config)? {
+    if let Some(credentials) = credentials(settings)? {
         builder = builder.auth(credentials);
     }
     Ok(Elasticsearch::new(builder.build().map_err(Error::internal)?))
@@ -317,8 +317,8 @@ fn refuse(why: &'static str) -> Error {
     Error::new(Kind::Internal, why)
 }
 
-fn credentials(config: &Config) -> Result<Option<Credentials>> {
-    let (key, user) = (config.archive_api_key.expose(), &config.archive_user);
+fn credentials(settings: &ArchiveSettings) -> Result<Option<Credentials>> {
+    let (key, user) = (settings.api_key.expose(), &settings.user);
     if !key.is_empty() {
         // The client panics if a key cannot be a header.
         if !key.bytes().all(|b| b.is_ascii_graphic()) {
@@ -326,7 +326,7 @@ fn credentials(config: &Config) -> Result<Option<Credentials>> {
         }
         return Ok(Some(Credentials::EncodedApiKey(key.to_owned())));
     }
-    let basic = || Credentials::Basic(user.clone(), config.archive_password.expose().to_owned());
+    let basic = || Credentials::Basic(user.clone(), settings.password.expose().to_owned());
     Ok((!user.is_empty()).then(basic))
 }
 

@@ -13,7 +13,6 @@ use tokio::sync::OnceCell;
 use tokio_postgres::Row;
 
 use crate::archive::{Archive, Document, Find, Recalled};
-use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
 use crate::base::number::MsId;
@@ -128,8 +127,8 @@ pub struct Index {
 }
 
 impl Index {
-    pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Self {
-        let lease = Lease::new(store.clone(), "index", config.lease);
+    pub fn new(store: Store, archive: Arc<Bound>, lease: Duration) -> Self {
+        let lease = Lease::new(store.clone(), "index", lease);
         Self { store, archive, lease, away: AtomicBool::new(false) }
     }
 

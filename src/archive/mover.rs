@@ -101,15 +101,15 @@ pub struct Run {
 
 impl Archiver {
     pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Result<Self> {
-        let lease = Lease::new(store.clone(), "archiver", config.lease);
+        let lease = Lease::new(store.clone(), "archiver", config.workers.lease);
         Ok(Self {
             lease,
             store,
             archive,
-            schedule: config.archive_schedule().map_err(Error::internal)?,
-            age: Duration::days(config.archive_age_days.into()),
-            drop_grace: config.archive_drop_grace.try_into().unwrap_or(Duration::MAX),
-            rows_per_second: config.archive_rows_per_second,
+            schedule: config.archive.schedule().map_err(Error::internal)?,
+            age: Duration::days(config.archive.age_days.into()),
+            drop_grace: config.archive.drop_grace.try_into().unwrap_or(Duration::MAX),
+            rows_per_second: config.archive.rows_per_second,
         })
     }
 

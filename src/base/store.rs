@@ -17,7 +17,7 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::base::config::Config;
+use crate::base::config::{Config, DatabaseSettings};
 use crate::base::error::{self, Error, Kind, Result};
 use crate::base::number::MsId;
 use crate::base::throttle::Throttle;
@@ -125,15 +125,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// A pool for `config.database_url`. It connects on first use.
+    /// A pool for `database_url`. It connects on first use.
     pub fn new(config: &Config) -> Result<Self> {
-        let server = Arc::new(Server::of(&address(config)?));
-        Self::open(config, server, (config.database_pool_size, config.database_wait), SESSION.to_owned())
+        let database = &config.database;
+        let server = Arc::new(Server::of(&address(database)?));
+        Self::open(config, server, (database.pool_size, database.wait), SESSION.to_owned())
     }
 
     /// A separate connection for probes. They are answered while the pool is busy, and wait for no lock.
     pub fn for_probes(&self, config: &Config) -> Result<Self> {
-        let wait = config.readiness_wait;
+        let wait = config.database.readiness_wait;
         // Half of it: the connection is free again before the next probe.
         let session = format!("{SESSION}; SET statement_timeout = {}", (wait / 2).as_millis().max(1));
         Self::open(config, self.server.clone(), (1, wait), session)
@@ -145,8 +146,8 @@ impl Store {
         (size, wait): (usize, Duration),
         session: String,
     ) -> Result<Self> {
-        let (session, life): (Arc<str>, _) = (session.into(), config.database_connection_life);
-        let pool = Pool::builder(manager(config)?)
+        let (session, life): (Arc<str>, _) = (session.into(), config.database.connection_life);
+        let pool = Pool::builder(manager(&config.database)?)
             .max_size(size)
             // The connection used last is the one whose plans are in the caches of the processor.
             .queue_mode(QueueMode::Lifo)
@@ -167,7 +168,8 @@ impl Store {
             }))
             .build()
             .map_err(Error::internal)?;
-        let throttle = Arc::new(Throttle::new(config.background_send_wait, config.lease, Instant::now()));
+        let workers = &config.workers;
+        let throttle = Arc::new(Throttle::new(workers.background_send_wait, workers.lease, Instant::now()));
         Ok(Self { pool, server, throttle })
     }
 
@@ -219,7 +221,7 @@ impl Store {
 
     /// Creates the missing partitions from today to `partitions_ahead_days` on.
     pub async fn make_partitions(&self, config: &Config) -> Result<()> {
-        let days_ahead = i32::try_from(config.partitions_ahead_days).unwrap_or(i32::MAX);
+        let days_ahead = i32::try_from(config.database.partitions_ahead_days).unwrap_or(i32::MAX);
         self.run(sql!("base/store/make_partitions"), &[&days_ahead, &config.partitions_by_month()]).await?;
         Ok(())
     }
@@ -324,21 +326,21 @@ pub async fn own_seal(tx: &Transaction<'_>) -> Result<()> {
     Ok(tx.batch_execute(OWN_SEAL).await?)
 }
 
-fn address(config: &Config) -> Result<tokio_postgres::Config> {
+fn address(settings: &DatabaseSettings) -> Result<tokio_postgres::Config> {
     let refuse = |_| Error::new(Kind::Internal, "database_url is not a PostgreSQL address");
-    config.database_url.expose().parse().map_err(refuse)
+    settings.url.expose().parse().map_err(refuse)
 }
 
 /// Encrypted and verified if the address asks for it, otherwise plain; no mode in between.
-fn manager(config: &Config) -> Result<Manager> {
-    let mut pg = address(config)?;
+fn manager(settings: &DatabaseSettings) -> Result<Manager> {
+    let mut pg = address(settings)?;
     pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     if pg.get_ssl_mode() != SslMode::Require {
         pg.ssl_mode(SslMode::Disable);
         return Ok(Manager::from_config(pg, NoTls, recycling));
     }
-    let tls = tls::client(&Authorities::Own(&config.database_ca_file), "database_ca_file")?;
+    let tls = tls::client(&Authorities::Own(&settings.ca_file), "database_ca_file")?;
     Ok(Manager::from_config(pg, MakeRustlsConnect::new(tls), recycling))
 }
 

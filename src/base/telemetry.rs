@@ -9,7 +9,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::prelude::*;
 
-use crate::base::config::{Config, LogFormat};
+use crate::base::config::{LogFormat, LogSettings};
 use crate::base::error::{Error, Kind, Result};
 
 /// Bucket limits of duration histograms, in seconds.
@@ -20,11 +20,11 @@ const SIZES: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.
 pub const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Starts the log. It never contains bodies, secrets or personal data.
-pub fn init_log(config: &Config) -> Result<()> {
-    let filter = EnvFilter::try_new(&config.log)
+pub fn init_log(settings: &LogSettings) -> Result<()> {
+    let filter = EnvFilter::try_new(&settings.filter)
         .map_err(|_| Error::new(Kind::Internal, "settings: log must be a level or an EnvFilter directive"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = match config.log_format {
+    let lines = match settings.format {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
         LogFormat::Text => lines.with_ansi(false).boxed(),
     };

@@ -45,9 +45,9 @@ pub async fn run(config: &Config, command: ArchiveCommand) -> CommandResult {
 }
 
 async fn show(store: &Store, config: &Config) -> CommandResult {
-    let age = Duration::days(config.archive_age_days.into());
+    let age = Duration::days(config.archive.age_days.into());
     let days = mover::sized_candidates(store, store.now().await? - age).await?;
-    println!("{} days are older than {} days", days.len(), config.archive_age_days);
+    println!("{} days are older than {} days", days.len(), config.archive.age_days);
     for day in days {
         let held = match day.pushes {
             0 => String::new(),
@@ -101,7 +101,7 @@ async fn follow(store: &Store, config: &Config) -> CommandResult {
         match ticked {
             Ok(Tick::More) => {}
             Err(e) if !e.is_unavailable() => return Err(e.into()),
-            _ => tokio::time::sleep(config.poll).await,
+            _ => tokio::time::sleep(config.workers.poll).await,
         }
     }
 }

@@ -62,7 +62,7 @@ async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) ->
         match ticked {
             Ok(Tick::More) => {}
             Err(e) if !e.is_unavailable() => return Err(e.into()),
-            _ => tokio::time::sleep(config.poll).await,
+            _ => tokio::time::sleep(config.workers.poll).await,
         }
     }
 }

@@ -99,9 +99,9 @@ struct Judged {
 impl Escalation {
     pub fn new(store: Store, config: &Config, push: Arc<Notify>, events: Arc<Notify>) -> Self {
         Self {
-            lease: Lease::new(store.clone(), "escalation", config.lease),
+            lease: Lease::new(store.clone(), "escalation", config.workers.lease),
             store,
-            urgent_max: i32::try_from(config.urgent_max).unwrap_or(i32::MAX),
+            urgent_max: i32::try_from(config.chat.urgent_max).unwrap_or(i32::MAX),
             push,
             events,
         }

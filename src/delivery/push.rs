@@ -100,15 +100,15 @@ impl Push {
     ) -> Self {
         let whole = |n: u32| i32::try_from(n).unwrap_or(i32::MAX);
         let limits = Limits {
-            batch_rows: whole(config.callback_batch_rows),
-            batch_pairs: whole(config.callback_batch_pairs),
-            batch_bytes: whole(config.callback_batch_bytes),
-            urgent_max: whole(config.urgent_max),
-            lease_margin: config.callback_lease_margin,
-            retry_base: config.callback_retry_base,
-            retry_max: config.callback_retry_max,
-            give_up: config.callback_give_up,
-            disable_after: config.callback_disable_after,
+            batch_rows: whole(config.callbacks.batch_rows),
+            batch_pairs: whole(config.callbacks.batch_pairs),
+            batch_bytes: whole(config.callbacks.batch_bytes),
+            urgent_max: whole(config.chat.urgent_max),
+            lease_margin: config.callbacks.lease_margin,
+            retry_base: config.callbacks.retry_base,
+            retry_max: config.callbacks.retry_max,
+            give_up: config.callbacks.give_up,
+            disable_after: config.callbacks.disable_after,
         };
         Self {
             store: callbacks.store().clone(),

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, Semaphore};
 
-use crate::base::config::Config;
+use crate::base::config::StreamSettings;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::ChannelId;
 use crate::base::store::Store;
@@ -104,15 +104,15 @@ struct StreamPermit {
 
 impl Hub {
     /// `wake` is notified after writes to the log on this replica. Polling finds the rest.
-    pub fn new(store: Store, config: &Config, wake: Arc<Notify>) -> Self {
+    pub fn new(store: Store, settings: &StreamSettings, wake: Arc<Notify>) -> Self {
         let limits = Limits {
-            streams: config.streams_max,
-            per_user: config.streams_per_user,
-            queue: config.stream_queue,
-            heartbeat: config.stream_heartbeat,
-            life: config.stream_life,
-            keep: config.stream_keep,
-            unread: config.stream_unread,
+            streams: settings.max,
+            per_user: settings.per_user,
+            queue: settings.queue,
+            heartbeat: settings.heartbeat,
+            life: settings.life,
+            keep: settings.keep,
+            unread: settings.unread,
         };
         let crowd = Mutex::default();
         let (delivered, catching_up) = (AtomicI64::new(0), Semaphore::new(CATCHING_UP));

@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::base::config::{Config, FilePlace};
+use crate::base::config::{FilePlace, FileSettings};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -56,13 +56,13 @@ pub struct Depot {
 }
 
 impl Depot {
-    pub fn new(store: Store, config: &Config) -> Self {
-        let place = config.file_place();
+    pub fn new(store: Store, settings: &FileSettings) -> Self {
+        let place = settings.place();
         let (beginning, make): (String, Box<dyn Fn() -> _ + Send + Sync>) = match place.clone() {
             FilePlace::Folder(folder) => (String::new(), Box::new(move || open_folder(&folder))),
             FilePlace::Bucket(bucket, beginning) => {
-                let config = config.clone();
-                (beginning, Box::new(move || open_bucket(&config, &bucket)))
+                let settings = settings.clone();
+                (beginning, Box::new(move || open_bucket(&settings, &bucket)))
             }
             FilePlace::Nowhere | FilePlace::Unknown => (
                 String::new(),
@@ -74,7 +74,7 @@ impl Depot {
                 }),
             ),
         };
-        Self { place, beginning, within: config.file_store_timeout, make, opened: OnceCell::new(), store }
+        Self { place, beginning, within: settings.store_timeout, make, opened: OnceCell::new(), store }
     }
 
     /// Whether the settings name a store.
@@ -268,25 +268,25 @@ fn open_folder(folder: &PathBuf) -> object_store::Result<Arc<dyn ObjectStore>> {
     Ok(Arc::new(LocalFileSystem::new_with_prefix(folder)?.with_fsync(true)))
 }
 
-fn open_bucket(config: &Config, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
-    let within = config.file_store_timeout;
+fn open_bucket(settings: &FileSettings, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    let within = settings.store_timeout;
     // Writes and the first bytes of reads have a limit here. A reader that is slow takes as long as it needs.
     let options =
         ClientOptions::new().with_timeout_disabled().with_read_timeout(within).with_connect_timeout(within);
     let backoff = BackoffConfig { max_backoff: within / 4, ..BackoffConfig::default() };
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(bucket)
-        .with_region(&config.file_s3_region)
+        .with_region(&settings.s3_region)
         .with_retry(RetryConfig { backoff, max_retries: RETRIES, retry_timeout: within })
         .with_client_options(options);
-    if !config.file_s3_endpoint.is_empty() {
-        let plain = config.file_s3_endpoint.starts_with("http://");
-        builder = builder.with_endpoint(&config.file_s3_endpoint).with_allow_http(plain);
+    if !settings.s3_endpoint.is_empty() {
+        let plain = settings.s3_endpoint.starts_with("http://");
+        builder = builder.with_endpoint(&settings.s3_endpoint).with_allow_http(plain);
     }
-    if !config.file_s3_access_key.is_empty() {
+    if !settings.s3_access_key.is_empty() {
         builder = builder
-            .with_access_key_id(&config.file_s3_access_key)
-            .with_secret_access_key(config.file_s3_secret_key.expose());
+            .with_access_key_id(&settings.s3_access_key)
+            .with_secret_access_key(settings.s3_secret_key.expose());
     }
     Ok(Arc::new(builder.build()?))
 }

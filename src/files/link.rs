@@ -78,7 +78,7 @@ impl Files {
         now: OffsetDateTime,
     ) -> Result<(String, OffsetDateTime)> {
         self.content(file_id, user_id, form, now).await?;
-        let expires_at = now + self.config.file_link_life;
+        let expires_at = now + self.settings.link_life;
         // Whole seconds: the answer says what the link holds.
         let expires_at = expires_at.replace_nanosecond(0).map_err(Error::internal)?;
         let link = Link {

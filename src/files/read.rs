@@ -87,7 +87,7 @@ impl Files {
 
     pub async fn usage(&self, owner: &str) -> Result<Usage> {
         let (files, bytes) = usage(&self.store, owner).await?;
-        let (quota_files, quota_bytes) = (self.config.file_quota_files, self.config.file_quota_bytes);
+        let (quota_files, quota_bytes) = (self.settings.quota_files, self.settings.quota_bytes);
         Ok(Usage { files, bytes, quota_files, quota_bytes })
     }
 

@@ -30,8 +30,8 @@ pub struct Sweeper {
 }
 
 impl Sweeper {
-    pub fn new(files: Files) -> Self {
-        let lease = Lease::new(files.store.clone(), "files", files.config.lease);
+    pub fn new(files: Files, lease: std::time::Duration) -> Self {
+        let lease = Lease::new(files.store.clone(), "files", lease);
         Self { files, lease }
     }
 }
@@ -66,7 +66,7 @@ impl Sweeper {
         let rows = client.all(sql!("files/sweep/expired"), &[&now, &STEP]).await?;
         let stays = |row: &&Row| {
             row.get::<_, bool>("held")
-                || row.get::<_, bool>("used") && !self.files.config.file_remove_with_message
+                || row.get::<_, bool>("used") && !self.files.settings.remove_with_message
         };
         let (stay, go): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(stays);
         let ids = |rows: Vec<&Row>| rows.iter().map(|row| row.get("file_id")).collect::<Vec<i64>>();
@@ -131,13 +131,13 @@ impl Sweeper {
     /// Compares the next part of the store with the database, if it is due. Objects that no row names are removed
     /// once they are old. Objects that are missing are logged.
     async fn compare_next(&self, now: OffsetDateTime) -> Result<()> {
-        let every = Duration::try_from(self.files.config.file_sweep / SHARDS).unwrap_or(Duration::HOUR);
+        let every = Duration::try_from(self.files.settings.sweep / SHARDS).unwrap_or(Duration::HOUR);
         let client = self.files.store.client().await?;
         let row = client.opt(sql!("files/sweep/next_shard"), &[&now, &(now + every)]).await?;
         drop(client);
         let Some(row) = row else { return Ok(()) };
         let Ok(shard) = u8::try_from(row.get::<_, i32>("shard")) else { return Ok(()) };
-        let keep = Duration::days(self.files.config.file_orphan_days.into());
+        let keep = Duration::days(self.files.settings.orphan_days.into());
         let restored = row.get::<_, Option<OffsetDateTime>>("restored_at");
         let is_old =
             |changed_at: OffsetDateTime| restored.map_or(changed_at, |at| at.max(changed_at)) < now - keep;

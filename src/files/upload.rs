@@ -50,8 +50,8 @@ fn claim_of<'a>(owner: &'a str, new: &'a NewFile) -> Option<Claim<'a>> {
 impl Files {
     /// Creates an upload without any bytes. The flag says whether an earlier call with this client id created it.
     pub async fn create(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(i64, bool)> {
-        if new.size > self.config.file_max_bytes {
-            let most = self.config.file_max_bytes;
+        if new.size > self.settings.max_bytes {
+            let most = self.settings.max_bytes;
             return Err(Error::new(Kind::TooLarge, format!("a file can have at most {most} bytes")));
         }
         self.depot.open(now).await?;
@@ -95,7 +95,7 @@ impl Files {
     async fn check_quota(&self, tx: &Transaction<'_>, owner: &str, size: u64) -> Result<()> {
         let (files, bytes) = read::usage(tx, owner).await?;
         let (files, bytes) = (files.unsigned_abs(), bytes.unsigned_abs());
-        let (most_files, most_bytes) = (self.config.file_quota_files, self.config.file_quota_bytes);
+        let (most_files, most_bytes) = (self.settings.quota_files, self.settings.quota_bytes);
         if files >= most_files {
             let told = format!("you have {files} files, and {most_files} are allowed: delete some");
             return Err(Error::new(Kind::QuotaExceeded, told));

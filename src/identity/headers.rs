@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONNECTION, HeaderMap, HeaderName, HeaderValue
 use percent_encoding::percent_decode_str;
 
 use super::{Caller, Role, Roles, check_named, hmac, refused, setting};
-use crate::base::config::{Config, IdentityMode, IdentityNames, UserEncoding};
+use crate::base::config::{IdentityMode, IdentityNames, IdentitySettings, UserEncoding};
 use crate::base::error::{Error, Result};
 
 /// Header with the secret shared with the gateway.
@@ -43,9 +43,9 @@ impl Names {
     ///
     /// Kong's `X-Consumer-Username` is not a fallback: the user name of one consumer can equal the custom
     /// id of another.
-    fn new(config: &Config) -> Result<Self> {
-        let user = match config.identity_preset.as_str() {
-            "" => config.identity_user_header.as_str(),
+    fn new(settings: &IdentitySettings) -> Result<Self> {
+        let user = match settings.preset.as_str() {
+            "" => settings.user_header.as_str(),
             "oauth2-proxy" => "x-auth-request-user",
             "kong" => "x-consumer-custom-id",
             "apisix" => "x-consumer-username",
@@ -61,7 +61,7 @@ impl Names {
             HeaderName::from_bytes(text.as_bytes())
                 .map_err(|_| setting(format!("{key} must be the name of a header")))
         };
-        let roles = config.identity_roles_header.as_str();
+        let roles = settings.roles_header.as_str();
         let roles = if roles.is_empty() { None } else { Some(name("identity_roles_header", roles)?) };
         Ok(Self { user: name("identity_user_header", user)?, roles })
     }
@@ -183,12 +183,12 @@ pub struct Watch {
 
 impl Watch {
     /// Refuses settings in which one header has two meanings.
-    pub fn new(config: &Config) -> Result<Self> {
-        let mut names = vec![Names::new(config)?];
+    pub fn new(settings: &IdentitySettings) -> Result<Self> {
+        let mut names = vec![Names::new(settings)?];
         let mut watched = vec![AUTHORIZATION, GATEWAY_SECRET];
-        let refuse_anonymous = config.identity_preset == "kong";
+        let refuse_anonymous = settings.preset == "kong";
         watched.extend(refuse_anonymous.then_some(ANONYMOUS));
-        if config.identity_mode == IdentityMode::Hmac {
+        if settings.mode == IdentityMode::Hmac {
             watched.extend([hmac::TIMESTAMP, hmac::SIGNATURE]);
             // A header of the settings with the same name is under the signature and read there.
             names[0].roles.take_if(|roles| *roles == hmac::ROLES);
@@ -204,7 +204,7 @@ impl Watch {
             }
             watched.push(header.clone());
         }
-        let reading = Reading { encoding: config.identity_user_encoding, names: config.identity_names };
+        let reading = Reading { encoding: settings.user_encoding, names: settings.names };
         Ok(Self { names, reading, watched, refuse_anonymous })
     }
 

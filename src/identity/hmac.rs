@@ -14,7 +14,7 @@ use time::{Duration, OffsetDateTime};
 
 use super::headers::ClaimedUser;
 use super::{Caller, Claimed, refused, setting};
-use crate::base::config::{Config, Secret};
+use crate::base::config::{IdentitySettings, Secret};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -57,18 +57,18 @@ pub struct Proven {
 
 impl Signatures {
     /// Refuses missing or short secrets, and a skew outside the limits.
-    pub fn new(config: &Config) -> Result<Self> {
-        if config.hmac_secrets.is_empty() {
+    pub fn new(settings: &IdentitySettings) -> Result<Self> {
+        if settings.hmac_secrets.is_empty() {
             return Err(setting("set `hmac_secrets`"));
         }
-        if config.hmac_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN_BYTES) {
+        if settings.hmac_secrets.iter().any(|secret| secret.expose().len() < SECRET_MIN_BYTES) {
             return Err(setting("`hmac_secrets`: every secret must have at least 32 bytes"));
         }
-        let skew = Duration::try_from(config.hmac_skew).unwrap_or(Duration::MAX);
+        let skew = Duration::try_from(settings.hmac_skew).unwrap_or(Duration::MAX);
         if skew < Duration::SECOND || skew > SKEW_MAX {
             return Err(setting("`hmac_skew_ms` must be from 1000 to 900000"));
         }
-        Ok(Self { secrets: config.hmac_secrets.clone(), skew })
+        Ok(Self { secrets: settings.hmac_secrets.clone(), skew })
     }
 
     /// Checks everything that does not need the body: user, time, format of the signature.

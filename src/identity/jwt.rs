@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::keys::{Key, Keys};
 use super::{Caller, Role, Roles, check_named, refused, setting};
-use crate::base::config::{Config, IdentityNames};
+use crate::base::config::{IdentityNames, IdentitySettings};
 use crate::base::error::{Error, Result};
 
 /// Allowed difference between the clocks.
@@ -36,11 +36,11 @@ pub struct Tokens {
 impl Tokens {
     /// Refuses insecure settings: no issuer, no audience, no key URL, no algorithms, or a symmetric
     /// algorithm. With a symmetric algorithm the public key would be the secret.
-    pub fn new(config: &Config) -> Result<Self> {
+    pub fn new(settings: &IdentitySettings) -> Result<Self> {
         let needed = [
-            ("jwt_issuer", &config.jwt_issuer),
-            ("jwt_audience", &config.jwt_audience),
-            ("jwt_user_claim", &config.jwt_user_claim),
+            ("jwt_issuer", &settings.jwt_issuer),
+            ("jwt_audience", &settings.jwt_audience),
+            ("jwt_user_claim", &settings.jwt_user_claim),
         ];
         let missing = needed.iter().filter(|(_, value)| value.is_empty());
         let missing: Vec<String> = missing.map(|(key, _)| format!("`{key}`")).collect();
@@ -48,19 +48,19 @@ impl Tokens {
             return Err(setting(format!("set {}", missing.join(", "))));
         }
         let algorithms =
-            config.jwt_algorithms.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>>>()?;
+            settings.jwt_algorithms.iter().map(|name| algorithm(name)).collect::<Result<Vec<_>>>()?;
         if algorithms.is_empty() {
             return Err(setting("set `jwt_algorithms`"));
         }
         Ok(Self {
-            issuer: config.jwt_issuer.clone(),
-            audience: config.jwt_audience.clone(),
+            issuer: settings.jwt_issuer.clone(),
+            audience: settings.jwt_audience.clone(),
             algorithms,
-            max_bytes: config.jwt_max_bytes,
-            names: config.identity_names,
-            user_claim: config.jwt_user_claim.clone(),
-            roles_claim: config.jwt_roles_claim.clone(),
-            keys: Arc::new(Keys::new(config)?),
+            max_bytes: settings.jwt_max_bytes,
+            names: settings.names,
+            user_claim: settings.jwt_user_claim.clone(),
+            roles_claim: settings.jwt_roles_claim.clone(),
+            keys: Arc::new(Keys::new(settings)?),
         })
     }
 

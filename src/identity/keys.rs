@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::setting;
-use crate::base::config::Config;
+use crate::base::config::IdentitySettings;
 use crate::base::error::{Error, Result};
 
 /// Timeout of a fetch, and the longest answer.
@@ -88,11 +88,11 @@ struct CachedKeys {
 
 impl Keys {
     /// Refuses an invalid URL. Fetches nothing yet.
-    pub fn new(config: &Config) -> Result<Self> {
+    pub fn new(settings: &IdentitySettings) -> Result<Self> {
         let url =
-            Url::parse(&config.jwt_jwks_url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
+            Url::parse(&settings.jwt_jwks_url).ok().filter(|url| ["http", "https"].contains(&url.scheme()));
         let url = url.ok_or_else(|| setting("`jwt_jwks_url` must be an http or https URL"))?;
-        if config.jwt_refresh < Duration::from_secs(1) {
+        if settings.jwt_refresh < Duration::from_secs(1) {
             return Err(setting("`jwt_refresh_ms` must be at least 1000: any client can cause a fetch"));
         }
         if url.scheme() == "http" {
@@ -109,7 +109,7 @@ impl Keys {
         Ok(Self {
             url,
             http,
-            pause: config.jwt_refresh,
+            pause: settings.jwt_refresh,
             state: RwLock::default(),
             fetching: Mutex::default(),
         })

@@ -9,7 +9,7 @@ use subtle::ConstantTimeEq;
 
 use super::headers::GATEWAY_SECRET;
 use super::{refused, setting};
-use crate::base::config::Config;
+use crate::base::config::IdentitySettings;
 use crate::base::error::{Error, Result};
 
 /// The trusted peers and the shared secret.
@@ -23,11 +23,11 @@ pub struct Trust {
 impl Trust {
     /// Refuses an empty trust list and one that covers every address. Refuses peers outside loopback without
     /// a secret. `unsafe_trust_every_peer` turns all checks off.
-    pub fn new(config: &Config) -> Result<Self> {
-        let networks = config.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<Vec<_>>>()?;
-        let secret = config.identity_secret.expose();
+    pub fn new(settings: &IdentitySettings) -> Result<Self> {
+        let networks = settings.trusted_peers.iter().map(|peer| network(peer)).collect::<Result<Vec<_>>>()?;
+        let secret = settings.secret.expose();
         let secret = (!secret.is_empty()).then(|| Sha256::digest(secret).into());
-        let trust = Self { every_peer: config.unsafe_trust_every_peer, networks, secret };
+        let trust = Self { every_peer: settings.unsafe_trust_every_peer, networks, secret };
         if trust.every_peer {
             tracing::warn!(
                 "`unsafe_trust_every_peer` is on: any client that reaches the port can act as any user"
@@ -92,11 +92,14 @@ fn network(text: &str) -> Result<IpNet> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::config::Config;
     use http::HeaderValue;
 
     fn peer_settings(overrides: &str) -> std::result::Result<Trust, String> {
-        Trust::new(&Config::from_toml(&format!("database_url = \"postgresql://\"\n{overrides}")).unwrap())
-            .map_err(|e| e.to_string())
+        Trust::new(
+            &Config::from_toml(&format!("database_url = \"postgresql://\"\n{overrides}")).unwrap().identity,
+        )
+        .map_err(|e| e.to_string())
     }
 
     fn sent(secret: &[u8]) -> HeaderMap {

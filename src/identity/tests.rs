@@ -1,7 +1,7 @@
 use base64::Engine;
 
 use super::*;
-use crate::base::config::Secret;
+use crate::base::config::{Config, Secret};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -30,7 +30,7 @@ async fn ask(config: &Config, peer: &str, sent: &[(&str, &str)]) -> Result<Calle
         headers: &headers,
         body: Some(b""),
     };
-    Identity::new(config).unwrap().caller(&Store::new(config).unwrap(), claimed, NOW).await
+    Identity::new(&config.identity).unwrap().caller(&Store::new(config).unwrap(), claimed, NOW).await
 }
 
 fn needs_body(config: &Config, sent: &[(&str, &str)]) -> std::result::Result<bool, Kind> {
@@ -42,7 +42,7 @@ fn needs_body(config: &Config, sent: &[(&str, &str)]) -> std::result::Result<boo
         headers: &headers,
         body: None,
     };
-    Identity::new(config).unwrap().needs_body(&claimed, NOW).map_err(|e| e.kind)
+    Identity::new(&config.identity).unwrap().needs_body(&claimed, NOW).map_err(|e| e.kind)
 }
 
 #[test]

@@ -12,7 +12,7 @@ use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-use crate::base::config::Config;
+use crate::base::config::PeopleSettings;
 use crate::base::error::Result;
 use crate::base::named::named;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
@@ -114,8 +114,8 @@ struct Swept {
 }
 
 impl Presence {
-    pub fn new(store: Store, config: &Config) -> Self {
-        let expire = config.presence_expire.try_into().unwrap_or(Duration::MAX);
+    pub fn new(store: Store, settings: &PeopleSettings) -> Self {
+        let expire = settings.presence_expire.try_into().unwrap_or(Duration::MAX);
         Self { store, expire }
     }
 

@@ -10,7 +10,6 @@ use time::{Duration, OffsetDateTime};
 
 use crate::archive::index::Bound;
 use crate::archive::{Archive, Document, Find, Group, Ledger, Order, Parts, Recalled, Span};
-use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
 use crate::base::number::{ChannelId, MsId};
@@ -98,8 +97,8 @@ struct Read {
 }
 
 impl Outbox {
-    pub fn new(store: Store, archive: Arc<Bound>, config: &Config) -> Self {
-        let lease = Lease::new(store.clone(), "outbox", config.lease);
+    pub fn new(store: Store, archive: Arc<Bound>, lease: std::time::Duration) -> Self {
+        let lease = Lease::new(store.clone(), "outbox", lease);
         let (recalls, receipts, reads) = Default::default();
         Self { store, archive, lease, recalls, receipts, reads }
     }

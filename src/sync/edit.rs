@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::source::{self, Source};
 pub use super::values::Values;
 use super::{API, apply, change_users_in};
-use crate::base::config::{Config, Directory};
+use crate::base::config::{Config, DirectorySettings};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::named::named;
 use crate::base::store::{Store, retrying};
@@ -46,7 +46,7 @@ named! {
 pub struct Edits {
     store: Store,
     source: Option<Box<dyn Source>>,
-    settings: Directory,
+    settings: DirectorySettings,
     /// How long an attempt stays with its replica after its calls must have ended.
     margin: Duration,
     wake: Arc<Notify>,
@@ -70,8 +70,8 @@ impl Edits {
             let unknown = "directory.editable contains an attribute that is unknown or cannot be edited";
             return Err(Error::new(Kind::Internal, unknown));
         }
-        let source = source::open(&settings, config.connection_life)?;
-        Ok(Self { store, source, settings, margin: config.lease, wake: Arc::default() })
+        let source = source::open(&settings, config.workers.connection_life)?;
+        Ok(Self { store, source, settings, margin: config.workers.lease, wake: Arc::default() })
     }
 
     /// Wakes the worker that sends edits.

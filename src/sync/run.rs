@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 
 use super::apply::{self, Rows};
 use super::source::{self, Failure, Request, Source};
-use crate::base::config::{Config, Directory};
+use crate::base::config::{Config, DirectorySettings};
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
@@ -39,7 +39,7 @@ const SWEEP_STEP: i64 = 10_000;
 pub struct Runner {
     store: Store,
     source: Arc<dyn Source>,
-    settings: Directory,
+    settings: DirectorySettings,
     lease: Lease,
     schedule: Option<Schedule>,
     full_schedule: Option<Schedule>,
@@ -59,11 +59,11 @@ struct Trouble {
 impl Runner {
     /// None if the settings have no source.
     pub fn open(store: Store, config: &Config) -> Result<Option<Self>> {
-        let Some(source) = source::open(&config.directory, config.connection_life)? else {
+        let Some(source) = source::open(&config.directory, config.workers.connection_life)? else {
             return Ok(None);
         };
         Ok(Some(Self {
-            lease: Lease::new(store.clone(), "directory", config.lease),
+            lease: Lease::new(store.clone(), "directory", config.workers.lease),
             store,
             source: source.into(),
             schedule: config.directory.schedule().map_err(Error::internal)?,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{DepartmentRecord, UserRecord};
 use super::values::Values;
-use crate::base::config::{Directory, SourceKind};
+use crate::base::config::{DirectorySettings, SourceKind};
 use crate::base::error::Result as OpenResult;
 
 /// The records that a run asks for.
@@ -213,7 +213,7 @@ pub trait Pull: Send {
 }
 
 /// The source of the settings, or none.
-pub fn open(settings: &Directory, connection_life: Duration) -> OpenResult<Option<Box<dyn Source>>> {
+pub fn open(settings: &DirectorySettings, connection_life: Duration) -> OpenResult<Option<Box<dyn Source>>> {
     Ok(match settings.source {
         SourceKind::None => None,
         SourceKind::Ldap => Some(Box::new(ldap::Ldap::new(settings)?)),

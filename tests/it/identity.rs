@@ -21,8 +21,10 @@ const SECRET: &str = "a-secret-of-at-least-32-bytes-here";
 const EMPTY_SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn identity(overrides: &str) -> Identity {
-    Identity::new(&Config::from_toml(&format!("database_url = \"postgresql://\"\n{overrides}")).unwrap())
-        .unwrap()
+    Identity::new(
+        &Config::from_toml(&format!("database_url = \"postgresql://\"\n{overrides}")).unwrap().identity,
+    )
+    .unwrap()
 }
 
 fn trusting_loopback() -> Identity {

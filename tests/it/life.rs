@@ -174,7 +174,7 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     // The environment makes a number of digits; a secret of digits is a secret all the same.
     let digits =
         Config::from_toml("database_url = \"postgresql://x\"\nidentity_secret = 8374928374928374").unwrap();
-    assert_eq!(digits.identity_secret.expose(), "8374928374928374");
+    assert_eq!(digits.identity.secret.expose(), "8374928374928374");
     let float = Config::from_toml("database_url = \"postgresql://x\"\nidentity_secret = 8374.5").unwrap_err();
     assert!(!float.to_string().contains("8374.5"), "{float}");
 }

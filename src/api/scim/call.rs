@@ -45,7 +45,7 @@ impl FromRequestParts<Api> for Call {
         let parameters =
             parameters.map_err(|e| crate::base::error::Error::new(Kind::InvalidParameter, e.to_string()))?;
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-        let base = match api.config.scim_url.trim_end_matches('/') {
+        let base = match api.config.people.scim_url.trim_end_matches('/') {
             "" => format!("http://{host}{PATH}"),
             url => url.to_owned(),
         };
@@ -56,7 +56,7 @@ impl FromRequestParts<Api> for Call {
 
 impl Call {
     pub fn scim<'a>(&'a self, api: &'a Api) -> Scim<'a> {
-        let (user_id, groups) = (api.config.scim_user_id, api.config.scim_groups);
+        let (user_id, groups) = (api.config.people.scim_user_id, api.config.people.scim_groups);
         Scim { store: &api.store, user_id, groups, base: &self.base, now: self.now }
     }
 

@@ -6,18 +6,17 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
-use super::{ConfigError, DAYS_MAX, Secret, TIME_MAX, broken, list, millis, mistakes};
+use super::values::{DAYS_MAX, MONTH, TIME_MAX, broken, list, millis, no_time};
+use super::{ConfigError, Secret, mistakes};
 use crate::base::cron::Schedule;
 
 /// Largest permitted page.
 const PAGE_SIZE_MAX: u32 = 10_000;
-/// Longest permitted time until an edit is given up.
-const GIVE_UP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 /// Settings of the directory's source. `config.default.toml` explains each key.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Directory {
+pub struct DirectorySettings {
     pub source: SourceKind,
     pub users_url: String,
     pub departments_url: String,
@@ -93,7 +92,7 @@ pub enum Paging {
     Index,
 }
 
-impl Directory {
+impl DirectorySettings {
     pub(super) fn check(&self) -> Vec<String> {
         let schedules = [self.schedule().err(), self.full_schedule().err()];
         let schedules = schedules.iter().flatten().flat_map(ConfigError::mistakes).cloned().collect();
@@ -131,10 +130,7 @@ impl Directory {
                 no_id(&self.user_url) || no_id(&self.department_url) || no_id(&self.write_url),
                 "`directory.user_url`, `directory.department_url` and `directory.write_url` need {id} in place of the external id",
             ),
-            (
-                self.timeout.is_zero() || self.timeout > TIME_MAX,
-                "`directory.timeout_ms` must be 1 ms to a day",
-            ),
+            (no_time(self.timeout), "`directory.timeout_ms` must be 1 ms to a day"),
             (self.answer_max_bytes == 0, "`directory.answer_max_bytes` must be at least 1"),
             (
                 self.page_size == 0 || self.page_size > PAGE_SIZE_MAX,
@@ -168,7 +164,7 @@ impl Directory {
                 "`directory.edit_retry_base_ms` and `directory.edit_retry_max_ms` must be 1 ms to a day, the first not above the second",
             ),
             (
-                self.edit_give_up.is_zero() || self.edit_give_up > GIVE_UP_MAX,
+                self.edit_give_up.is_zero() || self.edit_give_up > MONTH,
                 "`directory.edit_give_up_ms` must be 1 ms to 30 days",
             ),
             (

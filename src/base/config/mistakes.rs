@@ -111,7 +111,7 @@ impl Reading<'_> {
     /// Replaces values of the wrong type, one by one, until the settings can be read.
     fn parse(&mut self) -> Result<Config, ConfigError> {
         loop {
-            let error = match Value::from(self.given.clone()).deserialize::<Config>() {
+            let error = match Config::by_area(&Value::from(self.given.clone())) {
                 Ok(config) => return Ok(config),
                 Err(error) => error,
             };

@@ -54,23 +54,23 @@ impl Sender {
     pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
         let Lanes { store, push, index, events } = lanes;
         let open_lane = |_| {
-            let (entry, queue) = mpsc::channel(config.send_queue);
+            let (entry, queue) = mpsc::channel(config.chat.send_queue);
             let lane = Lane {
                 store: store.clone(),
                 push: push.clone(),
                 index: index.clone(),
                 events: events.clone(),
-                batch: config.send_batch,
-                queue: config.send_queue,
-                batch_pairs: i32::try_from(config.callback_batch_pairs).unwrap_or(i32::MAX),
-                batch_bytes: i32::try_from(config.callback_batch_bytes).unwrap_or(i32::MAX),
+                batch: config.chat.send_batch,
+                queue: config.chat.send_queue,
+                batch_pairs: i32::try_from(config.callbacks.batch_pairs).unwrap_or(i32::MAX),
+                batch_bytes: i32::try_from(config.callbacks.batch_bytes).unwrap_or(i32::MAX),
                 partitions_by_month: config.partitions_by_month(),
-                patience: config.request_timeout,
+                patience: config.server.request_timeout,
             };
             spawn(Box::pin(lane.run(queue)));
             entry
         };
-        Self { lanes: (0..config.send_lanes).map(open_lane).collect() }
+        Self { lanes: (0..config.chat.send_lanes).map(open_lane).collect() }
     }
 
     /// Sends one message. Returns after it is committed or refused.

@@ -7,7 +7,7 @@ use std::io;
 use reqwest::{Client, ClientBuilder, RequestBuilder, Response};
 use tower::util::MapRequestLayer;
 
-use crate::base::config::Config;
+use crate::base::config::CallbackSettings;
 
 /// Idle connections kept to one endpoint.
 const IDLE_MAX: usize = 16;
@@ -19,13 +19,13 @@ tokio::task_local! {
 
 /// Follows no redirects and uses no proxy. Each endpoint sets its own timeout. It is HTTP/1.1: the repeats below
 /// count connections.
-pub(super) fn client(config: &Config) -> ClientBuilder {
+pub(super) fn client(settings: &CallbackSettings) -> ClientBuilder {
     Client::builder()
         .http1_only()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(config.callback_timeout)
+        .connect_timeout(settings.timeout)
         .pool_max_idle_per_host(IDLE_MAX)
-        .pool_idle_timeout(config.callback_idle)
+        .pool_idle_timeout(settings.idle)
         .connector_layer(MapRequestLayer::new(connecting))
         .no_proxy()
         .user_agent(concat!("im-push-gateway/", env!("CARGO_PKG_VERSION")))

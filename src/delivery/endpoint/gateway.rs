@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 use url::Url;
 
 use super::{GATEWAY, public_url, sign};
-use crate::base::config::{Config, GatewayPlace};
+use crate::base::config::{CallbackSettings, GatewayPlace};
 use crate::base::error::{Error, Result};
 
 /// The gateway of this replica's settings. The database knows only its public URL.
@@ -15,12 +15,12 @@ pub(super) enum Own {
 }
 
 impl Own {
-    pub fn of(config: &Config) -> Result<Self> {
-        Ok(match config.gateway_place() {
+    pub fn of(settings: &CallbackSettings) -> Result<Self> {
+        Ok(match settings.gateway() {
             GatewayPlace::Unset => Self::Unset,
             GatewayPlace::Off => Self::Off,
             GatewayPlace::At(url) => {
-                let secrets = config.callback_secrets.iter().map(sign::decode).collect::<Result<_>>()?;
+                let secrets = settings.secrets.iter().map(sign::decode).collect::<Result<_>>()?;
                 Self::At { url, secrets }
             }
             GatewayPlace::Unknown => return Err(Error::internal("callback_url is not an http or https URL")),

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-use crate::base::config::Config;
+use crate::base::config::CallbackSettings;
 use crate::base::error::{Error, Kind, Result};
 use names::Names;
 
@@ -60,9 +60,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    pub fn new(config: &Config) -> Result<Self> {
-        let rules = Rules::parse(&config.callback_allow)?;
-        let names = Names::new(&config.callback_dns_servers)?;
+    pub fn new(settings: &CallbackSettings) -> Result<Self> {
+        let rules = Rules::parse(&settings.allow)?;
+        let names = Names::new(&settings.dns_servers)?;
         Ok(Self { rules: Arc::new(rules), names: Arc::new(names) })
     }
 

@@ -15,7 +15,7 @@ use super::encrypt::{Keys, Label};
 use super::gateway::{Own, Standing};
 use super::guard::Guard;
 use super::{Callback, GATEWAY, Kind, State, public_url};
-use crate::base::config::Config;
+use crate::base::config::{CallbackSettings, Config};
 use crate::base::error::{Error, Result};
 use crate::base::renewed::Renewed;
 use crate::base::store::{Statements, Store};
@@ -50,11 +50,10 @@ struct Clients {
 }
 
 impl Clients {
-    fn new(config: &Config, guard: &Guard) -> Result<Self> {
-        let (life, config, guard) = (config.connection_life, Arc::new(config.clone()), guard.clone());
-        let own = config.clone();
+    fn new(settings: &CallbackSettings, life: Duration, guard: &Guard) -> Result<Self> {
+        let (own, settings, guard) = (settings.clone(), settings.clone(), guard.clone());
         let free = move || client(&own).build().map_err(Error::internal);
-        let guarded = move || client(&config).dns_resolver(guard.clone()).build().map_err(Error::internal);
+        let guarded = move || client(&settings).dns_resolver(guard.clone()).build().map_err(Error::internal);
         Ok(Self {
             free: Arc::new(Renewed::new(life, free)?),
             guarded: Arc::new(Renewed::new(life, guarded)?),
@@ -79,19 +78,20 @@ impl Defaults {
 impl Callbacks {
     /// Reads the endpoints for the first time.
     pub async fn open(store: Store, config: &Config, now: OffsetDateTime) -> Result<Self> {
+        let settings = &config.callbacks;
         let defaults = Defaults {
-            timeout: config.callback_timeout,
-            concurrency: config.callback_concurrency,
-            answer_max_bytes: config.callback_answer_max_bytes,
-            breaker_failures: config.callback_breaker_failures,
-            breaker_probe: config.callback_breaker_probe,
+            timeout: settings.timeout,
+            concurrency: settings.concurrency,
+            answer_max_bytes: settings.answer_max_bytes,
+            breaker_failures: settings.breaker_failures,
+            breaker_probe: settings.breaker_probe,
         };
-        let guard = Guard::new(config)?;
+        let guard = Guard::new(settings)?;
         let callbacks = Self {
             store,
-            keys: Keys::parse(&config.callback_keys)?,
-            own: Own::of(config)?,
-            clients: Clients::new(config, &guard)?,
+            keys: Keys::parse(&settings.keys)?,
+            own: Own::of(settings)?,
+            clients: Clients::new(settings, config.workers.connection_life, &guard)?,
             guard,
             defaults,
             known: RwLock::default(),

@@ -88,7 +88,7 @@ impl Files {
         let media_type = sniff::media_type(&head);
         let plain = Findings { sha256, media_type, picture: None, changed: Vec::new() };
         let is_picture = picture::is_known(media_type) || place::is_told_by(media_type);
-        if !is_picture || whole.size.unsigned_abs() > self.config.file_picture_max_bytes {
+        if !is_picture || whole.size.unsigned_abs() > self.settings.picture_max_bytes {
             return Ok(plain);
         }
         self.look(plain, &pieces, whole.size).await
@@ -98,7 +98,7 @@ impl Files {
     async fn look(&self, plain: Findings, pieces: &[Piece], size: i64) -> Result<Findings> {
         let busy = || Error::unavailable("too many pictures are being decoded; ask again");
         // A longer wait would outlive the lock of the upload.
-        let wait = self.config.file_idle + self.config.file_store_timeout;
+        let wait = self.settings.idle + self.settings.store_timeout;
         let permit =
             tokio::time::timeout(wait, self.pictures.clone().acquire_owned()).await.map_err(|_| busy())?;
         let permit = permit.map_err(|_| busy())?;
@@ -107,11 +107,11 @@ impl Files {
             bytes.extend_from_slice(&self.depot.get(piece.object).await?);
         }
         let sizes = Sizes {
-            pixels: self.config.file_picture_max_pixels,
-            thumbnail: self.config.file_thumbnail_pixels,
-            preview: self.config.file_preview_pixels,
+            pixels: self.settings.picture_max_pixels,
+            thumbnail: self.settings.thumbnail_pixels,
+            preview: self.settings.preview_pixels,
         };
-        let (media_type, blanks) = (plain.media_type, self.config.file_remove_place);
+        let (media_type, blanks) = (plain.media_type, self.settings.remove_place);
         let looked = tokio::task::spawn_blocking(move || -> Result<_> {
             // Held as long as the picture is in memory here, also when the caller has gone.
             let _permit = permit;

@@ -70,8 +70,8 @@ impl Files {
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + Unpin + 'static,
         E: fmt::Display + Send + 'static,
     {
-        if new.size > self.config.file_post_max_bytes {
-            let most = self.config.file_post_max_bytes;
+        if new.size > self.settings.post_max_bytes {
+            let most = self.settings.post_max_bytes;
             let told = format!("a file in one request can have at most {most} bytes: use /files/uploads");
             return Err(Error::new(Kind::TooLarge, told));
         }
@@ -254,7 +254,7 @@ impl Writer {
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + Unpin,
         E: fmt::Display + Send + 'static,
     {
-        let (idle, flush) = (self.files.config.file_idle, self.files.config.file_flush);
+        let (idle, flush) = (self.files.settings.idle, self.files.settings.flush);
         let stop = self.files.stop.clone();
         let (mut heard, mut flushed) = (Instant::now(), Instant::now());
         loop {
@@ -300,7 +300,7 @@ impl Writer {
         }
         self.buffer.extend_from_slice(bytes);
         self.fresh += bytes.len();
-        let piece = self.files.config.file_piece_bytes;
+        let piece = self.files.settings.piece_bytes;
         while self.buffer.len() >= piece {
             let full = Bytes::copy_from_slice(&self.buffer[..piece]);
             let (from, sha) = (self.from, self.sha.clone());

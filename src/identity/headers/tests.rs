@@ -1,6 +1,7 @@
 use http::HeaderValue;
 
 use super::*;
+use crate::base::config::Config;
 use crate::base::error::Kind;
 
 const ROLES: &str = "identity_roles_header = \"x-user-roles\"";
@@ -12,7 +13,7 @@ fn config(overrides: &str) -> Config {
 }
 
 fn watch(overrides: &str) -> Watch {
-    Watch::new(&config(overrides)).unwrap()
+    Watch::new(&config(overrides).identity).unwrap()
 }
 
 fn map(pairs: &[(&str, &[u8])]) -> HeaderMap {
@@ -160,7 +161,7 @@ fn presets_read_the_person_that_their_gateways_write_and_roles_only_if_named() {
             assert_eq!((caller.user_id.as_str(), caller.roles.names()), ("alice", given), "{preset} {named}");
         }
     }
-    assert!(Watch::new(&config("identity_preset = \"nginx\"")).is_err());
+    assert!(Watch::new(&config("identity_preset = \"nginx\"").identity).is_err());
 }
 
 #[test]
@@ -168,7 +169,7 @@ fn an_employee_s_own_header_of_roles_counts_for_nothing_by_default() {
     let config = Config::from_toml("database_url = \"postgresql://\"").unwrap();
     for name in ["x-user-roles", "x-roles", "x-auth-request-groups", "remote-groups", "x-consumer-groups"] {
         let headers = map(&[("x-user-id", b"alice"), (name, b"admin,gateway,directory,support")]);
-        let caller = Watch::new(&config).unwrap().read(&headers).unwrap().first().caller().unwrap();
+        let caller = Watch::new(&config.identity).unwrap().read(&headers).unwrap().first().caller().unwrap();
         assert_eq!(caller.roles.names(), ["user"], "{name}");
         let refused = caller.require(Role::Admin).unwrap_err();
         let told = "this requires the role admin; the caller has user; no header for roles is set: see the setting \
@@ -210,6 +211,6 @@ fn settings_whose_headers_collide_are_refused() {
     ];
     for (user, roles) in colliding {
         let text = format!("identity_user_header = \"{user}\"\nidentity_roles_header = \"{roles}\"");
-        assert!(Watch::new(&config(&text)).is_err(), "{user} {roles}");
+        assert!(Watch::new(&config(&text).identity).is_err(), "{user} {roles}");
     }
 }

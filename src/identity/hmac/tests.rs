@@ -1,6 +1,7 @@
 use http::{HeaderMap, HeaderValue, Method};
 
 use super::*;
+use crate::base::config::Config;
 use crate::base::error::Kind;
 use crate::identity::Role;
 use crate::identity::headers::Watch;
@@ -47,7 +48,7 @@ fn request(secret: &str, stamp: &str) -> Request {
 
 fn verify_at(request: &Request, now: OffsetDateTime) -> Result<Proven> {
     let config = config();
-    let watch = Watch::new(&config).unwrap();
+    let watch = Watch::new(&config.identity).unwrap();
     let said = watch.read(&request.headers)?;
     let claimed = Claimed {
         peer: "192.0.2.7:1".parse().unwrap(),
@@ -56,7 +57,7 @@ fn verify_at(request: &Request, now: OffsetDateTime) -> Result<Proven> {
         headers: &request.headers,
         body: Some(&request.body),
     };
-    Signatures::new(&config).unwrap().verify(&claimed, said.first(), now)
+    Signatures::new(&config.identity).unwrap().verify(&claimed, said.first(), now)
 }
 
 fn verify(request: &Request) -> Result<Proven> {
@@ -184,7 +185,7 @@ fn weak_settings_do_not_start() {
     ];
     for text in broken {
         let config = Config::from_toml(&format!("database_url = \"postgresql://\"\n{text}")).unwrap();
-        let problem = Signatures::new(&config).err().unwrap().to_string();
+        let problem = Signatures::new(&config.identity).err().unwrap().to_string();
         assert!(problem.contains("hmac_") && !problem.contains("0123456789"), "{problem}");
     }
 }

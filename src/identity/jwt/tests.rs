@@ -8,6 +8,7 @@ use serde_json::json;
 
 use self::endpoint::*;
 use super::*;
+use crate::base::config::Config;
 use crate::base::error::Kind;
 use crate::base::store::Store;
 use crate::identity::headers::Watch;
@@ -230,11 +231,11 @@ fn settings_that_prove_nothing_do_not_start() {
         ))
         .unwrap();
         match key {
-            "jwt_issuer" => config.jwt_issuer.clear(),
-            "jwt_audience" => config.jwt_audience.clear(),
-            _ => config.jwt_user_claim.clear(),
+            "jwt_issuer" => config.identity.jwt_issuer.clear(),
+            "jwt_audience" => config.identity.jwt_audience.clear(),
+            _ => config.identity.jwt_user_claim.clear(),
         }
-        assert!(Tokens::new(&config).err().unwrap().to_string().contains(key));
+        assert!(Tokens::new(&config.identity).err().unwrap().to_string().contains(key));
     }
 }
 
@@ -244,7 +245,7 @@ async fn headers_that_disagree_with_the_token_are_refused() {
     let text = "database_url = \"postgresql://none@127.0.0.1:1/none\"\nidentity_mode = \"jwt\"\n\
                 identity_roles_header = \"x-user-roles\"";
     let config = Config::from_toml(text).unwrap();
-    let identity = Identity { watch: Watch::new(&config).unwrap(), proof: Proof::Jwt(tokens) };
+    let identity = Identity { watch: Watch::new(&config.identity).unwrap(), proof: Proof::Jwt(tokens) };
     let store = Store::new(&config).unwrap();
     let token = format!("Bearer {}", EC.sign(json!({}), &claims(json!({}))));
     for (name, value, believed) in [

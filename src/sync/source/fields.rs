@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Entry, EntryKind};
-use crate::base::config::Directory;
+use crate::base::config::DirectorySettings;
 use crate::base::error::{Error, Kind, Result};
 use crate::sync::record::{DepartmentRecord, USER_ATTRIBUTES, UserRecord};
 
@@ -27,7 +27,7 @@ pub struct Fields {
 impl Fields {
     /// # Errors
     /// An unknown attribute, or no mapping for the external id.
-    pub fn new(settings: &Directory) -> Result<Self> {
+    pub fn new(settings: &DirectorySettings) -> Result<Self> {
         let known: Vec<&'static str> = IDENTITY.iter().chain(USER_ATTRIBUTES).copied().collect();
         let user = places("directory.user_fields", &settings.user_fields, &known)?;
         let department =
@@ -56,7 +56,7 @@ impl Fields {
 
     /// For a source whose listed users are active unless an attribute says otherwise. Without this, a user
     /// who comes back would stay inactive.
-    pub fn listed_is_active(mut self, settings: &Directory) -> Self {
+    pub fn listed_is_active(mut self, settings: &DirectorySettings) -> Self {
         self.untold
             .retain(|attribute| *attribute != "active" || settings.local.iter().any(|a| a == "active"));
         self

@@ -17,7 +17,7 @@ use url::Url;
 
 use super::fields::{Fields, lay_under};
 use super::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Request, Source, Tokens, Writer, body};
-use crate::base::config::{Directory, Paging, SourceKind};
+use crate::base::config::{DirectorySettings, Paging, SourceKind};
 use crate::base::error::{Error, Kind, Result as OpenResult};
 use crate::base::renewed::Renewed;
 use scim::Memberships;
@@ -59,7 +59,7 @@ struct Asking {
     name: &'static str,
     clients: Renewed<Client>,
     fields: Fields,
-    settings: Directory,
+    settings: DirectorySettings,
 }
 
 /// The next request.
@@ -96,7 +96,7 @@ struct Asked {
 impl Http {
     /// # Errors
     /// `Kind::Internal` with the setting that is invalid.
-    pub fn new(settings: &Directory, connection_life: Duration) -> OpenResult<Self> {
+    pub fn new(settings: &DirectorySettings, connection_life: Duration) -> OpenResult<Self> {
         let mut settings = settings.clone();
         let name = if settings.source == SourceKind::Scim { "scim-server" } else { "http" };
         if settings.source == SourceKind::Scim {
@@ -110,7 +110,7 @@ impl Http {
     }
 }
 
-fn client(settings: &Directory) -> OpenResult<Client> {
+fn client(settings: &DirectorySettings) -> OpenResult<Client> {
     let mut headers = HeaderMap::new();
     headers.insert(ACCEPT, HeaderValue::from_static("application/scim+json, application/json"));
     let authorization = settings.authorization.expose();

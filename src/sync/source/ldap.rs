@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use super::fields::{Fields, lay_under};
 use super::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Request, Source, Tokens};
-use crate::base::config::Directory;
+use crate::base::config::DirectorySettings;
 use crate::base::error::{Error, Kind, Result as OpenResult};
 use crate::base::tls::{self, Authorities};
 use listing::{Item, Listing};
@@ -98,7 +98,7 @@ struct Token {
 impl Ldap {
     /// # Errors
     /// `Kind::Internal` with the setting that is invalid.
-    pub fn new(settings: &Directory) -> OpenResult<Self> {
+    pub fn new(settings: &DirectorySettings) -> OpenResult<Self> {
         let mut settings = settings.clone();
         if settings.departments_url.is_empty() {
             // Without listed departments, the place of an entry is unknown. The API sets departments then.

@@ -40,7 +40,7 @@ impl Work {
         let bound = Arc::new(Bound::new(app.store.clone(), archive));
         let archiver = Arc::new(Archiver::new(app.store.clone(), bound, &config).unwrap());
         let wake = Arc::<Notify>::default();
-        let alarms = Alarms::start(&[(config.archive_schedule().unwrap(), wake.clone())]).await.unwrap();
+        let alarms = Alarms::start(&[(config.archive.schedule().unwrap(), wake.clone())]).await.unwrap();
         Self { app, archiver, wake, alarms, _folder: folder }
     }
 

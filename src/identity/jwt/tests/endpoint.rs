@@ -122,7 +122,7 @@ pub fn tokens(overrides: &str) -> Result<Tokens> {
     let usual = format!(
         "database_url = \"postgresql://\"\njwt_issuer = \"{ISSUER}\"\njwt_audience = \"{AUDIENCE}\"\n"
     );
-    Tokens::new(&Config::from_toml(&format!("{usual}{overrides}")).unwrap())
+    Tokens::new(&Config::from_toml(&format!("{usual}{overrides}")).unwrap().identity)
 }
 
 pub async fn kind(tokens: &Tokens, token: &str) -> Kind {

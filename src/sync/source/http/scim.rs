@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::{Value, json};
 
-use crate::base::config::{Directory, Paging};
+use crate::base::config::{DirectorySettings, Paging};
 use crate::base::ids::check_id;
 use crate::sync::values::Values;
 
@@ -14,7 +14,7 @@ const PATCH_OP: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 const PLURAL: &[&str] = &["emails", "phoneNumbers", "photos", "groups"];
 
 /// The mapping of SCIM 2.0 (RFC 7643, 7644), overridden by the settings.
-pub(super) fn lay_out(settings: &mut Directory) {
+pub(super) fn lay_out(settings: &mut DirectorySettings) {
     let base = settings.users_url.trim_end_matches('/').trim_end_matches("/Users").to_owned();
     settings.users_url = format!("{base}/Users");
     settings.user_url = format!("{base}/Users/{{id}}");

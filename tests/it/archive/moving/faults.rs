@@ -425,7 +425,7 @@ async fn what_the_archive_seems_to_lack_is_not_forgotten_and_holds_up_nothing() 
     for (hidden, waiting) in [(of[0], 2), (0, 0)] {
         lacking.hidden.store(hidden, Ordering::Relaxed);
         let bound = Arc::new(Bound::new(aged.store.clone(), lacking.clone()));
-        let outbox = Outbox::new(aged.store.clone(), bound, &settings);
+        let outbox = Outbox::new(aged.store.clone(), bound, settings.workers.lease);
         while outbox.tick().await.expect("it goes on") == Tick::More {}
         outbox.release().await.expect("the lease is given back");
         assert_eq!(aged.count(OUTBOX, &[]).await, waiting, "the rest does not wait for it");

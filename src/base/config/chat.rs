@@ -1,0 +1,57 @@
+//! Settings of channels and messages.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::values::{DAYS_MAX, TIME_MAX, broken, millis};
+
+/// The promised time for repeating a send. A shorter memory of client ids is refused.
+const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
+/// Most channels that a user can be allowed to pin.
+const PINNED_MAX: u32 = 1_000;
+
+/// Settings of channels and messages.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ChatSettings {
+    pub group_max_members: u32,
+    pub pinned_max: u32,
+    pub send_batch: usize,
+    pub send_lanes: usize,
+    pub send_queue: usize,
+    pub urgent_max: u32,
+    pub escalate_within_days: u32,
+    #[serde(rename = "nudge_every_ms", deserialize_with = "millis")]
+    pub nudge_every: Duration,
+    #[serde(rename = "recall_within_ms", deserialize_with = "millis")]
+    pub recall_within: Duration,
+    pub client_id_keep_days: u32,
+}
+
+impl ChatSettings {
+    pub(super) fn check(&self) -> Vec<String> {
+        broken(&[
+            (self.send_lanes == 0, "`send_lanes` must be at least 1"),
+            (
+                self.send_batch == 0 || self.send_queue == 0,
+                "`send_batch` and `send_queue` must be at least 1",
+            ),
+            (
+                self.client_id_keep_days < CLIENT_ID_KEEP_DAYS_MIN,
+                "`client_id_keep_days` must be at least 7: a send can be repeated for that long",
+            ),
+            (self.client_id_keep_days > DAYS_MAX, "`client_id_keep_days` must be at most 3650"),
+            (self.escalate_within_days == 0, "`escalate_within_days` must be at least 1"),
+            (self.nudge_every > TIME_MAX, "`nudge_every_ms` must be at most a day"),
+            (
+                self.pinned_max > PINNED_MAX,
+                "`pinned_max` must be at most 1000: the conversation list compares each channel with all of them",
+            ),
+        ])
+    }
+
+    /// How long after a message its last step can be.
+    pub fn escalate_within(&self) -> time::Duration {
+        time::Duration::days(self.escalate_within_days.into())
+    }
+}

@@ -1,0 +1,67 @@
+//! Settings of the listeners, and limits of requests.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::ConfigError;
+use super::values::{broken, millis, no_time, optional};
+use crate::base::cron::Zone;
+
+/// Smallest and largest permitted size of a request head.
+const HEAD_BYTES_MIN: usize = 8 * 1024;
+const HEAD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Settings of the listeners, and limits of requests.
+#[derive(Debug, Clone, Deserialize)]
+pub struct ServerSettings {
+    pub listen: SocketAddr,
+    #[serde(deserialize_with = "optional")]
+    pub metrics_listen: Option<SocketAddr>,
+    pub connections_max: usize,
+    #[serde(rename = "head_timeout_ms", deserialize_with = "millis")]
+    pub head_timeout: Duration,
+    #[serde(rename = "idle_timeout_ms", deserialize_with = "millis")]
+    pub idle_timeout: Duration,
+    pub head_max_bytes: usize,
+    pub request_body_max_bytes: usize,
+    #[serde(rename = "request_body_timeout_ms", deserialize_with = "millis")]
+    pub request_body_timeout: Duration,
+    pub request_bodies_max_bytes: usize,
+    #[serde(rename = "request_timeout_ms", deserialize_with = "millis")]
+    pub request_timeout: Duration,
+    #[serde(rename = "write_timeout_ms", deserialize_with = "millis")]
+    pub write_timeout: Duration,
+    pub time_zone: String,
+    #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
+    pub shutdown_grace: Duration,
+}
+
+impl ServerSettings {
+    pub(super) fn check(&self) -> Vec<String> {
+        let rules = broken(&[
+            (no_time(self.request_timeout), "`request_timeout_ms` must be 1 ms to a day"),
+            (no_time(self.request_body_timeout), "`request_body_timeout_ms` must be 1 ms to a day"),
+            (no_time(self.head_timeout), "`head_timeout_ms` must be 1 ms to a day"),
+            (no_time(self.idle_timeout), "`idle_timeout_ms` must be 1 ms to a day"),
+            (no_time(self.write_timeout), "`write_timeout_ms` must be 1 ms to a day"),
+            (
+                !(HEAD_BYTES_MIN..=HEAD_BYTES_MAX).contains(&self.head_max_bytes),
+                "`head_max_bytes` must be 8192 to 1048576",
+            ),
+            (
+                self.request_bodies_max_bytes < self.request_body_max_bytes,
+                "`request_bodies_max_bytes` must be at least `request_body_max_bytes`",
+            ),
+        ]);
+        let zone = self.zone().err().map(|error| error.mistakes().to_vec()).unwrap_or_default();
+        [rules, zone].concat()
+    }
+
+    /// The time zone of the days in a search.
+    pub fn zone(&self) -> Result<Zone, ConfigError> {
+        Zone::parse(&self.time_zone)
+            .map_err(|e| ConfigError::of(format!("`time_zone`: {e}; use a name such as `Asia/Shanghai`")))
+    }
+}

@@ -1,10 +1,12 @@
 //! Creates, shows, changes and removes endpoints.
 
+mod rotate;
+mod trial;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
-use postgres_types::Json;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -14,7 +16,7 @@ use uuid::Uuid;
 use super::encrypt::Label;
 use super::registry::{Callbacks, headers_label, secret_label};
 use super::spec::EndpointSpec;
-use super::{GATEWAY, Kind, Posted, State, public_url, sign};
+use super::{GATEWAY, Kind, State, public_url, sign};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{self, Error, Result};
@@ -22,14 +24,12 @@ use crate::base::number::ChannelId;
 use crate::base::store::{Statements, retrying};
 use crate::sql;
 
+pub use trial::TestResult;
+
 /// Most endpoints of a database.
 const CALLBACKS_MAX: i64 = 1_000;
-/// Most secrets of an endpoint that sign at the same time.
-const SIGNING_MAX: i64 = 4;
 /// Default number of events in a batch.
 const BATCH_EVENTS: i32 = 100;
-/// Most characters shown of the answer to a test.
-const TEST_ANSWER_MAX_CHARS: usize = 2_000;
 /// Queue rows and batches that one sweep step deletes.
 const SWEEP_ROWS: i64 = 5_000;
 const SWEEP_BATCHES: i64 = 50;
@@ -80,14 +80,6 @@ pub struct NewSecret {
     pub others_until: Option<OffsetDateTime>,
     /// Whether it was created before, under the same client id.
     pub repeated: bool,
-}
-
-/// The result of a test.
-#[derive(Debug)]
-pub struct TestResult {
-    pub posted: Posted,
-    /// The beginning of the answer, as text.
-    pub answer: String,
 }
 
 /// The editable fields of an endpoint, as they are stored.
@@ -301,7 +293,8 @@ impl Callbacks {
         if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
             return conflict("there are already 1,000 callbacks: remove one first");
         }
-        write(&tx, (made.callback_id, made.kind), made.fields, (true, by.now)).await?;
+        let Made { callback_id, kind, fields, .. } = *made;
+        write(&tx, Stored { callback_id, kind, fields, set_going: true }, by.now).await?;
         let row = tx
             .one(
                 sql!("delivery/endpoint/add_secret"),
@@ -344,7 +337,8 @@ impl Callbacks {
         spec.check(kind, &self.guard)?;
         let mut fields = Fields::of(&row)?;
         fields.take(spec, self.seal_headers(callback_id, spec)?);
-        write(&tx, (callback_id, kind), &fields, (spec.state.is_some(), by.now)).await?;
+        let stored = Stored { callback_id, kind, fields: &fields, set_going: spec.state.is_some() };
+        write(&tx, stored, by.now).await?;
         note(&tx, Action::CallbackChanged, callback_id, &json!({"changed": given}), by).await?;
         Ok(tx.commit().await?)
     }
@@ -392,104 +386,6 @@ impl Callbacks {
         Ok(swept)
     }
 
-    /// Adds a secret to an endpoint. The older ones also sign during `overlap`. A repeat with the same client
-    /// id adds nothing.
-    pub async fn rotate(
-        &self,
-        callback_id: &str,
-        overlap: Duration,
-        by: Administrator<'_>,
-    ) -> Result<NewSecret> {
-        let digest = claim::digest(&(callback_id, overlap.as_millis()))?;
-        let claim = by.claim("callback secret");
-        let again = async || {
-            let made = self.made_before(claim, &digest).await?;
-            let until = |at: OffsetDateTime| at + overlap;
-            Ok::<_, Error>(
-                made.map(|(_, new)| NewSecret { others_until: new.others_until.map(until), ..new }),
-            )
-        };
-        if let Some(made) = again().await? {
-            return Ok(made);
-        }
-        let (bytes, secret) = sign::mint()?;
-        let encrypted = self.keys.encrypt(secret_label(callback_id), &bytes)?;
-        let until = by.now + overlap;
-        let sealed_digest = claim.map(|_| self.keys.encrypt(CLAIM, &digest)).transpose()?.unwrap_or_default();
-        let added = Added {
-            encrypted: &encrypted,
-            until,
-            claim: claim.map(|claim| (claim, sealed_digest.as_slice())),
-        };
-        let Some(secret_id) = retrying(|| self.add_secret(callback_id, &added, by)).await? else {
-            return again().await?.ok_or_else(claim::forgotten);
-        };
-        self.refresh(by.now).await?;
-        Ok(NewSecret { secret_id, secret, others_until: Some(until), repeated: false })
-    }
-
-    async fn add_secret(
-        &self,
-        callback_id: &str,
-        added: &Added<'_>,
-        by: Administrator<'_>,
-    ) -> Result<Option<i64>> {
-        let until = added.until;
-        let mut client = self.store.client().await?;
-        let tx = client.transaction().await?;
-        let row = lock(&tx, callback_id, by.now).await?;
-        if row.get("from_settings") {
-            return Err(of_settings());
-        }
-        if row.get::<_, i64>("signing") >= SIGNING_MAX && until > by.now {
-            let why = "four secrets already sign: wait until one ends, or end all with `overlap_ms` 0";
-            return Err(Error::new(error::Kind::Conflict, why));
-        }
-        let row = tx
-            .one(sql!("delivery/endpoint/add_secret"), &[&callback_id, &added.encrypted, &by.now, &until])
-            .await?;
-        note(&tx, Action::CallbackRotated, callback_id, &json!({}), by).await?;
-        if let Some((claim, digest)) = added.claim
-            && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
-        {
-            return Ok(None);
-        }
-        tx.commit().await?;
-        Ok(Some(row.get("secret_id")))
-    }
-
-    /// Sends `callback.test` to an observer in any state, and returns its answer within `patience`. The
-    /// breaker and the queue are not changed.
-    pub async fn test(
-        &self,
-        callback_id: &str,
-        patience: Duration,
-        by: Administrator<'_>,
-    ) -> Result<TestResult> {
-        if self.show(callback_id, by.now).await?.kind == Kind::Gateway {
-            let why = "the gateway gets only messages: send a message to test it";
-            return Err(Error::new(error::Kind::Conflict, why));
-        }
-        self.refresh(by.now).await?;
-        let callback = self.get(callback_id).ok_or_else(|| {
-            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
-        })?;
-        let client = self.store.client().await?;
-        note(&client, Action::CallbackTested, callback_id, &json!({}), by).await?;
-        let data = json!({"callback_id": callback_id});
-        let event_id: i64 =
-            client.one(sql!("delivery/endpoint/log_test"), &[&Json(&data), &by.now]).await?.get("event_id");
-        drop(client);
-        let batch_id = Uuid::now_v7().to_string();
-        let at = by.now.format(&time::format_description::well_known::Rfc3339).map_err(Error::internal)?;
-        let event =
-            json!({"event_id": event_id.to_string(), "type": "callback.test", "at": at, "data": data});
-        let body = json!({"batch_id": batch_id, "callback_id": callback_id, "events": [event]});
-        let posted = callback.post_within(patience, &batch_id, body.to_string().into_bytes(), by.now).await;
-        let answer = String::from_utf8_lossy(&posted.answer).chars().take(TEST_ANSWER_MAX_CHARS).collect();
-        Ok(TestResult { posted, answer })
-    }
-
     /// The given headers, encrypted for the database.
     fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
         let encrypt = |headers: &BTreeMap<String, String>| {
@@ -513,24 +409,20 @@ struct Made<'a> {
     claim: Option<(Claim<'a>, &'a [u8])>,
 }
 
-/// A secret to add.
-struct Added<'a> {
-    encrypted: &'a [u8],
-    /// When the older secrets end.
-    until: OffsetDateTime,
-    claim: Option<(Claim<'a>, &'a [u8])>,
-}
-
 async fn lock(tx: &Transaction<'_>, callback_id: &str, now: OffsetDateTime) -> Result<Row> {
     tx.opt(sql!("delivery/endpoint/lock"), &[&callback_id, &now]).await?.ok_or_else(no_such_callback)
 }
 
-async fn write(
-    tx: &Transaction<'_>,
-    (callback_id, kind): (&str, Kind),
-    fields: &Fields,
-    (set_going, now): (bool, OffsetDateTime),
-) -> Result<()> {
+/// An endpoint to write. `set_going`: its state was set, so earlier failures no longer count.
+struct Stored<'a> {
+    callback_id: &'a str,
+    kind: Kind,
+    fields: &'a Fields,
+    set_going: bool,
+}
+
+async fn write(tx: &Transaction<'_>, stored: Stored<'_>, now: OffsetDateTime) -> Result<()> {
+    let Stored { callback_id, kind, fields, set_going } = stored;
     tx.run(
         sql!("delivery/endpoint/write"),
         &[

@@ -74,6 +74,8 @@ pub struct Find {
     pub sender: Option<String>,
     pub not_sender: Option<String>,
     pub ms_type: Option<String>,
+    /// With at least one of these marks of [`Document::marks`]; empty: with any or none.
+    pub marks: Vec<String>,
     /// ms_id range: from this one, and below `below`.
     pub from: MsId,
     pub below: MsId,
@@ -118,6 +120,7 @@ impl Find {
             sender: None,
             not_sender: None,
             ms_type: None,
+            marks: Vec::new(),
             from: MsId(0),
             below: MsId::MAX,
             receiver: None,

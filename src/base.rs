@@ -6,6 +6,7 @@ pub mod claim;
 pub mod config;
 pub mod cron;
 pub mod error;
+pub mod extra;
 pub mod ids;
 pub mod lease;
 pub(crate) mod named;

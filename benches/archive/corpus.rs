@@ -77,6 +77,7 @@ impl Corpus {
             sender_count: seq / 5,
             ms_type: "text".to_owned(),
             content: json!({ "text": text(n) }),
+            extra: Default::default(),
             recalled: None,
             ledger: Some(Ledger { read: Group { who, at, why: Vec::new() }, ..Ledger::default() }),
         }

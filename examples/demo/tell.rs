@@ -208,15 +208,14 @@ pub fn conversations(page: &Value) {
     }
 }
 
-/// A message in one line.
+/// A message in one line, as the service has it ready.
 pub fn preview(message: &Value) -> String {
-    let content = message.get("preview").unwrap_or(&message["content"]);
-    let text = |key: &str| content[key].as_str().unwrap_or_default();
-    match message["type"].as_str() {
-        Some("picture") => format!("[图片] {}", text("name")),
-        Some("file") => format!("[文件] {}", text("name")),
-        _ => text("text").to_owned(),
-    }
+    let shown = match message.get("preview") {
+        Some(Value::String(shown)) => Some(shown.as_str()),
+        Some(content) => content["text"].as_str(),
+        None => message["content"]["text"].as_str(),
+    };
+    shown.unwrap_or_default().to_owned()
 }
 
 /// The table of promises.

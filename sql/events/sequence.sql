@@ -20,7 +20,7 @@ single AS MATERIALIZED (
            coalesce(m.bytes, pg_column_size(t.data)) AS bytes
     FROM taken t
     LEFT JOIN LATERAL (
-        SELECT seq, ms_id, sender, server_time, pg_column_size(content) AS bytes
+        SELECT seq, ms_id, sender, server_time, pg_column_size(content) + pg_column_size(extra) AS bytes
         FROM t_im_message
         WHERE channel_id = t.channel_id AND seq BETWEEN t.from_seq AND t.to_seq
           AND ms_id BETWEEN t.from_ms_id AND t.to_ms_id

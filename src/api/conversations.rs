@@ -31,6 +31,7 @@ pub struct ConversationView {
     unread_count: i64,
     read_seq: i64,
     last_seq: i64,
+    mentioned_seq: Option<i64>,
     last_message: Option<LastMessageView>,
     #[serde(with = "rfc3339")]
     sorted_at: OffsetDateTime,
@@ -139,6 +140,7 @@ impl ConversationView {
             unread_count: c.unread_count,
             read_seq: c.read_seq,
             last_seq: c.last_seq,
+            mentioned_seq: c.mentioned_seq,
             last_message: c.last_message.map(Into::into),
             sorted_at: c.sorted_at,
             pinned: c.pinned,

@@ -17,9 +17,10 @@ use super::wire::{
 use super::{Api, Person, Proven};
 use crate::archive::Recalled;
 use crate::base::error::{Error, Result};
+use crate::base::extra::Extra;
 use crate::base::number::{self, ChannelId, MsId};
 use crate::base::strict;
-use crate::chat::message::{Content, Outgoing, Sent, Urgency, check_client_id};
+use crate::chat::message::{Content, Mentions, Outgoing, Sent, Urgency, check_client_id};
 use crate::identity::Role;
 use crate::people::preference::Priority;
 use crate::records::history::{Message, Position, Reading};
@@ -47,6 +48,7 @@ struct NewMessage {
     content: Value,
     priority: Option<Priority>,
     escalate: Option<Value>,
+    mentions: Option<Value>,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +61,7 @@ struct NewMessageIn {
     content: Value,
     priority: Option<Priority>,
     escalate: Option<Value>,
+    mentions: Option<Value>,
 }
 
 #[derive(Serialize)]
@@ -101,6 +104,9 @@ pub struct MessageView {
     #[serde(rename = "type")]
     ms_type: String,
     content: Value,
+    /// What the message carries beside its content.
+    #[serde(flatten)]
+    extra: Extra,
     #[serde(skip_serializing_if = "Option::is_none")]
     recalled: Option<RecalledView>,
 }
@@ -161,6 +167,20 @@ impl Cursor {
     }
 }
 
+impl NewMessage {
+    /// The send of this message. Its errors point below `at`.
+    fn outgoing(self, sender: &str, channel_id: ChannelId, within: Duration, at: &str) -> Result<Outgoing> {
+        let urgency = Urgency::parse(self.priority, self.escalate, within, at)?;
+        if let Some(client_id) = &self.client_id {
+            check_client_id(client_id, at)?;
+        }
+        let content = Content::parse(&self.ms_type, self.content, at)?;
+        let mentions = Mentions::parse(self.mentions, at)?;
+        let outgoing = Outgoing::new(channel_id, sender, self.client_id, &content)?;
+        Ok(outgoing.with_urgency(urgency).with_mentions(mentions))
+    }
+}
+
 impl From<Sent> for SentView {
     fn from(s: Sent) -> Self {
         Self { ms_id: s.ms_id, seq: s.seq, server_time: s.server_time, repeated: s.repeated }
@@ -178,6 +198,7 @@ impl From<Message> for MessageView {
             sender_name: m.sender_name,
             ms_type: m.ms_type,
             content: m.content,
+            extra: m.extra,
             recalled: m.recalled.map(Into::into),
         }
     }
@@ -197,9 +218,7 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
-    let urgency = Urgency::parse(new.priority, new.escalate, api.config.chat.escalate_within(), "")?;
-    let outgoing = outgoing(&caller.user_id, channel_id, (new.client_id, &new.ms_type, new.content), "")?;
-    let outgoing = outgoing.with_urgency(urgency);
+    let outgoing = new.outgoing(&caller.user_id, channel_id, api.config.chat.escalate_within(), "")?;
     let sent = api.sender.send(outgoing).await?;
     let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Reply(SentView::from(sent))))
@@ -223,23 +242,10 @@ async fn send_many(
 /// An invalid item fails alone, so each item is parsed separately.
 fn bulk_item(sender: &str, within: Duration, index: usize, item: Value) -> Result<Outgoing> {
     let at = format!("/{index}");
-    let item: NewMessageIn = strict::read_value(item, &at)?;
-    let urgency = Urgency::parse(item.priority, item.escalate, within, &at)?;
-    let said = (item.client_id, item.ms_type.as_str(), item.content);
-    Ok(outgoing(sender, item.channel_id, said, &at)?.with_urgency(urgency))
-}
-
-fn outgoing(
-    sender: &str,
-    channel_id: ChannelId,
-    (client_id, ms_type, content): (Option<String>, &str, Value),
-    at: &str,
-) -> Result<Outgoing> {
-    if let Some(client_id) = &client_id {
-        check_client_id(client_id, at)?;
-    }
-    let content = Content::parse(ms_type, content, at)?;
-    Outgoing::new(channel_id, sender, client_id, &content)
+    let NewMessageIn { channel_id, client_id, ms_type, content, priority, escalate, mentions } =
+        strict::read_value(item, &at)?;
+    let new = NewMessage { client_id, ms_type, content, priority, escalate, mentions };
+    new.outgoing(sender, channel_id, within, &at)
 }
 
 fn item_result(result: Result<Sent>) -> ItemResult {

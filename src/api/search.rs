@@ -23,9 +23,11 @@ use crate::base::analyzer;
 use crate::base::audit::{self, Action, Entry};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Result};
+use crate::base::extra::{self, ALL, MENTIONS_ALL};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::base::store::Store;
 use crate::base::text::is_blank;
+use crate::chat::message::Content;
 use crate::delivery::status::Status;
 use crate::identity::{Caller, Role};
 use crate::people::contacts::{self, NamedUser};
@@ -39,7 +41,7 @@ const EXPORT_STEP: usize = 200;
 /// Longest text that a spreadsheet accepts inside a formula.
 const NUMBER_MAX_CHARS: usize = 255;
 /// The byte order mark makes spreadsheets read the file as UTF-8.
-const CSV_HEAD: &str = "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status\r\n";
+const CSV_HEAD: &str = "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status,mentions\r\n";
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -61,6 +63,7 @@ struct SearchQuery {
     to: Option<String>,
     status: Option<String>,
     direction: Option<String>,
+    mentions: Option<String>,
     reason: Option<String>,
     format: Option<String>,
     limit: Option<i64>,
@@ -126,8 +129,8 @@ impl SearchQuery {
                     .ok_or_else(|| Error::parameter("status", "must be unreceived, received or read"))?,
             ),
         };
-        if self.ms_type.as_deref().is_some_and(|t| !["text", "picture", "file"].contains(&t)) {
-            return Err(Error::parameter("type", "must be text, picture or file"));
+        if self.ms_type.as_deref().is_some_and(|t| !Content::TYPES.contains(&t)) {
+            return Err(Error::parameter("type", Content::TYPE_RULE));
         }
         let channel_id = match self.channel_id.as_deref() {
             None => None,
@@ -144,6 +147,7 @@ impl SearchQuery {
             status,
             channel_id,
             ms_type: self.ms_type.clone(),
+            mentioned: None,
             from: moment("from", self.from.as_deref(), |text| zone.day(text).map(|day| day.0))?,
             to: moment("to", self.to.as_deref(), |text| zone.day(text).map(|day| day.1))?,
         })
@@ -177,6 +181,11 @@ impl SearchQuery {
         self.name_people(&api.store, viewer.as_deref()).await?;
         let caller = &caller.user_id;
         let mut search = self.search(api.zone()?)?;
+        search.mentioned = match self.mentions.as_deref() {
+            None => None,
+            Some("me") => Some(caller.to_owned()),
+            Some(_) => return Err(Error::parameter("mentions", "must be me")),
+        };
         match self.direction.as_deref() {
             None if search.status.is_some() && search.receiver.is_none() => {
                 search.receiver = Some(caller.to_owned());
@@ -201,6 +210,9 @@ impl SearchQuery {
     async fn support(&mut self, api: &Api) -> Result<(Search, String)> {
         if self.direction.is_some() {
             return Err(Error::parameter("direction", "cannot be used here; use `sender` or `receiver`"));
+        }
+        if self.mentions.is_some() {
+            return Err(Error::parameter("mentions", "can only be used in /search/messages"));
         }
         let reason = check_reason(self.reason.as_deref())?
             .ok_or_else(|| Error::parameter("reason", "is required: the audit records why you search"))?
@@ -481,8 +493,14 @@ async fn ended(api: Api, actor: String, reason: String, filter: Value, written: 
 fn csv_line(hit: &Hit) -> String {
     let m = &hit.message;
     let time = |time: OffsetDateTime| time.format(&Rfc3339).unwrap_or_default();
-    let content =
-        m.content.get("text").and_then(Value::as_str).map_or_else(|| m.content.to_string(), str::to_owned);
+    let text = m
+        .content
+        .get("text")
+        .and_then(Value::as_str)
+        .filter(|_| m.content.as_object().is_some_and(|c| c.len() == 1));
+    let content = text.map_or_else(|| m.content.to_string(), str::to_owned);
+    let mentions: Vec<&str> =
+        extra::mentioned(&m.extra).map(|user| if user == ALL { MENTIONS_ALL } else { user }).collect();
     let (recalled_by, recalled_at) =
         m.recalled.as_ref().map_or_else(Default::default, |r| (r.by.clone(), time(r.at)));
     let fields = [
@@ -498,6 +516,8 @@ fn csv_line(hit: &Hit) -> String {
         csv_field(&recalled_by),
         csv_field(&recalled_at),
         csv_field(hit.status.map(Status::as_str).unwrap_or_default()),
+        // Ids have no commas.
+        csv_field(&mentions.join(",")),
     ];
     fields.join(",") + "\r\n"
 }

@@ -17,6 +17,7 @@ use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::{escalation, push};
 use crate::events;
 use crate::identity;
+use crate::records::conversation;
 use crate::sql;
 use crate::sync;
 
@@ -112,6 +113,8 @@ impl Work for Maintenance {
         let client_ids = self.prune_client_ids(now).await?;
         let keep = Duration::days(self.config.chat.client_id_keep_days.into());
         let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let keep = Duration::days(self.config.chat.mention_keep_days.into());
+        let mentions = conversation::prune_mentions(&self.store, now - keep, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.callbacks.keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let hold = Duration::days(self.config.callbacks.hold_days.into());
@@ -127,13 +130,21 @@ impl Work for Maintenance {
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full =
-            [client_ids, claims, attempts.unsigned_abs(), reminded.unsigned_abs(), replays, edits, left]
-                .iter()
-                .any(|n| *n >= PRUNE_STEP.unsigned_abs())
-                || held >= HELD_STEP.unsigned_abs().into()
-                || events >= EVENTS_STEP.into()
-                || removed > 0;
+        let full = [
+            client_ids,
+            claims,
+            mentions,
+            attempts.unsigned_abs(),
+            reminded.unsigned_abs(),
+            replays,
+            edits,
+            left,
+        ]
+        .iter()
+        .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+            || held >= HELD_STEP.unsigned_abs().into()
+            || events >= EVENTS_STEP.into()
+            || removed > 0;
         Ok(if full { Tick::More } else { Tick::Idle })
     }
 }

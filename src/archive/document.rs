@@ -1,13 +1,19 @@
 //! The archive's document of a message, and the checksum that compares two copies.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
 use crate::base::analyzer as text;
+use crate::base::extra::{self, Extra};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::delivery::status::Status;
+
+/// The fields of a content that are searched.
+const SEARCHED: [&str; 4] = ["title", "text", "name", "address"];
 
 /// A message as both archives store it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -29,6 +35,9 @@ pub struct Document {
     pub ms_type: String,
     /// Empty after a recall.
     pub content: Value,
+    /// What the message carries beside its content. Empty after a recall.
+    #[serde(default, skip_serializing_if = "Extra::is_empty")]
+    pub extra: Extra,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub recalled: Option<Recalled>,
     /// None until the message's day has moved: until then PostgreSQL has the ledger.
@@ -118,23 +127,29 @@ impl Ledger {
 }
 
 impl Document {
-    /// The searchable part of the content: a text, or the name of a file or picture.
-    pub fn searchable(&self) -> &str {
+    /// The searchable part of the content: a text, a title, a name, an address.
+    pub fn searchable(&self) -> Cow<'_, str> {
         searchable(&self.content)
+    }
+
+    /// The marks by which it is found, such as the users whom it mentions.
+    pub fn marks(&self) -> Vec<String> {
+        extra::marks(&self.extra)
     }
 
     /// The words as both archives index them: see [`text::index_form`].
     pub fn words(&self) -> String {
-        text::index_form(self.searchable())
+        text::index_form(&self.searchable())
     }
 
     /// A checksum over everything except the version. Checksums of many documents are added, so that two sets
     /// can be compared in any order.
     pub fn checksum(&self) -> u128 {
         let Self { ms_id, part, version: _, channel_id, seq, server_time, .. } = self;
-        let Self { sender, sender_count, ms_type, content, recalled, ledger, .. } = self;
+        let Self { sender, sender_count, ms_type, content, extra, recalled, ledger, .. } = self;
         let place = (ms_id.0, part, channel_id.0, seq, server_time.unix_timestamp_nanos() / 1000);
-        let bytes = serde_json::to_vec(&(place, sender, sender_count, ms_type, content, recalled, ledger));
+        let bytes =
+            serde_json::to_vec(&(place, sender, sender_count, ms_type, content, extra, recalled, ledger));
         let bytes = bytes.unwrap_or_default();
         let digest = Sha256::digest(&bytes);
         u128::from_be_bytes(digest[..16].try_into().expect("a SHA-256 has 32 bytes"))
@@ -142,8 +157,10 @@ impl Document {
 }
 
 /// The searchable part of a content.
-pub fn searchable(content: &Value) -> &str {
-    ["text", "name"].iter().find_map(|key| content.get(*key)?.as_str()).unwrap_or_default()
+pub fn searchable(content: &Value) -> Cow<'_, str> {
+    let mut parts = SEARCHED.iter().filter_map(|key| content.get(*key)?.as_str());
+    let first = parts.next().unwrap_or_default();
+    parts.fold(Cow::Borrowed(first), |joined, part| Cow::Owned(format!("{joined}\n{part}")))
 }
 
 mod micros {

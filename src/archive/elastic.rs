@@ -367,6 +367,8 @@ struct Indexed<'a> {
     #[serde(flatten)]
     document: &'a Document,
     words: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    marks: Vec<String>,
 }
 
 fn batches(documents: &[Document], index: &str) -> Result<Vec<Batch>> {
@@ -384,7 +386,8 @@ fn batches(documents: &[Document], index: &str) -> Result<Vec<Batch>> {
             "version": document.version,
             "version_type": "external",
         }});
-        let source = serde_json::to_string(&Indexed { document, words: document.words() });
+        let source =
+            serde_json::to_string(&Indexed { document, words: document.words(), marks: document.marks() });
         writeln!(batch.lines, "{action}\n{}", source.map_err(Error::internal)?).map_err(Error::internal)?;
         batch.documents += 1;
         batch.months.insert(month);

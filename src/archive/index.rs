@@ -11,9 +11,11 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use crate::archive::{Archive, Document, Find, Recalled};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::extra::Extra;
 use crate::base::lease::Lease;
 use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
@@ -249,9 +251,15 @@ pub(super) fn message(row: &Row) -> Document {
         sender_count: row.get("sender_count"),
         ms_type: row.get("ms_type"),
         content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
+        extra: if recalled.is_some() { Extra::new() } else { extra(row) },
         recalled,
         ledger: None,
     }
+}
+
+/// What a message carries beside its content.
+fn extra(row: &Row) -> Extra {
+    row.get::<_, Json<_>>("extra").0
 }
 
 /// Who recalled the message and when, if it is recalled.

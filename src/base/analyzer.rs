@@ -18,7 +18,7 @@ pub use fold::is_cjk;
 use units::{Cut, Term, Unit, cut};
 
 /// Incremented with every change of what is indexed. An archive with another number must be indexed again.
-pub const ANALYSIS: u32 = 2;
+pub const ANALYSIS: u32 = 3;
 /// Why an archive with another number is refused.
 pub const ANOTHER_ANALYSIS: &str = "the archive was indexed by another version of this service, and its searches would miss messages. \
      Choose an empty folder or another archive_index, then: im-push-gateway archive adopt";

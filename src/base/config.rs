@@ -27,7 +27,7 @@ use serde::Deserialize;
 
 pub use archive::{ArchivePlace, ArchiveSettings};
 pub use callbacks::{CallbackSettings, GatewayPlace};
-pub use chat::ChatSettings;
+pub use chat::{ChatSettings, WhoMentions};
 pub use database::DatabaseSettings;
 pub use directory::{DirectorySettings, Paging, SourceKind};
 pub use events::EventSettings;

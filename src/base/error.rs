@@ -23,6 +23,7 @@ pub enum Kind {
     UnknownUser,
     Forbidden,
     OnlyAdminsSend,
+    OnlyAdminsMentionAll,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -44,7 +45,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -52,6 +53,7 @@ impl Kind {
         Self::UnknownUser,
         Self::Forbidden,
         Self::OnlyAdminsSend,
+        Self::OnlyAdminsMentionAll,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -83,6 +85,9 @@ impl Kind {
             Self::Forbidden => (403, "forbidden", "The caller is not allowed to do this"),
             Self::OnlyAdminsSend => {
                 (403, "only-admins-send", "Only admins and applications send to this group")
+            }
+            Self::OnlyAdminsMentionAll => {
+                (403, "only-admins-mention-all", "Only admins and applications mention all members")
             }
             Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),

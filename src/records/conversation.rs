@@ -25,6 +25,8 @@ pub struct Conversation {
     pub unread_count: i64,
     pub read_seq: i64,
     pub last_seq: i64,
+    /// The oldest unread message that mentions the user.
+    pub mentioned_seq: Option<i64>,
     pub last_message: Option<LastMessage>,
     pub sorted_at: OffsetDateTime,
     pub pinned: bool,
@@ -103,6 +105,11 @@ pub async fn list(store: &Store, caller: &str, place: Option<ListPosition>, limi
     Ok(Listed { conversations: rows.into_iter().map(conversation).collect(), next, unread_total })
 }
 
+/// Deletes a batch of mentions in messages older than `before`.
+pub async fn prune_mentions(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
+    store.run(sql!("records/conversation/prune_mentions"), &[&before, &most]).await
+}
+
 fn conversation(row: &tokio_postgres::Row) -> Conversation {
     let last_message = row.get::<_, bool>("last_is_visible").then(|| LastMessage {
         ms_id: row.get("last_ms_id"),
@@ -130,6 +137,7 @@ fn conversation(row: &tokio_postgres::Row) -> Conversation {
         unread_count: row.get("unread_count"),
         read_seq: row.get("read_seq"),
         last_seq: row.get("last_seq"),
+        mentioned_seq: row.get("mentioned_seq"),
         last_message,
         sorted_at: row.get("sorted_at"),
         pinned: row.get("pinned"),

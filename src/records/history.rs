@@ -9,9 +9,11 @@ use std::ops::RangeInclusive;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::base::error::{Error, Result};
+use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::people::users;
@@ -31,6 +33,8 @@ pub struct Message {
     pub ms_type: String,
     /// Empty if the message is recalled.
     pub content: Value,
+    /// What the message carries beside its content. Empty if the message is recalled.
+    pub extra: Extra,
     pub recalled: Option<Recalled>,
 }
 
@@ -282,6 +286,7 @@ fn message(row: &Row) -> Message {
         sender_name: row.get::<_, Option<String>>("sender_name").unwrap_or_default(),
         ms_type: row.get("ms_type"),
         content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
+        extra: if recalled.is_some() { Extra::new() } else { row.get::<_, Json<_>>("extra").0 },
         recalled,
     }
 }
@@ -319,6 +324,7 @@ pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Mes
             } else {
                 document.content
             },
+            extra: if recalled.is_some() { Extra::new() } else { document.extra },
             recalled,
         }
     };

@@ -135,6 +135,7 @@ impl Outbox {
         documents.retain(|document| document.recalled.is_none());
         for document in &mut documents {
             document.content = json!({});
+            document.extra.clear();
             document.recalled = Some(recalled.clone());
         }
         self.replace(documents).await

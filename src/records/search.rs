@@ -6,11 +6,13 @@ use std::collections::{HashMap, HashSet};
 
 use time::OffsetDateTime;
 use tokio_postgres::Row;
+use tokio_postgres::types::Json;
 
 use crate::archive::document::searchable;
 use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Recalled, Span};
 use crate::base::analyzer::{self as text, Piece};
 use crate::base::error::{Error, Result};
+use crate::base::extra::{Extra, marks_of_mentioned, mentions};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::Status;
@@ -47,6 +49,8 @@ pub struct Search {
     pub status: Option<Status>,
     pub channel_id: Option<ChannelId>,
     pub ms_type: Option<String>,
+    /// A user whom the message mentions, alone or with all others, and who did not send it.
+    pub mentioned: Option<String>,
     /// From this time, inclusive, to that time, exclusive.
     pub from: Option<OffsetDateTime>,
     pub to: Option<OffsetDateTime>,
@@ -147,6 +151,7 @@ impl Searching<'_> {
             words: self.search.words.clone(),
             sender: self.search.sender.clone(),
             ms_type: self.search.ms_type.clone(),
+            marks: self.marks(),
             from: range.from,
             below: range.below,
             ledger: false,
@@ -175,18 +180,26 @@ impl Searching<'_> {
         Ok((hits, Some(find.below)))
     }
 
+    /// The marks that a document must have one of.
+    fn marks(&self) -> Vec<String> {
+        self.search.mentioned.as_deref().map_or_else(Vec::new, marks_of_mentioned)
+    }
+
     /// A message as a hit. `None` if the message was recalled since it was indexed, or if its time does not
     /// match.
     fn hit(&self, message: Message, status: Option<Status>) -> Option<Hit> {
-        let Search { from, to, words, .. } = self.search;
+        let Search { from, to, words, mentioned, .. } = self.search;
         let early = from.is_some_and(|from| message.server_time < from);
         let late = to.is_some_and(|to| message.server_time >= to);
         if early || late || !words.is_empty() && message.recalled.is_some() {
             return None;
         }
+        let is_mentioned = |user: &String| *user != message.sender && mentions(&message.extra, user);
+        if !mentioned.as_ref().is_none_or(is_mentioned) {
+            return None;
+        }
         let text = searchable(&message.content);
-        let highlight =
-            if self.search.words.is_empty() { Vec::new() } else { text::highlight(&self.search.words, text) };
+        let highlight = if words.is_empty() { Vec::new() } else { text::highlight(words, &text) };
         Some(Hit { message, highlight, status })
     }
 
@@ -269,11 +282,12 @@ impl Searching<'_> {
                 sender,
                 ms_type: row.get("ms_type"),
                 content: row.get("content"),
+                extra: row.get::<_, Json<Extra>>("extra").0,
                 recalled: recalled_by.map(|by| Recalled { by, at: row.get("recalled_at") }),
             };
             let shown = of.shows(message.channel_id, message.seq)
                 && (self.search.words.is_empty()
-                    || text::matches(&self.search.words, searchable(&message.content)));
+                    || text::matches(&self.search.words, &searchable(&message.content)));
             shown.then(|| self.hit(message, Some(of.status))).flatten()
         };
         Ok(rows.iter().filter_map(hit).collect())
@@ -295,6 +309,7 @@ impl Searching<'_> {
             sender: self.search.sender.clone(),
             not_sender: self.search.not_sender.clone(),
             ms_type: self.search.ms_type.clone(),
+            marks: self.marks(),
             receiver: Some((of.receiver.to_owned(), late.groups(of.status))),
             from: of.range.from,
             below: of.range.below,

@@ -1,7 +1,9 @@
 pub mod broadcast;
 pub mod channels;
+pub mod contents;
 pub mod department_groups;
 pub mod large;
+pub mod mentions;
 pub mod messages;
 pub mod oversight;
 pub mod strangers;

@@ -15,7 +15,7 @@ WITH page AS MATERIALIZED (
     ) AS ledger
 )
 SELECT page.ms_id, page.channel_id, page.seq, page.server_time, page.sender, page.sender_count, page.ms_type,
-       page.content, r.recalled_by, r.recalled_at,
+       page.content, page.extra, r.recalled_by, r.recalled_at,
        page.blocks, page.receivers, page.received, page.read, page.offline, page.rejected, page.changed_at, page.times, page.reasons
 FROM page
 LEFT JOIN LATERAL (

@@ -1,8 +1,8 @@
 -- Decides each send of a batch on a snapshot taken after its channel was locked. Mints an ms_id for every new
 -- send and claims its client id. The next statement of the transaction reads the ms_ids.
 -- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element per send, in order
--- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, only_admins, or locked (by another
--- transaction: retry)
+-- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, only_admins, refused (by an earlier statement), or
+-- locked (by another transaction: retry)
 WITH item AS MATERIALIZED (
     SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ord
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
@@ -17,9 +17,12 @@ judged AS MATERIALIZED (
                 WHEN m.user_id IS NULL THEN 'unknown_channel'
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
                 WHEN c.who_sends = 'admins' AND m.role = 'member' AND u.kind <> 'application' THEN 'only_admins'
+                WHEN item.ord = ANY (locked.refused) THEN 'refused'
                 ELSE 'admitted' END AS outcome
     FROM item
-    CROSS JOIN (SELECT coalesce(nullif(current_setting('im.locked', true), ''), '{}')::bigint[] AS channel_ids OFFSET 0) AS locked
+    CROSS JOIN (SELECT coalesce(nullif(current_setting('im.locked', true), ''), '{}')::bigint[] AS channel_ids,
+                       coalesce(nullif(current_setting('im.refused', true), ''), '{}')::bigint[] AS refused
+                OFFSET 0) AS locked
     LEFT JOIN LATERAL (SELECT sender FROM t_im_client_id
                        WHERE sender = item.sender AND client_id = item.client_id OFFSET 0) AS known ON true
     LEFT JOIN LATERAL (SELECT user_id, kind FROM t_im_user WHERE user_id = item.sender AND active OFFSET 0) AS u ON true

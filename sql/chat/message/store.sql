@@ -1,16 +1,18 @@
 -- Stores the sends that the previous statement admitted: gives each its seq, and writes the message, the channel's
 -- last message, the sender's count, the ledger and the push.
--- $1 channel ids, $2 senders, $3 types, $4 contents, $5 previews: one element per send, in order
--- $6 most (message, receiver) pairs of one item of a push
--- $7 most bytes of the messages of one item
+-- $1 channel ids, $2 senders, $3 types, $4 contents, $5 previews, $6 what goes with the contents: one element per send, in
+-- order
+-- $7 most (message, receiver) pairs of one item of a push
+-- $8 most bytes of the messages of one item
 WITH item AS MATERIALIZED (
     SELECT i.*
-    FROM unnest(nullif(current_setting('im.admitted', true), '')::bigint[], $1::bigint[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[])
-         AS i (ms_id, channel_id, sender, ms_type, content, preview)
+    FROM unnest(nullif(current_setting('im.admitted', true), '')::bigint[], $1::bigint[], $2::text[], $3::text[], $4::jsonb[], $5::jsonb[],
+                $6::jsonb[])
+         AS i (ms_id, channel_id, sender, ms_type, content, preview, extra)
     WHERE i.ms_id IS NOT NULL
 ),
 placed AS MATERIALIZED (
-    SELECT item.*, slot.slot, channel.member_count,
+    SELECT item.*, pg_column_size(item.content) + pg_column_size(item.extra) AS bytes, slot.slot, channel.member_count,
            channel.last_seq + row_number() OVER in_channel AS seq,
            greatest(moment.now, channel.last_server_time + interval '1 microsecond')
                + (row_number() OVER in_channel - 1) * interval '1 microsecond' AS server_time,
@@ -27,8 +29,8 @@ placed AS MATERIALIZED (
     WINDOW in_channel AS (PARTITION BY item.channel_id ORDER BY item.ms_id)
 ),
 stored AS (
-    INSERT INTO t_im_message (ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content)
-    SELECT ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content FROM placed
+    INSERT INTO t_im_message (ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content, extra)
+    SELECT ms_id, channel_id, seq, server_time, sender, sender_count, ms_type, content, extra FROM placed
 ),
 headed AS (
     UPDATE t_im_channel c
@@ -57,9 +59,9 @@ ledger AS (
     WHERE bit_count(b.receivers) > 0
 ),
 sized AS (
-    SELECT channel_id, seq, ms_id, slot, server_time, member_count - 1 AS pairs, pg_column_size(content) AS bytes,
+    SELECT channel_id, seq, ms_id, slot, server_time, member_count - 1 AS pairs, bytes,
            row_number() OVER in_channel - 1 AS before,
-           sum(pg_column_size(content)) OVER in_channel - pg_column_size(content) AS bytes_before
+           sum(bytes) OVER in_channel - bytes AS bytes_before
     FROM placed WHERE member_count > 1
     WINDOW in_channel AS (PARTITION BY channel_id ORDER BY seq)
 ),
@@ -70,14 +72,14 @@ part AS (
            NULL::integer AS from_slot, NULL::integer AS to_slot,
            sum(pairs) AS pairs, sum(bytes) AS bytes, min(server_time) AS queued_at
     FROM sized
-    WHERE pairs <= $6::integer
-    GROUP BY channel_id, before / greatest($6::integer / pairs, 1), bytes_before / $7::integer
+    WHERE pairs <= $7::integer
+    GROUP BY channel_id, before / greatest($7::integer / pairs, 1), bytes_before / $8::integer
     UNION ALL
-    SELECT m.channel_id, m.seq, m.seq, m.ms_id, m.ms_id, stretch.from_slot, stretch.from_slot + $6::integer - 1,
-           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $6::integer - 1)::integer, m.bytes, m.server_time
+    SELECT m.channel_id, m.seq, m.seq, m.ms_id, m.ms_id, stretch.from_slot, stretch.from_slot + $7::integer - 1,
+           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $7::integer - 1)::integer, m.bytes, m.server_time
     FROM sized m
-    CROSS JOIN LATERAL im_member_stretches(m.channel_id, $6::integer) AS stretch
-    WHERE m.pairs > $6::integer
+    CROSS JOIN LATERAL im_member_stretches(m.channel_id, $7::integer) AS stretch
+    WHERE m.pairs > $7::integer
 ),
 queued AS (
     INSERT INTO t_im_push_commit (pairs, bytes, from_ms_id, held, queued_at, items)

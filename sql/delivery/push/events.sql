@@ -2,7 +2,7 @@
 -- message in its current state.
 -- $1 batch id
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, c.channel_type, c.channel_name,
-       m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.recalled
+       m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.extra, m.recalled
 FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id
       FROM t_im_push_batch b CROSS JOIN LATERAL unnest(b.items) AS item
       WHERE b.batch_id = $1) AS held
@@ -10,7 +10,8 @@ CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFS
 LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE channel_id = e.channel_id OFFSET 0) AS c ON true
 LEFT JOIN LATERAL (
     SELECT m.channel_id, m.ms_id, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
-           CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.ms_id IS NOT NULL AS recalled
+           CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
+           CASE WHEN r.ms_id IS NULL THEN m.extra ELSE '{}' END AS extra, r.ms_id IS NOT NULL AS recalled
     FROM t_im_message m
     LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
     LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true

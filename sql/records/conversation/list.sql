@@ -34,7 +34,7 @@ page AS MATERIALIZED (
     WHERE (sorted_at > $6::timestamptz OR channel_id = ANY (own.moved))
       AND NOT (mine.pinned, unread_count > 0, sorted_at, channel_id) < ($2::boolean, $3::boolean, $4::timestamptz, $5)
 )
-SELECT moment.unread_total, page.channel_id, c.channel_type, c.announcement, page.unread_count, page.read_seq, c.last_seq,
+SELECT moment.unread_total, page.channel_id, c.channel_type, c.announcement, page.unread_count, page.read_seq, c.last_seq, mentioned.seq AS mentioned_seq,
        page.sorted_at, page.pinned,
        coalesce(c.channel_name, other.name, gathered.names) AS channel_name,
        coalesce(c.picture, other.head_icon) AS picture,
@@ -57,6 +57,17 @@ LEFT JOIN t_im_channel_preference p ON p.user_id = $1 AND p.channel_id = page.ch
 LEFT JOIN t_im_user other
        ON other.user_id = CASE WHEN c.pair_low = $1 THEN c.pair_high ELSE c.pair_low END
 LEFT JOIN t_im_user sender ON sender.user_id = c.last_sender
+LEFT JOIN LATERAL (
+    -- The oldest unread message that mentions the user, alone or with all others.
+    SELECT min(first.seq) AS seq
+    FROM (VALUES ($1::text), ('/all')) AS meant (user_id)
+    CROSS JOIN LATERAL (
+        SELECT seq FROM t_im_mention
+        WHERE user_id = meant.user_id AND channel_id = page.channel_id AND seq > page.read_seq AND sender <> $1
+        ORDER BY user_id, channel_id, seq LIMIT 1
+    ) AS first
+    WHERE page.unread_count > 0
+) AS mentioned ON true
 LEFT JOIN LATERAL (
     -- A group without a name shows the names of its first members.
     SELECT string_agg(u.name, ', ') AS names

@@ -13,7 +13,7 @@ LEFT JOIN LATERAL (
         SELECT 1, 0, NULL, 1, 0, 0 WHERE $2 IS NULL
     ) AS i
     CROSS JOIN LATERAL (
-        SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content
+        SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content, extra
         FROM t_im_message
         WHERE channel_id = $1 AND seq < $3 AND ms_id < $4 AND seq > $5 AND ms_id >= h.ms_id
           AND seq >= i.sees_from_seq AND (i.to_seq IS NULL OR seq <= i.to_seq)

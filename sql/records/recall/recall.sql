@@ -10,9 +10,12 @@ WITH recall AS (
     RETURNING ms_id, channel_id, seq
 ),
 emptied AS (
-    UPDATE t_im_message m SET content = '{}'
+    UPDATE t_im_message m SET content = '{}', extra = '{}'
     FROM recall CROSS JOIN t_im_horizon h
     WHERE m.ms_id = $1 AND m.ms_id >= h.sealed_ms_id
+),
+unmentioned AS (
+    DELETE FROM t_im_mention WHERE ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
 ),
 channel_updated AS (
     UPDATE t_im_channel c

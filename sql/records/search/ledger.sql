@@ -3,7 +3,8 @@
 -- $1 receiver, $2 statuses, $3 first ms_id, $4 below this ms_id, $5 sender or null
 -- $6 excluded sender or null, $7 type or null, $8 channel id or null, $9 limit
 SELECT m.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.ms_type,
-       CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content, r.recalled_by, r.recalled_at, m.status
+       CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
+       CASE WHEN r.ms_id IS NULL THEN m.extra ELSE '{}' END AS extra, r.recalled_by, r.recalled_at, m.status
 FROM (
     SELECT found.*
     FROM t_im_channel_user i

@@ -81,7 +81,7 @@ fn mappings() -> Value {
     let group = json!({ "properties": { "who": found, "at": unindexed, "why": unindexed } });
     json!({
         "dynamic": "strict",
-        "_source": { "excludes": ["words"] },
+        "_source": { "excludes": ["words", "marks"] },
         "properties": {
             "ms_id": { "type": "long" },
             "part": { "type": "integer" },
@@ -93,6 +93,8 @@ fn mappings() -> Value {
             "sender_count": kept,
             "ms_type": found,
             "content": unindexed,
+            "extra": unindexed,
+            "marks": found,
             "recalled": unindexed,
             "ledger": { "properties": {
                 "unreceived": group,

@@ -25,6 +25,8 @@ pub(super) struct Fields {
     pub seq: Field,
     pub sender: Field,
     pub ms_type: Field,
+    /// The marks of [`Document::marks`].
+    pub marks: Field,
     /// The terms of [`text::index_form`] at their positions.
     pub words: Field,
     /// The receivers of each ledger group, by group name.
@@ -54,6 +56,7 @@ impl Fields {
             seq: schema.add_i64_field("seq", fast),
             sender: schema.add_text_field("sender", whole.clone()),
             ms_type: schema.add_text_field("ms_type", whole.clone()),
+            marks: schema.add_text_field("marks", whole.clone()),
             words: schema.add_text_field("words", indexing(IndexRecordOption::WithFreqsAndPositions)),
             groups: Ledger::ANY
                 .iter()
@@ -76,6 +79,9 @@ impl Fields {
         indexed.add_i64(self.seq, document.seq);
         indexed.add_text(self.sender, &document.sender);
         indexed.add_text(self.ms_type, &document.ms_type);
+        for mark in document.marks() {
+            indexed.add_text(self.marks, mark);
+        }
         indexed.add_pre_tokenized_text(self.words, terms(&document.words()));
         for (name, group) in document.ledger.iter().flat_map(Ledger::groups) {
             let field = self.group(name).filter(|_| !group.is_empty());

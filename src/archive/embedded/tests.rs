@@ -24,6 +24,7 @@ fn document(ms_id: i64, version: i64, text: &str) -> Document {
         sender_count: ms_id,
         ms_type: if ms_id % 2 == 0 { "text" } else { "file" }.into(),
         content: json!({"text": text}),
+        extra: Default::default(),
         recalled: None,
         ledger: None,
     }
@@ -56,7 +57,7 @@ async fn only_a_higher_version_replaces_a_document() {
     let text = async || {
         let found = archive.find(&Find::message(MsId(7))).await.unwrap();
         assert_eq!(found.len(), 1);
-        (found[0].version, found[0].searchable().to_owned())
+        (found[0].version, found[0].searchable().into_owned())
     };
     archive
         .write(&[document(7, 2, "second"), document(7, 3, "third"), document(7, 1, "first")])

@@ -19,6 +19,8 @@ pub struct ChatSettings {
     pub send_batch: usize,
     pub send_lanes: usize,
     pub send_queue: usize,
+    pub mention_all: WhoMentions,
+    pub mention_keep_days: u32,
     pub urgent_max: u32,
     pub escalate_within_days: u32,
     #[serde(rename = "nudge_every_ms", deserialize_with = "millis")]
@@ -26,6 +28,14 @@ pub struct ChatSettings {
     #[serde(rename = "recall_within_ms", deserialize_with = "millis")]
     pub recall_within: Duration,
     pub client_id_keep_days: u32,
+}
+
+/// Who mentions all members of a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhoMentions {
+    Admins,
+    Everybody,
 }
 
 impl ChatSettings {
@@ -41,6 +51,7 @@ impl ChatSettings {
                 "`client_id_keep_days` must be at least 7: a send can be repeated for that long",
             ),
             (self.client_id_keep_days > DAYS_MAX, "`client_id_keep_days` must be at most 3650"),
+            (self.mention_keep_days > DAYS_MAX, "`mention_keep_days` must be at most 3650"),
             (self.escalate_within_days == 0, "`escalate_within_days` must be at least 1"),
             (self.nudge_every > TIME_MAX, "`nudge_every_ms` must be at most a day"),
             (

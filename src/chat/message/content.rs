@@ -1,33 +1,43 @@
-//! The content of a message: one type each for text, picture and file, with limits.
+//! The content of a message: one type each for text, picture, file and others, with limits.
+
+mod check;
+mod preview;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, Result};
 use crate::base::strict;
-use crate::base::text::{is_blank, is_label};
 
-pub const TEXT_MAX_CHARS: usize = 20_000;
-/// Characters of a text in the conversation list.
-const PREVIEW_CHARS: usize = 120;
-const URL_MAX_CHARS: usize = 2_048;
-const NAME_MAX_CHARS: usize = 255;
-const MEDIA_TYPE_MAX_CHARS: usize = 127;
-const PIXELS_MAX: u64 = 100_000;
-/// The largest integer that JavaScript represents exactly.
-const SIZE_MAX_BYTES: u64 = (1 << 53) - 1;
-const CLIENT_ID_MAX_CHARS: usize = 128;
 /// The fields of all content types.
-const FIELDS: [&str; 7] = ["text", "url", "width", "height", "size", "name", "media_type"];
-const LABEL: &str = "must be one line of 1 to 255 characters, at least one of them visible, without control \
-     characters and without directional marks (U+202A to U+202E, U+2066 to U+2069)";
+const FIELDS: [&str; 14] = [
+    "text",
+    "url",
+    "width",
+    "height",
+    "size",
+    "name",
+    "media_type",
+    "duration_ms",
+    "poster",
+    "latitude",
+    "longitude",
+    "address",
+    "title",
+    "picture",
+];
 
-/// A message's content. A message has one text, one picture or one file. A text names emoji as `[:emoji_id:]`.
+/// A message's content: one of these. A text names emoji as `[:emoji_id:]`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Content {
     Text(Text),
     Picture(Picture),
     File(File),
+    Voice(Voice),
+    Video(Video),
+    Location(Location),
+    Markdown(Text),
+    Link(Link),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,7 +70,65 @@ pub struct File {
     media_type: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Voice {
+    url: String,
+    #[serde(deserialize_with = "safe_integer")]
+    duration_ms: u64,
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    media_type: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Video {
+    url: String,
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
+    duration_ms: Option<u64>,
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
+    width: Option<u64>,
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
+    height: Option<u64>,
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    /// The address of a still picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    poster: Option<String>,
+}
+
+/// A place on the earth, in degrees of WGS 84.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Location {
+    latitude: f64,
+    longitude: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    address: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Link {
+    url: String,
+    title: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    /// The address of a small picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    picture: Option<String>,
+}
+
 impl Content {
+    /// The types that a caller can send.
+    pub const TYPES: [&str; 8] =
+        ["text", "picture", "file", "voice", "video", "location", "markdown", "link"];
+    /// What a wrong type must be.
+    pub const TYPE_RULE: &str = "must be text, picture, file, voice, video, location, markdown or link";
+
     /// Parses and checks `content` by its `ms_type`. `at` is the pointer of the item that holds both; errors
     /// point below it.
     pub fn parse(ms_type: &str, mut content: Value, at: &str) -> Result<Self> {
@@ -73,9 +141,12 @@ impl Content {
             "text" => Self::Text(strict::read_value(content, &below)?),
             "picture" => Self::Picture(strict::read_value(content, &below)?),
             "file" => Self::File(strict::read_value(content, &below)?),
-            _ => {
-                return Err(Error::field(format!("{at}/type"), "must be text, picture or file"));
-            }
+            "voice" => Self::Voice(strict::read_value(content, &below)?),
+            "video" => Self::Video(strict::read_value(content, &below)?),
+            "location" => Self::Location(strict::read_value(content, &below)?),
+            "markdown" => Self::Markdown(strict::read_value(content, &below)?),
+            "link" => Self::Link(strict::read_value(content, &below)?),
+            _ => return Err(Error::field(format!("{at}/type"), Self::TYPE_RULE)),
         };
         parsed.check().map_err(|(field, reason)| Error::field(format!("{at}/content/{field}"), reason))?;
         Ok(parsed)
@@ -86,51 +157,24 @@ impl Content {
             Self::Text(_) => "text",
             Self::Picture(_) => "picture",
             Self::File(_) => "file",
+            Self::Voice(_) => "voice",
+            Self::Video(_) => "video",
+            Self::Location(_) => "location",
+            Self::Markdown(_) => "markdown",
+            Self::Link(_) => "link",
         }
     }
 
     /// The form in which content is stored, pushed and read.
     pub fn to_json(&self) -> Value {
         match self {
-            Self::Text(Text { text }) => json!({ "text": text }),
+            Self::Text(text) | Self::Markdown(text) => json!(text),
             Self::Picture(picture) => json!(picture),
             Self::File(file) => json!(file),
-        }
-    }
-
-    /// The content as the conversation list shows it: a long text is cut.
-    pub fn preview(&self) -> Value {
-        match self {
-            Self::Text(Text { text }) => {
-                json!({ "text": text.chars().take(PREVIEW_CHARS).collect::<String>() })
-            }
-            other => other.to_json(),
-        }
-    }
-
-    fn check(&self) -> std::result::Result<(), (&'static str, &'static str)> {
-        match self {
-            Self::Text(Text { text }) => {
-                let chars = text.chars().count();
-                if chars > TEXT_MAX_CHARS || is_blank(text) {
-                    return Err(("text", "must have 1 to 20,000 characters, at least one of them visible"));
-                }
-                no_nul("text", text)
-            }
-            Self::Picture(p) => {
-                check_url(&p.url)?;
-                if [p.width, p.height].into_iter().flatten().any(|px| px == 0 || px > PIXELS_MAX) {
-                    return Err(("width", "width and height must be 1 to 100,000 pixels"));
-                }
-                check_size(p.size.unwrap_or(0))?;
-                p.name.as_deref().map_or(Ok(()), check_name)
-            }
-            Self::File(f) => {
-                check_url(&f.url)?;
-                check_name(&f.name)?;
-                check_size(f.size)?;
-                check_media_type(&f.media_type)
-            }
+            Self::Voice(voice) => json!(voice),
+            Self::Video(video) => json!(video),
+            Self::Location(location) => json!(location),
+            Self::Link(link) => json!(link),
         }
     }
 }
@@ -139,9 +183,9 @@ impl Content {
 pub fn safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<u64, D::Error> {
     let refuse = || serde::de::Error::custom("must be a whole number from 0 to 2^53 - 1");
     let number = serde_json::Number::deserialize(de).map_err(|_: D::Error| refuse())?;
-    let whole = |f: &f64| f.fract() == 0.0 && (0.0..=SIZE_MAX_BYTES as f64).contains(f);
+    let whole = |f: &f64| f.fract() == 0.0 && (0.0..=check::SIZE_MAX_BYTES as f64).contains(f);
     let read = number.as_u64().or_else(|| number.as_f64().filter(whole).map(|f| f as u64));
-    read.filter(|n| *n <= SIZE_MAX_BYTES).ok_or_else(refuse)
+    read.filter(|n| *n <= check::SIZE_MAX_BYTES).ok_or_else(refuse)
 }
 
 fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<u64>, D::Error> {
@@ -150,56 +194,4 @@ fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Resul
     Ok(Option::<Whole>::deserialize(de)?.map(|Whole(n)| n))
 }
 
-type Checked = std::result::Result<(), (&'static str, &'static str)>;
-
-fn no_nul(field: &'static str, text: &str) -> Checked {
-    if text.contains('\0') { Err((field, "must not contain U+0000")) } else { Ok(()) }
-}
-
-/// Accepts an http(s) URL, or a path or key of the portal that stores the file. Refuses other schemes, because
-/// a browser may run them (`javascript:`).
-fn check_url(url: &str) -> Checked {
-    let head = url.split(['/', '?', '#']).next().unwrap_or_default();
-    let shaped = url.starts_with("http://") || url.starts_with("https://") || !head.contains(':');
-    let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
-    if shaped && clean && (1..=URL_MAX_CHARS).contains(&url.chars().count()) {
-        Ok(())
-    } else {
-        Err((
-            "url",
-            "must be an http or https URL or a path, of 1 to 2,048 characters, without blanks or control characters",
-        ))
-    }
-}
-
-fn check_name(name: &str) -> Checked {
-    if is_label(name, NAME_MAX_CHARS) { Ok(()) } else { Err(("name", LABEL)) }
-}
-
-fn check_size(size: u64) -> Checked {
-    if size > SIZE_MAX_BYTES { Err(("size", "must be below 2^53 bytes")) } else { Ok(()) }
-}
-
-fn check_media_type(media_type: &str) -> Checked {
-    let token = |part: &str| {
-        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
-    };
-    let shaped = media_type.split_once('/').is_some_and(|(kind, subtype)| token(kind) && token(subtype));
-    if shaped && media_type.len() <= MEDIA_TYPE_MAX_CHARS {
-        Ok(())
-    } else {
-        Err(("media_type", "must be type/subtype (RFC 6838) of at most 127 characters"))
-    }
-}
-
-/// Checks a client id: 1 to 128 characters without control characters.
-pub fn check_client_id(client_id: &str, at: &str) -> Result<()> {
-    let chars = client_id.chars().count();
-    if chars == 0 || chars > CLIENT_ID_MAX_CHARS || client_id.chars().any(char::is_control) {
-        return Err(Error::field(
-            format!("{at}/client_id"),
-            "must have 1 to 128 characters, none of them a control character",
-        ));
-    }
-    Ok(())
-}
+pub use check::check_client_id;

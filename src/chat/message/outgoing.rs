@@ -6,8 +6,9 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Content, Urgency};
+use super::{Content, Mentions, Urgency};
 use crate::base::error::{Error, Result};
+use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
 
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
@@ -22,7 +23,11 @@ pub struct Outgoing {
     pub(super) digest: Vec<u8>,
     pub(super) ms_type: &'static str,
     pub(super) content: Value,
-    pub(super) preview: Value,
+    /// The content as the conversation list shows it.
+    pub(super) short: Value,
+    /// What the message carries beside its content.
+    pub(super) extra: Extra,
+    pub(super) mentions: Mentions,
     pub(super) urgency: Urgency,
 }
 
@@ -53,6 +58,10 @@ impl Outgoing {
             }
         };
         let body = content.to_json();
+        let mut extra = Extra::new();
+        if !matches!(content, Content::Text(_)) {
+            extra.insert("preview".into(), content.preview().into());
+        }
         let mut digest = Sha256::new();
         digest.update(channel_id.0.to_be_bytes());
         digest.update(content.ms_type());
@@ -63,8 +72,10 @@ impl Outgoing {
             client_id,
             digest: digest.finalize()[..16].to_vec(),
             ms_type: content.ms_type(),
-            preview: content.preview(),
+            short: content.short(),
             content: body,
+            extra,
+            mentions: Mentions::default(),
             urgency: Urgency::default(),
         })
     }
@@ -72,13 +83,29 @@ impl Outgoing {
     /// The same send with its urgency. It is a part of what the client id stands for.
     pub fn with_urgency(mut self, urgency: Urgency) -> Self {
         if !urgency.is_plain() {
-            let mut digest = Sha256::new();
-            digest.update(&self.digest);
-            digest.update(urgency.digested());
-            self.digest = digest.finalize()[..16].to_vec();
+            self.digest(&urgency.digested());
             self.urgency = urgency;
         }
         self
+    }
+
+    /// The same send with the users whom it mentions. They are a part of what the client id stands for.
+    pub fn with_mentions(mut self, mentions: Mentions) -> Self {
+        if !mentions.is_empty() {
+            let shown = mentions.to_json();
+            self.digest(&format!("mentions {shown}"));
+            self.extra.insert("mentions".into(), shown);
+            self.mentions = mentions;
+        }
+        self
+    }
+
+    /// Adds to what the client id stands for.
+    fn digest(&mut self, part: &str) {
+        let mut digest = Sha256::new();
+        digest.update(&self.digest);
+        digest.update(part);
+        self.digest = digest.finalize()[..16].to_vec();
     }
 
     /// Whether the service generated the client id.

@@ -7,17 +7,19 @@ use std::time::{Duration, Instant};
 
 use deadpool_postgres::Client;
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, OptionFuture, try_join, try_join5};
+use futures_util::future::{BoxFuture, OptionFuture, try_join, try_join3, try_join4};
 use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
+use super::mention::Mentioned;
 use super::outgoing::{Outgoing, Sent};
 use super::urgency::Note;
-use crate::base::config::Config;
+use crate::base::config::{Config, WhoMentions};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::Store;
 use crate::sql;
@@ -65,6 +67,7 @@ impl Sender {
                 batch_pairs: i32::try_from(config.callbacks.batch_pairs).unwrap_or(i32::MAX),
                 batch_bytes: i32::try_from(config.callbacks.batch_bytes).unwrap_or(i32::MAX),
                 partitions_by_month: config.partitions_by_month(),
+                only_admins_mention_all: config.chat.mention_all == WhoMentions::Admins,
                 patience: config.server.request_timeout,
             };
             spawn(Box::pin(lane.run(queue)));
@@ -113,6 +116,7 @@ struct Lane {
     batch_pairs: i32,
     batch_bytes: i32,
     partitions_by_month: bool,
+    only_admins_mention_all: bool,
     patience: Duration,
 }
 
@@ -304,47 +308,43 @@ impl Lane {
     ) -> Result<Vec<Option<SendOutcome>>> {
         let open: Vec<usize> = (0..sends.len()).filter(|&i| !held.contains(&sends[i].channel_id)).collect();
         let of = || open.iter().map(|&i| sends[i]);
-        let channels: Vec<ChannelId> = of().map(|send| send.channel_id).collect();
-        let senders: Vec<&str> = of().map(|send| send.sender.as_str()).collect();
-        let client_ids: Vec<&str> = of().map(|send| send.client_id.as_str()).collect();
-        let digests: Vec<&[u8]> = of().map(|send| send.digest.as_slice()).collect();
-        let types: Vec<&str> = of().map(|send| send.ms_type).collect();
-        let contents: Vec<Json<&Value>> = of().map(|send| Json(&send.content)).collect();
-        let previews: Vec<Json<&Value>> = of().map(|send| Json(&send.preview)).collect();
+        let columns = Columns::of(of());
         let (lock, admit, store) = (
             client.prepare_cached(sql!("chat/message/lock_channels")).await?,
             client.prepare_cached(sql!("chat/message/admit")).await?,
             client.prepare_cached(sql!("chat/message/store")).await?,
         );
-        let to_lock: [&(dyn ToSql + Sync); 1] = [&channels];
-        let to_admit: [&(dyn ToSql + Sync); 4] = [&channels, &senders, &client_ids, &digests];
-        let to_store: [&(dyn ToSql + Sync); 7] =
-            [&channels, &senders, &types, &contents, &previews, &self.batch_pairs, &self.batch_bytes];
+        let (to_lock, to_admit) = (columns.to_lock(), columns.to_admit());
+        let bounds = (self.batch_pairs, self.batch_bytes);
+        let to_store = columns.to_store(&bounds);
         let note = Note::prepare(client, of().map(|send| &send.urgency)).await?;
-        // The future of a plain batch is ready at once, and sends nothing.
+        let mentioned = Mentioned::prepare(client, of(), self.only_admins_mention_all).await?;
+        // The futures of a plain batch are ready at once, and send nothing.
+        let checked = OptionFuture::from(mentioned.as_ref().map(|mentioned| mentioned.check(client)));
         let noted = OptionFuture::from(note.as_ref().map(|note| note.write(client)));
+        let kept = OptionFuture::from(mentioned.as_ref().map(|mentioned| mentioned.write(client)));
         // If one fails, those after it fail too. The first error is the cause.
-        let stored = try_join5(
+        let decided = try_join4(
             client.batch_execute("BEGIN"),
             client.execute(&lock, &to_lock),
+            checked.map(Option::transpose),
             client.query(&admit, &to_admit),
+        );
+        let stored = try_join3(
             client.query(&store, &to_store),
             noted.map(Option::transpose),
+            kept.map(Option::transpose),
         );
-        let (((), _, admitted, stored, _), ()) = try_join(stored, client.batch_execute("COMMIT")).await?;
-        if !stored.is_empty() {
-            self.push.notify_one();
-            self.index.notify_one();
-        }
-        if stored.iter().any(|row| row.get("told")) {
-            self.events.notify_one();
-        }
+        let (((_, _, checked, admitted), (stored, ..)), ()) =
+            try_join(try_join(decided, stored), client.batch_execute("COMMIT")).await?;
+        self.wake(&stored);
         let stored: HashMap<MsId, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
         let mut outcomes: Vec<Option<SendOutcome>> =
             sends.iter().map(|s| held.contains(&s.channel_id).then_some(SendOutcome::Locked)).collect();
         let mut repeated = Vec::new();
         for row in &admitted {
-            let index = open[row.get::<_, i64>("ord") as usize - 1];
+            let place: i64 = row.get("ord");
+            let index = open[place as usize - 1];
             outcomes[index] = match row.get("outcome") {
                 "admitted" => {
                     stored.get(&row.get("ms_id")).map(|row| SendOutcome::Done(Ok(sent(row, false))))
@@ -357,6 +357,10 @@ impl Lane {
                     held.insert(sends[index].channel_id);
                     Some(SendOutcome::Locked)
                 }
+                "refused" => {
+                    let checked = checked.as_deref().unwrap_or_default();
+                    mentioned.as_ref().map(|m| SendOutcome::Done(Err(m.refusal(checked, place))))
+                }
                 refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
             };
         }
@@ -364,6 +368,60 @@ impl Lane {
             outcomes[index] = Some(SendOutcome::Done(result));
         }
         Ok(outcomes)
+    }
+
+    /// Wakes the workers that a commit gives something to do.
+    fn wake(&self, stored: &[Row]) {
+        if !stored.is_empty() {
+            self.push.notify_one();
+            self.index.notify_one();
+        }
+        if stored.iter().any(|row| row.get("told")) {
+            self.events.notify_one();
+        }
+    }
+}
+
+type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+/// The sends of a batch, as the statements take them: one element for each send.
+struct Columns<'a> {
+    channels: Vec<ChannelId>,
+    senders: Vec<&'a str>,
+    client_ids: Vec<&'a str>,
+    digests: Vec<&'a [u8]>,
+    types: Vec<&'a str>,
+    contents: Vec<Json<&'a Value>>,
+    shorts: Vec<Json<&'a Value>>,
+    extras: Vec<Json<&'a Extra>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(sends: impl Iterator<Item = &'a Outgoing> + Clone) -> Self {
+        let of = || sends.clone();
+        Self {
+            channels: of().map(|send| send.channel_id).collect(),
+            senders: of().map(|send| send.sender.as_str()).collect(),
+            client_ids: of().map(|send| send.client_id.as_str()).collect(),
+            digests: of().map(|send| send.digest.as_slice()).collect(),
+            types: of().map(|send| send.ms_type).collect(),
+            contents: of().map(|send| Json(&send.content)).collect(),
+            shorts: of().map(|send| Json(&send.short)).collect(),
+            extras: of().map(|send| Json(&send.extra)).collect(),
+        }
+    }
+
+    fn to_lock(&self) -> [Parameter<'_>; 1] {
+        [&self.channels]
+    }
+
+    fn to_admit(&self) -> [Parameter<'_>; 4] {
+        [&self.channels, &self.senders, &self.client_ids, &self.digests]
+    }
+
+    fn to_store<'b>(&'b self, (pairs, bytes): &'b (i32, i32)) -> [Parameter<'b>; 8] {
+        let Self { channels, senders, types, contents, shorts, extras, .. } = self;
+        [channels, senders, types, contents, shorts, extras, pairs, bytes]
     }
 }
 

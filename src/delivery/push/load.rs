@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use bit_vec::BitVec;
 use futures_util::TryFutureExt;
 use futures_util::future::try_join3;
-use postgres_types::ToSql;
+use postgres_types::{Json, ToSql};
 use serde::Serialize;
 use serde_json::Value;
 use time::OffsetDateTime;
@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::Push;
 use super::notify::{Candidate, Marks, Scope, Settings};
 use crate::base::error::{Error, Result};
+use crate::base::extra::{self, Extra};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::{Callback, Kind};
@@ -44,6 +45,9 @@ struct Pushed<'a> {
     #[serde(rename = "type")]
     ms_type: &'a str,
     content: Value,
+    /// What the message carries beside its content.
+    #[serde(flatten)]
+    extra: Extra,
     /// Present if the message was recalled before the push. Then its content is empty.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recalled: bool,
@@ -271,6 +275,8 @@ fn collect<'a>(
         let (again, urgent): (bool, bool) = (row.get("again"), row.get("urgent"));
         let of_channel = slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
         let parts = parts(row, held, of_channel, settings.named(row).as_ref());
+        // Only a channel that a member has muted asks for it.
+        let extra = if row.get("has_muted") { row.get::<_, Json<Extra>>("extra").0 } else { Extra::new() };
         let mut is_for_some = false;
         for (slot, user) in parts.iter().flat_map(Part::slots) {
             if held.users[user as usize].has_left {
@@ -289,7 +295,8 @@ fn collect<'a>(
             if urgent && !again {
                 marks.candidates.push(Candidate { user, ms_id, channel_id, seq: row.get("seq") });
             }
-            if settings.is_muted(channel_id, slot) {
+            let is_mentioned = || extra::mentions(&extra, &held.users[user as usize].user_id);
+            if settings.is_muted(channel_id, slot) && !is_mentioned() {
                 marks.silence(user, ms_id);
             }
         }
@@ -361,6 +368,7 @@ fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
         server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
         ms_type: row.get("ms_type"),
         content: row.get("content"),
+        extra: row.get::<_, Json<_>>("extra").0,
         recalled: row.get("recalled"),
     })
 }

@@ -13,6 +13,7 @@ use tokio_postgres::types::Json;
 
 use super::queue::Queue;
 use crate::base::error::{Error, Result};
+use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -110,6 +111,9 @@ struct Message<'a> {
     #[serde(rename = "type")]
     ms_type: &'a str,
     content: Box<RawValue>,
+    /// What the message carries beside its content.
+    #[serde(flatten)]
+    extra: Extra,
     /// Set if the message was recalled before the event was sent. The content is then empty.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recalled: bool,
@@ -262,6 +266,7 @@ fn message(ms_id: MsId, row: &Row) -> Message<'_> {
         server_time: row.get("server_time"),
         ms_type: row.get("ms_type"),
         content: row.get::<_, Json<_>>("content").0,
+        extra: row.get::<_, Json<_>>("extra").0,
         recalled: row.get("recalled"),
     }
 }

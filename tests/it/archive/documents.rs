@@ -32,6 +32,7 @@ pub fn document(n: i64) -> Document {
         sender_count: 1,
         ms_type: "text".to_owned(),
         content: json!({ "text": format!("第{n}条消息 message {n}") }),
+        extra: Default::default(),
         recalled: None,
         ledger: None,
     }

@@ -182,6 +182,7 @@ pub fn documents() -> Vec<Document> {
         sender_count: i as i64 + 1,
         ms_type: (*ms_type).into(),
         content: if *ms_type == "text" { json!({"text": text}) } else { json!({"name": text}) },
+        extra: Default::default(),
         recalled: None,
         ledger: None,
     };

@@ -61,7 +61,7 @@ async fn content_out_of_bounds_is_refused_with_its_place() {
         (json!({"type": "text", "content": {"text": 7}}), "/content/text"),
         (json!({"type": "text", "content": {"text": "a", "bold": true}}), "/content/bold"),
         (json!({"type": "text", "content": {}}), "/content/text"),
-        (json!({"type": "voice", "content": {}}), "/type"),
+        (json!({"type": "sticker", "content": {}}), "/type"),
         (json!({"type": "picture", "content": {"url": "javascript:alert(1)"}}), "/content/url"),
         (json!({"type": "picture", "content": {"url": "/p", "width": 0}}), "/content/width"),
         (file(""), "/content/name"),

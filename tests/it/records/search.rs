@@ -309,7 +309,7 @@ async fn what_makes_no_search_is_refused_by_name() {
         ("to=2026-02-30", "to"),
         ("from=2026-1-1", "from"),
         ("status=lost", "status"),
-        ("type=video", "type"),
+        ("type=sticker", "type"),
         ("channel_id=abc", "channel_id"),
         ("sender=a,b", "sender"),
         ("sender=nobody", "sender"),
@@ -623,7 +623,7 @@ fn csv(text: &str) -> Vec<Vec<String>> {
 }
 
 /// The line of a hit.
-fn row_of(hit: &Value) -> [String; 11] {
+fn row_of(hit: &Value) -> [String; 12] {
     let recalled = &hit["recalled"];
     let content = match hit["content"]["text"].as_str() {
         _ if recalled.is_object() => String::new(),
@@ -646,6 +646,7 @@ fn row_of(hit: &Value) -> [String; 11] {
         given(&recalled["by"]),
         given(&recalled["at"]),
         given(&hit["status"]),
+        given(&hit["mentions"]),
     ]
 }
 
@@ -694,7 +695,7 @@ async fn an_export_is_the_whole_search() {
         let rows = csv(reply.expect(200).as_str().unwrap());
         assert_eq!(
             rows[0].join(","),
-            "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status"
+            "\u{feff}ms_id,channel_id,seq,server_time,sender,sender_name,type,content,recalled_by,recalled_at,status,mentions"
         );
         assert_eq!(rows.len() - 1, paged.len());
         for (row, hit) in rows[1..].iter().zip(&paged) {

@@ -22,6 +22,8 @@ pub struct PushedMessage {
     #[serde(rename = "type")]
     pub kind: String,
     pub content: Value,
+    pub preview: Option<String>,
+    pub mentions: Option<Value>,
     pub recalled: Option<bool>,
 }
 

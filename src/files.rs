@@ -13,7 +13,8 @@ mod sniff;
 mod sweep;
 mod upload;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use time::{Duration, OffsetDateTime};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
@@ -21,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::config::FileSettings;
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Store;
 use depot::Depot;
 pub use link::Link;
@@ -45,6 +46,8 @@ pub struct Stage {
     settings: FileSettings,
     depot: Arc<Depot>,
     uploads: Arc<Semaphore>,
+    /// Running uploads by user.
+    uploads_of: Mutex<HashMap<String, usize>>,
     creates: Semaphore,
     downloads: Arc<Semaphore>,
     pictures: Arc<Semaphore>,
@@ -70,6 +73,7 @@ impl Files {
             depot: Arc::new(Depot::new(store.clone(), settings)),
             store,
             uploads: Arc::new(Semaphore::new(settings.uploads_max.min(Semaphore::MAX_PERMITS))),
+            uploads_of: Mutex::default(),
             creates: Semaphore::new(CREATES_AT_ONCE),
             downloads: Arc::new(Semaphore::new(settings.downloads_max.min(Semaphore::MAX_PERMITS))),
             pictures: Arc::new(Semaphore::new(settings.pictures_at_once.min(Semaphore::MAX_PERMITS))),
@@ -91,6 +95,10 @@ impl Files {
         self.writing.wait().await;
     }
 
+    fn uploads_of(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        self.uploads_of.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// How long a request that writes keeps its lock without a sign of life.
     fn lock_length(&self) -> Duration {
         // The longest wait for a byte, then for the store.
@@ -104,6 +112,40 @@ impl Files {
 
     fn unfinished(&self) -> Duration {
         self.settings.upload_expire.try_into().unwrap_or(Duration::DAY)
+    }
+}
+
+/// A running upload. Dropping it lets another one begin.
+struct RunningUpload {
+    files: Files,
+    owner: String,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl RunningUpload {
+    /// One more, unless too many are running, of the user or of all.
+    fn begin(files: &Files, owner: &str) -> Result<Self> {
+        let permit = take_place(&files.uploads, "too many uploads are running; send the request again")?;
+        let most = files.settings.uploads_per_user;
+        let mut running = files.uploads_of();
+        let count = running.get(owner).copied().unwrap_or(0);
+        if count >= most {
+            let told =
+                format!("{count} uploads of yours are running; send the request again when one has ended");
+            return Err(Error::new(Kind::Unavailable, told));
+        }
+        running.insert(owner.to_owned(), count + 1);
+        Ok(Self { files: files.clone(), owner: owner.to_owned(), _permit: permit })
+    }
+}
+
+impl Drop for RunningUpload {
+    fn drop(&mut self) {
+        let mut running = self.files.uploads_of();
+        match running.get_mut(&self.owner) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(running.remove(&self.owner)),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ WITH taken AS (
 ),
 single AS MATERIALIZED (
     SELECT t.new_id, t.type, t.channel_id, coalesce(m.seq, t.from_seq) AS seq, coalesce(m.ms_id, t.from_ms_id) AS ms_id,
-           coalesce(m.sender, t.actor) AS actor, t.data, t.audience, coalesce(m.server_time, t.at) AS at,
+           coalesce(m.sender, t.actor) AS actor, t.data, t.audience, t.channel_name, coalesce(m.server_time, t.at) AS at,
            coalesce(m.bytes, pg_column_size(t.data)) AS bytes
     FROM taken t
     LEFT JOIN LATERAL (
@@ -33,8 +33,8 @@ numbered AS MATERIALIZED (
     FROM single CROSS JOIN t_im_event_head h
 ),
 stored AS (
-    INSERT INTO t_im_event (event_id, type, channel_id, seq, ms_id, actor, data, audience, at)
-    SELECT event_id, type, channel_id, seq, ms_id, actor, data, audience, at FROM numbered ORDER BY event_id
+    INSERT INTO t_im_event (event_id, type, channel_id, seq, ms_id, actor, data, audience, channel_name, at)
+    SELECT event_id, type, channel_id, seq, ms_id, actor, data, audience, channel_name, at FROM numbered ORDER BY event_id
 ),
 moved AS (
     UPDATE t_im_event_head h SET last_event_id = n.last

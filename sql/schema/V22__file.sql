@@ -31,6 +31,8 @@ CREATE TABLE t_im_file (
     -- The lock of the request that writes. A request whose epoch is old writes nothing more.
     epoch         bigint NOT NULL DEFAULT 0,
     locked_until  timestamptz,
+    -- How often its end was checked. Uploads whose checks fail again and again do not hold up others.
+    checks        integer NOT NULL DEFAULT 0,
     CONSTRAINT file_state_known CHECK (state IN ('uploading', 'ready')),
     CONSTRAINT file_stored_in_size CHECK (0 <= hashed AND hashed <= stored AND stored <= size),
     CONSTRAINT file_ready_is_whole CHECK (state = 'uploading' OR (stored = size AND sha256 IS NOT NULL AND media_type IS NOT NULL))
@@ -39,7 +41,7 @@ CREATE TABLE t_im_file (
 CREATE INDEX t_im_file_owner ON t_im_file (owner, file_id) INCLUDE (size);
 CREATE INDEX t_im_file_expiry ON t_im_file (expires_at) WHERE expires_at IS NOT NULL;
 -- Uploads whose last request ended between the last byte and the end of the checks.
-CREATE INDEX t_im_file_whole ON t_im_file (file_id) WHERE state = 'uploading' AND stored = size;
+CREATE INDEX t_im_file_whole ON t_im_file (checks, file_id) WHERE state = 'uploading' AND stored = size;
 
 -- Objects of the file store. There is no foreign key: the rows of a removed file stay until its objects are gone.
 CREATE TABLE t_im_file_object (
@@ -73,6 +75,8 @@ CREATE INDEX t_im_file_use_message ON t_im_file_use (ms_id);
 CREATE TABLE t_im_file_store (
     only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     store_id uuid NOT NULL,
+    -- Whether the store has the id. The row comes first, so that a crash leaves no store with an id that is not known.
+    is_marked boolean NOT NULL DEFAULT false,
     -- The next part of the store to compare: the first byte of its objects' ids.
     shard    integer NOT NULL DEFAULT 0,
     -- When the comparison of the next part is due.

@@ -84,26 +84,38 @@ CREATE TABLE t_im_nudge (
     nudged_at timestamptz NOT NULL
 ) WITH (fillfactor = 50);
 
--- The urgent messages of receivers. A row is open until the receiver has read the message. It is deleted when the
+-- The urgent messages of receivers. A row is open until the receiver has read the message. It is deleted before the
 -- receiver's open rows are counted next, or when the message is cold.
 CREATE TABLE t_im_urgent (
-    user_id    text COLLATE "C" NOT NULL,
     ms_id      bigint NOT NULL,
+    user_id    text COLLATE "C" NOT NULL,
     channel_id bigint NOT NULL,
     seq        bigint NOT NULL,
-    -- The receiver had too many open ones, so that the message is not urgent for them.
+    -- The receiver had too many open ones, so that the message is not urgent for them. There can be any number of these
+    -- rows, so they are only looked up by key.
     is_over    boolean NOT NULL,
-    PRIMARY KEY (user_id, ms_id)
+    PRIMARY KEY (ms_id, user_id)
 );
-CREATE INDEX t_im_urgent_message ON t_im_urgent (ms_id);
+-- The rows that count, at most `urgent_max` for a receiver.
+CREATE INDEX t_im_urgent_open ON t_im_urgent (user_id, channel_id, seq) WHERE NOT is_over;
 
--- Whether a user still has to read a message: a member of the channel now, and unread in the interval that holds it.
-CREATE FUNCTION im_is_unread(channel_id bigint, user_id text, seq bigint) RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT EXISTS (
-        SELECT FROM t_im_channel_user m
-        WHERE m.channel_id = $1 AND m.user_id = $2 AND m.from_seq <= $3 AND (m.to_seq IS NULL OR m.to_seq >= $3)
-          AND m.read_seq < $3
-          AND (m.to_seq IS NULL
-               OR EXISTS (SELECT FROM t_im_channel_user o
-                          WHERE o.channel_id = $1 AND o.user_id = $2 AND o.to_seq IS NULL)))
-$$;
+-- The number of unread messages of each member: the messages after the read cursor, without the member's own and
+-- without recalled ones of others. Each table is looked up by key, whatever the statistics say. A statement bounds it by
+-- user_id, or by user_id and channel_id.
+CREATE VIEW v_im_unread AS
+SELECT m.user_id, m.channel_id, m.joined_at, m.read_seq, m.read_ms_id, c.last_seq, c.last_ms_id, c.last_server_time,
+       (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
+       - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
+              ELSE (SELECT count(*) FROM t_im_recall r
+                    WHERE r.channel_id = m.channel_id AND r.seq > m.read_seq AND r.sender <> m.user_id)
+         END AS unread_count
+FROM t_im_channel_user m
+CROSS JOIN LATERAL (
+    SELECT last_seq, last_ms_id, last_server_time, last_recalled_seq FROM t_im_channel
+    WHERE channel_id = m.channel_id OFFSET 0
+) AS c
+LEFT JOIN LATERAL (
+    SELECT sent_count FROM t_im_channel_sender
+    WHERE channel_id = m.channel_id AND user_id = m.user_id OFFSET 0
+) AS s ON true
+WHERE m.to_seq IS NULL;

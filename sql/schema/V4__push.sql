@@ -36,6 +36,8 @@ CREATE TABLE t_im_push_queue (
     set_at         timestamptz,
     -- One more push for receivers who have not read. The push leaves out receivers who have read meanwhile.
     urgent         boolean NOT NULL DEFAULT false,
+    -- The last commit of sends when an urgent row was queued. The first push of its message is in no later one.
+    after_commit   bigint,
     PRIMARY KEY (callback_id, queue_id),
     CONSTRAINT push_queue_wait_is_dated CHECK (in_turn OR set_at IS NOT NULL),
     CONSTRAINT push_queue_holds_something CHECK ((event_ids IS NULL) = (from_ms_id IS NOT NULL))

@@ -86,6 +86,8 @@ CREATE TABLE t_im_event_new (
     data       jsonb NOT NULL DEFAULT '{}',
     -- Users who receive the event in addition to the members: those who were just removed.
     audience   text[] COLLATE "C",
+    -- With an audience: the name of the channel at that time. Those who were removed must not see a later one.
+    channel_name text,
     at         timestamptz NOT NULL,
     CONSTRAINT event_new_range CHECK ((type = 'message.created') = (to_ms_id IS NOT NULL))
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
@@ -115,6 +117,7 @@ CREATE TABLE t_im_event (
     actor      text COLLATE "C",
     data       jsonb NOT NULL,
     audience   text[] COLLATE "C",
+    channel_name text,
     at         timestamptz NOT NULL
 );
 -- For the start of a replay since a time, and for old events. The log grows about in this order.
@@ -150,7 +153,10 @@ END $$;
 CREATE FUNCTION im_tell(type text, channel_id bigint, actor text, data jsonb, audience text[], at timestamptz)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    INSERT INTO t_im_event_new (type, channel_id, actor, data, audience, at)
-    SELECT im_tell.type, im_tell.channel_id, im_tell.actor, im_tell.data, im_tell.audience, im_tell.at
+    INSERT INTO t_im_event_new (type, channel_id, actor, data, audience, channel_name, at)
+    SELECT im_tell.type, im_tell.channel_id, im_tell.actor, im_tell.data, im_tell.audience,
+           CASE WHEN im_tell.audience IS NOT NULL
+                THEN (SELECT c.channel_name FROM t_im_channel c WHERE c.channel_id = im_tell.channel_id) END,
+           im_tell.at
     WHERE im_event_wanted(im_tell.type);
 END $$;

@@ -16,10 +16,11 @@ use time::OffsetDateTime;
 use super::conditions::{Answer, decide};
 use super::uploads::{Lingering, length, sha256};
 use super::wire::{
-    Id, PageQuery, PathId, PathWord, Query, check_client_id_if_any, refuse_encoded, rfc3339, write_cursor,
+    Id, Page, PageQuery, PathId, PathWord, Query, check_client_id_if_any, refuse_encoded, rfc3339,
 };
 use super::{Api, Person};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::text::hex;
 use crate::files::{Content, File, NewFile, Usage, clean_name, is_shown};
 
 /// What `filename*` leaves as it is (RFC 8187, section 3.2.1).
@@ -123,8 +124,8 @@ struct UsageView {
 
 #[derive(Serialize)]
 struct FilesView {
-    items: Vec<FileView>,
-    next_cursor: Option<String>,
+    #[serde(flatten)]
+    page: Page<FileView>,
     usage: UsageView,
 }
 
@@ -137,7 +138,6 @@ struct Cursor {
 
 impl From<File> for FileView {
     fn from(file: File) -> Self {
-        let hex = |digest: Vec<u8>| digest.iter().map(|byte| format!("{byte:02x}")).collect();
         Self {
             file_id: Id(file.file_id),
             uploader: file.owner,
@@ -146,7 +146,7 @@ impl From<File> for FileView {
             state: if file.is_ready { "ready" } else { "uploading" },
             stored: file.stored,
             media_type: file.media_type,
-            sha256: file.sha256.map(hex),
+            sha256: file.sha256.as_deref().map(hex),
             width: file.width,
             height: file.height,
             forms: file.forms,
@@ -228,10 +228,10 @@ async fn list(
     let limit = page.limit()?;
     let below = page.cursor::<Cursor>()?.map_or(i64::MAX, |cursor| cursor.file_id);
     let files = api.files.of_owner(&caller.user_id, below, limit).await?;
-    let last = files.last().filter(|_| files.len() as i64 >= limit);
-    let next_cursor = last.map(|last| write_cursor(&Cursor { file_id: last.file_id }));
+    let files = files.into_iter().map(FileView::from).collect();
+    let page = Page::new(files, limit, |last: &FileView| Cursor { file_id: last.file_id.0 });
     let usage = api.files.usage(&caller.user_id).await?.into();
-    Ok(Reply(FilesView { items: files.into_iter().map(Into::into).collect(), next_cursor, usage }))
+    Ok(Reply(FilesView { page, usage }))
 }
 
 async fn download(

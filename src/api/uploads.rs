@@ -100,12 +100,14 @@ async fn create(State(api): State<Api>, Person(caller): Person, request: Request
         must_be_bytes(headers)?;
         let length = length(headers)?;
         let append = Append { file_id, owner: caller.user_id, offset: 0, length, checksum };
-        let progress = api.files.append(append, body, now).await?;
-        answer.insert(OFFSET, header(progress.offset.to_string())?);
-        progress
+        api.files.append(append, body, now).await?
     } else {
         api.files.resume(file_id, &caller.user_id, now).await?
     };
+    if brings_bytes {
+        // Of a repeat too: the client goes on from there.
+        answer.insert(OFFSET, header(progress.offset.to_string())?);
+    }
     tell_expiry(&mut answer, &progress)?;
     Ok((StatusCode::CREATED, answer).into_response())
 }

@@ -321,6 +321,12 @@ pub async fn horizon(client: &impl Statements) -> Result<Horizon> {
     Ok(Horizon { cold: row.get("ms_id"), sealed: row.get("sealed_ms_id") })
 }
 
+/// From now on no statement of the transaction takes longer than this, also not while it waits for a lock.
+pub async fn bound_statements(tx: &Transaction<'_>, most: Duration) -> Result<()> {
+    let most_ms = most.as_millis().max(1);
+    Ok(tx.batch_execute(&format!("SET LOCAL statement_timeout = {most_ms}")).await?)
+}
+
 /// Blocks all writers of push statuses until the transaction ends.
 pub async fn own_seal(tx: &Transaction<'_>) -> Result<()> {
     Ok(tx.batch_execute(OWN_SEAL).await?)

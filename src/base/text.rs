@@ -32,6 +32,11 @@ pub fn is_label(text: &str, most_chars: usize) -> bool {
     one_line && text.chars().count() <= most_chars && !is_blank(text) && !overrides_direction(text)
 }
 
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// `text` without case. Two names, addresses or logins that fold to the same text are the same. It uses full
 /// Unicode case folding under canonical equivalence (The Unicode Standard, D145), independent of locale.
 pub fn fold(text: &str) -> String {

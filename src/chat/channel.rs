@@ -376,7 +376,12 @@ async fn remove_member_once(store: &Store, channel_id: ChannelId, caller: &str, 
     place.must_not_follow()?;
     match member_role(&tx, channel_id, user).await? {
         None => return Err(Error::not_found("no such member")),
-        Some(MemberRole::Owner) => return Err(Error::new(Kind::Conflict, "the owner cannot be removed")),
+        Some(MemberRole::Owner) => {
+            return Err(Error::new(
+                Kind::Conflict,
+                "the owner cannot be removed: transfer ownership first, with POST /channels/{id}/owner",
+            ));
+        }
         Some(MemberRole::Admin) if place.role != MemberRole::Owner => {
             return Err(Error::new(Kind::Forbidden, "only the owner can remove an admin"));
         }

@@ -20,7 +20,7 @@ use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
 use crate::base::number::{ChannelId, MsId};
-use crate::base::store::{Statements, Store, retrying};
+use crate::base::store::{Statements, Store, bound_statements, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::people::preference;
 use crate::sql;
@@ -130,15 +130,15 @@ impl Escalation {
         if let Some(epoch) = epoch {
             self.lease.hold(&tx, epoch).await?;
         }
-        let steps: Vec<i64> = tx
-            .all(sql!("delivery/escalation/take"), &[&now, &STEPS, &RECEIVERS, &only])
-            .await?
-            .iter()
-            .map(|row| row.get(0))
-            .collect();
-        if steps.is_empty() {
+        let taken = tx.all(sql!("delivery/escalation/take"), &[&now, &STEPS, &RECEIVERS, &only]).await?;
+        if taken.is_empty() {
             return Ok(Page::default());
         }
+        if taken.iter().any(|row| row.get::<_, &str>("kind") == "urgent") {
+            // Before the read cursors are locked, so that reads never wait for this lock.
+            lock_counts(&tx).await?;
+        }
+        let steps: Vec<i64> = taken.iter().map(|row| row.get("escalation_id")).collect();
         let rows = tx.all(sql!("delivery/escalation/unread"), &[&steps]).await?;
         let (told, urgent): (Vec<Unread>, Vec<Unread>) =
             rows.iter().map(Unread::of_row).partition(|unread| unread.is_event);
@@ -152,12 +152,13 @@ impl Escalation {
     }
 
     /// Queues the urgent pushes of a page. Receivers with too many open urgent messages get none, and observers are told
-    /// of them.
+    /// of them. The counts are locked.
     async fn urge(&self, tx: &Transaction<'_>, urgent: &[Unread], now: OffsetDateTime) -> Result<Page> {
         if urgent.is_empty() {
             return Ok(Page::default());
         }
         let pairs: Vec<Pair<'_>> = urgent.iter().flat_map(Unread::pairs).collect();
+        tx.run(sql!("delivery/escalation/close"), &[&users_of(&pairs)]).await?;
         let judged = reserve(tx, &pairs, self.urgent_max).await?;
         let over: HashSet<(MsId, &str)> = judged
             .iter()
@@ -254,11 +255,19 @@ impl Reason {
     }
 }
 
-/// Makes messages urgent for receivers, except for receivers with `most` open urgent messages. The counts are locked
-/// until the transaction ends.
-async fn reserve(tx: &Transaction<'_>, pairs: &[Pair<'_>], most: i32) -> Result<Vec<Judged>> {
+/// Locks the counts of open urgent messages until the transaction ends.
+async fn lock_counts(tx: &Transaction<'_>) -> Result<()> {
     tx.all(sql!("delivery/escalation/lock"), &[]).await?;
-    let users: Vec<&str> = pairs.iter().map(|pair| pair.user_id).collect();
+    Ok(())
+}
+
+fn users_of<'a>(pairs: &[Pair<'a>]) -> Vec<&'a str> {
+    pairs.iter().map(|pair| pair.user_id).collect()
+}
+
+/// Makes messages urgent for receivers, except for receivers with `most` open urgent messages. The counts are locked.
+async fn reserve(tx: &Transaction<'_>, pairs: &[Pair<'_>], most: i32) -> Result<Vec<Judged>> {
+    let users = users_of(pairs);
     let ms_ids: Vec<MsId> = pairs.iter().map(|pair| pair.ms_id).collect();
     let channels: Vec<ChannelId> = pairs.iter().map(|pair| pair.channel_id).collect();
     let seqs: Vec<i64> = pairs.iter().map(|pair| pair.seq).collect();
@@ -320,30 +329,45 @@ pub async fn begin(
 }
 
 /// Decides for which receivers the messages of a push are urgent, before it is sent. Observers are told of receivers
-/// with too many open urgent messages.
+/// with too many open urgent messages. It takes no longer than `within`, because the push waits meanwhile.
 pub async fn admit(
     store: &Store,
     pairs: &[Pair<'_>],
     most: i32,
-    now: OffsetDateTime,
+    (now, within): (OffsetDateTime, std::time::Duration),
 ) -> Result<HashSet<(MsId, String)>> {
     if pairs.is_empty() {
         return Ok(HashSet::new());
     }
-    retrying(|| async {
-        let mut client = store.client().await?;
-        let tx = client.transaction().await?;
-        let judged = reserve(&tx, pairs, most).await?;
-        let over: Vec<&Judged> = judged.iter().filter(|pair| pair.is_over && pair.is_new).collect();
-        if !over.is_empty() {
-            tell(&tx, &told_of(&tx, &over).await?, Reason::UrgentMax, now).await?;
-        }
-        tx.commit().await?;
-        metrics::counter!("impg_urgent_over_total").increment(over.len() as u64);
-        let admitted = judged.into_iter().filter(|pair| !pair.is_over);
-        Ok(admitted.map(|pair| (pair.ms_id, pair.user_id)).collect())
-    })
-    .await
+    let admitted = retrying(|| admit_once(store, pairs, most, (now, within)));
+    let too_late = |_| Error::unavailable("the urgent messages of a batch were not counted in time");
+    tokio::time::timeout(within, admitted).await.map_err(too_late)?
+}
+
+async fn admit_once(
+    store: &Store,
+    pairs: &[Pair<'_>],
+    most: i32,
+    (now, within): (OffsetDateTime, std::time::Duration),
+) -> Result<HashSet<(MsId, String)>> {
+    let mut client = store.client().await?;
+    // In a transaction of its own, so that the lock is held only to count.
+    let tx = client.transaction().await?;
+    bound_statements(&tx, within).await?;
+    tx.run(sql!("delivery/escalation/close"), &[&users_of(pairs)]).await?;
+    tx.commit().await?;
+    let tx = client.transaction().await?;
+    bound_statements(&tx, within).await?;
+    lock_counts(&tx).await?;
+    let judged = reserve(&tx, pairs, most).await?;
+    let over: Vec<&Judged> = judged.iter().filter(|pair| pair.is_over && pair.is_new).collect();
+    if !over.is_empty() {
+        tell(&tx, &told_of(&tx, &over).await?, Reason::UrgentMax, now).await?;
+    }
+    tx.commit().await?;
+    metrics::counter!("impg_urgent_over_total").increment(over.len() as u64);
+    let admitted = judged.into_iter().filter(|pair| !pair.is_over);
+    Ok(admitted.map(|pair| (pair.ms_id, pair.user_id)).collect())
 }
 
 /// The messages of these pairs, with their receivers.

@@ -35,6 +35,9 @@ const RETRIES: usize = 3;
 const ANOTHER: &str = "file_store is another store than the one this database belongs to. Every replica needs the same file_store, and each \
      database its own";
 
+const TAKEN: &str =
+    "file_store has the files of another database. To take them over, remove its object `store-id` first";
+
 /// An object that lies in the store.
 #[derive(Debug)]
 pub struct Lying {
@@ -100,31 +103,34 @@ impl Depot {
         self.opened.get().ok_or_else(|| Error::unavailable("the file store is not open"))
     }
 
-    /// Binds the store and the database to each other, at the first use of both.
+    /// Binds the store and the database to each other, at the first use of both. The database has the id first, so
+    /// that a crash midway is made good here.
     async fn bind(&self, objects: &dyn ObjectStore, now: OffsetDateTime) -> Result<()> {
         let mark = self.path(MARK);
         let lies = self.mark(objects, &mark).await?;
-        let store_id = match (lies, self.known_id().await?) {
-            (Some(lies), Some(known)) if lies == known => return Ok(()),
-            (Some(_), None) => {
-                let told = "file_store has the files of another database. To take them over, remove its object `store-id` first";
-                return Err(refuse(told));
-            }
-            (_, Some(_)) => return Err(refuse(ANOTHER)),
-            (None, None) => random_id()?,
-        };
+        let known = self.known_id().await?;
+        match (lies, known) {
+            (Some(lies), Some((known, true))) if lies == known => return Ok(()),
+            (_, Some((_, true))) => return Err(refuse(ANOTHER)),
+            (Some(lies), known) if known.is_none_or(|(known, _)| known != lies) => return Err(refuse(TAKEN)),
+            _ => {}
+        }
+        let client = self.store.client().await?;
+        client.run(sql!("files/depot/keep_store_id"), &[&random_id()?, &now]).await?;
+        drop(client);
+        // Another replica may have been faster, at either of both.
+        let (known, _) = self.known_id().await?.ok_or_else(|| Error::internal("the store has no id"))?;
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        let put = objects.put_opts(&mark, PutPayload::from(store_id.to_string()), create);
+        let put = objects.put_opts(&mark, PutPayload::from(known.to_string()), create);
         match self.limit(put).await {
             Ok(_) | Err(object_store::Error::AlreadyExists { .. }) => {}
             Err(e) => return Err(failed(e)),
         }
-        // Another replica may have been faster, at either of both.
-        let lies = self.mark(objects, &mark).await?.ok_or_else(|| refuse(ANOTHER))?;
-        let client = self.store.client().await?;
-        client.run(sql!("files/depot/keep_store_id"), &[&lies, &now]).await?;
-        drop(client);
-        if self.known_id().await? == Some(lies) { Ok(()) } else { Err(refuse(ANOTHER)) }
+        if self.mark(objects, &mark).await? != Some(known) {
+            return Err(refuse(TAKEN));
+        }
+        self.store.run(sql!("files/depot/note_marked"), &[&known]).await?;
+        Ok(())
     }
 
     async fn mark(&self, objects: &dyn ObjectStore, mark: &Path) -> Result<Option<Uuid>> {
@@ -141,11 +147,13 @@ impl Depot {
 
     /// Whether the database has a store, as soon as any file was uploaded.
     pub async fn is_bound(&self) -> Result<bool> {
-        Ok(self.is_set() && self.known_id().await?.is_some())
+        Ok(self.is_set() && self.known_id().await?.is_some_and(|(_, is_marked)| is_marked))
     }
 
-    async fn known_id(&self) -> Result<Option<Uuid>> {
-        Ok(self.store.opt(sql!("files/depot/store_id"), &[]).await?.map(|row| row.get(0)))
+    /// The id of the store of this database, and whether the store has it.
+    async fn known_id(&self) -> Result<Option<(Uuid, bool)>> {
+        let row = self.store.opt(sql!("files/depot/store_id"), &[]).await?;
+        Ok(row.map(|row| (row.get("store_id"), row.get("is_marked"))))
     }
 
     /// Writes an object whole, durably.

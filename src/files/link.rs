@@ -3,7 +3,7 @@
 //! A link names the user for whom it was made. What that user may not read any more, it does not give.
 
 use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
@@ -12,8 +12,6 @@ use time::OffsetDateTime;
 use super::Files;
 use crate::base::config::Secret;
 use crate::base::error::{Error, Kind, Result};
-
-const KEY_BYTES: usize = 32;
 
 /// What a link gives, to which user, until when.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,11 +34,7 @@ pub struct Keys(Vec<Vec<u8>>);
 impl Keys {
     /// Reads keys: base64 of 32 bytes each. None: one of them is not.
     pub fn parse(encoded: &[Secret]) -> Option<Self> {
-        let key = |secret: &Secret| {
-            let bytes = BASE64_STANDARD.decode(secret.expose()).ok()?;
-            (bytes.len() == KEY_BYTES).then_some(bytes)
-        };
-        encoded.iter().map(key).collect::<Option<_>>().map(Self)
+        encoded.iter().map(Secret::key).collect::<Option<_>>().map(Self)
     }
 
     fn sign(&self, link: &Link) -> Result<String> {
@@ -99,10 +93,12 @@ impl Files {
 
 #[cfg(test)]
 mod tests {
+    use base64::prelude::BASE64_STANDARD;
+
     use super::*;
 
     fn keys(numbers: &[u8]) -> Keys {
-        let encode = |n: &u8| Secret::from(BASE64_STANDARD.encode([*n; KEY_BYTES]));
+        let encode = |n: &u8| Secret::from(BASE64_STANDARD.encode([*n; 32]));
         Keys::parse(&numbers.iter().map(encode).collect::<Vec<_>>()).unwrap()
     }
 

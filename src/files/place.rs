@@ -1,5 +1,7 @@
 //! Where a picture was taken: blanked in its EXIF and XMP, without a change of its length.
 
+/// Begin EXIF in AVIF, behind an offset of 0.
+const BARE: [&[u8]; 2] = [b"\0\0\0\0II*\0", b"\0\0\0\0MM\0*"];
 /// Begins EXIF in JPEG, HEIC, and often in WebP.
 const EXIF: &[u8] = b"Exif\0\0";
 const PNG: &[u8] = b"\x89PNG\r\n\x1a\n";
@@ -18,7 +20,8 @@ const STEPS_A_BYTE: usize = 4;
 
 /// Whether a file of this type can say where it was taken.
 pub fn is_told_by(media_type: &str) -> bool {
-    ["image/jpeg", "image/png", "image/webp", "image/heif", "image/heic", "image/tiff"].contains(&media_type)
+    ["image/jpeg", "image/png", "image/webp", "image/heif", "image/heic", "image/avif", "image/tiff"]
+        .contains(&media_type)
 }
 
 /// Blanks the place. Returns whether there was one.
@@ -27,6 +30,11 @@ pub fn blank(bytes: &mut [u8]) -> bool {
     let mut steps = bytes.len().saturating_mul(STEPS_A_BYTE);
     for at in all(bytes, EXIF) {
         found |= blank_exif(&mut bytes[at + EXIF.len()..], &mut steps);
+    }
+    if bytes.get(4..8) == Some(b"ftyp") {
+        for at in BARE.iter().flat_map(|begin| all(bytes, begin)).collect::<Vec<_>>() {
+            found |= blank_exif(&mut bytes[at + 4..], &mut steps);
+        }
     }
     if bytes.starts_with(b"II*\0") || bytes.starts_with(b"MM\0*") {
         found |= blank_exif(bytes, &mut steps);
@@ -280,6 +288,19 @@ mod tests {
         assert!(tiff[38..64].iter().chain(&tiff[68..92]).all(|byte| *byte == 0), "the place is blank");
         assert_eq!(tiff[92..], [7; 20], "and nothing behind it");
         assert!(!blank(&mut file), "a second look finds none");
+    }
+
+    #[test]
+    fn an_avif_loses_the_place_too() {
+        let head = b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf";
+        let mut file = [head.to_vec(), vec![9; 40], vec![0; 4], exif(), vec![7; 20]].concat();
+        let begin = head.len() + 44;
+        assert!(blank(&mut file));
+        assert_eq!(file[begin..begin + 38], exif()[..38]);
+        assert!(
+            file[begin + 38..begin + 64].iter().chain(&file[begin + 68..begin + 92]).all(|byte| *byte == 0)
+        );
+        assert_eq!(file[begin + 92..], [7; 20]);
     }
 
     #[test]

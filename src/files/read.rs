@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{Files, take_place};
 use crate::base::error::{Error, Result};
 use crate::base::store::Statements;
+use crate::base::text::hex;
 use crate::sql;
 
 /// The content as uploaded.
@@ -108,7 +109,7 @@ impl Files {
         if pieces.is_empty() && file.size > 0 {
             return Err(Error::not_found("the file has no such form"));
         }
-        let hex: String = sha256.iter().map(|byte| format!("{byte:02x}")).collect();
+        let sum = hex(sha256);
         let (size, media_type) = match form {
             ORIGINAL => (file.size, media_type.clone()),
             _ => (
@@ -116,7 +117,7 @@ impl Files {
                 pieces.first().and_then(|piece| piece.media_type.clone()).unwrap_or_default(),
             ),
         };
-        let tag = if form == ORIGINAL { format!("\"{hex}\"") } else { format!("\"{hex}-{form}\"") };
+        let tag = if form == ORIGINAL { format!("\"{sum}\"") } else { format!("\"{sum}-{form}\"") };
         Ok(Content { file, size: size.unsigned_abs(), media_type, tag, files: self.clone(), pieces })
     }
 

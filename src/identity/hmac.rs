@@ -17,6 +17,7 @@ use super::{Caller, Claimed, refused, setting};
 use crate::base::config::{IdentitySettings, Secret};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
+use crate::base::text::hex;
 use crate::sql;
 
 pub const USER: HeaderName = HeaderName::from_static("x-user-id");
@@ -137,7 +138,7 @@ pub async fn prune_replays(store: &Store, now: OffsetDateTime) -> Result<u64> {
 fn signed_text(claimed: &Claimed<'_>, person: &ClaimedUser<'_>, stamp: &str) -> Result<Vec<u8>> {
     let body =
         claimed.body.ok_or_else(|| Error::internal("a signed request was checked without its body"))?;
-    let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = hex(&Sha256::digest(body));
     let parts = [
         b"v1".as_slice(),
         claimed.method.as_str().as_bytes(),

@@ -118,6 +118,9 @@ impl Reading<'_> {
 
     /// The message at `place`, with up to `each` messages on both sides. `None` if the reader does not see it.
     pub async fn around(&self, place: Position, each: i64) -> Result<Option<Around>> {
+        if !holds(&self.seen().await?, self.channel_id, place.seq) {
+            return Ok(None);
+        }
         let before = Position { seq: place.seq - 1, ms_id: place.ms_id.previous() };
         let (mut messages, newer) = self.after(before, each + 1).await?;
         if messages.first().is_none_or(|first| first.ms_id != place.ms_id) {
@@ -134,13 +137,18 @@ impl Reading<'_> {
         Ok(Some(Around { messages, at, older, newer }))
     }
 
-    /// The spans that the reader may see. For other users the channel is not found.
-    async fn spans(&self) -> Result<Vec<Span>> {
+    /// The spans that the reader may see. Empty for other users.
+    async fn seen(&self) -> Result<Vec<Span>> {
         let client = self.store.client().await?;
-        let spans = match self.reader {
-            Some(reader) => visible(&client, self.channel_id, reader).await?,
-            None => whole(&client, self.channel_id).await?,
-        };
+        match self.reader {
+            Some(reader) => visible(&client, self.channel_id, reader).await,
+            None => whole(&client, self.channel_id).await,
+        }
+    }
+
+    /// The same. For other users the channel is not found.
+    async fn spans(&self) -> Result<Vec<Span>> {
+        let spans = self.seen().await?;
         if spans.is_empty() { Err(Error::not_found("no such channel")) } else { Ok(spans) }
     }
 

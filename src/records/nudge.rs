@@ -78,16 +78,16 @@ async fn check(tx: &Transaction<'_>, nudge: Nudge<'_>) -> Result<(ChannelId, i64
         return Err(missing());
     }
     if row.get::<_, &str>("sender") != nudge.by {
-        return Err(Error::new(Kind::Forbidden, "only the sender can nudge for a message"));
+        return Err(Error::new(Kind::Forbidden, "only the sender can nudge: ask the sender of the message"));
     }
     if row.get("is_dissolved") {
-        return Err(Error::new(Kind::ChannelDissolved, ""));
+        return Err(Error::new(Kind::ChannelDissolved, "send the message in another channel"));
     }
     if row.get("is_recalled") {
-        return Err(Error::new(Kind::Conflict, "the message was recalled"));
+        return Err(Error::new(Kind::Conflict, "the message was recalled: send a new one"));
     }
     if row.get("is_sealed") {
-        return Err(Error::new(Kind::Conflict, "the message moves into the archive; send a new one"));
+        return Err(Error::new(Kind::Conflict, "the message moves into the archive: send a new one"));
     }
     Ok((channel_id, seq))
 }

@@ -133,7 +133,10 @@ async fn check_may(
             // A repeated recall succeeds, even after the time limit.
             return Ok(());
         }
-        return Err(Error::new(Kind::Conflict, "the time limit for recalling this message has passed"));
+        return Err(Error::new(
+            Kind::Conflict,
+            "the time limit for recalling this message has passed: ask an administrator to recall it",
+        ));
     }
     Ok(())
 }

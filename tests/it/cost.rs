@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::app::{LONG, TestApp, text};
 use crate::support::Answer;
 
-use Per::{Call, Message, Read, Receipt, Receiver};
+use Per::{Call, Message, Pair, Read, Receipt, Receiver};
 
 /// The story: direct messages, in calls of so many; messages into a group; one to a large group.
 const DIRECT: usize = 1_000;
@@ -22,6 +22,11 @@ const LARGE_MEMBERS: usize = 20_000;
 /// Whoever is away gets so many receipts later; everybody reads the group.
 const RECEIPTS: usize = 500;
 const READERS: usize = GROUP_MEMBERS - 1;
+/// Members who listen to streams.
+const LISTENERS: usize = 20;
+/// The urgent messages of each member that are not read, and those that were above the limit.
+const URGENT: i64 = 100;
+const OVER: i64 = 1_000;
 /// What had come before on a day that was analysed when it was small.
 const GROWN: usize = 200_000;
 
@@ -34,6 +39,8 @@ enum Per {
     Receipt,
     /// A message and its reader.
     Read,
+    /// An urgent push and a nudge, and each of their receivers.
+    Pair,
 }
 
 impl Per {
@@ -46,6 +53,7 @@ impl Per {
             Receiver => receivers as f64,
             Receipt => RECEIPTS as f64,
             Read => (READERS * GROUP) as f64,
+            Pair => (READERS * 2) as f64,
         }
     }
 }
@@ -75,6 +83,16 @@ const BUDGETS: &[(&str, Per, f64, f64)] = &[
     ("records/conversation/list", Call, 4000.0, 60.0),
     ("records/history/before", Call, 400.0, 10.0),
     ("records/search/ledger", Call, 2000.0, 100.0),
+    ("records/history/unread_channels", Call, 60.0, 60.0),
+    ("records/history/unread", Call, 400.0, 10.0),
+    ("records/receipt/receive_up_to", Call, 80.0, 15.0),
+    // However many urgent messages of a receiver were above the limit.
+    ("delivery/escalation/close", Pair, 300.0, 4.0),
+    ("delivery/escalation/reserve", Pair, 180.0, 8.0),
+    ("delivery/escalation/unread", Pair, 20.0, 3.0),
+    ("delivery/push/still_unread", Pair, 15.0, 1.0),
+    ("events/stream/unread_of", Call, 300.0, 60.0),
+    ("events/stream/unread_in", Call, 300.0, 60.0),
 ];
 /// Every other statement's, of a call.
 const OTHERS: f64 = 300.0;
@@ -220,6 +238,15 @@ impl Company {
         for other in away {
             direct.push(app.direct("boss", other).await);
         }
+        let urgent = "INSERT INTO t_im_urgent (ms_id, user_id, channel_id, seq, is_over) \
+                      SELECT (1::bigint << 62) + n, user_id, channel_id, 1000000 + n, n > $2::bigint \
+                      FROM t_im_channel_user, generate_series(1, $2::bigint + $3::bigint) AS n WHERE channel_id = $1 AND user_id = ANY ($4)";
+        let in_large: i64 = large.parse().expect("an id");
+        app.sql()
+            .await
+            .execute(urgent, &[&in_large, &URGENT, &OVER, &members])
+            .await
+            .expect("urgent messages");
         let company = Self { away: away.to_vec(), direct, group, members, large, app };
         company.answer(false);
         company
@@ -302,6 +329,48 @@ impl Company {
         costs(app).await
     }
 
+    /// An urgent message, a nudge for it, members who listen, and clients that load what they have missed. Afterwards no
+    /// stream is left, so that events cost the next story nothing.
+    async fn reminded(&mut self) -> Costs {
+        let app = &self.app;
+        app.settled().await;
+        costs(app).await;
+        let boss = app.person("boss");
+        let urgent = json!({"type": "text", "content": {"text": "please confirm"}, "priority": "urgent"});
+        let sent = boss.post(&format!("/channels/{}/messages", self.group), urgent).await.expect(201);
+        app.settled().await;
+        let nudged = boss.post(&format!("/messages/{}/nudge", text(&sent["ms_id"])), json!(null)).await;
+        assert_eq!(nudged.expect(200)["urged"], READERS);
+        app.settled().await;
+
+        let mut streams = Vec::new();
+        for reader in &self.members[..LISTENERS] {
+            let list = app.person(reader).get("/conversations?limit=1").await.expect(200);
+            let total = list["unread_total"].as_i64().expect("a total");
+            let mut stream = app.person(reader).listen(None).await;
+            stream.expect("hello").await;
+            stream.until_total(total).await;
+            streams.push((total, stream));
+        }
+        let last = app.say("boss", &self.group, "one more").await["seq"].clone();
+        for (total, stream) in &mut streams {
+            stream.until_total(*total + 1).await;
+        }
+        drop(streams);
+        for reader in &self.members[..LISTENERS] {
+            let path = format!("/channels/{}/received", self.group);
+            app.person(reader).post(&path, json!({"seq": last})).await.expect(200);
+            app.person(reader).get("/sync").await.expect(200);
+        }
+        app.settled().await;
+        let costs = costs(app).await;
+        self.app.halt().await;
+        let silent = "UPDATE t_im_event_head SET streams_until = '-infinity'";
+        self.app.sql().await.execute(silent, &[]).await.expect("no stream is expected back");
+        self.app.run().await;
+        costs
+    }
+
     /// Whatever the statistics are now, every statement looks messages and the ledger up by key.
     async fn looks_up_by_key(&self, state: &str) {
         let named = statements();
@@ -344,23 +413,32 @@ impl Company {
     }
 }
 
+/// The buffers of both stories.
+async fn told(company: &mut Company, state: &str) -> [f64; 2] {
+    let story = company.judge(state, &company.story().await).await;
+    let reminded = company.reminded().await;
+    [story, company.judge(&format!("reminders {state}"), &reminded).await]
+}
+
 #[tokio::test]
 async fn the_story_costs_the_same_whatever_the_statistics_say() {
-    let company = Company::open().await;
-    let without = company.judge("without statistics", &company.story().await).await;
+    let mut company = Company::open().await;
+    let without = told(&mut company, "without statistics").await;
     drop(company);
 
     let mut company = Company::open().await;
     company.grow().await;
-    let grown = company.judge("on a day that has grown", &company.story().await).await;
+    let grown = told(&mut company, "on a day that has grown").await;
     company.analyse().await;
-    let fresh = company.judge("with fresh statistics", &company.story().await).await;
+    let fresh = told(&mut company, "with fresh statistics").await;
     company.app.gateway.ignore_time();
     company.app.clock("1 day").await;
-    let next = company.judge("on the next day", &company.story().await).await;
+    let next = told(&mut company, "on the next day").await;
 
     let all = [without, grown, fresh, next];
-    let (least, most) =
-        (all.iter().copied().fold(f64::MAX, f64::min), all.iter().copied().fold(0.0, f64::max));
-    assert!(most <= least * APART, "{all:?} buffers");
+    for story in [0, 1] {
+        let of_story = all.iter().map(|state| state[story]);
+        let (least, most) = (of_story.clone().fold(f64::MAX, f64::min), of_story.fold(0.0, f64::max));
+        assert!(most <= least * APART, "{all:?} buffers");
+    }
 }

@@ -85,7 +85,7 @@ queued AS (
     INSERT INTO t_im_push_commit (pairs, bytes, from_ms_id, held, queued_at, items)
     SELECT sum(pairs), sum(bytes), min(from_ms_id), gateway.is_off, min(queued_at),
            array_agg(ROW(NULL, 'gateway', channel_id, from_seq, to_seq, from_ms_id, to_ms_id, from_slot, to_slot, NULL, NULL,
-                         pairs, bytes, 0, true, gateway.is_off, 0, queued_at, queued_at, NULL, false)::t_im_push_queue
+                         pairs, bytes, 0, true, gateway.is_off, 0, queued_at, queued_at, NULL, false, NULL)::t_im_push_queue
                      ORDER BY channel_id, from_seq, from_slot)
     FROM part CROSS JOIN (SELECT url IS NULL AS is_off FROM t_im_callback WHERE callback_id = 'gateway') AS gateway
     WHERE pairs > 0

@@ -17,7 +17,7 @@ picked AS MATERIALIZED (
           WINDOW in_order AS (ORDER BY due.due_at, due.escalation_id)) AS summed
     WHERE receivers_before < $3::integer
 )
-SELECT escalation_id
+SELECT escalation_id, kind
 FROM t_im_escalation
 WHERE escalation_id = ANY (ARRAY(SELECT escalation_id FROM picked))
 ORDER BY escalation_id

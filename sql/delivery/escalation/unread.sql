@@ -1,5 +1,6 @@
 -- The receivers in the next block of each step who have not read. A receiver counts while a member of the channel and
--- active; an application does not count. Recalled messages and dissolved channels have none. The read cursors are
+-- active; an application does not count, nor does a member who has left and come back: nothing from before counts as
+-- unread. Recalled messages and dissolved channels have none. The read cursors are
 -- locked, in the order in which reads lock them: reads that come now wait until the step is committed.
 -- $1 steps, locked by an earlier statement
 WITH step AS MATERIALIZED (
@@ -32,10 +33,7 @@ unread AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT FROM t_im_channel_user m
         WHERE m.channel_id = receiver.channel_id AND m.user_id = receiver.user_id
-          AND m.from_seq <= receiver.seq AND (m.to_seq IS NULL OR m.to_seq >= receiver.seq) AND m.read_seq < receiver.seq
-          AND (m.to_seq IS NULL
-               OR EXISTS (SELECT FROM t_im_channel_user o
-                          WHERE o.channel_id = m.channel_id AND o.user_id = m.user_id AND o.to_seq IS NULL AND o.from_seq > m.from_seq))
+          AND m.to_seq IS NULL AND m.from_seq <= receiver.seq AND m.read_seq < receiver.seq
         FOR SHARE OF m
         OFFSET 0
     ) AS cursor

@@ -1,6 +1,7 @@
 -- Freezes and leases a new batch from the oldest queue rows. Leaves out in-turn rows of channels that have one in
 -- another batch. For other in-turn rows due_at is ignored: it is the time of the message, which may be in the future
--- after the clock has stepped back. An urgent row waits for the first pushes of its channel, so that they stay in order.
+-- after the clock has stepped back. An urgent row waits for the first pushes of its channel up to its message, so that they
+-- stay in order. Later messages do not delay it, also not after the clock has stepped back.
 -- An earlier statement has locked the endpoint.
 -- $1 callback id, $2 batch id, $3 now, $4 leased until, $5 most rows, $6 most pairs, $7 most bytes
 -- more: whether the batch is full, so that there may be work for another one
@@ -18,8 +19,9 @@ candidate AS MATERIALIZED (
       AND (NOT q.urgent
            OR q.channel_id NOT IN (SELECT channel_id FROM busy)
               AND NOT EXISTS (SELECT FROM t_im_push_queue first
-                              WHERE first.callback_id = $1 AND first.channel_id = q.channel_id AND first.in_turn OFFSET 0)
-              AND NOT coalesce((SELECT min(from_ms_id) FROM t_im_push_commit) <= q.from_ms_id, false))
+                              WHERE first.callback_id = $1 AND first.channel_id = q.channel_id AND first.in_turn
+                                AND first.from_ms_id <= q.from_ms_id OFFSET 0)
+              AND NOT EXISTS (SELECT FROM t_im_push_commit WHERE commit_id <= q.after_commit OFFSET 0))
     ORDER BY q.queue_id
     LIMIT $5::integer
 ),

@@ -1,7 +1,8 @@
--- The content of events, with the type and name of their channel. A message is read from its table. A recalled message
--- is empty.
+-- The content of events, with the type and name of their channel: the present name, or the name at that time for events
+-- that removed members get. A message is read from its table. A recalled message is empty.
 -- $1 event ids
-SELECT e.event_id, e.type, e.channel_id, e.at, e.data, c.channel_type, c.channel_name,
+SELECT e.event_id, e.type, e.channel_id, e.at, e.data, c.channel_type,
+       CASE WHEN cardinality(e.audience) > 0 THEN e.channel_name ELSE c.channel_name END AS channel_name,
        m.ms_id, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
        CASE WHEN r.ms_id IS NULL THEN m.extra ELSE '{}' END AS extra, r.ms_id IS NOT NULL AS recalled

@@ -8,12 +8,12 @@ WITH taken AS (
     SET epoch = epoch + 1, locked_until = $5
     WHERE file_id = $1 AND owner = $2 AND stored = $3 AND stored < size AND state = 'uploading' AND expires_at > $4
       AND (locked_until BETWEEN $4 AND $5::timestamptz + interval '1 minute') IS NOT TRUE
-    RETURNING file_id, epoch, size, hashed, hash_state
+    RETURNING file_id, epoch, size, hashed, hash_state, expires_at
 ),
 planned AS (
     INSERT INTO t_im_file_object (object_id, file_id, drop_after) SELECT $6, file_id, $7 FROM taken
 )
-SELECT taken.epoch, taken.size, taken.hashed, taken.hash_state, tail.object_id AS tail_id
+SELECT taken.epoch, taken.size, taken.hashed, taken.hash_state, taken.expires_at, tail.object_id AS tail_id
 FROM taken
 LEFT JOIN LATERAL (
     SELECT object_id FROM t_im_file_object

@@ -11,18 +11,11 @@ WITH own AS MATERIALIZED (
 ),
 mine AS MATERIALIZED (
     -- Only the columns that the order needs. The rest is read for the channels of the page.
-    SELECT m.channel_id, m.read_seq, m.channel_id = ANY (own.pinned) AS pinned,
-           (c.last_seq - m.read_seq) - (coalesce(s.sent_count, 0) - m.read_sent_count)
-           - CASE WHEN c.last_recalled_seq <= m.read_seq THEN 0
-                  ELSE (SELECT count(*) FROM t_im_recall r
-                        WHERE r.channel_id = m.channel_id AND r.seq > m.read_seq AND r.sender <> m.user_id)
-             END AS unread_count,
-           greatest(c.last_server_time, m.joined_at) AS sorted_at
+    SELECT u.channel_id, u.read_seq, u.channel_id = ANY (own.pinned) AS pinned, u.unread_count,
+           greatest(u.last_server_time, u.joined_at) AS sorted_at
     FROM own
-    CROSS JOIN t_im_channel_user m
-    JOIN t_im_channel c ON c.channel_id = m.channel_id
-    LEFT JOIN t_im_channel_sender s ON s.channel_id = m.channel_id AND s.user_id = m.user_id
-    WHERE m.user_id = $1 AND m.to_seq IS NULL
+    CROSS JOIN v_im_unread u
+    WHERE u.user_id = $1
 ),
 page AS MATERIALIZED (
     (SELECT mine.*, true AS in_page FROM mine

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use serde::Deserialize;
 
 use super::Secret;
@@ -17,7 +15,6 @@ const FILE_BYTES_MAX: u64 = 1 << 40;
 const PICTURE_PIXELS_MAX: u64 = 1_000_000_000;
 const PICTURE_BYTES_MAX: u64 = 1 << 30;
 const FORM_PIXELS_MAX: u32 = 10_000;
-const LINK_KEY_BYTES: usize = 32;
 
 /// Settings of files.
 #[derive(Debug, Clone, Deserialize)]
@@ -44,6 +41,8 @@ pub struct FileSettings {
     pub piece_bytes: usize,
     #[serde(rename = "file_uploads_max")]
     pub uploads_max: usize,
+    #[serde(rename = "file_uploads_per_user")]
+    pub uploads_per_user: usize,
     #[serde(rename = "file_downloads_max")]
     pub downloads_max: usize,
     #[serde(rename = "file_idle_ms", deserialize_with = "millis")]
@@ -131,8 +130,9 @@ impl FileSettings {
             (no_time(self.store_timeout), "`file_store_timeout_ms` must be 1 ms to a day"),
             (self.sweep.is_zero() || self.sweep > MONTH, "`file_sweep_ms` must be 1 ms to 30 days"),
             (
-                self.unused_days > DAYS_MAX || self.orphan_days > DAYS_MAX,
-                "`file_unused_days` and `file_orphan_days` must be at most 3650",
+                self.unused_days > DAYS_MAX || !(1..=DAYS_MAX).contains(&self.orphan_days),
+                "`file_unused_days` must be at most 3650, and `file_orphan_days` 1 to 3650: an object is stored before \
+                 its file is, and a younger one may still become part of a file",
             ),
         ])
     }
@@ -147,8 +147,8 @@ impl FileSettings {
             (!(1..=FILE_BYTES_MAX).contains(&self.max_bytes), "`file_max_bytes` must be 1 to 1099511627776"),
             (self.post_max_bytes > self.max_bytes, "`file_post_max_bytes` must be at most `file_max_bytes`"),
             (
-                self.uploads_max == 0 || self.downloads_max == 0,
-                "`file_uploads_max` and `file_downloads_max` must be at least 1",
+                self.uploads_max == 0 || self.uploads_per_user == 0 || self.downloads_max == 0,
+                "`file_uploads_max`, `file_uploads_per_user` and `file_downloads_max` must be at least 1",
             ),
             (no_time(self.idle), "`file_idle_ms` must be 1 ms to a day"),
             (no_time(self.flush), "`file_flush_ms` must be 1 ms to a day"),
@@ -160,8 +160,6 @@ impl FileSettings {
     }
 
     fn check_pictures(&self) -> Vec<String> {
-        let is_key =
-            |key: &Secret| BASE64_STANDARD.decode(key.expose()).is_ok_and(|key| key.len() == LINK_KEY_BYTES);
         broken(&[
             (
                 !(1..=PICTURE_PIXELS_MAX).contains(&self.picture_max_pixels),
@@ -178,7 +176,7 @@ impl FileSettings {
             ),
             (self.preview_pixels > FORM_PIXELS_MAX, "`file_preview_pixels` must be at most 10000"),
             (
-                !self.link_keys.iter().all(is_key),
+                !self.link_keys.iter().all(|key| key.key().is_some()),
                 "each of `file_link_keys` must be the base64 of 32 random bytes: openssl rand -base64 32",
             ),
             (

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Deserializer};
 use url::Url;
 
@@ -13,6 +15,8 @@ pub(super) const TIME_MAX: Duration = DAY;
 /// Longest duration of the few settings that outlive a day.
 pub(super) const MONTH: Duration = Duration::from_secs(30 * 86_400);
 pub(super) const DAYS_MAX: u32 = 3_650;
+/// Bytes of a key that encrypts or signs.
+const KEY_BYTES: usize = 32;
 
 /// A value that is never shown in logs or errors.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -43,6 +47,11 @@ impl Secret {
     /// The value itself. Call this only where the value is used.
     pub fn expose(&self) -> &str {
         &self.0
+    }
+
+    /// The bytes of a key, if it is the base64 of 32 bytes.
+    pub fn key(&self) -> Option<Vec<u8>> {
+        BASE64_STANDARD.decode(&self.0).ok().filter(|key| key.len() == KEY_BYTES)
     }
 }
 

@@ -175,10 +175,13 @@ async fn rescue_once(store: &Store, rescue: Rescue<'_>) -> Result<()> {
     let group =
         tx.opt(sql!("chat/channel/rescued"), &[&channel_id, &new_owner]).await?.ok_or_else(no_channel)?;
     if ChannelType::from_db(group.get("channel_type"))? != ChannelType::Group {
-        return Err(Error::new(Kind::Conflict, "a direct channel has no owner; only a group has one"));
+        return Err(Error::new(Kind::Conflict, "a direct channel has no owner: give the id of a group"));
     }
     if group.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some() {
-        return Err(Error::new(Kind::ChannelDissolved, "a dissolved group needs no owner"));
+        return Err(Error::new(
+            Kind::ChannelDissolved,
+            "a dissolved group keeps its owner: give the id of a group that is not dissolved",
+        ));
     }
     if !group.get::<_, bool>("can_own") {
         return Err(Error::field("/user_id", "is not an active user who is a member of the group"));

@@ -1,14 +1,10 @@
 //! Encrypts an endpoint's secrets for the database: AES-256-GCM with the keys of the settings.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 
 use crate::base::config::Secret;
 use crate::base::error::{Error, Kind, Result};
 
-/// Length of a key.
-const KEY_BYTES: usize = 32;
 /// The first byte of encrypted data: the format version.
 const FORM: u8 = 1;
 
@@ -34,10 +30,7 @@ impl Keys {
         let refuse =
             || Error::new(Kind::Internal, "each of callback_keys must be the base64 of 32 random bytes");
         let key = |secret: &Secret| {
-            let bytes = BASE64_STANDARD.decode(secret.expose()).map_err(|_| refuse())?;
-            if bytes.len() != KEY_BYTES {
-                return Err(refuse());
-            }
+            let bytes = secret.key().ok_or_else(refuse)?;
             RandomizedNonceKey::new(&AES_256_GCM, &bytes).map_err(|_| refuse())
         };
         encoded.iter().map(key).collect::<Result<_>>().map(Self)
@@ -75,12 +68,15 @@ impl Keys {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+
     use super::*;
 
     const LABEL: Label<'_> = Label { what: "secret", callback_id: "portal" };
 
     fn keys(numbers: &[u8]) -> Keys {
-        let encode = |n: &u8| Secret::from(BASE64_STANDARD.encode([*n; KEY_BYTES]));
+        let encode = |n: &u8| Secret::from(BASE64_STANDARD.encode([*n; 32]));
         Keys::parse(&numbers.iter().map(encode).collect::<Vec<_>>()).unwrap()
     }
 

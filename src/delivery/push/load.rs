@@ -242,7 +242,7 @@ async fn load_messages(push: &Push, batch_id: Uuid, now: OffsetDateTime) -> Resu
     let settings = Settings::of(&client, &push.known, &scope, now).await?;
     drop(client);
     let Collected { pushed, ms_ids_of, mut marks } = collect(&rows, &slots, &settings, &mut held)?;
-    marks.admit(&push.store, &held.users, push.limits.urgent_max, now).await?;
+    marks.admit(push, &held.users, (batch_id, now)).await;
     held.messages = ms_ids_of.iter().map(|ms_ids| ms_ids.len() as u32).collect();
     settings.apply(&held.users, &ms_ids_of, &mut marks);
     let deliveries = share(&held.users, ms_ids_of, &marks);

@@ -11,9 +11,10 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::load::User;
+use super::{Limits, Push};
 use crate::base::error::Result;
 use crate::base::number::{ChannelId, MsId};
-use crate::base::store::{Statements, Store};
+use crate::base::store::Statements;
 use crate::delivery::escalation::{self, Pair};
 use crate::people::preference::{self, Known, Slots, Timing};
 use crate::sql;
@@ -122,27 +123,27 @@ impl Marks {
         self.urgent.entry(user).or_default().insert(ms_id);
     }
 
-    /// Decides about the candidates: a receiver with too many open urgent messages gets a normal push.
-    pub async fn admit(
-        &mut self,
-        store: &Store,
-        users: &[User],
-        most: i32,
-        now: OffsetDateTime,
-    ) -> Result<()> {
+    /// Decides about the candidates: a receiver with too many open urgent messages gets a normal push. So do all of
+    /// them if it cannot be decided in time. A push that waits for it could lose its lease, and would then stop all.
+    pub async fn admit(&mut self, push: &Push, users: &[User], (batch_id, now): (Uuid, OffsetDateTime)) {
         let pair = |candidate: &Candidate| {
             let Candidate { user, ms_id, channel_id, seq } = *candidate;
             (Pair { user_id: &users[user as usize].user_id, ms_id, channel_id, seq }, user)
         };
         let candidates = std::mem::take(&mut self.candidates);
         let (pairs, of_users): (Vec<Pair<'_>>, Vec<u32>) = candidates.iter().map(pair).unzip();
-        let admitted = escalation::admit(store, &pairs, most, now).await?;
+        let Limits { urgent_max, lease_margin, .. } = push.limits;
+        let admitted = escalation::admit(&push.store, &pairs, urgent_max, (now, lease_margin / 2)).await;
+        let admitted = admitted.unwrap_or_else(|error| {
+            tracing::warn!(%batch_id, %error, "the urgent messages of a batch are pushed as normal ones");
+            metrics::counter!("impg_urgent_undecided_total").increment(pairs.len() as u64);
+            HashSet::new()
+        });
         for (pair, user) in pairs.iter().zip(of_users) {
             if admitted.contains(&(pair.ms_id, pair.user_id.to_owned())) {
                 self.urge(user, pair.ms_id);
             }
         }
-        Ok(())
     }
 
     fn has(&self, user: u32, ms_id: MsId) -> bool {

@@ -79,16 +79,11 @@ impl Hub {
         if untold {
             self.crowd().people.values_mut().for_each(Listener::tell_total);
         }
-        if !self.is_window_over() {
-            return Ok(if uncounted.len() < USERS { Tick::Idle } else { Tick::More });
+        if self.is_window_over() {
+            // What changes while these are counted belongs to the next window. Else this would not end while many write.
+            self.count_again(self.changed()).await?;
         }
-        loop {
-            let pairs = self.changed();
-            if pairs.is_empty() {
-                return Ok(if uncounted.len() < USERS { Tick::Idle } else { Tick::More });
-            }
-            self.count_again(pairs).await?;
-        }
+        Ok(if uncounted.len() < USERS { Tick::Idle } else { Tick::More })
     }
 
     /// Notes the channels in which events can have changed the counts of listeners.
@@ -167,42 +162,67 @@ impl Hub {
         is_over
     }
 
-    /// Some users in channels whose counts can have changed.
+    /// The users in channels whose counts can have changed.
     fn changed(&self) -> Vec<(Arc<str>, ChannelId)> {
         let mut crowd = self.crowd();
         let mut pairs = Vec::new();
         for (user_id, person) in &mut crowd.people {
-            if pairs.len() >= PAIRS {
-                break;
-            }
             let changed = std::mem::take(&mut person.unread.changed);
             pairs.extend(changed.into_iter().map(|channel_id| (user_id.clone(), channel_id)));
         }
         pairs
     }
 
+    /// Counts users in channels again, and tells each user the total once. After an error the rest is counted in the
+    /// next window.
     async fn count_again(&self, pairs: Vec<(Arc<str>, ChannelId)>) -> Result<()> {
-        let counted = log::unread_in(&self.store, &pairs).await;
-        let mut crowd = self.crowd();
-        match &counted {
-            Ok(counts) => {
-                for ((user_id, channel_id), count) in pairs.iter().zip(counts) {
-                    if let Some(person) = crowd.people.get_mut(user_id) {
-                        person.unread.set(*channel_id, *count);
-                    }
-                }
-                for (user_id, _) in &pairs {
-                    crowd.people.get_mut(user_id).into_iter().for_each(Listener::tell_total);
-                }
-            }
-            Err(_) => {
-                for (user_id, channel_id) in pairs {
-                    if let Some(person) = crowd.people.get_mut(&user_id) {
-                        person.unread.changed.insert(channel_id);
-                    }
+        let mut counts = Vec::new();
+        let mut failed = Ok(());
+        for step in pairs.chunks(PAIRS) {
+            match log::unread_in(&self.store, step).await {
+                Ok(counted) => counts.extend(counted),
+                Err(error) => {
+                    failed = Err(error);
+                    break;
                 }
             }
         }
-        counted.map(|_| ())
+        let mut crowd = self.crowd();
+        for ((user_id, channel_id), count) in pairs.iter().zip(&counts) {
+            if let Some(person) = crowd.people.get_mut(user_id) {
+                person.unread.set(*channel_id, *count);
+            }
+        }
+        for (user_id, channel_id) in pairs.iter().skip(counts.len()) {
+            if let Some(person) = crowd.people.get_mut(user_id) {
+                person.unread.changed.insert(*channel_id);
+            }
+        }
+        for (user_id, _) in pairs.iter().take(counts.len()) {
+            crowd.people.get_mut(user_id).into_iter().for_each(Listener::tell_total);
+        }
+        failed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::config::Config;
+    use crate::base::store::Store;
+
+    #[tokio::test]
+    async fn a_window_takes_all_changes_at_once_and_failed_ones_are_counted_in_the_next() {
+        // No server listens there.
+        let config = Config::from_toml("database_url = \"postgresql://nobody@127.0.0.1:1/none\"").unwrap();
+        let hub = Hub::new(Store::new(&config).unwrap(), &config, Arc::default());
+        let changed: HashSet<ChannelId> = (0..=2 * PAIRS as i64).map(ChannelId).collect();
+        let unread = Unread { counts: Some(HashMap::new()), changed, told: None };
+        hub.crowd().people.insert("ann".into(), Listener { unread, ..Listener::default() });
+        let pairs = hub.changed();
+        assert_eq!(pairs.len(), 2 * PAIRS + 1, "more than one statement counts");
+        assert!(hub.changed().is_empty());
+        assert!(hub.count_again(pairs).await.is_err());
+        assert_eq!(hub.changed().len(), 2 * PAIRS + 1);
     }
 }

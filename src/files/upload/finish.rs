@@ -65,12 +65,14 @@ impl Files {
             hash_state: row.get("hash_state"),
             wanted_sha256: row.get("wanted_sha256"),
         };
+        // The objects that this check plans. After a failure they are removed at once.
+        let mut planned = Vec::new();
         let done = match self.check(&whole).await {
-            Ok(findings) => self.make_ready(&whole, findings, now).await,
+            Ok(findings) => self.make_ready(&whole, findings, &mut planned, now).await,
             Err(e) => Err(e),
         };
         if let Err(e) = &done {
-            self.after_failure(&whole, e, now).await;
+            self.after_failure(&whole, e, &planned, now).await;
         }
         done
     }
@@ -155,11 +157,25 @@ impl Files {
         Ok(head)
     }
 
-    async fn make_ready(&self, whole: &Whole, findings: Findings, now: OffsetDateTime) -> Result<()> {
+    async fn make_ready(
+        &self,
+        whole: &Whole,
+        findings: Findings,
+        planned: &mut Vec<Uuid>,
+        now: OffsetDateTime,
+    ) -> Result<()> {
         let Findings { sha256, media_type, picture, changed } = findings;
         let (width, height) = picture.as_ref().map(|p| (p.width as i32, p.height as i32)).unzip();
-        let new = self.put_new(whole.file_id, changed, picture, now).await?;
+        let new = made(changed, picture)?;
         let objects: Vec<Uuid> = new.iter().map(|new| new.object).collect();
+        if !objects.is_empty() {
+            let until = now + PLANNED;
+            self.store.run(sql!("files/upload/plan"), &[&whole.file_id, &objects, &until]).await?;
+            planned.extend(&objects);
+        }
+        for new in &new {
+            self.depot.put(new.object, new.bytes.clone()).await?;
+        }
         let forms: Vec<&str> = new.iter().map(|new| new.form).collect();
         let from: Vec<i64> = new.iter().map(|new| new.from).collect();
         let bytes: Vec<i64> = new.iter().map(|new| new.bytes.len() as i64).collect();
@@ -190,58 +206,35 @@ impl Files {
             .ok_or_else(|| Error::new(Kind::Locked, "another request finishes the upload; ask again"))
     }
 
-    /// Plans and writes the objects that the checks made.
-    async fn put_new(
-        &self,
-        file_id: i64,
-        changed: Vec<(i64, Bytes)>,
-        picture: Option<Picture>,
-        now: OffsetDateTime,
-    ) -> Result<Vec<New>> {
-        let mut new = Vec::new();
-        for (from, bytes) in changed {
-            new.push(New { object: random_id()?, form: ORIGINAL, from, bytes, media_type: None });
-        }
-        let (thumbnail, preview) = picture.map(|picture| (picture.thumbnail, picture.preview)).unzip();
-        for (form, made) in [("thumbnail", thumbnail), ("preview", preview.flatten())] {
-            let Some(Made { bytes, media_type }) = made else { continue };
-            new.push(New {
-                object: random_id()?,
-                form,
-                from: 0,
-                bytes: bytes.into(),
-                media_type: Some(media_type),
-            });
-        }
-        if new.is_empty() {
-            return Ok(new);
-        }
-        let objects: Vec<Uuid> = new.iter().map(|new| new.object).collect();
-        let client = self.store.client().await?;
-        client.run(sql!("files/upload/plan"), &[&file_id, &objects, &(now + PLANNED)]).await?;
-        drop(client);
-        for new in &new {
-            self.depot.put(new.object, new.bytes.clone()).await?;
-        }
-        Ok(new)
-    }
-
     /// Removes a file that is refused. After any other failure the checks can be repeated at once.
-    async fn after_failure(&self, whole: &Whole, failure: &Error, now: OffsetDateTime) {
+    async fn after_failure(&self, whole: &Whole, failure: &Error, planned: &[Uuid], now: OffsetDateTime) {
         let refused = [Kind::ChecksumMismatch, Kind::TooLarge].contains(&failure.kind);
         let ended = match refused {
             true => self.remove(whole.file_id, &whole.owner, now).await,
-            false => self.unlock(whole, now).await,
+            false => self.unlock(whole, planned, now).await,
         };
         if let Err(error) = ended {
             tracing::debug!(%error, file_id = whole.file_id, "an upload stays locked until its lock expires");
         }
     }
 
-    async fn unlock(&self, whole: &Whole, now: OffsetDateTime) -> Result<()> {
-        self.store
-            .run(sql!("files/upload/release"), &[&whole.file_id, &whole.epoch, &Vec::<Uuid>::new(), &now])
-            .await?;
+    async fn unlock(&self, whole: &Whole, planned: &[Uuid], now: OffsetDateTime) -> Result<()> {
+        self.store.run(sql!("files/upload/release"), &[&whole.file_id, &whole.epoch, &planned, &now]).await?;
         Ok(())
     }
+}
+
+/// The objects that the checks made.
+fn made(changed: Vec<(i64, Bytes)>, picture: Option<Picture>) -> Result<Vec<New>> {
+    let mut new = Vec::new();
+    for (from, bytes) in changed {
+        new.push(New { object: random_id()?, form: ORIGINAL, from, bytes, media_type: None });
+    }
+    let (thumbnail, preview) = picture.map(|picture| (picture.thumbnail, picture.preview)).unzip();
+    for (form, made) in [("thumbnail", thumbnail), ("preview", preview.flatten())] {
+        let Some(Made { bytes, media_type }) = made else { continue };
+        let (object, bytes) = (random_id()?, bytes.into());
+        new.push(New { object, form, from: 0, bytes, media_type: Some(media_type) });
+    }
+    Ok(new)
 }

@@ -5,7 +5,6 @@ use std::fmt;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{Stream, StreamExt};
 use time::OffsetDateTime;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -14,10 +13,8 @@ use super::{NewFile, Progress};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Statements;
 use crate::files::depot::random_id;
-use crate::files::{Files, PLANNED, Watch, take_place};
+use crate::files::{Files, PLANNED, RunningUpload, Watch};
 use crate::sql;
-
-const MANY: &str = "too many uploads are running; send the request again";
 
 /// A request that adds bytes to an upload.
 #[derive(Debug)]
@@ -38,10 +35,10 @@ impl Files {
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + Unpin + 'static,
         E: fmt::Display + Send + 'static,
     {
-        let permit = take_place(&self.uploads, MANY)?;
+        let running = RunningUpload::begin(self, &append.owner)?;
         self.depot.open(now).await?;
         let (file_id, owner, offset) = (append.file_id, append.owner.clone(), append.offset);
-        let taken = match self.take(append, permit, now).await? {
+        let taken = match self.take(append, running, now).await? {
             Some(writer) => writer,
             None => {
                 let progress = self.whole(file_id, &owner, now).await;
@@ -128,7 +125,7 @@ impl Files {
     async fn take(
         &self,
         append: Append,
-        permit: OwnedSemaphorePermit,
+        running: RunningUpload,
         now: OffsetDateTime,
     ) -> Result<Option<Writer>> {
         let (object, locked) = (random_id()?, now + self.lock_length());
@@ -156,9 +153,10 @@ impl Files {
             object,
             is_spoiled: false,
             written: Vec::new(),
+            planned: now,
             watch: Watch::at(now),
-            expires_at: now,
-            _permit: permit,
+            expires_at: row.get("expires_at"),
+            _running: running,
         };
         let begun = writer.begin(row.get("tail_id"), (offset, length)).await;
         match begun {
@@ -197,11 +195,12 @@ struct Writer {
     /// Whether a write of the planned object failed. The store may still carry it out later, over newer bytes, so
     /// the object is not used again.
     is_spoiled: bool,
-    /// Objects that are written and not committed.
+    /// Objects that are written and not committed, and since when their plans hold.
     written: Vec<Written>,
+    planned: OffsetDateTime,
     watch: Watch,
     expires_at: OffsetDateTime,
-    _permit: OwnedSemaphorePermit,
+    _running: RunningUpload,
 }
 
 impl Writer {
@@ -418,7 +417,9 @@ impl Writer {
     async fn hold(&mut self) -> Result<()> {
         let now = self.watch.now();
         let next = self.next()?;
-        let planned: Vec<Uuid> = self.written.iter().map(|w| w.object).collect();
+        // Seldom: a request with a checksum has more and more objects, and each piece holds.
+        let is_due = now - self.planned >= PLANNED / 2;
+        let planned: Vec<Uuid> = self.written.iter().filter(|_| is_due).map(|w| w.object).collect();
         let (locked, until) = (now + self.files.lock_length(), now + PLANNED);
         let row = self
             .files
@@ -426,6 +427,9 @@ impl Writer {
             .opt(sql!("files/upload/hold"), &[&self.file_id, &self.epoch, &planned, &next, &locked, &until])
             .await?;
         row.ok_or_else(taken_over)?;
+        if is_due {
+            self.planned = now;
+        }
         self.object = next;
         self.is_spoiled = false;
         Ok(())

@@ -106,6 +106,23 @@ async fn a_message_taken_back_before_it_is_read_from_the_log_is_empty() {
 }
 
 #[tokio::test]
+async fn who_is_removed_is_not_told_a_later_name_of_the_group() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let group = app.group(&["a", "b", "c"]).await;
+    let stream = listen(&app.person("b"), None).await;
+    let since = stream.last_id;
+    drop(stream);
+    let a = app.person("a");
+    a.delete(&format!("/channels/{group}/members/b")).await.expect(204);
+    a.patch(&format!("/channels/{group}"), json!({"name": "redundancies"})).await.expect(200);
+    sequence(&app).await;
+    let told = listen(&app.person("b"), since).await.expect("channel.members_removed").await;
+    assert_fits("StreamedEvent", &told.data);
+    assert_eq!(told.data["channel_name"], "a group");
+}
+
+#[tokio::test]
 async fn a_silent_stream_beats_and_its_id_moves_on() {
     let app = TestApp::start_with("stream_heartbeat_ms = 20").await;
     app.people(&["a", "b", "c"]).await;

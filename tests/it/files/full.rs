@@ -63,3 +63,28 @@ async fn a_full_disk_is_told_and_survived_and_nothing_stays() {
     app.until("SELECT count(*) FROM t_im_file_object", 0).await;
     assert_eq!(lying(&disk.path()).len(), 0);
 }
+
+/// A check that cannot store what it made leaves nothing for an hour, and the next check comes after others.
+#[tokio::test]
+async fn a_check_that_fails_drops_what_it_planned_and_is_done_again() {
+    let disk = Disk::of(8);
+    let store = format!("file_store = \"folder:{}\"\nfile_preview_pixels = 200\n", disk.path().display());
+    let app = TestApp::start_with(&store).await;
+    app.people(&["a"]).await;
+    let a = app.person("a");
+    let bytes = pictures::photo(300, 200, image::ImageFormat::Png);
+    let file = put(&a, "a.png", &bytes).await;
+    assert_eq!(file["forms"], json!(["preview", "thumbnail"]));
+    let id = text(&file["file_id"]);
+    // As if the request had died before its check. Nothing can be written now.
+    disk.mount("remount,ro");
+    let undo = "UPDATE t_im_file SET state = 'uploading', stored = size, hashed = 0, checks = 0, \
+                expires_at = im_clock() + interval '1 day'";
+    app.sql().await.batch_execute(undo).await.unwrap();
+    app.until("SELECT least(checks, 1)::bigint FROM t_im_file", 1).await;
+    app.until("SELECT count(*) FROM t_im_file WHERE locked_until IS NULL", 1).await;
+    app.until("SELECT count(*) FROM t_im_file_object WHERE drop_after > im_clock()", 0).await;
+    disk.mount("remount,rw");
+    app.until("SELECT count(*) FROM t_im_file WHERE state = 'ready'", 1).await;
+    assert!(read(&a, &id).await == bytes);
+}

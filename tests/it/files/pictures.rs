@@ -6,7 +6,7 @@ use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
 use super::*;
 
-fn photo(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+pub fn photo(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
     let image =
         RgbImage::from_fn(width, height, |x, y| Rgb([(x % 251) as u8, (y % 241) as u8, (x * y % 239) as u8]));
     let mut bytes = Cursor::new(Vec::new());

@@ -60,6 +60,9 @@ async fn an_upload_says_what_it_is_and_where_it_goes_on() {
     let first = send(&a, &id, 0, &bytes[..100]).await;
     assert_eq!((first.status, first.header("upload-offset")), (204, "100"));
     assert!(!first.header("upload-expires").is_empty());
+    let (head, _) = a.raw("HEAD", &path, &[TUS], &[]).await;
+    let nothing = send(&a, &id, 100, &[]).await;
+    assert_eq!(nothing.header("upload-expires"), head.header("upload-expires"), "no byte came");
     send(&a, &id, 0, &bytes[..100]).await.expect_problem(409, "conflict");
     send(&a, &id, 101, &bytes[101..]).await.expect_problem(409, "conflict");
     send(&a, &id, 100, &noise(bytes.len(), 6)).await.expect_problem(413, "too-large");
@@ -150,6 +153,13 @@ async fn a_creation_can_bring_bytes_and_an_empty_file_needs_none() {
     let id = made.header("location").strip_prefix("uploads/").unwrap().to_owned();
     assert_eq!(send(&a, &id, 3, b"lo").await.status, 204);
     assert_eq!(read(&a, &id).await, b"hello");
+    // A repeat says where the client goes on, too.
+    let meta = metadata(&[("filename", "a"), ("client_id", "c1")]);
+    let headers = [TUS, BYTES, ("upload-length", "5"), ("upload-metadata", &*meta)];
+    for _ in 0..2 {
+        let (made, _) = a.raw("POST", "/files/uploads", &headers, b"hel").await;
+        assert_eq!((made.status, made.header("upload-offset")), (201, "3"));
+    }
     let empty = begin(&a, "empty", 0).await;
     let file = a.get(&format!("/files/{empty}")).await.expect(200);
     assert_eq!((&file["state"], &file["sha256"]), (&json!("ready"), &json!(hex(b""))));
@@ -230,4 +240,55 @@ async fn a_request_that_falls_silent_ends_and_uploads_are_bounded() {
     assert!(String::from_utf8_lossy(&answer).starts_with("HTTP/1.1 503"));
     assert_eq!(offset(&a, &one).await, 3);
     assert_eq!(send(&a, &other, 0, b"0123456789").await.status, 204);
+}
+
+#[tokio::test]
+async fn a_user_takes_only_a_part_of_the_running_uploads() {
+    let app = TestApp::start_with("file_uploads_max = 4\nfile_uploads_per_user = 1\n").await;
+    app.people(&["a", "b"]).await;
+    let (a, b) = (app.person("a"), app.person("b"));
+    let (one, two, of_b) = (begin(&a, "a", 10).await, begin(&a, "b", 10).await, begin(&b, "c", 10).await);
+    let mut slow = open_patch(&app, "a", &one, 0, 10).await;
+    slow.write_all(b"hel").await.unwrap();
+    app.until(LOCKED, 1).await;
+    let busy = send(&a, &two, 0, b"0123456789").await;
+    assert_eq!(busy.header("retry-after"), "1");
+    busy.expect_problem(503, "unavailable");
+    assert_eq!(send(&b, &of_b, 0, b"0123456789").await.status, 204);
+    slow.write_all(b"lo12345").await.unwrap();
+    let mut answer = [0; 12];
+    slow.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 204");
+    assert_eq!(send(&a, &two, 0, b"0123456789").await.status, 204);
+}
+
+/// A piece of a request with a checksum does not write the rows of all pieces before it.
+#[tokio::test]
+async fn a_request_with_a_checksum_holds_its_pieces_without_writing_them_again() {
+    const PIECES: usize = 12;
+    let app = TestApp::start_with(SMALL).await;
+    app.people(&["a"]).await;
+    let a = app.person("a");
+    let bytes = noise((PIECES + 1) * PIECE, 20);
+    let id = begin(&a, "a", bytes.len()).await;
+    let address = app.base.strip_prefix("http://").expect("an address");
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    let sum = BASE64_STANDARD.encode(Sha256::digest(&bytes));
+    let head = format!(
+        "PATCH /api/v1/files/uploads/{id} HTTP/1.1\r\nhost: {address}\r\nx-user-id: a\r\ntus-resumable: 1.0.0\r\n\
+         content-type: application/offset+octet-stream\r\nupload-offset: 0\r\nupload-checksum: sha256 {sum}\r\n\
+         content-length: {}\r\n\r\n",
+        bytes.len()
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&bytes[..PIECES * PIECE]).await.unwrap();
+    let objects = i64::try_from(PIECES).unwrap() + 1;
+    app.until("SELECT count(*) FROM t_im_file_object", objects).await;
+    let writers = "SELECT count(DISTINCT xmin::text) FROM t_im_file_object";
+    assert_eq!(app.count(writers, &[]).await, objects, "each row is written by its own transaction");
+    socket.write_all(&bytes[PIECES * PIECE..]).await.unwrap();
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 204");
+    assert!(read(&a, &id).await == bytes);
 }

@@ -103,3 +103,23 @@ async fn a_store_of_another_database_is_not_touched() {
         off.person("a").raw("POST", "/files?name=a", &[], b"x").await.0.expect_problem(409, "conflict");
     assert_eq!(problem["detail"], "uploads are off: set `file_store`");
 }
+
+/// The database has the id of the store first. A crash before the store has it, or before that is noted, is made good.
+#[tokio::test]
+async fn a_crash_in_the_first_use_of_a_store_is_made_good() {
+    const ID: &str = "8c5e3e34-58c1-4b1b-9d0c-3d4ab1a1f0aa";
+    for is_there in [false, true] {
+        let app = TestApp::start().await;
+        app.people(&["a"]).await;
+        let row = format!("INSERT INTO t_im_file_store (store_id, due_at) VALUES ('{ID}', now())");
+        app.sql().await.batch_execute(&row).await.unwrap();
+        if is_there {
+            std::fs::create_dir_all(&app.files).unwrap();
+            std::fs::write(app.files.join("store-id"), ID).unwrap();
+        }
+        let file = text(&put(&app.person("a"), "a", b"hello").await["file_id"]);
+        assert_eq!(read(&app.person("a"), &file).await, b"hello");
+        assert_eq!(std::fs::read_to_string(app.files.join("store-id")).unwrap(), ID);
+        app.until("SELECT count(*) FROM t_im_file_store WHERE is_marked", 1).await;
+    }
+}

@@ -96,3 +96,46 @@ async fn what_is_no_message_is_not_found_and_a_wrong_number_is_told() {
         (&json!({}), &json!("ann"))
     );
 }
+
+/// A message that the caller may not see, and one that does not exist, have the same answer. Else the answer would tell
+/// which messages exist.
+#[tokio::test]
+async fn a_message_of_others_is_answered_as_one_that_does_not_exist() {
+    let mut aged = Aged::embedded().await;
+    aged.app.clock("-40 days").await;
+    aged.people(&["ann", "bob", "dee", "stranger"]).await;
+    let channel = aged.group(&["ann", "bob"]).await;
+    let cold = text(&aged.say("ann", &channel, "old").await["ms_id"]);
+    aged.settled().await;
+    aged.app.clock("0").await;
+    let hot = text(&aged.say("ann", &channel, "new").await["ms_id"]);
+    let members = json!({"user_ids": ["dee"]});
+    aged.person("ann").post(&format!("/channels/{channel}/members"), members).await.expect(200);
+    aged.settled().await;
+    aged.move_all().await;
+    let absent = |ms_id: &str| (ms_id.parse::<i64>().expect("an id") - 1).to_string();
+    // dee joined after both.
+    for person in ["stranger", "dee"] {
+        for ms_id in [&hot, &cold] {
+            for (ask, path) in [
+                ("get", ""),
+                ("get", "?around=5"),
+                ("get", "/receipts"),
+                ("post", "/recall"),
+                ("post", "/nudge"),
+            ] {
+                let answer = async |ms_id: &str| {
+                    let (client, path) = (aged.person(person), format!("/messages/{ms_id}{path}"));
+                    let reply = match ask {
+                        "get" => client.get(&path).await,
+                        _ => client.post(&path, json!(null)).await,
+                    };
+                    let mut problem = reply.expect_problem(404, "not-found");
+                    problem.as_object_mut().expect("a problem").remove("request_id");
+                    problem
+                };
+                assert_eq!(answer(ms_id).await, answer(&absent(ms_id)).await, "{person} {path}");
+            }
+        }
+    }
+}

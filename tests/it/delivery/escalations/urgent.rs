@@ -98,3 +98,46 @@ async fn a_batch_that_comes_again_tells_of_the_limit_once() {
     app.settled().await;
     assert_eq!(told(&observer, &ms_id).len(), 1);
 }
+
+#[tokio::test]
+async fn a_push_that_cannot_count_urgent_messages_in_time_is_a_normal_one() {
+    let app = TestApp::start_with("callback_lease_margin_ms = 200").await;
+    app.people(&["a", "b"]).await;
+    let direct = app.direct("a", "b").await;
+    let mut counting = app.sql().await;
+    let counting = counting.transaction().await.unwrap();
+    counting.execute("SELECT pg_advisory_xact_lock(hashtext('im_urgent'))", &[]).await.unwrap();
+    let first = say_with(&app, "a", &direct, json!({"priority": "urgent"})).await;
+    app.settled().await;
+    assert_eq!(app.gateway.read(|r| r.marks(&first, "b")), ["normal"]);
+    counting.rollback().await.unwrap();
+}
+
+#[tokio::test]
+async fn rows_that_are_read_recalled_or_left_make_room() {
+    let app = TestApp::start_with("urgent_max = 3").await;
+    app.people(&["a", "b"]).await;
+    let (direct, group, other) =
+        (app.direct("a", "b").await, app.group(&["a", "b"]).await, app.group(&["a", "b"]).await);
+    let urgent = async |channel: &str| {
+        let ms_id = say_with(&app, "a", channel, json!({"priority": "urgent"})).await;
+        app.settled().await;
+        app.gateway.read(|r| (r.marks(&ms_id, "b"), ms_id.clone()))
+    };
+    let mut sent = Vec::new();
+    for channel in [&direct, &group, &other] {
+        let (marks, ms_id) = urgent(channel).await;
+        assert_eq!(marks, ["urgent"]);
+        sent.push(ms_id);
+    }
+    assert_eq!(urgent(&direct).await.0, ["normal"]);
+    app.person("a").post(&format!("/messages/{}/recall", sent[1]), json!({})).await.expect(200);
+    assert_eq!(urgent(&direct).await.0, ["urgent"], "recalled");
+    assert_eq!(urgent(&direct).await.0, ["normal"]);
+    app.person("b").post(&format!("/channels/{other}/leave"), json!({})).await.expect(204);
+    assert_eq!(urgent(&direct).await.0, ["urgent"], "left");
+    assert_eq!(urgent(&direct).await.0, ["normal"]);
+    read(&app, "b", &direct, 1).await;
+    assert_eq!(urgent(&direct).await.0, ["urgent"], "read");
+    assert_eq!(urgent(&direct).await.0, ["normal"]);
+}

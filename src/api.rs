@@ -17,6 +17,7 @@ mod escalations;
 mod events;
 mod files;
 mod messages;
+mod notifications;
 mod preferences;
 mod presence;
 mod problem;
@@ -100,6 +101,8 @@ pub struct Stages {
     pub followers: Followers,
     pub edits: Arc<Edits>,
     pub files: Files,
+    /// Wakes the worker that sends notifications.
+    pub notifications: Arc<Notify>,
 }
 
 impl std::ops::Deref for Api {
@@ -143,6 +146,7 @@ impl Api {
             .merge(edits::routes())
             .merge(emojis::routes())
             .merge(escalations::routes())
+            .merge(notifications::routes())
             .merge(callbacks::routes())
             .merge(deliveries::routes())
             .merge(search::routes())

@@ -19,7 +19,7 @@ use crate::archive::Archive;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
-use crate::chat::message::{Lanes, Sender};
+use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
 use crate::events;
 use crate::files::Files;
@@ -91,6 +91,7 @@ impl App {
         let files = Files::new(self.store.clone(), &self.config.files, stop.clone());
         let escalation = self.escalation(&wakes);
         let mut workers = self.workers(&wakes, &stop_workers, &escalation, &files);
+        workers.push(self.notifications(&wakes));
         workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
         for worker in workers {
             tasks.spawn(worker.run(stop_workers.clone()));
@@ -101,13 +102,7 @@ impl App {
         if let Some(endpoint) = metrics {
             tasks.spawn(metrics::serve_metrics(endpoint, bounds, stop_workers.clone()));
         }
-        let lanes = Lanes {
-            store: self.store.clone(),
-            push: wakes.push.gateway.clone(),
-            index: wakes.index,
-            events: wakes.events,
-        };
-        let sender = Sender::open(&self.config, lanes, |lane| tasks.spawn(lane));
+        let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();
         let presence = Presence::new(self.store.clone(), &self.config.people);
@@ -131,6 +126,7 @@ impl App {
             followers: wakes.followers,
             edits: self.edits,
             files: files.clone(),
+            notifications: wakes.notifications,
         });
         let late = async {
             stop.cancelled().await;

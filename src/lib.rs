@@ -23,6 +23,8 @@ pub mod archive;
 
 pub mod records;
 
+pub mod notification;
+
 pub mod api;
 
 pub mod cli;

@@ -12,6 +12,7 @@ mod group;
 mod hot;
 mod http;
 mod load;
+mod notify;
 mod raw;
 mod report;
 #[path = "../../tests/support/mod.rs"]
@@ -92,6 +93,11 @@ async fn run() {
     if wanted("h") {
         let world = World::open(&cluster, &receiver).await;
         hot::snapshot(&world, &mut report).await;
+        world.close().await;
+    }
+    if wanted("i") {
+        let world = World::open(&cluster, &receiver).await;
+        notify::measure(&world, &mut report).await;
         world.close().await;
     }
     conditions(&cluster, &mut report, begun).await;

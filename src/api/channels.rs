@@ -177,7 +177,7 @@ async fn create(
                 ));
             };
             check_seen(&api, &caller, std::slice::from_ref(other), "/members").await?;
-            let (id, is_new) = channel::open_direct(&api.store, &caller.user_id, other, now).await?;
+            let (id, is_new) = channel::direct::open(&api.store, &caller.user_id, other, now).await?;
             opened(&api, &caller, id, is_new).await
         }
         Some(ChannelType::Group) => open_group(&api, &caller, group, now).await,

@@ -25,6 +25,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "search",
     "support",
     "events",
+    "notifications",
     "preferences",
     "contacts",
     "presence",

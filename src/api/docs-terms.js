@@ -14,7 +14,7 @@ const TERMS = {
   '槽位': 'slot|member', '数据源': 'source', '令牌': 'token', '未读数': 'unread', '投递结果': 'verdict|deliver', '归档': 'archive', '应用': 'application',
   '网关': 'gateway', '未接收': 'unreceived', '已接收': 'received', '已读': 'read', '未读': 'unread',
 
-  '游标': 'cursor', '消息': 'message', '发送': 'send', '发消息': 'send', '接收': 'receive', '提醒': 'remind', '通知': 'notif|event', '订阅': 'observer|event',
+  '游标': 'cursor', '消息': 'message', '发送': 'send', '发消息': 'send', '接收': 'receive', '提醒': 'remind', '工作通知': 'notification', '通知': 'notif|event', '订阅': 'observer|event',
   '群聊': 'group', '群组': 'group', '群主': 'owner', '群': 'group', '单聊': 'direct', '成员': 'member', '加入': 'add', '移除': 'remove', '删除': 'remove|delete|dissolve',
   '退出': 'leave', '解散': 'dissolve', '转让': 'transfer|owner', '创建': 'create', '新建': 'create', '修改': 'change', '更新': 'update|change', '列表': 'list',
   '用户': 'user', '人员': 'user', '联系人': 'contact|user', '部门': 'department', '姓名': 'name', '名称': 'name', '头像': 'head_icon|picture', '电话': 'phone',

@@ -15,12 +15,14 @@ use crate::base::wakers::Wakers;
 use crate::base::worker::{Tick, Worker};
 use crate::chat::channel::department::Groups;
 use crate::chat::channel::leavers;
+use crate::chat::message::Lanes;
 use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::escalation::Escalation;
 use crate::delivery::push::Push;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
 use crate::files::{Files, Sweeper};
+use crate::notification::step::Notifications;
 use crate::people::headcount::Headcount;
 use crate::people::presence::Presence;
 use crate::people::search_index;
@@ -45,6 +47,7 @@ pub(super) struct Wakes {
     pub events: Arc<Notify>,
     pub directory: Arc<Notify>,
     pub archiver: Arc<Notify>,
+    pub notifications: Arc<Notify>,
     /// Wakes the event streams after new events.
     pub stream: Arc<Notify>,
     pub followers: Followers,
@@ -57,8 +60,24 @@ impl App {
         Arc::new(Escalation::new(self.store.clone(), &self.config, push, events))
     }
 
-    /// The table of workers, beside the one that starts the workers of the endpoints. All replicas have the
-    /// same; leases decide who works.
+    /// What stores messages, and what a commit of them wakes.
+    pub(super) fn lanes(&self, wakes: &Wakes) -> Lanes {
+        Lanes {
+            store: self.store.clone(),
+            push: wakes.push.gateway.clone(),
+            index: wakes.index.clone(),
+            events: wakes.events.clone(),
+        }
+    }
+
+    /// Sends notifications, and recalls them.
+    pub(super) fn notifications(&self, wakes: &Wakes) -> Worker {
+        let notifications = Arc::new(Notifications::new(&self.config, self.lanes(wakes)));
+        Worker::new("notifications", self.config.workers.poll, notifications).woken_by(&wakes.notifications)
+    }
+
+    /// The table of workers, beside that of notifications and the one that starts the workers of the endpoints.
+    /// All replicas have the same; leases decide who works.
     pub(super) fn workers(
         &self,
         wakes: &Wakes,

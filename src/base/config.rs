@@ -12,6 +12,7 @@ mod events;
 mod files;
 mod identity;
 mod mistakes;
+mod notifications;
 mod people;
 mod server;
 mod streams;
@@ -34,6 +35,7 @@ pub use events::EventSettings;
 pub use files::{FilePlace, FileSettings};
 pub use identity::{IdentityMode, IdentityNames, IdentitySettings, UserEncoding};
 pub use mistakes::ConfigError;
+pub use notifications::NotificationSettings;
 pub use people::{PeopleSettings, ScimGroups, ScimUserId};
 pub use server::ServerSettings;
 pub use streams::StreamSettings;
@@ -56,6 +58,7 @@ pub struct Config {
     pub streams: StreamSettings,
     pub files: FileSettings,
     pub chat: ChatSettings,
+    pub notifications: NotificationSettings,
     pub callbacks: CallbackSettings,
     pub archive: ArchiveSettings,
     pub workers: WorkerSettings,
@@ -106,6 +109,7 @@ impl Config {
             streams: all.deserialize()?,
             files: all.deserialize()?,
             chat: all.deserialize()?,
+            notifications: all.deserialize()?,
             callbacks: all.deserialize()?,
             archive: all.deserialize()?,
             workers: all.deserialize()?,
@@ -124,6 +128,7 @@ impl Config {
             self.streams.check(),
             self.files.check(),
             self.chat.check(),
+            self.notifications.check(),
             self.callbacks.check(),
             self.archive.check(),
             self.workers.check(),

@@ -39,6 +39,7 @@ pub enum Kind {
     StorageFull,
     TooManyStreams,
     NudgedRecently,
+    TooManyNotifications,
     Timeout,
     Unavailable,
     Internal,
@@ -69,6 +70,7 @@ impl Kind {
         Self::StorageFull,
         Self::TooManyStreams,
         Self::NudgedRecently,
+        Self::TooManyNotifications,
         Self::Timeout,
         Self::Unavailable,
         Self::Internal,
@@ -108,6 +110,9 @@ impl Kind {
             Self::StorageFull => (507, "storage-full", "The file store is full"),
             Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
             Self::NudgedRecently => (429, "nudged-recently", "The message was nudged a short time ago"),
+            Self::TooManyNotifications => {
+                (429, "too-many-notifications", "The application has too many open notifications")
+            }
             Self::Timeout => (503, "timeout", "The request timed out; send it again"),
             Self::Unavailable => {
                 (503, "unavailable", "The service is temporarily unavailable; send the request again")

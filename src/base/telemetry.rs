@@ -157,5 +157,9 @@ fn describe_database() {
         "impg_lock_room_share",
         "Locks that the replica may need, as a share of the server's. Above 1: see database_pool_size."
     );
+    describe_counter!(
+        "impg_notification_receivers_total",
+        "Receivers of notifications, by result: sent, failed or recalled."
+    );
     describe_counter!("impg_worker_failures_total", "Failed steps of background workers, by worker.");
 }

@@ -1,4 +1,4 @@
-//! Background work gives way to sends. Archive moves, directory runs, indexing and the search index of users rest
+//! Background work gives way to sends. Archive moves, directory runs, indexing, notifications and the search index of users rest
 //! while sends wait too long.
 
 use std::sync::{Mutex, PoisonError};

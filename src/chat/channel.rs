@@ -6,6 +6,7 @@
 pub mod leavers;
 
 pub mod department;
+pub mod direct;
 pub mod oversight;
 mod values;
 
@@ -148,50 +149,6 @@ pub async fn get(store: &Store, channel_id: ChannelId, caller: &str) -> Result<C
         role: MemberRole::from_db(row.get("role"))?,
         department_id: row.get("department_id"),
     })
-}
-
-/// Returns the direct channel of the caller and `other`, and whether it is new. Both users can create it at
-/// once. An existing channel is found even if the other user has left.
-pub async fn open_direct(
-    store: &Store,
-    caller: &str,
-    other: &str,
-    now: OffsetDateTime,
-) -> Result<(ChannelId, bool)> {
-    let (low, high) = if caller < other { (caller, other) } else { (other, caller) };
-    // If the channel becomes a group in between, the pair is free again. Then create it.
-    loop {
-        if let Some(found) = find_direct(store, low, high).await? {
-            return Ok((found, false));
-        }
-        check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
-        if let Some(created) = create_direct(store, caller, (low, high), now).await? {
-            return Ok((created, true));
-        }
-    }
-}
-
-/// `None` if the pair already has a channel.
-async fn create_direct(
-    store: &Store,
-    caller: &str,
-    (low, high): (&str, &str),
-    now: OffsetDateTime,
-) -> Result<Option<ChannelId>> {
-    let mut client = store.client().await?;
-    let tx = client.transaction().await?;
-    let Some(row) = tx.opt(sql!("chat/channel/create_direct"), &[&caller, &low, &high, &now]).await? else {
-        return Ok(None);
-    };
-    let channel_id: ChannelId = row.get(0);
-    let data = json!({"channel_type": "direct", "name": null, "creator": caller, "member_count": 2});
-    emit(&tx, Type::ChannelCreated, (channel_id, caller), data).await?;
-    tx.commit().await?;
-    Ok(Some(channel_id))
-}
-
-async fn find_direct(store: &Store, low: &str, high: &str) -> Result<Option<ChannelId>> {
-    Ok(store.opt(sql!("chat/channel/find_direct"), &[&low, &high]).await?.map(|row| row.get(0)))
 }
 
 /// Creates a group owned by `caller`. All its members are there at once.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::named::named;
 use crate::base::store::{Statements, Store};
 use crate::base::text;
@@ -25,6 +25,15 @@ pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
         Ok(())
     } else {
         Err(Error::unknown_caller())
+    }
+}
+
+/// Refuses a caller who is no application.
+pub async fn check_application(store: &Store, user_id: &str) -> Result<()> {
+    let row = store.opt(sql!("people/users/kind"), &[&user_id]).await?;
+    match row.ok_or_else(Error::unknown_caller)?.get("kind") {
+        "application" => Ok(()),
+        _ => Err(Error::new(Kind::Forbidden, "only an application may do this: call with its token")),
     }
 }
 

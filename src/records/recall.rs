@@ -1,5 +1,6 @@
 //! Recall: the content of a message disappears for all readers. The row and the audit entry stay.
 
+use deadpool_postgres::Transaction;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
@@ -22,6 +23,14 @@ pub struct Recall<'a> {
     pub now: OffsetDateTime,
     /// How long a sender may recall a message.
     pub within: Duration,
+}
+
+/// A message of many to recall.
+#[derive(Debug, Clone, Copy)]
+pub struct Taken {
+    pub ms_id: MsId,
+    pub channel_id: ChannelId,
+    pub seq: i64,
 }
 
 /// A message to recall.
@@ -83,21 +92,16 @@ async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Re
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    tx.all(sql!("records/recall/lock_channel"), &[&message.channel_id]).await?;
+    tx.all(sql!("records/recall/lock_channels"), &[&&[message.channel_id][..]]).await?;
     write(&tx, message, recall).await?;
     Ok(tx.commit().await?)
 }
 
-async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
+async fn write(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     check_may(tx, message, recall).await?;
-    let Message { channel_id, seq, sender, .. } = message;
-    let row = tx
-        .opt(
-            sql!("records/recall/recall"),
-            &[&recall.ms_id, channel_id, seq, sender, &recall.by, &recall.now],
-        )
-        .await?;
-    if row.is_some() {
+    let Message { channel_id, seq, ref sender, .. } = *message;
+    let taken = Taken { ms_id: recall.ms_id, channel_id, seq };
+    if write_all(tx, &[taken], sender, (recall.by, recall.now)).await? > 0 {
         let entry = Entry {
             at: recall.now,
             actor: recall.by,
@@ -111,13 +115,39 @@ async fn write(tx: &deadpool_postgres::Transaction<'_>, message: &Message, recal
     Ok(())
 }
 
+/// Recalls messages of a sender, hot or cold. Returns how many were not recalled before. The caller writes the
+/// audit.
+pub async fn recall_all(
+    tx: &Transaction<'_>,
+    messages: &[Taken],
+    sender: &str,
+    now: OffsetDateTime,
+) -> Result<usize> {
+    tx.batch_execute(SHARE_SEAL).await?;
+    let channels: Vec<ChannelId> = messages.iter().map(|message| message.channel_id).collect();
+    tx.all(sql!("records/recall/lock_channels"), &[&channels]).await?;
+    write_all(tx, messages, sender, (sender, now)).await
+}
+
+/// Writes recalls. The channels are locked.
+async fn write_all(
+    tx: &Transaction<'_>,
+    messages: &[Taken],
+    sender: &str,
+    (by, now): (&str, OffsetDateTime),
+) -> Result<usize> {
+    let ms_ids: Vec<MsId> = messages.iter().map(|message| message.ms_id).collect();
+    let channels: Vec<ChannelId> = messages.iter().map(|message| message.channel_id).collect();
+    let seqs: Vec<i64> = messages.iter().map(|message| message.seq).collect();
+    let senders: Vec<&str> = messages.iter().map(|_| sender).collect();
+    let rows =
+        tx.all(sql!("records/recall/recall"), &[&ms_ids, &channels, &seqs, &senders, &by, &now]).await?;
+    Ok(rows.len())
+}
+
 /// A sender may recall while in the channel and within the time limit. For a caller who cannot see the
 /// message, it is not found.
-async fn check_may(
-    tx: &deadpool_postgres::Transaction<'_>,
-    message: &Message,
-    recall: Recall<'_>,
-) -> Result<()> {
+async fn check_may(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     if recall.any {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 pub use inbox::Inbox;
 pub use received::receive_up_to;
-pub use shown::{Counts, Receipts, ReceiptsPage, ReceiverStatus, Seen, counts, of_message};
+pub use shown::{Counts, Receipts, ReceiptsPage, ReceiverStatus, Seen, counts, of_message, statuses};
 
 use crate::archive::{self, Archive, Document, Find, Order, Span};
 use crate::base::error::{Error, Result};

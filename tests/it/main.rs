@@ -16,6 +16,7 @@ mod files;
 mod harness;
 mod identity;
 mod life;
+mod notification;
 mod people;
 mod properties;
 mod records;

@@ -518,7 +518,7 @@ impl Stage {
     }
 
     async fn direct(&self) -> ChannelId {
-        let (channel, _) = channel::open_direct(&self.store, &name(0), &name(1), now()).await.unwrap();
+        let (channel, _) = channel::direct::open(&self.store, &name(0), &name(1), now()).await.unwrap();
         channel
     }
 

@@ -14,6 +14,11 @@ use crate::base::number::{ChannelId, MsId};
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
 const INNER_ID_MARK: char = '\u{1f}';
 
+/// The client id of a send that the service makes by itself, by a name that no other such send has.
+pub fn inner_client_id(name: &str) -> String {
+    format!("{INNER_ID_MARK}{name}")
+}
+
 /// A send: a message that is not stored yet.
 #[derive(Debug, Clone)]
 pub struct Outgoing {

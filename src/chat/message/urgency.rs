@@ -56,6 +56,10 @@ impl StepKind {
             Self::Event => "event",
         }
     }
+
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Urgent, Self::Event].into_iter().find(|kind| kind.as_str() == word)
+    }
 }
 
 impl Urgency {

@@ -186,7 +186,7 @@ async fn overlay(store: &Store, document: &Document) -> Result<HashMap<String, (
 }
 
 /// The receivers in a document with their statuses, without names.
-fn statuses(document: &Document, ledger: &Ledger) -> Vec<ReceiverStatus> {
+pub fn statuses(document: &Document, ledger: &Ledger) -> Vec<ReceiverStatus> {
     let mut rows = Vec::with_capacity(ledger.len());
     for (name, group) in ledger.groups() {
         let (status, verdict) = match name {

@@ -309,6 +309,7 @@ async fn every_operation_answers_as_documented() {
     root.put("/presence", json!({"users": [{"user_id": "a", "status": "online"}]})).await.expect(200);
     a.get("/presence?user_ids=a,b").await.expect(200);
     exercise_emojis(&a, &root).await;
+    crate::notification::exercise(&app).await;
     exercise_callbacks(&app, &root).await;
     exercise_contacts(&a, &root).await;
     crate::sync::scim::exercise(&app).await;

@@ -1,0 +1,85 @@
+//! (i) Notifications to 20,000: receivers a second, and sends beside them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::direct::{drain_time, seeded, work};
+use super::load::paced;
+use super::report::{Figure, Report, count, spread};
+use super::support::Client;
+use super::world::World;
+
+const RECEIVERS: i32 = 20_000;
+const SENDERS: usize = 16;
+/// Sends a second that are timed, alone and beside notifications.
+const PACE: f64 = 200.0;
+const LENGTH: Duration = Duration::from_secs(10);
+const RATE_TARGET: f64 = 5_000.0;
+const P99_RATIO_TARGET: f64 = 1.5;
+const LOOK: Duration = Duration::from_millis(5);
+const MOST: Duration = Duration::from_secs(300);
+
+pub async fn measure(world: &World<'_>, report: &mut Report) {
+    let senders = seeded(world, SENDERS).await;
+    let crowd = "INSERT INTO t_im_user (user_id, name, updated_at, words_due, kind) \
+                 SELECT 'n' || lpad(n::text, 7, '0'), 'Receiver ' || n, now(), false, 'internal' \
+                 FROM generate_series(1, $1::integer) AS n \
+                 UNION ALL SELECT 'oa', 'OA', now(), false, 'application'";
+    world.sql.execute(crowd, &[&RECEIVERS]).await.expect("receivers");
+    world.settle_down().await;
+    let names: Vec<String> = (1..=RECEIVERS).map(|n| format!("n{n:07}")).collect();
+    let client = Client::new(&world.service.api(), "oa", &[]);
+
+    // The first creates 20,000 direct channels, the second finds them.
+    for (turn, what) in ["new channels", "channels that are there"].into_iter().enumerate() {
+        let rate = f64::from(RECEIVERS) / notify(world, &client, turn, &names).await.as_secs_f64();
+        let figure = Figure::new(
+            format!("(i) a notification to 20,000, {what}"),
+            format!("{} receivers/s", count(rate)),
+        );
+        let target = format!("≥ {} receivers/s", count(RATE_TARGET));
+        report.add(figure.target(target, rate >= RATE_TARGET));
+        let left = drain_time(world, report).await;
+        report.note(format!("(i) pushed and answered {left} later"));
+    }
+
+    let mut alone = paced(world.address(), work(&senders), LENGTH, PACE).await.or_panic("sends");
+    let beside = paced(world.address(), work(&senders), LENGTH, PACE);
+    let notifying = async {
+        let (begun, mut turn) = (Instant::now(), 2);
+        while begun.elapsed() < LENGTH {
+            notify(world, &client, turn, &names).await;
+            turn += 1;
+        }
+        turn - 2
+    };
+    let (beside, turns) = tokio::join!(beside, notifying);
+    let mut beside = beside.or_panic("sends");
+    let ratio = beside.percentile(0.99) / alone.percentile(0.99);
+    report.add(
+        Figure::new("(i) direct sends beside notifications", spread(&mut beside))
+            .beside(format!("alone: {}", spread(&mut alone)), ratio)
+            .target(format!("p99 ≤ {P99_RATIO_TARGET} × alone"), ratio <= P99_RATIO_TARGET),
+    );
+    report.note(format!("(i) {turns} notifications to 20,000 in {} s meanwhile", LENGTH.as_secs()));
+    let doubled = "SELECT count(*) FROM (SELECT channel_id FROM t_im_message WHERE sender = 'oa' \
+                   GROUP BY channel_id HAVING count(*) <> (SELECT count(*) FROM t_im_notification)) AS wrong";
+    assert_eq!(world.number(doubled).await, 0, "(i): each receiver has each notification once");
+}
+
+/// The time from the call to the last message.
+async fn notify(world: &World<'_>, client: &Client, turn: usize, names: &[String]) -> Duration {
+    let body: Value = json!({
+        "client_id": turn.to_string(), "to": {"user_ids": names}, "type": "text",
+        "content": {"text": "The minutes of this morning are on the board, please check."},
+    });
+    let begun = Instant::now();
+    let made = client.post("/notifications", body).await.expect(202);
+    assert_eq!(made["receivers"], RECEIVERS);
+    while world.number("SELECT count(*) FROM t_im_notification WHERE is_open").await > 0 {
+        assert!(begun.elapsed() < MOST, "(i): the notification is not done");
+        tokio::time::sleep(LOOK).await;
+    }
+    begun.elapsed()
+}

@@ -1,0 +1,4 @@
+-- Notes the messages of a page, and why receivers get none.
+-- $1 notification id, $2 page, $3 channel ids, $4 ms_ids, $5 seqs, $6 reasons: one element per receiver
+UPDATE t_im_notification_page SET channel_ids = $3, ms_ids = $4, seqs = $5, reasons = $6
+WHERE notification_id = $1 AND page = $2

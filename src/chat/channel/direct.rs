@@ -1,0 +1,62 @@
+//! Direct channels: of two users, found or created.
+
+use std::collections::HashMap;
+
+use deadpool_postgres::Transaction;
+use time::OffsetDateTime;
+
+use super::check_users;
+use crate::base::error::Result;
+use crate::base::number::ChannelId;
+use crate::base::store::{Statements, Store};
+use crate::sql;
+
+/// Returns the direct channel of the caller and `other`, and whether it is new. Both users can create it at
+/// once. An existing channel is found even if the other user has left.
+pub async fn open(
+    store: &Store,
+    caller: &str,
+    other: &str,
+    now: OffsetDateTime,
+) -> Result<(ChannelId, bool)> {
+    // If the channel becomes a group in between, the pair is free again. Then create it.
+    loop {
+        if let Some(found) = find(store, caller, other).await? {
+            return Ok((found, false));
+        }
+        check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
+        if let Some(created) = create(store, caller, &[other], now).await?.first() {
+            return Ok((*created, true));
+        }
+    }
+}
+
+/// The direct channels of a user with others, by the other user. Missing ones are created. They stay locked, as
+/// in a send, until the transaction ends: none of them becomes a group before. Channels that another
+/// transaction holds are left out.
+pub async fn lock_all(
+    tx: &Transaction<'_>,
+    user: &str,
+    others: &[&str],
+    now: OffsetDateTime,
+) -> Result<HashMap<String, ChannelId>> {
+    create(tx, user, others, now).await?;
+    let rows = tx.all(sql!("chat/channel/lock_directs"), &[&user, &others]).await?;
+    Ok(rows.iter().map(|row| (row.get("other"), row.get("channel_id"))).collect())
+}
+
+/// Creates the channels of the pairs that have none.
+async fn create(
+    client: &impl Statements,
+    user: &str,
+    others: &[&str],
+    now: OffsetDateTime,
+) -> Result<Vec<ChannelId>> {
+    let rows = client.all(sql!("chat/channel/create_directs"), &[&user, &others, &now]).await?;
+    Ok(rows.iter().map(|row| row.get("channel_id")).collect())
+}
+
+async fn find(store: &Store, one: &str, other: &str) -> Result<Option<ChannelId>> {
+    let (low, high) = if one < other { (one, other) } else { (other, one) };
+    Ok(store.opt(sql!("chat/channel/find_direct"), &[&low, &high]).await?.map(|row| row.get(0)))
+}

@@ -1,0 +1,276 @@
+//! The statements that store a batch of sends. Lanes and notifications use the same ones.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use deadpool_postgres::GenericClient;
+use futures_util::FutureExt;
+use futures_util::future::{OptionFuture, try_join, try_join3, try_join4};
+use postgres_types::{Json, ToSql};
+use serde_json::Value;
+use tokio::sync::Notify;
+use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
+
+use super::mention::Mentioned;
+use super::outgoing::{Outgoing, Sent};
+use super::urgency::Note;
+use crate::base::config::{Config, WhoMentions};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::extra::Extra;
+use crate::base::number::{ChannelId, MsId};
+use crate::base::store::Store;
+use crate::sql;
+
+/// The store of the sends, and the workers that a commit wakes.
+#[derive(Clone)]
+pub struct Lanes {
+    pub store: Store,
+    pub push: Arc<Notify>,
+    pub index: Arc<Notify>,
+    pub events: Arc<Notify>,
+}
+
+/// Stores batches of sends. Cheap to clone.
+#[derive(Clone)]
+pub struct Batches {
+    pub(super) store: Store,
+    push: Arc<Notify>,
+    index: Arc<Notify>,
+    events: Arc<Notify>,
+    batch_pairs: i32,
+    batch_bytes: i32,
+    partitions_by_month: bool,
+    only_admins_mention_all: bool,
+}
+
+/// The transaction of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bounds {
+    /// The batch is a transaction of its own, in the same round trip.
+    Alone,
+    /// The batch is a part of a transaction of the caller.
+    Within,
+}
+
+/// The result of one send of a batch.
+pub enum SendOutcome {
+    Done(Result<Sent>),
+    /// Another transaction holds the channel's lock. The send goes into the next batch.
+    Locked,
+}
+
+/// The result of a batch.
+pub struct Batch {
+    /// One element per send, in order. None: the database has given no result.
+    pub outcomes: Vec<Option<SendOutcome>>,
+    is_any_stored: bool,
+    is_told: bool,
+}
+
+impl Batches {
+    pub fn new(config: &Config, lanes: Lanes) -> Self {
+        let Lanes { store, push, index, events } = lanes;
+        Self {
+            store,
+            push,
+            index,
+            events,
+            batch_pairs: i32::try_from(config.callbacks.batch_pairs).unwrap_or(i32::MAX),
+            batch_bytes: i32::try_from(config.callbacks.batch_bytes).unwrap_or(i32::MAX),
+            partitions_by_month: config.partitions_by_month(),
+            only_admins_mention_all: config.chat.mention_all == WhoMentions::Admins,
+        }
+    }
+
+    /// Wakes the workers that process what a batch has stored. Its transaction is committed.
+    pub fn wake(&self, batch: &Batch) {
+        if batch.is_any_stored {
+            self.push.notify_one();
+            self.index.notify_one();
+        }
+        if batch.is_told {
+            self.events.notify_one();
+        }
+    }
+
+    /// Makes the partitions of today and tomorrow, and of channels whose ids are ahead of the clock. Uses its
+    /// own connection.
+    pub async fn make_missing_partitions(&self, channels: &[ChannelId]) -> Result<()> {
+        let client = self.store.client().await?;
+        let statement = client.prepare_cached(sql!("chat/message/make_missing_partitions")).await?;
+        client.execute(&statement, &[&channels, &self.partitions_by_month]).await?;
+        Ok(())
+    }
+
+    /// Locks, decides and stores. Each statement has its own snapshot. All are sent together, so a batch is one
+    /// round trip: a statement passes its result to the next one inside the transaction.
+    pub async fn store(
+        &self,
+        client: &impl GenericClient,
+        sends: &[&Outgoing],
+        bounds: Bounds,
+    ) -> Result<Batch> {
+        let of = || sends.iter().copied();
+        let columns = Columns::of(of());
+        let (lock, admit, store) = (
+            client.prepare_cached(sql!("chat/message/lock_channels")).await?,
+            client.prepare_cached(sql!("chat/message/admit")).await?,
+            client.prepare_cached(sql!("chat/message/store")).await?,
+        );
+        let (to_lock, to_admit) = (columns.to_lock(), columns.to_admit());
+        let most = (self.batch_pairs, self.batch_bytes);
+        let to_store = columns.to_store(&most);
+        let note = Note::prepare(client, of().map(|send| &send.urgency)).await?;
+        let mentioned = Mentioned::prepare(client, of(), self.only_admins_mention_all).await?;
+        // The futures of a plain batch are ready at once, and send nothing. So are those of the bounds.
+        let checked = OptionFuture::from(mentioned.as_ref().map(|mentioned| mentioned.check(client)));
+        let noted = OptionFuture::from(note.as_ref().map(|note| note.write(client)));
+        let kept = OptionFuture::from(mentioned.as_ref().map(|mentioned| mentioned.write(client)));
+        let bound = |word| OptionFuture::from((bounds == Bounds::Alone).then(|| client.batch_execute(word)));
+        // If one fails, those after it fail too. The first error is the cause.
+        let decided = try_join4(
+            bound("BEGIN").map(Option::transpose),
+            client.execute(&lock, &to_lock),
+            checked.map(Option::transpose),
+            client.query(&admit, &to_admit),
+        );
+        let stored = try_join3(
+            client.query(&store, &to_store),
+            noted.map(Option::transpose),
+            kept.map(Option::transpose),
+        );
+        let ended = bound("COMMIT").map(Option::transpose);
+        let (((_, _, checked, admitted), (stored, ..)), _) =
+            try_join(try_join(decided, stored), ended).await?;
+        let refusals = Refusals { mentioned: mentioned.as_ref(), checked: checked.as_deref().unwrap_or_default() };
+        Ok(Batch {
+            outcomes: outcomes(client, sends, (&admitted, &stored), &refusals).await?,
+            is_any_stored: !stored.is_empty(),
+            is_told: stored.iter().any(|row| row.get("told")),
+        })
+    }
+}
+
+/// Why the mentions of some sends are refused.
+struct Refusals<'a> {
+    mentioned: Option<&'a Mentioned<'a>>,
+    checked: &'a [Row],
+}
+
+type Parameter<'a> = &'a (dyn ToSql + Sync);
+
+/// The sends of a batch, as the statements take them: one element for each send.
+struct Columns<'a> {
+    channels: Vec<ChannelId>,
+    senders: Vec<&'a str>,
+    client_ids: Vec<&'a str>,
+    digests: Vec<&'a [u8]>,
+    types: Vec<&'a str>,
+    contents: Vec<Json<&'a Value>>,
+    shorts: Vec<Json<&'a Value>>,
+    extras: Vec<Json<&'a Extra>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(sends: impl Iterator<Item = &'a Outgoing> + Clone) -> Self {
+        let of = || sends.clone();
+        Self {
+            channels: of().map(|send| send.channel_id).collect(),
+            senders: of().map(|send| send.sender.as_str()).collect(),
+            client_ids: of().map(|send| send.client_id.as_str()).collect(),
+            digests: of().map(|send| send.digest.as_slice()).collect(),
+            types: of().map(|send| send.ms_type).collect(),
+            contents: of().map(|send| Json(&send.content)).collect(),
+            shorts: of().map(|send| Json(&send.short)).collect(),
+            extras: of().map(|send| Json(&send.extra)).collect(),
+        }
+    }
+
+    fn to_lock(&self) -> [Parameter<'_>; 1] {
+        [&self.channels]
+    }
+
+    fn to_admit(&self) -> [Parameter<'_>; 4] {
+        [&self.channels, &self.senders, &self.client_ids, &self.digests]
+    }
+
+    fn to_store<'b>(&'b self, (pairs, bytes): &'b (i32, i32)) -> [Parameter<'b>; 8] {
+        let Self { channels, senders, types, contents, shorts, extras, .. } = self;
+        [channels, senders, types, contents, shorts, extras, pairs, bytes]
+    }
+}
+
+/// One outcome per send, in order.
+async fn outcomes(
+    client: &impl GenericClient,
+    sends: &[&Outgoing],
+    (admitted, stored): (&[Row], &[Row]),
+    refusals: &Refusals<'_>,
+) -> Result<Vec<Option<SendOutcome>>> {
+    let stored: HashMap<MsId, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
+    let mut outcomes: Vec<Option<SendOutcome>> = sends.iter().map(|_| None).collect();
+    let mut repeated = Vec::new();
+    for row in admitted {
+        let place: i64 = row.get("ord");
+        let index = place as usize - 1;
+        outcomes[index] = match row.get("outcome") {
+            "admitted" => stored.get(&row.get("ms_id")).map(|row| SendOutcome::Done(Ok(sent(row, false)))),
+            "repeated" => {
+                repeated.push(index);
+                None
+            }
+            "locked" => Some(SendOutcome::Locked),
+            "refused" => refusals.mentioned.map(|m| SendOutcome::Done(Err(m.refusal(refusals.checked, place)))),
+            refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
+        };
+    }
+    for (index, result) in repeats(client, sends, &repeated).await? {
+        outcomes[index] = Some(SendOutcome::Done(result));
+    }
+    Ok(outcomes)
+}
+
+fn sent(row: &Row, repeated: bool) -> Sent {
+    Sent { ms_id: row.get("ms_id"), seq: row.get("seq"), server_time: row.get("server_time"), repeated }
+}
+
+/// Answers repeats with the message of the first send, which may be in the same batch. Refuses another body.
+async fn repeats(
+    client: &impl GenericClient,
+    sends: &[&Outgoing],
+    repeated: &[usize],
+) -> Result<Vec<(usize, Result<Sent>)>> {
+    if repeated.is_empty() {
+        return Ok(Vec::new());
+    }
+    let senders: Vec<&str> = repeated.iter().map(|&i| sends[i].sender.as_str()).collect();
+    let client_ids: Vec<&str> = repeated.iter().map(|&i| sends[i].client_id.as_str()).collect();
+    let answer = |row: &Row| {
+        let index = repeated[row.get::<_, i64>("ord") as usize - 1];
+        let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
+        // With a generated id the service itself repeated the send, so the caller sees a first send.
+        let sent = sent(row, !sends[index].has_inner_id());
+        let other_body = || {
+            Error::new(Kind::ClientIdReused, "this client_id was used with another body: use a new client_id")
+        };
+        (index, if same { Ok(sent) } else { Err(other_body()) })
+    };
+    let statement = client.prepare_cached(sql!("chat/message/repeated")).await?;
+    let rows = client.query(&statement, &[&senders, &client_ids]).await?;
+    Ok(rows.iter().map(answer).collect())
+}
+
+fn refused(outcome: &str) -> Error {
+    match outcome {
+        "unknown_user" => Error::unknown_caller(),
+        "dissolved" => Error::new(Kind::ChannelDissolved, ""),
+        "only_admins" => Error::new(Kind::OnlyAdminsSend, ""),
+        _ => Error::not_found("no such channel"),
+    }
+}
+
+/// PostgreSQL reports a missing partition as a check violation without a constraint's name.
+pub fn is_missing_partition(e: &Error) -> bool {
+    e.database().is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none())
+}

@@ -1,0 +1,302 @@
+//! The steps of notifications. A step sends the messages of one page, or recalls them, and notes it in the same
+//! transaction. So each receiver gets one message, whatever is killed.
+
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::Transaction;
+use postgres_types::Json;
+use serde_json::Value;
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::base::config::Config;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::number::{ChannelId, MsId};
+use crate::base::store::{Statements, Store, retrying};
+use crate::base::worker::{Tick, Work};
+use crate::chat::channel::direct;
+use crate::chat::message::{
+    Batch, Batches, Bounds, Content, Lanes, NewStep, Outgoing, SendOutcome, StepKind, Urgency,
+    inner_client_id, is_missing_partition,
+};
+use crate::records::recall::{Taken, recall_all};
+use crate::sql;
+
+/// The pause after a step without progress: other transactions hold all its channels.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Why a receiver gets no message.
+const LEFT: &str = "left";
+const SENDER_LEFT: &str = "sender_left";
+const REFUSED: &str = "refused";
+
+/// Sends and recalls notifications. Each replica has one. The row of a notification is locked by its step, so
+/// that two replicas work on different ones.
+pub struct Notifications {
+    store: Store,
+    batches: Batches,
+    lanes: Lanes,
+}
+
+/// A notification whose step is due, locked.
+struct Due {
+    notification_id: i64,
+    sender: String,
+    ms_type: String,
+    content: Value,
+    urgency: Urgency,
+    page: i32,
+    pages: i32,
+    recalled_at: Option<OffsetDateTime>,
+    is_expired: bool,
+}
+
+/// A receiver of a page, and the message, or why there is none.
+struct Place {
+    user_id: String,
+    channel_id: Option<ChannelId>,
+    ms_id: Option<MsId>,
+    seq: Option<i64>,
+    reason: Option<String>,
+    is_active: bool,
+}
+
+/// The result of a step.
+#[derive(Debug, Default)]
+struct Step {
+    sent: i32,
+    failed: i32,
+    recalled: i32,
+    /// Whether the page is done.
+    is_done: bool,
+}
+
+impl Notifications {
+    pub fn new(config: &Config, lanes: Lanes) -> Self {
+        Self { store: lanes.store.clone(), batches: Batches::new(config, lanes.clone()), lanes }
+    }
+
+    /// Does the next step. None: none is due, or other replicas do them.
+    async fn step(&self, now: OffsetDateTime) -> Result<Option<Step>> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        let Some(row) = tx.opt(sql!("notification/step/take"), &[&now]).await? else {
+            return Ok(None);
+        };
+        let due = Due::of(&row)?;
+        match due.recalled_at {
+            Some(at) => self.recall_page(tx, &due, at).await.map(Some),
+            None if due.is_expired => {
+                due.advance(&tx, &Step::default(), false).await?;
+                tx.commit().await?;
+                Ok(Some(Step { is_done: true, ..Step::default() }))
+            }
+            None => self.send_page(tx, &due, now).await.map(Some),
+        }
+    }
+
+    /// Sends to the receivers of a page who have no message yet.
+    async fn send_page(&self, tx: Transaction<'_>, due: &Due, now: OffsetDateTime) -> Result<Step> {
+        let mut places = due.places(&tx).await?;
+        let mut step = Step::default();
+        for place in places.iter_mut().filter(|place| place.is_open() && !place.is_active) {
+            place.reason = Some(LEFT.to_owned());
+            step.failed += 1;
+        }
+        let sends = due.sends(&tx, &mut places, now).await?;
+        let mut batch = None;
+        if !sends.is_empty() {
+            let outgoing: Vec<&Outgoing> = sends.iter().map(|(_, send)| send).collect();
+            let stored = match self.batches.store(&tx, &outgoing, Bounds::Within).await {
+                Err(e) if is_missing_partition(&e) => {
+                    let channels: Vec<ChannelId> =
+                        places.iter().filter_map(|place| place.channel_id).collect();
+                    tx.rollback().await?;
+                    self.batches.make_missing_partitions(&channels).await?;
+                    return Ok(Step::default());
+                }
+                stored => stored?,
+            };
+            let at: Vec<usize> = sends.iter().map(|(at, _)| *at).collect();
+            batch = Some(settle(&mut places, &at, stored, &mut step)?);
+        }
+        step.is_done = places.iter().all(|place| !place.is_open());
+        due.note(&tx, &places).await?;
+        due.advance(&tx, &step, true).await?;
+        tx.commit().await?;
+        if let Some(batch) = batch {
+            self.batches.wake(&batch);
+            // New channels are told of, too.
+            self.lanes.events.notify_one();
+        }
+        metrics::counter!("impg_notification_receivers_total", "result" => "sent")
+            .increment(step.sent.unsigned_abs().into());
+        metrics::counter!("impg_notification_receivers_total", "result" => "failed")
+            .increment(step.failed.unsigned_abs().into());
+        Ok(step)
+    }
+
+    /// Recalls the messages of a page.
+    async fn recall_page(&self, tx: Transaction<'_>, due: &Due, at: OffsetDateTime) -> Result<Step> {
+        let places = due.places(&tx).await?;
+        let messages: Vec<Taken> = places.iter().filter_map(Place::taken).collect();
+        let mut step = Step { is_done: true, ..Step::default() };
+        if !messages.is_empty() {
+            let recalled = recall_all(&tx, &messages, &due.sender, at).await?;
+            step.recalled = i32::try_from(recalled).unwrap_or(i32::MAX);
+        }
+        due.advance(&tx, &step, true).await?;
+        tx.commit().await?;
+        if step.recalled > 0 {
+            self.lanes.index.notify_one();
+            self.lanes.events.notify_one();
+        }
+        metrics::counter!("impg_notification_receivers_total", "result" => "recalled")
+            .increment(step.recalled.unsigned_abs().into());
+        Ok(step)
+    }
+}
+
+impl Work for Notifications {
+    /// Does a step of a notification that is due.
+    async fn tick(&self) -> Result<Tick> {
+        let now = self.store.now().await?;
+        if !self.store.one(sql!("notification/step/due"), &[&now]).await?.get::<_, bool>(0) {
+            return Ok(Tick::Idle);
+        }
+        let began = Instant::now();
+        let Some(step) = retrying(|| self.step(now)).await? else {
+            return Ok(Tick::Idle);
+        };
+        if step.sent + step.failed == 0 && !step.is_done {
+            tokio::time::sleep(PAUSE).await;
+        }
+        self.store.throttle().rest("notifications", began).await;
+        Ok(Tick::More)
+    }
+}
+
+impl Due {
+    fn of(row: &Row) -> Result<Self> {
+        let (kinds, after_s): (Vec<String>, Vec<i32>) = (row.get("step_kinds"), row.get("step_after_s"));
+        let step = |(kind, after_s): (&String, i32)| {
+            let kind = StepKind::parse(kind).ok_or_else(|| Error::internal("a step of an unknown kind"))?;
+            Ok(NewStep { kind, after_s })
+        };
+        Ok(Self {
+            notification_id: row.get("notification_id"),
+            sender: row.get("sender"),
+            ms_type: row.get("ms_type"),
+            content: row.get::<_, Json<Value>>("content").0,
+            urgency: Urgency {
+                is_urgent: row.get("urgent"),
+                steps: kinds.iter().zip(after_s).map(step).collect::<Result<_>>()?,
+            },
+            page: row.get("next_page"),
+            pages: row.get("pages"),
+            recalled_at: row.get("recalled_at"),
+            is_expired: row.get("is_expired"),
+        })
+    }
+
+    async fn places(&self, tx: &Transaction<'_>) -> Result<Vec<Place>> {
+        let rows = tx.all(sql!("notification/step/page"), &[&self.notification_id, &self.page]).await?;
+        Ok(rows.iter().map(Place::of).collect())
+    }
+
+    /// The messages to the open places whose channels can be locked now, each with its position.
+    async fn sends(
+        &self,
+        tx: &Transaction<'_>,
+        places: &mut [Place],
+        now: OffsetDateTime,
+    ) -> Result<Vec<(usize, Outgoing)>> {
+        let open: Vec<&str> =
+            places.iter().filter(|place| place.is_open()).map(|place| place.user_id.as_str()).collect();
+        if open.is_empty() {
+            return Ok(Vec::new());
+        }
+        let channels = direct::lock_all(tx, &self.sender, &open, now).await?;
+        let content = Content::parse(&self.ms_type, self.content.clone(), "")?;
+        let mut sends = Vec::with_capacity(channels.len());
+        for (at, place) in places.iter_mut().enumerate().filter(|(_, place)| place.is_open()) {
+            let Some(&channel_id) = channels.get(&place.user_id) else { continue };
+            place.channel_id = Some(channel_id);
+            let client_id = inner_client_id(&format!("n{}:{}", self.notification_id, place.user_id));
+            let send = Outgoing::new(channel_id, &self.sender, Some(client_id), &content)?;
+            sends.push((at, send.with_urgency(self.urgency.clone())));
+        }
+        Ok(sends)
+    }
+
+    async fn note(&self, tx: &Transaction<'_>, places: &[Place]) -> Result<()> {
+        let sent = |place: &Place| place.ms_id.is_some();
+        let channels: Vec<Option<ChannelId>> =
+            places.iter().map(|place| place.channel_id.filter(|_| sent(place))).collect();
+        let ms_ids: Vec<Option<MsId>> = places.iter().map(|place| place.ms_id).collect();
+        let seqs: Vec<Option<i64>> = places.iter().map(|place| place.seq).collect();
+        let reasons: Vec<Option<&str>> = places.iter().map(|place| place.reason.as_deref()).collect();
+        // Nearly always, all of them get one.
+        let reasons = reasons.iter().any(Option::is_some).then_some(reasons);
+        tx.run(
+            sql!("notification/step/note"),
+            &[&self.notification_id, &self.page, &channels, &ms_ids, &seqs, &reasons],
+        )
+        .await?;
+        Ok(())
+    }
+
+    /// Ends the step. If the notification does not go on, no step is left.
+    async fn advance(&self, tx: &Transaction<'_>, step: &Step, goes_on: bool) -> Result<()> {
+        let next = self.page + i32::from(step.is_done);
+        let is_open = goes_on && next < self.pages;
+        tx.run(
+            sql!("notification/step/advance"),
+            &[&self.notification_id, &next, &step.sent, &step.failed, &is_open],
+        )
+        .await?;
+        Ok(())
+    }
+}
+
+impl Place {
+    fn of(row: &Row) -> Self {
+        Self {
+            user_id: row.get("user_id"),
+            channel_id: row.get("channel_id"),
+            ms_id: row.get("ms_id"),
+            seq: row.get("seq"),
+            reason: row.get("reason"),
+            is_active: row.get("active"),
+        }
+    }
+
+    /// Whether it is not decided yet.
+    fn is_open(&self) -> bool {
+        self.ms_id.is_none() && self.reason.is_none()
+    }
+
+    fn taken(&self) -> Option<Taken> {
+        Some(Taken { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq? })
+    }
+}
+
+/// Takes the outcomes of the sends at these positions into their places.
+fn settle(places: &mut [Place], at: &[usize], mut batch: Batch, step: &mut Step) -> Result<Batch> {
+    for (at, outcome) in at.iter().zip(std::mem::take(&mut batch.outcomes)) {
+        let place = &mut places[*at];
+        match outcome.ok_or_else(|| Error::internal("no result for a send"))? {
+            SendOutcome::Done(Ok(sent)) => {
+                (place.ms_id, place.seq) = (Some(sent.ms_id), Some(sent.seq));
+                step.sent += 1;
+            }
+            SendOutcome::Done(Err(refused)) => {
+                let reason = if refused.kind == Kind::UnknownUser { SENDER_LEFT } else { REFUSED };
+                place.reason = Some(reason.to_owned());
+                step.failed += 1;
+            }
+            SendOutcome::Locked => {}
+        }
+    }
+    Ok(batch)
+}

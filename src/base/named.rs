@@ -70,7 +70,7 @@ mod tests {
             assert_eq!(Light::from_db(light.as_str()).unwrap(), *light);
         }
         let unknown = Light::from_db("blue").unwrap_err();
-        assert_eq!(unknown.detail, "the database has an unknown light: \"blue\"");
+        assert_eq!(unknown.to_string(), "internal: the database has an unknown light: \"blue\"");
         assert_eq!(serde_json::to_string(&Light::Green).unwrap(), "\"green\"");
     }
 }

@@ -14,7 +14,7 @@ demo: ## Runs a demo company on this machine; DEMO=keep leaves it running
 	cargo run --release --example demo
 
 test: lint ## Runs lint, then all tests against real servers
-	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto
+	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots
 	cargo test
 
 lint: ## Checks the format, clippy, the licences and sources of dependencies, and the chart

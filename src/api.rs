@@ -23,6 +23,7 @@ mod presence;
 mod problem;
 mod receipts;
 mod request;
+mod robots;
 mod scim;
 mod search;
 mod service;
@@ -153,10 +154,14 @@ impl Api {
             .merge(events::routes())
             .merge(archive::routes())
             .merge(files::routes())
+            .merge(robots::routes())
             .layer(from_fn_with_state(self.clone(), prove));
         let transfers = self.transfers(&bodies);
         Router::new()
-            .nest("/api/v1", proven.merge(files::open_routes().layer(from_fn(check_open))))
+            .nest(
+                "/api/v1",
+                proven.merge(files::open_routes().merge(robots::open_routes()).layer(from_fn(check_open))),
+            )
             .nest("/scim/v2", scim::routes(&self))
             .merge(service::routes())
             .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))

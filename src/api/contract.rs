@@ -20,6 +20,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "common",
     "messages",
     "channels",
+    "robots",
     "receipts",
     "conversations",
     "search",

@@ -74,6 +74,22 @@ impl FromRequestParts<Api> for PathMember {
     }
 }
 
+/// Two ids in a path, of a channel and of something in it.
+pub struct PathIds(pub ChannelId, pub i64);
+
+impl FromRequestParts<Api> for PathIds {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let missing = || Error::not_found("no such resource").into_response();
+        let Path((channel, other)) =
+            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
+        match (ChannelId::parse(&channel), number::parse(&other)) {
+            (Some(channel), Some(other)) => Ok(Self(channel, other)),
+            _ => Err(missing()),
+        }
+    }
+}
+
 /// Two texts in a path.
 pub struct PathWords(pub String, pub String);
 

@@ -44,6 +44,11 @@ pub enum Action {
     CallbackRemoved,
     CallbackRotated,
     CallbackTested,
+    /// A robot of a group was created, changed, rotated or removed.
+    RobotCreated,
+    RobotChanged,
+    RobotRotated,
+    RobotRemoved,
 }
 
 impl Action {
@@ -63,6 +68,10 @@ impl Action {
             Self::CallbackRemoved => "callback-removed",
             Self::CallbackRotated => "callback-rotated",
             Self::CallbackTested => "callback-tested",
+            Self::RobotCreated => "robot-created",
+            Self::RobotChanged => "robot-changed",
+            Self::RobotRotated => "robot-rotated",
+            Self::RobotRemoved => "robot-removed",
         }
     }
 }

@@ -119,13 +119,21 @@ pub struct Member {
 }
 
 /// The caller's membership, read while the channel is locked.
-struct Membership {
+pub(super) struct Membership {
     is_group: bool,
     owner: Option<String>,
-    member_count: i32,
+    pub(super) member_count: i32,
     dissolved: bool,
     role: MemberRole,
     follows_department: bool,
+    /// How many of the members are robots.
+    robot_count: i32,
+}
+
+/// The place of another member.
+struct OtherMember {
+    role: MemberRole,
+    is_robot: bool,
 }
 
 /// Returns a channel of the caller. A channel of which the caller is no member is not found.
@@ -331,18 +339,22 @@ async fn remove_member_once(store: &Store, channel_id: ChannelId, caller: &str, 
     let place = lock(&tx, channel_id, caller).await?;
     place.must_manage()?;
     place.must_not_follow()?;
-    match member_role(&tx, channel_id, user).await? {
-        None => return Err(Error::not_found("no such member")),
-        Some(MemberRole::Owner) => {
+    let member = other_member(&tx, channel_id, user).await?;
+    if member.is_robot {
+        let detail = "remove a robot with DELETE /channels/{id}/robots/{robot_id}";
+        return Err(Error::new(Kind::Conflict, detail));
+    }
+    match member.role {
+        MemberRole::Owner => {
             return Err(Error::new(
                 Kind::Conflict,
                 "the owner cannot be removed: transfer ownership first, with POST /channels/{id}/owner",
             ));
         }
-        Some(MemberRole::Admin) if place.role != MemberRole::Owner => {
+        MemberRole::Admin if place.role != MemberRole::Owner => {
             return Err(Error::new(Kind::Forbidden, "only the owner can remove an admin"));
         }
-        Some(MemberRole::Admin | MemberRole::Member) => {}
+        MemberRole::Admin | MemberRole::Member => {}
     }
     remove_membership(&tx, channel_id, caller, user).await?;
     Ok(tx.commit().await?)
@@ -360,13 +372,15 @@ async fn leave_once(store: &Store, channel_id: ChannelId, caller: &str, now: Off
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_group()?;
     place.must_not_follow()?;
-    if place.role == MemberRole::Owner && place.member_count > 1 && !place.dissolved {
+    // Robots do not read, so they do not keep a group open.
+    let others = place.member_count - place.robot_count - 1;
+    if place.role == MemberRole::Owner && others > 0 && !place.dissolved {
         return Err(Error::new(
             Kind::Conflict,
             "transfer ownership with POST /channels/{id}/owner before leaving",
         ));
     }
-    if place.member_count == 1 && !place.dissolved {
+    if others == 0 && !place.dissolved {
         dissolve_channel(&tx, channel_id, caller, now).await?;
     }
     remove_membership(&tx, channel_id, caller, caller).await?;
@@ -383,8 +397,9 @@ async fn hand_over_once(store: &Store, channel_id: ChannelId, caller: &str, user
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
     place.must_own()?;
-    if member_role(&tx, channel_id, user).await?.is_none() {
-        return Err(Error::field("/user_id", "is not a member of the group"));
+    let member = find_member(&tx, channel_id, user).await?.filter(|member| !member.is_robot);
+    if member.is_none() {
+        return Err(Error::field("/user_id", "is not a member of the group, or is a robot"));
     }
     if place.owner.as_deref() != Some(user) {
         tx.run(sql!("chat/channel/hand_over"), &[&channel_id, &caller, &user]).await?;
@@ -417,12 +432,12 @@ async fn set_role_once(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, channel_id, caller).await?.must_own()?;
-    match member_role(&tx, channel_id, user).await? {
-        None => return Err(Error::not_found("no such member")),
-        Some(MemberRole::Owner) => {
-            return Err(Error::new(Kind::Conflict, "transfer ownership with POST /channels/{id}/owner"));
-        }
-        Some(MemberRole::Admin | MemberRole::Member) => {}
+    let member = other_member(&tx, channel_id, user).await?;
+    if member.is_robot {
+        return Err(Error::new(Kind::Conflict, "a robot has no role"));
+    }
+    if member.role == MemberRole::Owner {
+        return Err(Error::new(Kind::Conflict, "transfer ownership with POST /channels/{id}/owner"));
     }
     tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
     emit(&tx, Type::ChannelUpdated, (channel_id, caller), json!({"changed": ["roles"]})).await?;
@@ -475,7 +490,8 @@ impl Membership {
         Ok(())
     }
 
-    fn must_manage(&self) -> Result<()> {
+    /// Refuses a caller who is no admin of an open group.
+    pub(super) fn must_manage(&self) -> Result<()> {
         self.must_be_group()?;
         self.must_be_open()?;
         match self.role {
@@ -498,7 +514,8 @@ impl Membership {
     }
 }
 
-async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> Result<Membership> {
+/// Locks a channel, and returns the membership of the caller.
+pub(super) async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> Result<Membership> {
     let statement = tx.prepare_cached(sql!("chat/channel/lock")).await?;
     // The first read can be older than the lock. Read the membership again once the lock is held.
     tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
@@ -510,15 +527,28 @@ async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> Resu
         dissolved: row.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some(),
         role: MemberRole::from_db(row.get("role"))?,
         follows_department: row.get("follows_department"),
+        robot_count: row.get("robot_count"),
     })
 }
 
-async fn member_role(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<Option<MemberRole>> {
+async fn find_member(
+    tx: &Transaction<'_>,
+    channel_id: ChannelId,
+    user: &str,
+) -> Result<Option<OtherMember>> {
     let row = tx.opt(sql!("chat/channel/member_role"), &[&channel_id, &user]).await?;
-    row.map(|row| MemberRole::from_db(row.get(0))).transpose()
+    row.map(|row| {
+        Ok(OtherMember { role: MemberRole::from_db(row.get("role"))?, is_robot: row.get("is_robot") })
+    })
+    .transpose()
 }
 
-async fn remove_membership(
+async fn other_member(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<OtherMember> {
+    find_member(tx, channel_id, user).await?.ok_or_else(|| Error::not_found("no such member"))
+}
+
+/// Ends a membership, and tells of it.
+pub(super) async fn remove_membership(
     tx: &Transaction<'_>,
     channel_id: ChannelId,
     caller: &str,
@@ -541,7 +571,7 @@ async fn dissolve_channel(
 }
 
 /// Emits an event about a change by `caller`.
-async fn emit(
+pub(super) async fn emit(
     tx: &Transaction<'_>,
     what: Type,
     (channel_id, caller): (ChannelId, &str),
@@ -562,7 +592,7 @@ async fn check_users(store: &Store, users: &[String], at: &str) -> Result<()> {
 }
 
 /// Checks a label: one visible line without directional overrides.
-fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
+pub(super) fn check_label(pointer: &str, text: Option<&str>, most_chars: usize) -> Result<()> {
     if text.is_none_or(|text| is_label(text, most_chars)) {
         return Ok(());
     }
@@ -597,10 +627,10 @@ fn check_who_sends(value: Option<&str>) -> Result<()> {
     }
 }
 
-fn no_channel() -> Error {
+pub(super) fn no_channel() -> Error {
     Error::not_found("no such channel")
 }
 
-fn too_many(most: u32, pointer: &str) -> Error {
+pub(super) fn too_many(most: u32, pointer: &str) -> Error {
     Error::field(pointer, format!("a group can have at most {most} members"))
 }

@@ -6,4 +6,5 @@ pub mod large;
 pub mod mentions;
 pub mod messages;
 pub mod oversight;
+pub mod robots;
 pub mod strangers;

@@ -44,7 +44,7 @@ const AREAS: &[Area] = &[
     },
     Area {
         name: "chat",
-        does: "channels and their members; messages: content, bounds, group commit",
+        does: "channels, their members and robots; messages: content, bounds, group commit",
         names: &["people", "events"],
     },
     Area {

@@ -1,4 +1,4 @@
--- The users to add to and to remove from a department group. The owner is exempt.
+-- The users to add to and to remove from a department group. The owner and robots are exempt.
 -- $1 channel id
 -- owner, left_out: the current values
 WITH belongs AS MATERIALIZED (
@@ -7,7 +7,9 @@ WITH belongs AS MATERIALIZED (
     WHERE g.channel_id = $1
 ),
 member AS MATERIALIZED (
-    SELECT user_id, role FROM t_im_channel_user WHERE channel_id = $1 AND to_seq IS NULL
+    SELECT user_id, role FROM t_im_channel_user m
+    WHERE m.channel_id = $1 AND m.to_seq IS NULL
+      AND NOT EXISTS (SELECT FROM t_im_robot r WHERE r.channel_id = $1 AND r.user_id = m.user_id)
 )
 SELECT ARRAY(SELECT user_id FROM belongs EXCEPT SELECT user_id FROM member ORDER BY 1) AS joining,
        ARRAY(SELECT user_id FROM member WHERE role <> 'owner' EXCEPT SELECT user_id FROM belongs ORDER BY 1) AS leaving,

@@ -76,8 +76,15 @@ part AS (
     GROUP BY channel_id, before / greatest($7::integer / pairs, 1), bytes_before / $8::integer
     UNION ALL
     SELECT m.channel_id, m.seq, m.seq, m.ms_id, m.ms_id, stretch.from_slot, stretch.from_slot + $7::integer - 1,
-           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $7::integer - 1)::integer, m.bytes, m.server_time
+           stretch.members - (m.slot BETWEEN stretch.from_slot AND stretch.from_slot + $7::integer - 1)::integer * sender.bit,
+           m.bytes, m.server_time
     FROM sized m
+    -- A robot sends, and is no receiver of anything.
+    CROSS JOIN LATERAL (
+        SELECT im_bit(members, m.slot & 1023) AS bit
+        FROM t_im_channel_block WHERE channel_id = m.channel_id AND block = m.slot >> 10
+        OFFSET 0
+    ) AS sender
     CROSS JOIN LATERAL im_member_stretches(m.channel_id, $7::integer) AS stretch
     WHERE m.pairs > $7::integer
 ),

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use url::Url;
 
 use super::values::{DAYS_MAX, TIME_MAX, broken, millis};
 
@@ -10,12 +11,17 @@ use super::values::{DAYS_MAX, TIME_MAX, broken, millis};
 const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 /// Most channels that a user can be allowed to pin.
 const PINNED_MAX: u32 = 1_000;
+/// Most messages of a robot in a minute. Each call writes that many times into a row.
+const ROBOT_PER_MINUTE_MAX: u32 = 600;
 
 /// Settings of channels and messages.
 #[derive(Debug, Clone, Deserialize)]
 pub struct ChatSettings {
     pub group_max_members: u32,
     pub pinned_max: u32,
+    pub robots_per_group: u32,
+    pub robot_per_minute: u32,
+    pub robot_url: String,
     pub send_batch: usize,
     pub send_lanes: usize,
     pub send_queue: usize,
@@ -57,6 +63,14 @@ impl ChatSettings {
             (
                 self.pinned_max > PINNED_MAX,
                 "`pinned_max` must be at most 1000: the conversation list compares each channel with all of them",
+            ),
+            (
+                !(1..=ROBOT_PER_MINUTE_MAX).contains(&self.robot_per_minute),
+                "`robot_per_minute` must be 1 to 600",
+            ),
+            (
+                !self.robot_url.is_empty() && Url::parse(&self.robot_url).is_err(),
+                "`robot_url` must be empty or the URL of /api/v1/robots as programs see it",
             ),
         ])
     }

@@ -310,6 +310,7 @@ async fn every_operation_answers_as_documented() {
     a.get("/presence?user_ids=a,b").await.expect(200);
     exercise_emojis(&a, &root).await;
     crate::notification::exercise(&app).await;
+    exercise_robots(&app, &a).await;
     exercise_callbacks(&app, &root).await;
     exercise_contacts(&a, &root).await;
     crate::sync::scim::exercise(&app).await;
@@ -341,6 +342,19 @@ async fn exercise_emojis(a: &Client, root: &Client) {
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);
+}
+
+async fn exercise_robots(app: &TestApp, a: &Client) {
+    let robots = format!("/channels/{}/robots", app.group(&["a", "b"]).await);
+    let made = a.post(&robots, json!({"name": "r"})).await.expect(201);
+    a.get(&robots).await.expect(200);
+    let url = text(&made["urls"]["wecom"]);
+    let body = json!({"msgtype": "text", "text": {"content": "x"}});
+    Client::anonymous(&app.base).post(&url, body).await.expect(200);
+    let robot = format!("{robots}/{}", text(&made["robot_id"]));
+    a.patch(&robot, json!({"must_sign": false})).await.expect(200);
+    a.post(&format!("{robot}/rotate"), json!(null)).await.expect(200);
+    a.delete(&robot).await.expect(204);
 }
 
 async fn exercise_preferences(a: &Client, of_channel: &str) {

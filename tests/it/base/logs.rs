@@ -47,7 +47,7 @@ fn token(database_url: &str) -> String {
 }
 
 /// Whatever passes through a service: people, messages, tokens, headers, and errors about each.
-async fn a_full_day(level: &str) -> (Vec<Value>, String) {
+async fn a_full_day(level: &str) -> (Vec<Value>, Vec<String>) {
     let (hr, gateway, portal) = (Hr::start().await, Gateway::start(), Observer::start());
     hr.books().put(json!({"id": "e1", "name": NAME, "active": true, "department_ids": []}));
     hr.books().put(json!({"id": "e2", "name": "e2", "active": BAD_RECORD, "department_ids": []}));
@@ -95,6 +95,7 @@ async fn a_full_day(level: &str) -> (Vec<Value>, String) {
     a.post(&path, json!({"type": BODY, "content": {"text": BODY}})).await.expect(422);
     a.get(&format!("/conversations?limit={QUERY}")).await.expect(400);
 
+    let mut secrets = call_robot(&service, &a).await;
     let desk = token(&url);
     let bearer = |token: &str| {
         Client::anonymous(&service.api()).with_header("authorization", &format!("Bearer {token}"))
@@ -115,7 +116,22 @@ async fn a_full_day(level: &str) -> (Vec<Value>, String) {
     let opened = "callback does not answer, breaker opens";
     until(async || said(&lines(&service), opened).len(), |n| *n > 0).await;
     service.stop().await;
-    (lines(&service), desk)
+    secrets.push(desk);
+    (lines(&service), secrets)
+}
+
+/// The secrets of a robot that has been called, rightly and wrongly.
+async fn call_robot(service: &Service, admin: &Client) -> Vec<String> {
+    let group = text(&admin.post("/groups", json!({"members": ["b"]})).await.expect(201)["channel_id"]);
+    let robot = admin.post(&format!("/channels/{group}/robots"), json!({"name": "r"})).await.expect(201);
+    let (dingtalk, wecom) = (text(&robot["urls"]["dingtalk"]), text(&robot["urls"]["wecom"]));
+    let body = json!({"msgtype": "text", "text": {"content": BODY}});
+    for (url, code) in [(&wecom, 0), (&dingtalk, 310_000), (&format!("{dingtalk}&sign={QUERY}"), 310_000)] {
+        let answer = Client::anonymous(&service.url()).post(url, body.clone()).await.expect(200);
+        assert_eq!(answer["errcode"], code, "{answer}");
+    }
+    let token = dingtalk.split(['/', '?']).find(|part| part.starts_with("impr_")).expect("a token");
+    vec![text(&robot["secret"]), token.to_owned()]
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -133,10 +149,10 @@ async fn no_line_of_any_level_shows_what_is_said_who_people_are_or_what_proves_i
     ];
     let opened: String = drivers.iter().map(|driver| format!(",{driver}=trace")).collect();
     for level in ["info".to_owned(), "trace".to_owned(), format!("debug{opened}")] {
-        let (lines, desk) = a_full_day(&level).await;
+        let (lines, secrets) = a_full_day(&level).await;
         for line in &lines {
             let shown = line.to_string();
-            for planted in PLANTED.iter().copied().chain([desk.as_str()]) {
+            for planted in PLANTED.iter().copied().chain(secrets.iter().map(String::as_str)) {
                 assert!(!shown.contains(planted), "log = {level:?}: {planted} in {shown}");
             }
         }

@@ -1,0 +1,20 @@
+-- Robots: addresses at which programs send to a group, with the bodies that robots of DingTalk and WeCom take. A robot is an
+-- application user and a member of its group, so it sends as any member does. It receives nothing: its bit among the
+-- members is never set.
+CREATE TABLE t_im_robot (
+    robot_id   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    channel_id bigint NOT NULL,
+    user_id    text COLLATE "C" NOT NULL UNIQUE,
+    -- Whether a call must prove the secret.
+    must_sign  boolean NOT NULL,
+    -- The SHA-256 of the token in the address.
+    token_hash bytea NOT NULL UNIQUE,
+    -- The secret is derived from the token and the salt. So this table gives neither, and an address does not give the secret.
+    salt       bytea NOT NULL,
+    created_by text COLLATE "C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    rotated_at timestamptz,
+    -- The times of the last messages, newest first, as many as a minute allows. It is in no index, so that updates stay HOT.
+    sent_at    timestamptz[] NOT NULL DEFAULT '{}'
+) WITH (fillfactor = 50);
+CREATE INDEX t_im_robot_channel ON t_im_robot (channel_id);

@@ -4,4 +4,5 @@ pub mod endpoint;
 pub mod escalation;
 pub mod ledger;
 pub mod push;
+pub mod reminder;
 pub mod status;

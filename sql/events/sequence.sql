@@ -67,7 +67,7 @@ wanted AS (
     SELECT o.callback_id, o.batch_events, coalesce(n.channel_id, 0) AS channel_id, n.event_id, n.at, n.bytes,
            row_number() OVER in_channel - 1 AS before, sum(n.bytes) OVER in_channel - n.bytes AS bytes_before
     FROM observer o
-    JOIN numbered n ON im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR n.channel_id = ANY (o.channel_ids))
+    JOIN numbered n ON im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR o.channel_ids && im_channels_of(n.type, n.channel_id, n.data))
     LEFT JOIN department d ON d.actor = n.actor
     WHERE o.department_ids IS NULL OR o.department_ids && d.department_ids
     WINDOW in_channel AS (PARTITION BY o.callback_id, n.channel_id ORDER BY n.event_id)

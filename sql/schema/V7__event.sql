@@ -145,9 +145,24 @@ CREATE FUNCTION im_event_wanted(type text) RETURNS boolean LANGUAGE plpgsql STAB
 BEGIN
     RETURN EXISTS (SELECT FROM t_im_callback c
                    WHERE c.kind = 'observer' AND c.state <> 'disabled' AND im_takes(c.event_types, im_event_wanted.type))
-        OR split_part(type, '.', 1) IN ('message', 'channel') AND type NOT IN ('message.received', 'message.unread')
+        OR split_part(type, '.', 1) IN ('message', 'channel') AND type NOT IN ('message.received', 'message.unread', 'message.unreceived')
            AND EXISTS (SELECT FROM t_im_event_head WHERE streams_until > im_clock());
 END $$;
+
+-- The channels that an event is about: its own, or those of the messages that did not reach a user.
+CREATE FUNCTION im_channels_of(type text, channel_id bigint, data jsonb) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN type = 'message.unreceived'
+                THEN ARRAY(SELECT (c ->> 'channel_id')::bigint FROM jsonb_array_elements(data -> 'channels') AS c)
+                ELSE ARRAY[channel_id] END
+$$;
+
+-- The data of a message.unreceived, with the messages of these channels only.
+CREATE FUNCTION im_unreceived_in(data jsonb, channel_ids bigint[]) RETURNS jsonb LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT data || jsonb_build_object('messages', coalesce(sum((c ->> 'messages')::bigint), 0),
+                                      'channels', coalesce(jsonb_agg(c ORDER BY place), '[]'))
+    FROM jsonb_array_elements(data -> 'channels') WITH ORDINALITY AS channel (c, place)
+    WHERE (c ->> 'channel_id')::bigint = ANY (channel_ids)
+$$;
 
 -- Writes an event in the transaction of the change, if it has listeners.
 CREATE FUNCTION im_tell(type text, channel_id bigint, actor text, data jsonb, audience text[], at timestamptz)

@@ -14,7 +14,7 @@ use crate::base::store::{Crowding, Statements, Store};
 use crate::base::worker::{Tick, Work};
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::{Callbacks, GATEWAY};
-use crate::delivery::{escalation, push};
+use crate::delivery::{escalation, push, reminder};
 use crate::events;
 use crate::identity;
 use crate::records::conversation;
@@ -121,6 +121,7 @@ impl Work for Maintenance {
         let held = push::forget_held(&self.store, now - hold, HELD_STEP).await?;
         let before = now - self.config.chat.nudge_every;
         let reminded = escalation::prune(&self.store, before, PRUNE_STEP).await?;
+        let told = reminder::prune(&self.store, now, PRUNE_STEP).await?;
         let events = events::prune(&self.store, now - self.config.events.keep(), EVENTS_STEP).await?;
         sync::prune_runs(&self.store, now - Duration::days(self.config.directory.keep_days.into())).await?;
         let keep = Duration::days(self.config.directory.edit_keep_days.into());
@@ -136,6 +137,7 @@ impl Work for Maintenance {
             mentions,
             attempts.unsigned_abs(),
             reminded.unsigned_abs(),
+            told,
             replays,
             edits,
             left,

@@ -19,6 +19,7 @@ use crate::chat::message::Lanes;
 use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::escalation::Escalation;
 use crate::delivery::push::Push;
+use crate::delivery::reminder::Reminders;
 use crate::events::Sequencer;
 use crate::events::stream::Hub;
 use crate::files::{Files, Sweeper};
@@ -102,6 +103,7 @@ impl App {
             Worker::new("department_groups", poll, Arc::new(groups))
                 .woken_by(&wakes.followers.department_groups),
             Worker::new("escalation", poll, escalation.clone()),
+            Worker::new("reminders", poll, Arc::new(self.reminders(wakes))),
             Worker::new(
                 "files",
                 poll * SWEEPS_APART,
@@ -147,6 +149,11 @@ impl App {
             async move { push.dispatch().await }
         };
         Worker::of("dispatch", self.config.workers.poll, step).woken_by(&wakes.push.dispatch)
+    }
+
+    fn reminders(&self, wakes: &Wakes) -> Reminders {
+        let presence = Presence::new(self.store.clone(), &self.config.people);
+        Reminders::new(self.store.clone(), &self.config, presence, wakes.events.clone())
     }
 
     fn receipts(&self) -> Worker {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use time::OffsetDateTime;
 
 pub use known::{Known, Timing};
-pub use quiet::{Quiet, Window};
+pub use quiet::{HOLD_MAX, Quiet, Window};
 
 use crate::base::error::{Error, Kind, Result};
 use crate::base::named::named;
@@ -147,6 +147,12 @@ impl ChannelPreference {
 pub async fn get(store: &Store, user_id: &str) -> Result<Preference> {
     let row = store.opt(sql!("people/preference/get"), &[&user_id]).await?;
     row.as_ref().map_or_else(|| Ok(Preference::default()), read)
+}
+
+/// The notification settings of these users. Users who have set none are left out.
+pub async fn of_users(client: &impl Statements, user_ids: &[&str]) -> Result<HashMap<String, Preference>> {
+    let rows = client.all(sql!("people/preference/of_users"), &[&user_ids]).await?;
+    rows.iter().map(|row| Ok((row.get("user_id"), read(row)?))).collect()
 }
 
 fn read(row: &tokio_postgres::Row) -> Result<Preference> {

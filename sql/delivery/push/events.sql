@@ -1,10 +1,15 @@
 -- The events of a batch in order, with the type and name of their channel. Events about a new message include the
 -- message in its current state.
 -- $1 batch id
-SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, e.data, c.channel_type, c.channel_name,
+SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
+       CASE WHEN e.type = 'message.unreceived' AND held.channel_ids IS NOT NULL THEN im_unreceived_in(e.data, held.channel_ids)
+            ELSE e.data END AS data,
+       c.channel_type, c.channel_name,
        m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.extra, m.recalled
-FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id
-      FROM t_im_push_batch b CROSS JOIN LATERAL unnest(b.items) AS item
+FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id, o.channel_ids
+      FROM t_im_push_batch b
+      CROSS JOIN LATERAL (SELECT channel_ids FROM t_im_callback WHERE callback_id = b.callback_id OFFSET 0) AS o
+      CROSS JOIN LATERAL unnest(b.items) AS item
       WHERE b.batch_id = $1) AS held
 CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFSET 0) AS e
 LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE channel_id = e.channel_id OFFSET 0) AS c ON true

@@ -9,7 +9,7 @@ WITH observer AS MATERIALIZED (
 logged AS MATERIALIZED (
     SELECT e.event_id, e.channel_id, e.actor
     FROM t_im_event e JOIN observer o ON im_takes(o.event_types, e.type)
-     AND (o.channel_ids IS NULL OR e.channel_id = ANY (o.channel_ids))
+     AND (o.channel_ids IS NULL OR o.channel_ids && im_channels_of(e.type, e.channel_id, e.data))
     WHERE e.at >= $2 AND e.event_id > $3 AND e.type <> 'callback.test'
     ORDER BY e.event_id
     LIMIT $4::integer

@@ -31,6 +31,8 @@ pub struct ChatSettings {
     pub escalate_within_days: u32,
     #[serde(rename = "nudge_every_ms", deserialize_with = "millis")]
     pub nudge_every: Duration,
+    #[serde(rename = "remind_after_ms", deserialize_with = "millis")]
+    pub remind_after: Duration,
     #[serde(rename = "recall_within_ms", deserialize_with = "millis")]
     pub recall_within: Duration,
     pub client_id_keep_days: u32,
@@ -60,6 +62,7 @@ impl ChatSettings {
             (self.mention_keep_days > DAYS_MAX, "`mention_keep_days` must be at most 3650"),
             (self.escalate_within_days == 0, "`escalate_within_days` must be at least 1"),
             (self.nudge_every > TIME_MAX, "`nudge_every_ms` must be at most a day"),
+            (self.remind_after > TIME_MAX, "`remind_after_ms` must be at most a day"),
             (
                 self.pinned_max > PINNED_MAX,
                 "`pinned_max` must be at most 1000: the conversation list compares each channel with all of them",

@@ -20,6 +20,7 @@ pub const EVENT_TYPES: &[&str] = &[
     "message.read",
     "message.recalled",
     "message.unread",
+    "message.unreceived",
     "channel.created",
     "channel.updated",
     "channel.members_added",

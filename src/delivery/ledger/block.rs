@@ -36,6 +36,8 @@ pub struct Block {
     /// The times as numbers, after one has changed.
     moments: Option<Vec<i64>>,
     newly_received: i32,
+    /// The positions of receivers with a first verdict.
+    newly_unreached: Option<BitVec>,
 }
 
 impl Block {
@@ -54,6 +56,7 @@ impl Block {
             reasons: None,
             moments: None,
             newly_received: 0,
+            newly_unreached: None,
         }
     }
 
@@ -137,6 +140,9 @@ impl Block {
             }
             Verdict::Offline | Verdict::Rejected => {
                 if self.is_receiver(place) && self.status(place) == Status::Unreceived {
+                    if self.verdict(place).is_none() {
+                        self.set(place, |block| &mut block.newly_unreached);
+                    }
                     self.clear(place);
                     if verdict == Verdict::Offline {
                         self.set(place, |block| &mut block.offline);
@@ -159,6 +165,11 @@ impl Block {
 
     pub(super) const fn newly_received(&self) -> i32 {
         self.newly_received
+    }
+
+    /// The positions of receivers whose first verdict was set since the block was locked.
+    pub const fn newly_unreached(&self) -> Option<&BitVec> {
+        self.newly_unreached.as_ref()
     }
 
     /// Encodes `changed_at` and `times`. If all set bits share one time, it is `changed_at`.

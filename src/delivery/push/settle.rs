@@ -15,6 +15,7 @@ use crate::base::error::{Error, Result};
 use crate::base::store::{REPEATABLE, SHARE_SEAL, Statements, Store, retrying};
 use crate::delivery::endpoint::{Answer, Callback, Kind, Posted, public_url};
 use crate::delivery::ledger::{self, Key};
+use crate::delivery::reminder;
 use crate::delivery::status::{Verdict, Verdicts};
 use crate::people::preference;
 use crate::sql;
@@ -261,7 +262,8 @@ async fn write_verdicts(
             block.set_verdict(place.into(), verdict, reason, now);
         }
     }
-    ledger::write(tx, &blocks, now).await
+    ledger::write(tx, &blocks, now).await?;
+    reminder::note(tx, &blocks, now).await
 }
 
 /// The receivers to retry, by item, in the form that `push/retry` reads.

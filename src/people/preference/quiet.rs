@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use time::{Duration, OffsetDateTime};
 
 /// Quiet hours that never end hold a reminder for so long.
-const HOLD_MAX: Duration = Duration::days(8);
+pub const HOLD_MAX: Duration = Duration::days(8);
 /// Longer than any gap in local time.
 const GAP_MINUTES_MAX: i64 = 2 * 24 * 60;
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];

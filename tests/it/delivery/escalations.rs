@@ -1,6 +1,6 @@
 //! Receivers who have not read: one more push for exactly these, then observers are told of them.
 
-mod killed;
+pub mod killed;
 mod nudges;
 mod urgent;
 
@@ -524,7 +524,7 @@ async fn in_a_large_group_exactly_those_who_have_not_read_are_reminded() {
 }
 
 /// The clock of a database that processes share, for connections from now on.
-async fn set_clock(database: &str, offset: &str) {
+pub async fn set_clock(database: &str, offset: &str) {
     let alter = format!("ALTER DATABASE {database} SET impg.clock_offset = '{offset}'");
     shared().connect(database).await.batch_execute(&alter).await.expect("the clock moves");
 }

@@ -13,7 +13,7 @@ use crate::support::{Client, Gateway, Observer, Service, shared};
 const MEMBERS: usize = 40;
 const GROUPS: usize = 150;
 const KILLS: usize = 6;
-const SETTINGS: &[(&str, &str)] = &[
+pub const SETTINGS: &[(&str, &str)] = &[
     ("log", "warn,im_push_gateway=info"),
     ("database_pool_size", "8"),
     ("poll_ms", "20"),

@@ -531,11 +531,7 @@ pub(super) async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &s
     })
 }
 
-async fn find_member(
-    tx: &Transaction<'_>,
-    channel_id: ChannelId,
-    user: &str,
-) -> Result<Option<OtherMember>> {
+async fn find_member(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<Option<OtherMember>> {
     let row = tx.opt(sql!("chat/channel/member_role"), &[&channel_id, &user]).await?;
     row.map(|row| {
         Ok(OtherMember { role: MemberRole::from_db(row.get("role"))?, is_robot: row.get("is_robot") })

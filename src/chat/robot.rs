@@ -16,7 +16,7 @@ pub use answer::{Dialect, Refusal};
 pub use body::{Body, Said};
 pub use secret::{Address, Proof};
 
-use super::channel::{self, check_label};
+use super::channel::{self, MemberRole, check_label};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
@@ -95,7 +95,7 @@ impl NewRobot {
 /// The robots of a group, oldest first. Only for the owner and admins.
 pub async fn list(store: &Store, channel_id: ChannelId, caller: &str) -> Result<Vec<Robot>> {
     let channel = channel::get(store, channel_id, caller).await?;
-    if channel.role == "member" {
+    if channel.role == MemberRole::Member {
         return Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this"));
     }
     let rows = store.all(sql!("chat/robot/list"), &[&channel_id, &None::<i64>]).await?;

@@ -202,12 +202,15 @@ pub async fn receivers(
 /// may not have yet.
 async fn page(store: &Store, notice: &Notice, page: i32) -> Result<Vec<Told>> {
     let rows = store.all(sql!("notification/progress/receivers"), &[&notice.notification_id, &page]).await?;
-    Ok(rows.iter().map(|row| told(notice, row)).collect())
+    rows.iter().map(|row| told(notice, row)).collect()
 }
 
-fn told(notice: &Notice, row: &Row) -> Told {
+fn told(notice: &Notice, row: &Row) -> Result<Told> {
     let (ms_id, failed): (Option<MsId>, Option<String>) = (row.get("ms_id"), row.get("reason"));
-    let status = row.get::<_, Option<i16>>("status").map_or(Status::Unreceived, Status::from_code);
+    let status = match row.get("status") {
+        Some(code) => Status::from_db(code)?,
+        None => Status::Unreceived,
+    };
     let is_recalled: bool = row.get("is_recalled");
     let standing = match (&failed, ms_id) {
         (Some(_), _) => Standing::Failed,
@@ -217,7 +220,7 @@ fn told(notice: &Notice, row: &Row) -> Told {
     };
     let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| standing == Standing::Unreceived);
     let verdict_reason = row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some());
-    Told {
+    Ok(Told {
         is_cold: row.get::<_, bool>("is_cold") && !is_recalled,
         receiver: Receiver {
             user_id: row.get("user_id"),
@@ -225,11 +228,11 @@ fn told(notice: &Notice, row: &Row) -> Told {
             standing,
             ms_id,
             channel_id: row.get("channel_id"),
-            verdict: verdict.map(Verdict::from_code),
+            verdict: verdict.map(Verdict::from_db).transpose()?,
             reason: failed.or(verdict_reason),
             last_modified_time: row.get("last_modified_time"),
         },
-    }
+    })
 }
 
 /// The same with what the archive says of cold messages. It is asked after the database: a receipt that leaves for

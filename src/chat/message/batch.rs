@@ -143,7 +143,8 @@ impl Batches {
         let ended = bound("COMMIT").map(Option::transpose);
         let (((_, _, checked, admitted), (stored, ..)), _) =
             try_join(try_join(decided, stored), ended).await?;
-        let refusals = Refusals { mentioned: mentioned.as_ref(), checked: checked.as_deref().unwrap_or_default() };
+        let refusals =
+            Refusals { mentioned: mentioned.as_ref(), checked: checked.as_deref().unwrap_or_default() };
         Ok(Batch {
             outcomes: outcomes(client, sends, (&admitted, &stored), &refusals).await?,
             is_any_stored: !stored.is_empty(),
@@ -221,7 +222,9 @@ async fn outcomes(
                 None
             }
             "locked" => Some(SendOutcome::Locked),
-            "refused" => refusals.mentioned.map(|m| SendOutcome::Done(Err(m.refusal(refusals.checked, place)))),
+            "refused" => {
+                refusals.mentioned.map(|m| SendOutcome::Done(Err(m.refusal(refusals.checked, place))))
+            }
             refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
         };
     }

@@ -215,7 +215,7 @@ mod tests {
     async fn a_window_takes_all_changes_at_once_and_failed_ones_are_counted_in_the_next() {
         // No server listens there.
         let config = Config::from_toml("database_url = \"postgresql://nobody@127.0.0.1:1/none\"").unwrap();
-        let hub = Hub::new(Store::new(&config).unwrap(), &config, Arc::default());
+        let hub = Hub::new(Store::new(&config).unwrap(), &config.streams, Arc::default());
         let changed: HashSet<ChannelId> = (0..=2 * PAIRS as i64).map(ChannelId).collect();
         let unread = Unread { counts: Some(HashMap::new()), changed, told: None };
         hub.crowd().people.insert("ann".into(), Listener { unread, ..Listener::default() });

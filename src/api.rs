@@ -4,6 +4,7 @@ mod archive;
 mod around;
 mod bodies;
 mod callbacks;
+mod cards;
 mod channels;
 mod conditions;
 pub mod contract;
@@ -135,6 +136,7 @@ impl Api {
             .merge(channels::routes())
             .merge(messages::routes())
             .merge(around::routes())
+            .merge(cards::routes())
             .merge(support::routes())
             .merge(receipts::routes())
             .merge(preferences::routes())

@@ -1,5 +1,6 @@
-//! Stored messages, hot and cold: read, searched, received, recalled, nudged.
+//! Stored messages, hot and cold: read, searched, received, recalled, nudged, acted on.
 
+pub mod card;
 pub mod conversation;
 pub mod history;
 pub mod nudge;

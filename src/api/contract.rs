@@ -19,6 +19,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "info",
     "common",
     "messages",
+    "cards",
     "channels",
     "robots",
     "receipts",

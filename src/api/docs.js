@@ -185,7 +185,7 @@ function curl(operation) {
   }
   if (operation.body) {
     const body = JSON.stringify(withClientIds(operation.body.schema, examplesOf(operation.body)[0][1])).replace(/'/g, `'\\''`);
-    lines.push(`-H 'content-type: ${operation.bodyType}'`, `-d '${body}'`);
+    lines.push(`-H 'content-type: ${operation.bodyType.replace('*/*', 'application/json')}'`, `-d '${body}'`);
   }
   return lines.join(' \\\n  ');
 }

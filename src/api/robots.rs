@@ -241,12 +241,17 @@ async fn send(
     if let Said::Picture(bytes) = body.said {
         return send_picture(api, &called, bytes, now).await;
     }
-    say(api, &called, &body.said.content()?).await.map(|_| ())
+    let mentions = called.mentions(&api.store, &body.mentions).await?;
+    let outgoing = outgoing(&called, &body.said.content()?)?.with_mentions(mentions);
+    say(api, outgoing).await.map(|_| ())
+}
+
+fn outgoing(called: &Called, content: &Content) -> Result<Outgoing> {
+    Outgoing::new(called.channel_id, &called.user_id, None, content)
 }
 
 /// Sends a message. Returns its `ms_id` and `seq`.
-async fn say(api: &Api, called: &Called, content: &Content) -> std::result::Result<(MsId, i64), Refusal> {
-    let outgoing = Outgoing::new(called.channel_id, &called.user_id, None, content)?;
+async fn say(api: &Api, outgoing: Outgoing) -> std::result::Result<(MsId, i64), Refusal> {
     let sent = api.sender.send(outgoing).await?;
     Ok((sent.ms_id, sent.seq))
 }
@@ -273,7 +278,7 @@ async fn send_picture(
         return Err(Refusal::BadPicture);
     }
     let content = Said::picture(&format!("/api/v1/files/{file_id}/content"))?;
-    let sent = say(api, called, &content).await?;
+    let sent = say(api, outgoing(called, &content)?).await?;
     Ok(called.hold_picture(&api.store, file_id, sent).await?)
 }
 

@@ -17,7 +17,7 @@ use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::{escalation, push, reminder};
 use crate::events;
 use crate::identity;
-use crate::records::conversation;
+use crate::records::{card, conversation};
 use crate::sql;
 use crate::sync;
 
@@ -128,6 +128,7 @@ impl Work for Maintenance {
         let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.directory.return_days.into());
         let left = leavers::prune(&self.store, now - keep, PRUNE_STEP).await?;
+        let actions = card::prune(&self.store, PRUNE_STEP).await?;
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
@@ -141,6 +142,7 @@ impl Work for Maintenance {
             replays,
             edits,
             left,
+            actions,
         ]
         .iter()
         .any(|n| *n >= PRUNE_STEP.unsigned_abs())

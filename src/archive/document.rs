@@ -12,7 +12,7 @@ use crate::base::extra::{self, Extra};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::delivery::status::Status;
 
-/// The fields of a content that are searched.
+/// The fields of a content that are searched, before those of a card.
 const SEARCHED: [&str; 4] = ["title", "text", "name", "address"];
 
 /// A message as both archives store it.
@@ -158,7 +158,9 @@ impl Document {
 
 /// The searchable part of a content.
 pub fn searchable(content: &Value) -> Cow<'_, str> {
-    let mut parts = SEARCHED.iter().filter_map(|key| content.get(*key)?.as_str());
+    let fields = content.get("fields").and_then(Value::as_array).into_iter().flatten();
+    let fields = fields.flat_map(|field| [field["name"].as_str(), field["value"].as_str()]).flatten();
+    let mut parts = SEARCHED.iter().filter_map(|key| content.get(*key)?.as_str()).chain(fields);
     let first = parts.next().unwrap_or_default();
     parts.fold(Cow::Borrowed(first), |joined, part| Cow::Owned(format!("{joined}\n{part}")))
 }

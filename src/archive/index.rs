@@ -29,9 +29,12 @@ const WALK_MAX: i32 = 2_000;
 const WRITE_MAX: usize = 2_000;
 /// Pause between batches, so that the archive gets batches and not single commits.
 const LINGER: Duration = Duration::from_millis(200);
-/// Versions of a message's document: sent and recalled. The move into the archive uses higher ones.
+/// The version of the document of a message as it was sent. A card has its own version.
 const SENT: i64 = 1;
-const RECALLED: i64 = 2;
+/// The version of the document of a recalled message. The move into the archive uses higher ones.
+const RECALLED: i64 = FINAL - 1;
+/// The move into the archive writes versions above this one.
+pub const FINAL: i64 = 1_000_000_000;
 
 const ANOTHER: &str = "archive_url is another archive than the one this database belongs to. An embedded archive serves one replica: \
      several need Elasticsearch. To change archives while nothing is cold: im-push-gateway archive adopt";
@@ -234,7 +237,10 @@ impl Work for Index {
 /// The document of a new message.
 fn document(row: &Row) -> Document {
     let recalled = recalled(row);
-    Document { version: if recalled.is_some() { RECALLED } else { SENT }, ..message(row) }
+    let message = message(row);
+    let state =
+        message.content.get("version").and_then(Value::as_i64).unwrap_or(SENT).clamp(SENT, RECALLED - 1);
+    Document { version: if recalled.is_some() { RECALLED } else { state }, ..message }
 }
 
 /// The document of a message's row, without ledger and version. A recalled message has no content.

@@ -8,7 +8,7 @@ mod send;
 mod urgency;
 
 pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition};
-pub use content::{Content, check_client_id, safe_integer};
+pub use content::{Card, CardChange, Content, check_client_id, safe_integer};
 pub use mention::Mentions;
 pub use outgoing::{Outgoing, Sent, inner_client_id};
 pub use send::Sender;

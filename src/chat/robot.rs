@@ -22,10 +22,13 @@ use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store, retrying};
+use crate::chat::message::Mentions;
 use crate::events::Type;
 use crate::sql;
 
 const NAME_MAX_CHARS: usize = 64;
+/// Most users whom a message mentions.
+const MENTIONS_MAX: i64 = 200;
 
 /// A robot, without its secrets.
 #[derive(Debug)]
@@ -276,6 +279,20 @@ impl Called {
         }
         let wait = row.get::<_, Option<OffsetDateTime>>("free_at").map_or(Duration::MINUTE, |at| at - now);
         Err(Refusal::TooMany { most, wait_s: wait.whole_seconds().clamp(0, 59).unsigned_abs() + 1 })
+    }
+
+    /// The members whom a body means, by user id or phone. Others are ignored, as DingTalk and WeCom do.
+    pub async fn mentions(&self, store: &Store, meant: &body::Mentions) -> Result<Mentions> {
+        if meant.all {
+            return Mentions::parse(Some(json!("all")), "");
+        }
+        if meant.is_empty() {
+            return Ok(Mentions::default());
+        }
+        let rows = store
+            .all(sql!("chat/robot/meant"), &[&self.channel_id, &meant.user_ids, &meant.phones, &MENTIONS_MAX])
+            .await?;
+        Mentions::parse(Some(rows.iter().map(|row| row.get::<_, String>("user_id")).collect()), "")
     }
 
     /// Lets the readers of a message read the picture that it shows.

@@ -1,4 +1,5 @@
 pub mod around;
+pub mod cards;
 pub mod read_reports;
 pub mod reading;
 pub mod recalls;

@@ -60,8 +60,8 @@ const AREAS: &[Area] = &[
     },
     Area {
         name: "records",
-        does: "stored messages, hot and cold: history, conversations, receipts, recalls, nudges, search",
-        names: &["people", "delivery", "archive"],
+        does: "stored messages, hot and cold: history, conversations, receipts, recalls, nudges, cards, search",
+        names: &["people", "chat", "delivery", "archive"],
     },
     Area {
         name: "notification",

@@ -1,4 +1,4 @@
--- The events of a batch in order, with the type and name of their channel. Events about a new message include the
+-- The events of a batch in order, with the type and name of their channel. Events about a new or updated message include the
 -- message in its current state.
 -- $1 batch id
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
@@ -20,7 +20,7 @@ LEFT JOIN LATERAL (
     FROM t_im_message m
     LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
     LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
-    WHERE m.ms_id = e.ms_id AND e.type = 'message.created'
+    WHERE m.ms_id = e.ms_id AND e.type IN ('message.created', 'message.updated')
     OFFSET 0
 ) AS m ON true
 ORDER BY e.event_id

@@ -23,12 +23,12 @@ SELECT head.last_event_id, head.complete_from,
        ARRAY(
            SELECT e.event_id
            FROM stretch e
-           WHERE (e.type IN ('message.created', 'message.recalled', 'message.read') OR e.type LIKE 'channel.%')
+           WHERE (e.type IN ('message.created', 'message.recalled', 'message.updated', 'message.read') OR e.type LIKE 'channel.%')
              AND ($1 = ANY (e.audience) OR EXISTS (
                  SELECT FROM v_im_visible v
                  WHERE v.channel_id = e.channel_id AND v.user_id = $1
                    AND CASE WHEN e.seq IS NULL THEN v.to_seq IS NULL
-                            ELSE e.seq >= CASE e.type WHEN 'message.recalled' THEN v.sees_from_seq ELSE v.from_seq END
+                            ELSE e.seq >= CASE WHEN e.type IN ('message.recalled', 'message.updated') THEN v.sees_from_seq ELSE v.from_seq END
                                  AND (v.to_seq IS NULL OR e.seq <= v.to_seq) END))
            ORDER BY e.event_id
        ) AS event_ids

@@ -12,10 +12,10 @@ LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE cha
 LEFT JOIN LATERAL (
     SELECT *
     FROM t_im_message
-    WHERE e.type = 'message.created' AND ms_id = e.ms_id AND ms_id >= (SELECT ms_id FROM t_im_horizon)
+    WHERE e.type IN ('message.created', 'message.updated') AND ms_id = e.ms_id AND ms_id >= (SELECT ms_id FROM t_im_horizon)
     OFFSET 0
 ) AS m ON true
 LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
 LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
-WHERE e.type <> 'message.created' OR m.ms_id IS NOT NULL
+WHERE e.type NOT IN ('message.created', 'message.updated') OR m.ms_id IS NOT NULL
 ORDER BY e.event_id

@@ -11,7 +11,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::pages::{self, Page};
 use super::{Archiver, Outcome, Progress, stop};
-use crate::archive::index::Bound;
+use crate::archive::index::{self, Bound};
 use crate::archive::{Archive, Document, Find, Order, Parts};
 use crate::base::error::{Error, Result};
 use crate::base::named::named;
@@ -19,9 +19,6 @@ use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
-/// The move writes versions above all earlier ones. A later run writes versions above those of an earlier
-/// one.
-const FINAL: i64 = 1_000;
 /// Target ledger rows, and most documents, of one verified page. After a heavier page, the next has half as
 /// many documents.
 const VERIFY_ROWS: i64 = 50_000;
@@ -101,7 +98,8 @@ impl Archiver {
         let mut day = day.clone();
         let (started, mut rows, mut ended) = (Instant::now(), 0, false);
         let mut read = started;
-        let (below, version) = (day.below_ms_id, FINAL + day.run_id);
+        // A later run writes versions above those of an earlier one.
+        let (below, version) = (day.below_ms_id, index::FINAL + day.run_id);
         let (store, archive) = (self.store.clone(), self.archive.clone());
         let pages = stream::try_unfold(Some(day.written_ms_id), move |above: Option<MsId>| {
             let (store, above) = (store.clone(), above.filter(|_| started.elapsed() < STEP_TIME));

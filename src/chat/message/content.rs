@@ -1,5 +1,6 @@
 //! The content of a message: one type each for text, picture, file and others, with limits.
 
+mod card;
 mod check;
 mod preview;
 
@@ -10,7 +11,7 @@ use crate::base::error::{Error, Result};
 use crate::base::strict;
 
 /// The fields of all content types.
-const FIELDS: [&str; 14] = [
+const FIELDS: [&str; 17] = [
     "text",
     "url",
     "width",
@@ -25,6 +26,9 @@ const FIELDS: [&str; 14] = [
     "address",
     "title",
     "picture",
+    "fields",
+    "buttons",
+    "version",
 ];
 
 /// A message's content: one of these. A text names emoji as `[:emoji_id:]`.
@@ -38,6 +42,7 @@ pub enum Content {
     Location(Location),
     Markdown(Text),
     Link(Link),
+    Card(Card),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -124,10 +129,10 @@ pub struct Link {
 
 impl Content {
     /// The types that a caller can send.
-    pub const TYPES: [&str; 8] =
-        ["text", "picture", "file", "voice", "video", "location", "markdown", "link"];
+    pub const TYPES: [&str; 9] =
+        ["text", "picture", "file", "voice", "video", "location", "markdown", "link", "card"];
     /// What a wrong type must be.
-    pub const TYPE_RULE: &str = "must be text, picture, file, voice, video, location, markdown or link";
+    pub const TYPE_RULE: &str = "must be text, picture, file, voice, video, location, markdown, link or card";
 
     /// Parses and checks `content` by its `ms_type`. `at` is the pointer of the item that holds both; errors
     /// point below it.
@@ -146,6 +151,7 @@ impl Content {
             "location" => Self::Location(strict::read_value(content, &below)?),
             "markdown" => Self::Markdown(strict::read_value(content, &below)?),
             "link" => Self::Link(strict::read_value(content, &below)?),
+            "card" => Self::Card(strict::read_value(content, &below)?),
             _ => return Err(Error::field(format!("{at}/type"), Self::TYPE_RULE)),
         };
         parsed.check().map_err(|(field, reason)| Error::field(format!("{at}/content/{field}"), reason))?;
@@ -162,6 +168,7 @@ impl Content {
             Self::Location(_) => "location",
             Self::Markdown(_) => "markdown",
             Self::Link(_) => "link",
+            Self::Card(_) => "card",
         }
     }
 
@@ -175,6 +182,7 @@ impl Content {
             Self::Video(video) => json!(video),
             Self::Location(location) => json!(location),
             Self::Link(link) => json!(link),
+            Self::Card(card) => json!(card),
         }
     }
 }
@@ -194,4 +202,5 @@ fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Resul
     Ok(Option::<Whole>::deserialize(de)?.map(|Whole(n)| n))
 }
 
+pub use card::{Card, CardChange};
 pub use check::check_client_id;

@@ -87,9 +87,9 @@ impl Said {
     /// The content of the message. The bytes of a picture need an address first.
     pub fn content(&self) -> Read<Content> {
         match self {
-            Self::Text(text) => as_text(text),
-            Self::Markdown(text) => as_text(text),
-            Self::Link(link) => as_text(&link.as_lines()),
+            Self::Text(text) => of_text("text", text),
+            Self::Markdown(text) => of_text("markdown", text),
+            Self::Link(link) => link.content(),
             Self::PictureAt(url) => Self::picture(url),
             Self::Picture(_) => Err(Refusal::BadPicture),
         }
@@ -101,11 +101,11 @@ impl Said {
     }
 }
 
-fn as_text(text: &str) -> Read<Content> {
+fn of_text(ms_type: &str, text: &str) -> Read<Content> {
     if text.chars().count() > TEXT_MAX_CHARS {
         return Err(Refusal::TooLong);
     }
-    Ok(Content::parse("text", json!({"text": text}), "")?)
+    Ok(Content::parse(ms_type, json!({"text": text}), "")?)
 }
 
 impl Link {
@@ -114,9 +114,14 @@ impl Link {
         Self { title: said(title), text: said(text_of), url: unwrapped(&said(url)), picture: said(picture) }
     }
 
-    fn as_lines(&self) -> String {
-        let lines = [&self.title, &self.text, &self.url].into_iter().filter(|line| !is_blank(line));
-        lines.map(String::as_str).collect::<Vec<_>>().join("\n")
+    /// A link. What is none, such as one without a title or with an address of another kind, is shown as Markdown.
+    fn content(&self) -> Read<Content> {
+        let given = |text: &str| (!is_blank(text)).then(|| text.to_owned());
+        let link = json!({"title": self.title, "url": self.url, "text": given(&self.text), "picture": given(&self.picture)});
+        match Content::parse("link", link, "") {
+            Ok(link) => Ok(link),
+            Err(_) => of_text("markdown", &self.as_markdown()),
+        }
     }
 
     fn is_empty(&self) -> bool {

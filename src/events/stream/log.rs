@@ -39,7 +39,8 @@ pub(super) struct Event {
     pub event_id: i64,
     pub channel_id: Option<ChannelId>,
     seq: Option<i64>,
-    is_recall: bool,
+    /// Whether it is of a message that a reader may have on the screen.
+    is_of_shown: bool,
     pub audience: Vec<String>,
     /// Whose number of unread messages the event can change.
     pub counts: Counts,
@@ -96,7 +97,7 @@ enum Data<'a> {
     Other(Box<RawValue>),
 }
 
-/// The message of `message.created`.
+/// The message of `message.created` and `message.updated`.
 #[derive(Serialize)]
 struct Message<'a> {
     ms_id: String,
@@ -121,9 +122,9 @@ struct Message<'a> {
 
 impl Span {
     /// Whether an event of the channel lies in this membership. A user who sees earlier messages also gets
-    /// their recalls.
+    /// their recalls and updates.
     pub fn holds(&self, event: &Event) -> bool {
-        let from_seq = if event.is_recall { self.sees_from_seq } else { self.from_seq };
+        let from_seq = if event.is_of_shown { self.sees_from_seq } else { self.from_seq };
         match event.seq {
             Some(seq) => seq >= from_seq && self.to_seq.is_none_or(|to_seq| seq <= to_seq),
             None => self.to_seq.is_none(),
@@ -158,7 +159,7 @@ pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) 
             event_id: row.get("event_id"),
             channel_id: row.get("channel_id"),
             seq: row.get("seq"),
-            is_recall: kind == "message.recalled",
+            is_of_shown: matches!(kind, "message.recalled" | "message.updated"),
             audience,
             counts,
         }

@@ -311,6 +311,7 @@ async fn every_operation_answers_as_documented() {
     exercise_emojis(&a, &root).await;
     crate::notification::exercise(&app).await;
     exercise_robots(&app, &a).await;
+    exercise_cards(&app, &a, &direct).await;
     exercise_callbacks(&app, &root).await;
     exercise_contacts(&a, &root).await;
     crate::sync::scim::exercise(&app).await;
@@ -342,6 +343,13 @@ async fn exercise_emojis(a: &Client, root: &Client) {
     root.put("/emojis/e", json!({"address": "/e"})).await.expect(200);
     a.get("/emojis").await.expect(200);
     root.delete("/emojis/e").await.expect(204);
+}
+
+async fn exercise_cards(app: &TestApp, a: &Client, direct: &str) {
+    let card = json!({"type": "card", "content": {"title": "x", "buttons": [{"id": "ok", "text": "OK"}]}});
+    let ms_id = text(&a.post(&format!("/channels/{direct}/messages"), card).await.expect(201)["ms_id"]);
+    app.person("b").post(&format!("/messages/{ms_id}/actions"), json!({"button_id": "ok"})).await.expect(201);
+    a.patch(&format!("/messages/{ms_id}/card"), json!({"title": "y", "version": 1})).await.expect(200);
 }
 
 async fn exercise_robots(app: &TestApp, a: &Client) {

@@ -137,7 +137,7 @@ async fn check(app: &TestApp, channel: &str) {
     // One line is one JSON document.
     let line = desk.get(&format!("{path}&format=ndjson")).await.expect(200);
     assert_eq!(line["preview"], "🔗 请假申请");
-    for wrong in ["sticker", "card", ""] {
+    for wrong in ["sticker", "poll", ""] {
         let refused = bob.get(&format!("/search/messages?type={wrong}")).await;
         assert_eq!(refused.expect_problem(400, "invalid-parameter")["pointer"], "type");
     }
@@ -167,7 +167,7 @@ async fn newer_contents_out_of_bounds_are_refused_with_their_place() {
     let of = |ms_type: &str, content: Value| json!({"type": ms_type, "content": content});
     let refused = [
         (of("sticker", json!({})), "/type"),
-        (of("card", json!({"title": "a"})), "/type"),
+        (of("poll", json!({"title": "a"})), "/type"),
         (of("voice", json!({"url": "/v", "media_type": "audio/ogg"})), "/content/duration_ms"),
         (
             of("voice", json!({"url": "/v", "media_type": "audio/ogg", "duration_ms": 0})),

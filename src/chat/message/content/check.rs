@@ -23,7 +23,7 @@ const ADDRESS: &str =
 const DURATION: &str = "must be 1 to 86,400,000 milliseconds";
 
 /// The wrong field and what it must be, if one is wrong.
-type Checked = std::result::Result<(), (&'static str, &'static str)>;
+pub(super) type Checked = std::result::Result<(), (&'static str, &'static str)>;
 
 impl Content {
     pub(super) fn check(&self) -> Checked {
@@ -46,6 +46,7 @@ impl Content {
             Self::Video(v) => v.check(),
             Self::Location(l) => l.check(),
             Self::Link(l) => l.check(),
+            Self::Card(c) => c.check(),
         }
     }
 }
@@ -105,13 +106,13 @@ impl Link {
     }
 }
 
-fn no_nul(field: &'static str, text: &str) -> Checked {
+pub(super) fn no_nul(field: &'static str, text: &str) -> Checked {
     if text.contains('\0') { Err((field, "must not contain U+0000")) } else { Ok(()) }
 }
 
 /// Accepts an http(s) URL, or a path or key of the portal that stores the file. Refuses other schemes, because
 /// a browser may run them (`javascript:`).
-fn check_address(field: &'static str, url: &str) -> Checked {
+pub(super) fn check_address(field: &'static str, url: &str) -> Checked {
     let head = url.split(['/', '?', '#']).next().unwrap_or_default();
     let shaped = url.starts_with("http://") || url.starts_with("https://") || !head.contains(':');
     let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
@@ -119,7 +120,7 @@ fn check_address(field: &'static str, url: &str) -> Checked {
     if fits { Ok(()) } else { Err((field, ADDRESS)) }
 }
 
-fn check_label(field: &'static str, text: &str) -> Checked {
+pub(super) fn check_label(field: &'static str, text: &str) -> Checked {
     if is_label(text, NAME_MAX_CHARS) { Ok(()) } else { Err((field, LABEL)) }
 }
 

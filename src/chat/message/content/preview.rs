@@ -21,6 +21,7 @@ impl Content {
             Self::Video(video) => marked("🎬", video.duration_ms.map(duration).as_deref()),
             Self::Location(location) => marked("📍", Some(&location.shown())),
             Self::Link(link) => marked("🔗", Some(&link.title)),
+            Self::Card(card) => marked("🗂️", Some(card.title())),
         }
     }
 
@@ -28,6 +29,8 @@ impl Content {
     pub fn short(&self) -> Value {
         let mut short = match self {
             Self::Text(_) | Self::Markdown(_) => json!({}),
+            // A list needs no buttons.
+            Self::Card(card) => json!({"title": card.title(), "version": card.version()}),
             other => other.to_json(),
         };
         short["text"] = self.preview().into();

@@ -1,11 +1,13 @@
 //! The demo: a company of 300 uses the service, with real processes. `make demo` runs it. `DEMO=keep` leaves it running.
 //!
 //! The processes are a private PostgreSQL, the service, and a gateway. The gateway is an HTTP server: this program
-//! again, started as `demo gateway`. The users come from an HR service, send messages and miss some. The gateway
-//! fails and the service is killed. A month passes and the messages move into an archive. One user leaves the company
-//! and one changes departments. At the end every promise is compared with the state of all parts.
+//! again, started as `demo gateway`. The users come from an HR service, send messages, decide an approval and miss some
+//! messages. The gateway fails and the service is killed. A month passes and the messages move into an archive. One user
+//! leaves the company and one changes departments. At the end every promise is compared with the state of all parts.
 //! All processes end with this program.
 
+#[path = "demo/approval.rs"]
+mod approval;
 #[path = "demo/books.rs"]
 mod books;
 #[path = "demo/company.rs"]
@@ -59,7 +61,8 @@ async fn show() -> ExitCode {
     let direct = story::direct_chat(&mut stage).await;
     story::becomes_a_group(&mut stage, &direct).await;
     let announcement = story::all_hands(&mut stage).await;
-    story::application(&mut stage).await;
+    let oa = story::application(&mut stage).await;
+    approval::takes_its_course(&mut stage, &oa).await;
     story::signing_in(&mut stage).await;
     faults::outage(&mut stage).await;
     faults::kill(&mut stage).await;

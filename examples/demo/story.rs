@@ -151,7 +151,8 @@ async fn read_by_many(stage: &mut Stage, channel_id: &str, (ms_id, director): (&
     }
 }
 
-pub async fn application(stage: &mut Stage) {
+/// Returns the application.
+pub async fn application(stage: &mut Stage) -> Caller {
     tell::chapter("A portal sends as an application, with its own token");
     let token = stage.create_token("oa-portal", company::OA);
     let oa = stage.bearer(company::OA, company::OA_NAME, &token);
@@ -166,6 +167,7 @@ pub async fn application(stage: &mut Stage) {
     let wang = stage.person(WANG);
     let list = wang.get("/conversations", &["items"]).await;
     tell::conversations(&list);
+    oa
 }
 
 pub async fn signing_in(stage: &mut Stage) {

@@ -16,7 +16,9 @@ mod edits;
 mod emojis;
 mod escalations;
 mod events;
+mod favourites;
 mod files;
+mod forwards;
 mod messages;
 mod notifications;
 mod preferences;
@@ -30,6 +32,7 @@ mod search;
 mod service;
 mod support;
 mod sync;
+mod threads;
 mod uploads;
 mod users;
 mod wire;
@@ -137,6 +140,9 @@ impl Api {
             .merge(messages::routes())
             .merge(around::routes())
             .merge(cards::routes())
+            .merge(threads::routes())
+            .merge(forwards::routes())
+            .merge(favourites::routes())
             .merge(support::routes())
             .merge(receipts::routes())
             .merge(preferences::routes())

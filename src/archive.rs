@@ -74,8 +74,8 @@ pub struct Find {
     pub sender: Option<String>,
     pub not_sender: Option<String>,
     pub ms_type: Option<String>,
-    /// With at least one of these marks of [`Document::marks`]; empty: with any or none.
-    pub marks: Vec<String>,
+    /// With at least one mark of each of these lists; see [`Document::marks`].
+    pub marks: Vec<Vec<String>>,
     /// ms_id range: from this one, and below `below`.
     pub from: MsId,
     pub below: MsId,

@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod conversation;
+pub mod favourite;
 pub mod history;
 pub mod nudge;
 pub mod outbox;

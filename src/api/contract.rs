@@ -32,6 +32,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "contacts",
     "presence",
     "files",
+    "favourites",
     "emojis",
     "webhooks",
     "callbacks",

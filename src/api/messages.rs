@@ -15,15 +15,19 @@ use super::wire::{
     write_cursor,
 };
 use super::{Api, Person, Proven};
-use crate::archive::Recalled;
-use crate::base::error::{Error, Result};
-use crate::base::extra::Extra;
+use crate::archive::{Order, Recalled};
+use crate::base::error::{Error, Kind, Result};
+use crate::base::extra::{self, Extra};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::base::strict;
-use crate::chat::message::{Content, Mentions, Outgoing, Sent, Urgency, check_client_id};
+use crate::chat::message::{
+    Content, HeldFile, Mentions, Outgoing, Quoted, Reply as Replied, Sent, StoredFile, Thread, Urgency,
+    check_client_id, cut, is_topic,
+};
+use crate::files::File;
 use crate::identity::Role;
 use crate::people::preference::Priority;
-use crate::records::history::{Message, Position, Reading};
+use crate::records::history::{self, Marked, Message, Position, Reading};
 use crate::records::recall::{self, Recall};
 
 /// Most messages of one bulk send.
@@ -49,6 +53,11 @@ struct NewMessage {
     priority: Option<Priority>,
     escalate: Option<Value>,
     mentions: Option<Value>,
+    reply_to: Option<MsId>,
+    topic: Option<String>,
+    data: Option<Value>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -62,10 +71,15 @@ struct NewMessageIn {
     priority: Option<Priority>,
     escalate: Option<Value>,
     mentions: Option<Value>,
+    reply_to: Option<MsId>,
+    topic: Option<String>,
+    data: Option<Value>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
 }
 
 #[derive(Serialize)]
-struct SentView {
+pub struct SentView {
     ms_id: MsId,
     seq: i64,
     #[serde(with = "rfc3339")]
@@ -73,9 +87,10 @@ struct SentView {
     repeated: bool,
 }
 
+/// The result of one item of a bulk send.
 #[derive(Serialize)]
 #[serde(untagged)]
-enum ItemResult {
+pub enum ItemResult {
     Sent {
         status: u16,
         #[serde(flatten)]
@@ -87,9 +102,10 @@ enum ItemResult {
     },
 }
 
+/// One result for each item, in order.
 #[derive(Serialize)]
-struct Results {
-    results: Vec<ItemResult>,
+pub struct Results {
+    pub results: Vec<ItemResult>,
 }
 
 #[derive(Serialize)]
@@ -107,8 +123,14 @@ pub struct MessageView {
     /// What the message carries beside its content.
     #[serde(flatten)]
     extra: Extra,
+    #[serde(skip_serializing_if = "is_zero")]
+    reply_count: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     recalled: Option<RecalledView>,
+}
+
+fn is_zero(count: &i64) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -137,6 +159,7 @@ struct HistoryQuery {
     cursor: Option<String>,
     after_seq: Option<i64>,
     newest: Option<i64>,
+    topic: Option<String>,
 }
 
 /// Direction and position at which the next page begins.
@@ -151,6 +174,12 @@ pub enum Cursor {
     },
     After {
         seq: i64,
+        #[serde(with = "number::plain")]
+        ms_id: MsId,
+    },
+    /// The messages of a topic before this one.
+    Topic {
+        topic: String,
         #[serde(with = "number::plain")]
         ms_id: MsId,
     },
@@ -169,16 +198,72 @@ impl Cursor {
 
 impl NewMessage {
     /// The send of this message. Its errors point below `at`.
-    fn outgoing(self, sender: &str, channel_id: ChannelId, within: Duration, at: &str) -> Result<Outgoing> {
-        let urgency = Urgency::parse(self.priority, self.escalate, within, at)?;
+    async fn outgoing(self, api: &Api, sender: &str, channel_id: ChannelId, at: &str) -> Result<Outgoing> {
+        let urgency = Urgency::parse(self.priority, self.escalate, api.config.chat.escalate_within(), at)?;
         if let Some(client_id) = &self.client_id {
             check_client_id(client_id, at)?;
         }
         let content = Content::parse(&self.ms_type, self.content, at)?;
         let mentions = Mentions::parse(self.mentions, at)?;
+        let mut thread = Thread::parse(self.topic, self.data, self.reference, at)?;
+        if let Some(ms_id) = self.reply_to {
+            thread.reply = Some(Replied { ms_id, quoted: quoted(api, channel_id, ms_id).await? });
+        }
         let outgoing = Outgoing::new(channel_id, sender, self.client_id, &content)?;
-        Ok(outgoing.with_urgency(urgency).with_mentions(mentions))
+        let outgoing = holding(api, sender, outgoing, content, at).await?;
+        Ok(outgoing.with_urgency(urgency).with_mentions(mentions).with_thread(thread))
     }
+}
+
+/// The send with the file that its content holds. Whether the sender can read it is checked again with the send.
+async fn holding(
+    api: &Api,
+    sender: &str,
+    outgoing: Outgoing,
+    content: Content,
+    at: &str,
+) -> Result<Outgoing> {
+    let Some(file_id) = content.file_id() else { return Ok(outgoing) };
+    let at = format!("{at}/content/file_id");
+    let pixels = |side: i32| u64::from(side.unsigned_abs());
+    let stored = match api.files.get(file_id, sender).await {
+        Ok(File { name, size, media_type: Some(media_type), width, height, .. }) => Some(StoredFile {
+            name,
+            size: size.unsigned_abs(),
+            media_type,
+            pixels: width.map(pixels).zip(height.map(pixels)),
+        }),
+        Ok(_) => None,
+        Err(e) if e.kind == Kind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    let Some(stored) = stored else {
+        return Ok(outgoing.with_file(HeldFile { at, file_id: None }, &content));
+    };
+    let filled = content.with_file(stored).map_err(|must| Error::field(at.as_str(), must))?;
+    Ok(outgoing.with_file(HeldFile { at, file_id: Some(file_id) }, &filled))
+}
+
+/// What a reply shows of a message of the channel. Whether the sender sees the message is checked with the send.
+async fn quoted(api: &Api, channel_id: ChannelId, ms_id: MsId) -> Result<Option<Quoted>> {
+    let place = match history::locate(&api.store, api.archive(), ms_id).await? {
+        Some((found_in, place)) if found_in == channel_id => place,
+        _ => return Ok(None),
+    };
+    let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader: None };
+    let quoted = |message: Message| {
+        let shown = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let preview = shown(message.extra.get("preview"))
+            .or_else(|| shown(message.content.get("text")).map(|text| cut(&text)));
+        Quoted {
+            seq: message.seq,
+            sender: message.sender,
+            sender_name: message.sender_name,
+            ms_type: message.ms_type,
+            preview: preview.filter(|_| message.recalled.is_none()),
+        }
+    };
+    Ok(reading.at(place).await?.map(quoted))
 }
 
 impl From<Sent> for SentView {
@@ -199,6 +284,7 @@ impl From<Message> for MessageView {
             ms_type: m.ms_type,
             content: m.content,
             extra: m.extra,
+            reply_count: m.replies,
             recalled: m.recalled.map(Into::into),
         }
     }
@@ -218,7 +304,7 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
-    let outgoing = new.outgoing(&caller.user_id, channel_id, api.config.chat.escalate_within(), "")?;
+    let outgoing = new.outgoing(&api, &caller.user_id, channel_id, "").await?;
     let sent = api.sender.send(outgoing).await?;
     let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Reply(SentView::from(sent))))
@@ -232,23 +318,47 @@ async fn send_many(
     if items.is_empty() {
         return Err(Error::field("", "must have at least one item"));
     }
-    let within = api.config.chat.escalate_within();
-    let item = |(i, item)| bulk_item(&caller.user_id, within, i, item);
-    let sends = items.into_iter().enumerate().map(item).collect();
+    let mut sends = Vec::with_capacity(items.len());
+    for (index, item) in items.into_iter().enumerate() {
+        sends.push(bulk_item(&api, &caller.user_id, index, item).await);
+    }
     let results = api.sender.send_all(sends).await.into_iter().map(item_result).collect();
     Ok(Reply(Results { results }))
 }
 
 /// An invalid item fails alone, so each item is parsed separately.
-fn bulk_item(sender: &str, within: Duration, index: usize, item: Value) -> Result<Outgoing> {
+async fn bulk_item(api: &Api, sender: &str, index: usize, item: Value) -> Result<Outgoing> {
     let at = format!("/{index}");
-    let NewMessageIn { channel_id, client_id, ms_type, content, priority, escalate, mentions } =
-        strict::read_value(item, &at)?;
-    let new = NewMessage { client_id, ms_type, content, priority, escalate, mentions };
-    new.outgoing(sender, channel_id, within, &at)
+    let NewMessageIn {
+        channel_id,
+        client_id,
+        ms_type,
+        content,
+        priority,
+        escalate,
+        mentions,
+        reply_to,
+        topic,
+        data,
+        reference,
+    } = strict::read_value(item, &at)?;
+    let new = NewMessage {
+        client_id,
+        ms_type,
+        content,
+        priority,
+        escalate,
+        mentions,
+        reply_to,
+        topic,
+        data,
+        reference,
+    };
+    new.outgoing(api, sender, channel_id, &at).await
 }
 
-fn item_result(result: Result<Sent>) -> ItemResult {
+/// A send as an item of a bulk answer.
+pub fn item_result(result: Result<Sent>) -> ItemResult {
     match result {
         Ok(sent) => ItemResult::Sent { status: if sent.repeated { 200 } else { 201 }, sent: sent.into() },
         Err(e) => {
@@ -272,6 +382,7 @@ async fn list(
 async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<MessageView>>> {
     let (way, limit) = way(query)?;
     let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) = match way {
+        Cursor::Topic { topic, ms_id } => return topic_page(reading, topic, ms_id, limit).await,
         Cursor::Before { seq, ms_id, after_seq } => {
             (reading.before(Position { seq, ms_id }, after_seq, limit).await?, |m, after_seq| {
                 Cursor::Before { seq: m.seq, ms_id: m.ms_id, after_seq }
@@ -285,6 +396,21 @@ async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<M
     // `newest` has no next page, unless the archive did not answer.
     let goes_on = full && (query.newest.is_none() || (messages.len() as i64) < limit);
     let next_cursor = messages.last().filter(|_| goes_on).map(|last| write_cursor(&next(last, after_seq)));
+    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
+}
+
+/// A page of the messages of a channel with a topic, newest first.
+async fn topic_page(
+    reading: Reading<'_>,
+    topic: String,
+    below: MsId,
+    limit: i64,
+) -> Result<Reply<Page<MessageView>>> {
+    let mark = extra::topic_mark(&topic);
+    let marked = Marked { mark, reading: Some(reading), order: Order::Newest, above: MsId(0) };
+    let messages = marked.page(reading.store, reading.archive, Some(below), limit).await?;
+    let next = |last: &Message| write_cursor(&Cursor::Topic { topic, ms_id: last.ms_id });
+    let next_cursor = messages.last().filter(|_| messages.len() as i64 >= limit).map(next);
     Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
@@ -313,6 +439,20 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
         return Err(Error::parameter("after_seq", "must be 0 to 2^53 - 1"));
     }
     let Position { seq, ms_id } = Position::END;
+    if let Some(topic) = &query.topic {
+        let others = [query.cursor.is_some(), query.after_seq.is_some(), query.newest.is_some()];
+        if others.contains(&true) {
+            return Err(Error::parameter(
+                "topic",
+                "cannot be combined with `cursor`, `after_seq` or `newest`",
+            ));
+        }
+        if !is_topic(topic) {
+            return Err(Error::parameter("topic", "must be a topic"));
+        }
+        let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+        return Ok((Cursor::Topic { topic: topic.clone(), ms_id }, limit));
+    }
     let start = match (&query.cursor, query.after_seq, query.newest) {
         (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
             return Err(Error::parameter("cursor", "cannot be combined with `after_seq` or `newest`"));

@@ -27,7 +27,7 @@ use crate::base::extra::{self, ALL, MENTIONS_ALL};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::base::store::Store;
 use crate::base::text::is_blank;
-use crate::chat::message::Content;
+use crate::chat::message::{Content, FORWARD, is_topic};
 use crate::delivery::status::Status;
 use crate::identity::{Caller, Role};
 use crate::people::contacts::{self, NamedUser};
@@ -64,6 +64,7 @@ struct SearchQuery {
     status: Option<String>,
     direction: Option<String>,
     mentions: Option<String>,
+    topic: Option<String>,
     reason: Option<String>,
     format: Option<String>,
     limit: Option<i64>,
@@ -129,8 +130,11 @@ impl SearchQuery {
                     .ok_or_else(|| Error::parameter("status", "must be unreceived, received or read"))?,
             ),
         };
-        if self.ms_type.as_deref().is_some_and(|t| !Content::TYPES.contains(&t)) {
-            return Err(Error::parameter("type", Content::TYPE_RULE));
+        if self.ms_type.as_deref().is_some_and(|t| !Content::TYPES.contains(&t) && t != FORWARD) {
+            return Err(Error::parameter("type", format!("{}, or {FORWARD}", Content::TYPE_RULE)));
+        }
+        if self.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
+            return Err(Error::parameter("topic", "must be a topic"));
         }
         let channel_id = match self.channel_id.as_deref() {
             None => None,
@@ -148,6 +152,7 @@ impl SearchQuery {
             channel_id,
             ms_type: self.ms_type.clone(),
             mentioned: None,
+            topic: self.topic.clone(),
             from: moment("from", self.from.as_deref(), |text| zone.day(text).map(|day| day.0))?,
             to: moment("to", self.to.as_deref(), |text| zone.day(text).map(|day| day.1))?,
         })
@@ -249,6 +254,7 @@ impl SearchQuery {
             ("from", &self.from),
             ("to", &self.to),
             ("status", &self.status),
+            ("topic", &self.topic),
             ("format", &self.format),
             ("cursor", &self.cursor),
         ];

@@ -314,6 +314,7 @@ async fn page(reading: Reading<'_>, cursor: Option<Cursor>, limit: i64) -> Resul
             messages.reverse();
             AroundView::of(messages, false, full)
         }
+        Cursor::Topic { .. } => return Err(Error::parameter("cursor", "must be a cursor of this list")),
     })
 }
 

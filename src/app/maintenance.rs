@@ -17,7 +17,7 @@ use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::{escalation, push, reminder};
 use crate::events;
 use crate::identity;
-use crate::records::{card, conversation};
+use crate::records::{card, conversation, history};
 use crate::sql;
 use crate::sync;
 
@@ -115,6 +115,7 @@ impl Work for Maintenance {
         let claims = claim::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.chat.mention_keep_days.into());
         let mentions = conversation::prune_mentions(&self.store, now - keep, PRUNE_STEP).await?;
+        let marks = history::prune_marks(&self.store, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.callbacks.keep_days.into());
         let attempts = push::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let hold = Duration::days(self.config.callbacks.hold_days.into());
@@ -132,20 +133,10 @@ impl Work for Maintenance {
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         self.read_gauges(now).await?;
-        let full = [
-            client_ids,
-            claims,
-            mentions,
-            attempts.unsigned_abs(),
-            reminded.unsigned_abs(),
-            told,
-            replays,
-            edits,
-            left,
-            actions,
-        ]
-        .iter()
-        .any(|n| *n >= PRUNE_STEP.unsigned_abs())
+        let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
+        let steps =
+            [client_ids, claims, mentions, marks, attempts, reminded, told, replays, edits, left, actions];
+        let full = steps.iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()
             || events >= EVENTS_STEP.into()
             || removed > 0;

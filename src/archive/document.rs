@@ -134,7 +134,7 @@ impl Document {
 
     /// The marks by which it is found, such as the users whom it mentions.
     pub fn marks(&self) -> Vec<String> {
-        extra::marks(&self.extra)
+        extra::marks(&self.sender, &self.extra)
     }
 
     /// The words as both archives index them: see [`text::index_form`].
@@ -156,13 +156,15 @@ impl Document {
     }
 }
 
-/// The searchable part of a content.
+/// The searchable part of a content, also of the messages in a forward.
 pub fn searchable(content: &Value) -> Cow<'_, str> {
     let fields = content.get("fields").and_then(Value::as_array).into_iter().flatten();
     let fields = fields.flat_map(|field| [field["name"].as_str(), field["value"].as_str()]).flatten();
-    let mut parts = SEARCHED.iter().filter_map(|key| content.get(*key)?.as_str()).chain(fields);
+    let own = SEARCHED.iter().filter_map(|key| content.get(*key)?.as_str()).chain(fields).map(Cow::Borrowed);
+    let forwarded = content.get("messages").and_then(Value::as_array).into_iter().flatten();
+    let mut parts = own.chain(forwarded.filter_map(|message| message.get("content")).map(searchable));
     let first = parts.next().unwrap_or_default();
-    parts.fold(Cow::Borrowed(first), |joined, part| Cow::Owned(format!("{joined}\n{part}")))
+    parts.fold(first, |joined, part| Cow::Owned(format!("{joined}\n{part}")))
 }
 
 mod micros {

@@ -1,7 +1,9 @@
-//! What a message carries beside its content: a ready preview, and whom it mentions. It is stored, pushed, streamed
-//! and archived as one object.
+//! What a message carries beside its content: a ready preview, whom it mentions, what it replies to, its topic, and data
+//! of its sender. It is stored, pushed, streamed and archived as one object.
 
 use serde_json::{Map, Value};
+
+use crate::base::number::MsId;
 
 /// The fields beside `content`, as they are stored and shown. A plain text has none.
 pub type Extra = Map<String, Value>;
@@ -27,9 +29,32 @@ pub fn mentioned(extra: &Extra) -> impl Iterator<Item = &str> {
     all.into_iter().chain(users.into_iter().flatten().filter_map(Value::as_str))
 }
 
+/// The topic of a message.
+pub fn topic(extra: &Extra) -> Option<&str> {
+    extra.get("topic")?.as_str()
+}
+
+/// The message to which a message replies.
+pub fn replied(extra: &Extra) -> Option<MsId> {
+    MsId::parse(extra.get("reply_to")?.get("ms_id")?.as_str()?)
+}
+
+/// Takes the preview of the message to which it replies, because that message was recalled.
+pub fn hide_replied(extra: &mut Extra) {
+    if let Some(Value::Object(replied)) = extra.get_mut("reply_to") {
+        replied.remove("preview");
+        replied.insert("recalled".into(), true.into());
+    }
+}
+
 /// The marks by which the archive finds a message.
-pub fn marks(extra: &Extra) -> Vec<String> {
-    mentioned(extra).map(mention_mark).collect()
+pub fn marks(sender: &str, extra: &Extra) -> Vec<String> {
+    let mut marks: Vec<String> = mentioned(extra).map(mention_mark).collect();
+    marks.extend(replied(extra).map(reply_mark));
+    marks.extend(topic(extra).map(topic_mark));
+    let reference = extra.get("ref").and_then(Value::as_str);
+    marks.extend(reference.map(|reference| ref_mark(sender, reference)));
+    marks
 }
 
 /// The marks of messages that mention a user, alone or with all others.
@@ -39,6 +64,21 @@ pub fn marks_of_mentioned(user_id: &str) -> Vec<String> {
 
 fn mention_mark(user_id: &str) -> String {
     format!("mention:{user_id}")
+}
+
+/// The mark of replies to a message.
+pub fn reply_mark(ms_id: MsId) -> String {
+    format!("reply:{ms_id}")
+}
+
+/// The mark of messages with a topic, in every channel.
+pub fn topic_mark(topic: &str) -> String {
+    format!("topic:{topic}")
+}
+
+/// The mark of a sender's messages with a reference. The id of the sender has no slash.
+pub fn ref_mark(sender: &str, reference: &str) -> String {
+    format!("ref:{sender}/{reference}")
 }
 
 #[cfg(test)]
@@ -58,7 +98,17 @@ mod tests {
         let all = extra(json!({"mentions": "all"}));
         assert!(mentions(&all, "a") && mentions(&all, "b"));
         assert!(!mentions(&extra(json!({"preview": "x"})), "a"));
-        assert_eq!(marks(&all), ["mention:/all"]);
-        assert_eq!(marks(&named), ["mention:a", "mention:all"]);
+        assert_eq!(marks("s", &all), ["mention:/all"]);
+        assert_eq!(marks("s", &named), ["mention:a", "mention:all"]);
+    }
+
+    #[test]
+    fn what_is_recalled_is_not_quoted() {
+        let mut reply = extra(
+            json!({"topic": "t", "ref": "a/b", "reply_to": {"ms_id": "7", "sender": "a", "preview": "x"}}),
+        );
+        assert_eq!(marks("s", &reply), ["reply:7", "topic:t", "ref:s/a/b"]);
+        hide_replied(&mut reply);
+        assert_eq!(reply["reply_to"], json!({"ms_id": "7", "sender": "a", "recalled": true}));
     }
 }

@@ -2,14 +2,21 @@
 
 mod batch;
 mod content;
+mod extras;
+mod forward;
+mod held;
 mod mention;
 mod outgoing;
 mod send;
+mod thread;
 mod urgency;
 
 pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition};
-pub use content::{Card, CardChange, Content, check_client_id, safe_integer};
+pub use content::{Card, CardChange, Content, StoredFile, check_client_id, cut, safe_integer};
+pub use forward::{FORWARD, Forward, Original};
+pub use held::HeldFile;
 pub use mention::Mentions;
 pub use outgoing::{Outgoing, Sent, inner_client_id};
 pub use send::Sender;
+pub use thread::{Quoted, Reply, Thread, is_ref, is_topic};
 pub use urgency::{NewStep, StepKind, Urgency};

@@ -277,7 +277,7 @@ impl Place {
     }
 
     fn taken(&self) -> Option<Taken> {
-        Some(Taken { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq? })
+        Some(Taken { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq?, replied: None })
     }
 }
 

@@ -1,6 +1,7 @@
 //! The history of a channel, in both directions, as far as the reader may see it. A page can start in
 //! PostgreSQL and end in the archive, or the reverse. The caller sees no difference.
 
+mod marked;
 mod unread;
 
 use std::collections::HashMap;
@@ -13,12 +14,13 @@ use tokio_postgres::types::Json;
 
 use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::base::error::{Error, Result};
-use crate::base::extra::Extra;
+use crate::base::extra::{self, Extra};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::people::users;
 use crate::sql;
 
+pub use marked::{Marked, Topic, prune_marks, topics};
 pub use unread::{Unread, UnreadPage, unread};
 
 /// A message as readers see it.
@@ -35,6 +37,8 @@ pub struct Message {
     pub content: Value,
     /// What the message carries beside its content. Empty if the message is recalled.
     pub extra: Extra,
+    /// The number of replies, without recalled ones.
+    pub replies: i64,
     pub recalled: Option<Recalled>,
 }
 
@@ -118,7 +122,7 @@ impl Reading<'_> {
 
     /// The message at `place`, with up to `each` messages on both sides. `None` if the reader does not see it.
     pub async fn around(&self, place: Position, each: i64) -> Result<Option<Around>> {
-        if !holds(&self.seen().await?, self.channel_id, place.seq) {
+        if !self.sees(place).await? {
             return Ok(None);
         }
         let before = Position { seq: place.seq - 1, ms_id: place.ms_id.previous() };
@@ -135,6 +139,18 @@ impl Reading<'_> {
             older = full;
         }
         Ok(Some(Around { messages, at, older, newer }))
+    }
+
+    /// Whether the reader sees the message at `place`.
+    pub async fn sees(&self, place: Position) -> Result<bool> {
+        Ok(holds(&self.seen().await?, self.channel_id, place.seq))
+    }
+
+    /// The message at `place`. `None` if the reader does not see it.
+    pub async fn at(&self, place: Position) -> Result<Option<Message>> {
+        let found = self.around(place, 0).await?;
+        Ok(found
+            .and_then(|Around { mut messages, at, .. }| (at < messages.len()).then(|| messages.remove(at))))
     }
 
     /// The spans that the reader may see. Empty for other users.
@@ -243,6 +259,19 @@ pub async fn locate(
     Ok(found.first().map(|document| (document.channel_id, Position { seq: document.seq, ms_id })))
 }
 
+/// A message that a user sees, hot or cold. For other users it is not found.
+pub async fn seen(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    reader: &str,
+    ms_id: MsId,
+) -> Result<Message> {
+    let missing = || Error::not_found("no such message");
+    let (channel_id, place) = locate(store, archive, ms_id).await?.ok_or_else(missing)?;
+    let reading = Reading { store, archive, channel_id, reader: Some(reader) };
+    reading.at(place).await?.ok_or_else(missing)
+}
+
 /// Whether a message lies in one of the spans.
 pub fn holds(spans: &[Span], channel_id: ChannelId, seq: i64) -> bool {
     let one = Span { channel_id, from_seq: seq, to_seq: seq };
@@ -283,7 +312,8 @@ fn hot(rows: Vec<Row>) -> Result<Hot> {
     Ok(Hot { horizon, messages: there.map(message).collect() })
 }
 
-fn message(row: &Row) -> Message {
+/// A message of a row.
+pub(super) fn message(row: &Row) -> Message {
     let recalled = recalled(row);
     Message {
         ms_id: row.get("ms_id"),
@@ -295,6 +325,7 @@ fn message(row: &Row) -> Message {
         ms_type: row.get("ms_type"),
         content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
         extra: if recalled.is_some() { Extra::new() } else { row.get::<_, Json<_>>("extra").0 },
+        replies: row.get("replies"),
         recalled,
     }
 }
@@ -316,9 +347,16 @@ pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Mes
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
     let names = users::names(store, &senders).await?;
     let ms_ids: Vec<MsId> = documents.iter().map(|d| d.ms_id).collect();
-    let mut recalls = recalls(store, &ms_ids).await?;
-    let message = |document: Document| {
-        let recalled = recalls.remove(&document.ms_id).or(document.recalled);
+    let replied = documents.iter().filter_map(|d| extra::replied(&d.extra));
+    let recalls = recalls(store, &ms_ids.iter().copied().chain(replied).collect::<Vec<_>>()).await?;
+    let replies = store.all(sql!("records/history/replies"), &[&ms_ids]).await?;
+    let replies: HashMap<MsId, i64> =
+        replies.iter().map(|row| (row.get("ms_id"), row.get("replies"))).collect();
+    let message = |mut document: Document| {
+        let recalled = recalls.get(&document.ms_id).cloned().or(document.recalled);
+        if extra::replied(&document.extra).is_some_and(|replied| recalls.contains_key(&replied)) {
+            extra::hide_replied(&mut document.extra);
+        }
         Message {
             ms_id: document.ms_id,
             channel_id: document.channel_id,
@@ -333,6 +371,7 @@ pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Mes
                 document.content
             },
             extra: if recalled.is_some() { Extra::new() } else { document.extra },
+            replies: replies.get(&document.ms_id).copied().unwrap_or_default(),
             recalled,
         }
     };

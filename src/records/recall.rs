@@ -7,6 +7,7 @@ use time::{Duration, OffsetDateTime};
 use crate::archive::{self, Archive, Find, Recalled};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::extra;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
 use crate::records::history;
@@ -31,6 +32,8 @@ pub struct Taken {
     pub ms_id: MsId,
     pub channel_id: ChannelId,
     pub seq: i64,
+    /// The message that it replies to.
+    pub replied: Option<MsId>,
 }
 
 /// A message to recall.
@@ -39,6 +42,8 @@ struct Message {
     seq: i64,
     sender: String,
     server_time: OffsetDateTime,
+    /// The message that it replies to.
+    replied: Option<MsId>,
 }
 
 /// Recalls a message, hot or cold. A repeated recall succeeds, and the first one counts. A cold message needs
@@ -61,6 +66,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
     let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(recall.ms_id) }).await?;
     let document = found.into_iter().next().ok_or_else(missing)?;
     let message = Message {
+        replied: extra::replied(&document.extra),
         channel_id: document.channel_id,
         seq: document.seq,
         sender: document.sender,
@@ -82,6 +88,7 @@ async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
         seq: row.get("seq"),
         sender: row.get("sender"),
         server_time: row.get("server_time"),
+        replied: row.get("replied"),
     };
     write(&tx, &message, recall).await?;
     tx.commit().await?;
@@ -99,8 +106,8 @@ async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Re
 
 async fn write(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     check_may(tx, message, recall).await?;
-    let Message { channel_id, seq, ref sender, .. } = *message;
-    let taken = Taken { ms_id: recall.ms_id, channel_id, seq };
+    let Message { channel_id, seq, ref sender, replied, .. } = *message;
+    let taken = Taken { ms_id: recall.ms_id, channel_id, seq, replied };
     if write_all(tx, &[taken], sender, (recall.by, recall.now)).await? > 0 {
         let entry = Entry {
             at: recall.now,
@@ -140,8 +147,10 @@ async fn write_all(
     let channels: Vec<ChannelId> = messages.iter().map(|message| message.channel_id).collect();
     let seqs: Vec<i64> = messages.iter().map(|message| message.seq).collect();
     let senders: Vec<&str> = messages.iter().map(|_| sender).collect();
-    let rows =
-        tx.all(sql!("records/recall/recall"), &[&ms_ids, &channels, &seqs, &senders, &by, &now]).await?;
+    let replied: Vec<Option<MsId>> = messages.iter().map(|message| message.replied).collect();
+    let rows = tx
+        .all(sql!("records/recall/recall"), &[&ms_ids, &channels, &seqs, &senders, &by, &now, &replied])
+        .await?;
     Ok(rows.len())
 }
 

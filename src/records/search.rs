@@ -12,7 +12,7 @@ use crate::archive::document::searchable;
 use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Recalled, Span};
 use crate::base::analyzer::{self as text, Piece};
 use crate::base::error::{Error, Result};
-use crate::base::extra::{Extra, marks_of_mentioned, mentions};
+use crate::base::extra::{self, Extra};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::Status;
@@ -51,6 +51,7 @@ pub struct Search {
     pub ms_type: Option<String>,
     /// A user whom the message mentions, alone or with all others, and who did not send it.
     pub mentioned: Option<String>,
+    pub topic: Option<String>,
     /// From this time, inclusive, to that time, exclusive.
     pub from: Option<OffsetDateTime>,
     pub to: Option<OffsetDateTime>,
@@ -180,22 +181,24 @@ impl Searching<'_> {
         Ok((hits, Some(find.below)))
     }
 
-    /// The marks that a document must have one of.
-    fn marks(&self) -> Vec<String> {
-        self.search.mentioned.as_deref().map_or_else(Vec::new, marks_of_mentioned)
+    /// The marks that a document must have, one of each list.
+    fn marks(&self) -> Vec<Vec<String>> {
+        let topic = self.search.topic.as_deref().map(|topic| vec![extra::topic_mark(topic)]);
+        self.search.mentioned.as_deref().map(extra::marks_of_mentioned).into_iter().chain(topic).collect()
     }
 
     /// A message as a hit. `None` if the message was recalled since it was indexed, or if its time does not
     /// match.
     fn hit(&self, message: Message, status: Option<Status>) -> Option<Hit> {
-        let Search { from, to, words, mentioned, .. } = self.search;
+        let Search { from, to, words, mentioned, topic, .. } = self.search;
         let early = from.is_some_and(|from| message.server_time < from);
         let late = to.is_some_and(|to| message.server_time >= to);
         if early || late || !words.is_empty() && message.recalled.is_some() {
             return None;
         }
-        let is_mentioned = |user: &String| *user != message.sender && mentions(&message.extra, user);
-        if !mentioned.as_ref().is_none_or(is_mentioned) {
+        let is_mentioned = |user: &String| *user != message.sender && extra::mentions(&message.extra, user);
+        let has_topic = |topic: &String| extra::topic(&message.extra) == Some(topic);
+        if !mentioned.as_ref().is_none_or(is_mentioned) || !topic.as_ref().is_none_or(has_topic) {
             return None;
         }
         let text = searchable(&message.content);
@@ -283,6 +286,7 @@ impl Searching<'_> {
                 ms_type: row.get("ms_type"),
                 content: row.get("content"),
                 extra: row.get::<_, Json<Extra>>("extra").0,
+                replies: row.get("replies"),
                 recalled: recalled_by.map(|by| Recalled { by, at: row.get("recalled_at") }),
             };
             let shown = of.shows(message.channel_id, message.seq)

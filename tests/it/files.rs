@@ -2,6 +2,7 @@
 
 mod full;
 mod killed;
+mod messages;
 mod outside;
 mod pictures;
 mod protocol;

@@ -1,5 +1,7 @@
 pub mod around;
 pub mod cards;
+pub mod favourites;
+pub mod forwards;
 pub mod read_reports;
 pub mod reading;
 pub mod recalls;
@@ -7,3 +9,4 @@ pub mod receipts;
 pub mod received;
 pub mod search;
 pub mod signing_in;
+pub mod threads;

@@ -1,4 +1,4 @@
--- Finds the mentions of a batch of sends that are not allowed, one of each send. The next statement of the transaction
+-- Finds the mentions of a batch of sends that are not allowed, one of each send. A later statement of the transaction
 -- refuses these sends.
 -- $1 channel ids, $2 senders, $3 places of the sends in the batch, $4 positions in the list of mentions, $5 user ids, or
 -- /all: one element per mention
@@ -21,4 +21,6 @@ WITH wrong AS MATERIALIZED (
 )
 SELECT place, position
 FROM wrong
-CROSS JOIN (SELECT set_config('im.refused', array_agg(place)::text, true) FROM wrong) AS noted
+CROSS JOIN (SELECT set_config('im.refused', (coalesce(nullif(current_setting('im.refused', true), ''), '{}')::integer[]
+                                             || array_agg(place))::text, true)
+            FROM wrong) AS noted

@@ -16,7 +16,7 @@ LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE cha
 LEFT JOIN LATERAL (
     SELECT m.channel_id, m.ms_id, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
            CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
-           CASE WHEN r.ms_id IS NULL THEN m.extra ELSE '{}' END AS extra, r.ms_id IS NOT NULL AS recalled
+           CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra) ELSE m.extra END AS extra, r.ms_id IS NOT NULL AS recalled
     FROM t_im_message m
     LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
     LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true

@@ -1,7 +1,7 @@
 -- Hot messages of a channel that the reader may see, or all of them, oldest first, and the horizon. There is always a row, so
 -- that the horizon is from the same snapshot.
 -- $1 channel id, $2 reader, or null for a role that may read everything, $3 above this seq, $4 above this ms_id, $5 limit
-SELECT h.ms_id AS horizon, page.*, u.name AS sender_name, r.recalled_by, r.recalled_at
+SELECT h.ms_id AS horizon, page.*, coalesce(c.replies, 0) AS replies, u.name AS sender_name, r.recalled_by, r.recalled_at
 FROM t_im_horizon h
 LEFT JOIN LATERAL (
     SELECT DISTINCT ON (seq) visible.*
@@ -13,7 +13,8 @@ LEFT JOIN LATERAL (
         SELECT 1, 0, NULL, 1, 0, 0 WHERE $2 IS NULL
     ) AS i
     CROSS JOIN LATERAL (
-        SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content, extra
+        SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content,
+               CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra) ELSE extra END AS extra
         FROM t_im_message
         WHERE channel_id = $1 AND seq > $3 AND ms_id > $4 AND ms_id >= h.ms_id
           AND seq >= i.sees_from_seq AND (i.to_seq IS NULL OR seq <= i.to_seq)
@@ -25,6 +26,7 @@ LEFT JOIN LATERAL (
     ORDER BY seq
     LIMIT $5
 ) AS page ON true
+LEFT JOIN LATERAL (SELECT replies FROM t_im_reply_count WHERE ms_id = page.ms_id OFFSET 0) AS c ON true
 LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = page.sender OFFSET 0) AS u ON true
 LEFT JOIN LATERAL (SELECT recalled_by, recalled_at FROM t_im_recall WHERE ms_id = page.ms_id OFFSET 0) AS r ON true
 ORDER BY page.seq

@@ -1,7 +1,8 @@
 -- Recalls messages. Their rows lose the content, unless a row is sealed; then the overlay hides the content and the
 -- archive never shows it. The channels and the index queue are updated. An earlier statement locks the channels, and
 -- the caller shares the seal lock.
--- $1 ms_ids, $2 channel ids, $3 seqs, $4 senders: one element per message; $5 recalled by, $6 now
+-- $1 ms_ids, $2 channel ids, $3 seqs, $4 senders, $7 the messages that they reply to, or nulls: one element per message;
+-- $5 recalled by, $6 now
 -- Returns the messages that were not recalled before.
 WITH recall AS (
     INSERT INTO t_im_recall (ms_id, channel_id, seq, sender, recalled_by, recalled_at)
@@ -19,6 +20,30 @@ emptied AS (
 ),
 unmentioned AS (
     DELETE FROM t_im_mention WHERE ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
+),
+released AS (
+    -- A file that no message holds any more expires at once. The sweeper decides whether it goes.
+    DELETE FROM t_im_file_use WHERE ms_id = ANY (ARRAY(SELECT ms_id FROM recall)) RETURNING file_id
+),
+expiring AS (
+    UPDATE t_im_file f SET expires_at = $6
+    WHERE f.file_id = ANY (ARRAY(SELECT file_id FROM released))
+      AND NOT EXISTS (SELECT FROM t_im_file_use u WHERE u.file_id = f.file_id
+                        AND u.ms_id <> ALL (ARRAY(SELECT ms_id FROM recall)) OFFSET 0)
+),
+forgotten AS (
+    UPDATE t_im_favourite SET content = '{}', extra = '{}' WHERE ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
+),
+unmarked AS (
+    DELETE FROM t_im_mark WHERE ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
+),
+uncounted AS (
+    UPDATE t_im_reply_count c SET replies = c.replies - gone.replies
+    FROM (SELECT given.replied, count(*) AS replies
+          FROM unnest($1::bigint[], $7::bigint[]) AS given (ms_id, replied)
+          WHERE given.replied IS NOT NULL AND given.ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
+          GROUP BY given.replied) AS gone
+    WHERE c.ms_id = ANY (ARRAY[gone.replied])
 ),
 channel_updated AS (
     UPDATE t_im_channel c

@@ -4,7 +4,8 @@
 -- $6 excluded sender or null, $7 type or null, $8 channel id or null, $9 limit
 SELECT m.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
-       CASE WHEN r.ms_id IS NULL THEN m.extra ELSE '{}' END AS extra, r.recalled_by, r.recalled_at, m.status
+       CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra) ELSE m.extra END AS extra,
+       coalesce(c.replies, 0) AS replies, r.recalled_by, r.recalled_at, m.status
 FROM (
     SELECT found.*
     FROM t_im_channel_user i
@@ -32,5 +33,6 @@ FROM (
     ORDER BY found.ms_id DESC
     LIMIT $9
 ) AS m
+LEFT JOIN LATERAL (SELECT replies FROM t_im_reply_count WHERE ms_id = m.ms_id OFFSET 0) AS c ON true
 LEFT JOIN LATERAL (SELECT ms_id, recalled_by, recalled_at FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true
 ORDER BY m.ms_id DESC

@@ -43,9 +43,7 @@ fn filters(find: &Find) -> Vec<Value> {
     for (field, wanted) in [("sender", &find.sender), ("ms_type", &find.ms_type)] {
         filters.extend(wanted.iter().map(|wanted| json!({ "term": { field: wanted } })));
     }
-    if !find.marks.is_empty() {
-        filters.push(json!({ "terms": { "marks": find.marks } }));
-    }
+    filters.extend(find.marks.iter().map(|marks| json!({ "terms": { "marks": marks } })));
     if let Some((receiver, groups)) = &find.receiver {
         let of_group = |group: &&str| json!({ "term": { format!("ledger.{group}.who"): receiver } });
         filters.push(any(groups.iter().map(of_group).collect()));

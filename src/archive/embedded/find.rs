@@ -49,8 +49,8 @@ fn query(fields: &Fields, find: &Find) -> BooleanQuery {
     if let Some(ms_type) = &find.ms_type {
         must(is(fields.ms_type, ms_type));
     }
-    if !find.marks.is_empty() {
-        must(any(find.marks.iter().map(|mark| is(fields.marks, mark)).collect()));
+    for marks in &find.marks {
+        must(any(marks.iter().map(|mark| is(fields.marks, mark)).collect()));
     }
     if let Some((who, groups)) = &find.receiver {
         let groups = groups.iter().filter_map(|name| fields.group(name));

@@ -22,6 +22,7 @@ pub struct ChatSettings {
     pub robots_per_group: u32,
     pub robot_per_minute: u32,
     pub robot_url: String,
+    pub favourites_max: u32,
     pub send_batch: usize,
     pub send_lanes: usize,
     pub send_queue: usize,

@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use deadpool_postgres::GenericClient;
 use futures_util::FutureExt;
-use futures_util::future::{OptionFuture, try_join, try_join3, try_join4};
+use futures_util::future::{OptionFuture, try_join, try_join4};
 use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use tokio::sync::Notify;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
-use super::mention::Mentioned;
+use super::extras::{Extras, Refusals};
 use super::outgoing::{Outgoing, Sent};
-use super::urgency::Note;
 use crate::base::config::{Config, WhoMentions};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::extra::Extra;
@@ -121,42 +120,26 @@ impl Batches {
         let (to_lock, to_admit) = (columns.to_lock(), columns.to_admit());
         let most = (self.batch_pairs, self.batch_bytes);
         let to_store = columns.to_store(&most);
-        let note = Note::prepare(client, of().map(|send| &send.urgency)).await?;
-        let mentioned = Mentioned::prepare(client, of(), self.only_admins_mention_all).await?;
-        // The futures of a plain batch are ready at once, and send nothing. So are those of the bounds.
-        let checked = OptionFuture::from(mentioned.as_ref().map(|mentioned| mentioned.check(client)));
-        let noted = OptionFuture::from(note.as_ref().map(|note| note.write(client)));
-        let kept = OptionFuture::from(mentioned.as_ref().map(|mentioned| mentioned.write(client)));
+        let extras = Extras::prepare(client, of(), self.only_admins_mention_all).await?;
+        // The extras of a plain batch send nothing. Neither do the bounds within a transaction of the caller.
         let bound = |word| OptionFuture::from((bounds == Bounds::Alone).then(|| client.batch_execute(word)));
         // If one fails, those after it fail too. The first error is the cause.
         let decided = try_join4(
             bound("BEGIN").map(Option::transpose),
             client.execute(&lock, &to_lock),
-            checked.map(Option::transpose),
+            extras.check(client),
             client.query(&admit, &to_admit),
         );
-        let stored = try_join3(
-            client.query(&store, &to_store),
-            noted.map(Option::transpose),
-            kept.map(Option::transpose),
-        );
+        let stored = try_join(client.query(&store, &to_store), extras.write(client));
         let ended = bound("COMMIT").map(Option::transpose);
-        let (((_, _, checked, admitted), (stored, ..)), _) =
+        let (((_, _, refusals, admitted), (stored, ())), _) =
             try_join(try_join(decided, stored), ended).await?;
-        let refusals =
-            Refusals { mentioned: mentioned.as_ref(), checked: checked.as_deref().unwrap_or_default() };
         Ok(Batch {
-            outcomes: outcomes(client, sends, (&admitted, &stored), &refusals).await?,
+            outcomes: outcomes(client, sends, (&admitted, &stored), (&extras, &refusals)).await?,
             is_any_stored: !stored.is_empty(),
             is_told: stored.iter().any(|row| row.get("told")),
         })
     }
-}
-
-/// Why the mentions of some sends are refused.
-struct Refusals<'a> {
-    mentioned: Option<&'a Mentioned<'a>>,
-    checked: &'a [Row],
 }
 
 type Parameter<'a> = &'a (dyn ToSql + Sync);
@@ -207,7 +190,7 @@ async fn outcomes(
     client: &impl GenericClient,
     sends: &[&Outgoing],
     (admitted, stored): (&[Row], &[Row]),
-    refusals: &Refusals<'_>,
+    (extras, refusals): (&Extras<'_>, &Refusals),
 ) -> Result<Vec<Option<SendOutcome>>> {
     let stored: HashMap<MsId, &Row> = stored.iter().map(|row| (row.get("ms_id"), row)).collect();
     let mut outcomes: Vec<Option<SendOutcome>> = sends.iter().map(|_| None).collect();
@@ -222,9 +205,7 @@ async fn outcomes(
                 None
             }
             "locked" => Some(SendOutcome::Locked),
-            "refused" => {
-                refusals.mentioned.map(|m| SendOutcome::Done(Err(m.refusal(refusals.checked, place))))
-            }
+            "refused" => Some(SendOutcome::Done(Err(extras.refusal(refusals, place)))),
             refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
         };
     }

@@ -4,16 +4,17 @@ mod card;
 mod check;
 mod preview;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, Result};
 use crate::base::strict;
 
 /// The fields of all content types.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 19] = [
     "text",
     "url",
+    "file_id",
     "width",
     "height",
     "size",
@@ -29,6 +30,7 @@ const FIELDS: [&str; 17] = [
     "fields",
     "buttons",
     "version",
+    "messages",
 ];
 
 /// A message's content: one of these. A text names emoji as `[:emoji_id:]`.
@@ -54,7 +56,15 @@ pub struct Text {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Picture {
-    url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(
+        default,
+        deserialize_with = "file_id",
+        serialize_with = "file_id_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    file_id: Option<i64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     width: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -68,28 +78,55 @@ pub struct Picture {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    url: String,
-    name: String,
-    #[serde(deserialize_with = "safe_integer")]
-    size: u64,
-    media_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(
+        default,
+        deserialize_with = "file_id",
+        serialize_with = "file_id_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    file_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Voice {
-    url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(
+        default,
+        deserialize_with = "file_id",
+        serialize_with = "file_id_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    file_id: Option<i64>,
     #[serde(deserialize_with = "safe_integer")]
     duration_ms: u64,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
-    media_type: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Video {
-    url: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(
+        default,
+        deserialize_with = "file_id",
+        serialize_with = "file_id_text",
+        skip_serializing_if = "Option::is_none"
+    )]
+    file_id: Option<i64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -98,6 +135,10 @@ pub struct Video {
     height: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    media_type: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
     /// The address of a still picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     poster: Option<String>,
@@ -125,6 +166,16 @@ pub struct Link {
     /// The address of a small picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     picture: Option<String>,
+}
+
+/// What is known of an uploaded file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredFile {
+    pub name: String,
+    pub size: u64,
+    pub media_type: String,
+    /// Width and height of a picture.
+    pub pixels: Option<(u64, u64)>,
 }
 
 impl Content {
@@ -172,6 +223,46 @@ impl Content {
         }
     }
 
+    /// The uploaded file that it holds.
+    pub fn file_id(&self) -> Option<i64> {
+        match self {
+            Self::Picture(picture) => picture.file_id,
+            Self::File(file) => file.file_id,
+            Self::Voice(voice) => voice.file_id,
+            Self::Video(video) => video.file_id,
+            _ => None,
+        }
+    }
+
+    /// The content with what is known of its file. What the sender said of that does not count.
+    ///
+    /// # Errors
+    /// What the file must be.
+    pub fn with_file(mut self, stored: StoredFile) -> std::result::Result<Self, &'static str> {
+        let StoredFile { name, size, media_type, pixels } = stored;
+        let is = |kinds: &[&str]| kinds.iter().any(|kind| media_type.starts_with(kind));
+        let (width, height) = pixels.unzip();
+        match &mut self {
+            Self::Picture(_) if !is(&["image/"]) => return Err("must be a picture"),
+            // Browsers record sound as a video without pictures.
+            Self::Voice(_) if !is(&["audio/", "video/", "application/ogg"]) => return Err("must be a sound"),
+            Self::Video(_) if !is(&["video/", "application/ogg"]) => return Err("must be a video"),
+            Self::Picture(picture) => {
+                (picture.name, picture.size, picture.width, picture.height) =
+                    (Some(name), Some(size), width, height);
+            }
+            Self::File(file) => {
+                (file.name, file.size, file.media_type) = (Some(name), Some(size), Some(media_type));
+            }
+            Self::Voice(voice) => (voice.size, voice.media_type) = (Some(size), Some(media_type)),
+            Self::Video(video) => {
+                (video.name, video.size, video.media_type) = (Some(name), Some(size), Some(media_type));
+            }
+            _ => {}
+        }
+        Ok(self)
+    }
+
     /// The form in which content is stored, pushed and read.
     pub fn to_json(&self) -> Value {
         match self {
@@ -202,5 +293,18 @@ fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Resul
     Ok(Option::<Whole>::deserialize(de)?.map(|Whole(n)| n))
 }
 
+/// An id of a file: a decimal string.
+fn file_id<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<i64>, D::Error> {
+    let refuse = || serde::de::Error::custom("must be an id: a decimal string");
+    let Some(text) = Option::<String>::deserialize(de)? else { return Ok(None) };
+    let shaped = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
+    text.parse().ok().filter(|_| shaped).map(Some).ok_or_else(refuse)
+}
+
+fn file_id_text<S: Serializer>(file_id: &Option<i64>, ser: S) -> std::result::Result<S::Ok, S::Error> {
+    file_id.map(|id| id.to_string()).serialize(ser)
+}
+
 pub use card::{Card, CardChange};
 pub use check::check_client_id;
+pub use preview::cut;

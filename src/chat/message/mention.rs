@@ -116,7 +116,7 @@ impl<'a> Mentioned<'a> {
         }))
     }
 
-    /// Finds the sends that must be refused. The next statement of the transaction refuses them.
+    /// Finds the sends that must be refused. A later statement of the transaction refuses them.
     pub(super) async fn check(
         &self,
         client: &impl GenericClient,
@@ -134,12 +134,8 @@ impl<'a> Mentioned<'a> {
     }
 
     /// Why a send is refused, by its place in the batch from 1.
-    pub(super) fn refusal(&self, checked: &[Row], place: i64) -> Error {
-        let wrong = checked.iter().find(|row| i64::from(row.get::<_, i32>("place")) == place);
-        let refused = wrong.and_then(|row| {
-            let mentions = self.mentions.get(&row.get("place"))?;
-            Some(mentions.refused(row.get("position")))
-        });
-        refused.unwrap_or_else(|| Error::internal("a refused send has no wrong mention"))
+    pub(super) fn refusal(&self, checked: &[Row], place: i64) -> Option<Error> {
+        let wrong = checked.iter().find(|row| i64::from(row.get::<_, i32>("place")) == place)?;
+        Some(self.mentions.get(&wrong.get("place"))?.refused(wrong.get("position")))
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Content, Mentions, Urgency};
+use super::{Content, HeldFile, Mentions, Thread, Urgency};
 use crate::base::error::{Error, Result};
 use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
@@ -33,6 +33,8 @@ pub struct Outgoing {
     /// What the message carries beside its content.
     pub(super) extra: Extra,
     pub(super) mentions: Mentions,
+    pub(super) thread: Thread,
+    pub(super) files: Vec<HeldFile>,
     pub(super) urgency: Urgency,
 }
 
@@ -54,6 +56,24 @@ impl Outgoing {
         client_id: Option<String>,
         content: &Content,
     ) -> Result<Self> {
+        let body = content.to_json();
+        let ms_type = content.ms_type();
+        let mut extra = Extra::new();
+        if !matches!(content, Content::Text(_)) {
+            extra.insert("preview".into(), content.preview().into());
+        }
+        let bare = Self::bare(channel_id, sender, client_id, ms_type, &body.to_string())?;
+        Ok(Self { short: content.short(), content: body, extra, ..bare })
+    }
+
+    /// A send without content. The client id stands for `digested`.
+    pub(super) fn bare(
+        channel_id: ChannelId,
+        sender: &str,
+        client_id: Option<String>,
+        ms_type: &'static str,
+        digested: &str,
+    ) -> Result<Self> {
         let client_id = match client_id {
             Some(given) => given,
             None => {
@@ -62,25 +82,22 @@ impl Outgoing {
                 format!("{INNER_ID_MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
             }
         };
-        let body = content.to_json();
-        let mut extra = Extra::new();
-        if !matches!(content, Content::Text(_)) {
-            extra.insert("preview".into(), content.preview().into());
-        }
         let mut digest = Sha256::new();
         digest.update(channel_id.0.to_be_bytes());
-        digest.update(content.ms_type());
-        digest.update(body.to_string());
+        digest.update(ms_type);
+        digest.update(digested);
         Ok(Self {
             channel_id,
             sender: sender.to_owned(),
             client_id,
             digest: digest.finalize()[..16].to_vec(),
-            ms_type: content.ms_type(),
-            short: content.short(),
-            content: body,
-            extra,
+            ms_type,
+            short: Value::Null,
+            content: Value::Null,
+            extra: Extra::new(),
             mentions: Mentions::default(),
+            thread: Thread::default(),
+            files: Vec::new(),
             urgency: Urgency::default(),
         })
     }
@@ -101,6 +118,26 @@ impl Outgoing {
             self.digest(&format!("mentions {shown}"));
             self.extra.insert("mentions".into(), shown);
             self.mentions = mentions;
+        }
+        self
+    }
+
+    /// The same send with the file that it holds, and the content as readers see it. The client id stands for what the caller
+    /// said.
+    pub fn with_file(mut self, file: HeldFile, content: &Content) -> Self {
+        self.content = content.to_json();
+        self.short = content.short();
+        self.extra.insert("preview".into(), content.preview().into());
+        self.files.push(file);
+        self
+    }
+
+    /// The same send with what connects it to others. It is a part of what the client id stands for.
+    pub fn with_thread(mut self, thread: Thread) -> Self {
+        if !thread.is_empty() {
+            self.digest(&thread.digested());
+            thread.show(&mut self.extra);
+            self.thread = thread;
         }
         self
     }

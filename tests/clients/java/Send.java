@@ -24,7 +24,7 @@ public class Send {
     var picture = new AddressedMessage().channelId(channel).type(MessageType.PICTURE)
         .content(new Content().url("/p.png").width(3));
     var bulk = messages.sendMessages(List.of(picture)).getResults().get(0);
-    var read = messages.listMessages(channel, null, null, null, null).getItems().stream()
+    var read = messages.listMessages(channel, null, null, null, null, null).getItems().stream()
         .map(said -> said.getType() == MessageType.TEXT ? said.getContent().getText() : said.getContent().getUrl())
         .map(said -> '"' + said + '"').toList();
     System.out.printf("{\"ms_id\": \"%s\", \"bulk\": \"%s\", \"read\": %s}%n", sent.getMsId(), bulk.getMsId(), read);

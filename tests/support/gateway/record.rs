@@ -24,6 +24,9 @@ pub struct PushedMessage {
     pub content: Value,
     pub preview: Option<String>,
     pub mentions: Option<Value>,
+    pub reply_to: Option<Value>,
+    pub topic: Option<String>,
+    pub data: Option<Value>,
     pub recalled: Option<bool>,
 }
 

@@ -1,6 +1,6 @@
 //! The limits of contents and of client ids.
 
-use super::{Content, Link, Location, Picture, Text, Video, Voice};
+use super::{Content, File, Link, Location, Picture, Text, Video, Voice};
 use crate::base::error::{Error, Result};
 use crate::base::text::{is_blank, is_label};
 
@@ -20,6 +20,7 @@ const LABEL: &str = "must be one line of 1 to 255 characters, at least one of th
      characters and without directional marks (U+202A to U+202E, U+2066 to U+2069)";
 const ADDRESS: &str =
     "must be an http or https URL or a path, of 1 to 2,048 characters, without blanks or control characters";
+const MISSING: &str = "is missing";
 const DURATION: &str = "must be 1 to 86,400,000 milliseconds";
 
 /// The wrong field and what it must be, if one is wrong.
@@ -36,12 +37,7 @@ impl Content {
                 no_nul("text", text)
             }
             Self::Picture(p) => p.check(),
-            Self::File(f) => {
-                check_address("url", &f.url)?;
-                check_label("name", &f.name)?;
-                check_size(f.size)?;
-                check_media_type(&f.media_type)
-            }
+            Self::File(f) => f.check(),
             Self::Voice(v) => v.check(),
             Self::Video(v) => v.check(),
             Self::Location(l) => l.check(),
@@ -53,25 +49,49 @@ impl Content {
 
 impl Picture {
     fn check(&self) -> Checked {
-        check_address("url", &self.url)?;
+        check_source(self.url.as_deref(), self.file_id)?;
         check_pixels(self.width, self.height)?;
         check_size(self.size.unwrap_or(0))?;
         self.name.as_deref().map_or(Ok(()), |name| check_label("name", name))
     }
 }
 
+impl File {
+    fn check(&self) -> Checked {
+        check_source(self.url.as_deref(), self.file_id)?;
+        if self.url.is_some() {
+            let given = [
+                ("name", self.name.is_some()),
+                ("size", self.size.is_some()),
+                ("media_type", self.media_type.is_some()),
+            ];
+            if let Some((missing, _)) = given.into_iter().find(|(_, given)| !given) {
+                return Err((missing, MISSING));
+            }
+        }
+        self.name.as_deref().map_or(Ok(()), |name| check_label("name", name))?;
+        check_size(self.size.unwrap_or(0))?;
+        self.media_type.as_deref().map_or(Ok(()), check_media_type)
+    }
+}
+
 impl Voice {
     fn check(&self) -> Checked {
-        check_address("url", &self.url)?;
+        check_source(self.url.as_deref(), self.file_id)?;
         check_duration(Some(self.duration_ms))?;
         check_size(self.size.unwrap_or(0))?;
-        check_media_type(&self.media_type)
+        match self.media_type.as_deref() {
+            None if self.url.is_some() => Err(("media_type", MISSING)),
+            media_type => media_type.map_or(Ok(()), check_media_type),
+        }
     }
 }
 
 impl Video {
     fn check(&self) -> Checked {
-        check_address("url", &self.url)?;
+        check_source(self.url.as_deref(), self.file_id)?;
+        self.name.as_deref().map_or(Ok(()), |name| check_label("name", name))?;
+        self.media_type.as_deref().map_or(Ok(()), check_media_type)?;
         check_duration(self.duration_ms)?;
         check_pixels(self.width, self.height)?;
         check_size(self.size.unwrap_or(0))?;
@@ -118,6 +138,16 @@ pub(super) fn check_address(field: &'static str, url: &str) -> Checked {
     let clean = !url.chars().any(|c| c.is_control() || c.is_whitespace());
     let fits = shaped && clean && (1..=URL_MAX_CHARS).contains(&url.chars().count());
     if fits { Ok(()) } else { Err((field, ADDRESS)) }
+}
+
+/// A file lies at an address of the portal, or in the service.
+fn check_source(url: Option<&str>, file_id: Option<i64>) -> Checked {
+    match (url, file_id) {
+        (Some(url), None) => check_address("url", url),
+        (None, Some(_)) => Ok(()),
+        (Some(_), Some(_)) => Err(("file_id", "cannot be combined with `url`")),
+        (None, None) => Err(("url", "is missing: give `url` or `file_id`")),
+    }
 }
 
 pub(super) fn check_label(field: &'static str, text: &str) -> Checked {

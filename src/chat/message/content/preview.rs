@@ -16,7 +16,7 @@ impl Content {
             Self::Text(Text { text }) => cut(text),
             Self::Markdown(Text { text }) => cut(&plain(text)),
             Self::Picture(picture) => marked("🖼️", picture.name.as_deref()),
-            Self::File(file) => marked("📄", Some(&file.name)),
+            Self::File(file) => marked("📄", file.name.as_deref()),
             Self::Voice(voice) => marked("🎤", Some(&duration(voice.duration_ms))),
             Self::Video(video) => marked("🎬", video.duration_ms.map(duration).as_deref()),
             Self::Location(location) => marked("📍", Some(&location.shown())),
@@ -45,7 +45,8 @@ impl Location {
     }
 }
 
-fn cut(text: &str) -> String {
+/// A text as a preview shows it.
+pub fn cut(text: &str) -> String {
     text.chars().take(PREVIEW_CHARS).collect()
 }
 

@@ -1,0 +1,140 @@
+//! The messages that carry a mark: replies to a message, messages with a topic or with a reference. Hot ones come from
+//! PostgreSQL, cold ones from the archive.
+
+use time::OffsetDateTime;
+
+use super::{Hot, Message, Reading, hot, messages};
+use crate::archive::{self, Archive, Find, Order, Span};
+use crate::base::error::Result;
+use crate::base::number::MsId;
+use crate::base::store::{Statements, Store};
+use crate::sql;
+
+/// Messages with a mark.
+#[derive(Clone)]
+pub struct Marked<'a> {
+    /// A mark of [`crate::base::extra`].
+    pub mark: String,
+    /// The channel and its reader; none: every message with the mark.
+    pub reading: Option<Reading<'a>>,
+    /// The oldest or the newest first.
+    pub order: Order,
+    /// All of them are above this ms_id.
+    pub above: MsId,
+}
+
+/// A topic of a channel, with its last message.
+#[derive(Debug)]
+pub struct Topic {
+    pub topic: String,
+    pub last_seq: i64,
+    pub last_ms_id: MsId,
+    pub last_at: OffsetDateTime,
+}
+
+impl Marked<'_> {
+    /// Up to `limit` messages after the last one of the page before, in the order.
+    pub async fn page(
+        &self,
+        store: &Store,
+        archive: Option<&dyn Archive>,
+        after: Option<MsId>,
+        limit: i64,
+    ) -> Result<Vec<Message>> {
+        let spans = match &self.reading {
+            Some(reading) => Some(reading.spans().await?),
+            None => None,
+        };
+        let (above, below) = match self.order {
+            Order::Oldest => (after.unwrap_or(self.above).max(self.above), MsId::MAX),
+            Order::Newest => (self.above, after.unwrap_or(MsId::MAX)),
+        };
+        let Hot { horizon, messages: hot } = self.hot(store, (above, below), limit).await?;
+        let below = below.min(horizon);
+        let all_is_hot = above.next() >= below;
+        let enough = self.order == Order::Newest && hot.len() as i64 >= limit;
+        if all_is_hot || enough || spans.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(hot);
+        }
+        let rest = match self.order {
+            Order::Oldest => limit as usize,
+            Order::Newest => limit as usize - hot.len(),
+        };
+        let mut cold = self.cold(store, archive, (spans, above, below), rest).await?;
+        let mut found = hot;
+        if self.order == Order::Oldest {
+            std::mem::swap(&mut found, &mut cold);
+        }
+        found.extend(cold);
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    async fn hot(&self, store: &Store, (above, below): (MsId, MsId), limit: i64) -> Result<Hot> {
+        let channel_id = self.reading.map(|reading| reading.channel_id);
+        let reader = self.reading.and_then(|reading| reading.reader);
+        let oldest = self.order == Order::Oldest;
+        let rows = store
+            .all(
+                sql!("records/history/marked"),
+                &[&self.mark, &channel_id, &reader, &below, &above, &oldest, &limit],
+            )
+            .await?;
+        hot(rows)
+    }
+
+    async fn cold(
+        &self,
+        store: &Store,
+        archive: Option<&dyn Archive>,
+        (spans, above, below): (Option<Vec<Span>>, MsId, MsId),
+        limit: usize,
+    ) -> Result<Vec<Message>> {
+        let archive = archive.ok_or_else(archive::not_configured)?;
+        let mut find = Find {
+            spans,
+            marks: vec![vec![self.mark.clone()]],
+            from: above.next(),
+            below,
+            order: self.order,
+            ledger: false,
+            ..Find::newest(limit)
+        };
+        let mut found = Vec::new();
+        loop {
+            find.limit = limit - found.len();
+            let documents = archive.find(&find).await?;
+            let ended = documents.len() < find.limit;
+            find.after = documents.last().map(|last| (last.ms_id, last.part)).or(find.after);
+            let read = messages(store, documents).await?;
+            // A message that was recalled since carries nothing.
+            found.extend(read.into_iter().filter(|message| message.recalled.is_none()));
+            if ended || found.len() >= limit {
+                return Ok(found);
+            }
+        }
+    }
+}
+
+/// The topics of a channel whose last message the reader may see, the last message first. `below` is the last message of the
+/// page before.
+pub async fn topics(reading: Reading<'_>, below: Option<MsId>, limit: i64) -> Result<Vec<Topic>> {
+    reading.spans().await?;
+    let below = below.unwrap_or(MsId::MAX);
+    let rows = reading
+        .store
+        .all(sql!("records/history/topics"), &[&reading.channel_id, &reading.reader, &below, &limit])
+        .await?;
+    let topic = |row: &tokio_postgres::Row| Topic {
+        topic: row.get("topic"),
+        last_seq: row.get("last_seq"),
+        last_ms_id: row.get("last_ms_id"),
+        last_at: row.get("last_at"),
+    };
+    Ok(rows.iter().map(topic).collect())
+}
+
+/// Deletes a batch of marks of messages that are in the archive.
+pub async fn prune_marks(store: &Store, most: i64) -> Result<u64> {
+    store.run(sql!("records/history/prune_marks"), &[&most]).await
+}

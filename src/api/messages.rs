@@ -216,7 +216,7 @@ impl NewMessage {
 }
 
 /// The send with the file that its content holds. Whether the sender can read it is checked again with the send.
-async fn holding(
+pub async fn holding(
     api: &Api,
     sender: &str,
     outgoing: Outgoing,
@@ -225,23 +225,33 @@ async fn holding(
 ) -> Result<Outgoing> {
     let Some(file_id) = content.file_id() else { return Ok(outgoing) };
     let at = format!("{at}/content/file_id");
-    let pixels = |side: i32| u64::from(side.unsigned_abs());
-    let stored = match api.files.get(file_id, sender).await {
-        Ok(File { name, size, media_type: Some(media_type), width, height, .. }) => Some(StoredFile {
-            name,
-            size: size.unsigned_abs(),
-            media_type,
-            pixels: width.map(pixels).zip(height.map(pixels)),
-        }),
-        Ok(_) => None,
-        Err(e) if e.kind == Kind::NotFound => None,
-        Err(e) => return Err(e),
-    };
-    let Some(stored) = stored else {
+    let Some(file) = readable(api, sender, file_id).await? else {
         return Ok(outgoing.with_file(HeldFile { at, file_id: None }, &content));
     };
-    let filled = content.with_file(stored).map_err(|must| Error::field(at.as_str(), must))?;
+    let filled = filled(content, file, &at)?;
     Ok(outgoing.with_file(HeldFile { at, file_id: Some(file_id) }, &filled))
+}
+
+/// A file that is whole, and that a user can read.
+pub async fn readable(api: &Api, reader: &str, file_id: i64) -> Result<Option<File>> {
+    match api.files.get(file_id, reader).await {
+        Ok(file) => Ok(file.media_type.is_some().then_some(file)),
+        Err(e) if e.kind == Kind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// The content with what is known of its file. `at` is the pointer of `file_id`.
+pub fn filled(content: Content, file: File, at: &str) -> Result<Content> {
+    let File { name, size, media_type, width, height, .. } = file;
+    let pixels = |side: i32| u64::from(side.unsigned_abs());
+    let stored = StoredFile {
+        name,
+        size: size.unsigned_abs(),
+        media_type: media_type.unwrap_or_default(),
+        pixels: width.map(pixels).zip(height.map(pixels)),
+    };
+    content.with_file(stored).map_err(|must| Error::field(at, must))
 }
 
 /// What a reply shows of a message of the channel. Whether the sender sees the message is checked with the send.

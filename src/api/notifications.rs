@@ -11,13 +11,14 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+use super::messages::{filled, readable};
 use super::wire::{
     Id, Json, LIMIT_MAX, Page, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
 };
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
-use crate::chat::message::{Content, Urgency};
+use crate::chat::message::{Content, NO_FILE, Urgency};
 use crate::identity::Caller;
 use crate::notification::notice::{self, Limits, NewNotice, Notice, Target};
 use crate::notification::progress::{self, Counts, Place, Receiver, Standing};
@@ -152,8 +153,9 @@ struct ReceiversQuery {
 struct After(i32, String);
 
 impl NewNotification {
-    fn read(self, api: &Api) -> Result<NewNotice> {
+    async fn read(self, api: &Api, sender: &str) -> Result<NewNotice> {
         let To { user_ids, department_ids, below, all } = self.to;
+        let content = Content::parse(&self.ms_type, self.content, "")?;
         Ok(NewNotice {
             client_id: self.client_id,
             to: Target {
@@ -162,12 +164,35 @@ impl NewNotification {
                 below: below.unwrap_or_default(),
                 all: all.unwrap_or_default(),
             },
-            content: Content::parse(&self.ms_type, self.content, "")?,
+            content: complete(api, sender, content, self.send_at).await?,
             urgency: Urgency::parse(self.priority, self.escalate, api.config.chat.escalate_within(), "")?,
             send_at: self.send_at,
             expires_at: self.expires_at,
         })
     }
+}
+
+/// The content with what is known of its file, which each message will hold. The send checks again whether the sender can
+/// read it.
+async fn complete(
+    api: &Api,
+    sender: &str,
+    content: Content,
+    send_at: Option<OffsetDateTime>,
+) -> Result<Content> {
+    const AT: &str = "/content/file_id";
+    let Some(file_id) = content.file_id() else { return Ok(content) };
+    let Some(file) = readable(api, sender, file_id).await? else {
+        return Err(Error::field(AT, NO_FILE));
+    };
+    if send_at.zip(file.expires_at).is_some_and(|(sent, removed)| removed <= sent) {
+        let detail =
+            "names a file that is removed before `send_at`: upload it later, or send a message with it";
+        return Err(Error::field(AT, detail));
+    }
+    let filled = filled(content, file, AT)?;
+    // The worker reads it in the same way.
+    Content::parse(filled.ms_type(), filled.to_json(), "")
 }
 
 impl NoticeView {
@@ -225,7 +250,7 @@ async fn create(
     Application(caller): Application,
     Json(new): Json<NewNotification>,
 ) -> Result<impl IntoResponse> {
-    let new = new.read(&api)?;
+    let new = new.read(&api, &caller.user_id).await?;
     // The clock of the database, by which the worker sends.
     let now = api.store.now().await?;
     let created =

@@ -14,11 +14,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::messages::holding;
 use super::problem::log_failure;
 use super::wire::{Json, PathId, PathIds, PathWord, check_client_id_if_any, read_body, rfc3339};
 use super::{Api, Now, Person, request};
 use crate::base::error::{Error, Result};
-use crate::base::number::{ChannelId, Id, MsId};
+use crate::base::number::{ChannelId, Id};
 use crate::chat::message::{Content, Outgoing};
 use crate::chat::robot::{
     self, Address, Body, Called, Change, Dialect, Limits, Manager, NewRobot, Proof, Refusal, Robot, Said,
@@ -243,17 +244,16 @@ async fn send(
     }
     let mentions = called.mentions(&api.store, &body.mentions).await?;
     let outgoing = outgoing(&called, &body.said.content()?)?.with_mentions(mentions);
-    say(api, outgoing).await.map(|_| ())
+    say(api, outgoing).await
 }
 
 fn outgoing(called: &Called, content: &Content) -> Result<Outgoing> {
     Outgoing::new(called.channel_id, &called.user_id, None, content)
 }
 
-/// Sends a message. Returns its `ms_id` and `seq`.
-async fn say(api: &Api, outgoing: Outgoing) -> std::result::Result<(MsId, i64), Refusal> {
-    let sent = api.sender.send(outgoing).await?;
-    Ok((sent.ms_id, sent.seq))
+async fn say(api: &Api, outgoing: Outgoing) -> std::result::Result<(), Refusal> {
+    api.sender.send(outgoing).await?;
+    Ok(())
 }
 
 /// Stores a picture as a file of the robot, which the readers of the message can read.
@@ -277,9 +277,9 @@ async fn send_picture(
         api.files.remove(file_id, &called.user_id, now).await?;
         return Err(Refusal::BadPicture);
     }
-    let content = Said::picture(&format!("/api/v1/files/{file_id}/content"))?;
-    let sent = say(api, outgoing(called, &content)?).await?;
-    Ok(called.hold_picture(&api.store, file_id, sent).await?)
+    let content = Said::picture(json!({"file_id": file_id.to_string()}))?;
+    let outgoing = outgoing(called, &content)?;
+    say(api, holding(api, &called.user_id, outgoing, content, "").await?).await
 }
 
 /// Answers as DingTalk and WeCom do: `200` with a code. Only a failure of the service has another status, too, so that

@@ -14,7 +14,7 @@ mod urgency;
 pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition};
 pub use content::{Card, CardChange, Content, StoredFile, check_client_id, cut, safe_integer};
 pub use forward::{FORWARD, Forward, Original};
-pub use held::HeldFile;
+pub use held::{HeldFile, NO_FILE};
 pub use mention::Mentions;
 pub use outgoing::{Outgoing, Sent, inner_client_id};
 pub use send::Sender;

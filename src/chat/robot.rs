@@ -20,7 +20,7 @@ use super::channel::{self, MemberRole, check_label};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
-use crate::base::number::{ChannelId, MsId};
+use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::chat::message::Mentions;
 use crate::events::Type;
@@ -293,12 +293,6 @@ impl Called {
             .all(sql!("chat/robot/meant"), &[&self.channel_id, &meant.user_ids, &meant.phones, &MENTIONS_MAX])
             .await?;
         Mentions::parse(Some(rows.iter().map(|row| row.get::<_, String>("user_id")).collect()), "")
-    }
-
-    /// Lets the readers of a message read the picture that it shows.
-    pub async fn hold_picture(&self, store: &Store, file_id: i64, (ms_id, seq): (MsId, i64)) -> Result<()> {
-        store.run(sql!("chat/robot/hold_picture"), &[&file_id, &ms_id, &self.channel_id, &seq]).await?;
-        Ok(())
     }
 }
 

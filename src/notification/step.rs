@@ -16,7 +16,7 @@ use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::chat::channel::direct;
 use crate::chat::message::{
-    Batch, Batches, Bounds, Content, Lanes, NewStep, Outgoing, SendOutcome, StepKind, Urgency,
+    Batch, Batches, Bounds, Content, HeldFile, Lanes, NewStep, Outgoing, SendOutcome, StepKind, Urgency,
     inner_client_id, is_missing_partition,
 };
 use crate::records::recall::{Taken, recall_all};
@@ -224,6 +224,10 @@ impl Due {
             place.channel_id = Some(channel_id);
             let client_id = inner_client_id(&format!("n{}:{}", self.notification_id, place.user_id));
             let send = Outgoing::new(channel_id, &self.sender, Some(client_id), &content)?;
+            let send = match content.file_id() {
+                Some(file_id) => send.with_file(HeldFile::of(file_id), &content),
+                None => send,
+            };
             sends.push((at, send.with_urgency(self.urgency.clone())));
         }
         Ok(sends)

@@ -1,6 +1,7 @@
 //! Notifications: one message of an application to many receivers.
 
 mod cold;
+mod files;
 mod killed;
 mod refused;
 mod timed;

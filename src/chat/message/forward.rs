@@ -81,14 +81,13 @@ impl Forward {
         let digested = json!([FORWARD, self.ms_ids]).to_string();
         let mut extra = Extra::new();
         extra.insert("preview".into(), self.preview.as_str().into());
-        let file = |file_id: &i64| HeldFile { at: String::new(), file_id: Some(*file_id) };
         let client_id = client_id.map(|client_id| format!("\u{1e}{channel_id} {client_id}"));
         Ok(Outgoing {
             ms_type: FORWARD,
             content: self.content.clone(),
             short: json!({ "text": self.preview }),
             extra,
-            files: self.files.iter().map(file).collect(),
+            files: self.files.iter().copied().map(HeldFile::of).collect(),
             ..Outgoing::bare(channel_id, sender, client_id, FORWARD, &digested)?
         })
     }

@@ -10,6 +10,9 @@ use super::outgoing::Outgoing;
 use crate::base::error::{Error, Result};
 use crate::sql;
 
+/// Why a file cannot be held.
+pub const NO_FILE: &str = "is no file that the sender can read, or its upload is not finished";
+
 /// A file that a message holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldFile {
@@ -17,6 +20,13 @@ pub struct HeldFile {
     pub at: String,
     /// None if the sender cannot read such a file.
     pub file_id: Option<i64>,
+}
+
+impl HeldFile {
+    /// A file of a send that the service makes by itself: no field of a call names it.
+    pub fn of(file_id: i64) -> Self {
+        Self { at: String::new(), file_id: Some(file_id) }
+    }
 }
 
 /// The files of the sends of one transaction, ready to be checked and written.
@@ -73,9 +83,6 @@ impl<'a> Files<'a> {
     pub(super) fn refusal(&self, checked: &[Row], place: i64) -> Option<Error> {
         let wrong = checked.iter().find(|row| i64::from(row.get::<_, i32>("place")) == place)?;
         let file = self.files.get(&wrong.get("place"))?;
-        Some(Error::field(
-            file.at.as_str(),
-            "is no file that the sender can read, or its upload is not finished",
-        ))
+        Some(Error::field(file.at.as_str(), NO_FILE))
     }
 }

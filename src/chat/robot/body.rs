@@ -90,14 +90,14 @@ impl Said {
             Self::Text(text) => of_text("text", text),
             Self::Markdown(text) => of_text("markdown", text),
             Self::Link(link) => link.content(),
-            Self::PictureAt(url) => Self::picture(url),
+            Self::PictureAt(url) => Self::picture(json!({"url": url})),
             Self::Picture(_) => Err(Refusal::BadPicture),
         }
     }
 
-    /// The content of a message with a picture at an address.
-    pub fn picture(url: &str) -> Read<Content> {
-        Ok(Content::parse("picture", json!({"url": url}), "")?)
+    /// The content of a message with a picture at an address, or with an uploaded one.
+    pub fn picture(content: Value) -> Read<Content> {
+        Ok(Content::parse("picture", content, "")?)
     }
 }
 

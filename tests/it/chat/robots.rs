@@ -314,7 +314,7 @@ async fn a_picture_is_read_by_those_who_see_the_message() {
     expect_code(call(&app, &robot.wecom, &image(&bytes)).await, 0);
     let message = newest(&app, "b", &group).await;
     assert_eq!(message["type"], "picture");
-    let path = text(&message["content"]["url"]).replace("/api/v1", "");
+    let path = format!("/files/{}/content", text(&message["content"]["file_id"]));
     let (reply, read) = app.person("b").raw("GET", &path, &[], &[]).await;
     assert_eq!((reply.status, read == bytes), (200, true));
     app.person("stranger").raw("GET", &path, &[], &[]).await.0.expect_problem(404, "not-found");

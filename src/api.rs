@@ -33,6 +33,7 @@ mod service;
 mod support;
 mod sync;
 mod threads;
+mod tokens;
 mod uploads;
 mod users;
 mod wire;
@@ -149,6 +150,7 @@ impl Api {
             .merge(presence::routes())
             .merge(conversations::routes())
             .merge(sync::routes())
+            .merge(tokens::routes())
             .merge(directory::routes())
             .merge(users::routes())
             .merge(departments::routes())

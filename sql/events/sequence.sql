@@ -42,9 +42,10 @@ moved AS (
     WHERE n.last IS NOT NULL
 ),
 observer AS MATERIALIZED (
-    SELECT callback_id, event_types, channel_ids, department_ids, batch_events
-    FROM t_im_callback
+    SELECT callback_id, event_types, channel_ids, department_ids, batch_events, owner
+    FROM t_im_callback c
     WHERE kind = 'observer' AND state <> 'disabled'
+      AND (owner IS NULL OR EXISTS (SELECT FROM t_im_user WHERE user_id = c.owner AND active OFFSET 0))
 ),
 -- The departments of each actor and the departments above them, if an observer filters by department. Each is
 -- looked up by key, even with a plan made while there were few users.
@@ -68,6 +69,8 @@ wanted AS (
            row_number() OVER in_channel - 1 AS before, sum(n.bytes) OVER in_channel - n.bytes AS bytes_before
     FROM observer o
     JOIN numbered n ON im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR o.channel_ids && im_channels_of(n.type, n.channel_id, n.data))
+     AND (o.owner IS NULL
+          OR im_owner_hears(o.owner, n.type, im_channels_of(n.type, n.channel_id, n.data), n.seq, n.audience, n.at))
     LEFT JOIN department d ON d.actor = n.actor
     WHERE o.department_ids IS NULL OR o.department_ids && d.department_ids
     WINDOW in_channel AS (PARTITION BY o.callback_id, n.channel_id ORDER BY n.event_id)

@@ -15,10 +15,9 @@ use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any,
 use super::{Api, Proven};
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
-use crate::delivery::endpoint::{
-    self, Administrator, Endpoint, EndpointSpec, FILTER_MAX, NewSecret, TestResult,
-};
+use crate::delivery::endpoint::{self, Endpoint, EndpointSpec, FILTER_MAX, Manager, NewSecret, TestResult};
 use crate::identity::Role;
+use crate::people::users;
 
 /// Most event types in one filter.
 const EVENT_TYPES_MAX: usize = 64;
@@ -106,6 +105,7 @@ struct CallbackView {
     callback_id: String,
     kind: &'static str,
     url: String,
+    owner: Option<String>,
     from_settings: bool,
     description: Option<String>,
     event_types: Vec<String>,
@@ -169,16 +169,18 @@ struct TestedView {
 }
 
 impl CallbackView {
-    /// The callback as this caller may see it. Only an administrator sees the query of the URL, because it
-    /// can hold a credential.
+    /// The callback as this caller may see it. Only an administrator and its application see the query of the URL,
+    /// because it can hold a credential.
     fn of(shown: Endpoint, caller: &Proven) -> Self {
-        let is_admin = caller.must_be(Role::Admin).is_ok();
+        let is_own = shown.owner.as_ref() == Some(&caller.0.user_id);
+        let is_admin = is_own || caller.must_be(Role::Admin).is_ok();
         let public = |url: String| Url::parse(&url).map_or(url, |url| endpoint::public_url(&url));
         let secret = |(id, created_at, expires_at)| SecretView { secret_id: Id(id), created_at, expires_at };
         Self {
             callback_id: shown.callback_id,
             kind: shown.kind.as_str(),
             url: if is_admin { shown.url } else { public(shown.url) },
+            owner: shown.owner,
             from_settings: shown.from_settings,
             description: shown.description,
             event_types: shown.event_types,
@@ -261,9 +263,9 @@ impl CallbackChange {
 }
 
 async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>> {
-    caller.must_be(Role::Support)?;
+    let owner = owner(&api, &caller, Role::Support).await?;
     let now = api.store.now().await?;
-    let all = api.callbacks.list(now).await?;
+    let all = api.callbacks.list(owner, now).await?;
     Ok(Reply(Callbacks { items: all.into_iter().map(|shown| CallbackView::of(shown, &caller)).collect() }))
 }
 
@@ -272,13 +274,36 @@ async fn show(
     caller: Proven,
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<CallbackView>> {
-    caller.must_be(Role::Support)?;
-    view(&api, &caller, &callback_id).await.map(Reply)
+    let owner = owner(&api, &caller, Role::Support).await?;
+    view(&api, (&caller, owner), &callback_id).await.map(Reply)
 }
 
-async fn view(api: &Api, caller: &Proven, callback_id: &str) -> Result<CallbackView> {
+async fn view(
+    api: &Api,
+    (caller, owner): (&Proven, Option<&str>),
+    callback_id: &str,
+) -> Result<CallbackView> {
     let now = api.store.now().await?;
-    Ok(CallbackView::of(api.callbacks.show(callback_id, now).await?, caller))
+    Ok(CallbackView::of(api.callbacks.show(callback_id, owner, now).await?, caller))
+}
+
+/// The application whose callbacks the caller manages. `None`: all callbacks, by their role.
+pub(super) async fn owner<'a>(api: &Api, caller: &'a Proven, role: Role) -> Result<Option<&'a str>> {
+    let Err(refused) = caller.must_be(role) else { return Ok(None) };
+    let user_id = caller.0.user_id.as_str();
+    if caller.must_be(Role::User).is_ok()
+        && users::standing(&api.store, user_id).await?.is_some_and(|user| user.is_application && user.active)
+    {
+        return Ok(Some(user_id));
+    }
+    Err(refused)
+}
+
+/// Who changes a callback now: an administrator, or an application.
+async fn manager<'a>(api: &Api, caller: &'a Proven, client_id: Option<&'a str>) -> Result<Manager<'a>> {
+    let is_application = owner(api, caller, Role::Admin).await?.is_some();
+    let now = api.store.now().await?;
+    Ok(Manager { actor: &caller.0.user_id, is_application, now, client_id })
 }
 
 async fn create(
@@ -286,16 +311,18 @@ async fn create(
     caller: Proven,
     Json(new): Json<NewCallback>,
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
-    caller.must_be(Role::Admin)?;
+    let by_application = owner(&api, &caller, Role::Admin).await?;
     let kind = endpoint::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
         .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
+    if kind == endpoint::Kind::Gateway {
+        caller.must_be(Role::Admin)?;
+    }
     check_client_id_if_any(new.client_id.as_deref())?;
     let client_id = new.client_id.clone();
-    let now = api.store.now().await?;
-    let by = Administrator { actor: &caller.0.user_id, now, client_id: client_id.as_deref() };
+    let by = manager(&api, &caller, client_id.as_deref()).await?;
     let (callback_id, secret) = api.callbacks.create(kind, &new.spec(), by).await?;
     api.wakers.dispatch.notify_one();
-    let callback = view(&api, &caller, &callback_id).await?;
+    let callback = view(&api, (&caller, by_application), &callback_id).await?;
     Ok((made(&secret), Reply(CreatedView { callback, secret: secret.secret })))
 }
 
@@ -305,11 +332,10 @@ async fn change(
     PathWord(callback_id): PathWord,
     Json(change): Json<CallbackChange>,
 ) -> Result<Reply<CallbackView>> {
-    caller.must_be(Role::Admin)?;
-    let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
+    let by = manager(&api, &caller, None).await?;
     api.callbacks.change(&callback_id, &change.spec(), by).await?;
     api.wakers.dispatch.notify_one();
-    view(&api, &caller, &callback_id).await.map(Reply)
+    view(&api, (&caller, None), &callback_id).await.map(Reply)
 }
 
 async fn remove(
@@ -317,8 +343,7 @@ async fn remove(
     caller: Proven,
     PathWord(callback_id): PathWord,
 ) -> Result<StatusCode> {
-    caller.must_be(Role::Admin)?;
-    let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
+    let by = manager(&api, &caller, None).await?;
     api.callbacks.remove(&callback_id, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -329,14 +354,13 @@ async fn rotate(
     PathWord(callback_id): PathWord,
     MaybeJson(rotation): MaybeJson<Rotation>,
 ) -> Result<(StatusCode, Reply<RotatedView>)> {
-    caller.must_be(Role::Admin)?;
+    owner(&api, &caller, Role::Admin).await?;
     let overlap = rotation.overlap_ms.map_or(api.config.callbacks.secret_overlap, Duration::from_millis);
     if overlap > OVERLAP_MAX {
         return Err(Error::field("/overlap_ms", "must be at most 2592000000 (30 days)"));
     }
     check_client_id_if_any(rotation.client_id.as_deref())?;
-    let now = api.store.now().await?;
-    let by = Administrator { actor: &caller.0.user_id, now, client_id: rotation.client_id.as_deref() };
+    let by = manager(&api, &caller, rotation.client_id.as_deref()).await?;
     let new = api.callbacks.rotate(&callback_id, overlap, by).await?;
     Ok((made(&new), Reply(new.into())))
 }
@@ -350,8 +374,7 @@ async fn test(
     caller: Proven,
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<TestedView>> {
-    caller.must_be(Role::Admin)?;
-    let by = Administrator { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
+    let by = manager(&api, &caller, None).await?;
     let patience = api.config.server.request_timeout.mul_f64(TEST_SHARE);
     Ok(Reply(api.callbacks.test(&callback_id, patience, by).await?.into()))
 }

@@ -6,6 +6,7 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::callbacks::owner;
 use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::base::error::{Error, Result};
@@ -146,8 +147,7 @@ async fn deliveries(
     PathWord(callback_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<AttemptView>>> {
-    caller.must_be(Role::Support)?;
-    check_known(&api, &callback_id)?;
+    check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let limit = page.limit()?;
     let attempts =
         push::attempts(&api.store, &callback_id, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
@@ -161,8 +161,7 @@ async fn dead_letters(
     PathWord(callback_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<DeadLetterView>>> {
-    caller.must_be(Role::Support)?;
-    check_known(&api, &callback_id)?;
+    check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let limit = page.limit()?;
     let before = page.cursor()?.unwrap_or(i64::MAX);
     let letters = push::dead_letters(&api.store, &callback_id, before, limit).await?;
@@ -175,8 +174,7 @@ async fn dead_letter(
     caller: Proven,
     PathWordAndId(callback_id, dead_id): PathWordAndId,
 ) -> Result<Reply<DeadLetterDetailView>> {
-    caller.must_be(Role::Support)?;
-    check_known(&api, &callback_id)?;
+    check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let found = push::dead_letter(&api.store, &callback_id, dead_id).await?;
     Ok(Reply(found.ok_or_else(|| Error::not_found("no such dead letter"))?.into()))
 }
@@ -188,8 +186,7 @@ async fn replay(
     PathWord(callback_id): PathWord,
     Json(which): Json<Replay>,
 ) -> Result<Reply<Replayed>> {
-    caller.must_be(Role::Admin)?;
-    check_known(&api, &callback_id)?;
+    check_managed(&api, &caller, Role::Admin, &callback_id).await?;
     which.check(&callback_id)?;
     let replayed = match which.events_since {
         Some(since) => {
@@ -252,7 +249,12 @@ impl Replay {
     }
 }
 
-fn check_known(api: &Api, callback_id: &str) -> Result<()> {
+/// Refuses an unknown callback, and for an application the callbacks of others.
+async fn check_managed(api: &Api, caller: &Proven, role: Role, callback_id: &str) -> Result<()> {
+    if let Some(owner) = owner(api, caller, role).await? {
+        let now = api.store.now().await?;
+        return api.callbacks.show(callback_id, Some(owner), now).await.map(|_| ());
+    }
     if callback_id == GATEWAY || api.callbacks.get(callback_id).is_some() {
         Ok(())
     } else {

@@ -49,6 +49,9 @@ pub enum Action {
     RobotChanged,
     RobotRotated,
     RobotRemoved,
+    /// A token of the service was created or revoked over the API.
+    TokenCreated,
+    TokenRevoked,
 }
 
 impl Action {
@@ -72,6 +75,8 @@ impl Action {
             Self::RobotChanged => "robot-changed",
             Self::RobotRotated => "robot-rotated",
             Self::RobotRemoved => "robot-removed",
+            Self::TokenCreated => "token-created",
+            Self::TokenRevoked => "token-revoked",
         }
     }
 }

@@ -29,7 +29,7 @@ use guard::{Guard, Refused, Unresolved};
 
 pub use breaker::Gate;
 pub use registry::Callbacks;
-pub use resource::{Administrator, Endpoint, NewSecret, TestResult};
+pub use resource::{Endpoint, Manager, NewSecret, TestResult};
 pub use spec::{EVENT_TYPES, EndpointSpec, FILTER_MAX};
 
 /// The callback whose answer decides `received`.

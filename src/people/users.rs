@@ -19,6 +19,19 @@ named! {
     }
 }
 
+/// What the directory says of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    pub is_application: bool,
+    pub active: bool,
+}
+
+/// What the directory says of a user. `None`: it does not know the user.
+pub async fn standing(store: &Store, user_id: &str) -> Result<Option<Standing>> {
+    let row = store.opt(sql!("people/users/standing"), &[&user_id]).await?;
+    Ok(row.map(|row| Standing { is_application: row.get("is_application"), active: row.get("active") }))
+}
+
 /// Refuses a caller who is unknown or has left.
 pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
     if store.one(sql!("people/users/is_active"), &[&user_id]).await?.get(0) {

@@ -1,5 +1,7 @@
 //! What identity keeps in the database: our own tokens, and signatures that were used.
 
+pub mod tokens;
+
 use im_push_gateway::base::config::Config;
 use im_push_gateway::base::error::Kind;
 use im_push_gateway::base::store::Store;

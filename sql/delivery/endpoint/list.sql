@@ -1,5 +1,5 @@
 -- Endpoints with the size of their queues, the gateway first.
--- $1 callback id, or null for all, $2 now
+-- $1 callback id, or null for all, $2 now, $3 only those of this application, or null
 SELECT c.*, signing.secret_ids, signing.made, signing.ends,
        waiting.rows + held.rows AS waiting_rows, waiting.pairs + held.pairs AS waiting_pairs,
        least(waiting.oldest, held.oldest) AS oldest_queued_at, held.batches, dead.dead
@@ -23,5 +23,5 @@ CROSS JOIN LATERAL (
     WHERE callback_id = c.callback_id
 ) AS held
 CROSS JOIN LATERAL (SELECT count(*) AS dead FROM t_im_push_dead WHERE callback_id = c.callback_id) AS dead
-WHERE ($1::text IS NULL OR c.callback_id = $1) AND c.url IS NOT NULL AND c.removed_at IS NULL
+WHERE ($1::text IS NULL OR c.callback_id = $1) AND ($3::text IS NULL OR c.owner = $3) AND c.url IS NOT NULL AND c.removed_at IS NULL
 ORDER BY c.kind, c.created_at, c.callback_id

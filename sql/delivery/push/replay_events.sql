@@ -2,7 +2,7 @@
 -- $1 callback id, $2 since, $3 after this event id, $4 most events, $5 now, $6 most events a second, or null
 -- events: number of queued events; last: the last event read, to continue after, if there may be more
 WITH observer AS MATERIALIZED (
-    SELECT callback_id, event_types, channel_ids, department_ids, batch_events
+    SELECT callback_id, event_types, channel_ids, department_ids, batch_events, owner
     FROM t_im_callback
     WHERE callback_id = $1 AND kind = 'observer'
 ),
@@ -10,6 +10,8 @@ logged AS MATERIALIZED (
     SELECT e.event_id, e.channel_id, e.actor
     FROM t_im_event e JOIN observer o ON im_takes(o.event_types, e.type)
      AND (o.channel_ids IS NULL OR o.channel_ids && im_channels_of(e.type, e.channel_id, e.data))
+     AND (o.owner IS NULL
+          OR im_owner_hears(o.owner, e.type, im_channels_of(e.type, e.channel_id, e.data), e.seq, e.audience, e.at))
     WHERE e.at >= $2 AND e.event_id > $3 AND e.type <> 'callback.test'
     ORDER BY e.event_id
     LIMIT $4::integer

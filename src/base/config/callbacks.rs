@@ -35,6 +35,8 @@ pub struct CallbackSettings {
     pub answer_max_bytes: usize,
     #[serde(rename = "callback_concurrency")]
     pub concurrency: usize,
+    #[serde(rename = "callback_own_max")]
+    pub own_max: u32,
     #[serde(rename = "callback_batch_pairs")]
     pub batch_pairs: u32,
     #[serde(rename = "callback_batch_rows")]

@@ -30,6 +30,8 @@ pub struct Callbacks {
     /// Two connection pools: one for the gateway of the settings, one behind the guard.
     clients: Clients,
     defaults: Defaults,
+    /// Most endpoints that an application makes for itself.
+    pub(super) own_max: i64,
     known: RwLock<Known>,
     /// Held while refreshing, so that an older reading does not replace a newer one. Contains the revisions
     /// of unreadable rows, so that each is logged once.
@@ -94,6 +96,7 @@ impl Callbacks {
             clients: Clients::new(settings, config.workers.connection_life, &guard)?,
             guard,
             defaults,
+            own_max: settings.own_max.into(),
             known: RwLock::default(),
             unreadable: tokio::sync::Mutex::default(),
         };

@@ -44,6 +44,8 @@ pub struct Endpoint {
     pub callback_id: String,
     pub kind: Kind,
     pub url: String,
+    /// The application whose observer it is.
+    pub owner: Option<String>,
     pub from_settings: bool,
     pub description: Option<String>,
     pub event_types: Vec<String>,
@@ -153,31 +155,49 @@ impl Fields {
 
 /// Who makes a change, when, and under which client id.
 #[derive(Debug, Clone, Copy)]
-pub struct Administrator<'a> {
+pub struct Manager<'a> {
     pub actor: &'a str,
+    /// Whether this is an application, which manages observers of its own. Otherwise it is an administrator.
+    pub is_application: bool,
     pub now: OffsetDateTime,
     pub client_id: Option<&'a str>,
 }
 
-impl<'a> Administrator<'a> {
+impl<'a> Manager<'a> {
+    /// The application. `None`: an administrator.
+    fn owner(self) -> Option<&'a str> {
+        Some(self.actor).filter(|_| self.is_application)
+    }
+
     fn claim(self, call: &'a str) -> Option<Claim<'a>> {
         self.client_id.map(|client_id| Claim { caller: self.actor, call, client_id })
     }
 }
 
 impl Callbacks {
-    /// All endpoints, the gateway first.
-    pub async fn list(&self, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
-        self.shown(None, now).await
+    /// All endpoints, the gateway first, or only those of an application.
+    pub async fn list(&self, owner: Option<&str>, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
+        self.shown(None, owner, now).await
     }
 
-    pub async fn show(&self, callback_id: &str, now: OffsetDateTime) -> Result<Endpoint> {
-        let found = self.shown(Some(callback_id), now).await?.pop();
+    /// An endpoint. With an `owner`, the endpoints of others do not exist.
+    pub async fn show(
+        &self,
+        callback_id: &str,
+        owner: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<Endpoint> {
+        let found = self.shown(Some(callback_id), owner, now).await?.pop();
         found.ok_or_else(no_such_callback)
     }
 
-    async fn shown(&self, callback_id: Option<&str>, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
-        let rows = self.store.all(sql!("delivery/endpoint/list"), &[&callback_id, &now]).await?;
+    async fn shown(
+        &self,
+        callback_id: Option<&str>,
+        owner: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<Vec<Endpoint>> {
+        let rows = self.store.all(sql!("delivery/endpoint/list"), &[&callback_id, &now, &owner]).await?;
         rows.iter().map(|row| self.shown_of(row, now)).collect()
     }
 
@@ -194,6 +214,7 @@ impl Callbacks {
             timeout_ms: fields.timeout_ms.unwrap_or_else(|| self.default_timeout_ms()),
             concurrency: fields.concurrency.unwrap_or_else(|| self.default_concurrency()),
             url: fields.url,
+            owner: row.get("owner"),
             from_settings: row.get("from_settings"),
             description: fields.description,
             event_types: fields.event_types,
@@ -222,7 +243,7 @@ impl Callbacks {
         &self,
         kind: Kind,
         spec: &EndpointSpec,
-        by: Administrator<'_>,
+        by: Manager<'_>,
     ) -> Result<(String, NewSecret)> {
         let digest = claim::digest(&(kind.as_str(), spec))?;
         let claim = by.claim("callback");
@@ -234,6 +255,7 @@ impl Callbacks {
             return Err(Error::field("/event_types", "is required for an observer"));
         }
         spec.check(kind, &self.guard)?;
+        self.check_own(spec, by).await?;
         let callback_id = match kind {
             Kind::Gateway => GATEWAY.to_owned(),
             Kind::Observer => format!("cb-{}", Uuid::now_v7()),
@@ -282,10 +304,10 @@ impl Callbacks {
     }
 
     /// `None`: a concurrent call has used the same client id.
-    async fn insert(&self, made: &Made<'_>, by: Administrator<'_>) -> Result<Option<i64>> {
+    async fn insert(&self, made: &Made<'_>, by: Manager<'_>) -> Result<Option<i64>> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let there = tx.one(sql!("delivery/endpoint/count"), &[]).await?;
+        let there = tx.one(sql!("delivery/endpoint/count"), &[&by.owner()]).await?;
         let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
         if made.kind == Kind::Gateway && there.get("gateway") {
             return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
@@ -293,8 +315,12 @@ impl Callbacks {
         if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
             return conflict("there are already 1,000 callbacks: remove one first");
         }
+        if by.is_application && there.get::<_, i64>("own") >= self.own_max {
+            let why = format!("the application already has {} callbacks: remove one first", self.own_max);
+            return Err(Error::new(error::Kind::Conflict, why));
+        }
         let Made { callback_id, kind, fields, .. } = *made;
-        write(&tx, Stored { callback_id, kind, fields, set_going: true }, by.now).await?;
+        write(&tx, Stored { callback_id, kind, fields, set_going: true }, by).await?;
         let row = tx
             .one(
                 sql!("delivery/endpoint/add_secret"),
@@ -319,16 +345,17 @@ impl Callbacks {
     }
 
     /// Changes the given fields. If the gateway comes from the settings, only its state can be changed.
-    pub async fn change(&self, callback_id: &str, spec: &EndpointSpec, by: Administrator<'_>) -> Result<()> {
+    pub async fn change(&self, callback_id: &str, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
+        self.check_own(spec, by).await?;
         retrying(|| self.update(callback_id, spec, by)).await?;
         self.refresh(by.now).await?;
         Ok(())
     }
 
-    async fn update(&self, callback_id: &str, spec: &EndpointSpec, by: Administrator<'_>) -> Result<()> {
+    async fn update(&self, callback_id: &str, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let row = lock(&tx, callback_id, by.now).await?;
+        let row = lock(&tx, callback_id, by).await?;
         let kind = Kind::from_db(row.get("kind"))?;
         let given = spec.given();
         if row.get("from_settings") && given.iter().any(|field| *field != "state") {
@@ -338,13 +365,13 @@ impl Callbacks {
         let mut fields = Fields::of(&row)?;
         fields.take(spec, self.seal_headers(callback_id, spec)?);
         let stored = Stored { callback_id, kind, fields: &fields, set_going: spec.state.is_some() };
-        write(&tx, stored, by.now).await?;
+        write(&tx, stored, by).await?;
         note(&tx, Action::CallbackChanged, callback_id, &json!({"changed": given}), by).await?;
         Ok(tx.commit().await?)
     }
 
     /// Removes an endpoint with its secrets and its queue.
-    pub async fn remove(&self, callback_id: &str, by: Administrator<'_>) -> Result<()> {
+    pub async fn remove(&self, callback_id: &str, by: Manager<'_>) -> Result<()> {
         retrying(|| self.take_away(callback_id, by)).await?;
         self.refresh(by.now).await?;
         let gateway = Some(callback_id).filter(|id| *id == GATEWAY);
@@ -352,10 +379,10 @@ impl Callbacks {
         Ok(())
     }
 
-    async fn take_away(&self, callback_id: &str, by: Administrator<'_>) -> Result<()> {
+    async fn take_away(&self, callback_id: &str, by: Manager<'_>) -> Result<()> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let row = lock(&tx, callback_id, by.now).await?;
+        let row = lock(&tx, callback_id, by).await?;
         if row.get("from_settings") {
             return Err(of_settings());
         }
@@ -386,6 +413,21 @@ impl Callbacks {
         Ok(swept)
     }
 
+    /// Refuses what an application cannot have: events beyond messages and channels, and channels of others.
+    async fn check_own(&self, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
+        let Some(owner) = by.owner() else { return Ok(()) };
+        spec.check_own()?;
+        let Some(Some(channel_ids)) = &spec.channel_ids else { return Ok(()) };
+        let foreign = self.store.opt(sql!("delivery/endpoint/not_joined"), &[&owner, channel_ids]).await?;
+        match foreign.map(|row| row.get::<_, i64>("position")) {
+            Some(position) => Err(Error::field(
+                format!("/channel_ids/{position}"),
+                "is no channel that the application is in",
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// The given headers, encrypted for the database.
     fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
         let encrypt = |headers: &BTreeMap<String, String>| {
@@ -409,8 +451,12 @@ struct Made<'a> {
     claim: Option<(Claim<'a>, &'a [u8])>,
 }
 
-async fn lock(tx: &Transaction<'_>, callback_id: &str, now: OffsetDateTime) -> Result<Row> {
-    tx.opt(sql!("delivery/endpoint/lock"), &[&callback_id, &now]).await?.ok_or_else(no_such_callback)
+/// Locks an endpoint. For an application, the endpoints of others do not exist.
+async fn lock(tx: &Transaction<'_>, callback_id: &str, by: Manager<'_>) -> Result<Row> {
+    let row = tx.opt(sql!("delivery/endpoint/lock"), &[&callback_id, &by.now]).await?;
+    let is_managed =
+        |row: &Row| by.owner().is_none_or(|owner| row.get::<_, Option<&str>>("owner") == Some(owner));
+    row.filter(is_managed).ok_or_else(no_such_callback)
 }
 
 /// An endpoint to write. `set_going`: its state was set, so earlier failures no longer count.
@@ -421,14 +467,14 @@ struct Stored<'a> {
     set_going: bool,
 }
 
-async fn write(tx: &Transaction<'_>, stored: Stored<'_>, now: OffsetDateTime) -> Result<()> {
+async fn write(tx: &Transaction<'_>, stored: Stored<'_>, by: Manager<'_>) -> Result<()> {
     let Stored { callback_id, kind, fields, set_going } = stored;
     tx.run(
         sql!("delivery/endpoint/write"),
         &[
             &callback_id,
             &kind.as_str(),
-            &now,
+            &by.now,
             &fields.url,
             &fields.description,
             &fields.event_types,
@@ -441,6 +487,7 @@ async fn write(tx: &Transaction<'_>, stored: Stored<'_>, now: OffsetDateTime) ->
             &fields.events_per_second,
             &fields.state.as_str(),
             &set_going,
+            &by.owner(),
         ],
     )
     .await?;
@@ -453,7 +500,7 @@ async fn note(
     action: Action,
     callback_id: &str,
     more: &serde_json::Value,
-    by: Administrator<'_>,
+    by: Manager<'_>,
 ) -> Result<()> {
     let mut filter = json!({"callback_id": callback_id});
     if let (Some(filter), Some(more)) = (filter.as_object_mut(), more.as_object()) {

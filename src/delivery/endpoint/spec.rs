@@ -135,6 +135,22 @@ impl EndpointSpec {
         within("/events_per_second", self.events_per_second, EVENTS_PER_SECOND)
     }
 
+    /// Checks that an application can have this for an observer of its own.
+    pub(super) fn check_own(&self) -> Result<()> {
+        let is_own = |name: &&String| ["message.", "channel."].iter().any(|family| name.starts_with(family));
+        let foreign = self.event_types.iter().flatten().position(|name| !is_own(&name));
+        if let Some(position) = foreign {
+            let why =
+                "is only for observers of administrators: an application gets `message` and `channel` events";
+            return Err(Error::field(format!("/event_types/{position}"), why));
+        }
+        if matches!(self.department_ids, Some(Some(_))) {
+            let why = "is only for observers of administrators: an application gets events of its channels";
+            return Err(Error::field("/department_ids", why));
+        }
+        Ok(())
+    }
+
     /// The gateway gets all messages, under the limits of the settings, so filters and batch fields are
     /// refused.
     fn check_no_events(&self) -> Result<()> {

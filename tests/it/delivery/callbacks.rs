@@ -2,6 +2,7 @@
 
 mod allowed;
 mod connections;
+mod own;
 mod signatures;
 
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::{Administrator, CLAIM, NewSecret, lock, note, of_settings};
+use super::{CLAIM, Manager, NewSecret, lock, note, of_settings};
 use crate::base::audit::Action;
 use crate::base::claim::{self, Claim};
 use crate::base::error::{self, Error, Result};
@@ -28,12 +28,8 @@ struct Added<'a> {
 impl Callbacks {
     /// Adds a secret to an endpoint. The older ones also sign during `overlap`. A repeat with the same client
     /// id adds nothing.
-    pub async fn rotate(
-        &self,
-        callback_id: &str,
-        overlap: Duration,
-        by: Administrator<'_>,
-    ) -> Result<NewSecret> {
+    pub async fn rotate(&self, callback_id: &str, overlap: Duration, by: Manager<'_>) -> Result<NewSecret> {
+        self.show(callback_id, by.owner(), by.now).await?;
         let digest = claim::digest(&(callback_id, overlap.as_millis()))?;
         let claim = by.claim("callback secret");
         let again = async || {
@@ -62,16 +58,11 @@ impl Callbacks {
         Ok(NewSecret { secret_id, secret, others_until: Some(until), repeated: false })
     }
 
-    async fn add_secret(
-        &self,
-        callback_id: &str,
-        added: &Added<'_>,
-        by: Administrator<'_>,
-    ) -> Result<Option<i64>> {
+    async fn add_secret(&self, callback_id: &str, added: &Added<'_>, by: Manager<'_>) -> Result<Option<i64>> {
         let until = added.until;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let row = lock(&tx, callback_id, by.now).await?;
+        let row = lock(&tx, callback_id, by).await?;
         if row.get("from_settings") {
             return Err(of_settings());
         }

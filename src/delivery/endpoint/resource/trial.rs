@@ -6,7 +6,7 @@ use postgres_types::Json;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{Administrator, note};
+use super::{Manager, note};
 use crate::base::audit::Action;
 use crate::base::error::{self, Error, Result};
 use crate::base::store::Statements;
@@ -28,13 +28,8 @@ pub struct TestResult {
 impl Callbacks {
     /// Sends `callback.test` to an observer in any state, and returns its answer within `patience`. The
     /// breaker and the queue are not changed.
-    pub async fn test(
-        &self,
-        callback_id: &str,
-        patience: Duration,
-        by: Administrator<'_>,
-    ) -> Result<TestResult> {
-        if self.show(callback_id, by.now).await?.kind == Kind::Gateway {
+    pub async fn test(&self, callback_id: &str, patience: Duration, by: Manager<'_>) -> Result<TestResult> {
+        if self.show(callback_id, by.owner(), by.now).await?.kind == Kind::Gateway {
             let why = "the gateway gets only messages: send a message to test it";
             return Err(Error::new(error::Kind::Conflict, why));
         }

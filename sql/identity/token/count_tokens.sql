@@ -1,0 +1,2 @@
+-- Counts the tokens, including expired ones.
+SELECT count(*) AS tokens FROM t_im_token

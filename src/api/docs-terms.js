@@ -23,5 +23,5 @@ const TERMS = {
   '实时': 'stream|event', '表情': 'emoji', '文件': 'file', '图片': 'picture', '文本': 'text', '类型': 'type', '内容': 'content', '时间': 'time', '重复': 'repeat',
   '幂等': 'client_id|repeat', '错误': 'problem|error', '冲突': 'conflict', '权限': 'role|allowed', '角色': 'role', '身份': 'identity|authenticat', '登录': 'sign', '签名': 'signature',
   '密钥': 'secret', '参数': 'parameter', '字段': 'field', '分页': 'next_cursor|cursor', '上限': 'maximum|most', '超时': 'timeout|timed out', '不存在': 'not-found|not found',
-  '健康': 'health', '就绪': 'ready', '原因': 'reason', '免打扰时段': 'quiet', '免打扰': 'quiet|muted', '加急': 'urgent', '催办': 'nudge', '升级提醒': 'escalate|escalation', '静音': 'muted', '置顶': 'pinned', '备注': 'remark', '设置': 'settings', '投递': 'deliver', '重试': 'retry|again',
+  '健康': 'health', '就绪': 'ready', '原因': 'reason', '免打扰时段': 'quiet', '免打扰': 'quiet|muted', '加急': 'urgent', '催办': 'nudge', '升级提醒': 'escalate|escalation', '离线提醒': 'unreceived', '卡片': 'card', '群机器人': 'robot', '静音': 'muted', '置顶': 'pinned', '备注': 'remark', '设置': 'settings', '投递': 'deliver', '重试': 'retry|again',
 };

@@ -16,7 +16,7 @@ const FINISH: &str = include_str!("../../../sql/delivery/push/finish.sql");
 const STORE: &str = "INSERT INTO t_im_push_commit (pairs, bytes, from_ms_id, held, queued_at, items) \
     SELECT sum(pairs), sum(10), min(id), false, now(), \
            array_agg(ROW(NULL, 'gateway', channel_id, id, id, id, id, NULL, NULL, NULL, NULL, pairs, 10, 0, true, false, 0, \
-                         now(), now(), NULL, false)::t_im_push_queue ORDER BY id) \
+                         now(), now(), NULL, false, NULL)::t_im_push_queue ORDER BY id) \
     FROM unnest($1::bigint[], $2::bigint[], $3::integer[]) AS item (id, channel_id, pairs)";
 const ITEMS: &str = "SELECT item.channel_id, item.from_ms_id, item.pairs \
     FROM t_im_push_batch b CROSS JOIN LATERAL unnest(b.items) WITH ORDINALITY AS item WHERE b.batch_id = $1 \

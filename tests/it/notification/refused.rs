@@ -68,9 +68,9 @@ async fn an_application_has_so_many_open_ones() {
     let app = TestApp::start_with("notifications_open_max = 2").await;
     company(&app).await;
     let (oa, crm) = (app.person("oa"), app.person("crm"));
+    let tomorrow = app.store.now().await.unwrap() + time::Duration::days(1);
     let later = |name: &str| {
         let mut body = words(name, json!({"user_ids": ["a"]}));
-        let tomorrow = time::OffsetDateTime::now_utc() + time::Duration::days(1);
         body["send_at"] = json!(tomorrow.format(&time::format_description::well_known::Rfc3339).unwrap());
         body
     };

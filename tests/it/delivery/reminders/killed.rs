@@ -14,6 +14,16 @@ const MEMBERS: usize = 1_500;
 const GROUPS: usize = 4;
 const KILLS: usize = 6;
 
+/// The members and the sender, as users.
+async fn hire(api: &str, members: &[String]) {
+    let mut people: Vec<Value> = members.iter().map(|id| json!({"user_id": id, "name": id})).collect();
+    people.push(json!({"user_id": "a", "name": "A"}));
+    let hr = Client::new(api, "hr", &["directory"]);
+    for some in people.chunks(1_000) {
+        hr.post("/directory/changes", json!({"users": some})).await.expect(200);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_is_told_of_once_however_often_the_replicas_are_killed() {
     let database = crate::app::database().await;
@@ -36,12 +46,7 @@ async fn each_is_told_of_once_however_often_the_replicas_are_killed() {
     let wish = json!({"url": portal.url(), "event_types": ["message.unreceived"]});
     Client::new(&api, "root", &["admin"]).post("/callbacks", wish).await.expect(201);
     let members: Vec<String> = (1..=MEMBERS).map(|n| format!("m{n}")).collect();
-    let mut people: Vec<Value> = members.iter().map(|id| json!({"user_id": id, "name": id})).collect();
-    people.push(json!({"user_id": "a", "name": "A"}));
-    let hr = Client::new(&api, "hr", &["directory"]);
-    for some in people.chunks(1_000) {
-        hr.post("/directory/changes", json!({"users": some})).await.expect(200);
-    }
+    hire(&api, &members).await;
     let a = Client::new(&api, "a", &[]);
     for group in 0..GROUPS {
         let made =

@@ -68,7 +68,10 @@ async fn a_full_disk_is_told_and_survived_and_nothing_stays() {
 #[tokio::test]
 async fn a_check_that_fails_drops_what_it_planned_and_is_done_again() {
     let disk = Disk::of(8);
-    let store = format!("file_store = \"folder:{}\"\nfile_preview_pixels = 200\n", disk.path().display());
+    let store = format!(
+        "file_store = \"folder:{}\"\nfile_preview_pixels = 200\nfile_thumbnail_pixels = 100\n",
+        disk.path().display()
+    );
     let app = TestApp::start_with(&store).await;
     app.people(&["a"]).await;
     let a = app.person("a");

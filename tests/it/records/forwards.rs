@@ -115,7 +115,7 @@ async fn only_what_one_sees_goes_into_ones_own_channels_and_a_repeat_once() {
         .await;
     assert_eq!(statuses(&reused.expect(200)), [409]);
 
-    let long = (0..100).map(|n| n.to_string()).collect::<Vec<_>>();
+    let long = (1..=100).map(|n| n.to_string()).collect::<Vec<_>>();
     for (body, pointer) in [
         (json!({"channel_ids": []}), "/channel_ids"),
         (json!({"channel_ids": [one, other, one]}), "/channel_ids/2"),

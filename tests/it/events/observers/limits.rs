@@ -41,7 +41,7 @@ async fn a_rate_holds_for_all_replicas_together() {
 async fn a_probe_is_the_smallest_batch() {
     // Repeats are due at once, so that only the breaker holds them.
     let app = start(
-        "callback_breaker_failures = 2\ncallback_breaker_probe_ms = 100\n\
+        "callback_breaker_failures = 2\ncallback_breaker_probe_ms = 1000\n\
          callback_retry_base_ms = 1\ncallback_retry_max_ms = 1",
     )
     .await;
@@ -59,7 +59,8 @@ async fn a_probe_is_the_smallest_batch() {
     portal.wait_for(|log| log.posts.len() == 2, LONG).await;
     // Both fail, and the breaker opens.
     gate.open();
-    portal.wait_for(|log| log.posts.len() >= 8, LONG).await;
+    // A probe takes the smallest batch that is due. By then both are: a busy machine may settle them late.
+    portal.wait_for(|log| log.posts.len() >= 6, LONG).await;
     let sizes: Vec<usize> = portal.read(|log| log.posts.iter().map(|post| post.events.len()).collect());
     assert_eq!(sizes[..2], [5, 1]);
     // Each worker may repeat its batch once before both failures are noted.

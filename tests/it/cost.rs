@@ -415,11 +415,13 @@ impl Company {
     }
 }
 
-/// The buffers of both stories.
-async fn told(company: &mut Company, state: &str) -> [f64; 2] {
+/// The buffers of the main story. How often the statements of the second one are called depends on how the workers
+/// are scheduled, so only their budgets bind.
+async fn told(company: &mut Company, state: &str) -> f64 {
     let story = company.judge(state, &company.story().await).await;
     let reminded = company.reminded().await;
-    [story, company.judge(&format!("reminders {state}"), &reminded).await]
+    company.judge(&format!("reminders {state}"), &reminded).await;
+    story
 }
 
 #[tokio::test]
@@ -438,9 +440,7 @@ async fn the_story_costs_the_same_whatever_the_statistics_say() {
     let next = told(&mut company, "on the next day").await;
 
     let all = [without, grown, fresh, next];
-    for story in [0, 1] {
-        let of_story = all.iter().map(|state| state[story]);
-        let (least, most) = (of_story.clone().fold(f64::MAX, f64::min), of_story.fold(0.0, f64::max));
-        assert!(most <= least * APART, "{all:?} buffers");
-    }
+    let (least, most) =
+        (all.iter().copied().fold(f64::MAX, f64::min), all.iter().copied().fold(0.0, f64::max));
+    assert!(most <= least * APART, "{all:?} buffers");
 }

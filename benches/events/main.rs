@@ -39,7 +39,7 @@ const SERVER: &[(&str, &str)] = &[
     ("max_wal_size", "8GB"),
     ("checkpoint_timeout", "15min"),
     ("wal_compression", "lz4"),
-    ("shared_preload_libraries", "pg_stat_statements"),
+    ("pg_stat_statements.track", "top"),
 ];
 const SECONDS: u64 = 10;
 const RATES: &str = "50,200,1000,5000";

@@ -33,7 +33,7 @@ const SERVER: &[(&str, &str)] = &[
     ("checkpoint_timeout", "15min"),
     ("wal_compression", "lz4"),
     // What the statements of a send cost the server.
-    ("shared_preload_libraries", "pg_stat_statements"),
+    ("pg_stat_statements.track", "top"),
 ];
 const IDLE_TARGET: f64 = 64.0;
 /// After its start, a service has this long to come to rest.

@@ -35,6 +35,7 @@ const SETTINGS: &[(&str, &str)] = &[
     ("log_min_messages", "warning"),
     // Counts what statements cost, in databases that ask for it.
     ("shared_preload_libraries", "pg_stat_statements"),
+    ("pg_stat_statements.track", "none"),
     ("log_line_prefix", "%m [%p] %d "),
 ];
 

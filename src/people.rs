@@ -1,4 +1,4 @@
-//! The people of the company: who exists, who may find whom, who is online.
+//! The people of the company: which users and departments exist, which of them a user may find, and presence.
 
 pub mod contacts;
 pub mod departments;

@@ -1,4 +1,4 @@
--- What messages can be and carry: further types of content, and whom a message mentions.
+-- What messages can be and carry: further types of content, and the users that it mentions.
 ALTER TABLE t_im_message
     DROP CONSTRAINT message_type_known,
     ADD CONSTRAINT message_type_known

@@ -148,7 +148,7 @@ struct ReceiversQuery {
     cursor: Option<String>,
 }
 
-/// The page of a notification, and the user after whom the next page begins.
+/// The page of a notification, and the last user of the page before.
 #[derive(Serialize, Deserialize)]
 struct After(i32, String);
 

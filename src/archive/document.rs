@@ -132,7 +132,7 @@ impl Document {
         searchable(&self.content)
     }
 
-    /// The marks by which it is found, such as the users whom it mentions.
+    /// The marks by which it is found, such as the users that it mentions.
     pub fn marks(&self) -> Vec<String> {
         extra::marks(&self.sender, &self.extra)
     }

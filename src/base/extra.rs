@@ -1,5 +1,5 @@
-//! What a message carries beside its content: a ready preview, whom it mentions, what it replies to, its topic, and data
-//! of its sender. It is stored, pushed, streamed and archived as one object.
+//! What a message carries beside its content: a ready preview, the users that it mentions, the message to which it
+//! replies, its topic, and data of its sender. It is stored, pushed, streamed and archived as one object.
 
 use serde_json::{Map, Value};
 
@@ -19,7 +19,7 @@ pub fn mentions(extra: &Extra, user_id: &str) -> bool {
     mentioned(extra).any(|mentioned| mentioned == user_id || mentioned == ALL)
 }
 
-/// The users whom a message mentions, or [`ALL`].
+/// The users that a message mentions, or [`ALL`].
 pub fn mentioned(extra: &Extra) -> impl Iterator<Item = &str> {
     let (all, users) = match extra.get("mentions") {
         Some(Value::String(all)) if all == MENTIONS_ALL => (Some(ALL), None),

@@ -281,7 +281,7 @@ impl Called {
         Err(Refusal::TooMany { most, wait_s: wait.whole_seconds().clamp(0, 59).unsigned_abs() + 1 })
     }
 
-    /// The members whom a body means, by user id or phone. Others are ignored, as DingTalk and WeCom do.
+    /// The members that a body names, by user id or phone. Others are ignored, as DingTalk and WeCom do.
     pub async fn mentions(&self, store: &Store, meant: &body::Mentions) -> Result<Mentions> {
         if meant.all {
             return Mentions::parse(Some(json!("all")), "");

@@ -1,6 +1,6 @@
 //! Links that a page can put into `<img>`: they need no sign-in, and hold for some minutes.
 //!
-//! A link names the user for whom it was made. What that user may not read any more, it does not give.
+//! A link names the user who asked for it. It opens only while that user may read the file.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;

@@ -330,7 +330,7 @@ pub(super) fn message(row: &Row) -> Message {
     }
 }
 
-/// When and by whom messages were recalled: those of them that were.
+/// The recalls of these messages. A message that was not recalled has none.
 pub async fn recalls(client: &impl Statements, ms_ids: &[MsId]) -> Result<HashMap<MsId, Recalled>> {
     let rows = client.all(sql!("records/history/recalls"), &[&ms_ids]).await?;
     Ok(rows.iter().filter_map(|row| Some((row.get("ms_id"), recalled(row)?))).collect())

@@ -49,7 +49,7 @@ pub struct Search {
     pub status: Option<Status>,
     pub channel_id: Option<ChannelId>,
     pub ms_type: Option<String>,
-    /// A user whom the message mentions, alone or with all others, and who did not send it.
+    /// A user that the message mentions, by id or with `all`, and who did not send it.
     pub mentioned: Option<String>,
     pub topic: Option<String>,
     /// From this time, inclusive, to that time, exclusive.

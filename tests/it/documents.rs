@@ -6,6 +6,9 @@ mod samples;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use im_push_gateway::api::contract;
+use serde_json::Value;
+
 const README_LINES: usize = 150;
 /// It names settings that are gone.
 const HISTORY: &str = "CHANGELOG.md";
@@ -20,6 +23,26 @@ const UNITS: &[&str] = &["_ms", "_days", "_bytes"];
 const SERIES: &[&str] = &["_bucket", "_sum", "_count"];
 /// Set by the command line alone, and no key of the settings.
 const CONFIG: &str = "config";
+/// Operations that take a `client_id`, with the word for each that the documents use.
+const WITH_CLIENT_ID: &[(&[&str], &str, &str)] = &[
+    (&["sendMessage", "sendMessages"], "a send", "发消息"),
+    (&["forwardMessage"], "a forward", "转发"),
+    (&["createChannel", "createGroup"], "a group", "建群"),
+    (&["uploadFile", "createUpload"], "a file", "上传文件"),
+    (&["createNotification"], "a notification", "发工作通知"),
+    (&["createRobot"], "a robot", "创建机器人"),
+    (&["createCallback"], "a callback", "创建回调"),
+    (&["rotateSecret"], "a secret", "换密钥"),
+    (&["createToken"], "a token", "生成令牌"),
+    (&["syncDirectory"], "a directory run", "发起通讯录同步"),
+];
+/// Places that list these operations: the file, how the list begins, and whether it is Chinese.
+const CLIENT_ID_LISTS: &[(&str, &str, bool)] = &[
+    ("openapi/im-push-gateway/info.yaml", "Operations that create something take a `client_id`", false),
+    ("docs/architecture.md", "| Once: ", false),
+    ("docs/portals.md", "**These calls take a `client_id`**", false),
+    ("docs/zh/portals.md", "**带 `client_id` 的调用**", true),
+];
 
 /// One document, by its place in the repository.
 struct Document {
@@ -305,6 +328,45 @@ fn every_term_of_the_glossary_can_be_searched_for() {
     let missing: Vec<&str> =
         chinese.map(str::trim).filter(|term| !terms.contains(&format!("'{term}': "))).collect();
     assert_eq!(missing, [] as [&str; 0]);
+}
+
+/// Whether a call takes a `client_id`: as a field, in each item of a list, as a parameter, or in the metadata of tus.
+fn takes_client_id(document: &Value, operation: &Value) -> bool {
+    let followed = |schema: &Value| match schema["$ref"].as_str() {
+        Some(name) => document.pointer(name.trim_start_matches('#')).expect("a schema").clone(),
+        None => schema.clone(),
+    };
+    let body = followed(&operation["requestBody"]["content"]["application/json"]["schema"]);
+    let of_choices = body["oneOf"].as_array().into_iter().flatten().map(followed);
+    let mut schemas = [body.clone(), followed(&body["items"])].into_iter().chain(of_choices);
+    let mut parameters = operation["parameters"].as_array().into_iter().flatten();
+    schemas.any(|schema| schema["properties"]["client_id"].is_object())
+        || parameters.any(|it| it["name"] == "client_id" || it["name"] == "Upload-Metadata")
+}
+
+#[test]
+fn every_call_that_takes_a_client_id_is_listed() {
+    let document = serde_json::to_value(contract::api()).unwrap();
+    let methods = document["paths"].as_object().unwrap().values().flat_map(|path| path.as_object().unwrap());
+    let taking = methods.map(|(_, operation)| operation).filter(|it| takes_client_id(&document, it));
+    let taking: BTreeSet<&str> = taking.filter_map(|it| it["operationId"].as_str()).collect();
+    let listed: BTreeSet<&str> = WITH_CLIENT_ID.iter().flat_map(|(ids, _, _)| ids.iter().copied()).collect();
+    assert_eq!(taking, listed);
+
+    let mut missing = Vec::new();
+    for (place, beginning, is_chinese) in CLIENT_ID_LISTS {
+        let text = std::fs::read_to_string(root().join(place)).unwrap();
+        let (_, rest) = text.split_once(beginning).expect(beginning);
+        let list = rest.split("\n\n").next().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
+        for (_, english, chinese) in WITH_CLIENT_ID {
+            let word = if *is_chinese { chinese } else { english };
+            // A repeat of the word later in the paragraph is no entry of the list.
+            if !list.split(". ").next().unwrap_or_default().contains(word) {
+                missing.push(format!("{place}: {word}"));
+            }
+        }
+    }
+    assert_eq!(missing, [] as [String; 0]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ const AREAS: &[Area] = &[
     Area { name: "identity", does: "proves who is calling, and with which role", names: &[] },
     Area {
         name: "people",
-        does: "the users and departments that exist, who may find whom, who is online, what they want to hear",
+        does: "the users and departments that exist, which of them a user may find, presence, notification settings",
         names: &[],
     },
     Area {

@@ -43,7 +43,7 @@ pub struct IdentitySettings {
     pub jwt_refresh: Duration,
 }
 
-/// How callers are authenticated; see the table "Who is calling" in the README.
+/// How callers are authenticated; see "Who is calling" in docs/operating.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum IdentityMode {

@@ -1,4 +1,4 @@
-//! Whom a message mentions. The transaction that stores a message checks it, and keeps a row for each mention.
+//! The users that a message mentions. The transaction that stores a message checks it, and keeps a row for each mention.
 
 use std::collections::HashMap;
 
@@ -17,7 +17,7 @@ use crate::sql;
 /// Most users that a message names.
 const MENTIONS_MAX: usize = 200;
 
-/// Whom a message mentions.
+/// The users that a message mentions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mentions {
     /// The pointer of `mentions`.

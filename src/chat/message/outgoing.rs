@@ -111,7 +111,7 @@ impl Outgoing {
         self
     }
 
-    /// The same send with the users whom it mentions. They are a part of what the client id stands for.
+    /// The same send with the users that it mentions. They are a part of what the client id stands for.
     pub fn with_mentions(mut self, mentions: Mentions) -> Self {
         if !mentions.is_empty() {
             let shown = mentions.to_json();

@@ -54,7 +54,7 @@ pub struct Link {
     picture: String,
 }
 
-/// The users whom a body mentions.
+/// The users that a body mentions.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Mentions {
     pub user_ids: Vec<String>,

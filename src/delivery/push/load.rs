@@ -118,7 +118,7 @@ pub(super) struct Messages {
     places: HashMap<String, u32>,
     /// The number of messages for each of `users`.
     messages: Vec<u32>,
-    /// The indices of users with `every_s` for whom this push is audible.
+    /// The indices of users with `every_s` who hear this push.
     pub alerted: Vec<u32>,
 }
 

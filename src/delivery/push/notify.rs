@@ -83,7 +83,7 @@ impl Settings {
         !self.muted.is_empty() && self.muted.get(&channel_id).is_some_and(|slots| slots.contains(&slot))
     }
 
-    /// The receivers to whom an item is limited. None: all receivers of its messages.
+    /// The receivers of an item, if it names them. None: all receivers of its messages.
     pub(super) fn named<'a>(&'a self, row: &'a Row) -> Option<HashSet<&'a str>> {
         if row.get("again") {
             let unread = self.still_unread.get(&row.get("item"));

@@ -20,15 +20,15 @@ CREATE TABLE t_im_file (
     sha256        bytea,
     -- Found in the content. The uploader's own words do not count.
     media_type    text,
-    -- Of a picture.
+    -- The size of a picture in pixels. Null for other files.
     width         integer,
     height        integer,
     created_at    timestamptz NOT NULL,
-    -- When it is removed. Null: a message holds it.
+    -- When the file is removed. Null: a message holds it.
     expires_at    timestamptz,
     -- Whether a message holds it or has held it.
     used          boolean NOT NULL DEFAULT false,
-    -- The lock of the request that writes. A request whose epoch is old writes nothing more.
+    -- The lock of the request that writes. Each request raises the epoch; one with an older epoch writes nothing more.
     epoch         bigint NOT NULL DEFAULT 0,
     locked_until  timestamptz,
     -- How often its end was checked. Uploads whose checks fail again and again do not hold up others.

@@ -25,9 +25,9 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
-/// Has the id of the store. It is not removed by the comparison with the database.
+/// The object that holds the id of the store. The sweep does not remove it.
 const MARK: &str = "store-id";
-/// Bytes of one read from a folder: one visit of a thread that may block.
+/// Bytes of one read from a folder. Each read is one task of the pool of blocking threads.
 const STRIDE: u64 = 256 * 1024;
 /// Requests to S3 after the first one fails, within the time limit of the store.
 const RETRIES: usize = 3;
@@ -103,8 +103,8 @@ impl Depot {
         self.opened.get().ok_or_else(|| Error::unavailable("the file store is not open"))
     }
 
-    /// Binds the store and the database to each other, at the first use of both. The database has the id first, so
-    /// that a crash midway is made good here.
+    /// Gives the store and the database the same id, at the first use of both. The database gets it first. After a
+    /// crash between the two writes, the next call completes them.
     async fn bind(&self, objects: &dyn ObjectStore, now: OffsetDateTime) -> Result<()> {
         let mark = self.path(MARK);
         let lies = self.mark(objects, &mark).await?;
@@ -118,7 +118,7 @@ impl Depot {
         let client = self.store.client().await?;
         client.run(sql!("files/depot/keep_store_id"), &[&random_id()?, &now]).await?;
         drop(client);
-        // Another replica may have been faster, at either of both.
+        // Another replica may have written either id meanwhile.
         let (known, _) = self.known_id().await?.ok_or_else(|| Error::internal("the store has no id"))?;
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let put = objects.put_opts(&mark, PutPayload::from(known.to_string()), create);
@@ -162,7 +162,7 @@ impl Depot {
         self.limit(objects.put(&path, PutPayload::from(bytes))).await.map(|_| ()).map_err(failed)
     }
 
-    /// A range of an object, in parts. The first part is waited for no longer than the limit; each further one, too.
+    /// A range of an object, in parts. The limit of the store bounds the wait for each part.
     pub fn read(
         self: &Arc<Self>,
         object_id: Uuid,

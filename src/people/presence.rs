@@ -251,7 +251,8 @@ pub async fn drop_leavers(tx: &Transaction<'_>, user_ids: &[&str], now: OffsetDa
     Ok(())
 }
 
-/// The instance's generation, and whether a snapshot is complete.
+/// Records the report of an instance. Returns the generation of its current users, and whether the service knows all of
+/// them from a complete snapshot.
 async fn hear(tx: &Transaction<'_>, report: &Report, now: OffsetDateTime) -> Result<(i64, bool)> {
     let snapshot = report.snapshot.as_ref();
     let id = snapshot.and_then(|snapshot| snapshot.id.as_deref());

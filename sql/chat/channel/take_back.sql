@@ -1,5 +1,6 @@
--- Forgets a group of a user who has left, and returns the role with which they return. There is no row if it
--- is too late, the group is dissolved or full, or they are a member. An earlier statement locks the channel.
+-- Deletes the note of a group that a user lost by leaving the company, and returns the role with which the user rejoins.
+-- There is no row if the user left too long ago or is a member, or if the group is dissolved or full. An earlier statement
+-- locks the channel.
 -- $1 channel id, $2 user id, $3 earliest time of leaving, $4 most members
 WITH taken AS (
     DELETE FROM t_im_left_group WHERE channel_id = $1 AND user_id = $2 RETURNING role, left_at

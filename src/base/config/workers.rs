@@ -1,4 +1,4 @@
-//! Settings that all workers share, and of the log.
+//! Settings of all workers, and of the log.
 
 use std::time::Duration;
 

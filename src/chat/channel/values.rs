@@ -13,7 +13,7 @@ named! {
 named! {
     /// What a member may do in a group.
     pub enum MemberRole ("role of a member") {
-        /// The only one: changes roles, hands over, dissolves.
+        /// Exactly one in a group. Sets roles, transfers the ownership, dissolves the group.
         Owner = "owner",
         /// Changes the group and its members.
         Admin = "admin",

@@ -19,7 +19,7 @@ pub fn mentions(extra: &Extra, user_id: &str) -> bool {
     mentioned(extra).any(|mentioned| mentioned == user_id || mentioned == ALL)
 }
 
-/// The users that a message mentions, or [`ALL`].
+/// The users whom a message mentions, or [`ALL`].
 pub fn mentioned(extra: &Extra) -> impl Iterator<Item = &str> {
     let (all, users) = match extra.get("mentions") {
         Some(Value::String(all)) if all == MENTIONS_ALL => (Some(ALL), None),

@@ -28,8 +28,15 @@ single AS MATERIALIZED (
     ) AS m ON true
     WHERE t.to_ms_id IS NULL OR m.ms_id IS NOT NULL
 ),
+observer AS MATERIALIZED (
+    SELECT callback_id, event_types, channel_ids, department_ids, batch_events, owner
+    FROM t_im_callback
+    WHERE kind = 'observer' AND state <> 'disabled'
+),
 numbered AS MATERIALIZED (
-    SELECT single.*, h.last_event_id + row_number() OVER (ORDER BY new_id, seq) AS event_id
+    SELECT single.*, h.last_event_id + row_number() OVER (ORDER BY new_id, seq) AS event_id,
+           CASE WHEN EXISTS (SELECT FROM observer WHERE channel_ids IS NOT NULL)
+                THEN im_channels_of(type, channel_id, data) END AS channel_ids
     FROM single CROSS JOIN t_im_event_head h
 ),
 stored AS (
@@ -41,11 +48,51 @@ moved AS (
     FROM (SELECT max(event_id) AS last FROM numbered) AS n
     WHERE n.last IS NOT NULL
 ),
-observer AS MATERIALIZED (
-    SELECT callback_id, event_types, channel_ids, department_ids, batch_events, owner
-    FROM t_im_callback c
-    WHERE kind = 'observer' AND state <> 'disabled'
-      AND (owner IS NULL OR EXISTS (SELECT FROM t_im_user WHERE user_id = c.owner AND active OFFSET 0))
+-- The applications that have observers of their own. Without one, nothing is read for them.
+owner AS MATERIALIZED (
+    SELECT DISTINCT owner AS user_id FROM observer WHERE owner IS NOT NULL
+),
+-- The channels of the events that such observers take, each with its events. Arrays instead of joins, because a join
+-- planned for few events would compare each event with each application.
+told AS MATERIALIZED (
+    SELECT a.channel_id, array_agg(n.event_id) AS event_ids, array_agg(n.type) AS types,
+           array_agg(n.channel_id) AS in_channel_ids, array_agg(a.seq) AS seqs, array_agg(n.actor) AS actors,
+           array_agg(n.at) AS ats, array_agg(n.bytes) AS sizes
+    FROM numbered n CROSS JOIN LATERAL im_about(n.type, n.channel_id, n.seq, n.data) AS a
+    WHERE EXISTS (SELECT FROM owner) AND a.channel_id IS NOT NULL
+      AND im_takes(ARRAY(SELECT DISTINCT unnest(event_types) FROM observer WHERE owner IS NOT NULL), n.type)
+    GROUP BY a.channel_id
+),
+-- The applications that are in these channels now, with their observers and what they see of the channel. A small channel
+-- is read: a row of it costs about a quarter of a lookup. In a larger one each application is looked up.
+listener AS (
+    SELECT told.*, o.callback_id, o.event_types, o.batch_events, o.department_ids, v.sees_from_seq, v.to_seq, v.joined_at
+    FROM told
+    CROSS JOIN LATERAL (
+        SELECT member_count <= 4 * (SELECT count(*) FROM owner) AS is_small
+        FROM t_im_channel WHERE channel_id = told.channel_id OFFSET 0
+    ) AS c
+    CROSS JOIN LATERAL (
+        -- IS TRUE keeps it a lookup in one hash table. Otherwise the planner could look up each application here, too.
+        SELECT user_id FROM t_im_channel_user
+        WHERE c.is_small AND channel_id = told.channel_id AND to_seq IS NULL AND (user_id IN (SELECT user_id FROM owner)) IS TRUE
+        UNION ALL
+        SELECT user_id FROM t_im_channel_user
+        WHERE NOT c.is_small AND channel_id = told.channel_id AND to_seq IS NULL AND user_id = ANY (ARRAY(SELECT user_id FROM owner))
+        OFFSET 0
+    ) AS m
+    CROSS JOIN LATERAL (
+        SELECT * FROM v_im_own_observer
+        WHERE owner = m.user_id AND (channel_ids IS NULL OR told.channel_id = ANY (channel_ids))
+        OFFSET 0
+    ) AS o
+    CROSS JOIN LATERAL (
+        SELECT sees_from_seq, to_seq, joined_at FROM v_im_visible
+        WHERE channel_id = told.channel_id AND user_id = m.user_id
+        OFFSET 0
+    ) AS v
+    -- OFFSET 0: once for a channel. Otherwise the planner could do it for each event.
+    OFFSET 0
 ),
 -- The departments of each actor and the departments above them, if an observer filters by department. Each is
 -- looked up by key, even with a plan made while there were few users.
@@ -64,16 +111,38 @@ department AS (
     )
     SELECT actor, array_agg(department_id) AS department_ids FROM up GROUP BY actor
 ),
-wanted AS (
-    SELECT o.callback_id, o.batch_events, coalesce(n.channel_id, 0) AS channel_id, n.event_id, n.at, n.bytes,
-           row_number() OVER in_channel - 1 AS before, sum(n.bytes) OVER in_channel - n.bytes AS bytes_before
+subscribed AS (
+    SELECT o.callback_id, o.batch_events, NULL::text[] AS department_ids, n.channel_id, n.event_id, n.actor, n.at, n.bytes
     FROM observer o
-    JOIN numbered n ON im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR o.channel_ids && im_channels_of(n.type, n.channel_id, n.data))
-     AND (o.owner IS NULL
-          OR im_owner_hears(o.owner, n.type, im_channels_of(n.type, n.channel_id, n.data), n.seq, n.audience, n.at))
+    JOIN numbered n ON im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR o.channel_ids && n.channel_ids)
     LEFT JOIN department d ON d.actor = n.actor
-    WHERE o.department_ids IS NULL OR o.department_ids && d.department_ids
-    WINDOW in_channel AS (PARTITION BY o.callback_id, n.channel_id ORDER BY n.event_id)
+    WHERE o.owner IS NULL AND (o.department_ids IS NULL OR o.department_ids && d.department_ids)
+    UNION ALL
+    SELECT l.callback_id, l.batch_events, l.department_ids, e.channel_id, e.event_id, e.actor, e.at, e.bytes
+    FROM listener l
+    CROSS JOIN LATERAL unnest(l.event_ids, l.types, l.in_channel_ids, l.seqs, l.actors, l.ats, l.sizes)
+            AS e (event_id, type, channel_id, seq, actor, at, bytes)
+    WHERE im_takes(l.event_types, e.type) AND im_hears(e.seq, e.at, l.sees_from_seq, l.to_seq, l.joined_at)
+    UNION ALL
+    -- Those who were just removed hear of that.
+    SELECT o.callback_id, o.batch_events, o.department_ids, n.channel_id, n.event_id, n.actor, n.at, n.bytes
+    FROM numbered n
+    CROSS JOIN LATERAL unnest(n.audience) AS removed (user_id)
+    CROSS JOIN LATERAL (SELECT * FROM v_im_own_observer WHERE owner = removed.user_id OFFSET 0) AS o
+    WHERE EXISTS (SELECT FROM owner) AND (removed.user_id IN (SELECT user_id FROM owner)) IS TRUE
+      AND im_takes(o.event_types, n.type) AND (o.channel_ids IS NULL OR n.channel_id = ANY (o.channel_ids))
+),
+-- An application can hear of an event by several channels, or by several rows of what it sees.
+once AS (
+    SELECT DISTINCT ON (callback_id, channel_id, event_id) * FROM subscribed ORDER BY callback_id, channel_id, event_id
+),
+wanted AS (
+    SELECT o.callback_id, o.batch_events, coalesce(o.channel_id, 0) AS channel_id, o.event_id, o.at, o.bytes,
+           row_number() OVER in_channel - 1 AS before, sum(o.bytes) OVER in_channel - o.bytes AS bytes_before
+    FROM once o
+    -- Only an administrator can have given this filter to the observer of an application.
+    WHERE o.department_ids IS NULL OR o.department_ids && (SELECT d.department_ids FROM department d WHERE d.actor = o.actor)
+    WINDOW in_channel AS (PARTITION BY o.callback_id, o.channel_id ORDER BY o.event_id)
 ),
 queued AS (
     INSERT INTO t_im_push_queue (callback_id, channel_id, event_ids, pairs, bytes, queued_at, due_at)

@@ -78,7 +78,8 @@ CREATE INDEX t_im_channel_user_channels ON t_im_channel_user (user_id, channel_i
 -- The messages of a channel that a user may see: while the user is a member, those of each interval from
 -- sees_from_seq on. Every statement that shows a user a message, or an event about one, uses this view.
 CREATE VIEW v_im_visible AS
-SELECT i.channel_id, i.user_id, i.from_seq, i.from_ms_id, i.to_seq, i.sees_from_seq, i.read_seq, i.read_ms_id
+SELECT i.channel_id, i.user_id, i.from_seq, i.from_ms_id, i.to_seq, i.sees_from_seq, i.read_seq, i.read_ms_id,
+       i.joined_at
 FROM t_im_channel_user i
 JOIN t_im_channel_user now ON now.channel_id = i.channel_id AND now.user_id = i.user_id AND now.to_seq IS NULL;
 

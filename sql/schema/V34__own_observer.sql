@@ -4,15 +4,29 @@ ALTER TABLE t_im_callback
     ADD COLUMN owner text COLLATE "C",
     ADD CONSTRAINT callback_owner_of_observer CHECK (owner IS NULL OR kind = 'observer');
 
--- Whether the observer of an application hears of an event about these channels. Of a message it hears if it was a
--- member then, of its recall or update if it sees the message; of a channel if it is a member, and was one then. Those
--- who were just removed are in the audience.
-CREATE FUNCTION im_owner_hears(owner text, type text, channel_ids bigint[], seq bigint, audience text[], at timestamptz)
-RETURNS boolean LANGUAGE sql STABLE AS $$
-    SELECT coalesce($1 = ANY ($5), false) OR EXISTS (
-        SELECT FROM t_im_channel_user m
-        WHERE m.user_id = $1 AND m.channel_id = ANY ($3)
-          AND CASE WHEN $4 IS NULL THEN m.to_seq IS NULL AND m.joined_at <= $6
-                   ELSE $4 >= CASE WHEN $2 IN ('message.recalled', 'message.updated') THEN m.sees_from_seq ELSE m.from_seq END
-                        AND (m.to_seq IS NULL OR $4 <= m.to_seq) END)
+-- The observers of an application.
+CREATE INDEX t_im_callback_owner ON t_im_callback (owner) WHERE owner IS NOT NULL;
+
+-- The observers of applications for which events are queued: not those of an application that has left.
+CREATE VIEW v_im_own_observer AS
+SELECT callback_id, owner, event_types, channel_ids, department_ids, batch_events
+FROM t_im_callback c
+WHERE owner IS NOT NULL AND state <> 'disabled'
+  AND EXISTS (SELECT FROM t_im_user u WHERE u.user_id = c.owner AND u.active OFFSET 0);
+
+-- What an event is about: its channel, and the seq of its message if it is about one. If messages did not reach a user: the
+-- channels of these messages, and the seq of the newest in each.
+CREATE FUNCTION im_about(type text, channel_id bigint, seq bigint, data jsonb)
+RETURNS TABLE (channel_id bigint, seq bigint) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT $2, $3 WHERE $1 <> 'message.unreceived'
+    UNION ALL
+    SELECT (c ->> 'channel_id')::bigint, (c -> 'newest' ->> 'seq')::bigint
+    FROM jsonb_array_elements(CASE WHEN $1 = 'message.unreceived' THEN $4 -> 'channels' END) AS c
+$$;
+
+-- Whether a member hears of an event, by one row of v_im_visible: of a message, if the history shows it the message; of
+-- the channel, since it has joined. (One expression, so that the planner puts it into the statement.)
+CREATE FUNCTION im_hears(seq bigint, at timestamptz, sees_from_seq bigint, to_seq bigint, joined_at timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN $1 IS NULL THEN $4 IS NULL AND $5 <= $2 ELSE $1 >= $3 AND ($4 IS NULL OR $1 <= $4) END
 $$;

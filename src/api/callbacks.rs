@@ -263,9 +263,8 @@ impl CallbackChange {
 }
 
 async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>> {
-    let owner = owner(&api, &caller, Role::Support).await?;
-    let now = api.store.now().await?;
-    let all = api.callbacks.list(owner, now).await?;
+    let by = manager(&api, &caller, Role::Support).await?;
+    let all = api.callbacks.list(by.owner(), by.now).await?;
     Ok(Reply(Callbacks { items: all.into_iter().map(|shown| CallbackView::of(shown, &caller)).collect() }))
 }
 
@@ -274,36 +273,31 @@ async fn show(
     caller: Proven,
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<CallbackView>> {
-    let owner = owner(&api, &caller, Role::Support).await?;
-    view(&api, (&caller, owner), &callback_id).await.map(Reply)
+    let by = manager(&api, &caller, Role::Support).await?;
+    view(&api, (&caller, by), &callback_id).await.map(Reply)
 }
 
-async fn view(
-    api: &Api,
-    (caller, owner): (&Proven, Option<&str>),
-    callback_id: &str,
-) -> Result<CallbackView> {
+/// The callback as it is after what the manager did.
+async fn view(api: &Api, (caller, by): (&Proven, Manager<'_>), callback_id: &str) -> Result<CallbackView> {
     let now = api.store.now().await?;
-    Ok(CallbackView::of(api.callbacks.show(callback_id, owner, now).await?, caller))
+    Ok(CallbackView::of(api.callbacks.show(callback_id, by.owner(), now).await?, caller))
 }
 
-/// The application whose callbacks the caller manages. `None`: all callbacks, by their role.
-pub(super) async fn owner<'a>(api: &Api, caller: &'a Proven, role: Role) -> Result<Option<&'a str>> {
-    let Err(refused) = caller.must_be(role) else { return Ok(None) };
-    let user_id = caller.0.user_id.as_str();
-    if caller.must_be(Role::User).is_ok()
-        && users::standing(&api.store, user_id).await?.is_some_and(|user| user.is_application && user.active)
-    {
-        return Ok(Some(user_id));
+/// Who manages callbacks now: a caller with this role, or an application.
+pub(super) async fn manager<'a>(api: &Api, caller: &'a Proven, role: Role) -> Result<Manager<'a>> {
+    let actor = caller.0.user_id.as_str();
+    let refused = caller.must_be(role).err();
+    let is_application =
+        refused.is_some() && caller.must_be(Role::User).is_ok() && is_application(api, actor).await?;
+    if let Some(refused) = refused.filter(|_| !is_application) {
+        return Err(refused);
     }
-    Err(refused)
+    Ok(Manager { actor, is_application, now: api.store.now().await?, client_id: None })
 }
 
-/// Who changes a callback now: an administrator, or an application.
-async fn manager<'a>(api: &Api, caller: &'a Proven, client_id: Option<&'a str>) -> Result<Manager<'a>> {
-    let is_application = owner(api, caller, Role::Admin).await?.is_some();
-    let now = api.store.now().await?;
-    Ok(Manager { actor: &caller.0.user_id, is_application, now, client_id })
+async fn is_application(api: &Api, user_id: &str) -> Result<bool> {
+    let standing = users::standing(&api.store, user_id).await?;
+    Ok(standing.is_some_and(|user| user.is_application && user.active))
 }
 
 async fn create(
@@ -311,7 +305,7 @@ async fn create(
     caller: Proven,
     Json(new): Json<NewCallback>,
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
-    let by_application = owner(&api, &caller, Role::Admin).await?;
+    let by = manager(&api, &caller, Role::Admin).await?;
     let kind = endpoint::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
         .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
     if kind == endpoint::Kind::Gateway {
@@ -319,10 +313,10 @@ async fn create(
     }
     check_client_id_if_any(new.client_id.as_deref())?;
     let client_id = new.client_id.clone();
-    let by = manager(&api, &caller, client_id.as_deref()).await?;
+    let by = Manager { client_id: client_id.as_deref(), ..by };
     let (callback_id, secret) = api.callbacks.create(kind, &new.spec(), by).await?;
     api.wakers.dispatch.notify_one();
-    let callback = view(&api, (&caller, by_application), &callback_id).await?;
+    let callback = view(&api, (&caller, by), &callback_id).await?;
     Ok((made(&secret), Reply(CreatedView { callback, secret: secret.secret })))
 }
 
@@ -332,10 +326,10 @@ async fn change(
     PathWord(callback_id): PathWord,
     Json(change): Json<CallbackChange>,
 ) -> Result<Reply<CallbackView>> {
-    let by = manager(&api, &caller, None).await?;
+    let by = manager(&api, &caller, Role::Admin).await?;
     api.callbacks.change(&callback_id, &change.spec(), by).await?;
     api.wakers.dispatch.notify_one();
-    view(&api, (&caller, None), &callback_id).await.map(Reply)
+    view(&api, (&caller, by), &callback_id).await.map(Reply)
 }
 
 async fn remove(
@@ -343,7 +337,7 @@ async fn remove(
     caller: Proven,
     PathWord(callback_id): PathWord,
 ) -> Result<StatusCode> {
-    let by = manager(&api, &caller, None).await?;
+    let by = manager(&api, &caller, Role::Admin).await?;
     api.callbacks.remove(&callback_id, by).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -354,13 +348,13 @@ async fn rotate(
     PathWord(callback_id): PathWord,
     MaybeJson(rotation): MaybeJson<Rotation>,
 ) -> Result<(StatusCode, Reply<RotatedView>)> {
-    owner(&api, &caller, Role::Admin).await?;
+    let by = manager(&api, &caller, Role::Admin).await?;
     let overlap = rotation.overlap_ms.map_or(api.config.callbacks.secret_overlap, Duration::from_millis);
     if overlap > OVERLAP_MAX {
         return Err(Error::field("/overlap_ms", "must be at most 2592000000 (30 days)"));
     }
     check_client_id_if_any(rotation.client_id.as_deref())?;
-    let by = manager(&api, &caller, rotation.client_id.as_deref()).await?;
+    let by = Manager { client_id: rotation.client_id.as_deref(), ..by };
     let new = api.callbacks.rotate(&callback_id, overlap, by).await?;
     Ok((made(&new), Reply(new.into())))
 }
@@ -374,7 +368,7 @@ async fn test(
     caller: Proven,
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<TestedView>> {
-    let by = manager(&api, &caller, None).await?;
+    let by = manager(&api, &caller, Role::Admin).await?;
     let patience = api.config.server.request_timeout.mul_f64(TEST_SHARE);
     Ok(Reply(api.callbacks.test(&callback_id, patience, by).await?.into()))
 }

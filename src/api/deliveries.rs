@@ -6,7 +6,7 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-use super::callbacks::owner;
+use super::callbacks::manager;
 use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::base::error::{Error, Result};
@@ -251,9 +251,9 @@ impl Replay {
 
 /// Refuses an unknown callback, and for an application the callbacks of others.
 async fn check_managed(api: &Api, caller: &Proven, role: Role, callback_id: &str) -> Result<()> {
-    if let Some(owner) = owner(api, caller, role).await? {
-        let now = api.store.now().await?;
-        return api.callbacks.show(callback_id, Some(owner), now).await.map(|_| ());
+    let by = manager(api, caller, role).await?;
+    if by.owner().is_some() {
+        return api.callbacks.show(callback_id, by.owner(), by.now).await.map(|_| ());
     }
     if callback_id == GATEWAY || api.callbacks.get(callback_id).is_some() {
         Ok(())

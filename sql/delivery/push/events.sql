@@ -1,26 +1,37 @@
 -- The events of a batch in order, with the type and name of their channel. Events about a new or updated message include the
--- message in its current state. Of messages that did not reach a user the observer gets those of its channels. An
--- application that was removed gets the name of the channel at that time.
+-- message in its current state. Of messages that did not reach a user the observer gets those of its channels. The
+-- observer of an application gets what the application may hear of now. If the application was removed, the event that
+-- says so has the name of the channel at that time.
 -- $1 batch id
-SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id, shown.data, c.channel_type,
+SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
+       CASE WHEN e.type = 'message.unreceived' THEN im_unreceived_in(e.data, heard.channel_ids) ELSE e.data END AS data,
+       c.channel_type,
        CASE WHEN held.owner = ANY (e.audience) THEN e.channel_name ELSE c.channel_name END AS channel_name,
        m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.extra, m.recalled
 FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id, o.channel_ids, o.owner
       FROM t_im_push_batch b
-      CROSS JOIN LATERAL (SELECT channel_ids, owner FROM t_im_callback WHERE callback_id = b.callback_id OFFSET 0) AS o
+      CROSS JOIN LATERAL (
+          SELECT channel_ids, owner
+          FROM t_im_callback c
+          WHERE callback_id = b.callback_id
+            AND (owner IS NULL OR EXISTS (SELECT FROM t_im_user WHERE user_id = c.owner AND active OFFSET 0))
+          OFFSET 0
+      ) AS o
       CROSS JOIN LATERAL unnest(b.items) AS item
       WHERE b.batch_id = $1) AS held
 CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFSET 0) AS e
-CROSS JOIN LATERAL (
-    SELECT CASE WHEN e.type <> 'message.unreceived' OR held.channel_ids IS NULL AND held.owner IS NULL THEN e.data
-                ELSE im_unreceived_in(e.data, ARRAY(
-                    SELECT about FROM unnest(im_channels_of(e.type, e.channel_id, e.data)) AS about
-                    WHERE (held.channel_ids IS NULL OR about = ANY (held.channel_ids))
-                      AND (held.owner IS NULL
-                           OR EXISTS (SELECT FROM t_im_channel_user
-                                      WHERE channel_id = about AND user_id = held.owner AND to_seq IS NULL OFFSET 0))))
-           END AS data
-) AS shown
+-- The channels by which the observer gets the event, where that is to be asked.
+LEFT JOIN LATERAL (
+    SELECT ARRAY(
+        SELECT a.channel_id
+        FROM im_about(e.type, e.channel_id, e.seq, e.data) AS a
+        WHERE (e.type <> 'message.unreceived' OR held.channel_ids IS NULL OR a.channel_id = ANY (held.channel_ids))
+          AND (held.owner IS NULL OR held.owner = ANY (e.audience)
+               OR EXISTS (SELECT FROM v_im_visible v
+                          WHERE v.channel_id = a.channel_id AND v.user_id = held.owner
+                            AND im_hears(a.seq, e.at, v.sees_from_seq, v.to_seq, v.joined_at) OFFSET 0))) AS channel_ids
+    WHERE e.type = 'message.unreceived' OR held.owner IS NOT NULL
+) AS heard ON true
 LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE channel_id = e.channel_id OFFSET 0) AS c ON true
 LEFT JOIN LATERAL (
     SELECT m.channel_id, m.ms_id, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
@@ -32,5 +43,5 @@ LEFT JOIN LATERAL (
     WHERE m.ms_id = e.ms_id AND e.type IN ('message.created', 'message.updated')
     OFFSET 0
 ) AS m ON true
-WHERE e.type <> 'message.unreceived' OR shown.data -> 'channels' <> '[]'
+WHERE heard.channel_ids IS NULL OR heard.channel_ids <> '{}'
 ORDER BY e.event_id

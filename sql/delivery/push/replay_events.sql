@@ -1,22 +1,30 @@
--- Queues the logged events since a time for an observer, out of turn. Events that it has had before are sent again.
+-- Queues the logged events since a time for an observer, out of turn. Events that it has had before are sent again. The
+-- observer of an application gets what the application may hear of now.
 -- $1 callback id, $2 since, $3 after this event id, $4 most events, $5 now, $6 most events a second, or null
 -- events: number of queued events; last: the last event read, to continue after, if there may be more
 WITH observer AS MATERIALIZED (
     SELECT callback_id, event_types, channel_ids, department_ids, batch_events, owner
-    FROM t_im_callback
+    FROM t_im_callback c
     WHERE callback_id = $1 AND kind = 'observer'
+      AND (owner IS NULL OR EXISTS (SELECT FROM t_im_user WHERE user_id = c.owner AND active OFFSET 0))
 ),
 logged AS MATERIALIZED (
     SELECT e.event_id, e.channel_id, e.actor
     FROM t_im_event e JOIN observer o ON im_takes(o.event_types, e.type)
-     AND (o.channel_ids IS NULL OR o.channel_ids && im_channels_of(e.type, e.channel_id, e.data))
-     AND (o.owner IS NULL
-          OR im_owner_hears(o.owner, e.type, im_channels_of(e.type, e.channel_id, e.data), e.seq, e.audience, e.at))
+     AND CASE WHEN o.owner IS NULL
+              THEN o.channel_ids IS NULL OR o.channel_ids && im_channels_of(e.type, e.channel_id, e.data)
+              ELSE EXISTS (
+                  SELECT FROM im_about(e.type, e.channel_id, e.seq, e.data) AS a
+                  WHERE (o.channel_ids IS NULL OR a.channel_id = ANY (o.channel_ids))
+                    AND (o.owner = ANY (e.audience)
+                         OR EXISTS (SELECT FROM v_im_visible v
+                                    WHERE v.channel_id = a.channel_id AND v.user_id = o.owner
+                                      AND im_hears(a.seq, e.at, v.sees_from_seq, v.to_seq, v.joined_at) OFFSET 0))) END
     WHERE e.at >= $2 AND e.event_id > $3 AND e.type <> 'callback.test'
     ORDER BY e.event_id
     LIMIT $4::integer
 ),
--- As in event/sequence.sql: an actor belongs to their department and to its ancestors.
+-- As in events/sequence.sql: an actor belongs to their department and to its ancestors.
 department AS (
     WITH RECURSIVE up (actor, department_id) AS (
         SELECT l.actor, u.department_id

@@ -153,19 +153,19 @@ impl Fields {
     }
 }
 
-/// Who makes a change, when, and under which client id.
+/// Who reads or changes endpoints, when, and under which client id.
 #[derive(Debug, Clone, Copy)]
 pub struct Manager<'a> {
     pub actor: &'a str,
-    /// Whether this is an application, which manages observers of its own. Otherwise it is an administrator.
+    /// Whether this is an application, which manages observers of its own. Otherwise a role allows it all endpoints.
     pub is_application: bool,
     pub now: OffsetDateTime,
     pub client_id: Option<&'a str>,
 }
 
 impl<'a> Manager<'a> {
-    /// The application. `None`: an administrator.
-    fn owner(self) -> Option<&'a str> {
+    /// The application. `None`: all endpoints, by a role.
+    pub fn owner(self) -> Option<&'a str> {
         Some(self.actor).filter(|_| self.is_application)
     }
 
@@ -413,7 +413,7 @@ impl Callbacks {
         Ok(swept)
     }
 
-    /// Refuses what an application cannot have: events beyond messages and channels, and channels of others.
+    /// Refuses what an application cannot have: events of more than its channels, and channels of others.
     async fn check_own(&self, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
         let Some(owner) = by.owner() else { return Ok(()) };
         spec.check_own()?;

@@ -137,11 +137,12 @@ impl EndpointSpec {
 
     /// Checks that an application can have this for an observer of its own.
     pub(super) fn check_own(&self) -> Result<()> {
-        let is_own = |name: &&String| ["message.", "channel."].iter().any(|family| name.starts_with(family));
+        let is_own =
+            |name: &&String| ["message.", "channel.", "card."].iter().any(|family| name.starts_with(family));
         let foreign = self.event_types.iter().flatten().position(|name| !is_own(&name));
         if let Some(position) = foreign {
-            let why =
-                "is only for observers of administrators: an application gets `message` and `channel` events";
+            let why = "is only for observers of administrators: an application gets events of `message`, `channel` \
+                       and `card`";
             return Err(Error::field(format!("/event_types/{position}"), why));
         }
         if matches!(self.department_ids, Some(Some(_))) {

@@ -20,6 +20,11 @@ fn wish(url: &str) -> Value {
     json!({"url": url, "event_types": ["message.*", "channel.*"]})
 }
 
+/// Everything in the log.
+fn from_the_beginning() -> Value {
+    json!({"events_since": "2000-01-01T00:00:00Z"})
+}
+
 #[tokio::test]
 async fn an_application_hears_of_the_channels_it_is_in_and_of_no_others() {
     let app = company("").await;
@@ -65,9 +70,8 @@ async fn an_application_hears_of_the_channels_it_is_in_and_of_no_others() {
         );
     };
     portal.read(|log| check(log.events()));
-    // Old events are judged in the same way, and of a channel that it has left it hears no more.
-    let again = json!({"events_since": "2000-01-01T00:00:00Z"});
-    let replayed = oa.post(&path(&made, "/replay"), again).await.expect(200);
+    // Of a channel that it has left it hears no more, also not what it heard then.
+    let replayed = oa.post(&path(&made, "/replay"), from_the_beginning()).await.expect(200);
     app.settled().await;
     let posts = portal.read(|log| log.posts.last().map(|post| post.events.clone())).expect("a batch");
     assert_eq!(replayed["replayed"], posts.len());
@@ -80,7 +84,7 @@ async fn an_application_hears_of_the_channels_it_is_in_and_of_no_others() {
     };
     assert_eq!(
         (texts(&others), texts(&joined), texts(&direct)),
-        (vec![], vec!["within".to_owned()], vec!["approved".to_owned(), "thanks".to_owned()])
+        (vec![], vec![], vec!["approved".to_owned(), "thanks".to_owned()])
     );
 
     // An application that has left hears nothing.
@@ -92,6 +96,179 @@ async fn an_application_hears_of_the_channels_it_is_in_and_of_no_others() {
     app.settled().await;
     assert_eq!(portal.read(|log| log.events().len()), before);
     oa.get("/callbacks").await.expect_problem(403, "forbidden");
+}
+
+/// What an observer was told: types, and the texts of messages.
+fn told(portal: &Observer) -> Vec<String> {
+    let name = |e: &crate::support::ObservedEvent| {
+        e.data["content"]["text"].as_str().map_or_else(|| e.what.clone(), str::to_owned)
+    };
+    portal.read(|log| log.events().iter().map(name).collect())
+}
+
+/// It hears of its removal and of nothing more: not of what happens to earlier messages, nor of what was queued.
+#[tokio::test]
+async fn an_application_that_was_removed_hears_of_nothing_more() {
+    let app = company("").await;
+    let (portal, all) = (Observer::start(), Observer::start());
+    let (oa, bot, a) = (app.person("oa"), app.person("hr-bot"), app.person("a"));
+    let group = app.group(&["a", "b", "oa", "hr-bot"]).await;
+    let card =
+        json!({"type": "card", "content": {"title": "leave", "buttons": [{"id": "y", "text": "yes"}]}});
+    let card = bot.post(&format!("/channels/{group}/messages"), card).await.expect(201);
+    let early = app.say("a", &group, "early").await;
+    app.settled().await;
+    // Not of receipts, which come at a time of their own.
+    let types = ["message.created", "message.updated", "message.read", "message.recalled", "channel.*"];
+    let made = oa.post("/callbacks", json!({"url": portal.url(), "event_types": types})).await.expect(201);
+    observer(&app.client("root", &["admin"]), &all.url()).await;
+    app.say("a", &group, "heard").await;
+    portal.wait_for(|log| log.events().iter().any(|e| e.data["content"]["text"] == "heard"), LONG).await;
+    oa.patch(&path(&made, ""), json!({"state": "paused"})).await.expect(200);
+    app.say("a", &group, "queued").await;
+    app.until("SELECT count(*) FROM t_im_push_queue WHERE callback_id <> 'gateway'", 1).await;
+
+    a.delete(&format!("/channels/{group}/members/oa")).await.expect(204);
+    let before = told(&portal).len();
+    let done = json!({"title": "granted", "buttons": [], "version": 1});
+    bot.patch(&format!("/messages/{}/card", text(&card["ms_id"])), done).await.expect(200);
+    app.person("b").post(&format!("/channels/{group}/read"), json!({"seq": early["seq"]})).await.expect(200);
+    a.post(&format!("/messages/{}/recall", text(&early["ms_id"])), json!({})).await.expect(200);
+    let last = |log: &crate::support::Log| {
+        ["message.updated", "message.read", "message.recalled"]
+            .iter()
+            .all(|what| log.events().iter().any(|e| e.what == *what))
+    };
+    all.wait_for(last, LONG).await;
+    // Of what came after the removal nothing was queued. What was queued before is judged again when it is sent.
+    let of_own = "SELECT coalesce(sum(pairs), 0)::bigint FROM t_im_push_queue JOIN t_im_callback USING (callback_id) \
+                  WHERE owner = 'oa'";
+    assert_eq!(app.count(of_own, &[]).await, 2);
+    oa.patch(&path(&made, ""), json!({"state": "active"})).await.expect(200);
+    app.settled().await;
+    assert_eq!(told(&portal)[before..], ["channel.members_removed"]);
+    oa.post(&path(&made, "/replay"), from_the_beginning()).await.expect(200);
+    app.settled().await;
+    assert_eq!(told(&portal)[before..], ["channel.members_removed"; 2]);
+
+    // Back again, it hears of its earlier time too, and of what happens now, but of nothing in between.
+    app.say("a", &group, "between").await;
+    a.post(&format!("/channels/{group}/members"), json!({"user_ids": ["oa"]})).await.expect(200);
+    app.say("a", &group, "back").await;
+    app.settled().await;
+    let before = told(&portal).len();
+    oa.post(&path(&made, "/replay"), from_the_beginning()).await.expect(200);
+    app.settled().await;
+    let texts = told(&portal).split_off(before);
+    let texts: Vec<&String> = texts.iter().filter(|text| !text.contains('.')).collect();
+    assert_eq!(texts, ["heard", "queued", "back"]);
+}
+
+#[tokio::test]
+async fn an_application_that_has_left_gets_nothing_of_what_was_queued() {
+    let app = company("").await;
+    let (portal, oa) = (Observer::start(), app.person("oa"));
+    let root = app.client("root", &["admin"]);
+    let direct = app.direct("oa", "b").await;
+    let made = oa
+        .post("/callbacks", json!({"url": portal.url(), "event_types": ["message.created"]}))
+        .await
+        .expect(201);
+    oa.patch(&path(&made, ""), json!({"state": "paused"})).await.expect(200);
+    app.say("b", &direct, "queued").await;
+    app.until("SELECT count(*) FROM t_im_push_queue WHERE callback_id <> 'gateway'", 1).await;
+    let left = json!({"users": [{"user_id": "oa", "name": "审批", "kind": "application", "active": false}]});
+    app.client("hr", &["directory"]).post("/directory/changes", left).await.expect(200);
+    app.say("b", &direct, "not queued").await;
+    app.until("SELECT count(*) FROM t_im_event_new", 0).await;
+    app.until("SELECT count(*) FROM t_im_push_queue WHERE callback_id <> 'gateway'", 1).await;
+    root.patch(&path(&made, ""), json!({"state": "active"})).await.expect(200);
+    assert_eq!(root.post(&path(&made, "/replay"), from_the_beginning()).await.expect(200)["replayed"], 0);
+    app.settled().await;
+    assert_eq!(told(&portal), [""; 0]);
+}
+
+/// The clicks on cards in its channels, its own and those of other applications; none of other channels.
+#[tokio::test]
+async fn an_application_hears_of_clicks_on_cards_of_its_channels() {
+    let app = company("").await;
+    let (portal, all) = (Observer::start(), Observer::start());
+    let (oa, root) = (app.person("oa"), app.client("root", &["admin"]));
+    let group = app.group(&["a", "b", "oa"]).await;
+    let (direct, foreign) = (app.direct("oa", "b").await, app.direct("hr-bot", "b").await);
+    let made = oa.post("/callbacks", json!({"url": portal.url(), "event_types": ["card.*"]})).await;
+    let made = made.expect(201);
+    root.post("/callbacks", json!({"url": all.url(), "event_types": ["card.action"]})).await.expect(201);
+    oa.patch(&path(&made, ""), json!({"event_types": ["card.action"]})).await.expect(200);
+    let send = async |sender: &str, channel: &str| {
+        let buttons = json!([{"id": "agree", "text": "同意"}, {"id": "refuse", "text": "拒绝"}]);
+        let card = json!({"type": "card", "content": {"title": "请假申请", "buttons": buttons}});
+        let sent = app.person(sender).post(&format!("/channels/{channel}/messages"), card).await.expect(201);
+        text(&sent["ms_id"])
+    };
+    let click = async |user: &str, ms_id: &str, button: &str| {
+        let path = format!("/messages/{ms_id}/actions");
+        app.person(user).post(&path, json!({"button_id": button, "value": "好"})).await.expect(201);
+    };
+    let of_both = async |count: usize| {
+        all.wait_for(|log| log.events().len() == count, LONG).await;
+        app.settled().await;
+        portal.read(|log| {
+            let told = log.events().iter();
+            told.map(|e| (text(&e.data["user_id"]), text(&e.data["ms_id"]), text(&e.data["button_id"])))
+                .collect::<Vec<_>>()
+        })
+    };
+    let to_group = send("oa", &group).await;
+    let to_direct = send("oa", &direct).await;
+    let of_others = send("hr-bot", &foreign).await;
+    click("a", &to_group, "agree").await;
+    click("b", &of_others, "agree").await;
+    click("b", &to_direct, "refuse").await;
+    let heard =
+        |user: &str, ms_id: &str, button: &str| (user.to_owned(), ms_id.to_owned(), button.to_owned());
+    let mut told = of_both(3).await;
+    told.sort();
+    assert_eq!(told, [heard("a", &to_group, "agree"), heard("b", &to_direct, "refuse")]);
+    portal.read(|log| {
+        let action =
+            log.events().iter().find(|e| e.channel_id.as_deref() == Some(&group)).expect("an action");
+        assert_eq!(action.what, "card.action");
+        assert_eq!((&action.data["value"], &action.data["version"]), (&json!("好"), &json!(1)));
+    });
+
+    // Once it was removed it hears of no click, also not on its own card.
+    app.person("a").delete(&format!("/channels/{group}/members/oa")).await.expect(204);
+    click("b", &to_group, "agree").await;
+    assert_eq!(of_both(4).await.len(), 2);
+    let replayed = oa.post(&path(&made, "/replay"), from_the_beginning()).await.expect(200);
+    assert_eq!(replayed["replayed"], 1);
+}
+
+/// It hears of messages from before it joined if its history shows them, as everyone's history does.
+#[tokio::test]
+async fn it_hears_of_what_its_history_shows() {
+    let app = company("").await;
+    let (portal, oa) = (Observer::start(), app.person("oa"));
+    let made = oa.post("/callbacks", wish(&portal.url())).await.expect(201);
+    for (newcomers_see, sees) in [("everything", &["before", "since"][..]), ("nothing", &["since"])] {
+        let new = json!({"name": "g", "members": ["b"], "newcomers_see": newcomers_see});
+        let group = text(&app.person("a").post("/groups", new).await.expect(201)["channel_id"]);
+        app.say("a", &group, "before").await;
+        app.settled().await;
+        let join = json!({"user_ids": ["oa"]});
+        app.person("a").post(&format!("/channels/{group}/members"), join).await.expect(200);
+        app.say("a", &group, "since").await;
+        app.settled().await;
+        let before = told(&portal).len();
+        oa.post(&path(&made, "/replay"), from_the_beginning()).await.expect(200);
+        app.settled().await;
+        let texts: Vec<String> = portal.read(|log| {
+            let of_group = log.events()[before..].iter().filter(|e| e.channel_id.as_ref() == Some(&group));
+            of_group.filter_map(|e| e.data["content"]["text"].as_str().map(str::to_owned)).collect()
+        });
+        assert_eq!(texts, sees, "{newcomers_see}");
+    }
 }
 
 #[tokio::test]
@@ -127,6 +304,43 @@ async fn of_messages_that_did_not_reach_a_user_it_hears_of_its_own_channels() {
             .collect::<Vec<_>>()
     });
     assert_eq!(told, [(json!("b"), json!(1), json!(own), Some(1))]);
+}
+
+/// What one step of the sequencer touches: so many events of a channel, while so many applications have observers and
+/// are not in it. Nothing of it stays.
+async fn step_costs(app: &TestApp, channel: &str, (events, owners): (i64, i64)) -> i64 {
+    let statement = include_str!("../../../../sql/events/sequence.sql");
+    let client = app.store.client().await.expect("a connection");
+    let begin = format!(
+        "BEGIN;
+         INSERT INTO t_im_user (user_id, name, kind, updated_at, external_id)
+         SELECT 'app' || i, 'an application', 'application', now(), 'app' || i FROM generate_series(1, {owners}) AS i;
+         INSERT INTO t_im_callback (callback_id, url, event_types, owner)
+         SELECT 'cb-app' || i, 'http://127.0.0.1:9/', '{{channel.*}}', 'app' || i FROM generate_series(1, {owners}) AS i;
+         INSERT INTO t_im_event_new (type, channel_id, at)
+         SELECT 'channel.updated', {channel}, now() FROM generate_series(1, {events});
+         PREPARE step AS {statement}"
+    );
+    client.batch_execute(&begin).await.expect("it is there");
+    let explain = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE step({events}, 1048576)");
+    let plan: Value = client.query_one(&explain, &[]).await.expect("a plan").get(0);
+    client.batch_execute("ROLLBACK; DEALLOCATE step").await.expect("it is gone");
+    let blocks = |name: &str| plan[0]["Plan"][name].as_i64().expect("a number");
+    blocks("Shared Hit Blocks") + blocks("Shared Read Blocks")
+}
+
+#[tokio::test]
+async fn who_hears_is_found_once_for_a_channel_and_not_for_each_event_and_observer() {
+    let (events, owners) = (200, 500);
+    let app = company("").await;
+    let channel = app.group(&["a", "b", "c"]).await;
+    app.settled().await;
+    let without = step_costs(&app, &channel, (events, 0)).await;
+    let with = step_costs(&app, &channel, (events, owners)).await;
+    assert!(
+        with - without < events * owners / 50,
+        "{without} buffers without such observers, {with} with {owners}"
+    );
 }
 
 #[tokio::test]

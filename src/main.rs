@@ -1,9 +1,10 @@
-//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `settings`.
+//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `check`, `settings`,
+//! `completions`, `man`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::base::config::{self, Config};
 use im_push_gateway::base::store::Store;
@@ -16,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 /// Measured against the system's allocator: see docs/benchmarks.md.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The name of the binary, for completions.
+const NAME: &str = env!("CARGO_PKG_NAME");
 
 /// Channels, messages and a push status for every receiver, beside an API gateway.
 ///
@@ -51,8 +55,20 @@ enum Command {
     /// Run it before `serve`. It makes sure that no id of an event or a channel is given twice. `serve`
     /// detects most restores itself. Running it again does no harm.
     Restored,
+    /// Check the settings, the database, the push, the archive and the directory, and exit.
+    ///
+    /// The exit code is 0 when all is well, 1 after a warning, 2 when something is critical. A mistake in the
+    /// settings is 1, too, and is told before anything is connected to.
+    Check(cli::check::CheckCommand),
     /// Print all settings with their defaults and descriptions.
     Settings,
+    /// Print the completions of a shell, for its folder of completions.
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, in troff.
+    Man,
 }
 
 #[tokio::main]
@@ -60,7 +76,7 @@ async fn main() -> ExitCode {
     // Only test builds have fail points. The environment sets them.
     let _scenario = fail::FailScenario::setup();
     match run(Cli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("im-push-gateway: {error}");
             ExitCode::FAILURE
@@ -68,28 +84,39 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(cli: Cli) -> Result<(), Box<dyn std::error::Error>> {
-    if matches!(cli.command, Command::Settings) {
-        print!("{}", config::DEFAULTS);
-        return Ok(());
+async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    // What needs no settings.
+    match cli.command {
+        Command::Settings => print!("{}", config::DEFAULTS),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), NAME, &mut std::io::stdout());
+        }
+        Command::Man => clap_mangen::Man::new(Cli::command()).render(&mut std::io::stdout())?,
+        command => return configured(cli.config.as_deref(), command).await,
     }
-    let config = Config::load(cli.config.as_deref(), |config| match cli.command {
-        Command::Serve => Identity::mistakes(&config.identity),
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let config = Config::load(file, |config| match command {
+        Command::Serve | Command::Check(_) => Identity::mistakes(&config.identity),
         _ => Vec::new(),
     })?;
-    match cli.command {
-        Command::Serve => serve(config).await,
+    match command {
+        Command::Serve => serve(config).await?,
         Command::Migrate => {
             let store = Store::new(&config)?;
             store.check_sessions().await?;
-            Ok(store.migrate(&config).await?)
+            store.migrate(&config).await?;
         }
-        Command::Restored => restored(&config).await,
-        Command::Token(command) => cli::token::run(&Store::new(&config)?, command).await,
-        Command::Archive(command) => cli::archive::run(&config, command).await,
-        Command::Directory(command) => cli::directory::run(&config, command).await,
-        Command::Settings => Ok(()),
+        Command::Restored => restored(&config).await?,
+        Command::Token(command) => cli::token::run(&Store::new(&config)?, command).await?,
+        Command::Archive(command) => cli::archive::run(&config, command).await?,
+        Command::Directory(command) => cli::directory::run(&config, command).await?,
+        Command::Check(command) => return Ok(cli::check::run(&config, &command).await),
+        Command::Settings | Command::Completions { .. } | Command::Man => {}
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {

@@ -3,6 +3,7 @@
 
 mod day;
 mod pages;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration as Pause;
@@ -11,7 +12,6 @@ use time::{Date, Duration, OffsetDateTime};
 
 use crate::archive::index::Bound;
 use crate::base::config::Config;
-use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
 use crate::base::named::named;
@@ -20,11 +20,10 @@ use crate::base::store::{Attached, Statements, Store, own_seal};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
 use day::{Day, Step};
+use state::state_row;
 
-/// A scheduled run that has not begun this long after its time is overdue.
-const OVERDUE: Duration = Duration::hours(1);
-/// A day that could have moved this long ago is overdue too: something holds it.
-const HELD: Duration = Duration::days(7);
+pub use state::{Rules, State};
+
 /// How often a day that still settles is checked again before it is sealed anyway.
 const SETTLING_LOOKS: u32 = 20;
 const SETTLING_PAUSE: Pause = Pause::from_millis(100);
@@ -34,8 +33,7 @@ pub struct Archiver {
     store: Store,
     archive: Arc<Bound>,
     lease: Lease,
-    schedule: Schedule,
-    age: Duration,
+    rules: Rules,
     drop_grace: Duration,
     rows_per_second: u64,
 }
@@ -50,28 +48,6 @@ pub struct Candidate {
     pub ledger_rows: i64,
     /// Pushes still queued, and steps of escalations: they hold the day.
     pub pushes: i64,
-}
-
-/// The archiver's condition, for metrics and health checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
-    Ok,
-    Running,
-    /// The last run failed.
-    Failed,
-    /// A run has not begun long after its time.
-    Overdue,
-}
-
-impl State {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Running => "running",
-            Self::Failed => "failed",
-            Self::Overdue => "overdue",
-        }
-    }
 }
 
 named! {
@@ -106,8 +82,7 @@ impl Archiver {
             lease,
             store,
             archive,
-            schedule: config.archive.schedule().map_err(Error::internal)?,
-            age: Duration::days(config.archive.age_days.into()),
+            rules: Rules::of(&config.archive)?,
             drop_grace: config.archive.drop_grace.try_into().unwrap_or(Duration::MAX),
             rows_per_second: config.archive.rows_per_second,
         })
@@ -119,7 +94,7 @@ impl Archiver {
         let Some(begun) = known.begun_at else {
             return self.begun(now).await;
         };
-        if self.schedule.due(begun, now).is_some() {
+        if self.rules.schedule.due(begun, now).is_some() {
             // Asked for before the start is recorded: after a crash in between it is asked again, and the run
             // is already open. A run that is still open at the next time is stuck: the schedule stays due and
             // becomes overdue.
@@ -154,7 +129,7 @@ impl Archiver {
                 _ => self.switch(day, epoch, now).await,
             };
         }
-        if let Some(next) = candidates(&self.store, now - self.age, 1).await?.pop() {
+        if let Some(next) = candidates(&self.store, now - self.rules.age, 1).await?.pop() {
             if next.pushes == 0 {
                 return self.seal(run_id, epoch, &next).await;
             }
@@ -250,16 +225,7 @@ impl Archiver {
 
     /// The archiver's condition.
     pub async fn state(&self, store: &Store, now: OffsetDateTime) -> Result<State> {
-        let known = state_row(store).await?;
-        let due = known.begun_at.and_then(|begun| self.schedule.due(begun, now));
-        let held = known.oldest_ended_at.is_some_and(|end| now - end > self.age + HELD);
-        Ok(match (due, known.open_since, known.last_failed) {
-            (Some(due), _, _) if now - due > OVERDUE => State::Overdue,
-            (_, Some(_), _) => State::Running,
-            (_, None, true) => State::Failed,
-            (_, None, false) if held => State::Overdue,
-            _ => State::Ok,
-        })
+        self.rules.state(store, now).await
     }
 }
 
@@ -320,24 +286,6 @@ enum Progress {
     Working(String),
     Waiting(String),
     Ended(Outcome, String),
-}
-
-struct StateRow {
-    begun_at: Option<OffsetDateTime>,
-    last_failed: bool,
-    open_since: Option<OffsetDateTime>,
-    oldest_ended_at: Option<OffsetDateTime>,
-}
-
-async fn state_row(store: &Store) -> Result<StateRow> {
-    let row = store.one(sql!("archive/mover/state"), &[]).await?;
-    let last = row.get::<_, Option<_>>("last_outcome").map(Outcome::from_db).transpose()?;
-    Ok(StateRow {
-        begun_at: row.get("begun_at"),
-        last_failed: last == Some(Outcome::Failed),
-        open_since: row.get("open_since"),
-        oldest_ended_at: row.get("oldest_ended_at"),
-    })
 }
 
 /// Asks for a run. None: one is open already.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -54,7 +54,26 @@ pub fn init_metrics() -> Result<PrometheusHandle> {
         .install_recorder()
         .map_err(Error::internal)?;
     describe();
+    start_counters();
     Ok(handle)
+}
+
+/// Counters that an alert watches. They exist from the start: `increase` does not see a counter's first value.
+/// Those of workers start with the workers.
+fn start_counters() {
+    for name in [
+        "impg_archive_gaps_total",
+        "impg_archive_verify_failures_total",
+        "impg_callback_disabled_total",
+        "impg_events_untold_total",
+        "impg_gateway_changes_total",
+        "impg_jwks_failures_total",
+        "impg_outbox_held_up_total",
+        "impg_push_dead_batches_total",
+    ] {
+        counter!(name).increment(0);
+    }
+    counter!("impg_directory_runs_total", "outcome" => "failed").increment(0);
 }
 
 fn describe() {

@@ -124,6 +124,8 @@ pub async fn run<F>(
     F: Future<Output = Result<Tick>>,
 {
     let mut back_off = BACK_OFF_FIRST;
+    let failures = metrics::counter!("impg_worker_failures_total", "worker" => name);
+    failures.increment(0);
     while !stop.is_cancelled() {
         let pause = match tick().await {
             Ok(Tick::More) => {
@@ -141,7 +143,7 @@ pub async fn run<F>(
                     true => tracing::debug!(worker = name, %error, "tick failed"),
                     false => tracing::warn!(worker = name, %error, "tick failed"),
                 }
-                metrics::counter!("impg_worker_failures_total", "worker" => name).increment(1);
+                failures.increment(1);
                 back_off = (back_off * 2).min(BACK_OFF_LAST);
                 tokio::select! { () = stop.cancelled() => {}, () = tokio::time::sleep(back_off) => {} }
                 continue;

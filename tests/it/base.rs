@@ -1,7 +1,9 @@
+pub mod check;
 pub mod clock;
 pub mod crowding;
 pub mod database;
 pub mod logs;
+pub mod metrics;
 pub mod pooler;
 pub mod repeats;
 pub mod restored;

@@ -281,13 +281,19 @@ fn every_setting_that_is_named_is_one() {
     assert_eq!(unknown, [] as [String; 0]);
 }
 
-#[test]
-fn every_metric_that_is_named_is_counted() {
+/// The names of all metrics of `src`.
+fn counted_metrics() -> BTreeSet<String> {
     let mut counted = BTreeSet::new();
     for path in files(&root().join("src"), &["rs"]) {
         let text = std::fs::read_to_string(path).unwrap();
         counted.extend(text.split('"').filter(|part| part.starts_with("impg_")).map(str::to_owned));
     }
+    counted
+}
+
+#[test]
+fn every_metric_that_is_named_is_counted() {
+    let counted = counted_metrics();
     let mut unknown = Vec::new();
     for document in documents() {
         for name in words(&document.text).filter(|word| word.len() > 5 && word.starts_with("impg_")) {
@@ -298,6 +304,40 @@ fn every_metric_that_is_named_is_counted() {
         }
     }
     assert_eq!(unknown, [] as [String; 0]);
+}
+
+/// Files of the chart that name metrics beside the documents.
+const WATCH: &[&str] = &["alerts.yaml", "dashboard.json"];
+
+#[test]
+fn alerts_and_dashboard_name_metrics_that_are_counted() {
+    let counted = counted_metrics();
+    let mut unknown = Vec::new();
+    for place in WATCH {
+        let text = std::fs::read_to_string(root().join("charts/im-push-gateway/files").join(place)).unwrap();
+        for name in words(&text).filter(|word| word.starts_with("impg_")) {
+            let whole = SERIES.iter().find_map(|series| name.strip_suffix(series)).unwrap_or(name);
+            if !counted.contains(whole) && !counted.contains(name) {
+                unknown.push(format!("{place}: {name}"));
+            }
+        }
+    }
+    assert_eq!(unknown, [] as [String; 0]);
+}
+
+#[test]
+fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
+    let read = |place: &str| std::fs::read_to_string(root().join(place)).unwrap();
+    let (alerts, runbooks) = (read("charts/im-push-gateway/files/alerts.yaml"), read("docs/runbooks.md"));
+    let after = |text: &str, mark: &str| -> BTreeSet<String> {
+        text.lines().filter_map(|line| line.trim_start().strip_prefix(mark)).map(str::to_owned).collect()
+    };
+    let named = after(&alerts, "- alert: ");
+    assert_eq!(named, after(&runbooks, "## "));
+    let links = named.iter().map(|name| format!("docs/runbooks.md#{}", name.to_lowercase()));
+    assert_eq!(after(&alerts, "runbook: "), links.collect());
+    let tested = after(&read("tests/alerts/alerts.test.yaml"), "alertname: ");
+    assert!(tested.is_superset(&named), "no test of {:?}", named.difference(&tested));
 }
 
 #[test]

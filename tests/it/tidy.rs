@@ -84,7 +84,11 @@ const AREAS: &[Area] = &[
             "notification",
         ],
     },
-    Area { name: "cli", does: "the commands beside `serve`", names: &["identity", "sync", "archive"] },
+    Area {
+        name: "cli",
+        does: "the commands beside `serve`",
+        names: &["identity", "sync", "delivery", "archive"],
+    },
     Area {
         name: "app",
         does: "puts it together: the table of workers, the listeners, an orderly end",

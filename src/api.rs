@@ -392,14 +392,13 @@ impl FromRequestParts<Api> for Person {
 /// Roles of machines that see every user and need not be in the directory.
 const SEE_EVERYBODY: [Role; 3] = [Role::Gateway, Role::Directory, Role::Support];
 
-/// A caller who looks at users. It holds the user id of an external user, who sees only some users. It is
-/// `None` for all other callers.
-struct Viewer(Option<String>);
+/// A caller who looks at users.
+struct Viewer(contacts::Viewer);
 
 impl Viewer {
     async fn of(api: &Api, caller: &Caller) -> crate::base::error::Result<Self> {
         if SEE_EVERYBODY.iter().any(|role| caller.roles.has(*role)) {
-            return Ok(Self(None));
+            return Ok(Self(contacts::Viewer::default()));
         }
         caller.require(Role::User)?;
         Ok(Self(contacts::viewer(&api.store, &caller.user_id).await?))

@@ -10,6 +10,10 @@ CREATE TABLE t_im_notification (
     problems     jsonb NOT NULL,
     ms_type      text NOT NULL,
     content      jsonb NOT NULL,
+    -- The fields of each message with these names.
+    topic        text,
+    data         jsonb,
+    ref          text,
     urgent       boolean NOT NULL,
     -- The steps of each message while it is unread, as in t_im_escalation.
     step_kinds   text[] NOT NULL,
@@ -26,6 +30,14 @@ CREATE TABLE t_im_notification (
     recalled_at  timestamptz,
     -- Whether steps are left.
     is_open      boolean NOT NULL DEFAULT true,
+    -- The steps that have failed since the last one that did not. A failed step pauses the notification, so that the
+    -- others go on. After too many it ends.
+    failures     integer NOT NULL DEFAULT 0,
+    -- Why the last step failed. Null: it did not.
+    failure      text,
+    -- The end of the pause after a failed step, and when the pause began.
+    paused_until timestamptz,
+    paused_at    timestamptz,
     CONSTRAINT notification_expires_after_send CHECK (expires_at > send_at),
     CONSTRAINT notification_adds_up CHECK (sent + failed <= receivers)
 ) WITH (fillfactor = 70);
@@ -46,5 +58,14 @@ CREATE TABLE t_im_notification_page (
     seqs        bigint[],
     -- Why a receiver gets no message.
     reasons     text[],
+    -- From the first to the last ms_id.
+    span        int8range,
+    -- The push statuses of messages in the archive, so that they are counted without it. They are written before the day
+    -- becomes cold. What comes later waits, as for all cold messages, and goes into this list and into the archive.
+    statuses    smallint[],
+    -- The messages of the days before this ms_id have their statuses here.
+    kept_below  bigint NOT NULL DEFAULT 0,
     PRIMARY KEY (notification_id, page)
 );
+-- The pages of a day that moves into the archive, and the page of a message.
+CREATE INDEX t_im_notification_page_span ON t_im_notification_page USING gist (span);

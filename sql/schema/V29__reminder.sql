@@ -1,7 +1,7 @@
 -- Reminders of messages that did not reach users. Rows are written only while an observer takes message.unreceived.
 
 -- Receivers in a block of the ledger with a first verdict of offline or rejected. A push writes a row a block, and a
--- background pass shares it out among the users.
+-- background pass distributes it among the users.
 CREATE TABLE t_im_unreached (
     unreached_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     ms_id        bigint NOT NULL,

@@ -18,3 +18,14 @@ CREATE TABLE t_im_robot (
     sent_at    timestamptz[] NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
 CREATE INDEX t_im_robot_channel ON t_im_robot (channel_id);
+
+-- Whether a user sees an application. The user of a robot has the source `robot`: the members of its group see it, also
+-- after it was removed, and no other user does. All users see other applications. Without a user: whether a machine does.
+CREATE FUNCTION im_sees_application(viewer text, application text) RETURNS boolean LANGUAGE sql STABLE AS $$
+    SELECT $1 IS NULL
+        OR NOT EXISTS (SELECT FROM t_im_user WHERE user_id = $2 AND source = 'robot')
+        OR EXISTS (SELECT FROM t_im_channel_user theirs
+                   JOIN t_im_channel_user mine
+                     ON mine.channel_id = theirs.channel_id AND mine.user_id = $1 AND mine.to_seq IS NULL
+                   WHERE theirs.user_id = $2)
+$$;

@@ -20,7 +20,7 @@ UPDATE t_im_department SET told_parent_id = parent_id;
 
 -- A user is identified by source and external id, which the source never reuses. user_id never changes and is
 -- used everywhere else. A login name can change, and can pass to another user later. Users known only from
--- the API have source `api` and their user_id as external id, until a source claims them.
+-- the API have source `api` and their user_id as external id, until a source claims them. Those of robots have `robot`.
 ALTER TABLE t_im_user
     DROP CONSTRAINT t_im_user_department_id_fkey,
     ADD COLUMN source          text COLLATE "C" NOT NULL DEFAULT 'api',
@@ -225,8 +225,11 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS u ON true
 CROSS JOIN LATERAL (
-    -- The API may write every user. A user known only from the API passes to the source that has the user.
-    SELECT u.user_id IS NULL OR u.source = s.source AND u.external_id = s.external_id OR 'api' IN (u.source, s.source) AS may_tell,
+    -- The API may write every user except those of robots. A user known only from the API passes to the source that has
+    -- the user.
+    SELECT u.user_id IS NULL
+           OR u.source <> 'robot' AND (u.source = s.source AND u.external_id = s.external_id OR 'api' IN (u.source, s.source))
+               AS may_tell,
            CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.source ELSE s.source END AS source,
            CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.external_id ELSE s.external_id END AS external_id
 ) AS owner

@@ -216,7 +216,7 @@ async fn open_group(
 /// Refuses users that the caller cannot see, as if they did not exist.
 async fn check_seen(api: &Api, caller: &Caller, users: &[String], at: &str) -> Result<()> {
     let Viewer(viewer) = Viewer::of(api, caller).await?;
-    contacts::check_seen(&api.store, viewer.as_deref(), users, at).await
+    contacts::check_seen(&api.store, viewer.external(), users, at).await
 }
 
 async fn opened(

@@ -182,7 +182,7 @@ async fn level(
     }
     let after: DepartmentCursor = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let parent_id = query.parent_id.as_deref();
-    let found = departments::level(&api.store, viewer.as_deref(), parent_id, &after, limit).await?;
+    let found = departments::level(&api.store, viewer.external(), parent_id, &after, limit).await?;
     let items = found.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(items, limit, DepartmentView::place)))
 }
@@ -193,7 +193,7 @@ async fn show(
     PathWord(id): PathWord,
 ) -> Result<Reply<DepartmentCard>> {
     check_path(&id)?;
-    let (department, path) = departments::get(&api.store, viewer.as_deref(), &id).await?;
+    let (department, path) = departments::get(&api.store, viewer.external(), &id).await?;
     let path = path.into_iter().map(|(department_id, name)| Above { department_id, name }).collect();
     Ok(Reply(DepartmentCard { department: department.into(), path }))
 }
@@ -208,7 +208,7 @@ async fn users(
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let workers = Workers { below: query.below.unwrap_or_default(), after: &after, limit };
-    let found = departments::users(&api.store, viewer.as_deref(), &id, workers).await?;
+    let found = departments::users(&api.store, viewer.external(), &id, workers).await?;
     let items = found.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(items, limit, |w: &WorkerView| w.user_id.clone())))
 }

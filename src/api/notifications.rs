@@ -21,7 +21,7 @@ use crate::base::number::{ChannelId, MsId};
 use crate::chat::message::{Content, NO_FILE, Urgency};
 use crate::identity::Caller;
 use crate::notification::notice::{self, Limits, NewNotice, Notice, Target};
-use crate::notification::progress::{self, Counts, Place, Receiver, Standing};
+use crate::notification::progress::{self, Counts, Place, Receiver, ReceiverStatus};
 use crate::people::preference::Priority;
 use crate::people::users::check_application;
 
@@ -53,6 +53,10 @@ struct NewNotification {
     #[serde(rename = "type")]
     ms_type: String,
     content: Value,
+    topic: Option<String>,
+    data: Option<Value>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
     client_id: String,
     #[serde(default, with = "rfc3339::option")]
     send_at: Option<OffsetDateTime>,
@@ -86,6 +90,10 @@ struct NoticeView {
     #[serde(rename = "type")]
     ms_type: String,
     content: Value,
+    topic: Option<String>,
+    data: Option<Value>,
+    #[serde(rename = "ref")]
+    reference: Option<String>,
     priority: Priority,
     #[serde(with = "rfc3339")]
     created_at: OffsetDateTime,
@@ -98,6 +106,7 @@ struct NoticeView {
     receivers: i32,
     sent: i32,
     failed: i32,
+    failure: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +174,9 @@ impl NewNotification {
                 all: all.unwrap_or_default(),
             },
             content: complete(api, sender, content, self.send_at).await?,
+            topic: self.topic,
+            data: self.data,
+            reference: self.reference,
             urgency: Urgency::parse(self.priority, self.escalate, api.config.chat.escalate_within(), "")?,
             send_at: self.send_at,
             expires_at: self.expires_at,
@@ -203,6 +215,9 @@ impl NoticeView {
             client_id: notice.client_id,
             ms_type: notice.ms_type,
             content: notice.content,
+            topic: notice.topic,
+            data: notice.data,
+            reference: notice.reference,
             priority: if notice.is_urgent { Priority::Urgent } else { Priority::Normal },
             created_at: notice.created_at,
             send_at: notice.send_at,
@@ -211,6 +226,7 @@ impl NoticeView {
             receivers: notice.receivers,
             sent: notice.sent,
             failed: notice.failed,
+            failure: notice.failure,
         }
     }
 }
@@ -218,14 +234,14 @@ impl NoticeView {
 impl From<Counts> for CountsView {
     fn from(counts: Counts) -> Self {
         Self {
-            waiting: counts.of(Standing::Waiting),
-            unreceived: counts.of(Standing::Unreceived),
-            received: counts.of(Standing::Received),
-            read: counts.of(Standing::Read),
-            recalled: counts.of(Standing::Recalled),
-            cancelled: counts.of(Standing::Cancelled),
-            expired: counts.of(Standing::Expired),
-            failed: counts.of(Standing::Failed),
+            waiting: counts.of(ReceiverStatus::Waiting),
+            unreceived: counts.of(ReceiverStatus::Unreceived),
+            received: counts.of(ReceiverStatus::Received),
+            read: counts.of(ReceiverStatus::Read),
+            recalled: counts.of(ReceiverStatus::Recalled),
+            cancelled: counts.of(ReceiverStatus::Cancelled),
+            expired: counts.of(ReceiverStatus::Expired),
+            failed: counts.of(ReceiverStatus::Failed),
         }
     }
 }
@@ -235,7 +251,7 @@ impl From<Receiver> for ReceiverView {
         Self {
             user_id: receiver.user_id,
             name: receiver.name,
-            status: receiver.standing.as_str(),
+            status: receiver.status.as_str(),
             ms_id: receiver.ms_id,
             channel_id: receiver.channel_id,
             verdict: receiver.verdict.map(|verdict| verdict.as_str()),
@@ -290,7 +306,7 @@ async fn show(
     PathId(notification_id): PathId<i64>,
 ) -> Result<Reply<ProgressView>> {
     let now = api.store.now().await?;
-    let (notice, counts) = progress::get(&api.store, api.archive(), &caller.user_id, notification_id).await?;
+    let (notice, counts) = progress::get(&api.store, &caller.user_id, notification_id).await?;
     Ok(Reply(ProgressView { notice: NoticeView::of(notice, now), counts: counts.into() }))
 }
 
@@ -300,7 +316,7 @@ async fn recall(
     PathId(notification_id): PathId<i64>,
 ) -> Result<(StatusCode, Reply<NoticeView>)> {
     let now = api.store.now().await?;
-    let notice = notice::take_back(&api.store, &caller.user_id, notification_id, now).await?;
+    let notice = notice::recall(&api.store, &caller.user_id, notification_id, now).await?;
     api.notifications.notify_one();
     Ok((StatusCode::ACCEPTED, Reply(NoticeView::of(notice, now))))
 }
@@ -311,7 +327,7 @@ async fn receivers(
     PathId(notification_id): PathId<i64>,
     Query(query): Query<ReceiversQuery>,
 ) -> Result<Reply<Page<ReceiverView>>> {
-    let wanted = standings(query.status.as_deref())?;
+    let wanted = statuses(query.status.as_deref())?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: Option<After> = query.cursor.as_deref().map(read_cursor).transpose()?;
     let after = after.map(|After(page, user_id)| Place { page, user_id }).unwrap_or_default();
@@ -325,18 +341,18 @@ async fn receivers(
 }
 
 /// The statuses in a list. `unread` stands for both that come before `read`.
-fn standings(text: Option<&str>) -> Result<Vec<Standing>> {
-    let mut standings = Vec::new();
+fn statuses(text: Option<&str>) -> Result<Vec<ReceiverStatus>> {
+    let mut statuses = Vec::new();
     for word in text.into_iter().flat_map(|text| text.split(',')) {
-        match (word, Standing::parse(word)) {
-            ("unread", _) => standings.extend([Standing::Unreceived, Standing::Received]),
-            (_, Some(standing)) => standings.push(standing),
+        match (word, ReceiverStatus::parse(word)) {
+            ("unread", _) => statuses.extend([ReceiverStatus::Unreceived, ReceiverStatus::Received]),
+            (_, Some(status)) => statuses.push(status),
             _ => {
-                let words = Standing::ALL.map(Standing::as_str).join(", ");
+                let words = ReceiverStatus::ALL.map(ReceiverStatus::as_str).join(", ");
                 let rule = format!("must be unread, {words}, or several of them with commas between");
                 return Err(Error::parameter("status", rule));
             }
         }
     }
-    Ok(standings)
+    Ok(statuses)
 }

@@ -143,7 +143,7 @@ async fn of_people(
     for user_id in &user_ids {
         check_id(user_id).map_err(|reason| Error::parameter("user_ids", reason))?;
     }
-    let seen = contacts::seen(&api.store, viewer.as_deref(), &user_ids).await?;
+    let seen = contacts::seen(&api.store, viewer.external(), &user_ids).await?;
     let now = api.store.now().await?;
     let statuses = api.presence.of_people(&user_ids, now).await?;
     let items = statuses.into_iter().filter(|s| seen.contains(&s.user_id)).map(Into::into).collect();

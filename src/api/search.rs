@@ -113,7 +113,7 @@ impl From<Hit> for HitView {
 
 impl SearchQuery {
     /// Replaces user names by user ids.
-    async fn name_people(&mut self, store: &Store, viewer: Option<&str>) -> Result<()> {
+    async fn name_people(&mut self, store: &Store, viewer: &contacts::Viewer) -> Result<()> {
         for (name, said) in [("sender", &mut self.sender), ("receiver", &mut self.receiver)] {
             if let Some(typed) = said {
                 *typed = meant(store, viewer, name, typed).await?;
@@ -183,7 +183,7 @@ impl SearchQuery {
             }
         }
         let Viewer(viewer) = Viewer::of(api, caller).await?;
-        self.name_people(&api.store, viewer.as_deref()).await?;
+        self.name_people(&api.store, &viewer).await?;
         let caller = &caller.user_id;
         let mut search = self.search(api.zone()?)?;
         search.mentioned = match self.mentions.as_deref() {
@@ -222,7 +222,7 @@ impl SearchQuery {
         let reason = check_reason(self.reason.as_deref())?
             .ok_or_else(|| Error::parameter("reason", "is required: the audit records why you search"))?
             .to_owned();
-        self.name_people(&api.store, None).await?;
+        self.name_people(&api.store, &contacts::Viewer::default()).await?;
         let search = self.search(api.zone()?)?;
         if search.status.is_some() && search.receiver.is_none() {
             return Err(Error::parameter("status", "requires `receiver`"));
@@ -263,13 +263,13 @@ impl SearchQuery {
 }
 
 /// The user that an id or a name refers to.
-pub async fn meant(store: &Store, viewer: Option<&str>, parameter: &str, typed: &str) -> Result<String> {
-    let people = contacts::called(store, viewer, typed).await?;
+pub async fn meant(store: &Store, viewer: &contacts::Viewer, parameter: &str, typed: &str) -> Result<String> {
+    let people = contacts::by_name(store, viewer, typed).await?;
     match &people[..] {
         [one] => Ok(one.user_id.clone()),
         // For an external user, a user that they cannot see does not exist. The search then finds no
         // messages.
-        [] if viewer.is_some() => Ok(typed.to_owned()),
+        [] if viewer.external().is_some() => Ok(typed.to_owned()),
         [] => Err(Error::parameter(parameter, "no user has this id, or a name that begins with it")),
         several => {
             let left = |one: &NamedUser| if one.active { "" } else { ", has left" };

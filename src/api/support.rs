@@ -23,6 +23,7 @@ use crate::base::text::is_blank;
 use crate::chat::channel::oversight::{self, Attendance, Interval, Overseen, Rescue, Wanted};
 use crate::chat::channel::{ChannelType, MemberRole};
 use crate::identity::Role;
+use crate::people::contacts::Viewer;
 use crate::records::history::{self, Position, Reading};
 
 /// Most characters of a search text.
@@ -220,7 +221,7 @@ async fn find(
         return Err(Error::parameter("q", rule));
     }
     let member = match query.member.as_deref() {
-        Some(typed) => Some(meant(&api.store, None, "member", typed).await?),
+        Some(typed) => Some(meant(&api.store, &Viewer::default(), "member", typed).await?),
         None => None,
     };
     let below = query.cursor.as_deref().map(read_cursor).transpose()?.map_or(ChannelId::MAX, ChannelId);

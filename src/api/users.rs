@@ -140,14 +140,14 @@ async fn find(
     let after = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let (typed, department_id) = (query.q.as_deref(), query.department_id.as_deref());
     let search = ContactSearch { typed, department_id, kind: query.kind.as_deref(), limit };
-    let (found, next) = contacts::find(&api.store, viewer.as_deref(), search, after).await?;
+    let (found, next) = contacts::find(&api.store, &viewer, search, after).await?;
     let next_cursor = next.map(|place| write_cursor(&place));
     Ok(Reply(Page { items: found.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
 async fn own_card(State(api): State<Api>, Person(caller): Person) -> Result<Reply<CardView>> {
     let Viewer(viewer) = Viewer::of(&api, &caller).await?;
-    card_of(&api, viewer.as_deref(), &caller.user_id).await
+    card_of(&api, &viewer, &caller.user_id).await
 }
 
 async fn card(
@@ -155,10 +155,10 @@ async fn card(
     Viewer(viewer): Viewer,
     PathWord(user_id): PathWord,
 ) -> Result<Reply<CardView>> {
-    card_of(&api, viewer.as_deref(), &user_id).await
+    card_of(&api, &viewer, &user_id).await
 }
 
-async fn card_of(api: &Api, viewer: Option<&str>, user_id: &str) -> Result<Reply<CardView>> {
+async fn card_of(api: &Api, viewer: &contacts::Viewer, user_id: &str) -> Result<Reply<CardView>> {
     check_id(user_id).map_err(|_| Error::not_found("no such user"))?;
     let card = contacts::card(&api.store, viewer, user_id).await?;
     let mut presence = None;

@@ -6,7 +6,7 @@ mod pages;
 mod state;
 
 use std::sync::Arc;
-use std::time::Duration as Pause;
+use std::time::{Duration as Pause, Instant};
 
 use time::{Date, Duration, OffsetDateTime};
 
@@ -27,6 +27,8 @@ pub use state::{Rules, State};
 /// How often a day that still settles is checked again before it is sealed anyway.
 const SETTLING_LOOKS: u32 = 20;
 const SETTLING_PAUSE: Pause = Pause::from_millis(100);
+/// Pages of notifications whose statuses one statement keeps.
+const PAGES_STEP: i32 = 100;
 
 /// The archiver of a replica. It runs on one replica at a time.
 pub struct Archiver {
@@ -176,8 +178,24 @@ impl Archiver {
         Ok(self.store.one(sql!("archive/mover/settling"), &[&below]).await?.get(0))
     }
 
+    /// Keeps the statuses of the day's notifications in their pages, some pages a statement. Sealed statuses do not change,
+    /// so a repeat writes the same.
+    async fn keep_statuses(&self, day: &Day) -> Result<()> {
+        let keep = sql!("archive/mover/keep_statuses");
+        loop {
+            let began = Instant::now();
+            self.lease.take(self.store.now().await?).await?;
+            let row = self.store.one(keep, &[&day.from_ms_id, &day.below_ms_id, &PAGES_STEP]).await?;
+            if row.get::<_, i64>("pages") == 0 {
+                return Ok(());
+            }
+            self.store.throttle().rest("archive", began).await;
+        }
+    }
+
     /// One small commit: everything below is cold.
     async fn switch(&self, day: &Day, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
+        self.keep_statuses(day).await?;
         stop("before-switch").await;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;

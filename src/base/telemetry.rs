@@ -180,5 +180,9 @@ fn describe_database() {
         "impg_notification_receivers_total",
         "Receivers of notifications, by result: sent, failed or recalled."
     );
+    describe_counter!(
+        "impg_notification_failures_total",
+        "Failed steps of notifications, by result: retried or given_up."
+    );
     describe_counter!("impg_worker_failures_total", "Failed steps of background workers, by worker.");
 }

@@ -2,7 +2,7 @@
 //! Observers are told of a user once for all messages of a while, after the user's quiet hours. A portal makes an e-mail
 //! of it.
 //!
-//! A push notes the receivers with a first verdict, a row a block. The worker shares the notes out among the users. When a
+//! A push notes the receivers with a first verdict, a row a block. The worker distributes the notes among the users. When a
 //! user's reminder is due, the messages that still have not reached the user become an event. Each step is one transaction
 //! under the lease, so each message is told of once, whatever is killed.
 
@@ -29,7 +29,7 @@ use crate::people::preference::{self, HOLD_MAX, Preference, Timing};
 use crate::people::presence::{Presence, Status};
 use crate::sql;
 
-/// Most notes that one transaction shares out. It takes no further note after so many receivers.
+/// Most notes that one transaction distributes. It takes no further note after so many receivers.
 const NOTES: i32 = 500;
 const RECEIVERS: i32 = 5_000;
 /// Most users whose reminders one transaction does. It takes no further user after so many channels.
@@ -65,7 +65,7 @@ struct Due {
 
 /// The result for a user whose reminder is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
+enum Decision {
     Tell,
     /// In quiet hours, or too soon after the last reminder.
     Wait(OffsetDateTime),
@@ -84,13 +84,13 @@ impl Reminders {
         }
     }
 
-    /// Shares some of the noted verdicts out among their users. Returns whether there were any.
-    async fn share(&self, epoch: i64, now: OffsetDateTime) -> Result<bool> {
+    /// Distributes some of the noted verdicts among their users. Returns whether there were any.
+    async fn distribute(&self, epoch: i64, now: OffsetDateTime) -> Result<bool> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         self.lease.hold(&tx, epoch).await?;
         let row =
-            tx.one(sql!("delivery/reminder/share"), &[&now, &self.after_ms, &NOTES, &RECEIVERS]).await?;
+            tx.one(sql!("delivery/reminder/distribute"), &[&now, &self.after_ms, &NOTES, &RECEIVERS]).await?;
         tx.commit().await?;
         Ok(row.get::<_, i64>("notes") > 0)
     }
@@ -118,10 +118,10 @@ impl Reminders {
         let (mut telling, mut ended, mut waiting) = (Vec::new(), Vec::new(), (Vec::new(), Vec::new()));
         for one in &due {
             let user_id = one.user_id.as_str();
-            match one.turn(settings.get(user_id), online.contains(user_id), now) {
-                Turn::Tell => telling.push(user_id),
-                Turn::Drop => ended.push(user_id),
-                Turn::Wait(until) => {
+            match one.decide(settings.get(user_id), online.contains(user_id), now) {
+                Decision::Tell => telling.push(user_id),
+                Decision::Drop => ended.push(user_id),
+                Decision::Wait(until) => {
                     waiting.0.push(user_id);
                     waiting.1.push(until);
                 }
@@ -143,7 +143,7 @@ impl Reminders {
 }
 
 impl Work for Reminders {
-    /// Shares out some verdicts, then does some of the reminders that are due.
+    /// Distributes some verdicts, then does some of the reminders that are due.
     async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
         let row = self.store.one(sql!("delivery/reminder/due"), &[&now]).await?;
@@ -159,10 +159,10 @@ impl Work for Reminders {
             return Ok(Tick::Idle);
         };
         let began = Instant::now();
-        let shared = noted && retrying(|| self.share(epoch, now)).await?;
+        let distributed = noted && retrying(|| self.distribute(epoch, now)).await?;
         let reminded = due && retrying(|| self.remind(epoch, now)).await?;
         self.store.throttle().rest("reminders", began).await;
-        Ok(if shared || reminded { Tick::More } else { Tick::Idle })
+        Ok(if distributed || reminded { Tick::More } else { Tick::Idle })
     }
 
     async fn release(&self) -> Result<()> {
@@ -176,19 +176,19 @@ impl Due {
     }
 
     /// What is to be done now. Without settings the defaults hold. Quiet hours hold a reminder for [`HOLD_MAX`] at most.
-    fn turn(&self, settings: Option<&Preference>, is_online: bool, now: OffsetDateTime) -> Turn {
+    fn decide(&self, settings: Option<&Preference>, is_online: bool, now: OffsetDateTime) -> Decision {
         if is_online || settings.is_some_and(|settings| !settings.offline_reminder) {
-            return Turn::Drop;
+            return Decision::Drop;
         }
         let Some(settings) = settings else {
-            return Turn::Tell;
+            return Decision::Tell;
         };
         let timing = Timing::new(&settings.quiet, settings.every_s);
         let again = self.reminded_at.map(|at| at + timing.every);
         let quiet = timing.quiet_until(now).map(|until| until.min(self.since + HOLD_MAX));
         match again.max(quiet) {
-            Some(until) if until > now => Turn::Wait(until),
-            _ => Turn::Tell,
+            Some(until) if until > now => Decision::Wait(until),
+            _ => Decision::Tell,
         }
     }
 }
@@ -303,20 +303,24 @@ mod tests {
     #[test]
     fn a_reminder_waits_for_quiet_hours_and_for_the_last_one() {
         let due = Due { user_id: "a".into(), since: NOW - Duration::MINUTE, reminded_at: None };
-        let turn = |due: &Due, settings: &Preference| due.turn(Some(settings), false, NOW);
-        assert_eq!(due.turn(None, false, NOW), Turn::Tell);
-        assert_eq!(due.turn(None, true, NOW), Turn::Drop);
+        let decide = |due: &Due, settings: &Preference| due.decide(Some(settings), false, NOW);
+        assert_eq!(due.decide(None, false, NOW), Decision::Tell);
+        assert_eq!(due.decide(None, true, NOW), Decision::Drop);
         let unwanted = Preference { offline_reminder: false, ..Preference::default() };
-        assert_eq!(turn(&due, &unwanted), Turn::Drop);
-        assert_eq!(turn(&due, &quiet("09:00", "10:00")), Turn::Tell);
-        assert_eq!(turn(&due, &quiet("07:00", "10:00")), Turn::Wait(datetime!(2026-11-10 10:00 UTC)));
-        assert_eq!(turn(&due, &quiet("00:00", "00:00")), Turn::Wait(due.since + HOLD_MAX), "it never ends");
+        assert_eq!(decide(&due, &unwanted), Decision::Drop);
+        assert_eq!(decide(&due, &quiet("09:00", "10:00")), Decision::Tell);
+        assert_eq!(decide(&due, &quiet("07:00", "10:00")), Decision::Wait(datetime!(2026-11-10 10:00 UTC)));
+        assert_eq!(
+            decide(&due, &quiet("00:00", "00:00")),
+            Decision::Wait(due.since + HOLD_MAX),
+            "it never ends"
+        );
         let old = Due { since: NOW - HOLD_MAX, ..due };
-        assert_eq!(turn(&old, &quiet("07:00", "10:00")), Turn::Tell, "it has waited long enough");
+        assert_eq!(decide(&old, &quiet("07:00", "10:00")), Decision::Tell, "it has waited long enough");
 
         let again = Due { reminded_at: Some(NOW - Duration::MINUTE), ..old };
         let hourly = Preference { every_s: 3_600, ..Preference::default() };
-        assert_eq!(turn(&again, &hourly), Turn::Wait(NOW + Duration::minutes(59)));
-        assert_eq!(turn(&again, &Preference { every_s: 60, ..Preference::default() }), Turn::Tell);
+        assert_eq!(decide(&again, &hourly), Decision::Wait(NOW + Duration::minutes(59)));
+        assert_eq!(decide(&again, &Preference { every_s: 60, ..Preference::default() }), Decision::Tell);
     }
 }

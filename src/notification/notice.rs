@@ -14,7 +14,7 @@ use crate::base::config::NotificationSettings;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store, retrying};
-use crate::chat::message::{Content, Urgency, check_client_id};
+use crate::chat::message::{Content, Thread, Urgency, check_client_id};
 use crate::sql;
 
 /// Most departments that one call names.
@@ -39,6 +39,10 @@ pub struct NewNotice {
     pub client_id: String,
     pub to: Target,
     pub content: Content,
+    /// The fields of each message with these names.
+    pub topic: Option<String>,
+    pub data: Option<Value>,
+    pub reference: Option<String>,
     pub urgency: Urgency,
     pub send_at: Option<OffsetDateTime>,
     pub expires_at: Option<OffsetDateTime>,
@@ -71,6 +75,9 @@ pub struct Notice {
     pub created_at: OffsetDateTime,
     pub ms_type: String,
     pub content: Value,
+    pub topic: Option<String>,
+    pub data: Option<Value>,
+    pub reference: Option<String>,
     pub is_urgent: bool,
     pub send_at: OffsetDateTime,
     pub expires_at: Option<OffsetDateTime>,
@@ -81,6 +88,8 @@ pub struct Notice {
     pub recalled_at: Option<OffsetDateTime>,
     /// Whether work on it is left.
     pub is_open: bool,
+    /// Why the last step failed, if it did.
+    pub failure: Option<String>,
 }
 
 /// What becomes of a notification.
@@ -94,6 +103,8 @@ pub enum State {
     Expired,
     Recalling,
     Recalled,
+    /// Its steps failed too often. No further one is tried.
+    Failed,
 }
 
 impl State {
@@ -105,6 +116,7 @@ impl State {
             Self::Expired => "expired",
             Self::Recalling => "recalling",
             Self::Recalled => "recalled",
+            Self::Failed => "failed",
         }
     }
 }
@@ -147,6 +159,7 @@ impl Target {
 impl NewNotice {
     fn check(&self, limits: Limits, now: OffsetDateTime) -> Result<()> {
         check_client_id(&self.client_id, "")?;
+        Thread::parse(self.topic.clone(), self.data.clone(), self.reference.clone(), "")?;
         self.to.check()?;
         if self.to.user_ids.len() > limits.receivers.unsigned_abs() as usize {
             return Err(too_many(limits.receivers, "/to/user_ids"));
@@ -171,9 +184,10 @@ impl NewNotice {
     }
 
     fn digest(&self) -> Result<Vec<u8>> {
-        let Self { to, content, urgency, send_at, expires_at, .. } = self;
+        let Self { to, content, topic, data, reference, urgency, send_at, expires_at, .. } = self;
         let times = [send_at, expires_at].map(|at| at.map(OffsetDateTime::unix_timestamp_nanos));
-        claim::digest(&(to, content.ms_type(), content.to_json(), urgency.digested(), times))
+        let named = (topic, data, reference);
+        claim::digest(&(to, content.ms_type(), content.to_json(), named, urgency.digested(), times))
     }
 }
 
@@ -185,6 +199,9 @@ impl Notice {
             created_at: row.get("created_at"),
             ms_type: row.get("ms_type"),
             content: row.get::<_, Json<Value>>("content").0,
+            topic: row.get("topic"),
+            data: row.get("data"),
+            reference: row.get("ref"),
             is_urgent: row.get("urgent"),
             send_at: row.get("send_at"),
             expires_at: row.get("expires_at"),
@@ -193,11 +210,18 @@ impl Notice {
             failed: row.get("failed"),
             recalled_at: row.get("recalled_at"),
             is_open: row.get("is_open"),
+            failure: row.get("failure"),
         }
+    }
+
+    /// Whether it has ended because its steps failed too often.
+    pub const fn has_failed(&self) -> bool {
+        !self.is_open && self.failure.is_some()
     }
 
     pub fn state(&self, now: OffsetDateTime) -> State {
         match (self.recalled_at.is_some(), self.is_open) {
+            _ if self.has_failed() => State::Failed,
             (true, true) => State::Recalling,
             (true, false) => State::Recalled,
             (false, true) if self.send_at > now => State::Scheduled,
@@ -258,13 +282,14 @@ async fn insert(
     new: &NewNotice,
     (limits, now): (Limits, OffsetDateTime),
 ) -> Result<Created> {
-    let NewNotice { client_id, to, content, urgency, expires_at, .. } = new;
+    let NewNotice { client_id, to, content, topic, data, reference, urgency, expires_at, .. } = new;
     let body = content.to_json();
-    let page = limits.page(body.to_string().len());
+    let data_bytes = data.as_ref().map_or(0, |data| data.to_string().len());
+    let page = limits.page(body.to_string().len() + data_bytes);
     let kinds: Vec<&str> = urgency.steps.iter().map(|step| step.kind.as_str()).collect();
     let after_s: Vec<i32> = urgency.steps.iter().map(|step| step.after_s).collect();
     let (send_at, ms_type, body) = (new.sends_at(now), content.ms_type(), Json(body));
-    let parameters: [&(dyn ToSql + Sync); 16] = [
+    let parameters: [&(dyn ToSql + Sync); 19] = [
         &sender,
         client_id,
         &now,
@@ -281,6 +306,9 @@ async fn insert(
         &after_s,
         &send_at,
         expires_at,
+        topic,
+        data,
+        reference,
     ];
     Ok(created(&tx.one(sql!("notification/notice/create"), &parameters).await?, false))
 }
@@ -326,8 +354,8 @@ pub async fn get(client: &impl Statements, sender: &str, notification_id: i64) -
 }
 
 /// Recalls a notification: what is not sent is not sent, and the worker recalls what was sent. A repeat changes
-/// nothing.
-pub async fn take_back(
+/// nothing, unless the recall has failed: then it begins again.
+pub async fn recall(
     store: &Store,
     sender: &str,
     notification_id: i64,
@@ -336,7 +364,7 @@ pub async fn take_back(
     retrying(|| async {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
-        let taken = tx.opt(sql!("notification/notice/take_back"), &[&sender, &notification_id, &now]).await?;
+        let taken = tx.opt(sql!("notification/notice/recall"), &[&sender, &notification_id, &now]).await?;
         if let Some(row) = taken {
             let entry = Entry {
                 at: now,

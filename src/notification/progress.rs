@@ -16,12 +16,14 @@ use crate::sql;
 
 /// Documents that are read from the archive at once.
 const COLD_STEP: usize = 1_000;
+/// Why a receiver gets no message, if the notification has failed before.
+const GIVEN_UP: &str = "given_up";
 /// Pages of receivers that one call looks at. A page of the answer can be short.
 const PAGES_STEP: i32 = 20;
 
 /// The status of a receiver of a notification. Each receiver has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum ReceiverStatus {
     /// The message is not sent yet.
     Waiting,
     Unreceived,
@@ -39,14 +41,14 @@ pub enum Standing {
 
 /// The number of receivers by status.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counts([i64; Standing::ALL.len()]);
+pub struct Counts([i64; ReceiverStatus::ALL.len()]);
 
 /// A receiver of a notification.
 #[derive(Debug)]
 pub struct Receiver {
     pub user_id: String,
     pub name: String,
-    pub standing: Standing,
+    pub status: ReceiverStatus,
     pub ms_id: Option<MsId>,
     pub channel_id: Option<ChannelId>,
     /// The gateway's verdict, while the message is unreceived.
@@ -64,12 +66,12 @@ pub struct Place {
 }
 
 /// A receiver as the database tells, and the message in the archive if it is cold.
-struct Told {
+struct Known {
     receiver: Receiver,
     is_cold: bool,
 }
 
-impl Standing {
+impl ReceiverStatus {
     pub const ALL: [Self; 8] = [
         Self::Waiting,
         Self::Unreceived,
@@ -95,7 +97,7 @@ impl Standing {
     }
 
     pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|standing| standing.as_str() == word)
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
     }
 
     fn of_status(status: Status) -> Self {
@@ -111,54 +113,39 @@ impl Standing {
         match (notice.recalled_at, notice.is_open) {
             (Some(_), _) => Self::Cancelled,
             (None, true) => Self::Waiting,
+            (None, false) if notice.has_failed() => Self::Failed,
             (None, false) => Self::Expired,
         }
     }
 }
 
 impl Counts {
-    pub fn of(&self, standing: Standing) -> i64 {
-        self.0[standing as usize]
+    pub fn of(&self, status: ReceiverStatus) -> i64 {
+        self.0[status as usize]
     }
 
-    fn add(&mut self, standing: Standing, receivers: i64) {
-        self.0[standing as usize] += receivers;
+    fn add(&mut self, status: ReceiverStatus, receivers: i64) {
+        self.0[status as usize] += receivers;
     }
 }
 
-/// A notification and the counts of its receivers.
-pub async fn get(
-    store: &Store,
-    archive: Option<&dyn Archive>,
-    sender: &str,
-    notification_id: i64,
-) -> Result<(Notice, Counts)> {
-    let (notice, rows) = {
-        // One snapshot, so that the counts add up.
-        let mut client = store.client().await?;
-        let snapshot =
-            client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
-        let client = snapshot.start().await?;
-        let notice = notice::get(&client, sender, notification_id).await?;
-        let rows = client.all(sql!("notification/progress/counts"), &[&notification_id]).await?;
-        (notice, rows)
-    };
+/// A notification and the counts of its receivers. The archive is not asked, however old the notification is.
+pub async fn get(store: &Store, sender: &str, notification_id: i64) -> Result<(Notice, Counts)> {
+    // One snapshot, so that the counts add up.
+    let mut client = store.client().await?;
+    let snapshot = client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
+    let client = snapshot.start().await?;
+    let notice = notice::get(&client, sender, notification_id).await?;
+    let rows = client.all(sql!("notification/progress/counts"), &[&notification_id]).await?;
     let mut counts = Counts::default();
     for row in rows {
         let (status, receivers): (&str, i64) = (row.get("status"), row.get("receivers"));
         match status {
-            "unsent" => counts.add(Standing::unsent(&notice), receivers),
-            "cold" => {
-                // The others of this page are counted already.
-                let page = page(store, &notice, row.get("page")).await?;
-                let cold = thawed(archive, sender, page).await?;
-                cold.iter()
-                    .filter(|told| told.is_cold)
-                    .for_each(|told| counts.add(told.receiver.standing, 1));
-            }
+            "unsent" => counts.add(ReceiverStatus::unsent(&notice), receivers),
             known => {
-                let standing = Standing::parse(known).ok_or_else(|| Error::internal("an unknown status"))?;
-                counts.add(standing, receivers);
+                let status =
+                    ReceiverStatus::parse(known).ok_or_else(|| Error::internal("an unknown status"))?;
+                counts.add(status, receivers);
             }
         }
     }
@@ -171,23 +158,23 @@ pub async fn receivers(
     store: &Store,
     archive: Option<&dyn Archive>,
     (sender, notification_id): (&str, i64),
-    wanted: &[Standing],
+    wanted: &[ReceiverStatus],
     (after, limit): (Place, usize),
 ) -> Result<(Vec<Receiver>, Option<Place>)> {
     let notice = notice::get(&store.client().await?, sender, notification_id).await?;
     let (mut found, mut after) = (Vec::new(), after);
     for _ in 0..PAGES_STEP {
-        let told = page(store, &notice, after.page).await?;
-        if told.is_empty() {
+        let known = page(store, &notice, after.page).await?;
+        if known.is_empty() {
             return Ok((found, None));
         }
-        let is_wanted = |told: &Told| {
-            told.receiver.user_id > after.user_id
-                && (wanted.is_empty() || wanted.contains(&told.receiver.standing))
+        let is_wanted = |known: &Known| {
+            known.receiver.user_id > after.user_id
+                && (wanted.is_empty() || wanted.contains(&known.receiver.status))
         };
-        let thawed = thawed(archive, sender, told).await?;
-        for told in thawed.into_iter().filter(is_wanted) {
-            found.push(told.receiver);
+        let whole = with_archived(archive, sender, known).await?;
+        for known in whole.into_iter().filter(is_wanted) {
+            found.push(known.receiver);
             if found.len() == limit {
                 let user_id = found.last().map(|last| last.user_id.clone()).unwrap_or_default();
                 return Ok((found, Some(Place { page: after.page, user_id })));
@@ -200,36 +187,37 @@ pub async fn receivers(
 
 /// The receivers of one page of a notification. The status of a cold message is that of receipts which the archive
 /// may not have yet.
-async fn page(store: &Store, notice: &Notice, page: i32) -> Result<Vec<Told>> {
+async fn page(store: &Store, notice: &Notice, page: i32) -> Result<Vec<Known>> {
     let rows = store.all(sql!("notification/progress/receivers"), &[&notice.notification_id, &page]).await?;
-    rows.iter().map(|row| told(notice, row)).collect()
+    rows.iter().map(|row| known(notice, row)).collect()
 }
 
-fn told(notice: &Notice, row: &Row) -> Result<Told> {
+fn known(notice: &Notice, row: &Row) -> Result<Known> {
     let (ms_id, failed): (Option<MsId>, Option<String>) = (row.get("ms_id"), row.get("reason"));
     let status = match row.get("status") {
         Some(code) => Status::from_db(code)?,
         None => Status::Unreceived,
     };
     let is_recalled: bool = row.get("is_recalled");
-    let standing = match (&failed, ms_id) {
-        (Some(_), _) => Standing::Failed,
-        (None, None) => Standing::unsent(notice),
-        (None, Some(_)) if is_recalled => Standing::Recalled,
-        (None, Some(_)) => Standing::of_status(status),
+    let status = match (&failed, ms_id) {
+        (Some(_), _) => ReceiverStatus::Failed,
+        (None, None) => ReceiverStatus::unsent(notice),
+        (None, Some(_)) if is_recalled => ReceiverStatus::Recalled,
+        (None, Some(_)) => ReceiverStatus::of_status(status),
     };
-    let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| standing == Standing::Unreceived);
+    let given_up = (failed.is_none() && status == ReceiverStatus::Failed).then(|| GIVEN_UP.to_owned());
+    let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == ReceiverStatus::Unreceived);
     let verdict_reason = row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some());
-    Ok(Told {
+    Ok(Known {
         is_cold: row.get::<_, bool>("is_cold") && !is_recalled,
         receiver: Receiver {
             user_id: row.get("user_id"),
             name: row.get::<_, Option<String>>("name").unwrap_or_default(),
-            standing,
+            status,
             ms_id,
             channel_id: row.get("channel_id"),
             verdict: verdict.map(Verdict::from_db).transpose()?,
-            reason: failed.or(verdict_reason),
+            reason: failed.or(given_up).or(verdict_reason),
             last_modified_time: row.get("last_modified_time"),
         },
     })
@@ -237,29 +225,33 @@ fn told(notice: &Notice, row: &Row) -> Result<Told> {
 
 /// The same with what the archive says of cold messages. It is asked after the database: a receipt that leaves for
 /// the archive in between is there by then.
-async fn thawed(archive: Option<&dyn Archive>, sender: &str, mut told: Vec<Told>) -> Result<Vec<Told>> {
+async fn with_archived(
+    archive: Option<&dyn Archive>,
+    sender: &str,
+    mut known: Vec<Known>,
+) -> Result<Vec<Known>> {
     let cold: Vec<MsId> =
-        told.iter().filter(|told| told.is_cold).filter_map(|told| told.receiver.ms_id).collect();
+        known.iter().filter(|known| known.is_cold).filter_map(|known| known.receiver.ms_id).collect();
     if cold.is_empty() {
-        return Ok(told);
+        return Ok(known);
     }
     let archive = archive.ok_or_else(archive::not_configured)?;
     let documents = documents(archive, sender, &cold).await?;
-    for Told { receiver, .. } in told.iter_mut().filter(|told| told.is_cold) {
+    for Known { receiver, .. } in known.iter_mut().filter(|known| known.is_cold) {
         let document = receiver.ms_id.and_then(|ms_id| documents.get(&ms_id));
         let document = document.ok_or_else(|| Error::unavailable("the archive lacks a message"))?;
         let ledger = document.ledger.as_ref();
         let rows = ledger.map(|ledger| receipt::statuses(document, ledger)).unwrap_or_default();
         let Some(row) = rows.into_iter().find(|row| row.receiver == receiver.user_id) else { continue };
-        let archived = Standing::of_status(row.status);
-        if archived as usize >= receiver.standing as usize {
-            receiver.standing = archived;
+        let archived = ReceiverStatus::of_status(row.status);
+        if archived as usize >= receiver.status as usize {
+            receiver.status = archived;
             receiver.verdict = row.verdict;
             receiver.reason = row.verdict_reason;
             receiver.last_modified_time = Some(row.last_modified_time);
         }
     }
-    Ok(told)
+    Ok(known)
 }
 
 /// The documents of these messages of a sender. The messages of a step were sent at once, so few others of the

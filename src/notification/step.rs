@@ -1,6 +1,7 @@
 //! The steps of notifications. A step sends the messages of one page, or recalls them, and notes it in the same
 //! transaction. So each receiver gets one message, whatever is killed.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
@@ -8,6 +9,7 @@ use postgres_types::Json;
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
 use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
@@ -16,14 +18,22 @@ use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::chat::channel::direct;
 use crate::chat::message::{
-    Batch, Batches, Bounds, Content, HeldFile, Lanes, NewStep, Outgoing, SendOutcome, StepKind, Urgency,
-    inner_client_id, is_missing_partition,
+    Batch, Batches, Bounds, Content, HeldFile, Lanes, NewStep, Outgoing, SendOutcome, StepKind, Thread,
+    Urgency, inner_client_id, is_missing_partition,
 };
 use crate::records::recall::{Taken, recall_all};
 use crate::sql;
 
 /// The pause after a step without progress: other transactions hold all its channels.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// The pause of a notification after a failed step. It doubles from the first to the longest.
+const PAUSE_FIRST_MS: i64 = 1_000;
+const PAUSE_LONGEST_MS: i64 = 300_000;
+/// A notification ends when so many steps in a row have failed: after an hour, by the pauses.
+const FAILURES_MAX: i32 = 20;
+/// No notification has this id.
+const NONE: i64 = 0;
 
 /// Why a receiver gets no message.
 const LEFT: &str = "left";
@@ -38,12 +48,15 @@ pub struct Notifications {
     lanes: Lanes,
 }
 
+type Parameter<'a> = &'a (dyn ToSql + Sync);
+
 /// A notification whose step is due, locked.
 struct Due {
     notification_id: i64,
     sender: String,
     ms_type: String,
     content: Value,
+    thread: Thread,
     urgency: Urgency,
     page: i32,
     pages: i32,
@@ -76,13 +89,15 @@ impl Notifications {
         Self { store: lanes.store.clone(), batches: Batches::new(config, lanes.clone()), lanes }
     }
 
-    /// Does the next step. None: none is due, or other replicas do them.
-    async fn step(&self, now: OffsetDateTime) -> Result<Option<Step>> {
+    /// Does the next step. None: none is due, or other replicas do them. `taken` tells of which notification the step is.
+    async fn step(&self, now: OffsetDateTime, taken: &AtomicI64) -> Result<Option<Step>> {
+        taken.store(NONE, Ordering::Relaxed);
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let Some(row) = tx.opt(sql!("notification/step/take"), &[&now]).await? else {
             return Ok(None);
         };
+        taken.store(row.get("notification_id"), Ordering::Relaxed);
         let due = Due::of(&row)?;
         match due.recalled_at {
             Some(at) => self.recall_page(tx, &due, at).await.map(Some),
@@ -136,6 +151,28 @@ impl Notifications {
         Ok(step)
     }
 
+    /// Puts a notification back after a failed step, with a pause in which the others go on. After too many failures it
+    /// ends.
+    async fn put_back(&self, notification_id: i64, error: &Error) -> Result<()> {
+        let now = self.store.now().await?;
+        let (reason, most) = (reason(error), FAILURES_MAX);
+        let parameters: [Parameter<'_>; 6] =
+            [&notification_id, &now, &reason, &most, &PAUSE_FIRST_MS, &PAUSE_LONGEST_MS];
+        let Some(row) = self.store.opt(sql!("notification/step/put_back"), &parameters).await? else {
+            return Ok(());
+        };
+        let failures: i32 = row.get("failures");
+        let result = if row.get("is_open") {
+            tracing::warn!(notification_id, failures, %error, "a step of a notification failed: it is tried again");
+            "retried"
+        } else {
+            tracing::error!(notification_id, failures, %error, "a notification is given up: its steps failed too often");
+            "given_up"
+        };
+        metrics::counter!("impg_notification_failures_total", "result" => result).increment(1);
+        Ok(())
+    }
+
     /// Recalls the messages of a page.
     async fn recall_page(&self, tx: Transaction<'_>, due: &Due, at: OffsetDateTime) -> Result<Step> {
         let places = due.places(&tx).await?;
@@ -165,8 +202,19 @@ impl Work for Notifications {
             return Ok(Tick::Idle);
         }
         let began = Instant::now();
-        let Some(step) = retrying(|| self.step(now)).await? else {
-            return Ok(Tick::Idle);
+        let taken = AtomicI64::new(NONE);
+        let step = match retrying(|| self.step(now, &taken)).await {
+            Ok(Some(step)) => step,
+            Ok(None) => return Ok(Tick::Idle),
+            Err(error) => {
+                let notification_id = taken.load(Ordering::Relaxed);
+                // Without the database, no notification is the cause.
+                if notification_id == NONE || error.is_database_away() {
+                    return Err(error);
+                }
+                self.put_back(notification_id, &error).await?;
+                return Ok(Tick::More);
+            }
         };
         if step.sent + step.failed == 0 && !step.is_done {
             tokio::time::sleep(PAUSE).await;
@@ -188,6 +236,7 @@ impl Due {
             sender: row.get("sender"),
             ms_type: row.get("ms_type"),
             content: row.get::<_, Json<Value>>("content").0,
+            thread: Thread::parse(row.get("topic"), row.get("data"), row.get("ref"), "")?,
             urgency: Urgency {
                 is_urgent: row.get("urgent"),
                 steps: kinds.iter().zip(after_s).map(step).collect::<Result<_>>()?,
@@ -228,7 +277,7 @@ impl Due {
                 Some(file_id) => send.with_file(HeldFile::of(file_id), &content),
                 None => send,
             };
-            sends.push((at, send.with_urgency(self.urgency.clone())));
+            sends.push((at, send.with_urgency(self.urgency.clone()).with_thread(self.thread.clone())));
         }
         Ok(sends)
     }
@@ -282,6 +331,14 @@ impl Place {
 
     fn taken(&self) -> Option<Taken> {
         Some(Taken { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq?, replied: None })
+    }
+}
+
+/// Why a step failed, for the application. The message of the database can quote people's data, so only its code is told.
+fn reason(error: &Error) -> String {
+    match error.database() {
+        Some(db) => format!("{} (SQLSTATE {})", error.told(), db.code().code()),
+        None => error.told().to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finds and shows users: by name, as a card, and only to viewers who may see them.
 //!
-//! A viewer is an external user, who sees the users of shared channels and granted departments. All other
-//! users see everybody, and have no viewer.
+//! An external user sees the users of shared channels and granted departments. All other users see everybody, except
+//! robots of groups in which they are not.
 
 use std::collections::HashSet;
 
@@ -89,26 +89,39 @@ pub struct Card {
 }
 
 /// A range of words with a prefix, and the position after which a page starts.
-struct Stretch<'a> {
+struct WordRange<'a> {
     from: Option<&'a str>,
     below: &'a str,
     after: ContactCursor,
 }
 
-/// The viewer for a caller: the caller if they are external, else none. Refuses a caller who is unknown or
-/// has left.
-pub async fn viewer(store: &Store, user_id: &str) -> Result<Option<String>> {
+/// A caller who looks at users. Machines that see every user are none: the default.
+#[derive(Debug, Clone, Default)]
+pub struct Viewer {
+    user_id: Option<String>,
+    is_external: bool,
+}
+
+impl Viewer {
+    /// The id of an external user, who sees only some users.
+    pub fn external(&self) -> Option<&str> {
+        self.user_id.as_deref().filter(|_| self.is_external)
+    }
+}
+
+/// The viewer for a caller who is a user. Refuses a caller who is unknown or has left.
+pub async fn viewer(store: &Store, user_id: &str) -> Result<Viewer> {
     let row = store.opt(sql!("people/contacts/viewer"), &[&user_id]).await?;
     let row = row.ok_or_else(Error::unknown_caller)?;
     let kind = UserKind::from_db(row.get("kind"))?;
-    Ok((kind == UserKind::External).then(|| user_id.to_owned()))
+    Ok(Viewer { user_id: Some(user_id.to_owned()), is_external: kind == UserKind::External })
 }
 
 /// One page of results, and where it ends if there may be more. A page can be short if only few of many users
 /// match.
 pub async fn find(
     store: &Store,
-    viewer: Option<&str>,
+    viewer: &Viewer,
     search: ContactSearch<'_>,
     after: ContactCursor,
 ) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
@@ -122,9 +135,9 @@ pub async fn find(
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX)).unwrap_or_default();
     // A cursor of another search must not leave this range.
     let start = ContactCursor(from.clone().unwrap_or_default(), String::new());
-    let stretch = Stretch { from: from.as_deref(), below: &below, after: after.max(start) };
+    let range = WordRange { from: from.as_deref(), below: &below, after: after.max(start) };
     let client = store.client().await?;
-    if let (Some(viewer), Some(department_id)) = (viewer, search.department_id) {
+    if let (Some(viewer), Some(department_id)) = (viewer.external(), search.department_id) {
         // A viewer who sees a department sees all its users.
         if !client
             .one(sql!("people/contacts/is_granted"), &[&viewer, &department_id])
@@ -134,19 +147,21 @@ pub async fn find(
             return Ok((Vec::new(), None));
         }
     }
-    match few(&client, viewer, search.department_id).await? {
-        Some(people) => find_among(&client, &people, viewer, search, stretch).await,
-        None => find_by_words(&client, viewer, search, stretch).await,
+    match few(&client, viewer.external(), search.department_id).await? {
+        Some(people) => find_among(&client, &people, viewer, search, range).await,
+        None => find_by_words(&client, viewer, search, range).await,
     }
 }
 
 /// The users that an id or a name prefix may mean, leavers too. One if it is an id or a full name, otherwise
 /// all with this prefix, up to [`CALLED_MAX`].
-pub async fn called(store: &Store, viewer: Option<&str>, typed: &str) -> Result<Vec<NamedUser>> {
+pub async fn by_name(store: &Store, viewer: &Viewer, typed: &str) -> Result<Vec<NamedUser>> {
     let from = search_index::beginning(typed);
     let below = from.as_ref().map(|from| format!("{from}{}", char::MAX));
-    let parameters: [&(dyn ToSql + Sync); 6] = [&typed, &from, &below, &viewer, &LOOK_STEP, &CALLED_MAX];
-    let rows = store.all(sql!("people/contacts/called"), &parameters).await?;
+    let external = viewer.external();
+    let parameters: [&(dyn ToSql + Sync); 7] =
+        [&typed, &from, &below, &external, &LOOK_STEP, &CALLED_MAX, &viewer.user_id];
+    let rows = store.all(sql!("people/contacts/by_name"), &parameters).await?;
     let called = |row: &Row| NamedUser {
         user_id: row.get("user_id"),
         name: row.get("name"),
@@ -180,15 +195,15 @@ async fn few(
 async fn find_among(
     client: &Object,
     people: &[String],
-    viewer: Option<&str>,
+    viewer: &Viewer,
     search: ContactSearch<'_>,
-    Stretch { from, below, after }: Stretch<'_>,
+    WordRange { from, below, after }: WordRange<'_>,
 ) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
     let ContactSearch { kind, limit, .. } = search;
     let rows = client
         .all(
             sql!("people/contacts/find_among"),
-            &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer],
+            &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer.external(), &viewer.user_id],
         )
         .await?;
     let next = rows.last().filter(|_| rows.len() as i64 == limit).map(place);
@@ -197,9 +212,9 @@ async fn find_among(
 
 async fn find_by_words(
     client: &Object,
-    viewer: Option<&str>,
+    viewer: &Viewer,
     search: ContactSearch<'_>,
-    Stretch { from, below, mut after }: Stretch<'_>,
+    WordRange { from, below, mut after }: WordRange<'_>,
 ) -> Result<(Vec<Contact>, Option<ContactCursor>)> {
     let statement = client.prepare_cached(sql!("people/contacts/find")).await?;
     let ContactSearch { kind, limit, department_id, .. } = search;
@@ -208,7 +223,20 @@ async fn find_by_words(
     let mut step = limit + limit / 4 + 1;
     while looked < LOOK_MAX {
         let rows = client
-            .query(&statement, &[&from, &below, &after.0, &after.1, &step, &kind, &department_id, &viewer])
+            .query(
+                &statement,
+                &[
+                    &from,
+                    &below,
+                    &after.0,
+                    &after.1,
+                    &step,
+                    &kind,
+                    &department_id,
+                    &viewer.external(),
+                    &viewer.user_id,
+                ],
+            )
             .await?;
         for row in &rows {
             after = place(row);
@@ -249,8 +277,9 @@ fn pair(row: &Row, id: &str, name: &str) -> Option<(String, String)> {
 }
 
 /// A user's card. Not found if the viewer does not see the user.
-pub async fn card(store: &Store, viewer: Option<&str>, user_id: &str) -> Result<Card> {
-    let row = store.opt(sql!("people/contacts/card"), &[&user_id, &viewer]).await?;
+pub async fn card(store: &Store, viewer: &Viewer, user_id: &str) -> Result<Card> {
+    let row =
+        store.opt(sql!("people/contacts/card"), &[&user_id, &viewer.external(), &viewer.user_id]).await?;
     let row = row.ok_or_else(|| Error::not_found("no such user"))?;
     let active: bool = row.get("active");
     let shown = |attribute: &str| row.get::<_, Option<String>>(attribute).filter(|_| active);

@@ -221,17 +221,17 @@ impl Outbox {
             let span = Span { channel_id, from_seq, to_seq: upto };
             let reader = row.get("user_id");
             let read = Read { span, reader, status: Status::from_db(status)?, at: row.get("read_at") };
-            let is_in = held_up(channel_id.0, self.take_read(&read).await)?.is_some();
-            if is_in {
+            let written = held_up(channel_id.0, self.take_read(&read).await)?;
+            if let Some(ms_ids) = &written {
                 self.store
                     .run(
                         sql!("records/outbox/read_on"),
-                        &[&channel_id, &read.reader, &to_seq, &status, &(upto + 1)],
+                        &[&channel_id, &read.reader, &to_seq, &status, &(upto + 1), ms_ids],
                     )
                     .await?;
                 taken = true;
             }
-            self.reads.go_on((channel_id, read.reader, to_seq, status), is_in);
+            self.reads.go_on((channel_id, read.reader, to_seq, status), written.is_some());
         }
         if rows.is_empty() {
             self.reads.end();
@@ -240,7 +240,8 @@ impl Outbox {
         Ok(taken || !rows.is_empty())
     }
 
-    async fn take_read(&self, read: &Read) -> Result<()> {
+    /// Returns the messages of the range.
+    async fn take_read(&self, read: &Read) -> Result<Vec<MsId>> {
         let Span { from_seq, to_seq, .. } = read.span;
         let find = Find {
             spans: Some(vec![read.span]),
@@ -249,12 +250,14 @@ impl Outbox {
             ..Find::newest(usize::MAX)
         };
         let mut documents = self.archive.find(&find).await?;
-        let messages = documents.iter().filter(|document| document.part == 0).count() as i64;
-        if messages != to_seq - from_seq + 1 {
+        let first = documents.iter().filter(|document| document.part == 0);
+        let ms_ids: Vec<MsId> = first.map(|document| document.ms_id).collect();
+        if ms_ids.len() as i64 != to_seq - from_seq + 1 {
             return Err(Error::internal("messages of a read or receipt are missing in the archive"));
         }
         documents.retain_mut(|document| advance(document, &read.reader, read.status, read.at));
-        self.replace(documents).await
+        self.replace(documents).await?;
+        Ok(ms_ids)
     }
 
     /// Writes changed documents with higher versions, then checks that the archive holds exactly these. A

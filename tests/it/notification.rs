@@ -3,6 +3,7 @@
 mod cold;
 mod files;
 mod killed;
+mod poison;
 mod refused;
 mod timed;
 
@@ -154,6 +155,40 @@ async fn each_receiver_gets_one_message_and_the_application_sees_who_has_read() 
     let one = &own["items"][0];
     assert_eq!((&one["state"], &one["sent"], &one["failed"]), (&json!("sent"), &json!(4), &json!(0)));
     assert_eq!(crm.get("/notifications").await.expect(200)["items"][0]["client_id"], "holiday");
+}
+
+#[tokio::test]
+async fn each_message_has_the_topic_the_data_and_the_reference_of_the_call() {
+    let app = TestApp::start().await;
+    company(&app).await;
+    let oa = app.person("oa");
+    let mut body = words("leave", json!({"user_ids": ["a", "b"]}));
+    let named =
+        [("topic", json!("请假-771")), ("data", json!({"form": "leave"})), ("ref", json!("leave-771"))];
+    for (field, value) in &named {
+        body[field] = value.clone();
+    }
+    let path = notify(&oa, body.clone()).await;
+    let mut other = body.clone();
+    other["ref"] = json!("leave-772");
+    oa.post("/notifications", other).await.expect_problem(409, "client-id-reused");
+    app.until(OPEN, 0).await;
+    let shown = oa.get(&path).await.expect(200);
+    let page = oa.get("/messages?ref=leave-771").await.expect(200);
+    let found = page["items"].as_array().expect("items");
+    assert_eq!(found.len(), 2);
+    for (field, value) in &named {
+        assert_eq!(&shown[field], value, "{field}");
+        assert!(found.iter().all(|message| &message[field] == value), "{field}: {found:?}");
+    }
+    let of_a = text(&receivers(&oa, &path, "").await[0]["channel_id"]);
+    let topics = app.person("a").get(&format!("/channels/{of_a}/topics")).await.expect(200);
+    assert_eq!(topics["items"][0]["topic"], "请假-771");
+
+    oa.delete(&path).await.expect(202);
+    app.until(OPEN, 0).await;
+    let shown = oa.get(&path).await.expect(200);
+    assert!(named.iter().all(|(field, _)| shown[field].is_null()), "{shown}");
 }
 
 #[tokio::test]

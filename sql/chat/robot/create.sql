@@ -2,7 +2,7 @@
 -- one clears the bit of the slot.
 -- $1 channel id, $2 user id, $3 name, $4 whether calls must prove the secret, $5 hash of the token, $6 salt, $7 caller, $8 now
 WITH known AS (
-    INSERT INTO t_im_user (user_id, name, kind, updated_at) VALUES ($2, $3, 'application', $8)
+    INSERT INTO t_im_user (user_id, name, kind, source, updated_at) VALUES ($2, $3, 'application', 'robot', $8)
 ),
 joined AS (
     INSERT INTO t_im_channel_user (channel_id, user_id, from_seq, from_ms_id, sees_from_seq, joined_at, read_seq, read_ms_id)

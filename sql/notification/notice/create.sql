@@ -2,6 +2,7 @@
 -- $1 sender, $2 client id, $3 now, $4 user ids or null, $5 department ids or null, $6 whether with departments below
 -- $7 whether to all people, $8 most receivers, $9 receivers of a page
 -- $10 type, $11 content, $12 urgent, $13 kinds and $14 seconds of its steps, $15 send at, $16 expires at
+-- $17 topic, $18 data, $19 reference, or nulls
 -- Returns one receiver more than $8 if there are too many.
 WITH RECURSIVE asked AS MATERIALIZED (
     SELECT given.user_id, min(given.ord) AS ord
@@ -9,11 +10,12 @@ WITH RECURSIVE asked AS MATERIALIZED (
     GROUP BY given.user_id
 ),
 found AS MATERIALIZED (
+    -- A robot belongs to its group alone.
     SELECT asked.user_id, asked.ord,
-           CASE WHEN asked.user_id = $1 THEN 'sender' WHEN u.active THEN NULL
-                WHEN u.user_id IS NULL THEN 'unknown' ELSE 'left' END AS reason
+           CASE WHEN asked.user_id = $1 THEN 'sender' WHEN u.user_id IS NULL OR u.source = 'robot' THEN 'unknown'
+                WHEN NOT u.active THEN 'left' END AS reason
     FROM asked
-    LEFT JOIN LATERAL (SELECT user_id, active FROM t_im_user WHERE user_id = asked.user_id OFFSET 0) AS u ON true
+    LEFT JOIN LATERAL (SELECT user_id, active, source FROM t_im_user WHERE user_id = asked.user_id OFFSET 0) AS u ON true
 ),
 known AS MATERIALIZED (
     SELECT given.department_id, min(given.ord) AS ord, bool_or(d.department_id IS NOT NULL) AS is_known
@@ -47,8 +49,9 @@ problem AS (
 ),
 made AS (
     INSERT INTO t_im_notification (sender, client_id, created_at, problems, ms_type, content, urgent, step_kinds, step_after_s,
-                                   send_at, expires_at, receivers, pages, is_open)
+                                   send_at, expires_at, topic, data, ref, receivers, pages, is_open)
     SELECT $1, $2, $3, (SELECT coalesce(jsonb_agg(told ORDER BY ord), '[]') FROM problem), $10, $11, $12, $13, $14, $15, $16,
+           $17, $18, $19,
            count(*), (count(*) + $9::integer - 1) / $9::integer, count(*) > 0
     FROM receiver
     RETURNING notification_id, receivers, problems

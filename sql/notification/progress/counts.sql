@@ -1,18 +1,17 @@
--- Counts the receivers of a notification by status. Those of cold messages count as `cold`, by page.
+-- Counts the receivers of a notification by status, without the archive: pages have the statuses of cold messages.
 -- $1 notification id
-SELECT status, page, count(*) AS receivers
+SELECT status, count(*) AS receivers
 FROM (
     SELECT CASE WHEN r.reason IS NOT NULL THEN 'failed'
                 WHEN r.ms_id IS NULL THEN 'unsent'
                 WHEN EXISTS (SELECT FROM t_im_recall WHERE ms_id = r.ms_id OFFSET 0) THEN 'recalled'
-                WHEN r.ms_id < h.ms_id THEN 'cold'
-                ELSE CASE greatest(held.status, late.status) WHEN 2 THEN 'read' WHEN 1 THEN 'received' ELSE 'unreceived' END
-           END AS status,
-           CASE WHEN r.reason IS NULL AND r.ms_id < h.ms_id THEN p.page END AS page
+                ELSE CASE greatest(r.status, held.status, late.status) WHEN 2 THEN 'read' WHEN 1 THEN 'received' ELSE 'unreceived' END
+           END AS status
     FROM t_im_horizon h
     CROSS JOIN t_im_notification n
     JOIN t_im_notification_page p ON p.notification_id = n.notification_id
-    CROSS JOIN LATERAL unnest(p.user_ids, p.channel_ids, p.ms_ids, p.seqs, p.reasons) AS r (user_id, channel_id, ms_id, seq, reason)
+    CROSS JOIN LATERAL unnest(p.user_ids, p.channel_ids, p.ms_ids, p.seqs, p.reasons, p.statuses)
+        AS r (user_id, channel_id, ms_id, seq, reason, status)
     LEFT JOIN LATERAL (
         -- In the direct channel of a pair the lower id has slot 0, for good.
         SELECT im_ledger_status(l, (r.user_id > n.sender)::integer) AS status
@@ -27,4 +26,4 @@ FROM (
     ) AS late ON true
     WHERE n.notification_id = $1
 ) AS receiver
-GROUP BY status, page
+GROUP BY status

@@ -1,5 +1,6 @@
 -- A user's card with departments, the main one first, and manager.
--- $1 user id, $2 the external user who looks, or null
+-- $1 user id, $2 the external user who looks, or null, $3 the user who looks, or null: a robot is seen by the members of its
+-- group
 WITH place AS MATERIALIZED (
     SELECT d.department_id, d.name, d.department_id = u.department_id AS main
     FROM t_im_department_user w
@@ -15,4 +16,4 @@ FROM t_im_user u
 LEFT JOIN t_im_user manager
        ON manager.source = u.source AND manager.external_id = u.manager AND manager.active
       AND ($2::text IS NULL OR im_sees($2, manager.user_id))
-WHERE u.user_id = $1 AND ($2::text IS NULL OR im_sees($2, u.user_id))
+WHERE u.user_id = $1 AND ($2::text IS NULL OR im_sees($2, u.user_id)) AND im_sees_application($3, u.user_id)

@@ -2,7 +2,8 @@
 -- users that match are returned. Without a prefix: all users, by id.
 -- $1 from this word, or null, $2 before this one, $3/$4 after this word and user, not before $1, $5 most
 -- words to look at
--- $6 only this kind, or null: no applications
+-- $6 only this kind, or null: no applications. Robots are found by the members of their groups: $9 the user who looks, or
+-- null
 -- $7 only users of this department or below it, or $8 only users that this external user sees, or nulls
 WITH RECURSIVE place (department_id) AS (
     -- The department, or the granted ones, and the departments below.
@@ -28,7 +29,8 @@ LEFT JOIN LATERAL (
     SELECT u.name, u.head_icon, u.kind, u.title, u.department_id
     FROM t_im_user u
     WHERE u.user_id = l.user_id AND u.active
-      AND CASE WHEN $6::text IS NULL THEN u.kind <> 'application' ELSE u.kind = $6 END
+      AND CASE WHEN u.kind <> 'application' THEN u.kind = coalesce($6::text, u.kind)
+               WHEN $6 = 'application' THEN im_sees_application($9::text, u.user_id) ELSE false END
       AND ($7 IS NULL AND $8 IS NULL OR u.user_id = $8
            OR EXISTS (SELECT FROM t_im_department_user w
                       -- IS TRUE makes the plan hash the departments once, not once for each user.

@@ -1,6 +1,7 @@
 -- Searches a given set of users by a prefix of their search words.
 -- $1 user ids, $2 from this word, or null, $3 before this one, $4/$5 after this word and user, $6 limit
--- $7 only this kind, or null: no applications, $8 the external user who looks, or null
+-- $7 only this kind, or null: no applications, $8 the external user who looks, or null. Robots are found by the members of
+-- their groups: $9 the user who looks, or null
 WITH page AS MATERIALIZED (
     SELECT w.word, u.user_id, u.name, u.head_icon, u.kind, u.title, u.department_id
     FROM (SELECT DISTINCT user_id FROM unnest($1::text[]) AS given (user_id)) AS given
@@ -15,7 +16,8 @@ WITH page AS MATERIALIZED (
     CROSS JOIN LATERAL (
         SELECT * FROM t_im_user u
         WHERE u.user_id = given.user_id AND u.active
-          AND CASE WHEN $7::text IS NULL THEN u.kind <> 'application' ELSE u.kind = $7 END
+          AND CASE WHEN u.kind <> 'application' THEN u.kind = coalesce($7::text, u.kind)
+                   WHEN $7 = 'application' THEN im_sees_application($9::text, u.user_id) ELSE false END
         OFFSET 0
     ) AS u
     WHERE (w.word, given.user_id) > ($4, $5)

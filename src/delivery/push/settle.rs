@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use deadpool_postgres::Transaction;
+use futures_util::future::try_join;
 use postgres_types::Json;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -262,8 +263,9 @@ async fn write_verdicts(
             block.set_verdict(place.into(), verdict, reason, now);
         }
     }
-    ledger::write(tx, &blocks, now).await?;
-    reminder::note(tx, &blocks, now).await
+    // Both are sent at once, so that users who are offline cost no round trip. If the first fails, the second fails too.
+    try_join(ledger::write(tx, &blocks, now), reminder::note(tx, &blocks, now)).await?;
+    Ok(())
 }
 
 /// The receivers to retry, by item, in the form that `push/retry` reads.

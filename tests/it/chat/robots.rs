@@ -1,5 +1,6 @@
 //! Robots: programs send to a group as to robots of DingTalk and WeCom.
 
+mod hidden;
 mod outside;
 
 use base64::Engine;

@@ -1,4 +1,4 @@
--- Shares noted verdicts out among their users. A user's reminder is due some time after the first one. Applications,
+-- Distributes noted verdicts among their users. A user's reminder is due some time after the first one. Applications,
 -- users who have left, and users who want no reminders have none.
 -- $1 now, $2 milliseconds until a reminder is due, $3 most notes, $4 most receivers; the first note is always taken
 WITH picked AS MATERIALIZED (

@@ -2,6 +2,7 @@
 
 pub mod analyzer;
 pub mod audit;
+pub mod bearer;
 pub mod claim;
 pub mod config;
 pub mod cron;

@@ -29,3 +29,10 @@ CREATE FUNCTION im_sees_application(viewer text, application text) RETURNS boole
                      ON mine.channel_id = theirs.channel_id AND mine.user_id = $1 AND mine.to_seq IS NULL
                    WHERE theirs.user_id = $2)
 $$;
+
+-- The digits of a phone number.
+CREATE FUNCTION im_digits(phone text) RETURNS text LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
+    SELECT regexp_replace($1, '[^0-9]', '', 'g')
+$$;
+-- People by the end of their phone number, for mentions by phone: a robot's body may lack the country code, or have it.
+CREATE INDEX t_im_user_phone ON t_im_user (right(im_digits(phone), 8), user_id) WHERE active AND phone IS NOT NULL;

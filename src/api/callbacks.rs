@@ -17,7 +17,7 @@ use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
 use crate::delivery::endpoint::{self, Endpoint, EndpointSpec, FILTER_MAX, Manager, NewSecret, TestResult};
 use crate::identity::Role;
-use crate::people::users;
+use crate::people::users::{self, Standing};
 
 /// Most event types in one filter.
 const EVENT_TYPES_MAX: usize = 64;
@@ -296,8 +296,7 @@ pub(super) async fn manager<'a>(api: &Api, caller: &'a Proven, role: Role) -> Re
 }
 
 async fn is_application(api: &Api, user_id: &str) -> Result<bool> {
-    let standing = users::standing(&api.store, user_id).await?;
-    Ok(standing.is_some_and(|user| user.is_application && user.active))
+    Ok(users::standing(&api.store, user_id).await?.is_some_and(Standing::is_active_application))
 }
 
 async fn create(

@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use super::messages::holding;
 use super::problem::log_failure;
 use super::wire::{Json, PathId, PathIds, PathWord, check_client_id_if_any, read_body, rfc3339};
-use super::{Api, Now, Person, request};
+use super::{Api, Person, request};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, Id};
 use crate::chat::message::{Content, Outgoing};
@@ -128,14 +128,13 @@ async fn list(
 async fn create(
     State(api): State<Api>,
     Person(caller): Person,
-    Now(now): Now,
     PathId(channel_id): PathId<ChannelId>,
     Json(new): Json<Wanted>,
 ) -> Result<impl IntoResponse> {
     check_client_id_if_any(new.client_id.as_deref())?;
     let Wanted { name, must_sign, client_id } = new;
     let new = NewRobot { name, must_sign: must_sign.unwrap_or(true), client_id };
-    let by = Manager { channel_id, caller: &caller.user_id, now };
+    let by = Manager { channel_id, caller: &caller.user_id, now: api.store.now().await? };
     let limits =
         Limits { robots: api.config.chat.robots_per_group, members: api.config.chat.group_max_members };
     let (robot, address) = robot::create(&api.store, by, &new, limits).await?;
@@ -146,22 +145,20 @@ async fn create(
 async fn change(
     State(api): State<Api>,
     Person(caller): Person,
-    Now(now): Now,
     PathIds(channel_id, robot_id): PathIds,
     Json(change): Json<RobotChange>,
 ) -> Result<Reply<RobotView>> {
     let RobotChange { name, must_sign } = change;
-    let by = Manager { channel_id, caller: &caller.user_id, now };
+    let by = Manager { channel_id, caller: &caller.user_id, now: api.store.now().await? };
     Ok(Reply(robot::change(&api.store, by, robot_id, &Change { name, must_sign }).await?.into()))
 }
 
 async fn rotate(
     State(api): State<Api>,
     Person(caller): Person,
-    Now(now): Now,
     PathIds(channel_id, robot_id): PathIds,
 ) -> Result<Reply<NewRobotView>> {
-    let by = Manager { channel_id, caller: &caller.user_id, now };
+    let by = Manager { channel_id, caller: &caller.user_id, now: api.store.now().await? };
     let (robot, address) = robot::rotate(&api.store, by, robot_id).await?;
     Ok(Reply(NewRobotView::of(&api, robot, Some(&address))))
 }
@@ -169,10 +166,9 @@ async fn rotate(
 async fn remove(
     State(api): State<Api>,
     Person(caller): Person,
-    Now(now): Now,
     PathIds(channel_id, robot_id): PathIds,
 ) -> Result<StatusCode> {
-    let by = Manager { channel_id, caller: &caller.user_id, now };
+    let by = Manager { channel_id, caller: &caller.user_id, now: api.store.now().await? };
     robot::remove(&api.store, by, robot_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -211,39 +207,36 @@ impl Parameters {
     }
 }
 
-/// The media type of the body does not count, because many scripts give none.
+/// The media type of the body does not count, because many scripts give none. The body of a stranger is not read, so
+/// that it takes no room from others.
 async fn receive(
     State(api): State<Api>,
-    Now(now): Now,
     PathWord(token): PathWord,
     RawQuery(query): RawQuery,
     body: HttpBody,
 ) -> Result<Response> {
-    let body = read_body(body, &api).await?;
     let parameters = Parameters::read(&query.unwrap_or_default());
-    let sent = send(&api, &token, &parameters.proof(), &body, now).await;
+    let sent = match robot::called(&api.store, &token, &parameters.proof()).await {
+        Ok(called) => send(&api, &called, &read_body(body, &api).await?).await,
+        Err(refusal) => Err(refusal),
+    };
     Ok(answer(parameters.dialect(), sent))
 }
 
-async fn send(
-    api: &Api,
-    token: &str,
-    proof: &Proof<'_>,
-    body: &Bytes,
-    now: OffsetDateTime,
-) -> std::result::Result<(), Refusal> {
-    let called = robot::called(&api.store, token, proof, now).await?;
+async fn send(api: &Api, called: &Called, body: &Bytes) -> std::result::Result<(), Refusal> {
     let body = Body::parse(body)?;
     // What cannot be a message takes no place.
     if !matches!(body.said, Said::Picture(_)) {
         body.said.content()?;
     }
+    // The clock of the database, so that all replicas count the same minute.
+    let now = api.store.now().await?;
     called.take_place(&api.store, api.config.chat.robot_per_minute, now).await?;
     if let Said::Picture(bytes) = body.said {
-        return send_picture(api, &called, bytes, now).await;
+        return send_picture(api, called, bytes, now).await;
     }
     let mentions = called.mentions(&api.store, &body.mentions).await?;
-    let outgoing = outgoing(&called, &body.said.content()?)?.with_mentions(mentions);
+    let outgoing = outgoing(called, &body.said.content()?)?.with_mentions(mentions);
     say(api, outgoing).await
 }
 

@@ -12,7 +12,7 @@ use super::{Api, Proven};
 use crate::base::error::{Error, Result};
 use crate::identity::token::{self, Issuer, Listed, Wish};
 use crate::identity::{Role, Roles};
-use crate::people::users::{self, Standing};
+use crate::people::users::{self, Standing, UserKind};
 
 /// Most roles of a token.
 const ROLES_MAX: usize = Role::ALL.len();
@@ -118,7 +118,7 @@ fn roles(names: &[String], caller: &Proven) -> Result<Roles> {
 async fn check_user(api: &Api, user_id: &str, roles: Roles) -> Result<()> {
     let refuse = |why| Err(Error::field("/user_id", why));
     match users::standing(&api.store, user_id).await? {
-        Some(Standing { is_application: false, .. }) => {
+        Some(Standing { kind: UserKind::Internal | UserKind::External, .. }) => {
             refuse("is a person: a token is for an application or a machine")
         }
         Some(Standing { active: false, .. }) => refuse("is an application that has left"),

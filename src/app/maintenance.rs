@@ -132,10 +132,13 @@ impl Work for Maintenance {
         let actions = card::prune(&self.store, PRUNE_STEP).await?;
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
+        let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
-        let steps =
-            [client_ids, claims, mentions, marks, attempts, reminded, told, replays, edits, left, actions];
+        let steps = [
+            client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, edits, left,
+            actions,
+        ];
         let full = steps.iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()
             || events >= EVENTS_STEP.into()

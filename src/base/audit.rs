@@ -81,6 +81,13 @@ impl Action {
     }
 }
 
+impl<'a> Entry<'a> {
+    /// A change that an actor makes at a time, without a reason.
+    pub fn change(action: Action, filter: Value, (actor, at): (&'a str, OffsetDateTime)) -> Self {
+        Self { at, actor, action, reason: None, filter, results: None }
+    }
+}
+
 /// An entry from the log.
 #[derive(Debug)]
 pub struct Kept {

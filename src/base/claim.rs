@@ -44,6 +44,11 @@ pub fn forgotten() -> Error {
     Error::unavailable("this client_id has just expired: repeat the request")
 }
 
+/// What was created under the id is removed.
+pub fn gone() -> Error {
+    Error::new(Kind::Conflict, "what this client_id created no longer exists: use another client_id")
+}
+
 impl Claim<'_> {
     pub async fn kept(&self, client: &impl Statements) -> Result<Option<Kept>> {
         let row = client.opt(sql!("base/claim/kept"), &[&self.caller, &self.call, &self.client_id]).await?;

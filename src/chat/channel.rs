@@ -309,13 +309,7 @@ async fn join(store: &Store, channel_id: ChannelId, caller: &str, joiners: Joine
     let place = lock(&tx, channel_id, caller).await?;
     place.must_be_open()?;
     place.must_not_follow()?;
-    let row = tx.one(sql!("chat/channel/join"), &[&channel_id, &users, &now]).await?;
-    let joined: Vec<&str> = row.get("joined");
-    let count = joined.len() as i64;
-    if count > 0 {
-        let data = json!({"user_ids": joined});
-        emit(&tx, Type::ChannelMembersAdded, (channel_id, caller), data).await?;
-    }
+    let count = seat(&tx, channel_id, caller, (users, now)).await?;
     if count > 0 && !place.is_group {
         tx.run(sql!("chat/channel/upgrade"), &[&channel_id, &caller]).await?;
         let data = json!({"changed": ["channel_type"]});
@@ -326,6 +320,23 @@ async fn join(store: &Store, channel_id: ChannelId, caller: &str, joiners: Joine
     }
     tx.commit().await?;
     Ok(count.unsigned_abs())
+}
+
+/// Makes users members of a channel that an earlier statement locks. Returns how many were none.
+pub(super) async fn seat(
+    tx: &Transaction<'_>,
+    channel_id: ChannelId,
+    actor: &str,
+    (users, now): (&[String], OffsetDateTime),
+) -> Result<i64> {
+    let row = tx.one(sql!("chat/channel/join"), &[&channel_id, &users, &now]).await?;
+    let joined: Vec<&str> = row.get("joined");
+    let count = joined.len() as i64;
+    if count > 0 {
+        let data = json!({"user_ids": joined});
+        emit(tx, Type::ChannelMembersAdded, (channel_id, actor), data).await?;
+    }
+    Ok(count)
 }
 
 /// Removes a member from a group. Only for the owner and admins. The owner cannot be removed.
@@ -466,6 +477,18 @@ pub async fn members(
     rows.iter().map(member).collect()
 }
 
+impl MemberRole {
+    /// Refuses a member who is neither the owner nor an admin.
+    pub(super) fn must_manage(self) -> Result<()> {
+        match self {
+            Self::Owner | Self::Admin => Ok(()),
+            Self::Member => {
+                Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this"))
+            }
+        }
+    }
+}
+
 impl Membership {
     fn must_be_group(&self) -> Result<()> {
         if self.is_group {
@@ -494,12 +517,7 @@ impl Membership {
     pub(super) fn must_manage(&self) -> Result<()> {
         self.must_be_group()?;
         self.must_be_open()?;
-        match self.role {
-            MemberRole::Owner | MemberRole::Admin => Ok(()),
-            MemberRole::Member => {
-                Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this"))
-            }
-        }
+        self.role.must_manage()
     }
 
     fn must_own(&self) -> Result<()> {

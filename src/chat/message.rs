@@ -12,10 +12,12 @@ mod thread;
 mod urgency;
 
 pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition};
-pub use content::{Card, CardChange, Content, StoredFile, check_client_id, cut, safe_integer};
+pub use content::{
+    Card, CardChange, Content, StoredFile, TEXT_MAX_CHARS, check_client_id, cut, safe_integer,
+};
 pub use forward::{FORWARD, Forward, Original};
 pub use held::{HeldFile, NO_FILE};
-pub use mention::Mentions;
+pub use mention::{MENTIONS_MAX, Mentions};
 pub use outgoing::{Outgoing, Sent, inner_client_id};
 pub use send::Sender;
 pub use thread::{Quoted, Reply, Thread, is_ref, is_topic};

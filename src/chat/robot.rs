@@ -6,6 +6,8 @@ mod answer;
 mod body;
 mod secret;
 
+use std::slice;
+
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use time::{Duration, OffsetDateTime};
@@ -16,19 +18,16 @@ pub use answer::{Dialect, Refusal};
 pub use body::{Body, Said};
 pub use secret::{Address, Proof};
 
-use super::channel::{self, MemberRole, check_label};
+use super::channel::{self, check_label};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
-use crate::chat::message::Mentions;
-use crate::events::Type;
+use crate::chat::message::{MENTIONS_MAX, Mentions};
 use crate::sql;
 
 const NAME_MAX_CHARS: usize = 64;
-/// Most users whom a message mentions.
-const MENTIONS_MAX: i64 = 200;
 
 /// A robot, without its secrets.
 #[derive(Debug)]
@@ -97,10 +96,7 @@ impl NewRobot {
 
 /// The robots of a group, oldest first. Only for the owner and admins.
 pub async fn list(store: &Store, channel_id: ChannelId, caller: &str) -> Result<Vec<Robot>> {
-    let channel = channel::get(store, channel_id, caller).await?;
-    if channel.role == MemberRole::Member {
-        return Err(Error::new(Kind::Forbidden, "only the owner and admins of the group can do this"));
-    }
+    channel::get(store, channel_id, caller).await?.role.must_manage()?;
     let rows = store.all(sql!("chat/robot/list"), &[&channel_id, &None::<i64>]).await?;
     Ok(rows.iter().map(robot).collect())
 }
@@ -154,9 +150,8 @@ async fn create_once(
         )
         .await?;
     let robot_id: i64 = row.get("robot_id");
+    channel::seat(&tx, channel_id, caller, (slice::from_ref(&user_id), now)).await?;
     tx.one(sql!("chat/robot/receive_nothing"), &[&channel_id, &user_id]).await?;
-    let data = json!({"user_ids": [user_id]});
-    channel::emit(&tx, Type::ChannelMembersAdded, (channel_id, caller), data).await?;
     let change = json!({"name": new.name, "must_sign": new.must_sign, "user_id": user_id});
     note(&tx, by, (Action::RobotCreated, robot_id), change).await?;
     if let Some(claim) = new.claim(caller)
@@ -176,8 +171,7 @@ async fn made_before(store: &Store, by: Manager<'_>, new: &NewRobot) -> Result<O
     // The caller can have lost the role since.
     let mut robots = list(store, by.channel_id, by.caller).await?;
     robots.retain(|robot| robot.robot_id == robot_id);
-    let gone = || Error::new(Kind::Conflict, "the robot of this client_id is removed: use another client_id");
-    robots.pop().map(Some).ok_or_else(gone)
+    robots.pop().map(Some).ok_or_else(claim::gone)
 }
 
 async fn get(store: &Store, channel_id: ChannelId, robot_id: i64) -> Result<Robot> {
@@ -243,13 +237,9 @@ async fn remove_once(store: &Store, by: Manager<'_>, robot_id: i64) -> Result<()
     Ok(tx.commit().await?)
 }
 
-/// The robot that a call may use: its address exists, and the proof is right if one is given or needed.
-pub async fn called(
-    store: &Store,
-    token: &str,
-    proof: &Proof<'_>,
-    now: OffsetDateTime,
-) -> std::result::Result<Called, Refusal> {
+/// The robot that a call may use: its address exists, and the proof is right if one is given or needed. Signatures are
+/// judged by the database's clock.
+pub async fn called(store: &Store, token: &str, proof: &Proof<'_>) -> std::result::Result<Called, Refusal> {
     let hash = secret::token_hash(token).ok_or(Refusal::UnknownAddress)?;
     let row = store.opt(sql!("chat/robot/find"), &[&hash]).await?.ok_or(Refusal::UnknownAddress)?;
     let called = Called {
@@ -259,7 +249,7 @@ pub async fn called(
         must_sign: row.get("must_sign"),
         salt: row.get("salt"),
     };
-    proof.check(&secret::secret_of(token, &called.salt)?, called.must_sign, now)?;
+    proof.check(&secret::secret_of(token, &called.salt)?, called.must_sign, row.get("now"))?;
     Ok(called)
 }
 
@@ -289,8 +279,9 @@ impl Called {
         if meant.is_empty() {
             return Ok(Mentions::default());
         }
+        let most = MENTIONS_MAX as i64;
         let rows = store
-            .all(sql!("chat/robot/meant"), &[&self.channel_id, &meant.user_ids, &meant.phones, &MENTIONS_MAX])
+            .all(sql!("chat/robot/meant"), &[&self.channel_id, &meant.user_ids, &meant.phones, &most])
             .await?;
         Mentions::parse(Some(rows.iter().map(|row| row.get::<_, String>("user_id")).collect()), "")
     }
@@ -316,8 +307,7 @@ async fn note(
 ) -> Result<()> {
     filter["channel_id"] = by.channel_id.to_string().into();
     filter["robot_id"] = robot_id.to_string().into();
-    let entry = Entry { at: by.now, actor: by.caller, action, reason: None, filter, results: None };
-    audit::append_with(tx, entry).await
+    audit::append_with(tx, Entry::change(action, filter, (by.caller, by.now))).await
 }
 
 fn no_robot() -> Error {

@@ -1,7 +1,7 @@
 //! `im-push-gateway token …`: the service's own bearer tokens.
 
 use clap::Subcommand;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 
 use crate::base::store::Store;
 use crate::identity::token::{self, NewToken};
@@ -31,7 +31,6 @@ pub enum TokenCommand {
 }
 
 /// Runs one of the commands and prints its result.
-#[expect(clippy::disallowed_methods, reason = "the command line may read the clock")]
 pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         TokenCommand::Create { name, user_id, roles, days } => {
@@ -41,7 +40,7 @@ pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std
                 )
                 .into());
             }
-            let now = OffsetDateTime::now_utc();
+            let now = store.now().await?;
             let new = NewToken {
                 name: &name,
                 user_id: &user_id,

@@ -164,9 +164,7 @@ impl Files {
         }
         drop(client);
         let row = self.upload(file_id, owner).await.map_err(|e| match e.kind {
-            Kind::NotFound => {
-                Error::new(Kind::Conflict, "the file of this client_id is gone: use a new client_id")
-            }
+            Kind::NotFound => claim::gone(),
             _ => e,
         })?;
         match row.get("state") {

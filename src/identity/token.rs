@@ -1,13 +1,11 @@
 //! The service's own bearer tokens, for machines: applications, the HR service, the gateway.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
 use super::{Caller, Roles, refused};
 use crate::base::audit::{self, Action, Entry};
+use crate::base::bearer;
 use crate::base::claim::{self, Claim};
 use crate::base::config::Secret;
 use crate::base::error::{Error, Kind, Result};
@@ -18,13 +16,13 @@ use crate::sql;
 
 /// Distinguishes the service's tokens from JWTs, and lets secret scanners find a leaked one.
 pub const PREFIX: &str = "impg_";
-/// 256 random bits in base64url (RFC 4648 §5).
-const SECRET_CHARS: usize = 43;
 const NAME_MAX_CHARS: usize = 128;
-/// Most tokens in one list. The API makes no more.
+/// Most tokens in one list. The API makes no more that are valid at once.
 const LIST_MAX: i64 = 1_000;
 /// The longest life of a token that the API makes, in days.
 const DAYS_MAX: u32 = 3_650;
+/// How long a token is kept after it has expired, so that an administrator sees why it is refused.
+const EXPIRED_KEEP: Duration = Duration::days(30);
 /// Bytes of the hash that are the token's id.
 const ID_BYTES: usize = 8;
 
@@ -114,12 +112,12 @@ impl Listed {
 /// `Kind::InvalidField` for a token that could never be used.
 pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> Result<Secret> {
     new.check(now)?;
-    let token = random()?;
+    let token = bearer::mint(PREFIX)?;
     let roles = new.roles.names();
     store
         .run(
             sql!("identity/token/create_token"),
-            &[&hash(&token), &new.name, &new.user_id, &roles, &now, &new.expires_at],
+            &[&bearer::hash(&token), &new.name, &new.user_id, &roles, &now, &new.expires_at],
         )
         .await?;
     Ok(token.into())
@@ -131,10 +129,10 @@ pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> R
 /// `Kind::Unauthenticated` if it is unknown, revoked or expired. All three look the same.
 pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Caller> {
     let unknown = || refused("the token is unknown, revoked or expired");
-    if token.len() != PREFIX.len() + SECRET_CHARS {
+    if !bearer::is_formed(PREFIX, token) {
         return Err(unknown());
     }
-    let hash = hash(token);
+    let hash = bearer::hash(token);
     let row = store.opt(sql!("identity/token/find_token"), &[&hash, &now]).await?.ok_or_else(unknown)?;
     Ok(Caller {
         until: Some(row.get("expires_at")),
@@ -143,7 +141,7 @@ pub async fn find(store: &Store, token: &str, now: OffsetDateTime) -> Result<Cal
     })
 }
 
-/// All tokens, oldest first, including expired ones. At most a thousand.
+/// The valid tokens, newest first, then those that have expired of late. At most a thousand.
 pub async fn list(store: &Store) -> Result<Vec<Listed>> {
     let rows = store.all(sql!("identity/token/list_tokens"), &[&None::<&str>, &LIST_MAX]).await?;
     Ok(rows.iter().map(Listed::of_row).collect())
@@ -166,7 +164,7 @@ pub async fn issue(store: &Store, wish: &Wish<'_>, by: Issuer<'_>) -> Result<Iss
     if let Some(made) = made_before(store, claim, &digest).await? {
         return Ok(made);
     }
-    let token = random()?;
+    let token = bearer::mint(PREFIX)?;
     match retrying(|| insert(store, &new, &token, (claim, &digest), by)).await? {
         Some(listed) => Ok(Issued { listed, secret: Some(token.into()) }),
         None => made_before(store, claim, &digest).await?.ok_or_else(claim::forgotten),
@@ -183,10 +181,10 @@ async fn insert(
 ) -> Result<Option<Listed>> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    if tx.one(sql!("identity/token/count_tokens"), &[]).await?.get::<_, i64>("tokens") >= LIST_MAX {
-        return Err(Error::new(Kind::Conflict, "there are already 1,000 tokens: revoke one first"));
+    if tx.one(sql!("identity/token/count_tokens"), &[&by.now]).await?.get::<_, i64>("tokens") >= LIST_MAX {
+        return Err(Error::new(Kind::Conflict, "1,000 tokens are valid already: revoke one first"));
     }
-    let (hash, roles) = (hash(token), new.roles.names());
+    let (hash, roles) = (bearer::hash(token), new.roles.names());
     tx.run(
         sql!("identity/token/create_token"),
         &[&hash, &new.name, &new.user_id, &roles, &by.now, &new.expires_at],
@@ -222,9 +220,7 @@ async fn made_before(store: &Store, claim: Option<Claim<'_>>, digest: &[u8]) -> 
     let Some(kept) = claim.kept(&client).await? else { return Ok(None) };
     let token_id = named(kept.of(digest)?);
     let row = client.opt(sql!("identity/token/list_tokens"), &[&Some(&token_id), &1_i64]).await?;
-    let row = row.ok_or_else(|| {
-        Error::new(Kind::Conflict, "what this client_id created no longer exists: use another client_id")
-    })?;
+    let row = row.ok_or_else(claim::gone)?;
     Ok(Some(Issued { listed: Listed::of_row(&row), secret: None }))
 }
 
@@ -258,8 +254,7 @@ async fn note(
     filter: serde_json::Value,
     by: Issuer<'_>,
 ) -> Result<()> {
-    let entry = Entry { at: by.now, actor: by.actor, action, reason: None, filter, results: None };
-    audit::append_with(client, entry).await
+    audit::append_with(client, Entry::change(action, filter, (by.actor, by.now))).await
 }
 
 /// Revokes a token. It takes effect at once on all replicas, because none caches tokens.
@@ -273,14 +268,9 @@ pub async fn revoke(store: &Store, token_id: &str) -> Result<()> {
     }
 }
 
-fn random() -> Result<String> {
-    let mut bits = [0; 32];
-    getrandom::fill(&mut bits).map_err(|e| Error::internal(e.to_string()))?;
-    Ok(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(bits)))
-}
-
-fn hash(token: &str) -> Vec<u8> {
-    Sha256::digest(token).to_vec()
+/// Deletes a batch of tokens that have expired long ago. Returns how many.
+pub async fn prune(store: &Store, now: OffsetDateTime, most: i64) -> Result<u64> {
+    store.run(sql!("identity/token/prune_tokens"), &[&(now - EXPIRED_KEEP), &most]).await
 }
 
 #[cfg(test)]
@@ -298,12 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_256_random_bits_and_shows_its_origin() {
-        let (one, other) = (random().unwrap(), random().unwrap());
-        assert_ne!(one, other);
-        assert_eq!(one.len(), PREFIX.len() + SECRET_CHARS);
-        assert_eq!(URL_SAFE_NO_PAD.decode(one.strip_prefix(PREFIX).unwrap()).unwrap().len(), 32);
-        assert_eq!(hash(&one).len(), 32);
+    fn the_id_of_a_token_is_16_hexadecimal_digits() {
         assert_eq!((named(-1), named(1)), ("ffffffffffffffff".to_owned(), "0000000000000001".to_owned()));
     }
 

@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::search_index;
-use super::users::UserKind;
+use super::users::{UserKind, kind_of_caller};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::base::store::{Statements, Store};
@@ -111,9 +111,7 @@ impl Viewer {
 
 /// The viewer for a caller who is a user. Refuses a caller who is unknown or has left.
 pub async fn viewer(store: &Store, user_id: &str) -> Result<Viewer> {
-    let row = store.opt(sql!("people/contacts/viewer"), &[&user_id]).await?;
-    let row = row.ok_or_else(Error::unknown_caller)?;
-    let kind = UserKind::from_db(row.get("kind"))?;
+    let kind = kind_of_caller(store, user_id).await?;
     Ok(Viewer { user_id: Some(user_id.to_owned()), is_external: kind == UserKind::External })
 }
 

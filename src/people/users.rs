@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use tokio_postgres::Row;
+
 use crate::base::error::{Error, Kind, Result};
 use crate::base::named::named;
 use crate::base::store::{Statements, Store};
@@ -22,31 +24,43 @@ named! {
 /// What the directory says of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Standing {
-    pub is_application: bool,
+    pub kind: UserKind,
     pub active: bool,
+}
+
+impl Standing {
+    /// Whether it is an application that has not left.
+    pub fn is_active_application(self) -> bool {
+        self.active && self.kind == UserKind::Application
+    }
 }
 
 /// What the directory says of a user. `None`: it does not know the user.
 pub async fn standing(store: &Store, user_id: &str) -> Result<Option<Standing>> {
     let row = store.opt(sql!("people/users/standing"), &[&user_id]).await?;
-    Ok(row.map(|row| Standing { is_application: row.get("is_application"), active: row.get("active") }))
+    let standing =
+        |row: Row| Ok(Standing { kind: UserKind::from_db(row.get("kind"))?, active: row.get("active") });
+    row.map(standing).transpose()
+}
+
+/// What kind of user a caller is. Refuses a caller who is unknown or has left.
+pub async fn kind_of_caller(store: &Store, user_id: &str) -> Result<UserKind> {
+    let standing = standing(store, user_id).await?.filter(|standing| standing.active);
+    Ok(standing.ok_or_else(Error::unknown_caller)?.kind)
 }
 
 /// Refuses a caller who is unknown or has left.
 pub async fn check_active(store: &Store, user_id: &str) -> Result<()> {
-    if store.one(sql!("people/users/is_active"), &[&user_id]).await?.get(0) {
-        Ok(())
-    } else {
-        Err(Error::unknown_caller())
-    }
+    kind_of_caller(store, user_id).await.map(drop)
 }
 
 /// Refuses a caller who is no application.
 pub async fn check_application(store: &Store, user_id: &str) -> Result<()> {
-    let row = store.opt(sql!("people/users/kind"), &[&user_id]).await?;
-    match row.ok_or_else(Error::unknown_caller)?.get("kind") {
-        "application" => Ok(()),
-        _ => Err(Error::new(Kind::Forbidden, "only an application may do this: call with its token")),
+    match kind_of_caller(store, user_id).await? {
+        UserKind::Application => Ok(()),
+        UserKind::Internal | UserKind::External => {
+            Err(Error::new(Kind::Forbidden, "only an application may do this: call with its token"))
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use url::Url;
 
-use super::values::{DAYS_MAX, TIME_MAX, broken, millis};
+use super::values::{DAYS_MAX, TIME_MAX, broken, millis, no_url};
 
 /// The promised time for repeating a send. A shorter memory of client ids is refused.
 const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
@@ -73,7 +72,7 @@ impl ChatSettings {
                 "`robot_per_minute` must be 1 to 600",
             ),
             (
-                !self.robot_url.is_empty() && Url::parse(&self.robot_url).is_err(),
+                no_url(&self.robot_url),
                 "`robot_url` must be empty or the URL of /api/v1/robots as programs see it",
             ),
         ])

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::Secret;
-use super::values::{DAYS_MAX, MONTH, TIME_MAX, broken, list, millis, no_time, web_url};
+use super::values::{DAYS_MAX, MONTH, TIME_MAX, broken, list, millis, no_time, no_url};
 
 /// Smallest and largest permitted piece of a file. SHA-256 works in blocks of 64 bytes, and pieces end with one.
 const PIECE_BYTES_MIN: usize = 64 * 1024;
@@ -115,7 +115,6 @@ impl FileSettings {
     }
 
     fn check_store(&self) -> Vec<String> {
-        let no_url = |text: &str| !text.is_empty() && web_url(text).is_none();
         broken(&[
             (
                 self.place() == FilePlace::Unknown,

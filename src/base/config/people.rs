@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use serde::Deserialize;
-use url::Url;
 
-use super::values::{broken, millis, no_time};
+use super::values::{broken, millis, no_time, no_url};
 
 /// Settings of the people: SCIM, and who is online.
 #[derive(Debug, Clone, Deserialize)]
@@ -37,10 +36,7 @@ pub enum ScimGroups {
 impl PeopleSettings {
     pub(super) fn check(&self) -> Vec<String> {
         broken(&[
-            (
-                !self.scim_url.is_empty() && Url::parse(&self.scim_url).is_err(),
-                "`scim_url` must be empty or the URL of /scim/v2 as clients see it",
-            ),
+            (no_url(&self.scim_url), "`scim_url` must be empty or the URL of /scim/v2 as clients see it"),
             (no_time(self.presence_expire), "`presence_expire_ms` must be 1 ms to a day"),
         ])
     }

@@ -82,6 +82,11 @@ pub(super) fn web_url(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"))
 }
 
+/// Whether a text is neither empty nor the URL of a web server.
+pub(super) fn no_url(text: &str) -> bool {
+    !text.is_empty() && web_url(text).is_none()
+}
+
 /// A time in milliseconds.
 pub(super) fn millis<'de, D: Deserializer<'de>>(de: D) -> Result<Duration, D::Error> {
     u64::deserialize(de).map(Duration::from_millis)

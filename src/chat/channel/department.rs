@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 
 use super::{
-    JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, NewcomersSee, WhoSends, check_label, check_who_sends, emit,
+    JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, NewcomersSee, WhoSends, check_label, check_who_sends, emit, seat,
 };
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
@@ -244,7 +244,9 @@ impl Groups {
         let members = remove_memberships(&tx, channel_id, actor, step.leaving).await?;
         let room = (i64::from(self.most_members) - i64::from(members)).max(0) as usize;
         let fitting = &step.joining[..step.joining.len().min(room)];
-        join_all(&tx, channel_id, actor, Step { joining: fitting, ..step }).await?;
+        if !fitting.is_empty() {
+            seat(&tx, channel_id, actor, (fitting, step.now)).await?;
+        }
         let without_room = count_i32((step.joining.len() - fitting.len()) as i64);
         if let Some(left_out) = last_after {
             tx.run(sql!("chat/channel/followed"), &[&channel_id, &revision, &(left_out + without_room)])
@@ -305,18 +307,6 @@ async fn remove_memberships(
         events::emit(tx, NewEvent { what, channel_id, actor, data, besides }).await?;
     }
     Ok(row.get("member_count"))
-}
-
-async fn join_all(tx: &Transaction<'_>, channel_id: ChannelId, actor: &str, step: Step<'_>) -> Result<()> {
-    if step.joining.is_empty() {
-        return Ok(());
-    }
-    let row = tx.one(sql!("chat/channel/join"), &[&channel_id, &step.joining, &step.now]).await?;
-    let joined: Vec<&str> = row.get("joined");
-    if !joined.is_empty() {
-        emit(tx, Type::ChannelMembersAdded, (channel_id, actor), json!({"user_ids": joined})).await?;
-    }
-    Ok(())
 }
 
 fn warn_of_left_out(channel_id: ChannelId, left_out: i32) {

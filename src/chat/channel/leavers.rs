@@ -5,7 +5,7 @@
 use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
 
-use super::{dissolve_channel, emit, remove_membership};
+use super::{dissolve_channel, emit, remove_membership, seat};
 use crate::base::error::Result;
 use crate::base::number::ChannelId;
 use crate::base::store::{self, Statements, Store, retrying};
@@ -60,9 +60,9 @@ async fn come_back(tx: &Transaction<'_>, channel_id: ChannelId, user: &str, retu
         return Ok(());
     };
     let role: &str = row.get("role");
-    tx.one(sql!("chat/channel/join"), &[&channel_id, &&[user][..], &now]).await?;
+    seat(tx, channel_id, user, (&[user.to_owned()], now)).await?;
     tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
-    emit(tx, Type::ChannelMembersAdded, (channel_id, user), json!({"user_ids": [user]})).await
+    Ok(())
 }
 
 /// Transfers ownership to the admin with the longest membership, or else to such a member. Then leaves.

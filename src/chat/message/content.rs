@@ -306,5 +306,5 @@ fn file_id_text<S: Serializer>(file_id: &Option<i64>, ser: S) -> std::result::Re
 }
 
 pub use card::{Card, CardChange};
-pub use check::check_client_id;
+pub use check::{TEXT_MAX_CHARS, check_client_id};
 pub use preview::cut;

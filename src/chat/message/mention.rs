@@ -15,7 +15,7 @@ use crate::base::strict;
 use crate::sql;
 
 /// Most users that a message names.
-const MENTIONS_MAX: usize = 200;
+pub const MENTIONS_MAX: usize = 200;
 
 /// The users that a message mentions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

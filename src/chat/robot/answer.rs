@@ -4,6 +4,9 @@ use std::borrow::Cow;
 
 use crate::base::error::{Error, Kind};
 
+/// What helps when a robot has used up its quota of files.
+const FILES_FULL: &str = "the files of the robot are full: replace it by another robot";
+
 /// Whose client has called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -43,6 +46,8 @@ impl From<Error> for Refusal {
         match error.kind {
             Kind::ChannelDissolved => Self::Dissolved,
             Kind::NotFound | Kind::UnknownUser | Kind::Forbidden => Self::NotInGroup,
+            // No call can delete the files of a robot.
+            Kind::QuotaExceeded => Self::Invalid(FILES_FULL.to_owned()),
             kind if kind.row().0 < 500 => Self::Invalid(error.told().to_owned()),
             _ => Self::Failed(error),
         }

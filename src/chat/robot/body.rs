@@ -10,14 +10,10 @@ use serde_json::{Value, json};
 
 use super::Refusal;
 use crate::base::text::is_blank;
-use crate::chat::message::Content;
+use crate::chat::message::{Content, MENTIONS_MAX, TEXT_MAX_CHARS};
 
-/// The longest text, as of all messages.
-const TEXT_MAX_CHARS: usize = 20_000;
 /// The largest picture in a body, as at WeCom.
 const PICTURE_MAX_BYTES: usize = 2 * 1024 * 1024;
-/// Most users that one body mentions.
-const MENTIONS_MAX: usize = 1_000;
 /// Most links or buttons of a body that are shown.
 const LINKS_MAX: usize = 50;
 /// The longest tag that is looked at.
@@ -226,26 +222,39 @@ fn with_plain_links(text: &str) -> String {
 
 /// Removes the colours of WeCom, which are no Markdown. `<@lisi>` mentions a user.
 fn without_tags(text: &str, mentions: &mut Mentions) -> String {
+    without_tags_by(text, |c| c == '>', mentions)
+}
+
+/// `is_end` finds the end of a tag. It looks at each character once at most.
+fn without_tags_by(text: &str, mut is_end: impl FnMut(char) -> bool, mentions: &mut Mentions) -> String {
     let (mut plain, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(from) = rest.find('<') {
-        let (before, tag) = rest.split_at(from);
-        plain.push_str(before);
-        let end = tag.bytes().take(TAG_MAX_BYTES).position(|byte| byte == b'>');
-        let inner = end.map_or("", |end| &tag[1..end]);
-        let name = inner.trim_start_matches('/');
+    // Where the next tag ends, and how far the text is searched for that.
+    let (mut end, mut searched) = (None, 0);
+    while let Some(before) = rest.find('<') {
+        let at = text.len() - rest.len() + before;
+        plain.push_str(&rest[..before]);
+        if end.is_none_or(|end| end < at) {
+            let from = searched.max(at);
+            end = text[from..].find(&mut is_end).map(|found| from + found);
+            searched = end.map_or(text.len(), |end| end + 1);
+        }
+        let near = end.filter(|end| end - at < TAG_MAX_BYTES);
+        let tag = near.map_or("", |end| &text[at + 1..end]);
+        let name = tag.trim_start_matches('/');
         let is_colour = name == "font" || name.starts_with("font ");
-        match (end, inner.strip_prefix('@')) {
+        let after = match (near, tag.strip_prefix('@')) {
             (Some(end), Some(user_id)) if !user_id.is_empty() => {
                 mentions.add_user(if user_id == "all" { "@all" } else { user_id });
                 let _ = write!(plain, "@{user_id}");
-                rest = &tag[end + 1..];
+                end + 1
             }
-            (Some(end), _) if is_colour => rest = &tag[end + 1..],
+            (Some(end), _) if is_colour => end + 1,
             _ => {
                 plain.push('<');
-                rest = &tag[1..];
+                at + 1
             }
-        }
+        };
+        rest = &text[after..];
     }
     plain + rest
 }
@@ -423,6 +432,38 @@ mod tests {
             json!({"msgtype": "markdown", "markdown": {"title": "杭州天气", "text": "#### 杭州天气\n> 9度"}});
         assert_eq!(markdown_of(&body), "#### 杭州天气\n> 9度");
         assert_eq!(markdown_of(&json!({"msgtype": "markdown_v2", "markdown_v2": {"content": "*x*"}})), "*x*");
+    }
+
+    #[test]
+    fn however_many_tags_are_opened_each_character_is_searched_once() {
+        let (open, far) = ("<".repeat(1 << 20), format!("<{}>", "x".repeat(TAG_MAX_BYTES)));
+        for (text, wanted) in [
+            (open.clone(), open.clone()),
+            (format!("{open}>"), format!("{open}>")),
+            (format!("{open}@li>{open}"), format!("{}@li{open}", &open[1..])),
+            ("<font>".repeat(1_000), String::new()),
+            ("<<font></font>>".repeat(1_000), "<>".repeat(1_000)),
+            (format!("{far}<@lisi>"), format!("{far}@lisi")),
+            ("好".repeat(1_000), "好".repeat(1_000)),
+        ] {
+            let (mut searched, mut mentions) = (0, Mentions::default());
+            let is_end = |c| {
+                searched += 1;
+                c == '>'
+            };
+            let plain = without_tags_by(&text, is_end, &mut mentions);
+            let start: String = text.chars().take(20).collect();
+            assert!(plain == wanted, "{start}");
+            assert!(searched <= text.chars().count(), "{start}: {searched}");
+        }
+    }
+
+    #[test]
+    fn more_are_meant_than_a_message_can_mention() {
+        let many: Vec<String> = (0..=MENTIONS_MAX).map(|n| n.to_string()).collect();
+        let body = parsed(&json!({"msgtype": "text", "text": {"content": "x"},
+            "at": {"atUserIds": many, "atMobiles": many}}));
+        assert_eq!((body.mentions.user_ids.len(), body.mentions.phones.len()), (MENTIONS_MAX, MENTIONS_MAX));
     }
 
     #[test]

@@ -4,19 +4,19 @@
 //! the token and the salt: neither it nor an address alone gives the secret.
 
 use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::prelude::BASE64_STANDARD;
 use hmac::{Hmac, Mac};
-use sha2::{Digest, Sha256};
+use sha2::Sha256;
 use time::{Duration, OffsetDateTime};
 
 use super::Refusal;
+use crate::base::bearer;
 use crate::base::config::Secret;
 use crate::base::error::{Error, Result};
+use crate::base::text::hex;
 
 /// Lets secret scanners find a token that has leaked.
 const TOKEN_PREFIX: &str = "impr_";
-/// 256 random bits in base64url (RFC 4648 §5).
-const TOKEN_CHARS: usize = 43;
 const SALT_BYTES: usize = 32;
 /// Clients of DingTalk sign only with secrets that begin with this.
 const SECRET_PREFIX: &str = "SEC";
@@ -33,11 +33,9 @@ pub struct Address {
 
 impl Address {
     pub(super) fn mint() -> Result<Self> {
-        let (mut bits, mut salt) = ([0; 32], vec![0; SALT_BYTES]);
-        for random in [&mut bits[..], &mut salt[..]] {
-            getrandom::fill(random).map_err(|e| Error::internal(e.to_string()))?;
-        }
-        let token = format!("{TOKEN_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bits));
+        let token = bearer::mint(TOKEN_PREFIX)?;
+        let mut salt = vec![0; SALT_BYTES];
+        getrandom::fill(&mut salt).map_err(Error::internal)?;
         let secret = secret_of(&token, &salt)?;
         Ok(Self { token: token.into(), secret, salt })
     }
@@ -52,7 +50,7 @@ impl Address {
     }
 
     pub(super) fn token_hash(&self) -> Vec<u8> {
-        Sha256::digest(self.token.expose()).to_vec()
+        bearer::hash(self.token.expose())
     }
 
     pub(super) fn salt(&self) -> &[u8] {
@@ -60,18 +58,15 @@ impl Address {
     }
 }
 
-/// The hash by which a token is found, unless it has another form. A lookup by the hash tells nothing about how much
-/// of a guess is right.
+/// The hash by which a token is found, unless it has another form.
 pub(super) fn token_hash(token: &str) -> Option<Vec<u8>> {
-    let shaped = token.len() == TOKEN_PREFIX.len() + TOKEN_CHARS && token.starts_with(TOKEN_PREFIX);
-    shaped.then(|| Sha256::digest(token).to_vec())
+    bearer::is_formed(TOKEN_PREFIX, token).then(|| bearer::hash(token))
 }
 
 /// The secret of the robot with a token.
 pub(super) fn secret_of(token: &str, salt: &[u8]) -> Result<Secret> {
     let sum = mac(salt, token)?.finalize().into_bytes();
-    let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("{SECRET_PREFIX}{hex}").into())
+    Ok(format!("{SECRET_PREFIX}{}", hex(&sum)).into())
 }
 
 /// What a call gives as a proof that it knows the secret.
@@ -85,6 +80,7 @@ pub struct Proof<'a> {
 }
 
 impl Proof<'_> {
+    /// Refuses a call without a proof that is needed, and one with a wrong proof, needed or not.
     pub(super) fn check(
         &self,
         secret: &Secret,
@@ -92,13 +88,14 @@ impl Proof<'_> {
         now: OffsetDateTime,
     ) -> std::result::Result<(), Refusal> {
         let secret = secret.expose();
-        if self.timestamp.is_some() || self.sign.is_some() {
-            return self.check_signature(secret, now);
+        let is_signed = self.timestamp.is_some() || self.sign.is_some();
+        if is_signed {
+            self.check_signature(secret, now)?;
         }
         match self.key {
-            Some(key) if !is_needed || is_same(secret, key)? => Ok(()),
+            Some(key) if is_same(secret, key)? => Ok(()),
             Some(_) => Err(Refusal::UnknownAddress),
-            None if is_needed => Err(Refusal::WrongSignature),
+            None if is_needed && !is_signed => Err(Refusal::WrongSignature),
             None => Ok(()),
         }
     }
@@ -188,8 +185,17 @@ mod tests {
             assert_eq!(judged(Some(odd), Some(&sign(odd, SECRET)), None, true), "OldTimestamp", "{odd}");
         }
         assert_eq!(judged(None, None, Some(SECRET), true), "ok");
-        assert_eq!(judged(None, None, Some("other"), true), "UnknownAddress");
-        assert_eq!(judged(None, None, Some("other"), false), "ok");
+        assert_eq!(judged(None, None, Some(SECRET), false), "ok");
+        let (at, stale) = (ms(Duration::ZERO), ms(Duration::days(-1)));
+        let (signed, forged) = (sign(&at, SECRET), sign(&at, "SECother"));
+        for is_needed in [true, false] {
+            assert_eq!(judged(None, None, Some("other"), is_needed), "UnknownAddress");
+            // Of two proofs each must be right.
+            assert_eq!(judged(Some(&at), Some(&signed), Some(SECRET), is_needed), "ok");
+            assert_eq!(judged(Some(&at), Some(&signed), Some("other"), is_needed), "UnknownAddress");
+            assert_eq!(judged(Some(&at), Some(&forged), Some(SECRET), is_needed), "WrongSignature");
+            assert_eq!(judged(Some(&stale), Some(&signed), Some(SECRET), is_needed), "OldTimestamp");
+        }
         assert_eq!(judged(None, None, None, true), "WrongSignature");
         assert_eq!(judged(None, None, None, false), "ok");
     }

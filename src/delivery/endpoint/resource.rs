@@ -287,13 +287,8 @@ impl Callbacks {
         if self.keys.open(CLAIM, &kept.digest).as_deref() != Some(digest) {
             return Err(claim::reused());
         }
-        let gone = || {
-            Error::new(
-                error::Kind::Conflict,
-                "what this client_id created no longer exists: use another client_id",
-            )
-        };
-        let row = client.opt(sql!("delivery/endpoint/secret"), &[&kept.made_id]).await?.ok_or_else(gone)?;
+        let row = client.opt(sql!("delivery/endpoint/secret"), &[&kept.made_id]).await?;
+        let row = row.ok_or_else(claim::gone)?;
         let callback_id: String = row.get("callback_id");
         let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
             Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
@@ -506,8 +501,7 @@ async fn note(
     if let (Some(filter), Some(more)) = (filter.as_object_mut(), more.as_object()) {
         filter.extend(more.clone());
     }
-    let entry = Entry { at: by.now, actor: by.actor, action, reason: None, filter, results: None };
-    audit::append_with(client, entry).await
+    audit::append_with(client, Entry::change(action, filter, (by.actor, by.now))).await
 }
 
 fn shown_url(url: &str) -> Option<String> {

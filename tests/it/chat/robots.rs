@@ -1,6 +1,7 @@
 //! Robots: programs send to a group as to robots of DingTalk and WeCom.
 
 mod hidden;
+mod limits;
 mod outside;
 
 use base64::Engine;
@@ -36,9 +37,13 @@ impl Robot {
     }
 
     /// The address with DingTalk's signature.
-    #[expect(clippy::disallowed_methods, reason = "a signature is checked against the real clock")]
+    #[expect(clippy::disallowed_methods, reason = "the database has the real clock")]
     fn signed(&self) -> String {
-        let now = OffsetDateTime::now_utc().unix_timestamp() * 1_000;
+        self.signed_at(OffsetDateTime::now_utc())
+    }
+
+    fn signed_at(&self, now: OffsetDateTime) -> String {
+        let now = now.unix_timestamp() * 1_000;
         let mut mac = Hmac::<Sha256>::new_from_slice(self.secret.as_bytes()).unwrap();
         mac.update(format!("{now}\n{}", self.secret).as_bytes());
         let sign = BASE64_STANDARD.encode(mac.finalize().into_bytes());
@@ -175,6 +180,7 @@ async fn the_address_and_the_secret_are_shown_once_and_kept_nowhere() {
     let changed = a.patch(&one, json!({"must_sign": false, "name": "发布"})).await.expect(200);
     assert_eq!((&changed["must_sign"], &changed["name"]), (&json!(false), &json!("发布")));
     expect_code(call(&app, robot.bare(), &words("4")).await, 0);
+    expect_code(call(&app, &format!("{}?key=x", robot.bare()), &words("x")).await, 93_000);
     assert!(expect_code(call(&app, &forged, &words("x")).await, 310_000).starts_with("invalid timestamp"));
     assert_eq!(newest(&app, "b", &group).await["sender_name"], "发布");
     assert_eq!(app.seqs("b", &group, "").await, [4, 3, 2, 1]);

@@ -118,8 +118,36 @@ async fn a_token_is_for_no_person_and_gives_no_role_that_its_maker_lacks() {
     app.client("hr", &["directory"]).post("/directory/changes", left).await.expect(200);
     let problem = root.post("/tokens", wish("name", json!("x"))).await.expect_problem(422, "invalid-field");
     assert_eq!(problem["pointer"], "/user_id");
-    let many = "INSERT INTO t_im_token SELECT sha256(n::text::bytea), 'n', 'm', '{support}', now(), now() FROM generate_series(1, 999) n";
+    let many = "INSERT INTO t_im_token SELECT sha256(n::text::bytea), 'n', 'm', '{support}', now(), now() + interval '1 day' FROM generate_series(1, 999) n";
     app.sql().await.execute(many, &[]).await.unwrap();
     let machine = json!({"name": "x", "user_id": "m", "roles": ["support"]});
     root.post("/tokens", machine).await.expect_problem(409, "conflict");
+}
+
+#[tokio::test]
+async fn expired_tokens_hide_none_count_for_nothing_and_go_after_a_month() {
+    let mut app = company().await;
+    let expired = |days: i32| {
+        format!(
+            "INSERT INTO t_im_token SELECT sha256(('{days} ' || n)::bytea), 'n', 'm', '{{support}}', \
+             im_clock() - interval '99 days', im_clock() - interval '{days} days' FROM generate_series(1, 1000) n"
+        )
+    };
+    for days in [29, 31] {
+        app.sql().await.execute(&expired(days), &[]).await.unwrap();
+    }
+    // Housekeeping begins with the service.
+    app.clock("0").await;
+    app.until("SELECT count(*) FROM t_im_token", 1_000).await;
+    app.until("SELECT count(*) FROM t_im_token WHERE expires_at > im_clock() - interval '30 days'", 1_000)
+        .await;
+    let root = app.client("root", &["admin"]);
+    let mut made = Vec::new();
+    for name in ["one", "two"] {
+        let machine = json!({"name": name, "user_id": "m", "roles": ["support"]});
+        made.push(root.post("/tokens", machine).await.expect(201)["token_id"].clone());
+    }
+    let listed = root.get("/tokens").await.expect(200)["items"].clone();
+    assert_eq!(listed.as_array().map(Vec::len), Some(1_000));
+    assert_eq!([&listed[0]["token_id"], &listed[1]["token_id"]], [&made[1], &made[0]], "newest first");
 }

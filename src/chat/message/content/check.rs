@@ -4,7 +4,8 @@ use super::{Content, File, Link, Location, Picture, Text, Video, Voice};
 use crate::base::error::{Error, Result};
 use crate::base::text::{is_blank, is_label};
 
-const TEXT_MAX_CHARS: usize = 20_000;
+/// The longest text of a message.
+pub const TEXT_MAX_CHARS: usize = 20_000;
 /// Characters of the text below a link's title.
 const SUMMARY_MAX_CHARS: usize = 1_000;
 const URL_MAX_CHARS: usize = 2_048;

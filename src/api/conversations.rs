@@ -179,8 +179,8 @@ pub async fn page_of(
         conversation::list(&api.store, user_id, place, limit).await?;
     let online = online(api, &conversations).await?;
     let next_cursor = next.map(|place| write_cursor(&Cursor::from(place)));
-    let items = conversations.into_iter().map(|c| ConversationView::new(c, &online)).collect();
-    Ok(ConversationPage { unread_total, page: Page { items, next_cursor } })
+    let page = Page { items: conversations, next_cursor }.map(|c| ConversationView::new(c, &online));
+    Ok(ConversationPage { unread_total, page })
 }
 
 /// The peers who are online, by the same rules as `GET /presence`.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::callbacks::manager;
-use super::wire::{Id, Json, Page, PageQuery, PathWord, PathWordAndId, Query, rfc3339};
+use super::wire::{Id, Json, Page, PageQuery, PathPair, PathWord, Query, rfc3339};
 use super::{Api, Now, Proven};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
@@ -172,7 +172,7 @@ async fn dead_letters(
 async fn dead_letter(
     State(api): State<Api>,
     caller: Proven,
-    PathWordAndId(callback_id, dead_id): PathWordAndId,
+    PathPair(callback_id, dead_id): PathPair<String, i64>,
 ) -> Result<Reply<DeadLetterDetailView>> {
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let found = push::dead_letter(&api.store, &callback_id, dead_id).await?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::wire::{
-    LIMIT_MAX, MaybeJson, Page, PageQuery, PathWord, PathWords, Query, check_limit, read_cursor, rfc3339,
+    LIMIT_MAX, MaybeJson, Page, PageQuery, PathPair, PathWord, Query, check_limit, read_cursor, rfc3339,
 };
 use super::{Api, Now, Proven, Viewer};
 use crate::base::error::{Error, Result};
@@ -232,7 +232,7 @@ async fn grant(
     State(api): State<Api>,
     caller: Proven,
     Now(now): Now,
-    PathWords(id, user_id): PathWords,
+    PathPair(id, user_id): PathPair<String, String>,
 ) -> Result<StatusCode> {
     caller.must_be(Role::Directory)?;
     check_path(&id)?;
@@ -244,7 +244,7 @@ async fn grant(
 async fn revoke(
     State(api): State<Api>,
     caller: Proven,
-    PathWords(id, user_id): PathWords,
+    PathPair(id, user_id): PathPair<String, String>,
 ) -> Result<StatusCode> {
     caller.must_be(Role::Directory)?;
     check_path(&id)?;

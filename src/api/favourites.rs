@@ -60,9 +60,8 @@ async fn list(
     let limit = page.limit()?;
     let below = page.cursor::<Last>()?.map(|last| last.favourite_id);
     let found = favourite::list(&api.store, &caller.user_id, below, limit).await?;
-    let Page { items, next_cursor } =
-        Page::new(found, limit, |one: &Favourite| Last { favourite_id: one.favourite_id });
-    Ok(Reply(Page { items: items.into_iter().map(Into::into).collect(), next_cursor }))
+    let page = Page::new(found, limit, |one: &Favourite| Last { favourite_id: one.favourite_id });
+    Ok(Reply(page.map(Into::into)))
 }
 
 async fn show(

@@ -60,24 +60,6 @@ struct NewMessage {
     reference: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewMessageIn {
-    channel_id: ChannelId,
-    client_id: Option<String>,
-    #[serde(rename = "type")]
-    ms_type: String,
-    content: Value,
-    priority: Option<Priority>,
-    escalate: Option<Value>,
-    mentions: Option<Value>,
-    reply_to: Option<MsId>,
-    topic: Option<String>,
-    data: Option<Value>,
-    #[serde(rename = "ref")]
-    reference: Option<String>,
-}
-
 #[derive(Serialize)]
 pub struct SentView {
     ms_id: MsId,
@@ -336,34 +318,14 @@ async fn send_many(
     Ok(Reply(Results { results }))
 }
 
-/// An invalid item fails alone, so each item is parsed separately.
-async fn bulk_item(api: &Api, sender: &str, index: usize, item: Value) -> Result<Outgoing> {
+/// An invalid item fails alone, so each item is parsed separately. It is a message with the channel that it goes to.
+async fn bulk_item(api: &Api, sender: &str, index: usize, mut item: Value) -> Result<Outgoing> {
     let at = format!("/{index}");
-    let NewMessageIn {
-        channel_id,
-        client_id,
-        ms_type,
-        content,
-        priority,
-        escalate,
-        mentions,
-        reply_to,
-        topic,
-        data,
-        reference,
-    } = strict::read_value(item, &at)?;
-    let new = NewMessage {
-        client_id,
-        ms_type,
-        content,
-        priority,
-        escalate,
-        mentions,
-        reply_to,
-        topic,
-        data,
-        reference,
-    };
+    let channel_id = item.as_object_mut().and_then(|fields| fields.remove("channel_id"));
+    let new: NewMessage = strict::read_value(item, &at)?;
+    let at_channel = format!("{at}/channel_id");
+    let channel_id = channel_id.ok_or_else(|| Error::field(at_channel.as_str(), "is missing"))?;
+    let channel_id: ChannelId = strict::read_value(channel_id, &at_channel)?;
     new.outgoing(api, sender, channel_id, &at).await
 }
 
@@ -406,7 +368,7 @@ async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<M
     // `newest` has no next page, unless the archive did not answer.
     let goes_on = full && (query.newest.is_none() || (messages.len() as i64) < limit);
     let next_cursor = messages.last().filter(|_| goes_on).map(|last| write_cursor(&next(last, after_seq)));
-    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
+    Ok(Reply(Page { items: messages, next_cursor }.map(Into::into)))
 }
 
 /// A page of the messages of a channel with a topic, newest first.
@@ -419,9 +381,8 @@ async fn topic_page(
     let mark = extra::topic_mark(&topic);
     let marked = Marked { mark, reading: Some(reading), order: Order::Newest, above: MsId(0) };
     let messages = marked.page(reading.store, reading.archive, Some(below), limit).await?;
-    let next = |last: &Message| write_cursor(&Cursor::Topic { topic, ms_id: last.ms_id });
-    let next_cursor = messages.last().filter(|_| messages.len() as i64 >= limit).map(next);
-    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
+    let next = |last: &Message| Cursor::Topic { topic: topic.clone(), ms_id: last.ms_id };
+    Ok(Reply(Page::new(messages, limit, next).map(Into::into)))
 }
 
 async fn recall(

@@ -21,7 +21,7 @@ use crate::base::number::{ChannelId, MsId};
 use crate::chat::message::{Content, NO_FILE, Urgency};
 use crate::identity::Caller;
 use crate::notification::notice::{self, Limits, NewNotice, Notice, Target};
-use crate::notification::progress::{self, Counts, Place, Receiver, ReceiverStatus};
+use crate::notification::progress::{self, Counts, Cursor, Receiver, ReceiverStatus};
 use crate::people::preference::Priority;
 use crate::people::users::check_application;
 
@@ -330,14 +330,12 @@ async fn receivers(
     let wanted = statuses(query.status.as_deref())?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: Option<After> = query.cursor.as_deref().map(read_cursor).transpose()?;
-    let after = after.map(|After(page, user_id)| Place { page, user_id }).unwrap_or_default();
+    let after = after.map(|After(page, user_id)| Cursor { page, user_id }).unwrap_or_default();
     let of = (caller.user_id.as_str(), notification_id);
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let (found, next) = progress::receivers(&api.store, api.archive(), of, &wanted, (after, limit)).await?;
-    Ok(Reply(Page {
-        items: found.into_iter().map(Into::into).collect(),
-        next_cursor: next.map(|next| write_cursor(&After(next.page, next.user_id))),
-    }))
+    let next_cursor = next.map(|next| write_cursor(&After(next.page, next.user_id)));
+    Ok(Reply(Page { items: found, next_cursor }.map(Into::into)))
 }
 
 /// The statuses in a list. `unread` stands for both that come before `read`.

@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 
 use super::messages::holding;
 use super::problem::log_failure;
-use super::wire::{Json, PathId, PathIds, PathWord, check_client_id_if_any, read_body, rfc3339};
+use super::wire::{Json, PathId, PathPair, PathWord, check_client_id_if_any, read_body, rfc3339};
 use super::{Api, Person, request};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, Id};
@@ -145,7 +145,7 @@ async fn create(
 async fn change(
     State(api): State<Api>,
     Person(caller): Person,
-    PathIds(channel_id, robot_id): PathIds,
+    PathPair(channel_id, robot_id): PathPair<ChannelId, i64>,
     Json(change): Json<RobotChange>,
 ) -> Result<Reply<RobotView>> {
     let RobotChange { name, must_sign } = change;
@@ -156,7 +156,7 @@ async fn change(
 async fn rotate(
     State(api): State<Api>,
     Person(caller): Person,
-    PathIds(channel_id, robot_id): PathIds,
+    PathPair(channel_id, robot_id): PathPair<ChannelId, i64>,
 ) -> Result<Reply<NewRobotView>> {
     let by = Manager { channel_id, caller: &caller.user_id, now: api.store.now().await? };
     let (robot, address) = robot::rotate(&api.store, by, robot_id).await?;
@@ -166,7 +166,7 @@ async fn rotate(
 async fn remove(
     State(api): State<Api>,
     Person(caller): Person,
-    PathIds(channel_id, robot_id): PathIds,
+    PathPair(channel_id, robot_id): PathPair<ChannelId, i64>,
 ) -> Result<StatusCode> {
     let by = Manager { channel_id, caller: &caller.user_id, now: api.store.now().await? };
     robot::remove(&api.store, by, robot_id).await?;
@@ -249,7 +249,8 @@ async fn say(api: &Api, outgoing: Outgoing) -> std::result::Result<(), Refusal> 
     Ok(())
 }
 
-/// Stores a picture as a file of the robot, which the readers of the message can read.
+/// Stores a picture as a file of the robot, which the readers of the message can read. Of a call that is refused no file is
+/// left.
 async fn send_picture(
     api: &Api,
     called: &Called,
@@ -265,9 +266,19 @@ async fn send_picture(
     };
     let bytes = stream::iter([Ok::<_, Infallible>(Bytes::from(bytes))]);
     let (file_id, _) = api.files.put(&called.user_id, new, bytes, now).await?;
+    let sent = say_picture(api, called, file_id).await;
+    if sent.is_err()
+        && let Err(error) = api.files.remove(file_id, &called.user_id, now).await
+    {
+        // As every file that no message holds, it expires. A message holds it if only the answer to the send was lost.
+        tracing::debug!(%error, file_id, "the picture of a refused call was not removed");
+    }
+    sent
+}
+
+async fn say_picture(api: &Api, called: &Called, file_id: i64) -> std::result::Result<(), Refusal> {
     let file = api.files.get(file_id, &called.user_id).await?;
     if !file.media_type.is_some_and(|media_type| media_type.starts_with("image/")) {
-        api.files.remove(file_id, &called.user_id, now).await?;
         return Err(Refusal::BadPicture);
     }
     let content = Said::picture(json!({"file_id": file_id.to_string()}))?;

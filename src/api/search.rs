@@ -344,10 +344,8 @@ async fn page(
     let searching = Searching { store: &api.store, archive: api.archive(), scope, search };
     let (hits, next) = searching.page(below, limit as usize).await?;
     metrics::counter!("impg_searches_total").increment(1);
-    Ok(Page {
-        items: hits.into_iter().map(Into::into).collect(),
-        next_cursor: next.map(|below| write_cursor(&Below { below })),
-    })
+    let next_cursor = next.map(|below| write_cursor(&Below { below }));
+    Ok(Page { items: hits, next_cursor }.map(Into::into))
 }
 
 /// The state of a running export.

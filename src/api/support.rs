@@ -230,7 +230,7 @@ async fn find(
     let filter = json!({"member": member, "q": query.q, "cursor": query.cursor});
     look.record(Action::Channels, filter, found.len()).await?;
     let next_cursor = next.map(|below| write_cursor(&below.0));
-    Ok(Reply(Page { items: found.into_iter().map(Into::into).collect(), next_cursor }))
+    Ok(Reply(Page { items: found, next_cursor }.map(Into::into)))
 }
 
 async fn show(

@@ -101,9 +101,8 @@ async fn page_of(
     limit: i64,
 ) -> Result<Reply<Page<MessageView>>> {
     let found = marked.page(&api.store, api.archive(), after, limit).await?;
-    let Page { items, next_cursor } =
-        Page::new(found, limit, |message: &Message| Last { ms_id: message.ms_id });
-    Ok(Reply(Page { items: items.into_iter().map(Into::into).collect(), next_cursor }))
+    let page = Page::new(found, limit, |message: &Message| Last { ms_id: message.ms_id });
+    Ok(Reply(page.map(Into::into)))
 }
 
 async fn topics(
@@ -117,7 +116,6 @@ async fn topics(
     let reader = Some(caller.user_id.as_str());
     let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader };
     let found = history::topics(reading, below, limit).await?;
-    let Page { items, next_cursor } =
-        Page::new(found, limit, |topic: &Topic| Last { ms_id: topic.last_ms_id });
-    Ok(Reply(Page { items: items.into_iter().map(Into::into).collect(), next_cursor }))
+    let page = Page::new(found, limit, |topic: &Topic| Last { ms_id: topic.last_ms_id });
+    Ok(Reply(page.map(Into::into)))
 }

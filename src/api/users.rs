@@ -142,7 +142,7 @@ async fn find(
     let search = ContactSearch { typed, department_id, kind: query.kind.as_deref(), limit };
     let (found, next) = contacts::find(&api.store, &viewer, search, after).await?;
     let next_cursor = next.map(|place| write_cursor(&place));
-    Ok(Reply(Page { items: found.into_iter().map(Into::into).collect(), next_cursor }))
+    Ok(Reply(Page { items: found, next_cursor }.map(Into::into)))
 }
 
 async fn own_card(State(api): State<Api>, Person(caller): Person) -> Result<Reply<CardView>> {

@@ -58,61 +58,54 @@ impl FromRequestParts<Api> for PathWord {
     }
 }
 
+/// Two parts of a path, each an id or a text. A wrong one is reported as not found.
+pub struct PathPair<A, B>(pub A, pub B);
+
+/// What a part of a path can be.
+pub trait PathPart: Sized {
+    /// None: it is no such id.
+    fn read(text: String) -> Option<Self>;
+}
+
+impl PathPart for String {
+    fn read(text: String) -> Option<Self> {
+        Some(text)
+    }
+}
+
+impl PathPart for i64 {
+    fn read(text: String) -> Option<Self> {
+        number::parse(&text)
+    }
+}
+
+impl PathPart for ChannelId {
+    fn read(text: String) -> Option<Self> {
+        Self::parse(&text)
+    }
+}
+
+impl<A: PathPart, B: PathPart> FromRequestParts<Api> for PathPair<A, B> {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        let missing = || Error::not_found("no such resource").into_response();
+        let Path((one, other)) =
+            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
+        A::read(one).zip(B::read(other)).map(|(one, other)| Self(one, other)).ok_or_else(missing)
+    }
+}
+
 /// A channel and a member in a path.
 pub struct PathMember(pub ChannelId, pub String);
 
 impl FromRequestParts<Api> for PathMember {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such member").into_response();
-        let Path((channel, user)) =
-            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        match (ChannelId::parse(&channel), check_id(&user)) {
-            (Some(channel_id), Ok(())) => Ok(Self(channel_id, user)),
-            _ => Err(missing()),
-        }
-    }
-}
-
-/// Two ids in a path, of a channel and of something in it.
-pub struct PathIds(pub ChannelId, pub i64);
-
-impl FromRequestParts<Api> for PathIds {
-    type Rejection = Response;
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such resource").into_response();
-        let Path((channel, other)) =
-            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        match (ChannelId::parse(&channel), number::parse(&other)) {
-            (Some(channel), Some(other)) => Ok(Self(channel, other)),
-            _ => Err(missing()),
-        }
-    }
-}
-
-/// Two texts in a path.
-pub struct PathWords(pub String, pub String);
-
-impl FromRequestParts<Api> for PathWords {
-    type Rejection = Response;
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let words = Path::<(String, String)>::from_request_parts(parts, api).await;
-        words
-            .map(|Path((one, other))| Self(one, other))
-            .map_err(|_| Error::not_found("no such resource").into_response())
-    }
-}
-
-/// A text and an id in a path.
-pub struct PathWordAndId(pub String, pub i64);
-
-impl FromRequestParts<Api> for PathWordAndId {
-    type Rejection = Response;
-    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let missing = || Error::not_found("no such resource").into_response();
-        let Path((word, id)) =
-            Path::<(String, String)>::from_request_parts(parts, api).await.map_err(|_| missing())?;
-        number::parse(&id).map(|id| Self(word, id)).ok_or_else(missing)
+        let missing = |_| Error::not_found("no such member").into_response();
+        let PathPair(channel_id, user_id) =
+            PathPair::<ChannelId, String>::from_request_parts(parts, api).await.map_err(missing)?;
+        check_id(&user_id).map_err(|_| Error::not_found("no such member").into_response())?;
+        Ok(Self(channel_id, user_id))
     }
 }
 
@@ -326,6 +319,11 @@ impl<T> Page<T> {
         let next_cursor =
             items.last().filter(|_| items.len() as i64 >= limit).map(|last| write_cursor(&place(last)));
         Self { items, next_cursor }
+    }
+
+    /// The same page with its items as the caller sees them.
+    pub fn map<U>(self, shown: impl FnMut(T) -> U) -> Page<U> {
+        Page { items: self.items.into_iter().map(shown).collect(), next_cursor: self.next_cursor }
     }
 }
 

@@ -25,7 +25,7 @@ use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::delivery::ledger::Block;
-use crate::people::preference::{self, HOLD_MAX, Preference, Timing};
+use crate::people::preference::{self, EVERY_MAX_S, HOLD_MAX, Preference, Timing};
 use crate::people::presence::{Presence, Status};
 use crate::sql;
 
@@ -41,8 +41,6 @@ const MESSAGES: i32 = 50;
 const NAMED_MAX: usize = 50;
 /// Most reminders whose wait begins again in one statement, after the clock stepped back.
 const REDATED: i32 = 10_000;
-/// The longest `every_s`.
-const EVERY_MAX: Duration = Duration::DAY;
 
 /// The reminders of a replica. Their worker runs on one replica at a time.
 pub struct Reminders {
@@ -283,7 +281,8 @@ async fn finish(
 
 /// Deletes reminders that hold up no further one, at most `most`. Returns their number.
 pub async fn prune(store: &Store, now: OffsetDateTime, most: i64) -> Result<u64> {
-    store.run(sql!("delivery/reminder/prune"), &[&(now - EVERY_MAX), &most]).await
+    let begun_before = now - Duration::seconds(EVERY_MAX_S.into());
+    store.run(sql!("delivery/reminder/prune"), &[&begun_before, &most]).await
 }
 
 #[cfg(test)]

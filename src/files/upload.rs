@@ -175,7 +175,6 @@ impl Files {
 
     /// Removes an own file, finished or not. A message that holds it must be recalled first.
     pub async fn remove(&self, file_id: i64, owner: &str, now: OffsetDateTime) -> Result<()> {
-        self.store.run(sql!("files/upload/give_up"), &[&file_id, &owner, &now]).await?;
         if self.remove_unheld(&[file_id], Some(owner), now).await? > 0 {
             self.wake.notify_one();
             return Ok(());
@@ -186,14 +185,24 @@ impl Files {
 }
 
 impl Files {
-    /// Removes those of the files that have a time to expire and that no message holds. Returns how many.
+    /// Removes those of the files that no message holds and that are of this owner, or, without an owner, whose time
+    /// is over. Returns how many.
     pub(in crate::files) async fn remove_unheld(
         &self,
         file_ids: &[i64],
         owner: Option<&str>,
         now: OffsetDateTime,
     ) -> Result<usize> {
-        Ok(self.store.all(sql!("files/upload/remove"), &[&file_ids, &owner, &now]).await?.len())
+        retrying(|| self.remove_once(file_ids, owner, now)).await
+    }
+
+    async fn remove_once(&self, file_ids: &[i64], owner: Option<&str>, now: OffsetDateTime) -> Result<usize> {
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        tx.all(sql!("files/upload/lock"), &[&file_ids]).await?;
+        let gone = tx.all(sql!("files/upload/remove"), &[&file_ids, &owner, &now]).await?;
+        tx.commit().await?;
+        Ok(gone.len())
     }
 }
 

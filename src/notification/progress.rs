@@ -58,15 +58,15 @@ pub struct Receiver {
     pub last_modified_time: Option<OffsetDateTime>,
 }
 
-/// The place after which a page of receivers begins: in a page of the notification, after a user.
+/// Where a page of receivers begins: in a page of the notification, after a user.
 #[derive(Debug, Clone, Default)]
-pub struct Place {
+pub struct Cursor {
     pub page: i32,
     pub user_id: String,
 }
 
 /// A receiver as the database tells, and the message in the archive if it is cold.
-struct Known {
+struct StoredReceiver {
     receiver: Receiver,
     is_cold: bool,
 }
@@ -159,8 +159,8 @@ pub async fn receivers(
     archive: Option<&dyn Archive>,
     (sender, notification_id): (&str, i64),
     wanted: &[ReceiverStatus],
-    (after, limit): (Place, usize),
-) -> Result<(Vec<Receiver>, Option<Place>)> {
+    (after, limit): (Cursor, usize),
+) -> Result<(Vec<Receiver>, Option<Cursor>)> {
     let notice = notice::get(&store.client().await?, sender, notification_id).await?;
     let (mut found, mut after) = (Vec::new(), after);
     for _ in 0..PAGES_STEP {
@@ -168,7 +168,7 @@ pub async fn receivers(
         if known.is_empty() {
             return Ok((found, None));
         }
-        let is_wanted = |known: &Known| {
+        let is_wanted = |known: &StoredReceiver| {
             known.receiver.user_id > after.user_id
                 && (wanted.is_empty() || wanted.contains(&known.receiver.status))
         };
@@ -177,22 +177,22 @@ pub async fn receivers(
             found.push(known.receiver);
             if found.len() == limit {
                 let user_id = found.last().map(|last| last.user_id.clone()).unwrap_or_default();
-                return Ok((found, Some(Place { page: after.page, user_id })));
+                return Ok((found, Some(Cursor { page: after.page, user_id })));
             }
         }
-        after = Place { page: after.page + 1, user_id: String::new() };
+        after = Cursor { page: after.page + 1, user_id: String::new() };
     }
     Ok((found, Some(after)))
 }
 
 /// The receivers of one page of a notification. The status of a cold message is that of receipts which the archive
 /// may not have yet.
-async fn page(store: &Store, notice: &Notice, page: i32) -> Result<Vec<Known>> {
+async fn page(store: &Store, notice: &Notice, page: i32) -> Result<Vec<StoredReceiver>> {
     let rows = store.all(sql!("notification/progress/receivers"), &[&notice.notification_id, &page]).await?;
     rows.iter().map(|row| known(notice, row)).collect()
 }
 
-fn known(notice: &Notice, row: &Row) -> Result<Known> {
+fn known(notice: &Notice, row: &Row) -> Result<StoredReceiver> {
     let (ms_id, failed): (Option<MsId>, Option<String>) = (row.get("ms_id"), row.get("reason"));
     let status = match row.get("status") {
         Some(code) => Status::from_db(code)?,
@@ -208,7 +208,7 @@ fn known(notice: &Notice, row: &Row) -> Result<Known> {
     let given_up = (failed.is_none() && status == ReceiverStatus::Failed).then(|| GIVEN_UP.to_owned());
     let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == ReceiverStatus::Unreceived);
     let verdict_reason = row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some());
-    Ok(Known {
+    Ok(StoredReceiver {
         is_cold: row.get::<_, bool>("is_cold") && !is_recalled,
         receiver: Receiver {
             user_id: row.get("user_id"),
@@ -228,8 +228,8 @@ fn known(notice: &Notice, row: &Row) -> Result<Known> {
 async fn with_archived(
     archive: Option<&dyn Archive>,
     sender: &str,
-    mut known: Vec<Known>,
-) -> Result<Vec<Known>> {
+    mut known: Vec<StoredReceiver>,
+) -> Result<Vec<StoredReceiver>> {
     let cold: Vec<MsId> =
         known.iter().filter(|known| known.is_cold).filter_map(|known| known.receiver.ms_id).collect();
     if cold.is_empty() {
@@ -237,7 +237,7 @@ async fn with_archived(
     }
     let archive = archive.ok_or_else(archive::not_configured)?;
     let documents = documents(archive, sender, &cold).await?;
-    for Known { receiver, .. } in known.iter_mut().filter(|known| known.is_cold) {
+    for StoredReceiver { receiver, .. } in known.iter_mut().filter(|known| known.is_cold) {
         let document = receiver.ms_id.and_then(|ms_id| documents.get(&ms_id));
         let document = document.ok_or_else(|| Error::unavailable("the archive lacks a message"))?;
         let ledger = document.ledger.as_ref();

@@ -21,7 +21,7 @@ use crate::chat::message::{
     Batch, Batches, Bounds, Content, HeldFile, Lanes, NewStep, Outgoing, SendOutcome, StepKind, Thread,
     Urgency, inner_client_id, is_missing_partition,
 };
-use crate::records::recall::{Taken, recall_all};
+use crate::records::recall::{RecallTarget, recall_all};
 use crate::sql;
 
 /// The pause after a step without progress: other transactions hold all its channels.
@@ -64,8 +64,8 @@ struct Due {
     is_expired: bool,
 }
 
-/// A receiver of a page, and the message, or why there is none.
-struct Place {
+/// An item of a page: a receiver, and the message, or why there is none.
+struct PageItem {
     user_id: String,
     channel_id: Option<ChannelId>,
     ms_id: Option<MsId>,
@@ -112,20 +112,19 @@ impl Notifications {
 
     /// Sends to the receivers of a page who have no message yet.
     async fn send_page(&self, tx: Transaction<'_>, due: &Due, now: OffsetDateTime) -> Result<Step> {
-        let mut places = due.places(&tx).await?;
+        let mut items = due.items(&tx).await?;
         let mut step = Step::default();
-        for place in places.iter_mut().filter(|place| place.is_open() && !place.is_active) {
-            place.reason = Some(LEFT.to_owned());
+        for item in items.iter_mut().filter(|item| item.is_open() && !item.is_active) {
+            item.reason = Some(LEFT.to_owned());
             step.failed += 1;
         }
-        let sends = due.sends(&tx, &mut places, now).await?;
+        let sends = due.sends(&tx, &mut items, now).await?;
         let mut batch = None;
         if !sends.is_empty() {
             let outgoing: Vec<&Outgoing> = sends.iter().map(|(_, send)| send).collect();
             let stored = match self.batches.store(&tx, &outgoing, Bounds::Within).await {
                 Err(e) if is_missing_partition(&e) => {
-                    let channels: Vec<ChannelId> =
-                        places.iter().filter_map(|place| place.channel_id).collect();
+                    let channels: Vec<ChannelId> = items.iter().filter_map(|item| item.channel_id).collect();
                     tx.rollback().await?;
                     self.batches.make_missing_partitions(&channels).await?;
                     return Ok(Step::default());
@@ -133,10 +132,10 @@ impl Notifications {
                 stored => stored?,
             };
             let at: Vec<usize> = sends.iter().map(|(at, _)| *at).collect();
-            batch = Some(settle(&mut places, &at, stored, &mut step)?);
+            batch = Some(settle(&mut items, &at, stored, &mut step)?);
         }
-        step.is_done = places.iter().all(|place| !place.is_open());
-        due.note(&tx, &places).await?;
+        step.is_done = items.iter().all(|item| !item.is_open());
+        due.note(&tx, &items).await?;
         due.advance(&tx, &step, true).await?;
         tx.commit().await?;
         if let Some(batch) = batch {
@@ -175,8 +174,8 @@ impl Notifications {
 
     /// Recalls the messages of a page.
     async fn recall_page(&self, tx: Transaction<'_>, due: &Due, at: OffsetDateTime) -> Result<Step> {
-        let places = due.places(&tx).await?;
-        let messages: Vec<Taken> = places.iter().filter_map(Place::taken).collect();
+        let items = due.items(&tx).await?;
+        let messages: Vec<RecallTarget> = items.iter().filter_map(PageItem::target).collect();
         let mut step = Step { is_done: true, ..Step::default() };
         if !messages.is_empty() {
             let recalled = recall_all(&tx, &messages, &due.sender, at).await?;
@@ -248,30 +247,30 @@ impl Due {
         })
     }
 
-    async fn places(&self, tx: &Transaction<'_>) -> Result<Vec<Place>> {
+    async fn items(&self, tx: &Transaction<'_>) -> Result<Vec<PageItem>> {
         let rows = tx.all(sql!("notification/step/page"), &[&self.notification_id, &self.page]).await?;
-        Ok(rows.iter().map(Place::of).collect())
+        Ok(rows.iter().map(PageItem::of).collect())
     }
 
-    /// The messages to the open places whose channels can be locked now, each with its position.
+    /// The messages to the receivers of the open items whose channels can be locked now, each with its position.
     async fn sends(
         &self,
         tx: &Transaction<'_>,
-        places: &mut [Place],
+        items: &mut [PageItem],
         now: OffsetDateTime,
     ) -> Result<Vec<(usize, Outgoing)>> {
         let open: Vec<&str> =
-            places.iter().filter(|place| place.is_open()).map(|place| place.user_id.as_str()).collect();
+            items.iter().filter(|item| item.is_open()).map(|item| item.user_id.as_str()).collect();
         if open.is_empty() {
             return Ok(Vec::new());
         }
         let channels = direct::lock_all(tx, &self.sender, &open, now).await?;
         let content = Content::parse(&self.ms_type, self.content.clone(), "")?;
         let mut sends = Vec::with_capacity(channels.len());
-        for (at, place) in places.iter_mut().enumerate().filter(|(_, place)| place.is_open()) {
-            let Some(&channel_id) = channels.get(&place.user_id) else { continue };
-            place.channel_id = Some(channel_id);
-            let client_id = inner_client_id(&format!("n{}:{}", self.notification_id, place.user_id));
+        for (at, item) in items.iter_mut().enumerate().filter(|(_, item)| item.is_open()) {
+            let Some(&channel_id) = channels.get(&item.user_id) else { continue };
+            item.channel_id = Some(channel_id);
+            let client_id = inner_client_id(&format!("n{}:{}", self.notification_id, item.user_id));
             let send = Outgoing::new(channel_id, &self.sender, Some(client_id), &content)?;
             let send = match content.file_id() {
                 Some(file_id) => send.with_file(HeldFile::of(file_id), &content),
@@ -282,13 +281,13 @@ impl Due {
         Ok(sends)
     }
 
-    async fn note(&self, tx: &Transaction<'_>, places: &[Place]) -> Result<()> {
-        let sent = |place: &Place| place.ms_id.is_some();
+    async fn note(&self, tx: &Transaction<'_>, items: &[PageItem]) -> Result<()> {
+        let sent = |item: &PageItem| item.ms_id.is_some();
         let channels: Vec<Option<ChannelId>> =
-            places.iter().map(|place| place.channel_id.filter(|_| sent(place))).collect();
-        let ms_ids: Vec<Option<MsId>> = places.iter().map(|place| place.ms_id).collect();
-        let seqs: Vec<Option<i64>> = places.iter().map(|place| place.seq).collect();
-        let reasons: Vec<Option<&str>> = places.iter().map(|place| place.reason.as_deref()).collect();
+            items.iter().map(|item| item.channel_id.filter(|_| sent(item))).collect();
+        let ms_ids: Vec<Option<MsId>> = items.iter().map(|item| item.ms_id).collect();
+        let seqs: Vec<Option<i64>> = items.iter().map(|item| item.seq).collect();
+        let reasons: Vec<Option<&str>> = items.iter().map(|item| item.reason.as_deref()).collect();
         // Nearly always, all of them get one.
         let reasons = reasons.iter().any(Option::is_some).then_some(reasons);
         tx.run(
@@ -312,7 +311,7 @@ impl Due {
     }
 }
 
-impl Place {
+impl PageItem {
     fn of(row: &Row) -> Self {
         Self {
             user_id: row.get("user_id"),
@@ -329,8 +328,8 @@ impl Place {
         self.ms_id.is_none() && self.reason.is_none()
     }
 
-    fn taken(&self) -> Option<Taken> {
-        Some(Taken { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq?, replied: None })
+    fn target(&self) -> Option<RecallTarget> {
+        Some(RecallTarget { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq?, replied: None })
     }
 }
 
@@ -342,18 +341,18 @@ fn reason(error: &Error) -> String {
     }
 }
 
-/// Takes the outcomes of the sends at these positions into their places.
-fn settle(places: &mut [Place], at: &[usize], mut batch: Batch, step: &mut Step) -> Result<Batch> {
+/// Takes the outcomes of the sends at these positions into their items.
+fn settle(items: &mut [PageItem], at: &[usize], mut batch: Batch, step: &mut Step) -> Result<Batch> {
     for (at, outcome) in at.iter().zip(std::mem::take(&mut batch.outcomes)) {
-        let place = &mut places[*at];
+        let item = &mut items[*at];
         match outcome.ok_or_else(|| Error::internal("no result for a send"))? {
             SendOutcome::Done(Ok(sent)) => {
-                (place.ms_id, place.seq) = (Some(sent.ms_id), Some(sent.seq));
+                (item.ms_id, item.seq) = (Some(sent.ms_id), Some(sent.seq));
                 step.sent += 1;
             }
             SendOutcome::Done(Err(refused)) => {
                 let reason = if refused.kind == Kind::UnknownUser { SENDER_LEFT } else { REFUSED };
-                place.reason = Some(reason.to_owned());
+                item.reason = Some(reason.to_owned());
                 step.failed += 1;
             }
             SendOutcome::Locked => {}

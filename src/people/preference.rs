@@ -24,8 +24,8 @@ use crate::sql;
 const QUIET_MAX: usize = 10;
 const WAYS_MAX: usize = 10;
 const WAY_MAX_CHARS: usize = 32;
-/// A day.
-const EVERY_MAX_S: u32 = 86_400;
+/// The longest `every_s`: a day.
+pub const EVERY_MAX_S: u32 = 86_400;
 const REMARK_MAX_CHARS: usize = 255;
 
 /// The notification settings of a user.

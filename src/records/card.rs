@@ -4,7 +4,7 @@
 //! version. Both lock the message, so that an action is of the version that the user saw.
 
 use deadpool_postgres::Transaction;
-use postgres_types::Json;
+use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use time::OffsetDateTime;
 
@@ -43,6 +43,7 @@ struct Current {
     seq: i64,
     sender: String,
     is_receiver: bool,
+    is_dissolved: bool,
     card: Card,
 }
 
@@ -72,15 +73,22 @@ async fn act_once(store: &Store, action: Action<'_>) -> Result<Acted> {
         return Err(Error::field("/button_id", "is no button of the card"));
     }
     let number = i64::try_from(version).map_err(Error::internal)?;
-    let Current { channel_id, seq, .. } = current;
-    let acted = tx
-        .run(sql!("records/card/act"), &[&ms_id, &channel_id, &seq, &by, &number, &button_id, &value, &now])
-        .await?;
+    let Current { channel_id, seq, is_dissolved, .. } = current;
+    let acted = match is_dissolved {
+        true => 0,
+        false => {
+            let params: [&(dyn ToSql + Sync); 8] =
+                [&ms_id, &channel_id, &seq, &by, &number, &button_id, &value, &now];
+            tx.run(sql!("records/card/act"), &params).await?
+        }
+    };
     if acted == 1 {
         tx.commit().await?;
         return Ok(Acted { version, repeated: false });
     }
-    let kept = tx.one(sql!("records/card/acted"), &[&ms_id, &by, &number]).await?;
+    // A repeat of an earlier action succeeds also after the group is dissolved.
+    let kept = tx.opt(sql!("records/card/acted"), &[&ms_id, &by, &number]).await?;
+    let kept = kept.ok_or_else(|| Error::new(Kind::ChannelDissolved, "its cards take no more actions"))?;
     let is_same =
         kept.get::<_, &str>("button_id") == button_id && kept.get::<_, Option<&str>>("value") == value;
     if !is_same {
@@ -114,9 +122,12 @@ async fn update_once(
     tx.batch_execute(SHARE_SEAL).await?;
     // The channel first, as sends and recalls lock it.
     tx.opt(sql!("records/card/lock"), &[&ms_id]).await?.ok_or_else(missing)?;
-    let Current { channel_id, seq, sender, card, .. } = current(&tx, ms_id, by).await?;
+    let Current { channel_id, seq, sender, is_dissolved, card, .. } = current(&tx, ms_id, by).await?;
     if sender != by {
         return Err(Error::new(Kind::Forbidden, "only the sender can update a card"));
+    }
+    if is_dissolved {
+        return Err(Error::new(Kind::ChannelDissolved, "send a new card in another channel"));
     }
     if change.version() != card.version() {
         return Err(stale(card.version()));
@@ -155,6 +166,7 @@ async fn current(tx: &Transaction<'_>, ms_id: MsId, by: &str) -> Result<Current>
         seq: row.get("seq"),
         sender: row.get("sender"),
         is_receiver: row.get("is_receiver"),
+        is_dissolved: row.get("is_dissolved"),
         card,
     })
 }

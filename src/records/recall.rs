@@ -26,9 +26,9 @@ pub struct Recall<'a> {
     pub within: Duration,
 }
 
-/// A message of many to recall.
+/// A message to recall, as [`recall_all`] takes it.
 #[derive(Debug, Clone, Copy)]
-pub struct Taken {
+pub struct RecallTarget {
     pub ms_id: MsId,
     pub channel_id: ChannelId,
     pub seq: i64,
@@ -107,8 +107,8 @@ async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Re
 async fn write(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     check_may(tx, message, recall).await?;
     let Message { channel_id, seq, ref sender, replied, .. } = *message;
-    let taken = Taken { ms_id: recall.ms_id, channel_id, seq, replied };
-    if write_all(tx, &[taken], sender, (recall.by, recall.now)).await? > 0 {
+    let target = RecallTarget { ms_id: recall.ms_id, channel_id, seq, replied };
+    if write_all(tx, &[target], sender, (recall.by, recall.now)).await? > 0 {
         let entry = Entry {
             at: recall.now,
             actor: recall.by,
@@ -126,7 +126,7 @@ async fn write(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> R
 /// audit.
 pub async fn recall_all(
     tx: &Transaction<'_>,
-    messages: &[Taken],
+    messages: &[RecallTarget],
     sender: &str,
     now: OffsetDateTime,
 ) -> Result<usize> {
@@ -139,7 +139,7 @@ pub async fn recall_all(
 /// Writes recalls. The channels are locked.
 async fn write_all(
     tx: &Transaction<'_>,
-    messages: &[Taken],
+    messages: &[RecallTarget],
     sender: &str,
     (by, now): (&str, OffsetDateTime),
 ) -> Result<usize> {

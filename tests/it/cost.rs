@@ -9,7 +9,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
-use crate::support::Answer;
+use crate::files::put;
+use crate::support::{Answer, Client};
 
 use Per::{Call, Message, Pair, Read, Receipt, Receiver};
 
@@ -27,6 +28,10 @@ const LISTENERS: usize = 20;
 /// The urgent messages of each member that are not read, and those that were above the limit.
 const URGENT: i64 = 100;
 const OVER: i64 = 1_000;
+/// Messages of each other kind, the users whom a mention names, and how often a file was sent and a message marked before.
+const EACH: usize = 10;
+const MENTIONED: usize = 10;
+const POPULAR: i64 = 20_000;
 /// What had come before on a day that was analysed when it was small.
 const GROWN: usize = 200_000;
 
@@ -224,6 +229,8 @@ struct Company {
     group: String,
     members: Vec<String>,
     large: String,
+    /// A file that is in many messages.
+    popular: String,
 }
 
 impl Company {
@@ -255,7 +262,8 @@ impl Company {
             .execute(urgent, &[&in_large, &URGENT, &OVER, &members])
             .await
             .expect("urgent messages");
-        let company = Self { away: away.to_vec(), direct, group, members, large, app };
+        let popular = popular(&app).await;
+        let company = Self { away: away.to_vec(), direct, group, members, large, popular, app };
         company.answer(false);
         company
     }
@@ -379,6 +387,73 @@ impl Company {
         costs
     }
 
+    /// Messages of each other kind, and what a member does with them. Their group is an own one, so that the next story
+    /// costs the same.
+    async fn of_each_kind(&self) -> Costs {
+        let app = &self.app;
+        let others: Vec<&str> = self.members.iter().rev().take(MENTIONED).map(String::as_str).collect();
+        let (boss, reader) = (app.person("boss"), app.person(others[0]));
+        let circle = app.group(&[&["boss"], &others[..]].concat()).await;
+        app.settled().await;
+        costs(app).await;
+        let robot =
+            boss.post(&format!("/channels/{circle}/robots"), json!({"name": "build"})).await.expect(201);
+        let address = text(&robot["urls"]["wecom"]);
+        let path = format!("/channels/{circle}/messages");
+        let own = app.direct("boss", others[0]).await;
+        let mut last = String::new();
+        for n in 0..EACH {
+            let first = json!({"type": "text", "content": {"text": "see you there"}, "mentions": others, "topic": "trip",
+                               "ref": format!("trip-{n}")});
+            last = text(&boss.post(&path, first).await.expect(201)["ms_id"]);
+            let reply = json!({"type": "text", "content": {"text": "yes"}, "reply_to": last});
+            reader.post(&path, reply).await.expect(201);
+            let file = json!({"type": "file", "content": {"file_id": self.popular}});
+            boss.post(&path, file.clone()).await.expect(201);
+            reader.post(&path, file).await.expect(201);
+            let (got, _) = reader.raw("GET", &format!("/files/{}/content", self.popular), &[], &[]).await;
+            assert_eq!(got.status, 200);
+            let forward = json!({"channel_ids": [own]});
+            reader.post(&format!("/messages/{last}/forward"), forward).await.expect(200);
+            let card = json!({"type": "card", "content": {"title": "leave", "buttons": [{"id": "yes", "text": "yes"}]}});
+            let card = text(&boss.post(&path, card).await.expect(201)["ms_id"]);
+            let act = json!({"button_id": "yes"});
+            reader.post(&format!("/messages/{card}/actions"), act).await.expect(201);
+            let next = json!({"title": "done", "version": 1});
+            boss.patch(&format!("/messages/{card}/card"), next).await.expect(200);
+            let said = json!({"msgtype": "text", "text": {"content": "built"}});
+            assert_eq!(Client::anonymous(&app.base).post(&address, said).await.expect(200)["errcode"], 0);
+            reader.put(&format!("/users/me/favourites/{last}"), json!({"note": "trip"})).await.expect(200);
+        }
+        self.notify().await;
+        for path in [
+            format!("/messages/{last}/replies"),
+            format!("/channels/{circle}/topics"),
+            format!("{path}?topic=trip"),
+            "/messages?ref=trip-0".to_owned(),
+            "/users/me/favourites".to_owned(),
+            "/users/me/favourites/1".to_owned(),
+            "/search/messages?mentions=me".to_owned(),
+        ] {
+            reader.get(&path).await.expect(200);
+        }
+        app.settled().await;
+        app.indexed().await;
+        costs(app).await
+    }
+
+    /// A notification to members of the group who listen to no stream, and its progress.
+    async fn notify(&self) {
+        let oa = self.app.person("oa");
+        let body = json!({"to": {"user_ids": self.members[GROUP_MEMBERS / 2..]}, "type": "text", "content": {"text": "closed on friday"}});
+        let made = oa.post("/notifications", body).await.expect(202);
+        self.app.until("SELECT count(*) FROM t_im_notification WHERE is_open", 0).await;
+        self.app.settled().await;
+        let path = format!("/notifications/{}", text(&made["notification_id"]));
+        oa.get(&path).await.expect(200);
+        oa.get(&format!("{path}/receivers")).await.expect(200);
+    }
+
     /// Whatever the statistics are now, every statement looks messages and the ledger up by key.
     async fn looks_up_by_key(&self, state: &str) {
         let named = statements();
@@ -421,11 +496,31 @@ impl Company {
     }
 }
 
-/// The buffers of both stories.
+/// A file and a message that are popular: the file is in the messages of many channels, and many have marked the message.
+async fn popular(app: &TestApp) -> String {
+    let oa = json!({"users": [{"user_id": "oa", "name": "oa", "kind": "application"}]});
+    app.client("hr", &["directory"]).post("/directory/changes", oa).await.expect(200);
+    let file = text(&put(&app.person("boss"), "plan", b"the plan").await["file_id"]);
+    let (file_id, sql): (i64, _) = (file.parse().expect("an id"), app.sql().await);
+    let uses = "INSERT INTO t_im_file_use (file_id, ms_id, channel_id, seq) \
+                SELECT $1, (1::bigint << 62) + n, 1000000000 + n, 1 FROM generate_series(1, $2::bigint) AS n";
+    sql.execute(uses, &[&file_id, &POPULAR]).await.expect("uses");
+    let marked = "INSERT INTO t_im_favourite (user_id, ms_id, channel_id, seq, sender, server_time, ms_type, content, extra, added_at) \
+                  SELECT 'u' || to_char(n, 'FM00000'), 1, 1, 1, 'boss', now(), 'text', '{}', '{}', now() \
+                  FROM generate_series(1, $1::bigint) AS n";
+    sql.execute(marked, &[&POPULAR]).await.expect("favourites");
+    file
+}
+
+/// The buffers of the first two stories. How many commits share the sends of the third depends on how the workers are
+/// scheduled: its budgets alone hold it.
 async fn told(company: &mut Company, state: &str) -> [f64; 2] {
     let story = company.judge(state, &company.story().await).await;
     let reminded = company.reminded().await;
-    [story, company.judge(&format!("reminders {state}"), &reminded).await]
+    let reminded = company.judge(&format!("reminders {state}"), &reminded).await;
+    let of_each_kind = company.of_each_kind().await;
+    company.judge(&format!("each kind {state}"), &of_each_kind).await;
+    [story, reminded]
 }
 
 #[tokio::test]

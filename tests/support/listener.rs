@@ -20,14 +20,14 @@ pub struct Listener {
     pub retry_ms: Option<u64>,
     /// Comments and ids without an event, all together.
     pub beats: u32,
-    ready: VecDeque<Told>,
+    ready: VecDeque<StreamEvent>,
     /// The totals of unread messages, in the order in which they were told. They come between events.
     pub totals: Vec<i64>,
 }
 
 /// One event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Told {
+pub struct StreamEvent {
     pub id: i64,
     pub event: String,
     pub data: Value,
@@ -45,7 +45,7 @@ impl Listener {
     }
 
     /// The next event; none when the stream has ended in order.
-    pub async fn next(&mut self) -> Option<Told> {
+    pub async fn next(&mut self) -> Option<StreamEvent> {
         // A stream that only beats is no event either.
         let reading = async { while self.ready.is_empty() && self.read().await {} };
         tokio::time::timeout(LONG, reading).await.expect("an event, or the end, in time");
@@ -64,7 +64,7 @@ impl Listener {
 
     /// The next event, which there must be, of this type.
     #[track_caller]
-    pub fn expect<'a>(&'a mut self, event: &'a str) -> impl Future<Output = Told> + 'a {
+    pub fn expect<'a>(&'a mut self, event: &'a str) -> impl Future<Output = StreamEvent> + 'a {
         let caller = std::panic::Location::caller();
         async move {
             let told = self.next().await;
@@ -76,16 +76,16 @@ impl Listener {
     }
 
     /// Events up to and with this id.
-    pub async fn until(&mut self, id: i64) -> Vec<Told> {
+    pub async fn until(&mut self, id: i64) -> Vec<StreamEvent> {
         let mut all = Vec::new();
-        while all.last().is_none_or(|told: &Told| told.id < id) {
+        while all.last().is_none_or(|told: &StreamEvent| told.id < id) {
             all.push(self.next().await.expect("events up to this one"));
         }
         all
     }
 
     /// Whatever events come until everything up to this id was told, which a sign of life says, too.
-    pub async fn up_to(&mut self, id: i64) -> Vec<Told> {
+    pub async fn up_to(&mut self, id: i64) -> Vec<StreamEvent> {
         let mut all = Vec::new();
         let reading = async {
             while self.last_id.is_none_or(|last| last < id) {
@@ -104,9 +104,9 @@ impl Listener {
     }
 
     /// Events up to and with the message of these words.
-    pub async fn through(&mut self, words: &str) -> Vec<Told> {
+    pub async fn through(&mut self, words: &str) -> Vec<StreamEvent> {
         let mut all = Vec::new();
-        while all.last().is_none_or(|told: &Told| told.data["data"]["content"]["text"] != words) {
+        while all.last().is_none_or(|told: &StreamEvent| told.data["data"]["content"]["text"] != words) {
             all.push(self.next().await.expect("events up to this one"));
         }
         all
@@ -175,7 +175,7 @@ impl Listener {
             self.totals.push(total["unread_total"].as_i64().expect("a total"));
             return;
         }
-        self.ready.push_back(Told {
+        self.ready.push_back(StreamEvent {
             id: self.read_id.expect("an event has an id"),
             event: event.expect("an event has a type"),
             data: serde_json::from_str(&data.join("\n")).expect("data is JSON"),

@@ -33,7 +33,7 @@ pub use cutter::Cutter;
 pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
 pub use hr::{Hr, Mood, Patch};
-pub use listener::{Listener, Told};
+pub use listener::{Listener, StreamEvent};
 pub use meddler::{Meddler, Meddling};
 pub use name_server::NameServer;
 pub use observer::{Conduct, Event as ObservedEvent, Impostor, Log, Observer};

@@ -1,5 +1,5 @@
 -- Keeps which messages of a batch of sends hold which files. The files then stay. The previous statements of the transaction
--- have locked the files, and admitted and stored the messages.
+-- have locked the files against their removal, and admitted and stored the messages.
 -- $1 places of the sends in the batch, $2 file ids: one element per send
 WITH sent AS MATERIALIZED (
     SELECT given.file_id, m.ms_id, m.channel_id, m.seq
@@ -13,6 +13,11 @@ held AS (
     INSERT INTO t_im_file_use (file_id, ms_id, channel_id, seq)
     SELECT file_id, ms_id, channel_id, seq FROM sent ORDER BY file_id, ms_id
     ON CONFLICT DO NOTHING
+),
+expiring AS MATERIALIZED (
+    -- In order: batches that hold the same files do not wait for each other in a circle.
+    SELECT file_id FROM t_im_file
+    WHERE file_id = ANY (ARRAY(SELECT file_id FROM sent)) AND NOT (used AND expires_at IS NULL)
+    ORDER BY file_id FOR NO KEY UPDATE
 )
-UPDATE t_im_file SET expires_at = NULL, used = true
-WHERE file_id = ANY (ARRAY(SELECT file_id FROM sent)) AND NOT (used AND expires_at IS NULL)
+UPDATE t_im_file SET expires_at = NULL, used = true WHERE file_id = ANY (ARRAY(SELECT file_id FROM expiring))

@@ -3,6 +3,7 @@
 -- $1 ms_id, $2 user id
 SELECT m.channel_id, m.seq, m.sender, m.ms_type, m.content,
        m.ms_id < h.sealed_ms_id AS is_sealed,
+       (SELECT dissolved_at IS NOT NULL FROM t_im_channel WHERE channel_id = m.channel_id) AS is_dissolved,
        EXISTS (SELECT FROM t_im_recall r WHERE r.ms_id = m.ms_id) AS is_recalled,
        EXISTS (SELECT FROM v_im_visible v
                WHERE v.channel_id = m.channel_id AND v.user_id = $2

@@ -4,10 +4,11 @@ mod card;
 mod check;
 mod preview;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, Result};
+use crate::base::number::Id;
 use crate::base::strict;
 
 /// The fields of all content types.
@@ -58,13 +59,8 @@ pub struct Text {
 pub struct Picture {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "file_id",
-        serialize_with = "file_id_text",
-        skip_serializing_if = "Option::is_none"
-    )]
-    file_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_id: Option<Id>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     width: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -80,13 +76,8 @@ pub struct Picture {
 pub struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "file_id",
-        serialize_with = "file_id_text",
-        skip_serializing_if = "Option::is_none"
-    )]
-    file_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_id: Option<Id>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -100,13 +91,8 @@ pub struct File {
 pub struct Voice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "file_id",
-        serialize_with = "file_id_text",
-        skip_serializing_if = "Option::is_none"
-    )]
-    file_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_id: Option<Id>,
     #[serde(deserialize_with = "safe_integer")]
     duration_ms: u64,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -120,13 +106,8 @@ pub struct Voice {
 pub struct Video {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
-    #[serde(
-        default,
-        deserialize_with = "file_id",
-        serialize_with = "file_id_text",
-        skip_serializing_if = "Option::is_none"
-    )]
-    file_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    file_id: Option<Id>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -225,13 +206,14 @@ impl Content {
 
     /// The uploaded file that it holds.
     pub fn file_id(&self) -> Option<i64> {
-        match self {
+        let id = match self {
             Self::Picture(picture) => picture.file_id,
             Self::File(file) => file.file_id,
             Self::Voice(voice) => voice.file_id,
             Self::Video(video) => video.file_id,
             _ => None,
-        }
+        };
+        id.map(i64::from)
     }
 
     /// The content with what is known of its file. What the sender said of that does not count.
@@ -291,18 +273,6 @@ fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Resul
     #[derive(Deserialize)]
     struct Whole(#[serde(deserialize_with = "safe_integer")] u64);
     Ok(Option::<Whole>::deserialize(de)?.map(|Whole(n)| n))
-}
-
-/// An id of a file: a decimal string.
-fn file_id<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<i64>, D::Error> {
-    let refuse = || serde::de::Error::custom("must be an id: a decimal string");
-    let Some(text) = Option::<String>::deserialize(de)? else { return Ok(None) };
-    let shaped = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
-    text.parse().ok().filter(|_| shaped).map(Some).ok_or_else(refuse)
-}
-
-fn file_id_text<S: Serializer>(file_id: &Option<i64>, ser: S) -> std::result::Result<S::Ok, S::Error> {
-    file_id.map(|id| id.to_string()).serialize(ser)
 }
 
 pub use card::{Card, CardChange};

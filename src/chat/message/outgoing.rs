@@ -79,7 +79,7 @@ impl Outgoing {
             None => {
                 let mut random = [0u8; 16];
                 getrandom::fill(&mut random).map_err(Error::internal)?;
-                format!("{INNER_ID_MARK}{}", BASE64_URL_SAFE_NO_PAD.encode(random))
+                inner_client_id(&BASE64_URL_SAFE_NO_PAD.encode(random))
             }
         };
         let mut digest = Sha256::new();

@@ -51,7 +51,7 @@ enum BatchOutcome {
     /// A verdict for every receiver.
     Judged(Verdicts),
     /// The observer accepted the events.
-    Taken,
+    Accepted,
     Failed(&'static str),
 }
 
@@ -75,9 +75,10 @@ impl Attempt<'_> {
                     Answer::Failed(error) => (BatchOutcome::Failed(error), is_there),
                 }
             }
-            Held::Events(_) => {
-                (posted.error.map_or(BatchOutcome::Taken, BatchOutcome::Failed), posted.endpoint_is_there())
-            }
+            Held::Events(_) => (
+                posted.error.map_or(BatchOutcome::Accepted, BatchOutcome::Failed),
+                posted.endpoint_is_there(),
+            ),
         }
     }
 
@@ -105,7 +106,7 @@ impl Attempt<'_> {
                 tally.count();
                 tally
             }
-            BatchOutcome::Taken => {
+            BatchOutcome::Accepted => {
                 if ours {
                     self.batch.finish(&tx).await?;
                 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::app::{TestApp, text};
 use crate::archive::moving::Aged;
-use crate::support::{Client, Told};
+use crate::support::{Client, StreamEvent};
 
 const WHY: &str = "reason=ticket+7";
 
@@ -199,8 +199,9 @@ async fn an_administrator_gives_a_group_another_owner_with_a_reason() {
     let shown = app.person("ann").get(&format!("/channels/{channel}")).await.expect(200);
     assert_eq!((&shown["owner"], &shown["role"]), (&json!("bob"), &json!("member")));
     app.person("bob").patch(&format!("/channels/{channel}"), json!({"name": "rescued"})).await.expect(200);
-    let is_of_owner =
-        |told: &Option<Told>| told.as_ref().is_some_and(|t| t.data["data"]["changed"] == json!(["owner"]));
+    let is_of_owner = |told: &Option<StreamEvent>| {
+        told.as_ref().is_some_and(|t| t.data["data"]["changed"] == json!(["owner"]))
+    };
     while !is_of_owner(&stream.next().await) {}
     let kept = audit(&app, 2).await;
     let filter = json!({"channel_id": channel, "owner": "ann", "new_owner": "bob"});

@@ -332,6 +332,15 @@ async fn a_picture_is_read_by_those_who_see_the_message() {
     assert_eq!(newest(&app, "b", &group).await["content"]["url"], "https://ci.example/42.png");
     let bad = json!({"msgtype": "image", "image": {"picURL": "javascript:alert(1)"}});
     expect_code(call(&app, &robot.signed(), &bad).await, 40_035);
+    // Refused pictures leave no file.
+    let files = "SELECT count(*) FROM t_im_file";
+    assert_eq!(app.count(files, &[]).await, 1);
+    app.person("a").delete(&format!("/channels/{group}")).await.expect(204);
+    expect_code(call(&app, &robot.wecom, &image(&bytes)).await, 93_008);
+    assert_eq!(app.count(files, &[]).await, 1);
+    app.until("SELECT count(*) FROM t_im_file_object WHERE drop_after IS NOT NULL", 0).await;
+    let (reply, _) = app.person("b").raw("GET", &path, &[], &[]).await;
+    assert_eq!(reply.status, 200, "the picture of a message stays");
 }
 
 /// A small PNG.

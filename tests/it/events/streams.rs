@@ -12,7 +12,7 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::api::contract::assert_fits;
 use crate::app::{LONG, TestApp, text};
-use crate::support::{Client, Listener, Told, shared};
+use crate::support::{Client, Listener, StreamEvent, shared};
 use crate::torture::dice::Dice;
 
 /// Long enough for what must not come to have come; what is missed makes no test fail.
@@ -45,7 +45,7 @@ async fn listen(client: &Client, after: Option<i64>) -> Listener {
 }
 
 /// The words of a message, which its event tells as the contract has it.
-fn words(told: &Told) -> String {
+fn words(told: &StreamEvent) -> String {
     assert_eq!(told.event, "message.created", "{told:?}");
     assert_fits("StreamedEvent", &told.data);
     assert_eq!(told.data["type"], "message.created");
@@ -239,8 +239,8 @@ async fn heard_in_pieces(
     dice: &mut Dice,
     mut since: i64,
     last: impl Fn() -> Option<i64>,
-) -> Vec<Told> {
-    let (mut heard, mut cuts) = (Vec::<Told>::new(), 0);
+) -> Vec<StreamEvent> {
+    let (mut heard, mut cuts) = (Vec::<StreamEvent>::new(), 0);
     let mut moved = Instant::now();
     loop {
         let mut stream = dice.pick(&replicas).listen(Some(since)).await;
@@ -482,7 +482,7 @@ async fn what_is_resumed_is_what_was_told_live() {
     let clients: Vec<Client> = people.iter().map(|person| app.person(person)).collect();
     let mut live = join_all(clients.iter().map(|client| listen(client, None))).await;
     let since = live[0].last_id;
-    let mut heard = vec![Vec::<Told>::new(); people.len()];
+    let mut heard = vec![Vec::<StreamEvent>::new(); people.len()];
     let mut dice = Dice::new(3);
     let mut said = HashMap::<&str, i64>::new();
     for i in 0..150 {
@@ -520,12 +520,13 @@ async fn what_is_resumed_is_what_was_told_live() {
         heard.extend(live.up_to(end).await);
         let resumed = listen(client, since).await.up_to(end).await;
         let listed = client.get("/conversations?limit=200").await.expect(200);
-        let inside = |told: &&Told| {
+        let inside = |told: &&StreamEvent| {
             let mut mine = listed["items"].as_array().unwrap().iter();
             // That it was read or taken back, and what is done to a channel, is told to who is in it then.
             told.event == "message.created" && mine.any(|mine| mine["channel_id"] == told.data["channel_id"])
         };
-        let lasting = |told: &[Told]| told.iter().filter(inside).map(|told| told.id).collect::<Vec<_>>();
+        let lasting =
+            |told: &[StreamEvent]| told.iter().filter(inside).map(|told| told.id).collect::<Vec<_>>();
         assert_eq!(lasting(heard), lasting(&resumed), "{person}");
         // A second opinion: the messages of those channels that they were to get.
         let messages = lasting(&resumed).len() as i64;
@@ -535,7 +536,7 @@ async fn what_is_resumed_is_what_was_told_live() {
                       AND m.channel_id IN (SELECT channel_id FROM t_im_channel_user WHERE user_id = $1 AND to_seq IS NULL)";
         assert_eq!(app.count(member, &[person]).await, messages, "{person}");
     }
-    let ids = |told: &[Told]| told.iter().map(|told| told.id).collect::<Vec<_>>();
+    let ids = |told: &[StreamEvent]| told.iter().map(|told| told.id).collect::<Vec<_>>();
     assert!(heard[1..].iter().any(|one| ids(one) != ids(&heard[0])), "not everybody hears everything");
 }
 

@@ -193,3 +193,106 @@ async fn a_file_that_is_removed_while_it_is_sent_is_gone_or_stays() {
     }
     app.settled().await;
 }
+
+/// The check of a send that holds a file, as a transaction of another replica makes it.
+async fn checked(sql: &tokio_postgres::Transaction<'_>, sender: &str, file_id: i64) -> usize {
+    let check = include_str!("../../../sql/chat/message/check_files.sql");
+    let refused = sql.query(check, &[&&[1_i32][..], &&[sender][..], &&[file_id][..]]).await;
+    refused.expect("an answer").len()
+}
+
+#[tokio::test]
+async fn sends_of_one_file_do_not_wait_for_each_other_and_its_removal_waits_for_them() {
+    let app = TestApp::start().await;
+    app.people(&["ann", "bob"]).await;
+    let channel = app.direct("ann", "bob").await;
+    let ann = app.person("ann");
+    let id = text(&put(&ann, "plan", b"plan").await["file_id"]);
+    let number: i64 = id.parse().unwrap();
+    // A message held it once: then the send that holds it next does not change its row.
+    let first = sent(&app, "ann", &channel, file("file", &id)).await;
+    ann.post(&format!("/messages/{first}/recall"), json!({})).await.expect(200);
+    app.until("SELECT count(*) FROM t_im_file WHERE expires_at IS NULL", 1).await;
+    let mut replica = app.sql().await;
+    let send = replica.transaction().await.unwrap();
+    assert_eq!(checked(&send, "ann", number).await, 0);
+
+    // Another lane sends the same file meanwhile. It is taken back, so that only the first send holds the file.
+    let second = sent(&app, "ann", &channel, file("file", &id)).await;
+    ann.post(&format!("/messages/{second}/recall"), json!({})).await.expect(200);
+    app.until("SELECT count(*) FROM t_im_file WHERE expires_at IS NULL", 1).await;
+
+    let gone = format!("/files/{id}");
+    let ends = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock' AND query LIKE '-- Locks files that may be removed%'";
+        app.until(waits, 1).await;
+        let held = "INSERT INTO t_im_file_use (file_id, ms_id, channel_id, seq) VALUES ($1, 1, $2, 1)";
+        let in_channel: i64 = channel.parse().unwrap();
+        send.execute(held, &[&number, &in_channel]).await.expect("the file is there");
+        send.commit().await.expect("the send is stored");
+    };
+    let (removed, ()) = tokio::join!(ann.delete(&gone), ends);
+    let problem = removed.expect_problem(409, "conflict");
+    assert_eq!(problem["detail"], "a message holds the file: recall the message first");
+
+    // Once the file is gone, a send that waited for that is refused.
+    app.sql().await.batch_execute("DELETE FROM t_im_file_use").await.unwrap();
+    let removal = replica.transaction().await.unwrap();
+    let lock = include_str!("../../../sql/files/upload/lock.sql");
+    removal.query(lock, &[&&[number][..]]).await.unwrap();
+    let path = format!("/channels/{channel}/messages");
+    let ends = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock' AND query LIKE '-- Finds the sends of a batch that hold a file%'";
+        app.until(waits, 1).await;
+        removal.execute("DELETE FROM t_im_file WHERE file_id = $1", &[&number]).await.unwrap();
+        removal.commit().await.unwrap();
+    };
+    let (refused, ()) = tokio::join!(ann.post(&path, file("file", &id)), ends);
+    assert_eq!(refused.expect_problem(422, "invalid-field")["pointer"], "/content/file_id");
+}
+
+/// More uses than are looked at one by one.
+const MANY: i64 = 40;
+
+#[tokio::test]
+async fn a_file_in_many_messages_is_read_by_those_who_see_one_of_them() {
+    let app = TestApp::start().await;
+    app.people(&["ann", "bob", "cy", "eve"]).await;
+    let group = app.group(&["ann", "bob", "cy"]).await;
+    let id = text(&put(&app.person("ann"), "plan", b"plan").await["file_id"]);
+    let first = sent(&app, "ann", &group, file("file", &id)).await;
+    // The newer messages with it are in channels of others.
+    let many = "INSERT INTO t_im_file_use (file_id, ms_id, channel_id, seq) \
+                SELECT $1, $2 + n, 1000000 + n, 1 FROM generate_series(1, $3::bigint) AS n";
+    let (number, first, in_group): (i64, i64, i64) =
+        (id.parse().unwrap(), first.parse().unwrap(), group.parse().unwrap());
+    app.sql().await.execute(many, &[&number, &first, &MANY]).await.unwrap();
+    assert_eq!(readers(&app, &id).await, ["ann", "bob", "cy"]);
+    let mut sql = app.sql().await;
+    let refused = async |sql: &mut tokio_postgres::Client, user: &str| {
+        checked(&sql.transaction().await.unwrap(), user, number).await == 1
+    };
+    for (user, is_refused) in [("ann", false), ("bob", false), ("cy", false), ("eve", true)] {
+        assert_eq!(refused(&mut sql, user).await, is_refused, "{user}");
+    }
+
+    // Who has left reads it no more, and who comes back reads what was sent before.
+    app.person("cy").post(&format!("/channels/{group}/leave"), json!({})).await.expect(204);
+    assert_eq!(readers(&app, &id).await, ["ann", "bob"]);
+    let away = app.say("ann", &group, "cy is away").await["seq"].as_i64().unwrap();
+    let back = json!({"user_ids": ["cy"]});
+    app.person("ann").post(&format!("/channels/{group}/members"), back).await.expect(200);
+    assert_eq!(readers(&app, &id).await, ["ann", "bob", "cy"]);
+    assert!(!refused(&mut sql, "cy").await);
+    // What was sent meanwhile is not read.
+    let meanwhile = "UPDATE t_im_file_use SET seq = $1 WHERE channel_id = $2";
+    sql.execute(meanwhile, &[&away, &in_group]).await.unwrap();
+    assert_eq!(readers(&app, &id).await, ["ann", "bob"]);
+    assert!(refused(&mut sql, "cy").await && !refused(&mut sql, "bob").await);
+    // A reader sends it on.
+    let own = app.direct("bob", "eve").await;
+    sent(&app, "bob", &own, file("file", &id)).await;
+    assert_eq!(readers(&app, &id).await, ["ann", "bob", "eve"]);
+}

@@ -122,6 +122,26 @@ async fn a_card_is_acted_on_and_gets_its_next_state() {
 }
 
 #[tokio::test]
+async fn the_cards_of_a_dissolved_group_stay_as_they_are() {
+    let app = TestApp::start().await;
+    app.people(&["oa", "ann", "bob"]).await;
+    let group = app.group(&["oa", "ann", "bob"]).await;
+    let ms_id = send(&app, "oa", &group).await;
+    act(&app, "ann", &ms_id, json!({"button_id": "agree"})).await.expect(201);
+    app.person("oa").delete(&format!("/channels/{group}")).await.expect(204);
+    let agree = json!({"button_id": "agree"});
+    act(&app, "bob", &ms_id, agree.clone()).await.expect_problem(409, "channel-dissolved");
+    let next = json!({"title": "x", "version": 1});
+    update(&app, "oa", &ms_id, next.clone()).await.expect_problem(409, "channel-dissolved");
+    // What was refused before is refused for the same reason, and a repeat is a repeat.
+    act(&app, "oa", &ms_id, agree.clone()).await.expect_problem(403, "forbidden");
+    update(&app, "ann", &ms_id, next).await.expect_problem(403, "forbidden");
+    assert_eq!(act(&app, "ann", &ms_id, agree).await.expect(200)["repeated"], true);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_card_action", &[]).await, 1);
+    assert_eq!(shown(&app, "bob", &ms_id).await["content"]["version"], 1);
+}
+
+#[tokio::test]
 async fn a_hundred_people_act_at_once_while_the_card_is_updated() {
     let app = TestApp::start_with(OPEN).await;
     app.people(&["oa"]).await;

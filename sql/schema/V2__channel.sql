@@ -72,6 +72,8 @@ CREATE TABLE t_im_channel_user (
 ) WITH (fillfactor = 70);
 -- At most one open interval per member.
 CREATE UNIQUE INDEX t_im_channel_user_open ON t_im_channel_user (channel_id, user_id) WHERE to_seq IS NULL;
+-- The newest members, who may not see what was sent before. A push asks for them.
+CREATE INDEX t_im_channel_user_newest ON t_im_channel_user (channel_id, sees_from_seq);
 -- A user's channels, for the conversation list.
 CREATE INDEX t_im_channel_user_channels ON t_im_channel_user (user_id, channel_id) WHERE to_seq IS NULL;
 

@@ -1,5 +1,7 @@
 //! `/messages` and `/channels/{id}/messages`: send, recall, read history.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
@@ -21,13 +23,13 @@ use crate::base::extra::{self, Extra};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::base::strict;
 use crate::chat::message::{
-    Content, HeldFile, Mentions, Outgoing, Quoted, Reply as Replied, Sent, StoredFile, Thread, Urgency,
-    check_client_id, cut, is_topic,
+    Content, HeldFile, Mentions, Outgoing, Quoted, Reply as Replied, Sent, StoredFile, TOPIC_RULE, Thread,
+    Urgency, check_client_id, cut, is_topic,
 };
 use crate::files::File;
 use crate::identity::Role;
 use crate::people::preference::Priority;
-use crate::records::history::{self, Marked, Message, Position, Reading};
+use crate::records::history::{self, Marked, MarkedPage, Message, Position, Reading};
 use crate::records::recall::{self, Recall};
 
 /// Most messages of one bulk send.
@@ -178,22 +180,69 @@ impl Cursor {
     }
 }
 
-impl NewMessage {
-    /// The send of this message. Its errors point below `at`.
-    async fn outgoing(self, api: &Api, sender: &str, channel_id: ChannelId, at: &str) -> Result<Outgoing> {
-        let urgency = Urgency::parse(self.priority, self.escalate, api.config.chat.escalate_within(), at)?;
-        if let Some(client_id) = &self.client_id {
+/// The sends of a call, with the messages to which they reply.
+struct Sends<'a> {
+    api: &'a Api,
+    sender: &'a str,
+    originals: HashMap<MsId, Result<Message>>,
+}
+
+impl<'a> Sends<'a> {
+    /// Reads the messages to which the sends reply, all at once. Whether the sender sees them is checked with the sends.
+    async fn of<'b>(
+        api: &'a Api,
+        sender: &'a str,
+        sends: impl Iterator<Item = &'b NewMessage>,
+    ) -> Result<Self> {
+        let replied: Vec<MsId> = sends.filter_map(|send| send.reply_to).collect();
+        let originals = history::many(&api.store, api.archive(), None, &replied).await?;
+        Ok(Self { api, sender, originals })
+    }
+
+    /// The send of a message. Its errors point below `at`.
+    async fn outgoing(&self, new: NewMessage, channel_id: ChannelId, at: &str) -> Result<Outgoing> {
+        let Self { api, sender, .. } = self;
+        let urgency = Urgency::parse(new.priority, new.escalate, api.config.chat.escalate_within(), at)?;
+        if let Some(client_id) = &new.client_id {
             check_client_id(client_id, at)?;
         }
-        let content = Content::parse(&self.ms_type, self.content, at)?;
-        let mentions = Mentions::parse(self.mentions, at)?;
-        let mut thread = Thread::parse(self.topic, self.data, self.reference, at)?;
-        if let Some(ms_id) = self.reply_to {
-            thread.reply = Some(Replied { ms_id, quoted: quoted(api, channel_id, ms_id).await? });
+        let content = Content::parse(&new.ms_type, new.content, at)?;
+        let mentions = Mentions::parse(new.mentions, at)?;
+        let mut thread = Thread::parse(new.topic, new.data, new.reference, at)?;
+        if let Some(ms_id) = new.reply_to {
+            thread.reply = Some(Replied { ms_id, quoted: self.quoted(channel_id, ms_id)? });
         }
-        let outgoing = Outgoing::new(channel_id, sender, self.client_id, &content)?;
+        let outgoing = Outgoing::new(channel_id, sender, new.client_id, &content)?;
         let outgoing = holding(api, sender, outgoing, content, at).await?;
         Ok(outgoing.with_urgency(urgency).with_mentions(mentions).with_thread(thread))
+    }
+
+    /// What a reply shows of a message of the channel.
+    fn quoted(&self, channel_id: ChannelId, ms_id: MsId) -> Result<Option<Quoted>> {
+        let message = match self.originals.get(&ms_id) {
+            Some(Ok(message)) if message.channel_id == channel_id => message,
+            Some(Err(e)) => return Err(again(e)),
+            _ => return Ok(None),
+        };
+        let shown = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
+        let preview = shown(message.extra.get("preview"))
+            .or_else(|| shown(message.content.get("text")).map(|text| cut(&text)));
+        Ok(Some(Quoted {
+            seq: message.seq,
+            sender: message.sender.clone(),
+            sender_name: message.sender_name.clone(),
+            ms_type: message.ms_type.clone(),
+            preview: preview.filter(|_| message.recalled.is_none()),
+        }))
+    }
+}
+
+/// An error that several items of a call share.
+pub fn again(e: &Error) -> Error {
+    let again = Error::new(e.kind, e.detail.clone());
+    match &e.pointer {
+        Some(pointer) => again.at(pointer.clone()),
+        None => again,
     }
 }
 
@@ -236,28 +285,6 @@ pub fn filled(content: Content, file: File, at: &str) -> Result<Content> {
     content.with_file(stored).map_err(|must| Error::field(at, must))
 }
 
-/// What a reply shows of a message of the channel. Whether the sender sees the message is checked with the send.
-async fn quoted(api: &Api, channel_id: ChannelId, ms_id: MsId) -> Result<Option<Quoted>> {
-    let place = match history::locate(&api.store, api.archive(), ms_id).await? {
-        Some((found_in, place)) if found_in == channel_id => place,
-        _ => return Ok(None),
-    };
-    let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader: None };
-    let quoted = |message: Message| {
-        let shown = |value: Option<&Value>| value.and_then(Value::as_str).map(str::to_owned);
-        let preview = shown(message.extra.get("preview"))
-            .or_else(|| shown(message.content.get("text")).map(|text| cut(&text)));
-        Quoted {
-            seq: message.seq,
-            sender: message.sender,
-            sender_name: message.sender_name,
-            ms_type: message.ms_type,
-            preview: preview.filter(|_| message.recalled.is_none()),
-        }
-    };
-    Ok(reading.at(place).await?.map(quoted))
-}
-
 impl From<Sent> for SentView {
     fn from(s: Sent) -> Self {
         Self { ms_id: s.ms_id, seq: s.seq, server_time: s.server_time, repeated: s.repeated }
@@ -296,7 +323,8 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
-    let outgoing = new.outgoing(&api, &caller.user_id, channel_id, "").await?;
+    let sends = Sends::of(&api, &caller.user_id, std::iter::once(&new)).await?;
+    let outgoing = sends.outgoing(new, channel_id, "").await?;
     let sent = api.sender.send(outgoing).await?;
     let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Reply(SentView::from(sent))))
@@ -310,23 +338,28 @@ async fn send_many(
     if items.is_empty() {
         return Err(Error::field("", "must have at least one item"));
     }
-    let mut sends = Vec::with_capacity(items.len());
+    let items: Vec<_> = items.into_iter().enumerate().map(|(index, item)| bulk_item(index, item)).collect();
+    let readable = items.iter().filter_map(|item| item.as_ref().ok());
+    let sends = Sends::of(&api, &caller.user_id, readable.map(|(_, new)| new)).await?;
+    let mut outgoing = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
-        sends.push(bulk_item(&api, &caller.user_id, index, item).await);
+        outgoing.push(match item {
+            Ok((channel_id, new)) => sends.outgoing(new, channel_id, &format!("/{index}")).await,
+            Err(e) => Err(e),
+        });
     }
-    let results = api.sender.send_all(sends).await.into_iter().map(item_result).collect();
+    let results = api.sender.send_all(outgoing).await.into_iter().map(item_result).collect();
     Ok(Reply(Results { results }))
 }
 
 /// An invalid item fails alone, so each item is parsed separately. It is a message with the channel that it goes to.
-async fn bulk_item(api: &Api, sender: &str, index: usize, mut item: Value) -> Result<Outgoing> {
+fn bulk_item(index: usize, mut item: Value) -> Result<(ChannelId, NewMessage)> {
     let at = format!("/{index}");
     let channel_id = item.as_object_mut().and_then(|fields| fields.remove("channel_id"));
     let new: NewMessage = strict::read_value(item, &at)?;
     let at_channel = format!("{at}/channel_id");
     let channel_id = channel_id.ok_or_else(|| Error::field(at_channel.as_str(), "is missing"))?;
-    let channel_id: ChannelId = strict::read_value(channel_id, &at_channel)?;
-    new.outgoing(api, sender, channel_id, &at).await
+    Ok((strict::read_value(channel_id, &at_channel)?, new))
 }
 
 /// A send as an item of a bulk answer.
@@ -378,11 +411,13 @@ async fn topic_page(
     below: MsId,
     limit: i64,
 ) -> Result<Reply<Page<MessageView>>> {
-    let mark = extra::topic_mark(&topic);
-    let marked = Marked { mark, reading: Some(reading), order: Order::Newest, above: MsId(0) };
-    let messages = marked.page(reading.store, reading.archive, Some(below), limit).await?;
-    let next = |last: &Message| Cursor::Topic { topic: topic.clone(), ms_id: last.ms_id };
-    Ok(Reply(Page::new(messages, limit, next).map(Into::into)))
+    let mark = extra::topic_mark_in(reading.channel_id, &topic);
+    let cold_mark = extra::topic_mark(&topic);
+    let marked = Marked { mark, cold_mark, reading: Some(reading), order: Order::Newest, above: MsId(0) };
+    let MarkedPage { messages, next } =
+        marked.page(reading.store, reading.archive, Some(below), limit).await?;
+    let next_cursor = next.map(|ms_id| write_cursor(&Cursor::Topic { topic, ms_id }));
+    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
 async fn recall(
@@ -411,18 +446,7 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
     }
     let Position { seq, ms_id } = Position::END;
     if let Some(topic) = &query.topic {
-        let others = [query.cursor.is_some(), query.after_seq.is_some(), query.newest.is_some()];
-        if others.contains(&true) {
-            return Err(Error::parameter(
-                "topic",
-                "cannot be combined with `cursor`, `after_seq` or `newest`",
-            ));
-        }
-        if !is_topic(topic) {
-            return Err(Error::parameter("topic", "must be a topic"));
-        }
-        let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-        return Ok((Cursor::Topic { topic: topic.clone(), ms_id }, limit));
+        return Ok((of_topic(query, topic)?, check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?));
     }
     let start = match (&query.cursor, query.after_seq, query.newest) {
         (Some(_), None, Some(_)) | (Some(_), Some(_), _) => {
@@ -443,4 +467,24 @@ fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
         (None, None, None) => Cursor::Before { seq, ms_id, after_seq: 0 },
     };
     Ok((start, check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?))
+}
+
+/// Where a page of a topic begins. The cursor names the topic too, so a call may give it or not.
+fn of_topic(query: &HistoryQuery, topic: &str) -> Result<Cursor> {
+    if query.after_seq.is_some() || query.newest.is_some() {
+        return Err(Error::parameter("topic", "cannot be combined with `after_seq` or `newest`"));
+    }
+    if !is_topic(topic) {
+        return Err(Error::parameter("topic", TOPIC_RULE));
+    }
+    match query.cursor.as_deref().map(read_cursor).transpose()? {
+        None => Ok(Cursor::Topic { topic: topic.to_owned(), ms_id: Position::END.ms_id }),
+        Some(Cursor::Topic { topic: named, ms_id }) if named == topic => {
+            Ok(Cursor::Topic { topic: named, ms_id })
+        }
+        Some(_) => Err(Error::parameter(
+            "cursor",
+            "is of a page without this `topic`: give the `next_cursor` of a page with it",
+        )),
+    }
 }

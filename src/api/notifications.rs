@@ -162,7 +162,8 @@ struct ReceiversQuery {
 struct After(i32, String);
 
 impl NewNotification {
-    async fn read(self, api: &Api, sender: &str) -> Result<NewNotice> {
+    /// The notification as the caller gives it. Its file is not read yet.
+    fn read(self, api: &Api) -> Result<NewNotice> {
         let To { user_ids, department_ids, below, all } = self.to;
         let content = Content::parse(&self.ms_type, self.content, "")?;
         Ok(NewNotice {
@@ -173,7 +174,8 @@ impl NewNotification {
                 below: below.unwrap_or_default(),
                 all: all.unwrap_or_default(),
             },
-            content: complete(api, sender, content, self.send_at).await?,
+            said: content.to_json(),
+            content,
             topic: self.topic,
             data: self.data,
             reference: self.reference,
@@ -266,11 +268,17 @@ async fn create(
     Application(caller): Application,
     Json(new): Json<NewNotification>,
 ) -> Result<impl IntoResponse> {
-    let new = new.read(&api, &caller.user_id).await?;
-    // The clock of the database, by which the worker sends.
-    let now = api.store.now().await?;
-    let created =
-        notice::create(&api.store, &caller.user_id, &new, Limits::of(&api.config.notifications), now).await?;
+    let (new, sender) = (new.read(&api)?, caller.user_id.as_str());
+    let created = match notice::repeated(&api.store, sender, &new).await? {
+        Some(created) => created,
+        None => {
+            let content = complete(&api, sender, new.content, new.send_at).await?;
+            // The clock of the database, by which the worker sends.
+            let now = api.store.now().await?;
+            let (new, limits) = (NewNotice { content, ..new }, Limits::of(&api.config.notifications));
+            notice::create(&api.store, sender, &new, limits, now).await?
+        }
+    };
     api.notifications.notify_one();
     let status = if created.repeated { StatusCode::OK } else { StatusCode::ACCEPTED };
     let view = CreatedView {

@@ -27,7 +27,7 @@ use crate::base::extra::{self, ALL, MENTIONS_ALL};
 use crate::base::number::{self, ChannelId, MsId};
 use crate::base::store::Store;
 use crate::base::text::is_blank;
-use crate::chat::message::{Content, FORWARD, is_topic};
+use crate::chat::message::{Content, FORWARD, TOPIC_RULE, is_topic};
 use crate::delivery::status::Status;
 use crate::identity::{Caller, Role};
 use crate::people::contacts::{self, NamedUser};
@@ -134,7 +134,7 @@ impl SearchQuery {
             return Err(Error::parameter("type", format!("{}, or {FORWARD}", Content::TYPE_RULE)));
         }
         if self.topic.as_deref().is_some_and(|topic| !is_topic(topic)) {
-            return Err(Error::parameter("topic", "must be a topic"));
+            return Err(Error::parameter("topic", TOPIC_RULE));
         }
         let channel_id = match self.channel_id.as_deref() {
             None => None,

@@ -8,15 +8,15 @@ use time::OffsetDateTime;
 
 use super::messages::MessageView;
 use super::wire::{
-    LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, PathId, Query, check_limit, read_cursor, rfc3339,
+    LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
 };
 use super::{Api, Person};
 use crate::archive::Order;
 use crate::base::error::{Error, Result};
 use crate::base::extra::{ref_mark, reply_mark};
 use crate::base::number::{self, ChannelId, MsId};
-use crate::chat::message::is_ref;
-use crate::records::history::{self, Marked, Message, Reading, Topic};
+use crate::chat::message::{REF_RULE, is_ref};
+use crate::records::history::{self, Marked, MarkedPage, Reading, Topic};
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -74,8 +74,8 @@ async fn replies(
     if !reading.sees(place).await? {
         return Err(missing());
     }
-    let marked =
-        Marked { mark: reply_mark(ms_id), reading: Some(reading), order: Order::Oldest, above: ms_id };
+    let (mark, cold_mark) = (reply_mark(ms_id), reply_mark(ms_id));
+    let marked = Marked { mark, cold_mark, reading: Some(reading), order: Order::Oldest, above: ms_id };
     page_of(&api, &marked, after, limit).await
 }
 
@@ -87,10 +87,11 @@ async fn with_ref(
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let before: Option<Last> = query.cursor.as_deref().map(read_cursor).transpose()?;
     if !is_ref(&query.reference) {
-        return Err(Error::parameter("ref", "must be a reference"));
+        return Err(Error::parameter("ref", REF_RULE));
     }
     let mark = ref_mark(&caller.user_id, &query.reference);
-    let marked = Marked { mark, reading: None, order: Order::Newest, above: MsId(0) };
+    let marked =
+        Marked { cold_mark: mark.clone(), mark, reading: None, order: Order::Newest, above: MsId(0) };
     page_of(&api, &marked, before.map(|last| last.ms_id), limit).await
 }
 
@@ -100,9 +101,9 @@ async fn page_of(
     after: Option<MsId>,
     limit: i64,
 ) -> Result<Reply<Page<MessageView>>> {
-    let found = marked.page(&api.store, api.archive(), after, limit).await?;
-    let page = Page::new(found, limit, |message: &Message| Last { ms_id: message.ms_id });
-    Ok(Reply(page.map(Into::into)))
+    let MarkedPage { messages, next } = marked.page(&api.store, api.archive(), after, limit).await?;
+    let next_cursor = next.map(|ms_id| write_cursor(&Last { ms_id }));
+    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
 }
 
 async fn topics(

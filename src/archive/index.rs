@@ -211,7 +211,17 @@ impl Index {
 
     async fn documents(&self, ms_ids: &[MsId]) -> Result<Vec<Document>> {
         let rows = self.store.all(sql!("archive/index/messages"), &[&ms_ids]).await?;
-        Ok(rows.iter().map(document).collect())
+        let readable = |row: &Row| match document(row) {
+            Ok(document) => Some(document),
+            // Like a document that the archive refuses: the move of its day finds it again and then fails.
+            Err(error) => {
+                let ms_id: MsId = row.get("ms_id");
+                tracing::error!(ms_id = ms_id.0, %error, "a message cannot be read, and is not indexed");
+                metrics::counter!("impg_index_refused_total").increment(1);
+                None
+            }
+        };
+        Ok(rows.iter().filter_map(readable).collect())
     }
 }
 
@@ -235,18 +245,24 @@ impl Work for Index {
 }
 
 /// The document of a new message.
-fn document(row: &Row) -> Document {
+fn document(row: &Row) -> Result<Document> {
     let recalled = recalled(row);
-    let message = message(row);
+    let message = message(row)?;
     let state =
         message.content.get("version").and_then(Value::as_i64).unwrap_or(SENT).clamp(SENT, RECALLED - 1);
-    Document { version: if recalled.is_some() { RECALLED } else { state }, ..message }
+    Ok(Document { version: if recalled.is_some() { RECALLED } else { state }, ..message })
 }
 
 /// The document of a message's row, without ledger and version. A recalled message has no content.
-pub(super) fn message(row: &Row) -> Document {
+///
+/// # Errors
+/// The JSON of the message cannot be read. A worker must not end by it.
+pub(super) fn message(row: &Row) -> Result<Document> {
     let recalled = recalled(row);
-    Document {
+    let is_shown = recalled.is_none();
+    let unreadable =
+        |e: tokio_postgres::Error| Error::internal(format!("the JSON of a message is unreadable: {e}"));
+    Ok(Document {
         ms_id: row.get("ms_id"),
         part: 0,
         version: 0,
@@ -256,16 +272,17 @@ pub(super) fn message(row: &Row) -> Document {
         sender: row.get("sender"),
         sender_count: row.get("sender_count"),
         ms_type: row.get("ms_type"),
-        content: if recalled.is_some() { Value::Object(serde_json::Map::new()) } else { row.get("content") },
-        extra: if recalled.is_some() { Extra::new() } else { extra(row) },
+        content: match is_shown {
+            true => row.try_get("content").map_err(unreadable)?,
+            false => Value::Object(serde_json::Map::new()),
+        },
+        extra: match is_shown {
+            true => row.try_get::<_, Json<_>>("extra").map_err(unreadable)?.0,
+            false => Extra::new(),
+        },
         recalled,
         ledger: None,
-    }
-}
-
-/// What a message carries beside its content.
-fn extra(row: &Row) -> Extra {
-    row.get::<_, Json<_>>("extra").0
+    })
 }
 
 /// Who recalled the message and when, if it is recalled.

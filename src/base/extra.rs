@@ -1,12 +1,18 @@
 //! What a message carries beside its content: a ready preview, the users that it mentions, the message to which it
 //! replies, its topic, and data of its sender. It is stored, pushed, streamed and archived as one object.
 
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use crate::base::number::MsId;
+use crate::base::number::{ChannelId, MsId};
 
 /// The fields beside `content`, as they are stored and shown. A plain text has none.
 pub type Extra = Map<String, Value>;
+
+/// The same fields to pass on. Their values are not parsed, so that no value is too deep for a worker.
+pub type Passed = BTreeMap<String, Box<RawValue>>;
 
 /// The user id under which a mention of all members is kept. No user has it: ids have no slash.
 pub const ALL: &str = "/all";
@@ -17,6 +23,12 @@ pub const MENTIONS_ALL: &str = "all";
 /// Whether a message mentions a user, alone or with all others.
 pub fn mentions(extra: &Extra, user_id: &str) -> bool {
     mentioned(extra).any(|mentioned| mentioned == user_id || mentioned == ALL)
+}
+
+/// The fields that [`mentions`] reads.
+pub fn mentions_of(passed: &Passed) -> Extra {
+    let mentions = passed.get("mentions").and_then(|raw| serde_json::from_str(raw.get()).ok());
+    mentions.map(|mentions| ("mentions".to_owned(), mentions)).into_iter().collect()
 }
 
 /// The users whom a message mentions, or [`ALL`].
@@ -37,6 +49,16 @@ pub fn topic(extra: &Extra) -> Option<&str> {
 /// The message to which a message replies.
 pub fn replied(extra: &Extra) -> Option<MsId> {
     MsId::parse(extra.get("reply_to")?.get("ms_id")?.as_str()?)
+}
+
+/// The place in the channel of the message to which a message replies.
+pub fn replied_seq(extra: &Extra) -> Option<i64> {
+    extra.get("reply_to")?.get("seq")?.as_i64()
+}
+
+/// Takes the message to which it replies, because the reader may not see that message.
+pub fn forget_replied(extra: &mut Extra) {
+    extra.remove("reply_to");
 }
 
 /// Takes the preview of the message to which it replies, because that message was recalled.
@@ -71,9 +93,14 @@ pub fn reply_mark(ms_id: MsId) -> String {
     format!("reply:{ms_id}")
 }
 
-/// The mark of messages with a topic, in every channel.
+/// The mark of messages with a topic, in every channel, in the archive. A search finds it in the channels of its reader.
 pub fn topic_mark(topic: &str) -> String {
     format!("topic:{topic}")
+}
+
+/// The mark of hot messages of a channel with a topic.
+pub fn topic_mark_in(channel_id: ChannelId, topic: &str) -> String {
+    format!("topic:{channel_id}/{topic}")
 }
 
 /// The mark of a sender's messages with a reference. The id of the sender has no slash.
@@ -110,5 +137,15 @@ mod tests {
         assert_eq!(marks("s", &reply), ["reply:7", "topic:t", "ref:s/a/b"]);
         hide_replied(&mut reply);
         assert_eq!(reply["reply_to"], json!({"ms_id": "7", "sender": "a", "recalled": true}));
+    }
+
+    #[test]
+    fn what_is_passed_on_can_be_of_any_depth() {
+        let deep =
+            format!(r#"{{"data": {}1{}, "mentions": ["a"]}}"#, r#"{"a": "#.repeat(200), "}".repeat(200));
+        assert!(serde_json::from_str::<Extra>(&deep).is_err());
+        let passed: Passed = serde_json::from_str(&deep).expect("it is not parsed");
+        assert!(mentions(&mentions_of(&passed), "a"));
+        assert!(serde_json::to_string(&passed).expect("JSON").contains(&"}".repeat(200)));
     }
 }

@@ -40,6 +40,15 @@ pub fn read_part<T: DeserializeOwned>(text: &RawValue, at: &str) -> Result<T> {
     })
 }
 
+/// How deep lists and objects lie in each other: 0 for other values, 1 for a list or an object that holds none.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or_default(),
+        _ => 0,
+    }
+}
+
 /// A syntax error, without the words of the parser.
 pub fn malformed(e: &serde_json::Error) -> Error {
     let detail = match (e.classify(), e.line(), e.column()) {

@@ -11,7 +11,7 @@ mod send;
 mod thread;
 mod urgency;
 
-pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition};
+pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition, sent_before};
 pub use content::{
     Card, CardChange, Content, StoredFile, TEXT_MAX_CHARS, check_client_id, cut, safe_integer,
 };
@@ -20,5 +20,5 @@ pub use held::{HeldFile, NO_FILE};
 pub use mention::{MENTIONS_MAX, Mentions};
 pub use outgoing::{Outgoing, Sent, inner_client_id};
 pub use send::Sender;
-pub use thread::{Quoted, Reply, Thread, is_ref, is_topic};
+pub use thread::{Quoted, REF_RULE, Reply, TOPIC_RULE, Thread, is_ref, is_topic};
 pub use urgency::{NewStep, StepKind, Urgency};

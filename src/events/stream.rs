@@ -187,18 +187,22 @@ impl Hub {
         let heard = events.iter().map(|event| (event, roster.listeners(event, &spans)));
         let heard: Vec<(&Event, Vec<usize>)> = heard.filter(|(_, listeners)| !listeners.is_empty()).collect();
         self.note_counts(&heard, roster);
-        let told: Vec<(i64, Vec<usize>)> =
-            heard.into_iter().map(|(event, listeners)| (event.event_id, listeners)).collect();
-        for step in told.chunks(TEXTS) {
-            let ids: Vec<i64> = step.iter().map(|(event_id, _)| *event_id).collect();
-            let texts = log::texts(&self.store, &ids).await?;
+        for step in heard.chunks(TEXTS) {
+            let ids: Vec<i64> = step.iter().map(|(event, _)| event.event_id).collect();
+            let texts = log::texts(&self.store, &ids, None).await?;
             if texts.len() < ids.len() {
                 return Ok(false);
             }
-            for (text, (event_id, listeners)) in texts.iter().zip(step) {
-                for queue in listeners.iter().flat_map(|number| &roster.queues[*number]) {
-                    if !queue.push(*event_id, text) {
-                        self.end(queue, End::Resync(Reason::TooSlow, reached));
+            for (text, (event, listeners)) in texts.iter().zip(step) {
+                let of_channel = event.channel_id.and_then(|channel_id| spans.get(&channel_id));
+                let of_channel = of_channel.map_or(&[][..], Vec::as_slice);
+                let seeing = text.seeing(of_channel);
+                for number in listeners {
+                    let shown = text.shown(*number, &seeing);
+                    for queue in &roster.queues[*number] {
+                        if !queue.push(event.event_id, shown) {
+                            self.end(queue, End::Resync(Reason::TooSlow, reached));
+                        }
                     }
                 }
             }

@@ -43,6 +43,8 @@ pub struct NewNotice {
     pub topic: Option<String>,
     pub data: Option<Value>,
     pub reference: Option<String>,
+    /// The content as the caller gives it, without what is known of its file. The client id stands for it.
+    pub said: Value,
     pub urgency: Urgency,
     pub send_at: Option<OffsetDateTime>,
     pub expires_at: Option<OffsetDateTime>,
@@ -184,10 +186,10 @@ impl NewNotice {
     }
 
     fn digest(&self) -> Result<Vec<u8>> {
-        let Self { to, content, topic, data, reference, urgency, send_at, expires_at, .. } = self;
+        let Self { to, content, said, topic, data, reference, urgency, send_at, expires_at, .. } = self;
         let times = [send_at, expires_at].map(|at| at.map(OffsetDateTime::unix_timestamp_nanos));
         let named = (topic, data, reference);
-        claim::digest(&(to, content.ms_type(), content.to_json(), named, urgency.digested(), times))
+        claim::digest(&(to, content.ms_type(), said, named, urgency.digested(), times))
     }
 }
 
@@ -232,6 +234,13 @@ impl Notice {
     }
 }
 
+/// What an earlier call with the same `client_id` has created. A repeat needs neither the file, nor the times of the first
+/// call: they may have passed.
+pub async fn repeated(store: &Store, sender: &str, new: &NewNotice) -> Result<Option<Created>> {
+    check_client_id(&new.client_id, "")?;
+    made_before(store, sender, new).await
+}
+
 /// Creates a notification. A repeat with the same `client_id` is answered as the first call was.
 pub async fn create(
     store: &Store,
@@ -241,9 +250,6 @@ pub async fn create(
     now: OffsetDateTime,
 ) -> Result<Created> {
     new.check(limits, now)?;
-    if let Some(created) = made_before(store, sender, new).await? {
-        return Ok(created);
-    }
     match retrying(|| create_once(store, sender, new, (limits, now))).await? {
         Some(created) => Ok(created),
         None => made_before(store, sender, new).await?.ok_or_else(claim::forgotten),

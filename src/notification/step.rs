@@ -329,7 +329,8 @@ impl PageItem {
     }
 
     fn target(&self) -> Option<RecallTarget> {
-        Some(RecallTarget { ms_id: self.ms_id?, channel_id: self.channel_id?, seq: self.seq?, replied: None })
+        let (ms_id, channel_id, seq) = (self.ms_id?, self.channel_id?, self.seq?);
+        Some(RecallTarget { ms_id, channel_id, seq, replied: None, topic: None })
     }
 }
 

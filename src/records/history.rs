@@ -4,9 +4,10 @@
 mod marked;
 mod unread;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 
+use futures_util::{StreamExt, stream};
 use serde_json::Value;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -20,8 +21,11 @@ use crate::base::store::{Statements, Store};
 use crate::people::users;
 use crate::sql;
 
-pub use marked::{Marked, Topic, prune_marks, topics};
+pub use marked::{Marked, MarkedPage, Topic, prune_marks, topics};
 pub use unread::{Unread, UnreadPage, unread};
+
+/// Messages of the archive that are read at the same time.
+const COLD_AT_ONCE: usize = 8;
 
 /// A message as readers see it.
 #[derive(Debug)]
@@ -221,7 +225,7 @@ impl Reading<'_> {
             metrics::counter!("impg_archive_gaps_total").increment(1);
             return Err(Error::unavailable("messages of this channel are missing in the archive"));
         }
-        messages(self.store, documents).await
+        messages(self.store, documents, self.reader).await
     }
 }
 
@@ -270,6 +274,43 @@ pub async fn seen(
     let (channel_id, place) = locate(store, archive, ms_id).await?.ok_or_else(missing)?;
     let reading = Reading { store, archive, channel_id, reader: Some(reader) };
     reading.at(place).await?.ok_or_else(missing)
+}
+
+/// Messages by their ids, hot and cold, as a reader sees them, or a role that may read every message. What the reader does
+/// not see is left out. Without an answer of the archive a message that may be there is an error.
+pub async fn many(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    reader: Option<&str>,
+    ms_ids: &[MsId],
+) -> Result<HashMap<MsId, Result<Message>>> {
+    if ms_ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let Hot { horizon, messages } =
+        hot(store.all(sql!("records/history/many"), &[&ms_ids, &reader]).await?)?;
+    let mut found: HashMap<MsId, Result<Message>> =
+        messages.into_iter().map(|message| (message.ms_id, Ok(message))).collect();
+    let cold: HashSet<MsId> = ms_ids.iter().copied().filter(|ms_id| *ms_id < horizon).collect();
+    let read = |ms_id| async move { (ms_id, cold_one(store, archive, reader, ms_id).await) };
+    let read: Vec<_> = stream::iter(cold).map(read).buffer_unordered(COLD_AT_ONCE).collect().await;
+    found.extend(read.into_iter().filter_map(|(ms_id, one)| Some((ms_id, one.transpose()?))));
+    Ok(found)
+}
+
+/// A message of the archive. `None` if the reader does not see it.
+async fn cold_one(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    reader: Option<&str>,
+    ms_id: MsId,
+) -> Result<Option<Message>> {
+    let archive = archive.ok_or_else(archive::not_configured)?;
+    let documents = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
+    let Some(message) = messages(store, documents, reader).await?.pop() else { return Ok(None) };
+    let Some(reader) = reader else { return Ok(Some(message)) };
+    let is_hidden = !hidden(store, &[(message.channel_id, message.seq)], reader).await?.is_empty();
+    Ok((!is_hidden).then_some(message))
 }
 
 /// Whether a message lies in one of the spans.
@@ -342,8 +383,14 @@ fn recalled(row: &Row) -> Option<Recalled> {
     by.map(|by| Recalled { by, at: row.get("recalled_at") })
 }
 
-/// Documents as readers see them: with names, and without the content of messages recalled since.
-pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Message>> {
+/// Documents as a reader sees them, or a role that may read every message: with names, and without the content of messages
+/// recalled since.
+pub async fn messages(
+    store: &Store,
+    mut documents: Vec<Document>,
+    reader: Option<&str>,
+) -> Result<Vec<Message>> {
+    hide_unseen_replied(store, &mut documents, reader).await?;
     let senders: Vec<&str> = documents.iter().map(|d| d.sender.as_str()).collect();
     let names = users::names(store, &senders).await?;
     let ms_ids: Vec<MsId> = documents.iter().map(|d| d.ms_id).collect();
@@ -376,4 +423,29 @@ pub async fn messages(store: &Store, documents: Vec<Document>) -> Result<Vec<Mes
         }
     };
     Ok(documents.into_iter().map(message).collect())
+}
+
+/// Takes the messages to which others reply, as far as the reader may not see them.
+async fn hide_unseen_replied(store: &Store, documents: &mut [Document], reader: Option<&str>) -> Result<()> {
+    let Some(reader) = reader else { return Ok(()) };
+    let places = documents.iter().enumerate();
+    let replied: Vec<(usize, ChannelId, i64)> = places
+        .filter_map(|(at, document)| Some((at, document.channel_id, extra::replied_seq(&document.extra)?)))
+        .collect();
+    let asked: Vec<(ChannelId, i64)> =
+        replied.iter().map(|(_, channel_id, seq)| (*channel_id, *seq)).collect();
+    for hidden in hidden(store, &asked, reader).await? {
+        extra::forget_replied(&mut documents[replied[hidden].0].extra);
+    }
+    Ok(())
+}
+
+/// Which of these messages a reader may not see, by their places in the list.
+async fn hidden(store: &Store, messages: &[(ChannelId, i64)], reader: &str) -> Result<Vec<usize>> {
+    if messages.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (channel_ids, seqs): (Vec<ChannelId>, Vec<i64>) = messages.iter().copied().unzip();
+    let rows = store.all(sql!("records/history/hidden"), &[&channel_ids, &seqs, &reader]).await?;
+    Ok(rows.iter().map(|row| row.get::<_, i64>("place") as usize - 1).collect())
 }

@@ -27,13 +27,14 @@ pub struct Recall<'a> {
 }
 
 /// A message to recall, as [`recall_all`] takes it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RecallTarget {
     pub ms_id: MsId,
     pub channel_id: ChannelId,
     pub seq: i64,
     /// The message that it replies to.
     pub replied: Option<MsId>,
+    pub topic: Option<String>,
 }
 
 /// A message to recall.
@@ -44,6 +45,7 @@ struct Message {
     server_time: OffsetDateTime,
     /// The message that it replies to.
     replied: Option<MsId>,
+    topic: Option<String>,
 }
 
 /// Recalls a message, hot or cold. A repeated recall succeeds, and the first one counts. A cold message needs
@@ -67,6 +69,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
     let document = found.into_iter().next().ok_or_else(missing)?;
     let message = Message {
         replied: extra::replied(&document.extra),
+        topic: extra::topic(&document.extra).map(str::to_owned),
         channel_id: document.channel_id,
         seq: document.seq,
         sender: document.sender,
@@ -89,6 +92,7 @@ async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
         sender: row.get("sender"),
         server_time: row.get("server_time"),
         replied: row.get("replied"),
+        topic: row.get("topic"),
     };
     write(&tx, &message, recall).await?;
     tx.commit().await?;
@@ -106,8 +110,8 @@ async fn recall_cold(store: &Store, message: &Message, recall: Recall<'_>) -> Re
 
 async fn write(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     check_may(tx, message, recall).await?;
-    let Message { channel_id, seq, ref sender, replied, .. } = *message;
-    let target = RecallTarget { ms_id: recall.ms_id, channel_id, seq, replied };
+    let Message { channel_id, seq, ref sender, replied, ref topic, .. } = *message;
+    let target = RecallTarget { ms_id: recall.ms_id, channel_id, seq, replied, topic: topic.clone() };
     if write_all(tx, &[target], sender, (recall.by, recall.now)).await? > 0 {
         let entry = Entry {
             at: recall.now,
@@ -148,8 +152,12 @@ async fn write_all(
     let seqs: Vec<i64> = messages.iter().map(|message| message.seq).collect();
     let senders: Vec<&str> = messages.iter().map(|_| sender).collect();
     let replied: Vec<Option<MsId>> = messages.iter().map(|message| message.replied).collect();
+    let topics: Vec<Option<&str>> = messages.iter().map(|message| message.topic.as_deref()).collect();
     let rows = tx
-        .all(sql!("records/recall/recall"), &[&ms_ids, &channels, &seqs, &senders, &by, &now, &replied])
+        .all(
+            sql!("records/recall/recall"),
+            &[&ms_ids, &channels, &seqs, &senders, &by, &now, &replied, &topics],
+        )
         .await?;
     Ok(rows.len())
 }

@@ -133,6 +133,14 @@ impl Searching<'_> {
         Ok(rows.iter().map(span).collect())
     }
 
+    /// The user for whom messages are shown. `None`: a role that may read every message.
+    fn reader(&self) -> Option<&str> {
+        match self.scope {
+            Scope::Own(person) => Some(person),
+            Scope::Everybody => None,
+        }
+    }
+
     async fn by_words(
         &self,
         archive: &dyn Archive,
@@ -169,7 +177,7 @@ impl Searching<'_> {
             if let Some(last) = documents.last() {
                 find.below = last.ms_id;
             }
-            let messages = history::messages(self.store, documents).await?;
+            let messages = history::messages(self.store, documents, self.reader()).await?;
             hits.extend(messages.into_iter().filter_map(|message| self.hit(message, None)));
             if ended {
                 return Ok((hits, None));
@@ -264,7 +272,18 @@ impl Searching<'_> {
             .store
             .all(
                 sql!("records/search/ledger"),
-                &[&of.receiver, &statuses, &from, &below, sender, not_sender, ms_type, channel_id, &limit],
+                &[
+                    &of.receiver,
+                    &statuses,
+                    &from,
+                    &below,
+                    sender,
+                    not_sender,
+                    ms_type,
+                    channel_id,
+                    &limit,
+                    &self.reader(),
+                ],
             )
             .await?;
         Ok(rows)
@@ -332,7 +351,7 @@ impl Searching<'_> {
                 find.below = find.below.min(last.ms_id.next());
             }
             documents.retain(|d| !seen.contains(&d.ms_id) && late.status(d, of.receiver) == Some(of.status));
-            let messages = history::messages(self.store, documents).await?;
+            let messages = history::messages(self.store, documents, self.reader()).await?;
             hits.extend(messages.into_iter().filter_map(|message| self.hit(message, Some(of.status))));
             if ended {
                 return Ok((hits, None));

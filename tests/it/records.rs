@@ -1,5 +1,6 @@
 pub mod around;
 pub mod cards;
+pub mod depth;
 pub mod favourites;
 pub mod forwards;
 pub mod read_reports;

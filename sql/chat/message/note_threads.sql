@@ -11,11 +11,11 @@ WITH sent AS MATERIALIZED (
     ) AS m
 ),
 marked AS (
-    INSERT INTO t_im_mark (mark, channel_id, ms_id)
-    SELECT kind.mark, sent.channel_id, sent.ms_id
+    INSERT INTO t_im_mark (mark, ms_id)
+    SELECT kind.mark, sent.ms_id
     FROM sent
-    CROSS JOIN LATERAL (VALUES ('reply:' || sent.reply_to), ('topic:' || sent.topic), ('ref:' || sent.sender || '/' || sent.ref))
-               AS kind (mark)
+    CROSS JOIN LATERAL (VALUES ('reply:' || sent.reply_to), ('topic:' || sent.channel_id || '/' || sent.topic),
+                               ('ref:' || sent.sender || '/' || sent.ref)) AS kind (mark)
     WHERE kind.mark IS NOT NULL
     ORDER BY kind.mark, sent.ms_id
 ),
@@ -25,8 +25,9 @@ counted AS (
     SELECT reply_to, count(*) FROM sent WHERE reply_to IS NOT NULL GROUP BY reply_to ORDER BY reply_to
     ON CONFLICT (ms_id) DO UPDATE SET replies = t_im_reply_count.replies + EXCLUDED.replies
 )
-INSERT INTO t_im_topic (channel_id, topic, last_seq, last_ms_id, last_at)
-SELECT channel_id, topic, max(seq), max(ms_id), max(server_time) FROM sent WHERE topic IS NOT NULL
+INSERT INTO t_im_topic (channel_id, topic, messages, last_seq, last_ms_id, last_at)
+SELECT channel_id, topic, count(*), max(seq), max(ms_id), max(server_time) FROM sent WHERE topic IS NOT NULL
 GROUP BY channel_id, topic ORDER BY channel_id, topic
 ON CONFLICT (channel_id, topic) DO UPDATE
-SET last_seq = EXCLUDED.last_seq, last_ms_id = EXCLUDED.last_ms_id, last_at = EXCLUDED.last_at
+SET messages = t_im_topic.messages + EXCLUDED.messages,
+    last_seq = EXCLUDED.last_seq, last_ms_id = EXCLUDED.last_ms_id, last_at = EXCLUDED.last_at

@@ -4,7 +4,14 @@
 -- says so has the name of the channel at that time.
 -- $1 batch id
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
-       CASE WHEN e.type = 'message.unreceived' THEN im_unreceived_in(e.data, heard.channel_ids) ELSE e.data END AS data,
+       CASE e.type
+           WHEN 'message.unreceived' THEN im_unreceived_in(e.data, heard.channel_ids)
+           WHEN 'card.action' THEN e.data || jsonb_build_object(
+               'value', (SELECT value FROM t_im_card_action
+                         WHERE ms_id = (e.data ->> 'ms_id')::bigint AND user_id = e.actor
+                           AND version = (e.data ->> 'version')::bigint))
+           ELSE e.data
+       END AS data,
        c.channel_type,
        CASE WHEN held.owner = ANY (e.audience) THEN e.channel_name ELSE c.channel_name END AS channel_name,
        m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.extra, m.recalled
@@ -36,7 +43,7 @@ LEFT JOIN LATERAL (SELECT channel_type, channel_name FROM t_im_channel WHERE cha
 LEFT JOIN LATERAL (
     SELECT m.channel_id, m.ms_id, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
            CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
-           CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra) ELSE m.extra END AS extra, r.ms_id IS NOT NULL AS recalled
+           CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra, m.channel_id, held.owner) ELSE m.extra END AS extra, r.ms_id IS NOT NULL AS recalled
     FROM t_im_message m
     LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = m.sender OFFSET 0) AS u ON true
     LEFT JOIN LATERAL (SELECT ms_id FROM t_im_recall WHERE ms_id = m.ms_id OFFSET 0) AS r ON true

@@ -3,7 +3,7 @@
 SELECT q.ordinality AS item, q.urgent AS again, q.from_slot, q.to_slot, q.receivers AS named, m.urgent,
        m.ms_id, m.channel_id, c.channel_type, c.channel_name, c.has_muted, m.seq, m.sender, u.name AS sender_name, m.server_time, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
-       CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra) ELSE m.extra END AS extra, r.ms_id IS NOT NULL AS recalled,
+       CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_pushed_extra(m.extra, m.channel_id, m.seq) ELSE m.extra END AS extra, r.ms_id IS NOT NULL AS recalled,
        l.blocks, l.receivers
 FROM t_im_push_batch b
 CROSS JOIN LATERAL unnest(b.items) WITH ORDINALITY AS q

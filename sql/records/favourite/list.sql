@@ -2,7 +2,7 @@
 -- the statistics say.
 -- $1 user id, $2 below this favourite, $3 ms_id, or null for all, $4 limit
 SELECT f.favourite_id, f.ms_id, f.channel_id, f.seq, f.server_time, f.sender, u.name AS sender_name, f.ms_type, f.content,
-       CASE WHEN f.extra ? 'reply_to' THEN im_shown_extra(f.extra) ELSE f.extra END AS extra, 0::bigint AS replies,
+       CASE WHEN f.extra ? 'reply_to' THEN im_shown_extra(f.extra, f.channel_id, NULL) ELSE f.extra END AS extra, 0::bigint AS replies,
        r.recalled_by, r.recalled_at, f.note, f.added_at
 FROM (
     (SELECT * FROM t_im_favourite

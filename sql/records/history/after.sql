@@ -14,7 +14,7 @@ LEFT JOIN LATERAL (
     ) AS i
     CROSS JOIN LATERAL (
         SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content,
-               CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra) ELSE extra END AS extra
+               CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra, channel_id, $2) ELSE extra END AS extra
         FROM t_im_message
         WHERE channel_id = $1 AND seq > $3 AND ms_id > $4 AND ms_id >= h.ms_id
           AND seq >= i.sees_from_seq AND (i.to_seq IS NULL OR seq <= i.to_seq)

@@ -8,7 +8,7 @@ LEFT JOIN LATERAL (
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS c (channel_id, read_seq, read_ms_id)
     CROSS JOIN LATERAL (
         SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content,
-               CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra) ELSE extra END AS extra
+               CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra, channel_id, $4) ELSE extra END AS extra
         FROM t_im_message unread
         WHERE channel_id = c.channel_id AND seq > c.read_seq AND ms_id > c.read_ms_id
           AND ms_id >= h.ms_id AND ms_id < $5 AND sender <> $4

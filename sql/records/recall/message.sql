@@ -1,6 +1,7 @@
 -- A hot message to recall. Locks its channel against sends and other recalls.
 -- $1 ms_id
-SELECT m.channel_id, m.seq, m.sender, m.server_time, (m.extra #>> '{reply_to,ms_id}')::bigint AS replied
+SELECT m.channel_id, m.seq, m.sender, m.server_time, (m.extra #>> '{reply_to,ms_id}')::bigint AS replied,
+       m.extra ->> 'topic' AS topic
 FROM (SELECT channel_id, seq, sender, server_time, extra FROM t_im_message
       WHERE ms_id = $1 AND $1 >= (SELECT ms_id FROM t_im_horizon)
       OFFSET 0) AS m

@@ -1,8 +1,8 @@
 -- Recalls messages. Their rows lose the content, unless a row is sealed; then the overlay hides the content and the
 -- archive never shows it. The channels and the index queue are updated. An earlier statement locks the channels, and
 -- the caller shares the seal lock.
--- $1 ms_ids, $2 channel ids, $3 seqs, $4 senders, $7 the messages that they reply to, or nulls: one element per message;
--- $5 recalled by, $6 now
+-- $1 ms_ids, $2 channel ids, $3 seqs, $4 senders, $7 the messages that they reply to, $8 their topics, both with nulls: one
+-- element per message; $5 recalled by, $6 now
 -- Returns the messages that were not recalled before.
 WITH recall AS (
     INSERT INTO t_im_recall (ms_id, channel_id, seq, sender, recalled_by, recalled_at)
@@ -44,6 +44,39 @@ uncounted AS (
           WHERE given.replied IS NOT NULL AND given.ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
           GROUP BY given.replied) AS gone
     WHERE c.ms_id = ANY (ARRAY[gone.replied])
+),
+untitled AS MATERIALIZED (
+    SELECT given.channel_id, given.topic, count(*) AS messages
+    FROM unnest($1::bigint[], $2::bigint[], $8::text[]) AS given (ms_id, channel_id, topic)
+    WHERE given.topic IS NOT NULL AND given.ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
+    GROUP BY given.channel_id, given.topic
+),
+without_topic AS (
+    DELETE FROM t_im_topic t USING untitled
+    WHERE t.channel_id = ANY (ARRAY[untitled.channel_id]) AND t.topic = ANY (ARRAY[untitled.topic])
+      AND t.messages <= untitled.messages
+),
+with_topic AS (
+    -- If the messages that are left are in the archive, the topic stays where it is in the order.
+    UPDATE t_im_topic t
+    SET messages = t.messages - untitled.messages, last_seq = coalesce(last.seq, t.last_seq),
+        last_ms_id = coalesce(last.ms_id, t.last_ms_id), last_at = coalesce(last.server_time, t.last_at)
+    FROM untitled
+    LEFT JOIN LATERAL (
+        SELECT m.seq, m.ms_id, m.server_time
+        FROM (SELECT ms_id FROM t_im_mark
+              WHERE mark = 'topic:' || untitled.channel_id || '/' || untitled.topic
+                AND ms_id <> ALL ($1::bigint[]) AND ms_id >= (SELECT ms_id FROM t_im_horizon)
+              ORDER BY ms_id DESC
+              LIMIT 1) AS k
+        CROSS JOIN LATERAL (SELECT seq, ms_id, server_time FROM t_im_message WHERE ms_id = k.ms_id OFFSET 0) AS m
+    ) AS last ON true
+    WHERE t.channel_id = ANY (ARRAY[untitled.channel_id]) AND t.topic = ANY (ARRAY[untitled.topic])
+      AND t.messages > untitled.messages
+),
+unacted AS (
+    -- What receivers wrote on a card tells what it asked.
+    DELETE FROM t_im_card_action WHERE ms_id = ANY (ARRAY(SELECT ms_id FROM recall))
 ),
 channel_updated AS (
     UPDATE t_im_channel c

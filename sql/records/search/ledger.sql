@@ -2,9 +2,10 @@
 -- the memberships to the messages of the channels, then to the ledger by key.
 -- $1 receiver, $2 statuses, $3 first ms_id, $4 below this ms_id, $5 sender or null
 -- $6 excluded sender or null, $7 type or null, $8 channel id or null, $9 limit
+-- $10 the user who searches, or null for a role that may read everything
 SELECT m.ms_id, m.channel_id, m.seq, m.server_time, m.sender, m.ms_type,
        CASE WHEN r.ms_id IS NULL THEN m.content ELSE '{}' END AS content,
-       CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra) ELSE m.extra END AS extra,
+       CASE WHEN r.ms_id IS NOT NULL THEN '{}' WHEN m.extra ? 'reply_to' THEN im_shown_extra(m.extra, m.channel_id, $10) ELSE m.extra END AS extra,
        coalesce(c.replies, 0) AS replies, r.recalled_by, r.recalled_at, m.status
 FROM (
     SELECT found.*

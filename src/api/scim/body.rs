@@ -60,6 +60,9 @@ pub fn answer(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, MEDIA_TYPE)], body.to_string()).into_response()
 }
 
+/// Deepest nesting of a body. What a resource has is stored, a patch can put it deeper, and readers take 127 levels.
+const DEPTH_MAX: usize = 32;
+
 /// A JSON body under either of the two media types.
 pub struct Body(pub Value);
 
@@ -75,8 +78,13 @@ impl FromRequest<Api> for Body {
         }
         wire::refuse_encoded(request.headers())?;
         let bytes = wire::read_body(request.into_body(), api).await?;
-        let value = strict::read(&bytes);
-        value.map(Self).map_err(|e| Error::invalid_syntax(e.told().to_owned()).into())
+        let value: Value = strict::read(&bytes).map_err(|e| Error::invalid_syntax(e.told().to_owned()))?;
+        if strict::depth(&value) > DEPTH_MAX {
+            return Err(
+                Error::invalid_syntax("must be at most 32 levels deep: leave out deeper attributes").into()
+            );
+        }
+        Ok(Self(value))
     }
 }
 

@@ -47,8 +47,10 @@ pub async fn read(store: &Store, above: MsId, below: MsId, version: i64) -> Resu
     drop(client);
     let people: HashMap<ChannelId, People<'_>> =
         people.iter().map(|row| (row.get("channel_id"), People::of(row))).collect();
-    let documents: Vec<Document> =
-        rows.iter().flat_map(|row| documents(row, people.get(&row.get("channel_id")), version)).collect();
+    let mut documents = Vec::new();
+    for row in &rows {
+        documents.extend(parts(row, people.get(&row.get("channel_id")), version)?);
+    }
     let last_ms_id = rows.last().map_or(above, |row| row.get("ms_id"));
     Ok(Page { sum: Sum::of(&documents), documents, messages: rows.len() as i64, last_ms_id })
 }
@@ -81,8 +83,8 @@ pub async fn size(store: &Store, from: MsId, below: MsId) -> Result<(i64, i64)> 
 }
 
 /// The parts of one message. Each has the next receivers in id order.
-fn documents(row: &Row, people: Option<&People<'_>>, version: i64) -> Vec<Document> {
-    let message = Document { version, ..index::message(row) };
+fn parts(row: &Row, people: Option<&People<'_>>, version: i64) -> Result<Vec<Document>> {
+    let message = Document { version, ..index::message(row)? };
     let blocks = blocks(row, &message);
     let (mut documents, mut ledger, mut receivers) = (Vec::new(), Ledger::default(), 0);
     for (slot, user_id) in people.iter().flat_map(|p| p.slots.iter().zip(&p.user_ids)) {
@@ -98,7 +100,7 @@ fn documents(row: &Row, people: Option<&People<'_>>, version: i64) -> Vec<Docume
     }
     documents.push(Document { ledger: Some(ledger), ..message });
     documents.iter_mut().enumerate().for_each(|(part, document)| document.part = part as u32);
-    documents
+    Ok(documents)
 }
 
 fn add(ledger: &mut Ledger, block: &Block, place: usize, user_id: &str) {

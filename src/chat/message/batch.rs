@@ -245,6 +245,18 @@ async fn repeats(
     Ok(rows.iter().map(answer).collect())
 }
 
+/// What earlier sends with the same client ids have stored, one element per send, in order. None: there was no such send.
+/// A caller asks before it reads what the content of a first send needs.
+pub async fn sent_before(store: &Store, sends: &[Outgoing]) -> Result<Vec<Option<Result<Sent>>>> {
+    let client = store.client().await?;
+    let (of, all): (Vec<&Outgoing>, Vec<usize>) = (sends.iter().collect(), (0..sends.len()).collect());
+    let mut before: Vec<Option<Result<Sent>>> = sends.iter().map(|_| None).collect();
+    for (index, result) in repeats(&client, &of, &all).await? {
+        before[index] = Some(result);
+    }
+    Ok(before)
+}
+
 fn refused(outcome: &str) -> Error {
     match outcome {
         "unknown_user" => Error::unknown_caller(),

@@ -14,6 +14,8 @@ use crate::base::number::{ChannelId, MsId};
 
 /// Most bytes of a forward as JSON.
 const FORWARD_MAX_BYTES: usize = 262_144;
+/// Most forwards in one another. Each adds 3 levels to the JSON of the message, and readers take 127 levels.
+const FORWARDS_MAX: usize = 10;
 /// The type of a forward.
 pub const FORWARD: &str = "forward";
 
@@ -57,6 +59,12 @@ pub struct Forward {
 impl Forward {
     /// Copies messages, in this order.
     pub fn of(originals: &[Original]) -> Result<Self> {
+        if originals.iter().any(|original| forwards(&original.content) >= FORWARDS_MAX) {
+            return Err(Error::new(
+                Kind::TooLarge,
+                "the messages have 10 forwards in one another: send what is in them as a new message",
+            ));
+        }
         let copied = originals.iter().map(Original::copied).collect::<Result<Vec<_>>>()?;
         let content = json!({ "messages": copied });
         if content.to_string().len() > FORWARD_MAX_BYTES {
@@ -78,18 +86,27 @@ impl Forward {
 
     /// The send of the copies into one channel. The client id counts for each channel.
     pub fn to(&self, channel_id: ChannelId, sender: &str, client_id: Option<&str>) -> Result<Outgoing> {
-        let digested = json!([FORWARD, self.ms_ids]).to_string();
         let mut extra = Extra::new();
         extra.insert("preview".into(), self.preview.as_str().into());
-        let client_id = client_id.map(|client_id| format!("\u{1e}{channel_id} {client_id}"));
         Ok(Outgoing {
-            ms_type: FORWARD,
             content: self.content.clone(),
             short: json!({ "text": self.preview }),
             extra,
             files: self.files.iter().copied().map(HeldFile::of).collect(),
-            ..Outgoing::bare(channel_id, sender, client_id, FORWARD, &digested)?
+            ..Self::bare(&self.ms_ids, channel_id, sender, client_id)?
         })
+    }
+
+    /// The same send without its content: what an earlier call has sent is found by it, when the messages cannot be read
+    /// any more.
+    pub fn bare(
+        ms_ids: &[MsId],
+        channel_id: ChannelId,
+        sender: &str,
+        client_id: Option<&str>,
+    ) -> Result<Outgoing> {
+        let client_id = client_id.map(|client_id| format!("\u{1e}{channel_id} {client_id}"));
+        Outgoing::bare(channel_id, sender, client_id, FORWARD, &json!([FORWARD, ms_ids]).to_string())
     }
 }
 
@@ -114,6 +131,12 @@ impl Original {
         let more = if count > 1 { format!(" (+{})", count - 1) } else { String::new() };
         format!("↪ {}{more}", cut(&format!("{}: {text}", self.sender_name)))
     }
+}
+
+/// How many forwards lie in one another: 0 for another content, 1 for a forward of other contents.
+fn forwards(content: &Value) -> usize {
+    let Some(messages) = content.get("messages").and_then(Value::as_array) else { return 0 };
+    1 + messages.iter().map(|message| forwards(&message["content"])).max().unwrap_or_default()
 }
 
 /// The files that a content holds, also those of forwards in it.

@@ -10,14 +10,19 @@ use super::outgoing::Outgoing;
 use crate::base::error::{Error, Result};
 use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
+use crate::base::strict::depth;
 use crate::base::text::is_label;
 use crate::sql;
 
 const TOPIC_MAX_CHARS: usize = 64;
 const REF_MAX_CHARS: usize = 128;
 const DATA_MAX_BYTES: usize = 4_096;
-const LABEL_OF_TOPIC: &str = "must be one line of 1 to 64 characters, at least one of them visible";
-const LABEL_OF_REF: &str = "must be one line of 1 to 128 characters, at least one of them visible";
+/// Deepest nesting of data. It is stored, and pushed and archived within other JSON, and readers take 127 levels.
+const DATA_MAX_DEPTH: usize = 32;
+/// What a topic must be.
+pub const TOPIC_RULE: &str = "must be one line of 1 to 64 characters, at least one of them visible";
+/// What a reference must be.
+pub const REF_RULE: &str = "must be one line of 1 to 128 characters, at least one of them visible";
 
 /// What connects a message to others, as its sender says.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -58,10 +63,10 @@ impl Thread {
         at: &str,
     ) -> Result<Self> {
         if topic.as_ref().is_some_and(|topic| !is_topic(topic)) {
-            return Err(Error::field(format!("{at}/topic"), LABEL_OF_TOPIC));
+            return Err(Error::field(format!("{at}/topic"), TOPIC_RULE));
         }
         if reference.as_ref().is_some_and(|reference| !is_ref(reference)) {
-            return Err(Error::field(format!("{at}/ref"), LABEL_OF_REF));
+            return Err(Error::field(format!("{at}/ref"), REF_RULE));
         }
         if let Some(data) = &data {
             let at = format!("{at}/data");
@@ -70,6 +75,10 @@ impl Thread {
             }
             if data.to_string().len() > DATA_MAX_BYTES {
                 return Err(Error::field(at, "must have at most 4,096 bytes of JSON"));
+            }
+            if depth(data) > DATA_MAX_DEPTH {
+                let must = "must be at most 32 levels deep: put deeper parts into it as text";
+                return Err(Error::field(at, must));
             }
             if has_nul(data) {
                 return Err(Error::field(at, "must not contain U+0000"));
@@ -216,10 +225,14 @@ mod tests {
         };
         assert_eq!(pointer(json!({"a": {"b": ["中", 1, null]}})), None);
         assert_eq!(pointer(json!({"a": "x".repeat(DATA_MAX_BYTES - 8)})), None);
+        let deep = |levels: usize| (1..levels).fold(json!({}), |inner, _| json!({ "a": inner }));
+        assert_eq!(pointer(deep(DATA_MAX_DEPTH)), None);
         for wrong in [
             json!([]),
             json!("x"),
             json!({"a": "x".repeat(DATA_MAX_BYTES - 7)}),
+            deep(DATA_MAX_DEPTH + 1),
+            json!({"a": (1..DATA_MAX_DEPTH).fold(json!([]), |inner, _| json!([inner]))}),
             json!({"a": ["\0"]}),
             json!({"\0": 1}),
         ] {

@@ -8,6 +8,7 @@ use futures_util::future::try_join3;
 use postgres_types::{Json, ToSql};
 use serde::Serialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Row;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 use super::Push;
 use super::notify::{Candidate, Marks, Scope, Settings};
 use crate::base::error::{Error, Result};
-use crate::base::extra::{self, Extra};
+use crate::base::extra::{self, Extra, Passed};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::{Callback, Kind};
@@ -44,10 +45,10 @@ struct Pushed<'a> {
     server_time: String,
     #[serde(rename = "type")]
     ms_type: &'a str,
-    content: Value,
+    content: Box<RawValue>,
     /// What the message carries beside its content.
     #[serde(flatten)]
-    extra: Extra,
+    extra: Passed,
     /// Present if the message was recalled before the push. Then its content is empty.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recalled: bool,
@@ -276,7 +277,10 @@ fn collect<'a>(
         let of_channel = slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
         let parts = parts(row, held, of_channel, settings.named(row).as_ref());
         // Only a channel that a member has muted asks for it.
-        let extra = if row.get("has_muted") { row.get::<_, Json<Extra>>("extra").0 } else { Extra::new() };
+        let extra = match row.get("has_muted") {
+            true => extra::mentions_of(&row.get::<_, Json<Passed>>("extra").0),
+            false => Extra::new(),
+        };
         let mut is_for_some = false;
         for (slot, user) in parts.iter().flat_map(Part::slots) {
             if held.users[user as usize].has_left {
@@ -367,7 +371,7 @@ fn pushed_message(row: &Row) -> Result<Pushed<'_>> {
         sender_name: row.get::<_, Option<_>>("sender_name").unwrap_or_default(),
         server_time: server_time.format(&Rfc3339).map_err(Error::internal)?,
         ms_type: row.get("ms_type"),
-        content: row.get("content"),
+        content: row.get::<_, Json<_>>("content").0,
         extra: row.get::<_, Json<_>>("extra").0,
         recalled: row.get("recalled"),
     })

@@ -144,13 +144,13 @@ impl Stream {
             missed.event_ids = stretch.event_ids.into();
         }
         let step: Vec<i64> = missed.event_ids.drain(..TEXTS.min(missed.event_ids.len())).collect();
-        let texts = log::texts(&hub.store, &step).await?;
+        let texts = log::texts(&hub.store, &step, Some(&self.place.user_id)).await?;
         if texts.len() < step.len() {
             let reached = missed.after;
             self.finish(End::Resync(Reason::TooOld, reached));
             return Ok(());
         }
-        self.ready.extend(texts);
+        self.ready.extend(texts.into_iter().map(|event| event.text));
         if missed.event_ids.is_empty() && missed.is_last {
             let (after, queue) = (missed.after, missed.queue.take());
             self.joined_or_live(after, queue)?;

@@ -1,11 +1,11 @@
 //! The event log as streams read it, and the serialization of events.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
@@ -13,7 +13,7 @@ use tokio_postgres::types::Json;
 
 use super::queue::Queue;
 use crate::base::error::{Error, Result};
-use crate::base::extra::Extra;
+use crate::base::extra::Passed;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -114,7 +114,7 @@ struct Message<'a> {
     content: Box<RawValue>,
     /// What the message carries beside its content.
     #[serde(flatten)]
-    extra: Extra,
+    extra: Passed,
     /// Set if the message was recalled before the event was sent. The content is then empty.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     recalled: bool,
@@ -129,6 +129,13 @@ impl Span {
             Some(seq) => seq >= from_seq && self.to_seq.is_none_or(|to_seq| seq <= to_seq),
             None => self.to_seq.is_none(),
         }
+    }
+}
+
+impl Span {
+    /// Whether the listener may see a message of the channel.
+    fn sees(&self, seq: i64) -> bool {
+        seq >= self.sees_from_seq && self.to_seq.is_none_or(|to_seq| seq <= to_seq)
     }
 }
 
@@ -225,12 +232,43 @@ pub(super) async fn missed(
     })
 }
 
-/// Serialized events in the order of their ids. Deleted events are missing.
-pub(super) async fn texts(store: &Store, event_ids: &[i64]) -> Result<Vec<Bytes>> {
+/// An event as it is sent.
+#[derive(Debug)]
+pub(super) struct Text {
+    pub text: Bytes,
+    pub replied: Option<Replied>,
+}
+
+/// The message to which the message of an event replies.
+#[derive(Debug)]
+pub(super) struct Replied {
+    seq: i64,
+    /// The event for listeners who may not see that message.
+    without: Bytes,
+}
+
+impl Text {
+    /// The numbers of the listeners who may see the message to which it replies. `spans` are all memberships in its channel.
+    pub fn seeing(&self, spans: &[Span]) -> HashSet<usize> {
+        let sees = |span: &&Span| self.replied.as_ref().is_some_and(|replied| span.sees(replied.seq));
+        spans.iter().filter(sees).map(|span| span.number).collect()
+    }
+
+    /// The event as a listener gets it, one of those `seeing` or another one.
+    pub fn shown(&self, number: usize, seeing: &HashSet<usize>) -> &Bytes {
+        match &self.replied {
+            Some(replied) if !seeing.contains(&number) => &replied.without,
+            _ => &self.text,
+        }
+    }
+}
+
+/// Serialized events in the order of their ids, for a reader or for several. Deleted events are missing.
+pub(super) async fn texts(store: &Store, event_ids: &[i64], reader: Option<&str>) -> Result<Vec<Text>> {
     if event_ids.is_empty() {
         return Ok(Vec::new());
     }
-    store.all(sql!("events/stream/texts"), &[&event_ids]).await?.iter().map(text).collect()
+    store.all(sql!("events/stream/texts"), &[&event_ids, &reader]).await?.iter().map(text).collect()
 }
 
 /// The positions of listeners in the list who may no longer listen.
@@ -241,7 +279,7 @@ pub(super) async fn gone(store: &Store, queues: &[&Arc<Queue>]) -> Result<Vec<us
     Ok(rows.iter().map(|row| row.get::<_, i32>("number") as usize - 1).collect())
 }
 
-fn text(row: &Row) -> Result<Bytes> {
+fn text(row: &Row) -> Result<Text> {
     let (event_id, kind): (i64, &str) = (row.get("event_id"), row.get("type"));
     let data = match row.get::<_, Option<MsId>>("ms_id") {
         Some(ms_id) => Data::Message(Box::new(message(ms_id, row))),
@@ -249,10 +287,32 @@ fn text(row: &Row) -> Result<Bytes> {
     };
     let channel_id = row.get::<_, Option<ChannelId>>("channel_id").map(|id| id.to_string());
     let (channel_type, channel_name) = (row.get("channel_type"), row.get("channel_name"));
-    let told = EventPayload { kind, at: row.get("at"), channel_id, channel_type, channel_name, data };
-    // JSON is one line, as server-sent events require.
-    let json = serde_json::to_string(&told).map_err(Error::internal)?;
-    Ok(format!("id: {event_id}\nevent: {kind}\ndata: {json}\n\n").into())
+    let mut told = EventPayload { kind, at: row.get("at"), channel_id, channel_type, channel_name, data };
+    let text = told.text(event_id)?;
+    let replied = match told.forget_replied() {
+        Some(seq) => Some(Replied { seq, without: told.text(event_id)? }),
+        None => None,
+    };
+    Ok(Text { text, replied })
+}
+
+impl EventPayload<'_> {
+    fn text(&self, event_id: i64) -> Result<Bytes> {
+        // JSON is one line, as server-sent events require.
+        let json = serde_json::to_string(self).map_err(Error::internal)?;
+        Ok(format!("id: {event_id}\nevent: {}\ndata: {json}\n\n", self.kind).into())
+    }
+
+    /// Takes the message to which it replies. Returns the place of that message in the channel.
+    fn forget_replied(&mut self) -> Option<i64> {
+        #[derive(Deserialize)]
+        struct Place {
+            seq: i64,
+        }
+        let Data::Message(message) = &mut self.data else { return None };
+        let replied = message.extra.remove("reply_to")?;
+        Some(serde_json::from_str::<Place>(replied.get()).map_or(0, |place| place.seq))
+    }
 }
 
 fn message(ms_id: MsId, row: &Row) -> Message<'_> {

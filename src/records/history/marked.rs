@@ -10,17 +10,30 @@ use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
 use crate::sql;
 
+/// Most reads of the archive for one page. A page with few messages ends there, and its cursor continues.
+const LOOKS_MAX: usize = 20;
+
 /// Messages with a mark.
 #[derive(Clone)]
 pub struct Marked<'a> {
-    /// A mark of [`crate::base::extra`].
+    /// A mark of [`crate::base::extra`], as hot messages have it.
     pub mark: String,
+    /// The same mark as the archive has it.
+    pub cold_mark: String,
     /// The channel and its reader; none: every message with the mark.
     pub reading: Option<Reading<'a>>,
     /// The oldest or the newest first.
     pub order: Order,
     /// All of them are above this ms_id.
     pub above: MsId,
+}
+
+/// A page of messages with a mark.
+#[derive(Debug)]
+pub struct MarkedPage {
+    pub messages: Vec<Message>,
+    /// The last message that was looked at, if more may follow.
+    pub next: Option<MsId>,
 }
 
 /// A topic of a channel, with its last message.
@@ -40,7 +53,7 @@ impl Marked<'_> {
         archive: Option<&dyn Archive>,
         after: Option<MsId>,
         limit: i64,
-    ) -> Result<Vec<Message>> {
+    ) -> Result<MarkedPage> {
         let spans = match &self.reading {
             Some(reading) => Some(reading.spans().await?),
             None => None,
@@ -54,20 +67,25 @@ impl Marked<'_> {
         let all_is_hot = above.next() >= below;
         let enough = self.order == Order::Newest && hot.len() as i64 >= limit;
         if all_is_hot || enough || spans.as_ref().is_some_and(Vec::is_empty) {
-            return Ok(hot);
+            return Ok(MarkedPage::of(hot, limit));
         }
         let rest = match self.order {
             Order::Oldest => limit as usize,
             Order::Newest => limit as usize - hot.len(),
         };
-        let mut cold = self.cold(store, archive, (spans, above, below), rest).await?;
-        let mut found = hot;
-        if self.order == Order::Oldest {
-            std::mem::swap(&mut found, &mut cold);
+        let MarkedPage { messages: cold, next } =
+            self.cold(store, archive, (spans, above, below), rest).await?;
+        let (mut found, last) = match self.order {
+            Order::Oldest => (cold, hot),
+            Order::Newest => (hot, cold),
+        };
+        match (self.order, next) {
+            // Messages of the archive may lie between: the hot ones are for a later page.
+            (Order::Oldest, Some(_)) => {}
+            _ => found.extend(last),
         }
-        found.extend(cold);
         found.truncate(limit as usize);
-        Ok(found)
+        Ok(if next.is_some() { MarkedPage { messages: found, next } } else { MarkedPage::of(found, limit) })
     }
 
     async fn hot(&self, store: &Store, (above, below): (MsId, MsId), limit: i64) -> Result<Hot> {
@@ -83,17 +101,19 @@ impl Marked<'_> {
         hot(rows)
     }
 
+    /// Messages of the archive. `next` is set only if the page ends before it is full.
     async fn cold(
         &self,
         store: &Store,
         archive: Option<&dyn Archive>,
         (spans, above, below): (Option<Vec<Span>>, MsId, MsId),
         limit: usize,
-    ) -> Result<Vec<Message>> {
+    ) -> Result<MarkedPage> {
         let archive = archive.ok_or_else(archive::not_configured)?;
+        let reader = self.reading.and_then(|reading| reading.reader);
         let mut find = Find {
             spans,
-            marks: vec![vec![self.mark.clone()]],
+            marks: vec![vec![self.cold_mark.clone()]],
             from: above.next(),
             below,
             order: self.order,
@@ -101,18 +121,27 @@ impl Marked<'_> {
             ..Find::newest(limit)
         };
         let mut found = Vec::new();
-        loop {
+        for _ in 0..LOOKS_MAX {
             find.limit = limit - found.len();
             let documents = archive.find(&find).await?;
             let ended = documents.len() < find.limit;
             find.after = documents.last().map(|last| (last.ms_id, last.part)).or(find.after);
-            let read = messages(store, documents).await?;
+            let read = messages(store, documents, reader).await?;
             // A message that was recalled since carries nothing.
             found.extend(read.into_iter().filter(|message| message.recalled.is_none()));
             if ended || found.len() >= limit {
-                return Ok(found);
+                return Ok(MarkedPage { messages: found, next: None });
             }
         }
+        Ok(MarkedPage { messages: found, next: find.after.map(|(ms_id, _)| ms_id) })
+    }
+}
+
+impl MarkedPage {
+    /// A page that ends at its last message. More may follow a full one.
+    fn of(messages: Vec<Message>, limit: i64) -> Self {
+        let next = messages.last().filter(|_| messages.len() as i64 >= limit).map(|last| last.ms_id);
+        Self { messages, next }
     }
 }
 

@@ -136,7 +136,7 @@ async fn cold_unread(
             find.below = last.ms_id;
         }
         // A recalled message is unread for no user.
-        let read = messages(store, documents).await?;
+        let read = messages(store, documents, Some(reader)).await?;
         found.extend(read.into_iter().filter(|message| message.recalled.is_none()));
         if ended {
             return Ok(Unread { messages: found, next: None });

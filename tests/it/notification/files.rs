@@ -61,3 +61,25 @@ async fn a_file_that_no_message_could_hold_is_refused() {
     late["send_at"] = at(6);
     notify(&oa, late).await;
 }
+
+#[tokio::test]
+async fn a_repeat_needs_neither_the_file_nor_the_time_of_the_first_call() {
+    let app = TestApp::start().await;
+    company(&app).await;
+    let oa = app.person("oa");
+    let file_id = text(&put(&oa, "rules.pdf", b"%PDF-1.7 rules").await["file_id"]);
+    let now: OffsetDateTime = app.store.now().await.expect("a clock");
+    let mut body = holding("rules", &file_id);
+    body["expires_at"] = json!((now + Duration::days(1)).format(&Rfc3339).expect("a time"));
+    let first = oa.post("/notifications", body.clone()).await.expect(202);
+    app.until(OPEN, 0).await;
+    app.settled().await;
+    let sql = app.sql().await;
+    sql.execute("UPDATE t_im_file SET owner = 'a'", &[]).await.expect("the file is of another user");
+    sql.execute("DELETE FROM t_im_file_use", &[]).await.expect("no message holds it");
+    assert!(!can_read(&app, "oa", &file_id).await);
+    let again = oa.post("/notifications", body.clone()).await.expect(200);
+    assert_eq!(again["notification_id"], first["notification_id"]);
+    body["content"]["file_id"] = json!("999");
+    oa.post("/notifications", body).await.expect_problem(409, "client-id-reused");
+}

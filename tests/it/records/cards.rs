@@ -35,7 +35,7 @@ async fn shown(app: &TestApp, reader: &str, ms_id: &str) -> Value {
     app.person(reader).get(&format!("/messages/{ms_id}")).await.expect(200)["items"][0].clone()
 }
 
-async fn observer(app: &TestApp, types: &[&str]) -> Observer {
+pub async fn observer(app: &TestApp, types: &[&str]) -> Observer {
     let portal = Observer::start();
     let wish = json!({"url": portal.url(), "event_types": types});
     app.client("root", &["admin"]).post("/callbacks", wish).await.expect(201);

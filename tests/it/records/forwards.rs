@@ -151,3 +151,29 @@ async fn only_what_one_sees_goes_into_ones_own_channels_and_a_repeat_once() {
     ann.post(&path, json!({"channel_ids": [one], "ms_ids": long})).await.expect_problem(413, "too-large");
     app.settled().await;
 }
+
+#[tokio::test]
+async fn a_repeat_finds_what_was_sent_when_the_original_is_gone() {
+    let app = TestApp::start().await;
+    app.people(&["ann", "bob", "cy"]).await;
+    let (source, one, other) =
+        (app.direct("ann", "bob").await, app.direct("ann", "cy").await, app.group(&["ann", "cy"]).await);
+    let ms_id = text(&app.say("bob", &source, "1").await["ms_id"]);
+    let second = text(&app.say("bob", &source, "2").await["ms_id"]);
+    let (ann, path) = (app.person("ann"), format!("/messages/{ms_id}/forward"));
+    let body = |channels: &[&String]| json!({"channel_ids": channels, "ms_ids": [second], "client_id": "k"});
+    let first = ann.post(&path, body(&[&one])).await.expect(200);
+    for gone in [&ms_id, &second] {
+        app.person("bob").post(&format!("/messages/{gone}/recall"), json!({})).await.expect(200);
+    }
+    let again = ann.post(&path, body(&[&one])).await.expect(200);
+    assert_eq!(statuses(&again), [200]);
+    assert_eq!(again["results"][0]["ms_id"], first["results"][0]["ms_id"]);
+    // A channel that has no copy yet gets none.
+    let more = ann.post(&path, body(&[&other, &one])).await.expect(200);
+    assert_eq!(statuses(&more), [409, 200]);
+    ann.post(&path, body(&[&other])).await.expect_problem(409, "conflict");
+    // Other messages under the same client id.
+    let reused = json!({"channel_ids": [one], "client_id": "k"});
+    assert_eq!(statuses(&ann.post(&path, reused).await.expect(200)), [409]);
+}

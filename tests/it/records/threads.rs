@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use crate::api::contract::assert_fits;
 use crate::app::{LONG, TestApp, text};
 use crate::archive::moving::Aged;
+use crate::delivery::callbacks::OPEN;
+use crate::records::cards::observer;
+use crate::support::ObservedEvent;
 
 fn saying(words: &str, more: Value) -> Value {
     let mut message = json!({"type": "text", "content": {"text": words}});
@@ -35,7 +38,7 @@ async fn listed(app: &TestApp, user: &str, path: &str) -> Vec<i64> {
     }
 }
 
-/// Pages of a topic: the cursor keeps it.
+/// Pages of a topic: the cursor keeps it, and a call may name it again.
 async fn of_topic(app: &TestApp, user: &str, channel: &str, topic: &str) -> Vec<i64> {
     let path = format!("/channels/{channel}/messages");
     let mut page = app.person(user).get(&format!("{path}?limit=1&topic={topic}")).await.expect(200);
@@ -43,7 +46,8 @@ async fn of_topic(app: &TestApp, user: &str, channel: &str, topic: &str) -> Vec<
     loop {
         found.extend(seqs(page["items"].as_array().expect("items")));
         let Some(next) = page["next_cursor"].as_str() else { return found };
-        page = app.person(user).get(&format!("{path}?limit=1&cursor={next}")).await.expect(200);
+        let named = if found.len() % 2 == 0 { "" } else { &format!("&topic={topic}") };
+        page = app.person(user).get(&format!("{path}?limit=1&cursor={next}{named}")).await.expect(200);
     }
 }
 
@@ -181,6 +185,197 @@ async fn a_thread_reads_the_same_hot_and_cold_and_after_recalls() {
     assert_eq!(one(&aged, "bob", &ids[0]).await["reply_count"], 2);
     assert_eq!(listed(&aged, "bob", &format!("/messages/{}/replies", ids[0])).await, [3, 7]);
     assert_eq!(of_topic(&aged, "bob", &channel, "会议").await, [7, 3]);
+    // The topic goes with the last message that has it.
+    for ms_id in [&late, &ids[2]] {
+        root.post(&format!("/messages/{ms_id}/recall"), json!({})).await.expect(200);
+    }
+    assert_eq!(listed_topics(&aged, "bob", &channel).await, Vec::<String>::new());
+    assert_eq!(aged.count("SELECT count(*) FROM t_im_topic", &[]).await, 0);
+}
+
+async fn listed_topics(app: &TestApp, user: &str, channel: &str) -> Vec<String> {
+    let topics = app.person(user).get(&format!("/channels/{channel}/topics")).await.expect(200);
+    topics["items"].as_array().expect("items").iter().map(|topic| text(&topic["topic"])).collect()
+}
+
+#[tokio::test]
+async fn a_page_of_recalled_cold_messages_ends_and_its_cursor_goes_on() {
+    let mut aged = Aged::embedded().await;
+    aged.app.clock("-40 days").await;
+    aged.people(&["ann", "bob"]).await;
+    let channel = aged.group(&["ann", "bob"]).await;
+    let mut ids = Vec::new();
+    for n in 0..24 {
+        ids.push(
+            send(&aged, "ann", &channel, saying(&n.to_string(), json!({"topic": "t", "ref": "r"}))).await,
+        );
+    }
+    aged.settled().await;
+    aged.indexed().await;
+    aged.app.clock("0").await;
+    aged.move_all().await;
+    let root = aged.client("root", &["admin"]);
+    for ms_id in &ids[1..] {
+        root.post(&format!("/messages/{ms_id}/recall"), json!({})).await.expect(200);
+    }
+    let path = format!("/channels/{channel}/messages?limit=1&topic=t");
+    let page = aged.person("bob").get(&path).await.expect(200);
+    assert_eq!(page["items"], json!([]), "a page reads the archive 20 times at most");
+    assert!(page["next_cursor"].is_string(), "and goes on: {page}");
+    assert_eq!(of_topic(&aged, "bob", &channel, "t").await, [1]);
+    assert_eq!(listed(&aged, "ann", "/messages?ref=r").await, [1]);
+}
+
+/// Tables that hold a word anywhere.
+async fn holding(app: &TestApp, word: &str) -> Vec<String> {
+    let sql = app.sql().await;
+    let tables = "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition AND relname LIKE 't_im_%'";
+    let mut found = Vec::new();
+    for row in sql.query(tables, &[]).await.expect("tables") {
+        let table: String = row.get(0);
+        let count =
+            format!("SELECT count(*) FROM {table} AS held WHERE held::text LIKE '%' || $1::text || '%'");
+        if sql.query_one(&count, &[&word]).await.expect("a count").get::<_, i64>(0) > 0 {
+            found.push(table);
+        }
+    }
+    found.sort();
+    found
+}
+
+#[tokio::test]
+async fn nothing_of_a_recalled_message_is_left() {
+    let app = TestApp::start_with(OPEN).await;
+    app.people(&["oa", "bob"]).await;
+    let portal = observer(&app, &["card.*", "message.*"]).await;
+    let channel = app.group(&["oa", "bob"]).await;
+    let card = json!({"title": "密件", "fields": [], "buttons": [{"id": "agree", "text": "密件"}]});
+    let message = json!({"type": "card", "content": card, "topic": "密件", "ref": "密件", "data": {"密件": 1}, "mentions": ["bob"]});
+    let ms_id = send(&app, "oa", &channel, message).await;
+    let bob = app.person("bob");
+    let act = json!({"button_id": "agree", "value": "同意密件"});
+    bob.post(&format!("/messages/{ms_id}/actions"), act).await.expect(201);
+    bob.put(&format!("/users/me/favourites/{ms_id}"), json!({})).await.expect(200);
+    let is_action = |event: &ObservedEvent| event.what == "card.action" && event.data["value"] == "同意密件";
+    portal.wait_for(|log| log.events().iter().any(is_action), LONG).await;
+    app.settled().await;
+    let before = holding(&app, "密件").await;
+    for table in
+        ["t_im_card_action", "t_im_channel", "t_im_favourite", "t_im_mark", "t_im_message", "t_im_topic"]
+    {
+        assert!(before.iter().any(|held| held == table), "{table}: {before:?}");
+    }
+    app.person("oa").post(&format!("/messages/{ms_id}/recall"), json!({})).await.expect(200);
+    app.settled().await;
+    assert_eq!(holding(&app, "密件").await, Vec::<String>::new());
+    assert_eq!(app.count("SELECT count(*) FROM t_im_mention", &[]).await, 0);
+}
+
+/// ann speaks, cy joins a group that shows newcomers nothing, bob answers ann and then cy.
+async fn with_newcomer(app: &TestApp) -> (String, Vec<String>) {
+    app.people(&["ann", "bob", "cy"]).await;
+    let channel = app.group(&["ann", "bob"]).await;
+    let secret = send(app, "ann", &channel, saying("往事", json!({}))).await;
+    let join = json!({"user_ids": ["cy"]});
+    app.person("ann").post(&format!("/channels/{channel}/members"), join).await.expect(200);
+    let hello = send(app, "cy", &channel, saying("新人", json!({}))).await;
+    (channel, vec![secret, hello])
+}
+
+async fn answer(app: &TestApp, channel: &str, ids: &mut Vec<String>) {
+    for (words, to) in [("答旧事", 0), ("答新人", 1)] {
+        let more = json!({"reply_to": ids[to], "topic": "话"});
+        ids.push(send(app, "bob", channel, saying(words, more)).await);
+    }
+}
+
+#[tokio::test]
+async fn a_newcomer_learns_nothing_of_a_message_that_is_answered() {
+    let app = TestApp::start().await;
+    let (channel, mut ids) = with_newcomer(&app).await;
+    let (mut cy, mut ann) = (app.person("cy").listen(None).await, app.person("ann").listen(None).await);
+    cy.expect("hello").await;
+    ann.expect("hello").await;
+    let since = cy.last_id;
+    answer(&app, &channel, &mut ids).await;
+    let quotes = [(&mut cy, Value::Null), (&mut ann, json!("往事"))];
+    for (stream, quote) in quotes {
+        let told = stream.expect("message.created").await.data["data"].clone();
+        assert_eq!((&told["ms_id"], &told["reply_to"]["preview"]), (&json!(ids[2]), &quote));
+        assert_eq!(told["reply_to"].is_null(), quote.is_null(), "nor its id: {told}");
+        let told = stream.expect("message.created").await.data["data"].clone();
+        assert_eq!((&told["ms_id"], &told["reply_to"]["preview"]), (&json!(ids[3]), &json!("新人")));
+    }
+    // A stream that catches up.
+    for (user, quote) in [("cy", Value::Null), ("ann", json!("往事"))] {
+        let mut stream = app.person(user).listen(since).await;
+        let told = stream.expect("message.created").await.data["data"].clone();
+        assert_eq!((&told["ms_id"], &told["reply_to"]["preview"]), (&json!(ids[2]), &quote));
+    }
+    // A push is one for all receivers.
+    for user in ["ann", "cy"] {
+        app.gateway.wait_for(|record| record.seen(&ids[3], user) > 0, LONG).await;
+    }
+    app.settled().await;
+    app.gateway.read(|record| {
+        let pushed = |ms_id: &str| {
+            let mut messages = record.batches().flat_map(|batch| &batch.messages);
+            messages.find(|message| message.ms_id == ms_id).expect("pushed").reply_to.clone()
+        };
+        assert_eq!(pushed(&ids[2]), None);
+        assert_eq!(pushed(&ids[3]).expect("a quote")["preview"], "新人");
+    });
+}
+
+#[tokio::test]
+async fn a_newcomer_reads_no_quote_of_an_earlier_message_hot_or_cold() {
+    let mut aged = Aged::embedded().await;
+    aged.app.clock("-40 days").await;
+    let (channel, mut ids) = with_newcomer(&aged).await;
+    answer(&aged, &channel, &mut ids).await;
+    aged.settled().await;
+    aged.indexed().await;
+    for round in ["hot", "cold"] {
+        for (user, quotes) in [("cy", json!([null, "新人"])), ("ann", json!(["往事", "新人"]))] {
+            let mut pages = Vec::new();
+            for query in ["?limit=10", "?after_seq=0&limit=10", "?topic=%E8%AF%9D"] {
+                pages.push(
+                    aged.person(user).get(&format!("/channels/{channel}/messages{query}")).await.expect(200),
+                );
+            }
+            for query in ["?topic=话", "?sender=bob&status=received", "?topic=话&sender=bob"] {
+                let path = format!("/search/messages{query}");
+                if user == "cy" || !query.contains("status") {
+                    pages.push(aged.person(user).get(&path).await.expect(200));
+                }
+            }
+            pages.push(json!({"items": [one(&aged, user, &ids[2]).await, one(&aged, user, &ids[3]).await]}));
+            for page in pages {
+                let items = page["items"].as_array().expect("items");
+                let quote = |ms_id: &String| {
+                    let message = items.iter().find(|item| item["ms_id"] == *ms_id);
+                    message.unwrap_or_else(|| panic!("{round} {user}: {page}"))["reply_to"].clone()
+                };
+                let (first, second) = (quote(&ids[2]), quote(&ids[3]));
+                assert_eq!(json!([first["preview"], second["preview"]]), quotes, "{round} {user}");
+                assert_eq!(first.is_null(), user == "cy", "nor its id: {first}");
+            }
+        }
+        if round == "hot" {
+            let unread = aged.person("cy").get("/sync").await;
+            assert!(!unread.body.to_string().contains("往事"), "{:?}", unread.body);
+            aged.app.clock("0").await;
+            aged.move_all().await;
+        }
+    }
+    // A forward by the newcomer takes nothing of it along.
+    let own = aged.direct("cy", "ann").await;
+    aged.person("cy")
+        .post(&format!("/messages/{}/forward", ids[2]), json!({"channel_ids": [own]}))
+        .await
+        .expect(200);
+    let copy = aged.person("ann").get(&format!("/channels/{own}/messages")).await.expect(200);
+    assert!(!copy.to_string().contains("往事") && copy.to_string().contains("答旧事"), "{copy}");
 }
 
 #[tokio::test]
@@ -198,6 +393,9 @@ async fn a_hot_recall_takes_the_quote_and_the_count() {
     assert_eq!(listed(&app, "bob", &format!("/messages/{}/replies", ids[0])).await, [3]);
     assert_eq!(of_topic(&app, "bob", &channel, "会议").await, [3]);
     assert_eq!(listed(&app, "ann", "/messages?ref=m-1").await, [4]);
+    let topics =
+        app.person("bob").get(&format!("/channels/{channel}/topics")).await.expect(200)["items"].clone();
+    assert_eq!((&topics[0]["last_seq"], &topics[0]["last_ms_id"]), (&json!(3), &json!(ids[2])));
     let gone = one(&app, "bob", &ids[5]).await;
     assert_eq!(
         (&gone["reply_to"], &gone["topic"], &gone["data"]),
@@ -312,6 +510,19 @@ async fn wrong_replies_topics_and_data_are_refused_with_their_place() {
             "{path}"
         );
     }
+    for (path, limit) in
+        [(format!("{path}?topic=a%0Ab"), "64 characters"), ("/messages?ref=".into(), "128 characters")]
+    {
+        let problem = ann.get(&path).await.expect_problem(400, "invalid-parameter");
+        assert!(text(&problem["detail"]).contains(limit), "it says what is allowed: {problem}");
+    }
+    // A cursor of another listing.
+    let page = ann.get(&format!("{path}?limit=1")).await.expect(200);
+    let topical = ann.get(&format!("{path}?limit=1&topic=%E4%BC%9A")).await.expect(200);
+    assert_eq!(topical["items"].as_array().expect("items").len(), 0);
+    let cursor = text(&page["next_cursor"]);
+    let problem = ann.get(&format!("{path}?topic=a&cursor={cursor}")).await;
+    assert_eq!(problem.expect_problem(400, "invalid-parameter")["pointer"], "cursor");
     ann.get("/messages/1/replies").await.expect_problem(404, "not-found");
     app.person("cy").get(&format!("/messages/{first}/replies")).await.expect_problem(404, "not-found");
 }

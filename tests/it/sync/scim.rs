@@ -480,6 +480,17 @@ async fn errors_have_the_form_of_scim() {
     refused(idp.delete("/Schemas").await, 405, None);
     refused(idp.get(&format!("/Schemas?{}", filtered("id eq \"x\""))).await, 403, None);
     refused(idp.post("/Users", json!([])).await, 400, Some("invalidSyntax"));
+    // The deepest body, and one that is deeper.
+    for (levels, is_taken) in [(31, true), (32, false)] {
+        let deep = (1..levels).fold(json!([]), |inner, _| json!([inner]));
+        let user = json!({"schemas": [USER], "userName": format!("deep{levels}"), "x": deep});
+        let reply = idp.post("/Users", user).await;
+        if is_taken {
+            reply.expect(201);
+        } else {
+            refused(reply, 400, Some("invalidSyntax"));
+        }
+    }
     refused(
         idp.post("/Users", json!({"schemas": [GROUP], "userName": "x"})).await,
         400,

@@ -81,7 +81,11 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
     ));
     let sent = "SELECT count(*) FROM (SELECT channel_id FROM t_im_message WHERE sender = 'oa' GROUP BY channel_id \
                 HAVING count(*) = (SELECT count(*) FROM t_im_notification)) AS whole";
-    assert_eq!(world.number(sent).await, RECEIVERS.into(), "(i): each receiver has each notification once");
+    assert_eq!(
+        world.number(sent).await,
+        i64::from(RECEIVERS),
+        "(i): each receiver has each notification once"
+    );
     let all = "SELECT count(*) FROM t_im_message WHERE sender = 'oa'";
     let wanted = i64::from(RECEIVERS) * i64::try_from(turn).expect("not that many");
     assert_eq!(world.number(all).await, wanted, "(i): and nothing else");

@@ -12,9 +12,9 @@ use super::wire::{Json, Page, PageQuery, PathId, PathMember, Query, check_client
 use super::{Api, Now, Person, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
-use crate::chat::channel::{
-    self, Change, Channel, ChannelType, Joiners, MemberRole, NewGroup, NewcomersSee, WhoSends,
-};
+use crate::chat::channel::group::{self, Change, NewGroup};
+use crate::chat::channel::members::{self, Joiners};
+use crate::chat::channel::{self, Channel, ChannelType, MemberRole, NewcomersSee, WhoSends};
 use crate::identity::Caller;
 use crate::people::contacts;
 
@@ -204,12 +204,12 @@ async fn open_group(
     now: OffsetDateTime,
 ) -> Result<(StatusCode, Reply<ChannelView>)> {
     // A repeated request can name users who have left since. It must still succeed.
-    if let Some(id) = channel::made_before(&api.store, &caller.user_id, &group).await? {
+    if let Some(id) = group::made_before(&api.store, &caller.user_id, &group).await? {
         return opened(api, caller, id, false).await;
     }
     check_seen(api, caller, &group.members, "/members").await?;
     let most = api.config.chat.group_max_members;
-    let (id, is_new) = channel::create_group(&api.store, &caller.user_id, &group, most, now).await?;
+    let (id, is_new) = group::create(&api.store, &caller.user_id, &group, most, now).await?;
     opened(api, caller, id, is_new).await
 }
 
@@ -245,7 +245,7 @@ async fn update(
 ) -> Result<Reply<ChannelView>> {
     let ChannelChange { name, picture, announcement, newcomers_see, who_sends } = change;
     let change = Change { name, picture, announcement, newcomers_see, who_sends };
-    channel::update(&api.store, id, &caller.user_id, change).await?;
+    group::update(&api.store, id, &caller.user_id, change).await?;
     Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
 }
 
@@ -255,7 +255,7 @@ async fn dissolve(
     Now(now): Now,
     PathId(id): PathId<ChannelId>,
 ) -> Result<StatusCode> {
-    channel::dissolve(&api.store, id, &caller.user_id, now).await?;
+    group::dissolve(&api.store, id, &caller.user_id, now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -267,8 +267,8 @@ async fn members(
 ) -> Result<Reply<Page<MemberView>>> {
     let limit = page.limit_up_to(MEMBERS_LIMIT_MAX)?;
     let after: String = page.cursor()?.unwrap_or_default();
-    let members = channel::members(&api.store, id, &caller.user_id, &after, limit).await?;
-    let view = |m: channel::Member| MemberView {
+    let members = members::list(&api.store, id, &caller.user_id, &after, limit).await?;
+    let view = |m: members::Member| MemberView {
         user_id: m.user_id,
         name: m.name,
         head_icon: m.head_icon,
@@ -291,7 +291,7 @@ async fn add_members(
     }
     check_seen(&api, &caller, &users.user_ids, "/user_ids").await?;
     let joiners = Joiners { users: &users.user_ids, most_members: api.config.chat.group_max_members, now };
-    let added = channel::add_members(&api.store, id, &caller.user_id, joiners).await?;
+    let added = members::add(&api.store, id, &caller.user_id, joiners).await?;
     let channel = channel::get(&api.store, id, &caller.user_id).await?.into();
     Ok(Reply(Added { channel, added }))
 }
@@ -301,7 +301,7 @@ async fn remove_member(
     Person(caller): Person,
     PathMember(id, user): PathMember,
 ) -> Result<StatusCode> {
-    channel::remove_member(&api.store, id, &caller.user_id, &user).await?;
+    members::remove(&api.store, id, &caller.user_id, &user).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -311,7 +311,7 @@ async fn set_role(
     PathMember(id, user): PathMember,
     Json(given): Json<NewRole>,
 ) -> Result<StatusCode> {
-    channel::set_role(&api.store, id, &caller.user_id, &user, &given.role).await?;
+    members::set_role(&api.store, id, &caller.user_id, &user, &given.role).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -321,7 +321,7 @@ async fn leave(
     Now(now): Now,
     PathId(id): PathId<ChannelId>,
 ) -> Result<StatusCode> {
-    channel::leave(&api.store, id, &caller.user_id, now).await?;
+    members::leave(&api.store, id, &caller.user_id, now).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -331,6 +331,6 @@ async fn hand_over(
     PathId(id): PathId<ChannelId>,
     Json(to): Json<OneUser>,
 ) -> Result<StatusCode> {
-    channel::hand_over(&api.store, id, &caller.user_id, &to.user_id).await?;
+    members::hand_over(&api.store, id, &caller.user_id, &to.user_id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -189,13 +189,8 @@ struct Sends<'a> {
 
 impl<'a> Sends<'a> {
     /// Reads the messages to which the sends reply, all at once. Whether the sender sees them is checked with the sends.
-    async fn of<'b>(
-        api: &'a Api,
-        sender: &'a str,
-        sends: impl Iterator<Item = &'b NewMessage>,
-    ) -> Result<Self> {
-        let replied: Vec<MsId> = sends.filter_map(|send| send.reply_to).collect();
-        let originals = history::many(&api.store, api.archive(), None, &replied).await?;
+    async fn of(api: &'a Api, sender: &'a str, replied: &[MsId]) -> Result<Self> {
+        let originals = history::many(&api.store, api.archive(), None, replied).await?;
         Ok(Self { api, sender, originals })
     }
 
@@ -323,7 +318,7 @@ async fn send(
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
     caller.require(Role::User)?;
-    let sends = Sends::of(&api, &caller.user_id, std::iter::once(&new)).await?;
+    let sends = Sends::of(&api, &caller.user_id, new.reply_to.as_slice()).await?;
     let outgoing = sends.outgoing(new, channel_id, "").await?;
     let sent = api.sender.send(outgoing).await?;
     let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
@@ -339,8 +334,8 @@ async fn send_many(
         return Err(Error::field("", "must have at least one item"));
     }
     let items: Vec<_> = items.into_iter().enumerate().map(|(index, item)| bulk_item(index, item)).collect();
-    let readable = items.iter().filter_map(|item| item.as_ref().ok());
-    let sends = Sends::of(&api, &caller.user_id, readable.map(|(_, new)| new)).await?;
+    let replied: Vec<MsId> = items.iter().filter_map(|item| item.as_ref().ok()?.1.reply_to).collect();
+    let sends = Sends::of(&api, &caller.user_id, &replied).await?;
     let mut outgoing = Vec::with_capacity(items.len());
     for (index, item) in items.into_iter().enumerate() {
         outgoing.push(match item {

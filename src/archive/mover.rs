@@ -12,7 +12,7 @@ use time::{Date, Duration, OffsetDateTime};
 
 use crate::archive::index::Bound;
 use crate::base::config::Config;
-use crate::base::error::{Error, Result};
+use crate::base::error::Result;
 use crate::base::lease::Lease;
 use crate::base::named::named;
 use crate::base::number::MsId;

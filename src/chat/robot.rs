@@ -18,7 +18,8 @@ pub use answer::{Dialect, Refusal};
 pub use body::{Body, Said};
 pub use secret::{Address, Proof};
 
-use super::channel::{self, check_label};
+use super::channel::group::check_label;
+use super::channel::{self, members};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
@@ -150,7 +151,7 @@ async fn create_once(
         )
         .await?;
     let robot_id: i64 = row.get("robot_id");
-    channel::seat(&tx, channel_id, caller, (slice::from_ref(&user_id), now)).await?;
+    members::insert(&tx, channel_id, caller, (slice::from_ref(&user_id), now)).await?;
     tx.one(sql!("chat/robot/receive_nothing"), &[&channel_id, &user_id]).await?;
     let change = json!({"name": new.name, "must_sign": new.must_sign, "user_id": user_id});
     note(&tx, by, (Action::RobotCreated, robot_id), change).await?;
@@ -232,7 +233,7 @@ async fn remove_once(store: &Store, by: Manager<'_>, robot_id: i64) -> Result<()
     channel::lock(&tx, channel_id, caller).await?.must_manage()?;
     let gone = tx.opt(sql!("chat/robot/remove"), &[&channel_id, &robot_id, &now]).await?;
     let user_id: String = gone.ok_or_else(no_robot)?.get("user_id");
-    channel::remove_membership(&tx, channel_id, caller, &user_id).await?;
+    members::remove_membership(&tx, channel_id, caller, &user_id).await?;
     note(&tx, by, (Action::RobotRemoved, robot_id), json!({"user_id": user_id})).await?;
     Ok(tx.commit().await?)
 }

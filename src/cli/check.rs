@@ -13,7 +13,7 @@ use crate::archive::index;
 use crate::archive::mover::{self, State};
 use crate::base::config::Config;
 use crate::base::error::Result;
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::push;
 use crate::sql;

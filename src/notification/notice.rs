@@ -195,13 +195,14 @@ impl NewNotice {
 
 impl Notice {
     fn of(row: &Row) -> Self {
+        let recalled_at: Option<OffsetDateTime> = row.get("recalled_at");
         Self {
             notification_id: row.get("notification_id"),
             client_id: row.get("client_id"),
             created_at: row.get("created_at"),
             ms_type: row.get("ms_type"),
             content: row.get::<_, Json<Value>>("content").0,
-            topic: row.get("topic"),
+            topic: row.get::<_, Option<String>>("topic").filter(|_| recalled_at.is_none()),
             data: row.get("data"),
             reference: row.get("ref"),
             is_urgent: row.get("urgent"),
@@ -210,7 +211,7 @@ impl Notice {
             receivers: row.get("receivers"),
             sent: row.get("sent"),
             failed: row.get("failed"),
-            recalled_at: row.get("recalled_at"),
+            recalled_at,
             is_open: row.get("is_open"),
             failure: row.get("failure"),
         }

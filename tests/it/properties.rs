@@ -9,7 +9,9 @@ use im_push_gateway::base::error::{Kind, Result};
 use im_push_gateway::base::number::{ChannelId, MsId};
 use im_push_gateway::base::store::Store;
 use im_push_gateway::base::worker::Tick;
-use im_push_gateway::chat::channel::{self, Change, Joiners, NewGroup};
+use im_push_gateway::chat::channel;
+use im_push_gateway::chat::channel::group::{self, Change, NewGroup};
+use im_push_gateway::chat::channel::members::{self, Joiners};
 use im_push_gateway::chat::message::{Content, Lanes, Outgoing, Sender, Sent};
 use im_push_gateway::delivery::endpoint::{Callbacks, GATEWAY};
 use im_push_gateway::delivery::push::{Push, Worker};
@@ -156,7 +158,7 @@ async fn happen(stage: &Stage, channel: ChannelId, model: &mut Model, event: &Ev
             model.join(who);
         }
         Event::Leave(who) => {
-            let left = channel::leave(store, channel, &name(who), now()).await;
+            let left = members::leave(store, channel, &name(who), now()).await;
             // A direct channel is not left.
             let may = model.is_group && model.is_member(who);
             prop_assert_eq!(left.is_ok(), may);
@@ -425,14 +427,14 @@ async fn play(stage: &Stage, channel: ChannelId, scenes: &[Scene]) -> Vec<i64> {
                 inside = true;
             }
             Scene::Leave if inside => {
-                channel::leave(&stage.store, channel, READER, now()).await.unwrap();
+                members::leave(&stage.store, channel, READER, now()).await.unwrap();
                 inside = false;
                 earlier.clear();
             }
             Scene::Open(everything) => {
                 let newcomers_see = Some(if everything { "everything" } else { "nothing" }.to_owned());
                 let change = Change { newcomers_see, ..Change::default() };
-                channel::update(&stage.store, channel, &name(0), change).await.unwrap();
+                group::update(&stage.store, channel, &name(0), change).await.unwrap();
                 if everything && !open {
                     opened = last + 1;
                 }
@@ -532,13 +534,13 @@ impl Stage {
             members: (1..members).map(name).collect(),
             client_id: None,
         };
-        channel::create_group(&self.store, &name(0), &group, MOST_MEMBERS, now()).await.unwrap().0
+        group::create(&self.store, &name(0), &group, MOST_MEMBERS, now()).await.unwrap().0
     }
 
     async fn join(&self, channel: ChannelId, who: usize) {
         let users = [name(who)];
         let joiners = Joiners { users: &users, most_members: MOST_MEMBERS, now: now() };
-        channel::add_members(&self.store, channel, &name(0), joiners).await.unwrap();
+        members::add(&self.store, channel, &name(0), joiners).await.unwrap();
     }
 
     async fn say(&self, channel: ChannelId, who: &str) -> Result<Sent> {

@@ -6,7 +6,7 @@ use super::Outcome;
 use crate::base::config::ArchiveSettings;
 use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Statements, Store};
 use crate::sql;
 
 /// A scheduled run that has not begun this long after its time is overdue.

@@ -11,9 +11,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 use tokio_postgres::types::ToSql;
 
-use super::{
-    JOIN_PAUSE, JOIN_STEP, NAME_MAX_CHARS, NewcomersSee, WhoSends, check_label, check_who_sends, emit, seat,
-};
+use super::group::{NAME_MAX_CHARS, check_label, check_who_sends};
+use super::members::{self, JOIN_PAUSE, JOIN_STEP};
+use super::{NewcomersSee, WhoSends, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::number::ChannelId;
@@ -245,7 +245,7 @@ impl Groups {
         let room = (i64::from(self.most_members) - i64::from(members)).max(0) as usize;
         let fitting = &step.joining[..step.joining.len().min(room)];
         if !fitting.is_empty() {
-            seat(&tx, channel_id, actor, (fitting, step.now)).await?;
+            members::insert(&tx, channel_id, actor, (fitting, step.now)).await?;
         }
         let without_room = count_i32((step.joining.len() - fitting.len()) as i64);
         if let Some(left_out) = last_after {

@@ -5,7 +5,9 @@
 use deadpool_postgres::Transaction;
 use time::{Duration, OffsetDateTime};
 
-use super::{dissolve_channel, emit, remove_membership, seat};
+use super::emit;
+use super::group::dissolve_channel;
+use super::members::{self, remove_membership};
 use crate::base::error::Result;
 use crate::base::number::ChannelId;
 use crate::base::store::{self, Statements, Store, retrying};
@@ -60,7 +62,7 @@ async fn come_back(tx: &Transaction<'_>, channel_id: ChannelId, user: &str, retu
         return Ok(());
     };
     let role: &str = row.get("role");
-    seat(tx, channel_id, user, (&[user.to_owned()], now)).await?;
+    members::insert(tx, channel_id, user, (&[user.to_owned()], now)).await?;
     tx.run(sql!("chat/channel/set_role"), &[&channel_id, &user, &role]).await?;
     Ok(())
 }

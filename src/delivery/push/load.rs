@@ -277,7 +277,7 @@ fn collect<'a>(
         let of_channel = slots.get(&channel_id).map_or(&[][..], Vec::as_slice);
         let parts = parts(row, held, of_channel, settings.named(row).as_ref());
         // Only a channel that a member has muted asks for it.
-        let extra = match row.get("has_muted") {
+        let extra = match row.get::<_, bool>("has_muted") {
             true => extra::mentions_of(&row.get::<_, Json<Passed>>("extra").0),
             false => Extra::new(),
         };

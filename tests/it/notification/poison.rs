@@ -55,7 +55,12 @@ async fn one_that_always_fails_lets_the_others_pass_and_ends_with_its_reason() {
     app.halt().await;
     let before = app.count("SELECT sum(failures)::bigint FROM t_im_notification", &[]).await;
     let url = shared().url(&app.database);
-    let settings = [("database_url", url.as_str()), ("database_pool_size", "8"), ("poll_ms", "20")];
+    let settings = [
+        ("database_url", url.as_str()),
+        ("database_pool_size", "8"),
+        ("poll_ms", "20"),
+        ("callback_url", "none"),
+    ];
     let replica = Service::start(env!("CARGO_BIN_EXE_im-push-gateway"), &settings).await;
     let hurry = "WITH hurried AS (UPDATE t_im_notification SET paused_until = paused_at WHERE is_open) \
                  SELECT count(*) FROM t_im_notification WHERE is_open";

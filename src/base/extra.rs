@@ -31,7 +31,7 @@ pub fn mentions_of(passed: &Passed) -> Extra {
     mentions.map(|mentions| ("mentions".to_owned(), mentions)).into_iter().collect()
 }
 
-/// The users whom a message mentions, or [`ALL`].
+/// The users that a message mentions, or [`ALL`].
 pub fn mentioned(extra: &Extra) -> impl Iterator<Item = &str> {
     let (all, users) = match extra.get("mentions") {
         Some(Value::String(all)) if all == MENTIONS_ALL => (Some(ALL), None),

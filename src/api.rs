@@ -359,9 +359,9 @@ impl FromRequestParts<Api> for Now {
 }
 
 /// An authenticated caller. The handler checks the role.
-struct Proven(Caller);
+struct Authenticated(Caller);
 
-impl FromRequestParts<Api> for Proven {
+impl FromRequestParts<Api> for Authenticated {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
         let caller = parts.extensions.get::<Caller>().cloned();
@@ -369,7 +369,7 @@ impl FromRequestParts<Api> for Proven {
     }
 }
 
-impl Proven {
+impl Authenticated {
     fn must_be(&self, role: Role) -> crate::base::error::Result<()> {
         self.0.require(role)
     }
@@ -382,7 +382,7 @@ struct Person(Caller);
 impl FromRequestParts<Api> for Person {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
-        let Proven(caller) = Proven::from_request_parts(parts, api).await?;
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
         caller.require(Role::User).map_err(IntoResponse::into_response)?;
         check_active(&api.store, &caller.user_id).await.map_err(IntoResponse::into_response)?;
         Ok(Self(caller))
@@ -408,7 +408,7 @@ impl Viewer {
 impl FromRequestParts<Api> for Viewer {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
-        let Proven(caller) = Proven::from_request_parts(parts, api).await?;
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
         Self::of(api, &caller).await.map_err(IntoResponse::into_response)
     }
 }

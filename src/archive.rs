@@ -15,7 +15,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 
 pub use crate::base::analyzer::Phrase;
-use crate::base::config::{ArchivePlace, Config};
+use crate::base::config::{ArchiveTarget, Config};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 pub use document::{Document, Group, Ledger, Recalled};
@@ -49,13 +49,13 @@ pub trait Archive: Send + Sync {
 /// The archive of the settings, or `None`. An unreachable server does not stop the start.
 pub async fn open(config: &Config) -> Result<Option<Arc<dyn Archive>>> {
     Ok(match config.archive.place() {
-        ArchivePlace::Nowhere => None,
-        ArchivePlace::Server(_) => Some(Arc::new(elastic::Elastic::new(config)?)),
-        ArchivePlace::Folder(folder) => {
+        ArchiveTarget::Nowhere => None,
+        ArchiveTarget::Server(_) => Some(Arc::new(elastic::Elastic::new(config)?)),
+        ArchiveTarget::Folder(folder) => {
             let open = tokio::task::spawn_blocking(move || embedded::Embedded::open(&folder));
             Some(Arc::new(open.await.map_err(Error::internal)??))
         }
-        ArchivePlace::Unknown => {
+        ArchiveTarget::Unknown => {
             return Err(Error::new(
                 Kind::Internal,
                 "archive_url is invalid: set it to an http(s) URL or embedded:<folder>",

@@ -163,10 +163,10 @@ pub async fn restored(store: &Store) -> Result<()> {
 /// Deletes a batch of events older than `before`.
 pub async fn prune(store: &Store, before: OffsetDateTime, most: i32) -> Result<i64> {
     let row = store.one(sql!("events/prune"), &[&before, &most]).await?;
-    let untold: i64 = row.get("untold");
-    if untold > 0 {
-        tracing::error!(untold, "events expired before an observer received them");
-        metrics::counter!("impg_events_untold_total").increment(untold.unsigned_abs());
+    let undelivered: i64 = row.get("undelivered");
+    if undelivered > 0 {
+        tracing::error!(undelivered, "events expired before an observer received them");
+        metrics::counter!("impg_events_undelivered_total").increment(undelivered.unsigned_abs());
     }
     Ok(row.get("events"))
 }

@@ -110,7 +110,7 @@ impl Identity {
     /// What [`Identity::new`] would refuse: the first mistake of the headers and of the mode.
     pub fn mistakes(settings: &IdentitySettings) -> Vec<String> {
         let refused = [headers::Watch::new(settings).err(), Proof::new(settings).err()];
-        refused.iter().flatten().map(|e| e.told().to_owned()).collect()
+        refused.iter().flatten().map(|e| e.detail().to_owned()).collect()
     }
 
     /// Whether [`Claimed::body`] is required because a signature covers it. Everything else in the head is

@@ -14,7 +14,7 @@ const STAGE: &str = "CREATE UNLOGGED TABLE raw (user_id text, name text, login_n
      CREATE UNLOGGED TABLE raw_department (department_id text, name text, parent_id text)";
 const DEPARTMENTS: &str = "MERGE INTO t_im_department d USING raw_department r ON d.department_id = r.department_id \
      WHEN MATCHED THEN UPDATE SET name = r.name, parent_id = r.parent_id \
-     WHEN NOT MATCHED THEN INSERT (department_id, name, parent_id, told_parent_id, source) \
+     WHEN NOT MATCHED THEN INSERT (department_id, name, parent_id, source_parent_id, source) \
           VALUES (r.department_id, r.name, r.parent_id, r.parent_id, 'raw')";
 const PEOPLE: &str = "MERGE INTO t_im_user u USING raw r ON u.user_id = r.user_id \
      WHEN MATCHED THEN UPDATE SET name = r.name, title = r.title \

@@ -165,13 +165,13 @@ CREATE FUNCTION im_unreceived_in(data jsonb, channel_ids bigint[]) RETURNS jsonb
 $$;
 
 -- Writes an event in the transaction of the change, if it has listeners.
-CREATE FUNCTION im_tell(type text, channel_id bigint, actor text, data jsonb, audience text[], at timestamptz)
+CREATE FUNCTION im_emit(type text, channel_id bigint, actor text, data jsonb, audience text[], at timestamptz)
 RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
     INSERT INTO t_im_event_new (type, channel_id, actor, data, audience, channel_name, at)
-    SELECT im_tell.type, im_tell.channel_id, im_tell.actor, im_tell.data, im_tell.audience,
-           CASE WHEN im_tell.audience IS NOT NULL
-                THEN (SELECT c.channel_name FROM t_im_channel c WHERE c.channel_id = im_tell.channel_id) END,
-           im_tell.at
-    WHERE im_event_wanted(im_tell.type);
+    SELECT im_emit.type, im_emit.channel_id, im_emit.actor, im_emit.data, im_emit.audience,
+           CASE WHEN im_emit.audience IS NOT NULL
+                THEN (SELECT c.channel_name FROM t_im_channel c WHERE c.channel_id = im_emit.channel_id) END,
+           im_emit.at
+    WHERE im_event_wanted(im_emit.type);
 END $$;

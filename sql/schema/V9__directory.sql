@@ -7,7 +7,7 @@ ALTER TABLE t_im_department
     DROP CONSTRAINT department_not_own_parent,
     -- The source of the department. `api`: the API.
     ADD COLUMN source         text COLLATE "C" NOT NULL DEFAULT 'api',
-    ADD COLUMN told_parent_id text COLLATE "C",
+    ADD COLUMN source_parent_id text COLLATE "C",
     -- Folded, to compare without case. The service folds all names, so that every locale gives the same.
     ADD COLUMN name_folded    text COLLATE "C",
     ADD COLUMN sort_order     integer NOT NULL DEFAULT 0,
@@ -16,7 +16,7 @@ ALTER TABLE t_im_department
     ADD COLUMN version        bigint NOT NULL DEFAULT 1,
     ADD COLUMN created_at     timestamptz NOT NULL DEFAULT im_clock(),
     ADD COLUMN updated_at     timestamptz NOT NULL DEFAULT im_clock();
-UPDATE t_im_department SET told_parent_id = parent_id;
+UPDATE t_im_department SET source_parent_id = parent_id;
 
 -- A user is identified by source and external id, which the source never reuses. user_id never changes and is
 -- used everywhere else. A login name can change, and can pass to another user later. Users known only from
@@ -148,7 +148,7 @@ CREATE TABLE t_im_directory_changed (
     CONSTRAINT changed_kind_known CHECK (kind IN ('user', 'department'))
 );
 
--- Staged records of a source. Unlogged: after a crash of the server they are staged again. `untold` has the
+-- Staged records of a source. Unlogged: after a crash of the server they are staged again. `unset` has the
 -- attributes that the record does not set; they keep their values.
 CREATE UNLOGGED TABLE t_im_stage_user (
     run_id          bigint NOT NULL,
@@ -175,7 +175,7 @@ CREATE UNLOGGED TABLE t_im_stage_user (
     source_version  text,
     -- The source no longer has the user.
     gone            boolean NOT NULL DEFAULT false,
-    untold          text[] NOT NULL DEFAULT '{}',
+    unset          text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, row_no)
 );
 CREATE UNIQUE INDEX t_im_stage_user_person ON t_im_stage_user (run_id, external_id);
@@ -187,10 +187,10 @@ CREATE UNLOGGED TABLE t_im_stage_department (
     department_id  text COLLATE "C" NOT NULL,
     name           text,
     name_folded    text COLLATE "C",
-    told_parent_id text COLLATE "C",
+    source_parent_id text COLLATE "C",
     sort_order     integer NOT NULL DEFAULT 0,
     gone           boolean NOT NULL DEFAULT false,
-    untold         text[] NOT NULL DEFAULT '{}',
+    unset         text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, row_no)
 );
 CREATE UNIQUE INDEX t_im_stage_department_id ON t_im_stage_department (run_id, department_id);
@@ -198,7 +198,7 @@ CREATE UNIQUE INDEX t_im_stage_department_id ON t_im_stage_department (run_id, d
 -- The effect of each staged user record: the user, the new values and the action. The guard counts it, a dry
 -- run shows it and a step applies it, so all three agree.
 CREATE VIEW v_im_stage_user AS
-SELECT s.run_id, s.row_no, s.external_id AS told_external_id, u.user_id IS NULL AS is_new, u.active AS was_active,
+SELECT s.run_id, s.row_no, s.external_id AS staged_external_id, u.user_id IS NULL AS is_new, u.active AS was_active,
        coalesce(u.user_id, s.user_id) AS user_id, s.user_id_folded, owner.source, owner.external_id,
        n.name, n.head_icon, n.active, n.kind, n.login_name, n.login_name_folded, n.employee_number, n.title, n.email,
        n.email_folded, n.phone, n.manager, n.department_id, w.works_in, b.worked_in, n.source_version,
@@ -234,24 +234,24 @@ CROSS JOIN LATERAL (
            CASE WHEN s.source = 'api' AND u.user_id IS NOT NULL THEN u.external_id ELSE s.external_id END AS external_id
 ) AS owner
 CROSS JOIN LATERAL (
-    SELECT u.user_id IS NOT NULL AND s.untold <> '{}' AS keeps
+    SELECT u.user_id IS NOT NULL AND s.unset <> '{}' AS keeps
 ) AS k
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN k.keeps AND 'name' = ANY (s.untold) THEN u.name ELSE s.name END AS name,
-           CASE WHEN k.keeps AND 'head_icon' = ANY (s.untold) THEN u.head_icon ELSE s.head_icon END AS head_icon,
-           CASE WHEN k.keeps AND 'active' = ANY (s.untold) THEN u.active ELSE s.active END AS active,
-           CASE WHEN k.keeps AND 'kind' = ANY (s.untold) THEN u.kind ELSE s.kind END AS kind,
-           CASE WHEN k.keeps AND 'login_name' = ANY (s.untold) THEN u.login_name ELSE s.login_name END AS login_name,
-           CASE WHEN k.keeps AND 'login_name' = ANY (s.untold) THEN u.login_name_folded ELSE s.login_name_folded END AS login_name_folded,
-           CASE WHEN k.keeps AND 'employee_number' = ANY (s.untold) THEN u.employee_number ELSE s.employee_number END AS employee_number,
-           CASE WHEN k.keeps AND 'title' = ANY (s.untold) THEN u.title ELSE s.title END AS title,
-           CASE WHEN k.keeps AND 'email' = ANY (s.untold) THEN u.email ELSE s.email END AS email,
-           CASE WHEN k.keeps AND 'email' = ANY (s.untold) THEN u.email_folded ELSE s.email_folded END AS email_folded,
-           CASE WHEN k.keeps AND 'phone' = ANY (s.untold) THEN u.phone ELSE s.phone END AS phone,
-           CASE WHEN k.keeps AND 'manager' = ANY (s.untold) THEN u.manager ELSE s.manager END AS manager,
-           CASE WHEN k.keeps AND 'department_ids' = ANY (s.untold) THEN u.department_id ELSE s.department_ids[1] END AS department_id,
+    SELECT CASE WHEN k.keeps AND 'name' = ANY (s.unset) THEN u.name ELSE s.name END AS name,
+           CASE WHEN k.keeps AND 'head_icon' = ANY (s.unset) THEN u.head_icon ELSE s.head_icon END AS head_icon,
+           CASE WHEN k.keeps AND 'active' = ANY (s.unset) THEN u.active ELSE s.active END AS active,
+           CASE WHEN k.keeps AND 'kind' = ANY (s.unset) THEN u.kind ELSE s.kind END AS kind,
+           CASE WHEN k.keeps AND 'login_name' = ANY (s.unset) THEN u.login_name ELSE s.login_name END AS login_name,
+           CASE WHEN k.keeps AND 'login_name' = ANY (s.unset) THEN u.login_name_folded ELSE s.login_name_folded END AS login_name_folded,
+           CASE WHEN k.keeps AND 'employee_number' = ANY (s.unset) THEN u.employee_number ELSE s.employee_number END AS employee_number,
+           CASE WHEN k.keeps AND 'title' = ANY (s.unset) THEN u.title ELSE s.title END AS title,
+           CASE WHEN k.keeps AND 'email' = ANY (s.unset) THEN u.email ELSE s.email END AS email,
+           CASE WHEN k.keeps AND 'email' = ANY (s.unset) THEN u.email_folded ELSE s.email_folded END AS email_folded,
+           CASE WHEN k.keeps AND 'phone' = ANY (s.unset) THEN u.phone ELSE s.phone END AS phone,
+           CASE WHEN k.keeps AND 'manager' = ANY (s.unset) THEN u.manager ELSE s.manager END AS manager,
+           CASE WHEN k.keeps AND 'department_ids' = ANY (s.unset) THEN u.department_id ELSE s.department_ids[1] END AS department_id,
            CASE WHEN s.gone THEN coalesce(u.deleted_at, im_clock())
-                WHEN k.keeps AND 'active' = ANY (s.untold) THEN u.deleted_at END AS deleted_at,
+                WHEN k.keeps AND 'active' = ANY (s.unset) THEN u.deleted_at END AS deleted_at,
            coalesce(s.source_version, u.source_version) AS source_version
 ) AS n
 CROSS JOIN LATERAL (
@@ -262,7 +262,7 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     -- Leavers have no departments. A user who comes back gets the old ones, unless the record has others.
     SELECT CASE WHEN NOT n.active THEN '{}'
-                WHEN NOT (k.keeps AND 'department_ids' = ANY (s.untold)) THEN s.department_ids
+                WHEN NOT (k.keeps AND 'department_ids' = ANY (s.unset)) THEN s.department_ids
                 WHEN u.active THEN b.worked_in
                 ELSE array_remove(ARRAY[u.department_id], NULL) END AS works_in
     OFFSET 0
@@ -270,7 +270,7 @@ CROSS JOIN LATERAL (
 
 -- The same for departments.
 CREATE VIEW v_im_stage_department AS
-SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n.name, n.name_folded, n.told_parent_id, n.sort_order,
+SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n.name, n.name_folded, n.source_parent_id, n.sort_order,
        CASE WHEN d.source <> 'api' AND s.source = 'api' THEN d.source ELSE s.source END AS source,
        CASE WHEN s.gone THEN coalesce(d.removed_at, im_clock()) END AS removed_at,
        CASE WHEN may.tell IS FALSE THEN 'the department belongs to another source'
@@ -278,18 +278,18 @@ SELECT s.run_id, s.row_no, s.department_id, d.department_id IS NULL AS is_new, n
        CASE WHEN may.tell IS FALSE OR n.name IS NULL THEN 'refused'
             WHEN d.department_id IS NULL THEN 'created'
             WHEN s.gone AND d.removed_at IS NULL THEN 'removed'
-            WHEN (d.name, d.told_parent_id, d.sort_order, d.removed_at IS NULL)
-                 IS DISTINCT FROM (n.name, n.told_parent_id, n.sort_order, NOT s.gone) THEN 'updated'
+            WHEN (d.name, d.source_parent_id, d.sort_order, d.removed_at IS NULL)
+                 IS DISTINCT FROM (n.name, n.source_parent_id, n.sort_order, NOT s.gone) THEN 'updated'
             ELSE 'same' END AS action
 FROM t_im_stage_department s
 LEFT JOIN t_im_department d USING (department_id)
 CROSS JOIN LATERAL (SELECT d.source = s.source OR 'api' IN (d.source, s.source) AS tell) AS may
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.untold) THEN d.name ELSE s.name END AS name,
-           CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.untold) THEN d.name_folded ELSE s.name_folded END AS name_folded,
-           CASE WHEN d.department_id IS NOT NULL AND 'parent_id' = ANY (s.untold) THEN d.told_parent_id ELSE s.told_parent_id END
-               AS told_parent_id,
-           CASE WHEN d.department_id IS NOT NULL AND 'sort_order' = ANY (s.untold) THEN d.sort_order ELSE s.sort_order END
+    SELECT CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.unset) THEN d.name ELSE s.name END AS name,
+           CASE WHEN d.department_id IS NOT NULL AND 'name' = ANY (s.unset) THEN d.name_folded ELSE s.name_folded END AS name_folded,
+           CASE WHEN d.department_id IS NOT NULL AND 'parent_id' = ANY (s.unset) THEN d.source_parent_id ELSE s.source_parent_id END
+               AS source_parent_id,
+           CASE WHEN d.department_id IS NOT NULL AND 'sort_order' = ANY (s.unset) THEN d.sort_order ELSE s.sort_order END
                AS sort_order
 ) AS n;
 

@@ -8,9 +8,9 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use super::wire::{Id, LIMIT_MAX, Page, PageQuery, Query, check_limit, read_cursor, rfc3339};
-use super::{Api, Proven};
+use super::{Api, Authenticated};
 use crate::archive::mover::{self, Outcome, Run};
-use crate::base::audit::{self, Kept};
+use crate::base::audit::{self, AuditEntry};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::identity::Role;
@@ -72,23 +72,23 @@ impl From<Run> for RunView {
     }
 }
 
-impl From<Kept> for AuditView {
-    fn from(kept: Kept) -> Self {
+impl From<AuditEntry> for AuditView {
+    fn from(entry: AuditEntry) -> Self {
         Self {
-            audit_id: Id(kept.audit_id),
-            at: kept.at,
-            actor: kept.actor,
-            action: kept.action,
-            reason: kept.reason,
-            filter: kept.filter,
-            results: kept.results,
+            audit_id: Id(entry.audit_id),
+            at: entry.at,
+            actor: entry.actor,
+            action: entry.action,
+            reason: entry.reason,
+            filter: entry.filter,
+            results: entry.results,
         }
     }
 }
 
 async fn runs(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<RunView>>> {
     caller.must_be(Role::Support)?;
@@ -100,7 +100,7 @@ async fn runs(
 
 async fn list_audit(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Query(query): Query<AuditQuery>,
 ) -> Result<Reply<Page<AuditView>>> {
     caller.must_be(Role::Admin)?;
@@ -109,7 +109,7 @@ async fn list_audit(
     if let Some(actor) = &query.actor {
         check_id(actor).map_err(|reason| Error::parameter("actor", reason))?;
     }
-    let kept = audit::list(&api.store, before, query.actor.as_deref(), limit).await?;
-    let views = kept.into_iter().map(Into::into).collect();
+    let entry = audit::list(&api.store, before, query.actor.as_deref(), limit).await?;
+    let views = entry.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(views, limit, |entry: &AuditView| entry.audit_id.0)))
 }

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use url::Url;
 
 use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any, rfc3339};
-use super::{Api, Proven};
+use super::{Api, Authenticated};
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
 use crate::delivery::endpoint::{self, Endpoint, EndpointSpec, FILTER_MAX, Manager, NewSecret, TestResult};
@@ -171,7 +171,7 @@ struct TestedView {
 impl CallbackView {
     /// The callback as this caller may see it. Only an administrator and its application see the query of the URL,
     /// because it can hold a credential.
-    fn of(shown: Endpoint, caller: &Proven) -> Self {
+    fn of(shown: Endpoint, caller: &Authenticated) -> Self {
         let is_own = shown.owner.as_ref() == Some(&caller.0.user_id);
         let is_admin = is_own || caller.must_be(Role::Admin).is_ok();
         let public = |url: String| Url::parse(&url).map_or(url, |url| endpoint::public_url(&url));
@@ -262,7 +262,7 @@ impl CallbackChange {
     }
 }
 
-async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>> {
+async fn list(State(api): State<Api>, caller: Authenticated) -> Result<Reply<Callbacks>> {
     let by = manager(&api, &caller, Role::Support).await?;
     let all = api.callbacks.list(by.owner(), by.now).await?;
     Ok(Reply(Callbacks { items: all.into_iter().map(|shown| CallbackView::of(shown, &caller)).collect() }))
@@ -270,7 +270,7 @@ async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Callbacks>
 
 async fn show(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<CallbackView>> {
     let by = manager(&api, &caller, Role::Support).await?;
@@ -278,13 +278,17 @@ async fn show(
 }
 
 /// The callback as it is after what the manager did.
-async fn view(api: &Api, (caller, by): (&Proven, Manager<'_>), callback_id: &str) -> Result<CallbackView> {
+async fn view(
+    api: &Api,
+    (caller, by): (&Authenticated, Manager<'_>),
+    callback_id: &str,
+) -> Result<CallbackView> {
     let now = api.store.now().await?;
     Ok(CallbackView::of(api.callbacks.show(callback_id, by.owner(), now).await?, caller))
 }
 
 /// Who manages callbacks now: a caller with this role, or an application.
-pub(super) async fn manager<'a>(api: &Api, caller: &'a Proven, role: Role) -> Result<Manager<'a>> {
+pub(super) async fn manager<'a>(api: &Api, caller: &'a Authenticated, role: Role) -> Result<Manager<'a>> {
     let actor = caller.0.user_id.as_str();
     let refused = caller.must_be(role).err();
     let is_application =
@@ -301,7 +305,7 @@ async fn is_application(api: &Api, user_id: &str) -> Result<bool> {
 
 async fn create(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Json(new): Json<NewCallback>,
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     let by = manager(&api, &caller, Role::Admin).await?;
@@ -321,7 +325,7 @@ async fn create(
 
 async fn change(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
     Json(change): Json<CallbackChange>,
 ) -> Result<Reply<CallbackView>> {
@@ -333,7 +337,7 @@ async fn change(
 
 async fn remove(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
 ) -> Result<StatusCode> {
     let by = manager(&api, &caller, Role::Admin).await?;
@@ -343,7 +347,7 @@ async fn remove(
 
 async fn rotate(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
     MaybeJson(rotation): MaybeJson<Rotation>,
 ) -> Result<(StatusCode, Reply<RotatedView>)> {
@@ -364,7 +368,7 @@ fn made(secret: &NewSecret) -> StatusCode {
 
 async fn test(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
 ) -> Result<Reply<TestedView>> {
     let by = manager(&api, &caller, Role::Admin).await?;

@@ -79,7 +79,7 @@ struct Cursor {
 }
 
 impl Cursor {
-    fn place(&self) -> Result<ListPosition> {
+    fn position(&self) -> Result<ListPosition> {
         let moment = |us: i64| {
             let moment = OffsetDateTime::from_unix_timestamp_nanos(i128::from(us) * 1_000);
             let known = moment.ok().filter(|m| (1970..3000).contains(&m.year()));
@@ -97,10 +97,10 @@ impl Cursor {
 }
 
 impl From<ListPosition> for Cursor {
-    fn from(place: ListPosition) -> Self {
+    fn from(position: ListPosition) -> Self {
         let us = |moment: OffsetDateTime| (moment.unix_timestamp_nanos() / 1_000) as i64;
-        let (sorted_at_us, read_at_us) = (us(place.sorted_at), us(place.read_at));
-        let ListPosition { pinned, unread, channel_id, .. } = place;
+        let (sorted_at_us, read_at_us) = (us(position.sorted_at), us(position.read_at));
+        let ListPosition { pinned, unread, channel_id, .. } = position;
         Self { pinned, unread, sorted_at_us, channel_id, read_at_us }
     }
 }
@@ -164,21 +164,21 @@ async fn list(
     Person(caller): Person,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<ConversationPage>> {
-    let place = page.cursor::<Cursor>()?.as_ref().map(Cursor::place).transpose()?;
-    page_of(&api, &caller.user_id, place, page.limit()?).await.map(Reply)
+    let position = page.cursor::<Cursor>()?.as_ref().map(Cursor::position).transpose()?;
+    page_of(&api, &caller.user_id, position, page.limit()?).await.map(Reply)
 }
 
-/// One page of a user's conversations after a place.
+/// One page of a user's conversations after a position.
 pub async fn page_of(
     api: &Api,
     user_id: &str,
-    place: Option<ListPosition>,
+    position: Option<ListPosition>,
     limit: i64,
 ) -> Result<ConversationPage> {
     let Listed { conversations, next, unread_total } =
-        conversation::list(&api.store, user_id, place, limit).await?;
+        conversation::list(&api.store, user_id, position, limit).await?;
     let online = online(api, &conversations).await?;
-    let next_cursor = next.map(|place| write_cursor(&Cursor::from(place)));
+    let next_cursor = next.map(|position| write_cursor(&Cursor::from(position)));
     let page = Page { items: conversations, next_cursor }.map(|c| ConversationView::new(c, &online));
     Ok(ConversationPage { unread_total, page })
 }

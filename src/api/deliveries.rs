@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::callbacks::manager;
 use super::wire::{Id, Json, Page, PageQuery, PathPair, PathWord, Query, rfc3339};
-use super::{Api, Now, Proven};
+use super::{Api, Authenticated, Now};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::delivery::endpoint::GATEWAY;
@@ -143,7 +143,7 @@ impl From<DeadLetterDetail> for DeadLetterDetailView {
 
 async fn deliveries(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<AttemptView>>> {
@@ -157,7 +157,7 @@ async fn deliveries(
 
 async fn dead_letters(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(callback_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<DeadLetterView>>> {
@@ -171,7 +171,7 @@ async fn dead_letters(
 
 async fn dead_letter(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathPair(callback_id, dead_id): PathPair<String, i64>,
 ) -> Result<Reply<DeadLetterDetailView>> {
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
@@ -181,7 +181,7 @@ async fn dead_letter(
 
 async fn replay(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathWord(callback_id): PathWord,
     Json(which): Json<Replay>,
@@ -250,7 +250,7 @@ impl Replay {
 }
 
 /// Refuses an unknown callback, and for an application the callbacks of others.
-async fn check_managed(api: &Api, caller: &Proven, role: Role, callback_id: &str) -> Result<()> {
+async fn check_managed(api: &Api, caller: &Authenticated, role: Role, callback_id: &str) -> Result<()> {
     let by = manager(api, caller, role).await?;
     if by.owner().is_some() {
         return api.callbacks.show(callback_id, by.owner(), by.now).await.map(|_| ());

@@ -11,13 +11,15 @@ use time::OffsetDateTime;
 use super::wire::{
     LIMIT_MAX, MaybeJson, Page, PageQuery, PathPair, PathWord, Query, check_limit, read_cursor, rfc3339,
 };
-use super::{Api, Now, Proven, Viewer};
+use super::{Api, Authenticated, Now, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::base::number::ChannelId;
 use crate::chat::channel::department::{self as groups, Group, NewGroup};
 use crate::identity::Role;
-use crate::people::departments::{self, Department, DepartmentCursor, Grant, Worker, Workers, no_department};
+use crate::people::departments::{
+    self, Department, DepartmentCursor, DepartmentUser, DepartmentUsers, Grant, no_department,
+};
 
 /// Entries on a page when the caller gives no `limit`.
 const LIMIT_DEFAULT: i64 = 50;
@@ -81,7 +83,7 @@ struct Above {
 }
 
 #[derive(Serialize)]
-struct WorkerView {
+struct DepartmentUserView {
     user_id: String,
     name: String,
     head_icon: Option<String>,
@@ -126,14 +128,14 @@ impl From<Department> for DepartmentView {
 }
 
 impl DepartmentView {
-    fn place(&self) -> DepartmentCursor {
+    fn cursor(&self) -> DepartmentCursor {
         let (name, department_id) = (self.name.clone(), self.department_id.clone());
         DepartmentCursor { sort_order: self.sort_order, name, department_id }
     }
 }
 
-impl From<Worker> for WorkerView {
-    fn from(w: Worker) -> Self {
+impl From<DepartmentUser> for DepartmentUserView {
+    fn from(w: DepartmentUser) -> Self {
         Self {
             user_id: w.user_id,
             name: w.name,
@@ -184,7 +186,7 @@ async fn level(
     let parent_id = query.parent_id.as_deref();
     let found = departments::level(&api.store, viewer.external(), parent_id, &after, limit).await?;
     let items = found.into_iter().map(Into::into).collect();
-    Ok(Reply(Page::new(items, limit, DepartmentView::place)))
+    Ok(Reply(Page::new(items, limit, DepartmentView::cursor)))
 }
 
 async fn show(
@@ -203,19 +205,19 @@ async fn users(
     Viewer(viewer): Viewer,
     PathWord(id): PathWord,
     Query(query): Query<UsersQuery>,
-) -> Result<Reply<Page<WorkerView>>> {
+) -> Result<Reply<Page<DepartmentUserView>>> {
     check_path(&id)?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
-    let workers = Workers { below: query.below.unwrap_or_default(), after: &after, limit };
+    let workers = DepartmentUsers { below: query.below.unwrap_or_default(), after: &after, limit };
     let found = departments::users(&api.store, viewer.external(), &id, workers).await?;
     let items = found.into_iter().map(Into::into).collect();
-    Ok(Reply(Page::new(items, limit, |w: &WorkerView| w.user_id.clone())))
+    Ok(Reply(Page::new(items, limit, |w: &DepartmentUserView| w.user_id.clone())))
 }
 
 async fn grants(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<GrantView>>> {
@@ -230,7 +232,7 @@ async fn grants(
 
 async fn grant(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathPair(id, user_id): PathPair<String, String>,
 ) -> Result<StatusCode> {
@@ -243,7 +245,7 @@ async fn grant(
 
 async fn revoke(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathPair(id, user_id): PathPair<String, String>,
 ) -> Result<StatusCode> {
     caller.must_be(Role::Directory)?;
@@ -253,7 +255,11 @@ async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn group(State(api): State<Api>, caller: Proven, PathWord(id): PathWord) -> Result<Reply<GroupView>> {
+async fn group(
+    State(api): State<Api>,
+    caller: Authenticated,
+    PathWord(id): PathWord,
+) -> Result<Reply<GroupView>> {
     caller.must_be(Role::Directory)?;
     check_path(&id)?;
     Ok(Reply(groups::get(&api.store, &id).await?.into()))
@@ -261,7 +267,7 @@ async fn group(State(api): State<Api>, caller: Proven, PathWord(id): PathWord) -
 
 async fn create_group(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathWord(id): PathWord,
     MaybeJson(new): MaybeJson<NewDepartmentGroup>,

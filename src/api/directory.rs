@@ -13,7 +13,7 @@ use time::OffsetDateTime;
 use super::wire::{
     AtMost, Id, Json, MaybeJson, Page, PageQuery, PathId, Query, check_client_id_if_any, rfc3339,
 };
-use super::{Api, Now, Proven};
+use super::{Api, Authenticated, Now};
 use crate::base::config::SourceKind;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
@@ -112,7 +112,7 @@ enum WantedMode {
 }
 
 #[derive(Serialize)]
-struct Asked {
+struct RequestedRun {
     run_id: Id,
 }
 
@@ -172,54 +172,54 @@ impl From<Run> for RunView {
 }
 
 impl From<NewUser> for UserRecord {
-    fn from(told: NewUser) -> Self {
-        let departments = told.department_ids.or_else(|| told.department_id.map(|id| vec![id]));
-        let untold = [
-            ("head_icon", told.head_icon.is_none()),
-            ("active", told.active.is_none()),
-            ("kind", told.kind.is_none()),
-            ("login_name", told.login_name.is_none()),
-            ("employee_number", told.employee_number.is_none()),
-            ("title", told.title.is_none()),
-            ("email", told.email.is_none()),
-            ("phone", told.phone.is_none()),
-            ("manager", told.manager.is_none()),
+    fn from(new: NewUser) -> Self {
+        let departments = new.department_ids.or_else(|| new.department_id.map(|id| vec![id]));
+        let unset = [
+            ("head_icon", new.head_icon.is_none()),
+            ("active", new.active.is_none()),
+            ("kind", new.kind.is_none()),
+            ("login_name", new.login_name.is_none()),
+            ("employee_number", new.employee_number.is_none()),
+            ("title", new.title.is_none()),
+            ("email", new.email.is_none()),
+            ("phone", new.phone.is_none()),
+            ("manager", new.manager.is_none()),
             ("department_ids", departments.is_none()),
         ];
         Self {
-            name: Some(told.name),
-            head_icon: told.head_icon,
-            active: told.active.unwrap_or(true),
-            kind: told.kind.unwrap_or_else(|| "internal".to_owned()),
-            login_name: told.login_name,
-            employee_number: told.employee_number,
-            title: told.title,
-            email: told.email,
-            phone: told.phone,
-            manager: told.manager,
+            name: Some(new.name),
+            head_icon: new.head_icon,
+            active: new.active.unwrap_or(true),
+            kind: new.kind.unwrap_or_else(|| "internal".to_owned()),
+            login_name: new.login_name,
+            employee_number: new.employee_number,
+            title: new.title,
+            email: new.email,
+            phone: new.phone,
+            manager: new.manager,
             department_ids: departments.unwrap_or_default(),
-            untold: untold.iter().filter(|(_, untold)| *untold).map(|(attribute, _)| *attribute).collect(),
-            ..Self::of(told.user_id.clone(), told.user_id)
+            unset: unset.iter().filter(|(_, unset)| *unset).map(|(attribute, _)| *attribute).collect(),
+            ..Self::of(new.user_id.clone(), new.user_id)
         }
     }
 }
 
 impl From<NewDepartment> for DepartmentRecord {
-    fn from(told: NewDepartment) -> Self {
+    fn from(new: NewDepartment) -> Self {
         Self {
-            department_id: told.department_id,
-            name: Some(told.name),
-            parent_id: told.parent_id,
-            sort_order: told.sort_order.unwrap_or_default(),
+            department_id: new.department_id,
+            name: Some(new.name),
+            parent_id: new.parent_id,
+            sort_order: new.sort_order.unwrap_or_default(),
             gone: false,
-            untold: if told.sort_order.is_none() { vec!["sort_order"] } else { Vec::new() },
+            unset: if new.sort_order.is_none() { vec!["sort_order"] } else { Vec::new() },
         }
     }
 }
 
 async fn apply(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     Json(changes): Json<Changes>,
 ) -> Result<Reply<AppliedView>> {
@@ -228,11 +228,11 @@ async fn apply(
     let departments = read::<NewDepartment, _>(changes.departments.0, "/departments", &mut problems);
     let users: Vec<(usize, UserRecord)> = read::<NewUser, _>(changes.users.0, "/users", &mut problems);
     let is_kept = |user: &&(usize, UserRecord)| user.1.check().is_ok();
-    let told = users.iter().filter(is_kept).take(FOUND_AT_ONCE).map(|(_, user)| user.user_id.clone());
-    let told: Vec<String> = told.collect();
+    let indexed = users.iter().filter(is_kept).take(FOUND_AT_ONCE).map(|(_, user)| user.user_id.clone());
+    let indexed: Vec<String> = indexed.collect();
     let named = name(&api, &changes.user_ids.0, &changes.department_ids.0).await?;
     let applied = sync::change(&api.store, sync::API, departments, users, now).await?;
-    search_index::catch_up(&api.store, &told).await?;
+    search_index::catch_up(&api.store, &indexed).await?;
     api.followers.wake();
     problems.extend(applied.problems);
     Ok(Reply(AppliedView {
@@ -274,10 +274,10 @@ fn must_have_source(api: &Api) -> Result<()> {
 
 async fn sync(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     MaybeJson(wanted): MaybeJson<Wanted>,
-) -> Result<(StatusCode, Reply<Asked>)> {
+) -> Result<(StatusCode, Reply<RequestedRun>)> {
     caller.must_be(Role::Directory)?;
     must_have_source(&api)?;
     let mode = match wanted.mode {
@@ -291,12 +291,12 @@ async fn sync(
         None => sync::ask(&api.store, sync, now).await?,
     };
     api.directory.notify_one();
-    Ok((StatusCode::ACCEPTED, Reply(Asked { run_id: Id(run_id) })))
+    Ok((StatusCode::ACCEPTED, Reply(RequestedRun { run_id: Id(run_id) })))
 }
 
 async fn list_runs(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<RunView>>> {
     caller.must_be(Role::Directory)?;
@@ -308,7 +308,7 @@ async fn list_runs(
 
 async fn show_run(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathId(run_id): PathId<i64>,
 ) -> Result<Reply<RunView>> {
     caller.must_be(Role::Directory)?;
@@ -322,7 +322,7 @@ async fn find_run(api: &Api, run_id: i64) -> Result<Run> {
 
 async fn list_differences(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathId(run_id): PathId<i64>,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<DifferenceView>>> {
@@ -342,7 +342,7 @@ async fn list_differences(
 
 async fn list_problems(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathId(run_id): PathId<i64>,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<ProblemView>>> {
@@ -361,7 +361,7 @@ async fn list_problems(
 
 async fn approve(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathId(run_id): PathId<i64>,
 ) -> Result<Reply<RunView>> {
     caller.must_be(Role::Admin)?;
@@ -373,7 +373,7 @@ async fn approve(
 
 async fn cancel(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(run_id): PathId<i64>,
 ) -> Result<Reply<RunView>> {

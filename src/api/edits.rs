@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use super::wire::{Id, Json, Page, PageQuery, PathId, PathWord, Query, check_limit, read_cursor, rfc3339};
 use super::wire::{LIMIT_DEFAULT, LIMIT_MAX};
-use super::{Api, Now, Person, Proven};
+use super::{Api, Authenticated, Now, Person};
 use crate::base::error::{Error, Result};
 use crate::identity::Role;
 use crate::sync::edit::{Edit, EditState, Edited, Values};
@@ -100,7 +100,7 @@ async fn edit_oneself(
 
 async fn edit(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathWord(user_id): PathWord,
     Json(body): Json<Map<String, Value>>,
@@ -112,7 +112,7 @@ async fn edit(
 
 async fn list_of_person(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(user_id): PathWord,
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<Page<EditView>>> {
@@ -126,7 +126,7 @@ async fn list_of_person(
 
 async fn list(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Query(query): Query<EditQuery>,
 ) -> Result<Reply<Page<EditView>>> {
     caller.must_be(Role::Directory)?;
@@ -151,7 +151,7 @@ fn page_of(found: Vec<Edit>, limit: i64) -> Page<EditView> {
 
 async fn retry(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(edit_id): PathId<i64>,
 ) -> Result<Reply<EditView>> {
@@ -161,7 +161,7 @@ async fn retry(
 
 async fn cancel(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(edit_id): PathId<i64>,
 ) -> Result<Reply<EditView>> {

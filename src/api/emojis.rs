@@ -7,7 +7,7 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Json, PathWord};
-use super::{Api, Person, Proven};
+use super::{Api, Authenticated, Person};
 use crate::base::error::Result;
 use crate::chat::emoji::{self, Emoji};
 use crate::identity::Role;
@@ -40,7 +40,7 @@ async fn list(State(api): State<Api>, _: Person) -> Result<Reply<Emojis>> {
 
 async fn add(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathWord(emoji_id): PathWord,
     Json(new): Json<NewEmoji>,
 ) -> Result<Reply<EmojiView>> {
@@ -50,7 +50,11 @@ async fn add(
     Ok(Reply(EmojiView { emoji_id: emoji.emoji_id, address: emoji.address }))
 }
 
-async fn remove(State(api): State<Api>, caller: Proven, PathWord(emoji_id): PathWord) -> Result<StatusCode> {
+async fn remove(
+    State(api): State<Api>,
+    caller: Authenticated,
+    PathWord(emoji_id): PathWord,
+) -> Result<StatusCode> {
     caller.must_be(Role::Admin)?;
     emoji::remove(&api.store, &emoji_id).await?;
     Ok(StatusCode::NO_CONTENT)

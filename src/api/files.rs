@@ -194,10 +194,10 @@ async fn upload(
 
 /// A form of a page would be stored with its boundaries.
 fn refuse_form(headers: &HeaderMap) -> Result<()> {
-    let told = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if told.trim_start().to_ascii_lowercase().starts_with("multipart/") {
-        let told = "send the bytes of the file as the body, and its name as the parameter `name`";
-        return Err(Error::new(Kind::UnsupportedMediaType, told));
+    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if media_type.trim_start().to_ascii_lowercase().starts_with("multipart/") {
+        let detail = "send the bytes of the file as the body, and its name as the parameter `name`";
+        return Err(Error::new(Kind::UnsupportedMediaType, detail));
     }
     Ok(())
 }
@@ -291,24 +291,24 @@ fn answer(content: Content, headers: &HeaderMap, is_get: bool) -> Result<Respons
             return Ok(([(CONTENT_RANGE, format!("bytes */{size}"))], error).into_response());
         }
     };
-    let mut told = HeaderMap::new();
-    told.insert(ETAG, header(content.tag.clone())?);
+    let mut headers_out = HeaderMap::new();
+    headers_out.insert(ETAG, header(content.tag.clone())?);
     // The caller may lose the right to read it at any time.
-    told.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers_out.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     if status == StatusCode::NOT_MODIFIED {
-        return Ok((status, told).into_response());
+        return Ok((status, headers_out).into_response());
     }
-    told.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    told.insert(CONTENT_TYPE, header(content.media_type.clone())?);
-    told.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
-    told.insert(CONTENT_DISPOSITION, header(disposition(&content))?);
-    told.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    told.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+    headers_out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers_out.insert(CONTENT_TYPE, header(content.media_type.clone())?);
+    headers_out.insert(CONTENT_LENGTH, HeaderValue::from(range.end - range.start));
+    headers_out.insert(CONTENT_DISPOSITION, header(disposition(&content))?);
+    headers_out.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers_out.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     if status == StatusCode::PARTIAL_CONTENT {
         let last = range.end - 1;
-        told.insert(CONTENT_RANGE, header(format!("bytes {}-{last}/{size}", range.start))?);
+        headers_out.insert(CONTENT_RANGE, header(format!("bytes {}-{last}/{size}", range.start))?);
     }
-    Ok((status, told, Body::from_stream(content.stream(range)?)).into_response())
+    Ok((status, headers_out, Body::from_stream(content.stream(range)?)).into_response())
 }
 
 /// The name for a download (RFC 6266), in full in `filename*`, and in ASCII for old clients.

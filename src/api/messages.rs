@@ -16,7 +16,7 @@ use super::wire::{
     AtMost, Json, LIMIT_MAX, MaybeJson, Page, PathId, Query, check_limit, check_reason, read_cursor, rfc3339,
     write_cursor,
 };
-use super::{Api, Person, Proven};
+use super::{Api, Authenticated, Person};
 use crate::archive::{Order, Recalled};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::extra::{self, Extra};
@@ -313,7 +313,7 @@ impl From<Recalled> for RecalledView {
 /// The statement that stores a message checks its sender. This handler does not need [`Person`].
 async fn send(
     State(api): State<Api>,
-    Proven(caller): Proven,
+    Authenticated(caller): Authenticated,
     PathId(channel_id): PathId<ChannelId>,
     Json(new): Json<NewMessage>,
 ) -> Result<impl IntoResponse> {
@@ -417,7 +417,7 @@ async fn topic_page(
 
 async fn recall(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     PathId(ms_id): PathId<MsId>,
     MaybeJson(body): MaybeJson<RecallBody>,
 ) -> Result<Reply<RecalledMessage>> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::wire::{AtMost, Json, Query, rfc3339};
-use super::{Api, Proven, Viewer};
+use super::{Api, Authenticated, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::identity::Role;
@@ -17,8 +17,8 @@ use crate::people::presence::{OnlineStatus, Report, ReportOutcome, Snapshot, Sta
 /// Most users in one report.
 const REPORT_MAX: usize = 10_000;
 /// Most users in one query, and most characters of the list. The list is part of the URL.
-const ASKED_MAX: usize = 100;
-const ASKED_MAX_CHARS: usize = 4_096;
+const USERS_MAX: usize = 100;
+const USERS_MAX_CHARS: usize = 4_096;
 
 pub fn routes() -> Router<Api> {
     Router::new().route("/presence", put(report).get(of_people))
@@ -66,7 +66,7 @@ impl From<ReportOutcome> for OutcomeView {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct UsersQuery {
     user_ids: String,
 }
 
@@ -91,7 +91,7 @@ impl From<Status> for StatusView {
 
 async fn report(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Json(new): Json<NewReport>,
 ) -> Result<Reply<OutcomeView>> {
     caller.must_be(Role::Gateway)?;
@@ -133,11 +133,11 @@ fn person((index, given): (usize, NewStatus)) -> Result<(String, bool)> {
 async fn of_people(
     State(api): State<Api>,
     Viewer(viewer): Viewer,
-    Query(asked): Query<Asked>,
+    Query(query): Query<UsersQuery>,
 ) -> Result<Reply<Statuses>> {
-    let user_ids: Vec<&str> = asked.user_ids.split(',').collect();
-    if user_ids.len() > ASKED_MAX || asked.user_ids.chars().count() > ASKED_MAX_CHARS {
-        let detail = format!("must name at most {ASKED_MAX} users in {ASKED_MAX_CHARS} characters");
+    let user_ids: Vec<&str> = query.user_ids.split(',').collect();
+    if user_ids.len() > USERS_MAX || query.user_ids.chars().count() > USERS_MAX_CHARS {
+        let detail = format!("must name at most {USERS_MAX} users in {USERS_MAX_CHARS} characters");
         return Err(Error::parameter("user_ids", detail));
     }
     for user_id in &user_ids {

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 use super::wire::{
     AtMost, Json, LIMIT_MAX, PathId, Query, check_limit, check_reason, read_cursor, rfc3339, write_cursor,
 };
-use super::{Api, Now, Person, Proven};
+use super::{Api, Authenticated, Now, Person};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
@@ -151,7 +151,7 @@ impl From<ReceiverStatus> for ReceiverView {
 
 async fn accept(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     Json(AtMost(given)): Json<AtMost<RECEIPTS_MAX, NewReceipt>>,
 ) -> Result<Reply<Results>> {
@@ -206,7 +206,7 @@ async fn received(
 }
 
 /// Checks that the caller may see what they ask for: by role with a reason, or as an active user.
-async fn seen<'a>(api: &Api, caller: &'a Proven, reason: Option<&str>) -> Result<Seen<'a>> {
+async fn seen<'a>(api: &Api, caller: &'a Authenticated, reason: Option<&str>) -> Result<Seen<'a>> {
     let all = reason.is_some() && caller.must_be(Role::Support).is_ok();
     if !all {
         caller.must_be(Role::User)?;
@@ -236,7 +236,7 @@ fn statuses(text: Option<&str>) -> Result<Vec<Status>> {
 
 async fn of_message(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(ms_id): PathId<MsId>,
     Query(query): Query<ReceiptsQuery>,
@@ -272,7 +272,7 @@ async fn of_message(
 
 async fn of_messages(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     Query(query): Query<CountsQuery>,
 ) -> Result<Reply<ManyCounts>> {
@@ -313,7 +313,7 @@ struct Look<'a> {
 }
 
 /// Records in the audit that receipts of other users' messages were shown.
-async fn note(api: &Api, caller: &Proven, look: Look<'_>) -> Result<()> {
+async fn note(api: &Api, caller: &Authenticated, look: Look<'_>) -> Result<()> {
     let Look { at, reason, filter, results } = look;
     let (actor, action, results) = (caller.0.user_id.as_str(), Action::Receipts, Some(results as i64));
     audit::append(&api.store, Entry { at, actor, action, reason, filter, results }).await

@@ -18,9 +18,9 @@ pub fn id() -> Option<String> {
 
 /// The request id sent by the caller or a proxy, if it is safe to log. Otherwise a new one.
 pub fn id_of(headers: &HeaderMap) -> String {
-    let told = headers.get(HEADER).and_then(|value| value.to_str().ok());
+    let id = headers.get(HEADER).and_then(|value| value.to_str().ok());
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/=+@".contains(c);
-    match told {
+    match id {
         Some(id) if (1..=MOST_CHARS).contains(&id.len()) && id.chars().all(plain) => id.to_owned(),
         _ => Uuid::now_v7().to_string(),
     }

@@ -104,9 +104,9 @@ async fn show(
     Ok(call.resource(StatusCode::OK, kind, &shown, resource))
 }
 
-async fn create(State(api): State<Api>, Noun(kind): Noun, call: Call, Body(told): Body) -> Result<Response> {
+async fn create(State(api): State<Api>, Noun(kind): Noun, call: Call, Body(body): Body) -> Result<Response> {
     let Query { shown, .. } = call.query()?;
-    let made = call.scim(&api).change(kind, None, None, &Change::Create(told)).await?;
+    let made = call.scim(&api).change(kind, None, None, &Change::Create(body)).await?;
     Ok(call.resource(StatusCode::CREATED, kind, &shown, made.unwrap_or_default()))
 }
 
@@ -115,11 +115,11 @@ async fn replace(
     Noun(kind): Noun,
     Path(id): Path<String>,
     call: Call,
-    Body(told): Body,
+    Body(body): Body,
 ) -> Result<Response> {
     let Query { shown, .. } = call.query()?;
     let versions = call.if_match();
-    let now = call.scim(&api).change(kind, Some(&id), versions.as_deref(), &Change::Replace(told)).await?;
+    let now = call.scim(&api).change(kind, Some(&id), versions.as_deref(), &Change::Replace(body)).await?;
     Ok(call.resource(StatusCode::OK, kind, &shown, now.unwrap_or_default()))
 }
 
@@ -128,10 +128,10 @@ async fn patch(
     Noun(kind): Noun,
     Path(id): Path<String>,
     call: Call,
-    Body(told): Body,
+    Body(body): Body,
 ) -> Result<Response> {
     let Query { shown, .. } = call.query()?;
-    let (versions, change) = (call.if_match(), Change::Patch(Patch::read(&told)?));
+    let (versions, change) = (call.if_match(), Change::Patch(Patch::read(&body)?));
     let now = call.scim(&api).change(kind, Some(&id), versions.as_deref(), &change).await?;
     let status = if call.wants_little() { StatusCode::NO_CONTENT } else { StatusCode::OK };
     Ok(call.resource(status, kind, &shown, now.unwrap_or_default()))

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::messages::MessageView;
 use super::wire::{LIMIT_MAX, Page, Query, check_limit, write_cursor};
-use super::{Api, Now, Person, Proven};
+use super::{Api, Authenticated, Now, Person};
 use crate::base::analyzer;
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Result};
@@ -70,7 +70,7 @@ async fn own(
 
 async fn everybody(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     Query(mut query): Query<SearchQuery>,
 ) -> Result<Reply<Page<HitView>>> {

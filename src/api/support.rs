@@ -15,7 +15,7 @@ use super::wire::{
     Json, LIMIT_DEFAULT, LIMIT_MAX, Page, PathId, Query, check_limit, check_reason, read_cursor, rfc3339,
     write_cursor,
 };
-use super::{Api, Now, Proven};
+use super::{Api, Authenticated, Now};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
@@ -190,7 +190,12 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Refuses callers without the role, and a missing reason.
-    fn new(api: &'a Api, caller: &'a Proven, at: OffsetDateTime, reason: Option<&str>) -> Result<Self> {
+    fn new(
+        api: &'a Api,
+        caller: &'a Authenticated,
+        at: OffsetDateTime,
+        reason: Option<&str>,
+    ) -> Result<Self> {
         caller.must_be(Role::Support)?;
         let reason = check_reason(reason)?
             .ok_or_else(|| Error::parameter("reason", "is required: the audit records why you look"))?;
@@ -207,7 +212,7 @@ impl<'a> Look<'a> {
 
 async fn find(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     Query(query): Query<FindQuery>,
 ) -> Result<Reply<Page<ChannelView>>> {
@@ -235,7 +240,7 @@ async fn find(
 
 async fn show(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<ReasonQuery>,
@@ -248,7 +253,7 @@ async fn show(
 
 async fn members(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<MembersQuery>,
@@ -266,7 +271,7 @@ async fn members(
 /// Newest first, or around a hit. The cursors of both lead on in both directions.
 async fn messages(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<MessagesQuery>,
@@ -321,7 +326,7 @@ async fn page(reading: Reading<'_>, cursor: Option<Cursor>, limit: i64) -> Resul
 
 async fn rescue(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     PathId(channel_id): PathId<ChannelId>,
     Json(new): Json<NewOwner>,

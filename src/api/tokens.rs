@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::wire::{AtMost, Json, PathWord, check_client_id_if_any, rfc3339};
-use super::{Api, Proven};
+use super::{Api, Authenticated};
 use crate::base::error::{Error, Result};
 use crate::identity::token::{self, Issuer, Listed, Wish};
 use crate::identity::{Role, Roles};
@@ -70,7 +70,7 @@ impl From<Listed> for TokenView {
     }
 }
 
-async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Tokens>> {
+async fn list(State(api): State<Api>, caller: Authenticated) -> Result<Reply<Tokens>> {
     caller.must_be(Role::Admin)?;
     let items = token::list(&api.store).await?.into_iter().map(TokenView::from).collect();
     Ok(Reply(Tokens { items }))
@@ -78,7 +78,7 @@ async fn list(State(api): State<Api>, caller: Proven) -> Result<Reply<Tokens>> {
 
 async fn create(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Json(new): Json<NewToken>,
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     caller.must_be(Role::Admin)?;
@@ -97,7 +97,7 @@ async fn create(
 }
 
 /// The roles of a token. Except for `user`, which acts as an application, the caller must have them.
-fn roles(names: &[String], caller: &Proven) -> Result<Roles> {
+fn roles(names: &[String], caller: &Authenticated) -> Result<Roles> {
     let mut roles = Roles::default();
     for (place, name) in names.iter().enumerate() {
         let refuse = |why| Error::field(format!("/roles/{place}"), why);
@@ -129,7 +129,11 @@ async fn check_user(api: &Api, user_id: &str, roles: Roles) -> Result<()> {
     }
 }
 
-async fn revoke(State(api): State<Api>, caller: Proven, PathWord(token_id): PathWord) -> Result<StatusCode> {
+async fn revoke(
+    State(api): State<Api>,
+    caller: Authenticated,
+    PathWord(token_id): PathWord,
+) -> Result<StatusCode> {
     caller.must_be(Role::Admin)?;
     let by = Issuer { actor: &caller.0.user_id, now: api.store.now().await?, client_id: None };
     token::withdraw(&api.store, &token_id, by).await?;

@@ -56,8 +56,8 @@ pub fn routes() -> Router<Api> {
 
 /// Refuses other versions of the protocol.
 pub async fn speak(request: Request, next: Next) -> Response {
-    let told = request.headers().get(RESUMABLE);
-    if request.method() == Method::OPTIONS || told.is_some_and(|version| version == VERSION) {
+    let version = request.headers().get(RESUMABLE);
+    if request.method() == Method::OPTIONS || version.is_some_and(|version| version == VERSION) {
         return next.run(request).await;
     }
     let error = Error::new(Kind::PreconditionFailed, "send `Tus-Resumable: 1.0.0`").at(RESUMABLE.as_str());
@@ -108,7 +108,7 @@ async fn create(State(api): State<Api>, Person(caller): Person, request: Request
         // Of a repeat too: the client goes on from there.
         answer.insert(OFFSET, header(progress.offset.to_string())?);
     }
-    tell_expiry(&mut answer, &progress)?;
+    set_expiry(&mut answer, &progress)?;
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
@@ -126,7 +126,7 @@ async fn look(
     if let Some(metadata) = &progress.metadata {
         answer.insert(METADATA, header(metadata.clone())?);
     }
-    tell_expiry(&mut answer, &progress)?;
+    set_expiry(&mut answer, &progress)?;
     Ok((StatusCode::OK, answer).into_response())
 }
 
@@ -148,7 +148,7 @@ async fn append(
     let progress = api.files.append(append, body, now).await?;
     let mut answer = HeaderMap::new();
     answer.insert(OFFSET, header(progress.offset.to_string())?);
-    tell_expiry(&mut answer, &progress)?;
+    set_expiry(&mut answer, &progress)?;
     Ok((StatusCode::NO_CONTENT, answer).into_response())
 }
 
@@ -270,15 +270,15 @@ fn location(api: &Api, file_id: i64) -> String {
 }
 
 fn must_be_bytes(headers: &HeaderMap) -> Result<()> {
-    if headers.get(CONTENT_TYPE).is_some_and(|told| told == BYTES) {
+    if headers.get(CONTENT_TYPE).is_some_and(|media_type| media_type == BYTES) {
         return Ok(());
     }
     Err(Error::new(Kind::UnsupportedMediaType, "send `Content-Type: application/offset+octet-stream`"))
 }
 
 fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>> {
-    let told = headers.get(CHECKSUM).map(|value| value.to_str().unwrap_or_default());
-    told.map(Checksum::parse).transpose()
+    let checksum = headers.get(CHECKSUM).map(|value| value.to_str().unwrap_or_default());
+    checksum.map(Checksum::parse).transpose()
 }
 
 /// The number of bytes of the body, if the request says so.
@@ -296,7 +296,7 @@ fn number(headers: &HeaderMap, name: HeaderName) -> Result<u64> {
     number.ok_or_else(|| Error::parameter(name.as_str(), "must be a whole number"))
 }
 
-fn tell_expiry(answer: &mut HeaderMap, progress: &Progress) -> Result<()> {
+fn set_expiry(answer: &mut HeaderMap, progress: &Progress) -> Result<()> {
     if let Some(at) = progress.expires_at {
         answer.insert(EXPIRES, header(http_date(at)?)?);
     }

@@ -116,7 +116,13 @@ impl Archiver {
         Ok(self.store.opt(sql!("archive/mover/open_run"), &[]).await?.map(|row| row.get(0)))
     }
 
-    async fn tell(&self, run_id: i64, doing: &str, outcome: Option<&str>, now: OffsetDateTime) -> Result<()> {
+    async fn record(
+        &self,
+        run_id: i64,
+        doing: &str,
+        outcome: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<()> {
         self.store.run(sql!("archive/mover/tell"), &[&run_id, &doing, &outcome, &now]).await?;
         Ok(())
     }
@@ -264,17 +270,17 @@ impl Work for Archiver {
         };
         match &step {
             // The log gets the cause; the shown run does not.
-            Err(e) => self.tell(run_id, &format!("waits: {}", e.told()), None, now).await?,
-            Ok(Progress::Working(doing)) => self.tell(run_id, doing, None, now).await?,
+            Err(e) => self.record(run_id, &format!("waits: {}", e.detail()), None, now).await?,
+            Ok(Progress::Working(doing)) => self.record(run_id, doing, None, now).await?,
             Ok(Progress::Waiting(doing)) => {
-                self.tell(run_id, doing, None, now).await?;
+                self.record(run_id, doing, None, now).await?;
                 return Ok(Tick::Idle);
             }
             Ok(Progress::Ended(outcome, why)) => {
                 let outcome = outcome.as_str();
                 tracing::info!(run_id, outcome, why, "archive run ended");
                 metrics::counter!("impg_archive_runs_total", "outcome" => outcome).increment(1);
-                self.tell(run_id, why, Some(outcome), now).await?;
+                self.record(run_id, why, Some(outcome), now).await?;
             }
         }
         step.map(|_| Tick::More)

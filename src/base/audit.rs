@@ -90,7 +90,7 @@ impl<'a> Entry<'a> {
 
 /// An entry from the log.
 #[derive(Debug)]
-pub struct Kept {
+pub struct AuditEntry {
     pub audit_id: i64,
     pub at: OffsetDateTime,
     pub actor: String,
@@ -115,9 +115,9 @@ pub async fn append_with(client: &impl Statements, entry: Entry<'_>) -> Result<(
 }
 
 /// One page below `before`, newest first; on request only of one actor.
-pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -> Result<Vec<Kept>> {
+pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -> Result<Vec<AuditEntry>> {
     let rows = store.all(sql!("base/audit/list"), &[&before, &actor, &limit]).await?;
-    let kept = |row: &tokio_postgres::Row| Kept {
+    let entry = |row: &tokio_postgres::Row| AuditEntry {
         audit_id: row.get("audit_id"),
         at: row.get("at"),
         actor: row.get("actor"),
@@ -126,5 +126,5 @@ pub async fn list(store: &Store, before: i64, actor: Option<&str>, limit: i64) -
         filter: row.get("filter"),
         results: row.get("results"),
     };
-    Ok(rows.iter().map(kept).collect())
+    Ok(rows.iter().map(entry).collect())
 }

@@ -26,13 +26,13 @@ use figment::providers::{Env, Format, Toml};
 use figment::value::Value;
 use serde::Deserialize;
 
-pub use archive::{ArchivePlace, ArchiveSettings};
-pub use callbacks::{CallbackSettings, GatewayPlace};
+pub use archive::{ArchiveSettings, ArchiveTarget};
+pub use callbacks::{CallbackSettings, GatewayTarget};
 pub use chat::{ChatSettings, WhoMentions};
 pub use database::DatabaseSettings;
 pub use directory::{DirectorySettings, Paging, SourceKind};
 pub use events::EventSettings;
-pub use files::{FilePlace, FileSettings};
+pub use files::{FileSettings, FileTarget};
 pub use identity::{IdentityMode, IdentityNames, IdentitySettings, UserEncoding};
 pub use mistakes::ConfigError;
 pub use notifications::NotificationSettings;
@@ -193,7 +193,7 @@ impl Config {
 
     /// With an archive, each day has its own partitions, because days move one by one.
     pub fn partitions_by_month(&self) -> bool {
-        self.archive.place() == ArchivePlace::Nowhere
+        self.archive.place() == ArchiveTarget::Nowhere
     }
 }
 

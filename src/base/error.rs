@@ -187,7 +187,7 @@ impl Error {
     }
 
     /// The text for the caller, in one line.
-    pub fn told(&self) -> &str {
+    pub fn detail(&self) -> &str {
         if self.detail.is_empty() { self.kind.row().2 } else { &self.detail }
     }
 
@@ -287,18 +287,18 @@ impl From<tokio_postgres::Error> for Error {
         if e.code() == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE) {
             return Self::new(Kind::InvalidParameter, "text must not contain U+0000");
         }
-        let told = match e.as_db_error() {
+        let detail = match e.as_db_error() {
             Some(db) => {
                 let found = state::find(db);
                 if found.is_some_and(|(remedy, _)| remedy == Remedy::Reconnect) {
                     state::mark_stale();
                 }
-                found.map(|(_, told)| told)
+                found.map(|(_, detail)| detail)
             }
             None => is_lost(&e).then_some("the database is away"),
         };
-        let kind = if told.is_some() { Kind::Unavailable } else { Kind::Internal };
-        Self { source: Some(Box::new(e)), ..Self::new(kind, told.unwrap_or_default()) }
+        let kind = if detail.is_some() { Kind::Unavailable } else { Kind::Internal };
+        Self { source: Some(Box::new(e)), ..Self::new(kind, detail.unwrap_or_default()) }
     }
 }
 

@@ -65,7 +65,7 @@ fn start_counters() {
         "impg_archive_gaps_total",
         "impg_archive_verify_failures_total",
         "impg_callback_disabled_total",
-        "impg_events_untold_total",
+        "impg_events_undelivered_total",
         "impg_gateway_changes_total",
         "impg_jwks_failures_total",
         "impg_outbox_held_up_total",
@@ -123,7 +123,7 @@ fn describe_delivery() {
     describe_gauge!("impg_push_dead_letters", "Dead letters of the gateway. Updated every 30 s.");
     describe_counter!("impg_events_sequenced_total", "Events written to the event log.");
     describe_counter!(
-        "impg_events_untold_total",
+        "impg_events_undelivered_total",
         "Events that became too old before an observer received them."
     );
     describe_counter!(

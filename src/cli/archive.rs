@@ -73,7 +73,7 @@ async fn follow(store: &Store, config: &Config) -> CommandResult {
     };
     mover::ask(store, "hand", store.now().await?).await?;
     let run_id = newest(store).await?.run_id;
-    let mut told = String::new();
+    let mut shown = String::new();
     loop {
         let ticked = match &archiver {
             Some(archiver) => archiver.tick().await,
@@ -81,9 +81,9 @@ async fn follow(store: &Store, config: &Config) -> CommandResult {
         };
         let run = mover::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
         let doing = run.doing.clone().unwrap_or_else(|| "waiting for a replica".to_owned());
-        if doing != told {
+        if doing != shown {
             println!("{doing}");
-            told = doing;
+            shown = doing;
         }
         if let Some(outcome) = run.outcome {
             if let Some(archiver) = &archiver {

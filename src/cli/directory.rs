@@ -47,13 +47,13 @@ pub async fn run(config: &Config, command: DirectoryCommand) -> CommandResult {
 }
 
 async fn follow(store: &Store, config: &Config, runner: &Runner, run_id: i64) -> CommandResult {
-    let mut told = None;
+    let mut shown = None;
     loop {
         let ticked = runner.tick().await;
         let run = sync::runs(store, run_id + 1, 1).await?.pop().ok_or("the run no longer exists")?;
-        if told != Some(run.state) {
+        if shown != Some(run.state) {
             println!("{}", run.state.as_str());
-            told = Some(run.state);
+            shown = Some(run.state);
         }
         if run.ended_at.is_some() || run.state == RunState::Held {
             runner.release().await?;

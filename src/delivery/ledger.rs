@@ -37,7 +37,7 @@ impl Key {
 }
 
 /// The position of a slot in its block.
-pub const fn place(slot: i32) -> usize {
+pub const fn bit(slot: i32) -> usize {
     (slot % BLOCK_SLOTS).unsigned_abs() as usize
 }
 

@@ -28,7 +28,7 @@ use crate::base::worker::{self, Tick};
 use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
 use crate::people::preference::Known;
 use crate::sql;
-use batch::{Claim, Claimed, Due};
+use batch::{BatchClaim, Claimed, Due};
 
 pub use dead::{
     DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, Replay, dead_letter, dead_letters, replay,
@@ -75,7 +75,7 @@ struct EndpointQueue {
 }
 
 /// The state that the workers of an endpoint share.
-pub struct Worker {
+pub struct QueueWorker {
     push: Arc<Push>,
     callback_id: String,
     wake: Arc<Notify>,
@@ -157,8 +157,8 @@ impl Push {
     }
 
     /// The shared state for the workers of an endpoint.
-    pub fn worker(self: &Arc<Self>, callback_id: &str) -> Worker {
-        Worker {
+    pub fn worker(self: &Arc<Self>, callback_id: &str) -> QueueWorker {
+        QueueWorker {
             push: self.clone(),
             callback_id: callback_id.to_owned(),
             wake: if callback_id == GATEWAY { self.wakers.gateway.clone() } else { Arc::default() },
@@ -184,7 +184,7 @@ impl Push {
     }
 }
 
-impl Worker {
+impl QueueWorker {
     /// Sends one batch, if one is due and the breaker allows it.
     pub async fn tick(&self) -> Result<Tick> {
         let Push { store, callbacks, limits, .. } = &*self.push;
@@ -203,7 +203,7 @@ impl Worker {
             gate => gate == Gate::Probe,
         };
         let stored_first = self.stored_first.fetch_not(Ordering::Relaxed);
-        let claim = Claim { callback: &callback, limits, ready, stored_first, probe, now };
+        let claim = BatchClaim { callback: &callback, limits, ready, stored_first, probe, now };
         let claimed = retrying(|| claim.take(store)).await?;
         *last = Some(Instant::now());
         drop(last);

@@ -180,7 +180,7 @@ impl Hub {
 
     /// Puts the events of a page into the queues of their listeners. Returns false if some events were
     /// deleted.
-    async fn told(&self, events: &[Event], roster: &Roster, reached: i64) -> Result<bool> {
+    async fn deliver_events(&self, events: &[Event], roster: &Roster, reached: i64) -> Result<bool> {
         let channels: Vec<ChannelId> = events.iter().filter_map(|event| event.channel_id).collect();
         let most_read = roster.queues.len().saturating_mul(LOOK_UP_COST);
         let spans = log::members(&self.store, &channels, &roster.json, most_read).await?;
@@ -342,7 +342,7 @@ impl Work for Hub {
         let full = events.len() as i64 >= PAGE;
         let reached = events.last().filter(|_| full).map_or(head.last_event_id, |last| last.event_id);
         let roster = self.claim(reached);
-        match self.told(&events, &roster, reached).await {
+        match self.deliver_events(&events, &roster, reached).await {
             Ok(true) => {}
             Ok(false) => self.begin_anew(reached),
             Err(error) => {

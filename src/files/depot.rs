@@ -20,7 +20,7 @@ use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 
-use crate::base::config::{FilePlace, FileSettings};
+use crate::base::config::{FileSettings, FileTarget};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::{Statements, Store};
 use crate::sql;
@@ -49,7 +49,7 @@ pub struct Lying {
 
 /// The store of the settings. It is opened at its first use, so that a service without files needs none.
 pub struct Depot {
-    place: FilePlace,
+    place: FileTarget,
     /// Begins the keys of all objects.
     beginning: String,
     within: Duration,
@@ -62,12 +62,12 @@ impl Depot {
     pub fn new(store: Store, settings: &FileSettings) -> Self {
         let place = settings.place();
         let (beginning, make): (String, Box<dyn Fn() -> _ + Send + Sync>) = match place.clone() {
-            FilePlace::Folder(folder) => (String::new(), Box::new(move || open_folder(&folder))),
-            FilePlace::Bucket(bucket, beginning) => {
+            FileTarget::Folder(folder) => (String::new(), Box::new(move || open_folder(&folder))),
+            FileTarget::Bucket(bucket, beginning) => {
                 let settings = settings.clone();
                 (beginning, Box::new(move || open_bucket(&settings, &bucket)))
             }
-            FilePlace::Nowhere | FilePlace::Unknown => (
+            FileTarget::Nowhere | FileTarget::Unknown => (
                 String::new(),
                 Box::new(|| {
                     Err(object_store::Error::NotImplemented {
@@ -82,7 +82,7 @@ impl Depot {
 
     /// Whether the settings name a store.
     pub fn is_set(&self) -> bool {
-        !matches!(self.place, FilePlace::Nowhere | FilePlace::Unknown)
+        !matches!(self.place, FileTarget::Nowhere | FileTarget::Unknown)
     }
 
     /// Opens the store, if that has not been done.
@@ -170,7 +170,7 @@ impl Depot {
         below: u64,
     ) -> BoxStream<'static, Result<Bytes>> {
         let depot = self.clone();
-        let is_folder = matches!(self.place, FilePlace::Folder(_));
+        let is_folder = matches!(self.place, FileTarget::Folder(_));
         let stride = if is_folder { STRIDE } else { below - from };
         let parts = (from..below).step_by(usize::try_from(stride.max(1)).unwrap_or(usize::MAX));
         let part = move |start: u64| {
@@ -236,7 +236,7 @@ impl Depot {
 
     /// Removes files that a crash left half written in this part of a folder. A listing does not show them.
     pub async fn clear_staged(&self, shard: u8, changed_before: OffsetDateTime) -> Result<u64> {
-        let FilePlace::Folder(folder) = &self.place else { return Ok(0) };
+        let FileTarget::Folder(folder) = &self.place else { return Ok(0) };
         let folder = folder.join(format!("{shard:02x}"));
         let before = SystemTime::from(changed_before);
         let clear = tokio::task::spawn_blocking(move || clear_staged(&folder, before));
@@ -318,8 +318,8 @@ fn clear_staged(folder: &PathBuf, before: SystemTime) -> io::Result<u64> {
     Ok(cleared)
 }
 
-fn refuse(told: &'static str) -> Error {
-    tracing::error!("{told}");
+fn refuse(detail: &'static str) -> Error {
+    tracing::error!("{detail}");
     Error::unavailable("the file store is not usable; the log of the service says why")
 }
 

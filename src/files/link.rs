@@ -38,8 +38,8 @@ impl Keys {
     }
 
     fn sign(&self, link: &Link) -> Result<String> {
-        let told = "set `file_link_keys` to make links";
-        let key = self.0.first().ok_or_else(|| Error::new(Kind::Conflict, told))?;
+        let detail = "set `file_link_keys` to make links";
+        let key = self.0.first().ok_or_else(|| Error::new(Kind::Conflict, detail))?;
         let body = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(link).map_err(Error::internal)?);
         let sum = mac(key, &body)?.finalize().into_bytes();
         Ok(format!("{body}.{}", BASE64_URL_SAFE_NO_PAD.encode(sum)))

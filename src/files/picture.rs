@@ -72,8 +72,8 @@ pub fn make(bytes: &[u8], media_type: &str, sizes: Sizes) -> Result<Option<Pictu
     };
     let (pixels, most) = (u64::from(width) * u64::from(height), sizes.pixels);
     if pixels > most {
-        let told = format!("the picture has {width} × {height} pixels, and {most} in all are allowed");
-        return Err(Error::new(Kind::TooLarge, told));
+        let detail = format!("the picture has {width} × {height} pixels, and {most} in all are allowed");
+        return Err(Error::new(Kind::TooLarge, detail));
     }
     if pixels == 0 {
         return Ok(None);

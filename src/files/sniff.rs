@@ -49,7 +49,7 @@ mod tests {
     #[test]
     fn a_file_is_what_its_bytes_say() {
         let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR";
-        for (head, told) in [
+        for (head, expected) in [
             (&png[..], "image/png"),
             (b"\xff\xd8\xff\xe0\0\x10JFIF", "image/jpeg"),
             (b"%PDF-1.7", "application/pdf"),
@@ -63,7 +63,7 @@ mod tests {
             (b"\xff\xfe\xfd", UNKNOWN),
             (b"", UNKNOWN),
         ] {
-            assert_eq!(media_type(head), told, "{head:?}");
+            assert_eq!(media_type(head), expected, "{head:?}");
         }
     }
 

@@ -97,12 +97,12 @@ impl Files {
         let (files, bytes) = (files.unsigned_abs(), bytes.unsigned_abs());
         let (most_files, most_bytes) = (self.settings.quota_files, self.settings.quota_bytes);
         if files >= most_files {
-            let told = format!("you have {files} files, and {most_files} are allowed: delete some");
-            return Err(Error::new(Kind::QuotaExceeded, told));
+            let detail = format!("you have {files} files, and {most_files} are allowed: delete some");
+            return Err(Error::new(Kind::QuotaExceeded, detail));
         }
         if bytes.saturating_add(size) > most_bytes {
-            let told = format!("your files have {bytes} bytes, and {most_bytes} are allowed: delete some");
-            return Err(Error::new(Kind::QuotaExceeded, told));
+            let detail = format!("your files have {bytes} bytes, and {most_bytes} are allowed: delete some");
+            return Err(Error::new(Kind::QuotaExceeded, detail));
         }
         Ok(())
     }

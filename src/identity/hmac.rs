@@ -50,7 +50,7 @@ pub struct Head<'a> {
 
 /// A valid signature. It can still be a replay.
 #[derive(Debug)]
-pub struct Proven {
+pub struct VerifiedSignature {
     pub caller: Caller,
     signature: [u8; 32],
     expires_at: OffsetDateTime,
@@ -102,7 +102,7 @@ impl Signatures {
         claimed: &Claimed<'_>,
         person: &ClaimedUser<'_>,
         now: OffsetDateTime,
-    ) -> Result<Proven> {
+    ) -> Result<VerifiedSignature> {
         let Head { caller, stamp, at, signature } = self.head(claimed.headers, person, now)?;
         let text = signed_text(claimed, person, stamp)?;
         // Always tries every secret, so that the time does not reveal which one matches.
@@ -111,7 +111,7 @@ impl Signatures {
             return Err(refused("the signature does not match the request"));
         }
         // Twice the skew, in case the clock of a replica is behind that of the replica that prunes.
-        Ok(Proven { caller, signature, expires_at: at + self.skew * 2 })
+        Ok(VerifiedSignature { caller, signature, expires_at: at + self.skew * 2 })
     }
 }
 
@@ -120,7 +120,7 @@ impl Signatures {
 /// # Errors
 /// `Kind::Unauthenticated` for a replay. `Kind::Unavailable` if the database is away; then no signed request
 /// is accepted.
-pub async fn claim(store: &Store, proven: &Proven) -> Result<()> {
+pub async fn claim(store: &Store, proven: &VerifiedSignature) -> Result<()> {
     match store
         .run(sql!("identity/hmac/claim_signature"), &[&proven.signature.as_slice(), &proven.expires_at])
         .await?

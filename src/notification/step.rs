@@ -175,7 +175,7 @@ impl Notifications {
     /// Recalls the messages of a page.
     async fn recall_page(&self, tx: Transaction<'_>, due: &Due, at: OffsetDateTime) -> Result<Step> {
         let items = due.items(&tx).await?;
-        let messages: Vec<RecallTarget> = items.iter().filter_map(PageItem::target).collect();
+        let messages: Vec<RecallTarget> = items.iter().filter_map(|item| item.target(due.thread.topic())).collect();
         let mut step = Step { is_done: true, ..Step::default() };
         if !messages.is_empty() {
             let recalled = recall_all(&tx, &messages, &due.sender, at).await?;
@@ -328,17 +328,17 @@ impl PageItem {
         self.ms_id.is_none() && self.reason.is_none()
     }
 
-    fn target(&self) -> Option<RecallTarget> {
+    fn target(&self, topic: Option<&str>) -> Option<RecallTarget> {
         let (ms_id, channel_id, seq) = (self.ms_id?, self.channel_id?, self.seq?);
-        Some(RecallTarget { ms_id, channel_id, seq, replied: None, topic: None })
+        Some(RecallTarget { ms_id, channel_id, seq, replied: None, topic: topic.map(str::to_owned) })
     }
 }
 
 /// Why a step failed, for the application. The message of the database can quote people's data, so only its code is told.
 fn reason(error: &Error) -> String {
     match error.database() {
-        Some(db) => format!("{} (SQLSTATE {})", error.told(), db.code().code()),
-        None => error.told().to_owned(),
+        Some(db) => format!("{} (SQLSTATE {})", error.detail(), db.code().code()),
+        None => error.detail().to_owned(),
     }
 }
 

@@ -204,7 +204,7 @@ async fn find_among(
             &[&people, &from, &below, &after.0, &after.1, &limit, &kind, &viewer.external(), &viewer.user_id],
         )
         .await?;
-    let next = rows.last().filter(|_| rows.len() as i64 == limit).map(place);
+    let next = rows.last().filter(|_| rows.len() as i64 == limit).map(cursor_of);
     Ok((rows.iter().map(contact).collect(), next))
 }
 
@@ -237,7 +237,7 @@ async fn find_by_words(
             )
             .await?;
         for row in &rows {
-            after = place(row);
+            after = cursor_of(row);
             if row.get::<_, Option<&str>>("name").is_some() {
                 found.push(contact(row));
                 if found.len() as i64 == limit {
@@ -254,7 +254,7 @@ async fn find_by_words(
     Ok((found, Some(after)))
 }
 
-fn place(row: &Row) -> ContactCursor {
+fn cursor_of(row: &Row) -> ContactCursor {
     ContactCursor(row.get("word"), row.get("user_id"))
 }
 

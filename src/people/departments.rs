@@ -32,7 +32,7 @@ pub struct DepartmentCursor {
 
 /// A user of a department.
 #[derive(Debug)]
-pub struct Worker {
+pub struct DepartmentUser {
     pub user_id: String,
     pub name: String,
     pub head_icon: Option<String>,
@@ -44,7 +44,7 @@ pub struct Worker {
 
 /// Which users of a department: with departments below or not, after which user, how many.
 #[derive(Debug, Clone, Copy)]
-pub struct Workers<'a> {
+pub struct DepartmentUsers<'a> {
     pub below: bool,
     pub after: &'a str,
     pub limit: i64,
@@ -127,13 +127,13 @@ pub async fn users(
     store: &Store,
     viewer: Option<&str>,
     department_id: &str,
-    Workers { below, after, limit }: Workers<'_>,
-) -> Result<Vec<Worker>> {
+    DepartmentUsers { below, after, limit }: DepartmentUsers<'_>,
+) -> Result<Vec<DepartmentUser>> {
     get(store, viewer, department_id).await?;
     let rows = store
         .all(sql!("people/departments/department_users"), &[&department_id, &below, &after, &limit, &FEW])
         .await?;
-    let worker = |row: &Row| Worker {
+    let worker = |row: &Row| DepartmentUser {
         user_id: row.get("user_id"),
         name: row.get("name"),
         head_icon: row.get("head_icon"),

@@ -51,7 +51,7 @@ pub async fn count(store: &Store) -> Result<bool> {
         workplaces.iter().map(|row| (row.get::<_, Vec<&str>>("department_ids"), row.get::<_, i64>("people")));
     let counts = add_up(&parents, workplaces);
     drop(client);
-    retrying(|| keep(store, revision, &counts)).await?;
+    retrying(|| store_counts(store, revision, &counts)).await?;
     Ok(true)
 }
 
@@ -77,7 +77,7 @@ fn add_up<'a>(
     counts
 }
 
-async fn keep(store: &Store, revision: i64, counts: &HashMap<&str, i64>) -> Result<()> {
+async fn store_counts(store: &Store, revision: i64, counts: &HashMap<&str, i64>) -> Result<()> {
     let (departments, people): (Vec<&str>, Vec<i32>) =
         counts.iter().map(|(id, people)| (*id, i32::try_from(*people).unwrap_or(i32::MAX))).unzip();
     let mut client = store.client().await?;

@@ -148,7 +148,7 @@ impl Presence {
                 tx.run(sql!("people/presence/take_on"), &[&report.gateway, &changes.taken_on, &generation])
                     .await?;
             }
-            outcome.changed = settle(&tx, &people, now).await?;
+            outcome.changed = update_status(&tx, &people, now).await?;
         }
         // Last, because the transaction that deactivates users locks users first and then presence rows.
         if !changes.kept.is_empty() {
@@ -189,7 +189,7 @@ impl Presence {
         if !people.is_empty() {
             lock_people(&tx, &people).await?;
             let_go(&tx, gateway, &people).await?;
-            swept.changed = settle(&tx, &people, now).await?;
+            swept.changed = update_status(&tx, &people, now).await?;
         }
         if people.len() as i64 == SWEEP_STEP {
             swept.after = people.pop();
@@ -246,7 +246,7 @@ pub async fn drop_leavers(tx: &Transaction<'_>, user_ids: &[&str], now: OffsetDa
     let rows = tx.all(sql!("people/presence/drop_leavers"), &[&user_ids]).await?;
     let held: Vec<&str> = rows.iter().map(|row| row.get("user_id")).collect();
     if !held.is_empty() {
-        settle(tx, &held, now).await?;
+        update_status(tx, &held, now).await?;
     }
     Ok(())
 }
@@ -311,7 +311,11 @@ async fn let_go(tx: &Transaction<'_>, gateway: &str, user_ids: &[String]) -> Res
 }
 
 /// Updates statuses and emits events for observers. Returns the number of changed statuses.
-async fn settle<S: ToSql + Sync>(tx: &Transaction<'_>, user_ids: &[S], now: OffsetDateTime) -> Result<usize> {
+async fn update_status<S: ToSql + Sync>(
+    tx: &Transaction<'_>,
+    user_ids: &[S],
+    now: OffsetDateTime,
+) -> Result<usize> {
     let row = tx.one(sql!("people/presence/settle"), &[&user_ids, &now, &EVENT_PEOPLE]).await?;
     Ok(row.get::<_, i64>("changed") as usize)
 }

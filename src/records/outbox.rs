@@ -63,7 +63,7 @@ impl<K: Clone + Default> Round<K> {
     }
 
     /// The key after which the pass continues; `None` during the pause.
-    fn place(&self) -> Option<K> {
+    fn key(&self) -> Option<K> {
         let turn = self.turn();
         let rests = turn.rests_until.is_some_and(|until| Instant::now() < until);
         (!rests).then(|| turn.after.clone())
@@ -105,10 +105,10 @@ impl Outbox {
 
     async fn take_recalls(&self) -> Result<bool> {
         let client = self.store.client().await?;
-        let Some(place) = self.recalls.place() else {
+        let Some(key) = self.recalls.key() else {
             return Ok(false);
         };
-        let rows = client.all(sql!("records/outbox/recalls"), &[&place, &RECALLS_STEP]).await?;
+        let rows = client.all(sql!("records/outbox/recalls"), &[&key, &RECALLS_STEP]).await?;
         drop(client);
         let mut taken = false;
         for row in &rows {
@@ -143,10 +143,10 @@ impl Outbox {
 
     async fn take_receipts(&self, now: OffsetDateTime) -> Result<bool> {
         let client = self.store.client().await?;
-        let Some(place) = self.receipts.place() else {
+        let Some(key) = self.receipts.key() else {
             return Ok(false);
         };
-        let rows = client.all(sql!("records/outbox/receipts"), &[&place, &RECEIPTS_STEP]).await?;
+        let rows = client.all(sql!("records/outbox/receipts"), &[&key, &RECEIPTS_STEP]).await?;
         drop(client);
         let mut of_message: BTreeMap<MsId, Vec<Receipt>> = BTreeMap::new();
         for row in &rows {
@@ -205,7 +205,7 @@ impl Outbox {
     }
 
     async fn take_reads(&self) -> Result<bool> {
-        let Some((channel_id, reader, to_seq, status)) = self.reads.place() else {
+        let Some((channel_id, reader, to_seq, status)) = self.reads.key() else {
             return Ok(false);
         };
         let client = self.store.client().await?;
@@ -316,10 +316,10 @@ fn held_up<T>(of: i64, taken: Result<T>) -> Result<Option<T>> {
 
 fn is_receiver(document: &Document, user: &str) -> bool {
     let groups = document.ledger.iter().flat_map(Ledger::groups);
-    groups.into_iter().any(|(_, group)| place(group, user).is_ok())
+    groups.into_iter().any(|(_, group)| find_receiver(group, user).is_ok())
 }
 
-fn place(group: &Group, user: &str) -> std::result::Result<usize, usize> {
+fn find_receiver(group: &Group, user: &str) -> std::result::Result<usize, usize> {
     group.who.binary_search_by(|who| who.as_str().cmp(user))
 }
 
@@ -337,13 +337,13 @@ fn advance(document: &mut Document, receiver: &str, status: Status, at: OffsetDa
         Status::Unreceived => return false,
     };
     for group in lower {
-        if let Ok(i) = place(group, receiver) {
+        if let Ok(i) = find_receiver(group, receiver) {
             group.who.remove(i);
             group.at.remove(i);
             if i < group.why.len() {
                 group.why.remove(i);
             }
-            let to = place(target, receiver).unwrap_or_else(|to| to);
+            let to = find_receiver(target, receiver).unwrap_or_else(|to| to);
             target.who.insert(to, receiver.to_owned());
             target.at.insert(to, after);
             return true;

@@ -102,7 +102,7 @@ async fn accept_step(
     let Horizon { cold: horizon, sealed } = store::horizon(&tx).await?;
     let cold: Vec<&Receipt> = receipts.iter().filter(|r| r.ms_id < horizon).collect();
     if !cold.is_empty() {
-        keep(&tx, &cold, now).await?;
+        queue_cold(&tx, &cold, now).await?;
         (0..receipts.len())
             .filter(|&i| receipts[i].ms_id < horizon)
             .for_each(|i| outcomes[i] = ReceiptOutcome::Waiting);
@@ -145,7 +145,7 @@ async fn receive(
     let mut blocks = ledger::lock(tx, &open.iter().map(key).collect::<Vec<_>>()).await?;
     let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
     for receipt in &open {
-        let (i, place) = (receipt.0, ledger::place(receipt.1));
+        let (i, place) = (receipt.0, ledger::bit(receipt.1));
         let Some(block) = places.get(&key(receipt)).map(|at| &mut blocks[*at]) else {
             continue;
         };
@@ -160,11 +160,11 @@ async fn receive(
         let blocks = ledger::receivers(tx, &closed.iter().map(key).collect::<Vec<_>>()).await?;
         let blocks: HashMap<Key, Block> = blocks.into_iter().map(|block| (block.key, block)).collect();
         let is_receiver = |receipt: &&(usize, i32)| {
-            blocks.get(&key(receipt)).is_some_and(|block| block.is_receiver(ledger::place(receipt.1)))
+            blocks.get(&key(receipt)).is_some_and(|block| block.is_receiver(ledger::bit(receipt.1)))
         };
         let waiting: Vec<usize> = closed.iter().filter(is_receiver).map(|(i, _)| *i).collect();
         waiting.iter().for_each(|&i| outcomes[i] = ReceiptOutcome::Waiting);
-        keep(tx, &waiting.iter().map(|&i| receipts[i]).collect::<Vec<_>>(), now).await?;
+        queue_cold(tx, &waiting.iter().map(|&i| receipts[i]).collect::<Vec<_>>(), now).await?;
     }
     Ok(outcomes)
 }
@@ -197,7 +197,7 @@ async fn read_up_to(
 }
 
 /// Keeps receipts of sealed or cold messages until the archive has them.
-async fn keep(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) -> Result<()> {
+async fn queue_cold(tx: &Transaction<'_>, receipts: &[&Receipt], now: OffsetDateTime) -> Result<()> {
     if receipts.is_empty() {
         return Ok(());
     }
@@ -346,7 +346,7 @@ async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Resu
         let slot: i32 = row.get("slot");
         let ms_id: Option<MsId> = row.get("ms_id");
         let status = Status::from_db(row.get("status"))?;
-        Ok(ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::place(slot), status, row.get("read_at"))))
+        Ok(ms_id.map(|ms_id| (Key::of_slot(ms_id, slot), ledger::bit(slot), status, row.get("read_at"))))
     };
     let reads: Vec<(Key, usize, Status, OffsetDateTime)> =
         rows.iter().filter_map(|row| read(row).transpose()).collect::<Result<_>>()?;

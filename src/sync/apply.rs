@@ -51,12 +51,12 @@ pub async fn departments(tx: &Transaction<'_>, rows: Rows, now: OffsetDateTime) 
         tx.one(sql!("sync/apply/apply_departments"), &[&rows.run_id, &rows.after, &rows.up_to, &now]).await?;
     let Json(refused) = row.get("refused");
     let Json(changed): Json<HashMap<String, String>> = row.get("changed");
-    let parked = place(tx, changed, now).await?;
+    let parked = set_parents(tx, changed, now).await?;
     Ok(Step { refused, parked })
 }
 
 /// Moves departments in the tree. Returns the changed ones that are parked.
-async fn place(
+async fn set_parents(
     tx: &Transaction<'_>,
     mut changed: HashMap<String, String>,
     now: OffsetDateTime,
@@ -67,13 +67,14 @@ async fn place(
     let rows = tx.all(sql!("sync/apply/departments"), &[]).await?;
     let node = |row: &tokio_postgres::Row| Node {
         department_id: row.get("department_id"),
-        told_parent_id: row.get("told_parent_id"),
+        source_parent_id: row.get("source_parent_id"),
         parent_id: row.get("parent_id"),
     };
     let nodes: Vec<Node> = rows.iter().map(node).collect();
     let tree = Tree::of(&nodes);
     let parked = changed.keys().filter(|id| tree.is_parked(id)).cloned().collect();
-    let (mut moving, mut parents, mut told, mut actions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut moving, mut parents, mut decided, mut actions) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for node in tree.parents_first() {
         let (id, parent) = (node.department_id.as_str(), tree.parent(node));
         let moves = parent != node.parent_id.as_deref();
@@ -83,14 +84,14 @@ async fn place(
         }
         let action = changed.remove(id).or_else(|| moves.then(|| "updated".to_owned()));
         if let Some(action) = action {
-            told.push(id);
+            decided.push(id);
             actions.push(action);
         }
     }
     // The rest are no longer in the tree.
     let removed: Vec<(String, String)> = changed.into_iter().collect();
-    told.extend(removed.iter().map(|(id, _)| id.as_str()));
+    decided.extend(removed.iter().map(|(id, _)| id.as_str()));
     actions.extend(removed.iter().map(|(_, action)| action.clone()));
-    tx.run(sql!("sync/apply/place"), &[&moving, &parents, &told, &actions, &now]).await?;
+    tx.run(sql!("sync/apply/place"), &[&moving, &parents, &decided, &actions, &now]).await?;
     Ok(parked)
 }

@@ -173,7 +173,7 @@ impl Edits {
         let writer = own.and_then(|source| source.writer());
         let is_local = |attribute: &str| {
             self.settings.local.iter().any(|local| local == attribute)
-                || own.is_some_and(|source| !source.tells(attribute))
+                || own.is_some_and(|source| !source.provides(attribute))
         };
         let (ours, theirs) = changes.partition(is_local);
         let taken = |attribute: &&str| writer.is_some_and(|writer| writer.takes(attribute));

@@ -38,7 +38,7 @@ pub const EDITABLE: &[&str] = &[
     "department_ids",
 ];
 
-/// A record of a user. Attributes in `untold` stay as they are, or take their default in a new user. Other
+/// A record of a user. Attributes in `unset` stay as they are, or take their default in a new user. Other
 /// attributes that are `None` are cleared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRecord {
@@ -64,10 +64,10 @@ pub struct UserRecord {
     pub source_version: Option<String>,
     /// The source no longer has this user.
     pub gone: bool,
-    pub untold: Vec<&'static str>,
+    pub unset: Vec<&'static str>,
 }
 
-/// A record of a department; `untold` as in a user.
+/// A record of a department; `unset` as in a user.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DepartmentRecord {
     pub department_id: String,
@@ -76,7 +76,7 @@ pub struct DepartmentRecord {
     /// Position among its siblings, lowest first.
     pub sort_order: i32,
     pub gone: bool,
-    pub untold: Vec<&'static str>,
+    pub unset: Vec<&'static str>,
 }
 
 /// Why a record is refused: the attribute, and what is wrong with it.
@@ -101,15 +101,15 @@ impl UserRecord {
             department_ids: Vec::new(),
             source_version: None,
             gone: false,
-            untold: Vec::new(),
+            unset: Vec::new(),
         }
     }
 
     /// A user that the source no longer has. All attributes stay.
     pub fn gone(external_id: impl Into<String>) -> Self {
         let external_id = external_id.into();
-        let untold = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
-        Self { active: false, gone: true, untold, ..Self::of(external_id.clone(), external_id) }
+        let unset = USER_ATTRIBUTES.iter().copied().filter(|a| *a != "active").collect();
+        Self { active: false, gone: true, unset, ..Self::of(external_id.clone(), external_id) }
     }
 
     /// # Errors
@@ -158,8 +158,8 @@ impl UserRecord {
 impl DepartmentRecord {
     /// A department that the source no longer has.
     pub fn gone(department_id: impl Into<String>) -> Self {
-        let untold = vec!["name", "parent_id", "sort_order"];
-        Self { department_id: department_id.into(), gone: true, untold, ..Self::default() }
+        let unset = vec!["name", "parent_id", "sort_order"];
+        Self { department_id: department_id.into(), gone: true, unset, ..Self::default() }
     }
 
     /// # Errors

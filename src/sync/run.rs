@@ -89,7 +89,7 @@ impl Runner {
         if error.is_of_data() || trouble.failures >= self.settings.run_attempts {
             let why = match error.database() {
                 Some(db) => format!("the database refuses the data with SQLSTATE {}", db.code().code()),
-                None => error.told().to_owned(),
+                None => error.detail().to_owned(),
             };
             let why = format!("given up after attempt {}: {why}", trouble.failures);
             return self.fail(run.run_id, &why).await;

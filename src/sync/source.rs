@@ -98,7 +98,7 @@ impl Entry {
 /// A page of a listing, or records read one by one.
 #[derive(Debug, Default)]
 pub struct Page {
-    pub told: Vec<Entry>,
+    pub entries: Vec<Entry>,
     /// Set on the last page of a listing.
     pub ended: Option<ListingEnd>,
 }
@@ -138,7 +138,7 @@ pub trait Source: Send + Sync {
     fn reads_one(&self) -> bool;
 
     /// Whether an attribute of a user comes from this source.
-    fn tells(&self, attribute: &str) -> bool;
+    fn provides(&self, attribute: &str) -> bool;
 
     /// Begins a listing. Departments come before users.
     fn pull(&self, want: Request) -> Box<dyn Pull>;

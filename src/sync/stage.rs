@@ -69,7 +69,7 @@ pub async fn users(tx: &Transaction<'_>, place: StagePosition<'_>, records: &[&U
             &r.department_ids,
             &r.source_version,
             &r.gone,
-            &r.untold,
+            &r.unset,
         ];
         writer.as_mut().write(&row).await?;
     }
@@ -108,7 +108,7 @@ pub async fn departments(
             &r.parent_id,
             &r.sort_order,
             &r.gone,
-            &r.untold,
+            &r.unset,
         ];
         writer.as_mut().write(&row).await?;
     }

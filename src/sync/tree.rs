@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     pub department_id: String,
-    pub told_parent_id: Option<String>,
+    pub source_parent_id: Option<String>,
     pub parent_id: Option<String>,
 }
 
@@ -23,20 +23,20 @@ impl<'a> Tree<'a> {
     /// department moves when its parent appears.
     pub fn of(nodes: &'a [Node]) -> Self {
         let known: HashMap<&str, &Node> = nodes.iter().map(|n| (n.department_id.as_str(), n)).collect();
-        let told = |node: &Node| node.told_parent_id.as_deref().and_then(|id| known.get(id).copied());
+        let parent_of = |node: &Node| node.source_parent_id.as_deref().and_then(|id| known.get(id).copied());
         let mut parked: HashSet<&str> = HashSet::new();
         // Sorted by id, so that children and circles are always found in the same order.
         let mut children: HashMap<&str, BTreeSet<&str>> = HashMap::new();
         let mut at: VecDeque<&Node> = VecDeque::new();
         for node in nodes {
-            match told(node) {
+            match parent_of(node) {
                 Some(parent) => {
                     _ = children.entry(&parent.department_id).or_default().insert(&node.department_id)
                 }
                 None => at.push_back(node),
             }
         }
-        parked.extend(at.iter().filter(|n| n.told_parent_id.is_some()).map(|n| n.department_id.as_str()));
+        parked.extend(at.iter().filter(|n| n.source_parent_id.is_some()).map(|n| n.department_id.as_str()));
         at.make_contiguous().sort_by(|a, b| a.department_id.cmp(&b.department_id));
         let mut left: BTreeSet<&str> = known.keys().copied().collect();
         let mut parents_first = Vec::with_capacity(nodes.len());
@@ -53,7 +53,7 @@ impl<'a> Tree<'a> {
             // The departments left are in a circle or below one. Walking up from any of them ends in the
             // circle.
             let Some(first) = left.first().copied() else { break };
-            let cut = first_of_circle(known[first], told);
+            let cut = first_of_circle(known[first], parent_of);
             parked.insert(&cut.department_id);
             at.push_back(cut);
         }
@@ -62,7 +62,7 @@ impl<'a> Tree<'a> {
 
     /// The parent of a department in the tree.
     pub fn parent(&self, node: &'a Node) -> Option<&'a str> {
-        node.told_parent_id.as_deref().filter(|_| !self.parked.contains(node.department_id.as_str()))
+        node.source_parent_id.as_deref().filter(|_| !self.parked.contains(node.department_id.as_str()))
     }
 
     /// Whether a department is parked at the top, because its parent is missing or in a circle with it.
@@ -76,15 +76,15 @@ impl<'a> Tree<'a> {
     }
 }
 
-fn first_of_circle<'a>(from: &'a Node, told: impl Fn(&Node) -> Option<&'a Node>) -> &'a Node {
+fn first_of_circle<'a>(from: &'a Node, parent_of: impl Fn(&Node) -> Option<&'a Node>) -> &'a Node {
     let mut seen = HashSet::new();
     let mut at = from;
     while seen.insert(at.department_id.as_str()) {
-        at = told(at).unwrap_or(at);
+        at = parent_of(at).unwrap_or(at);
     }
     let (end, mut first) = (at, at);
     loop {
-        at = told(at).unwrap_or(end);
+        at = parent_of(at).unwrap_or(end);
         if at.department_id < first.department_id {
             first = at;
         }
@@ -98,17 +98,17 @@ fn first_of_circle<'a>(from: &'a Node, told: impl Fn(&Node) -> Option<&'a Node>)
 mod tests {
     use super::{Node, Tree};
 
-    fn nodes(told: &[(&str, Option<&str>)]) -> Vec<Node> {
+    fn nodes(links: &[(&str, Option<&str>)]) -> Vec<Node> {
         let node = |(id, parent): &(&str, Option<&str>)| Node {
             department_id: (*id).to_owned(),
-            told_parent_id: parent.map(str::to_owned),
+            source_parent_id: parent.map(str::to_owned),
             parent_id: None,
         };
-        told.iter().map(node).collect()
+        links.iter().map(node).collect()
     }
 
-    fn placed(told: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
-        let nodes = nodes(told);
+    fn placed(links: &[(&str, Option<&str>)]) -> Vec<(String, Option<String>)> {
+        let nodes = nodes(links);
         let tree = Tree::of(&nodes);
         assert_eq!(tree.parents_first().len(), nodes.len());
         let mut placed: Vec<_> =
@@ -131,19 +131,20 @@ mod tests {
 
     #[test]
     fn whoever_has_no_parent_yet_is_parked_at_the_top_with_all_below() {
-        let told = [("a", Some("x")), ("b", Some("a"))];
-        assert_eq!(placed(&told), pairs(&[("a", None), ("b", Some("a"))]));
-        let nodes = nodes(&told);
+        let links = [("a", Some("x")), ("b", Some("a"))];
+        assert_eq!(placed(&links), pairs(&[("a", None), ("b", Some("a"))]));
+        let nodes = nodes(&links);
         let tree = Tree::of(&nodes);
         assert!(tree.is_parked("a") && !tree.is_parked("b"));
     }
 
     #[test]
     fn a_circle_is_cut_at_the_same_place_whatever_came_first() {
-        let told = [("b", Some("c")), ("c", Some("a")), ("a", Some("b")), ("d", Some("b")), ("e", Some("e"))];
+        let links =
+            [("b", Some("c")), ("c", Some("a")), ("a", Some("b")), ("d", Some("b")), ("e", Some("e"))];
         let expected =
             pairs(&[("a", None), ("b", Some("c")), ("c", Some("a")), ("d", Some("b")), ("e", None)]);
-        let mut order = told;
+        let mut order = links;
         for _ in 0..5 {
             order.rotate_left(1);
             assert_eq!(placed(&order), expected);

@@ -82,7 +82,7 @@ impl Values {
             phone: text("phone"),
             manager: text("manager"),
             department_ids: self.list("department_ids"),
-            untold: USER_ATTRIBUTES.iter().copied().filter(|a| !self.0.contains_key(a)).collect(),
+            unset: USER_ATTRIBUTES.iter().copied().filter(|a| !self.0.contains_key(a)).collect(),
             ..UserRecord::of(user_id, user_id)
         };
         match record.check() {

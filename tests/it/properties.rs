@@ -14,7 +14,7 @@ use im_push_gateway::chat::channel::group::{self, Change, NewGroup};
 use im_push_gateway::chat::channel::members::{self, Joiners};
 use im_push_gateway::chat::message::{Content, Lanes, Outgoing, Sender, Sent};
 use im_push_gateway::delivery::endpoint::{Callbacks, GATEWAY};
-use im_push_gateway::delivery::push::{Push, Worker};
+use im_push_gateway::delivery::push::{Push, QueueWorker};
 use im_push_gateway::delivery::status::Status;
 use im_push_gateway::records::conversation;
 use im_push_gateway::records::history::{Message, Position, Reading};
@@ -239,7 +239,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// The workers, one tick at a time, and the gateway they talk to.
 struct Workers {
     gateway: Gateway,
-    push: Worker,
+    push: QueueWorker,
 }
 
 #[test]

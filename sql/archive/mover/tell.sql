@@ -10,7 +10,7 @@ WITH told AS (
     WHERE r.run_id = $1 AND r.ended_at IS NULL
     RETURNING r.run_id, r.days, r.messages, r.ledger_rows, r.outcome
 )
-SELECT im_tell(CASE outcome WHEN 'done' THEN 'archive.moved' ELSE 'archive.failed' END, NULL, NULL,
+SELECT im_emit(CASE outcome WHEN 'done' THEN 'archive.moved' ELSE 'archive.failed' END, NULL, NULL,
                jsonb_build_object('run_id', run_id::text, 'days', days, 'messages', messages,
                                   'ledger_rows', ledger_rows, 'reason', $2::text), NULL, $4)
 FROM told WHERE outcome IS NOT NULL

@@ -19,7 +19,7 @@ failing AS (
     RETURNING c.callback_id, c.disabled_reason, c.failing_since, e.ends
 ),
 told AS (
-    SELECT im_tell('callback.disabled', NULL, NULL,
+    SELECT im_emit('callback.disabled', NULL, NULL,
                    jsonb_build_object('callback_id', callback_id, 'reason', disabled_reason, 'failing_since', failing_since),
                    NULL, $2)
     FROM failing WHERE ends

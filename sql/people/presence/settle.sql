@@ -19,7 +19,7 @@ placed AS (
     WHERE im_event_wanted('presence.changed')
 ),
 told AS (
-    SELECT im_tell('presence.changed', NULL, NULL,
+    SELECT im_emit('presence.changed', NULL, NULL,
                    jsonb_build_object('users', jsonb_agg(change ORDER BY user_id)), NULL, $2)
     FROM placed GROUP BY event ORDER BY event
 )

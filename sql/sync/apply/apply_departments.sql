@@ -9,12 +9,12 @@ change AS MATERIALIZED (
     SELECT * FROM staged WHERE action NOT IN ('same', 'refused')
 ),
 written AS (
-    INSERT INTO t_im_department (department_id, source, name, name_folded, told_parent_id, sort_order, removed_at, created_at, updated_at)
-    SELECT department_id, source, name, name_folded, told_parent_id, sort_order, removed_at, $4::timestamptz, $4
+    INSERT INTO t_im_department (department_id, source, name, name_folded, source_parent_id, sort_order, removed_at, created_at, updated_at)
+    SELECT department_id, source, name, name_folded, source_parent_id, sort_order, removed_at, $4::timestamptz, $4
     FROM change
     ORDER BY department_id
     ON CONFLICT (department_id) DO UPDATE
-    SET source = EXCLUDED.source, name = EXCLUDED.name, name_folded = EXCLUDED.name_folded, told_parent_id = EXCLUDED.told_parent_id,
+    SET source = EXCLUDED.source, name = EXCLUDED.name, name_folded = EXCLUDED.name_folded, source_parent_id = EXCLUDED.source_parent_id,
         sort_order = EXCLUDED.sort_order, removed_at = EXCLUDED.removed_at, updated_at = EXCLUDED.updated_at,
         version = t_im_department.version + 1
 ),

@@ -59,6 +59,6 @@ leavers AS (
 risen AS (
     UPDATE t_im_directory_head SET revision = revision + 1 WHERE EXISTS (SELECT FROM change)
 )
-SELECT coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, told_external_id, problem) ORDER BY row_no)
+SELECT coalesce((SELECT jsonb_agg(jsonb_build_array(row_no, staged_external_id, problem) ORDER BY row_no)
                  FROM staged WHERE action = 'refused'), '[]') AS refused,
        ARRAY(SELECT user_id FROM change WHERE action = 'deactivated' ORDER BY user_id) AS left_ids

@@ -29,7 +29,7 @@ impl IntoResponse for RefusedBody {
             Error::Refused(refusal) => return refused(&refusal),
             Error::Failed(e) => e,
         };
-        let (kind, detail) = (failed.kind, failed.told().to_owned());
+        let (kind, detail) = (failed.kind, failed.detail().to_owned());
         // Reuses the headers and the log line of other errors.
         let mut response = failed.into_response();
         let status = if kind == Kind::InvalidField { StatusCode::BAD_REQUEST } else { response.status() };
@@ -69,16 +69,16 @@ pub struct Body(pub Value);
 impl FromRequest<Api> for Body {
     type Rejection = RefusedBody;
     async fn from_request(request: Request, api: &Api) -> Result<Self, RefusedBody> {
-        let told =
+        let media_type =
             request.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let essence = told.split(';').next().unwrap_or_default().trim();
+        let essence = media_type.split(';').next().unwrap_or_default().trim();
         if ![MEDIA_TYPE, "application/json"].iter().any(|known| essence.eq_ignore_ascii_case(known)) {
             let detail = "the body must be application/scim+json or application/json".into();
             return Err(Error::Refused(Refusal { status: 415, scim_type: None, detail }).into());
         }
         wire::refuse_encoded(request.headers())?;
         let bytes = wire::read_body(request.into_body(), api).await?;
-        let value: Value = strict::read(&bytes).map_err(|e| Error::invalid_syntax(e.told().to_owned()))?;
+        let value: Value = strict::read(&bytes).map_err(|e| Error::invalid_syntax(e.detail().to_owned()))?;
         if strict::depth(&value) > DEPTH_MAX {
             return Err(
                 Error::invalid_syntax("must be at most 32 levels deep: leave out deeper attributes").into()
@@ -94,19 +94,19 @@ pub struct Search(pub Query);
 impl FromRequest<Api> for Search {
     type Rejection = RefusedBody;
     async fn from_request(request: Request, api: &Api) -> Result<Self, RefusedBody> {
-        let Body(told) = Body::from_request(request, api).await?;
-        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("a search must be an object"))?;
-        let schemas = told.get("schemas").and_then(Value::as_array);
+        let Body(body) = Body::from_request(request, api).await?;
+        let body = body.as_object().ok_or_else(|| Error::invalid_syntax("a search must be an object"))?;
+        let schemas = body.get("schemas").and_then(Value::as_array);
         if !schemas.is_some_and(|urns| urns.iter().any(|urn| urn == SEARCH)) {
             return Err(Error::invalid_syntax(format!("schemas must contain {SEARCH}")).into());
         }
-        let (only, without) = (names(told, "attributes")?, names(told, "excludedAttributes")?);
+        let (only, without) = (names(body, "attributes")?, names(body, "excludedAttributes")?);
         Ok(Self(Query {
-            filter: text(told, "filter")?,
-            sort_by: text(told, "sortBy")?,
-            descending: descending(text(told, "sortOrder")?.as_deref())?,
-            start_index: number(told, "startIndex")?,
-            count: number(told, "count")?,
+            filter: text(body, "filter")?,
+            sort_by: text(body, "sortBy")?,
+            descending: descending(text(body, "sortOrder")?.as_deref())?,
+            start_index: number(body, "startIndex")?,
+            count: number(body, "count")?,
             shown: Shown::of(only.as_deref(), without.as_deref())?,
         }))
     }
@@ -121,16 +121,16 @@ pub fn descending(order: Option<&str>) -> crate::sync::scim::Result<bool> {
     }
 }
 
-fn text(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
-    match told.get(name) {
+fn text(body: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
+    match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => Ok(Some(text.clone())),
         Some(_) => Err(Error::invalid_value(format!("{name} must be a string"))),
     }
 }
 
-fn number(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<i64>> {
-    match told.get(name) {
+fn number(body: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<i64>> {
+    match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_i64() {
             Some(number) => Ok(Some(number)),
@@ -140,14 +140,14 @@ fn number(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Op
 }
 
 /// A list of names, or one string with commas.
-fn names(told: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
-    match told.get(name) {
+fn names(body: &Map<String, Value>, name: &str) -> crate::sync::scim::Result<Option<String>> {
+    match body.get(name) {
         Some(Value::Array(list)) => {
             let names: Option<Vec<&str>> = list.iter().map(Value::as_str).collect();
             let names =
                 names.ok_or_else(|| Error::invalid_value(format!("{name} must be a list of strings")))?;
             Ok(Some(names.join(",")).filter(|names| !names.is_empty()))
         }
-        _ => text(told, name),
+        _ => text(body, name),
     }
 }

@@ -111,8 +111,9 @@ impl Call {
 
     /// Whether the client asks for an answer without a body.
     pub fn wants_little(&self) -> bool {
-        let told = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
-        told.flat_map(|list| list.split([',', ';']))
+        let preferences = self.headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+        preferences
+            .flat_map(|list| list.split([',', ';']))
             .any(|word| word.trim().eq_ignore_ascii_case("return=minimal"))
     }
 

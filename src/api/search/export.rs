@@ -13,7 +13,7 @@ use tracing::{Instrument, Span};
 use super::query::{Format, SearchQuery};
 use super::{HitView, csv};
 use crate::api::wire::Query;
-use crate::api::{Api, Now, Proven, clock};
+use crate::api::{Api, Authenticated, Now, clock};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Result};
 use crate::base::number::MsId;
@@ -44,7 +44,7 @@ struct Export {
 /// Streams the export in short reads. No connection is held between them.
 pub async fn export(
     State(api): State<Api>,
-    caller: Proven,
+    caller: Authenticated,
     Now(now): Now,
     Query(mut query): Query<SearchQuery>,
 ) -> Result<Response> {

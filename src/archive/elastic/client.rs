@@ -7,12 +7,12 @@ use elasticsearch::http::transport::{SingleNodeConnectionPool, TransportBuilder}
 use url::Url;
 
 use super::answer::refuse;
-use crate::base::config::{ArchivePlace, ArchiveSettings};
+use crate::base::config::{ArchiveSettings, ArchiveTarget};
 use crate::base::error::{Error, Result};
 
 /// A client for the server of `archive_url`.
 pub fn client(settings: &ArchiveSettings) -> Result<Elasticsearch> {
-    let ArchivePlace::Server(url) = settings.place() else {
+    let ArchiveTarget::Server(url) = settings.place() else {
         return Err(refuse("archive_url is not http or https"));
     };
     let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))

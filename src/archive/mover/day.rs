@@ -122,7 +122,7 @@ impl Archiver {
             }
             stop("written-some").await;
             day.add(&page);
-            self.keep(&day, epoch).await?;
+            self.save(&day, epoch).await?;
             rows += page.sum.ledger_rows;
             self.slow_down(started, rows).await;
             self.store.throttle().rest("archive", read).await;
@@ -132,7 +132,7 @@ impl Archiver {
             stop("before-written").await;
             day.step = Step::Written;
             day.written_ms_id = day.below_ms_id.previous();
-            self.keep(&day, epoch).await?;
+            self.save(&day, epoch).await?;
             self.reached(day.day, "written");
             stop("written").await;
         }
@@ -154,7 +154,7 @@ impl Archiver {
         let whole = (messages, ledger_rows) == (day.messages, day.sum.ledger_rows);
         if same && whole {
             let verified = Day { step: Step::Verified, ..day.clone() };
-            self.keep(&verified, epoch).await?;
+            self.save(&verified, epoch).await?;
             self.reached(day.day, "verified");
             stop("verified").await;
             return Ok(Progress::Working(format!("{} is verified", day.day)));
@@ -166,7 +166,7 @@ impl Archiver {
             sum: Sum::default(),
             ..day.clone()
         };
-        self.keep(&again, epoch).await?;
+        self.save(&again, epoch).await?;
         let why = format!(
             "{}: PostgreSQL has {messages} messages and {ledger_rows} ledger rows, {} and {} were written in {} \
              documents, the archive gives {} and {}{}",
@@ -217,7 +217,7 @@ impl Archiver {
         }
     }
 
-    async fn keep(&self, day: &Day, epoch: i64) -> Result<()> {
+    async fn save(&self, day: &Day, epoch: i64) -> Result<()> {
         self.lease.take(self.store.now().await?).await?;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;

@@ -88,7 +88,7 @@ fn parts(row: &Row, people: Option<&People<'_>>, version: i64) -> Result<Vec<Doc
     let blocks = blocks(row, &message);
     let (mut documents, mut ledger, mut receivers) = (Vec::new(), Ledger::default(), 0);
     for (slot, user_id) in people.iter().flat_map(|p| p.slots.iter().zip(&p.user_ids)) {
-        let place = ledger::place(*slot);
+        let place = ledger::bit(*slot);
         let block = blocks.get(&(slot / BLOCK_SLOTS)).filter(|block| block.is_receiver(place));
         let Some(block) = block else { continue };
         if receivers == RECEIVERS_MAX {

@@ -48,7 +48,7 @@ pub struct ArchiveSettings {
 
 /// The kind of archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ArchivePlace {
+pub enum ArchiveTarget {
     Nowhere,
     Folder(PathBuf),
     Server(Url),
@@ -58,16 +58,16 @@ pub enum ArchivePlace {
 
 impl ArchiveSettings {
     /// The archive that `archive_url` names.
-    pub fn place(&self) -> ArchivePlace {
+    pub fn place(&self) -> ArchiveTarget {
         if self.url.is_empty() {
-            return ArchivePlace::Nowhere;
+            return ArchiveTarget::Nowhere;
         }
         if let Some(folder) = self.url.strip_prefix("embedded:").filter(|folder| !folder.is_empty()) {
-            return ArchivePlace::Folder(folder.into());
+            return ArchiveTarget::Folder(folder.into());
         }
         match web_url(&self.url) {
-            Some(url) if !has_credentials(&url) => ArchivePlace::Server(url),
-            _ => ArchivePlace::Unknown,
+            Some(url) if !has_credentials(&url) => ArchiveTarget::Server(url),
+            _ => ArchiveTarget::Unknown,
         }
     }
 
@@ -80,7 +80,7 @@ impl ArchiveSettings {
     pub(super) fn check(&self) -> Vec<String> {
         let rules = broken(&[
             (
-                self.place() == ArchivePlace::Unknown,
+                self.place() == ArchiveTarget::Unknown,
                 "`archive_url` must be empty, http(s)://host:port without user and password, or embedded:<folder>",
             ),
             (

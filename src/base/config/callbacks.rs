@@ -61,7 +61,7 @@ pub struct CallbackSettings {
 
 /// The gateway's endpoint in the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum GatewayPlace {
+pub enum GatewayTarget {
     /// Not set: the gateway in the database stays.
     Unset,
     /// There is no gateway.
@@ -73,11 +73,11 @@ pub enum GatewayPlace {
 
 impl CallbackSettings {
     /// The gateway that `callback_url` names.
-    pub fn gateway(&self) -> GatewayPlace {
+    pub fn gateway(&self) -> GatewayTarget {
         match self.url.as_str() {
-            "" => GatewayPlace::Unset,
-            "none" => GatewayPlace::Off,
-            url => web_url(url).map_or(GatewayPlace::Unknown, GatewayPlace::At),
+            "" => GatewayTarget::Unset,
+            "none" => GatewayTarget::Off,
+            url => web_url(url).map_or(GatewayTarget::Unknown, GatewayTarget::At),
         }
     }
 
@@ -90,11 +90,14 @@ impl CallbackSettings {
                 "`callback_batch_pairs`, `callback_batch_rows` and `callback_batch_bytes` must be at least 1",
             ),
             (
-                matches!(gateway, GatewayPlace::At(_)) && self.secrets.is_empty(),
+                matches!(gateway, GatewayTarget::At(_)) && self.secrets.is_empty(),
                 "`callback_url` needs `callback_secrets`: pushes must be signed; make a secret with: \
                  echo whsec_$(openssl rand -base64 32)",
             ),
-            (gateway == GatewayPlace::Unknown, "`callback_url` must be empty, none, or an http or https URL"),
+            (
+                gateway == GatewayTarget::Unknown,
+                "`callback_url` must be empty, none, or an http or https URL",
+            ),
         ]);
         [rules, self.check_times()].concat()
     }

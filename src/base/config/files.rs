@@ -83,7 +83,7 @@ pub struct FileSettings {
 
 /// Where uploaded files are stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FilePlace {
+pub enum FileTarget {
     /// Uploads are off.
     Nowhere,
     Folder(PathBuf),
@@ -95,18 +95,18 @@ pub enum FilePlace {
 
 impl FileSettings {
     /// The file store that `file_store` names.
-    pub fn place(&self) -> FilePlace {
+    pub fn place(&self) -> FileTarget {
         if self.store.is_empty() {
-            return FilePlace::Nowhere;
+            return FileTarget::Nowhere;
         }
         if let Some(folder) = self.store.strip_prefix("folder:").filter(|folder| !folder.is_empty()) {
-            return FilePlace::Folder(folder.into());
+            return FileTarget::Folder(folder.into());
         }
         match self.store.strip_prefix("s3://").map(|place| place.split_once('/').unwrap_or((place, ""))) {
             Some((bucket, beginning)) if !bucket.is_empty() => {
-                FilePlace::Bucket(bucket.to_owned(), beginning.trim_matches('/').to_owned())
+                FileTarget::Bucket(bucket.to_owned(), beginning.trim_matches('/').to_owned())
             }
-            _ => FilePlace::Unknown,
+            _ => FileTarget::Unknown,
         }
     }
 
@@ -117,7 +117,7 @@ impl FileSettings {
     fn check_store(&self) -> Vec<String> {
         broken(&[
             (
-                self.place() == FilePlace::Unknown,
+                self.place() == FileTarget::Unknown,
                 "`file_store` must be empty, folder:<folder> or s3://<bucket>/<beginning of keys>",
             ),
             (no_url(&self.s3_endpoint), "`file_s3_endpoint` must be empty or an http or https URL"),

@@ -107,7 +107,7 @@ impl Lane {
             }
             let (batch, rest) = self.pick(waiting, &held);
             let size = batch.len();
-            let left = self.settle(batch).await;
+            let left = self.commit_batch(batch).await;
             if left.len() == size {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -143,7 +143,7 @@ impl Lane {
     }
 
     /// Commits a batch and answers its callers. Returns the sends whose channel was locked.
-    async fn settle(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
+    async fn commit_batch(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
         let deadline = Instant::now() + self.patience;
         let sends: Vec<&Outgoing> = batch.iter().map(|w| &w.send).collect();
         let started = Instant::now();

@@ -55,6 +55,10 @@ pub struct Quoted {
 }
 
 impl Thread {
+    pub fn topic(&self) -> Option<&str> {
+        self.topic.as_deref()
+    }
+
     /// Checks `topic`, `data` and `ref` of a send. `at` is the pointer of the item that holds them.
     pub fn parse(
         topic: Option<String>,

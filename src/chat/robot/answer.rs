@@ -48,7 +48,7 @@ impl From<Error> for Refusal {
             Kind::NotFound | Kind::UnknownUser | Kind::Forbidden => Self::NotInGroup,
             // No call can delete the files of a robot.
             Kind::QuotaExceeded => Self::Invalid(FILES_FULL.to_owned()),
-            kind if kind.row().0 < 500 => Self::Invalid(error.told().to_owned()),
+            kind if kind.row().0 < 500 => Self::Invalid(error.detail().to_owned()),
             _ => Self::Failed(error),
         }
     }

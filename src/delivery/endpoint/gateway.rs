@@ -4,7 +4,7 @@ use tokio_postgres::Row;
 use url::Url;
 
 use super::{GATEWAY, public_url, sign};
-use crate::base::config::{CallbackSettings, GatewayPlace};
+use crate::base::config::{CallbackSettings, GatewayTarget};
 use crate::base::error::{Error, Result};
 
 /// The gateway of this replica's settings. The database knows only its public URL.
@@ -17,13 +17,15 @@ pub(super) enum Own {
 impl Own {
     pub fn of(settings: &CallbackSettings) -> Result<Self> {
         Ok(match settings.gateway() {
-            GatewayPlace::Unset => Self::Unset,
-            GatewayPlace::Off => Self::Off,
-            GatewayPlace::At(url) => {
+            GatewayTarget::Unset => Self::Unset,
+            GatewayTarget::Off => Self::Off,
+            GatewayTarget::At(url) => {
                 let secrets = settings.secrets.iter().map(sign::decode).collect::<Result<_>>()?;
                 Self::At { url, secrets }
             }
-            GatewayPlace::Unknown => return Err(Error::internal("callback_url is not an http or https URL")),
+            GatewayTarget::Unknown => {
+                return Err(Error::internal("callback_url is not an http or https URL"));
+            }
         })
     }
 

@@ -74,14 +74,14 @@ impl Block {
         }
     }
 
-    pub fn is_receiver(&self, place: usize) -> bool {
-        self.receivers.get(place).unwrap_or(false)
+    pub fn is_receiver(&self, bit: usize) -> bool {
+        self.receivers.get(bit).unwrap_or(false)
     }
 
-    pub fn status(&self, place: usize) -> Status {
-        if is_set(self.read.as_ref(), place) {
+    pub fn status(&self, bit: usize) -> Status {
+        if is_set(self.read.as_ref(), bit) {
             Status::Read
-        } else if is_set(self.received.as_ref(), place) {
+        } else if is_set(self.received.as_ref(), bit) {
             Status::Received
         } else {
             Status::Unreceived
@@ -89,70 +89,70 @@ impl Block {
     }
 
     /// The gateway's verdict on a receiver who is unreceived, if there is one.
-    pub fn verdict(&self, place: usize) -> Option<Verdict> {
-        if is_set(self.offline.as_ref(), place) {
+    pub fn verdict(&self, bit: usize) -> Option<Verdict> {
+        if is_set(self.offline.as_ref(), bit) {
             Some(Verdict::Offline)
-        } else if is_set(self.rejected.as_ref(), place) {
+        } else if is_set(self.rejected.as_ref(), bit) {
             Some(Verdict::Rejected)
         } else {
             None
         }
     }
 
-    pub fn reason(&self, place: usize) -> Option<&str> {
-        self.reasons.as_ref()?.get(&place).map(String::as_str)
+    pub fn reason(&self, bit: usize) -> Option<&str> {
+        self.reasons.as_ref()?.get(&bit).map(String::as_str)
     }
 
     /// The time of the receiver's last change; without a change the time of the message.
-    pub fn time(&self, place: usize) -> OffsetDateTime {
+    pub fn time(&self, bit: usize) -> OffsetDateTime {
         let since_sent = |moment| self.server_time + Duration::milliseconds(moment);
         match (&self.times, self.changed_at) {
             _ if self.moments.is_some() => {
-                since_sent(self.moments.as_ref().map_or(0, |moments| moments[place]))
+                since_sent(self.moments.as_ref().map_or(0, |moments| moments[bit]))
             }
-            (Some(times), _) => since_sent(decoded(times, place, self.receivers.len())),
-            (None, Some(at)) if self.is_touched(place) => at,
+            (Some(times), _) => since_sent(decoded(times, bit, self.receivers.len())),
+            (None, Some(at)) if self.is_touched(bit) => at,
             _ => self.server_time,
         }
     }
 
     /// Raises a receiver's status. Returns whether it rose.
-    pub fn advance(&mut self, place: usize, status: Status, at: OffsetDateTime) -> bool {
-        if !self.is_receiver(place) || self.status(place) >= status {
+    pub fn advance(&mut self, bit: usize, status: Status, at: OffsetDateTime) -> bool {
+        if !self.is_receiver(bit) || self.status(bit) >= status {
             return false;
         }
-        self.clear(place);
+        self.clear(bit);
         if status == Status::Read {
-            self.set(place, |block| &mut block.read);
+            self.set(bit, |block| &mut block.read);
         } else {
-            self.set(place, |block| &mut block.received);
+            self.set(bit, |block| &mut block.received);
             self.newly_received += 1;
         }
-        self.stamp(place, at);
+        self.stamp(bit, at);
         true
     }
 
     /// Applies the gateway's verdict to a receiver who is unreceived.
-    pub fn set_verdict(&mut self, place: usize, verdict: Verdict, reason: Option<&str>, at: OffsetDateTime) {
+    pub fn set_verdict(&mut self, bit: usize, verdict: Verdict, reason: Option<&str>, at: OffsetDateTime) {
         match verdict {
             Verdict::Received => {
-                self.advance(place, Status::Received, at);
+                self.advance(bit, Status::Received, at);
             }
             Verdict::Offline | Verdict::Rejected => {
-                if self.is_receiver(place) && self.status(place) == Status::Unreceived {
-                    if self.verdict(place).is_none() {
-                        self.set(place, |block| &mut block.newly_unreached);
+                if self.is_receiver(bit) && self.status(bit) == Status::Unreceived {
+                    if self.verdict(bit).is_none() {
+                        self.set(bit, |block| &mut block.newly_unreached);
                     }
-                    self.clear(place);
+                    self.clear(bit);
                     if verdict == Verdict::Offline {
-                        self.set(place, |block| &mut block.offline);
+                        self.set(bit, |block| &mut block.offline);
                     } else {
-                        self.set(place, |block| &mut block.rejected);
+                        self.set(bit, |block| &mut block.rejected);
                     }
                     if let Some(reason) = reason {
-                        self.reasons.get_or_insert_default().insert(place, reason.to_owned());
+                        self.reasons.get_or_insert_default().insert(bit, reason.to_owned());
                     }
-                    self.stamp(place, at);
+                    self.stamp(bit, at);
                 }
             }
             Verdict::Retry => {}
@@ -177,8 +177,7 @@ impl Block {
         let Some(moments) = &self.moments else {
             return (self.changed_at, self.times.clone());
         };
-        let mut touched =
-            (0..moments.len()).filter(|place| self.is_touched(*place)).map(|place| moments[place]);
+        let mut touched = (0..moments.len()).filter(|bit| self.is_touched(*bit)).map(|bit| moments[bit]);
         let first = touched.next();
         if touched.all(|moment| Some(moment) == first) {
             return (first.map(|moment| self.server_time + Duration::milliseconds(moment)), None);
@@ -189,43 +188,43 @@ impl Block {
         (None, Some(bytes.collect()))
     }
 
-    fn is_touched(&self, place: usize) -> bool {
+    fn is_touched(&self, bit: usize) -> bool {
         [&self.received, &self.read, &self.offline, &self.rejected]
             .into_iter()
-            .any(|bits| is_set(bits.as_ref(), place))
+            .any(|bits| is_set(bits.as_ref(), bit))
     }
 
-    fn set(&mut self, place: usize, bits: impl Fn(&mut Self) -> &mut Option<BitVec>) {
+    fn set(&mut self, bit: usize, bits: impl Fn(&mut Self) -> &mut Option<BitVec>) {
         let length = self.receivers.len();
-        bits(self).get_or_insert_with(|| BitVec::from_elem(length, false)).set(place, true);
+        bits(self).get_or_insert_with(|| BitVec::from_elem(length, false)).set(bit, true);
     }
 
     /// Clears the bits and the reason of a receiver.
-    fn clear(&mut self, place: usize) {
+    fn clear(&mut self, bit: usize) {
         for bits in [&mut self.received, &mut self.read, &mut self.offline, &mut self.rejected] {
-            if let Some(set) = bits.as_mut().filter(|set| set.get(place) == Some(true)) {
-                set.set(place, false);
+            if let Some(set) = bits.as_mut().filter(|set| set.get(bit) == Some(true)) {
+                set.set(bit, false);
                 if set.none() {
                     *bits = None;
                 }
             }
         }
         if let Some(reasons) = &mut self.reasons {
-            reasons.remove(&place);
+            reasons.remove(&bit);
             if reasons.is_empty() {
                 self.reasons = None;
             }
         }
     }
 
-    fn stamp(&mut self, place: usize, at: OffsetDateTime) {
+    fn stamp(&mut self, bit: usize, at: OffsetDateTime) {
         if self.moments.is_none() {
-            let moment = |place| self.since_sent(self.time(place));
+            let moment = |bit| self.since_sent(self.time(bit));
             self.moments = Some((0..self.receivers.len()).map(moment).collect());
         }
         let moment = self.since_sent(at);
         if let Some(moments) = &mut self.moments {
-            moments[place] = moment;
+            moments[bit] = moment;
         }
     }
 
@@ -235,12 +234,12 @@ impl Block {
     }
 }
 
-fn is_set(bits: Option<&BitVec>, place: usize) -> bool {
-    bits.is_some_and(|bits| bits.get(place).unwrap_or(false))
+fn is_set(bits: Option<&BitVec>, bit: usize) -> bool {
+    bits.is_some_and(|bits| bits.get(bit).unwrap_or(false))
 }
 
-fn decoded(times: &[u8], place: usize, places: usize) -> i64 {
-    let width = times.len() / places.max(1);
-    let bytes = times.get(place * width..(place + 1) * width).unwrap_or_default();
+fn decoded(times: &[u8], bit: usize, bits_in_all: usize) -> i64 {
+    let width = times.len() / bits_in_all.max(1);
+    let bytes = times.get(bit * width..(bit + 1) * width).unwrap_or_default();
     bytes.iter().fold(0, |moment, byte| moment << 8 | i64::from(*byte))
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use time::macros::datetime;
 use time::{Duration, OffsetDateTime};
 
-use super::{Block, Key, place};
+use super::{Block, Key, bit};
 use crate::base::number::MsId;
 use crate::delivery::status::{Status, Verdict};
 
@@ -42,30 +42,30 @@ fn step() -> impl Strategy<Value = Step> {
         Just((Verdict::Rejected, Some("gone"))),
         Just((Verdict::Retry, None)),
     ];
-    let place = 0..PLACES + 2;
+    let bit = 0..PLACES + 2;
     prop_oneof![
-        3 => (place.clone(), ms.clone()).prop_map(|(place, ms)| Step::Receive(place, ms)),
-        2 => (place.clone(), ms.clone()).prop_map(|(place, ms)| Step::Read(place, ms)),
-        4 => (place, verdict, ms).prop_map(|(place, (verdict, reason), ms)| Step::Judge(place, verdict, reason, ms)),
+        3 => (bit.clone(), ms.clone()).prop_map(|(bit, ms)| Step::Receive(bit, ms)),
+        2 => (bit.clone(), ms.clone()).prop_map(|(bit, ms)| Step::Read(bit, ms)),
+        4 => (bit, verdict, ms).prop_map(|(bit, (verdict, reason), ms)| Step::Judge(bit, verdict, reason, ms)),
         2 => Just(Step::Store),
     ]
 }
 
 /// Applies a step to the model.
 fn take(model: &mut HashMap<usize, Entry>, step: &Step) {
-    let mut raise = |place: usize, status: Status, ms: i64| {
-        if let Some(entry) = model.get_mut(&place).filter(|entry| entry.status < status) {
+    let mut raise = |bit: usize, status: Status, ms: i64| {
+        if let Some(entry) = model.get_mut(&bit).filter(|entry| entry.status < status) {
             *entry = Entry { status, verdict: None, reason: None, ms: ms.max(0) };
         }
     };
     match *step {
-        Step::Receive(place, ms) | Step::Judge(place, Verdict::Received, _, ms) => {
-            raise(place, Status::Received, ms);
+        Step::Receive(bit, ms) | Step::Judge(bit, Verdict::Received, _, ms) => {
+            raise(bit, Status::Received, ms);
         }
-        Step::Read(place, ms) => raise(place, Status::Read, ms),
+        Step::Read(bit, ms) => raise(bit, Status::Read, ms),
         Step::Judge(_, Verdict::Retry, ..) | Step::Store => {}
-        Step::Judge(place, verdict, reason, ms) => {
-            if let Some(entry) = model.get_mut(&place).filter(|entry| entry.status == Status::Unreceived) {
+        Step::Judge(bit, verdict, reason, ms) => {
+            if let Some(entry) = model.get_mut(&bit).filter(|entry| entry.status == Status::Unreceived) {
                 *entry = Entry { verdict: Some(verdict), reason, ms: ms.max(0), ..entry.clone() };
             }
         }
@@ -75,13 +75,13 @@ fn take(model: &mut HashMap<usize, Entry>, step: &Step) {
 fn apply(block: &mut Block, step: &Step) {
     let at = |ms| SENT + Duration::milliseconds(ms);
     match *step {
-        Step::Receive(place, ms) => {
-            block.advance(place, Status::Received, at(ms));
+        Step::Receive(bit, ms) => {
+            block.advance(bit, Status::Received, at(ms));
         }
-        Step::Read(place, ms) => {
-            block.advance(place, Status::Read, at(ms));
+        Step::Read(bit, ms) => {
+            block.advance(bit, Status::Read, at(ms));
         }
-        Step::Judge(place, verdict, reason, ms) => block.set_verdict(place, verdict, reason, at(ms)),
+        Step::Judge(bit, verdict, reason, ms) => block.set_verdict(bit, verdict, reason, at(ms)),
         Step::Store => *block = stored(block),
     }
 }
@@ -108,25 +108,25 @@ proptest! {
     ) {
         let unreceived = Entry { status: Status::Unreceived, verdict: None, reason: None, ms: 0 };
         let mut model: HashMap<usize, Entry> =
-            (0..PLACES).filter(|place| receivers[*place]).map(|place| (place, unreceived.clone())).collect();
+            (0..PLACES).filter(|bit| receivers[*bit]).map(|bit| (bit, unreceived.clone())).collect();
         let mut block = block(&receivers);
         for step in &steps {
             take(&mut model, step);
             apply(&mut block, step);
-            for place in 0..PLACES + 2 {
-                let Some(entry) = model.get(&place) else {
-                    prop_assert!(!block.is_receiver(place));
+            for bit in 0..PLACES + 2 {
+                let Some(entry) = model.get(&bit) else {
+                    prop_assert!(!block.is_receiver(bit));
                     continue;
                 };
-                prop_assert!(block.is_receiver(place));
-                let shown = (block.status(place), block.verdict(place), block.reason(place), block.time(place));
+                prop_assert!(block.is_receiver(bit));
+                let shown = (block.status(bit), block.verdict(bit), block.reason(bit), block.time(bit));
                 let expected = (entry.status, entry.verdict, entry.reason, SENT + Duration::milliseconds(entry.ms));
-                prop_assert_eq!(shown, expected, "place {} after {:?}", place, step);
+                prop_assert_eq!(shown, expected, "bit {} after {:?}", bit, step);
             }
         }
         let bits = [&block.received, &block.read, &block.offline, &block.rejected];
-        for place in 0..PLACES {
-            let set = bits.iter().filter(|bits| bits.as_ref().is_some_and(|bits| bits[place])).count();
+        for bit in 0..PLACES {
+            let set = bits.iter().filter(|bits| bits.as_ref().is_some_and(|bits| bits[bit])).count();
             prop_assert!(set <= 1, "a bit in one string at most");
         }
     }
@@ -136,7 +136,7 @@ proptest! {
 fn one_moment_is_kept_as_one_and_several_by_place() {
     let mut block = block(&[true; 200]);
     let at = SENT + Duration::SECOND;
-    (0..200).for_each(|place| block.set_verdict(place, Verdict::Received, None, at));
+    (0..200).for_each(|bit| block.set_verdict(bit, Verdict::Received, None, at));
     assert_eq!(block.encoded_times(), (Some(at), None));
     let mut block = stored(&block);
     assert!(block.advance(7, Status::Read, at + Duration::SECOND));
@@ -147,7 +147,7 @@ fn one_moment_is_kept_as_one_and_several_by_place() {
         assert!(block.advance(9, Status::Read, SENT + later));
         let stored = stored(&block);
         assert_eq!(stored.times.as_ref().map(Vec::len), Some(200 * bytes));
-        assert_eq!([7, 8, 9].map(|place| stored.time(place)), [at + Duration::SECOND, at, SENT + later]);
+        assert_eq!([7, 8, 9].map(|bit| stored.time(bit)), [at + Duration::SECOND, at, SENT + later]);
     }
     assert!(!block.advance(7, Status::Received, at), "a status never falls");
 }
@@ -155,7 +155,7 @@ fn one_moment_is_kept_as_one_and_several_by_place() {
 #[test]
 fn a_slot_leads_to_its_block_and_its_place() {
     assert_eq!(
-        [0, 1_023, 1_024, 2_049].map(|slot| (Key::of_slot(MsId(9), slot).block, place(slot))),
+        [0, 1_023, 1_024, 2_049].map(|slot| (Key::of_slot(MsId(9), slot).block, bit(slot))),
         [(0, 0), (0, 1_023), (1, 0), (2, 1)]
     );
 }

@@ -63,7 +63,7 @@ pub(super) async fn check_due(store: &Store, callback_id: &str) -> Result<Option
 }
 
 /// The parameters of a claim.
-pub(super) struct Claim<'a> {
+pub(super) struct BatchClaim<'a> {
     pub callback: &'a Callback,
     pub limits: &'a Limits,
     pub ready: Ready,
@@ -74,7 +74,7 @@ pub(super) struct Claim<'a> {
     pub now: OffsetDateTime,
 }
 
-impl Claim<'_> {
+impl BatchClaim<'_> {
     /// Claims a batch in one short transaction under the endpoint's lock. Only an active endpoint gets one.
     pub async fn take(&self, store: &Store) -> Result<Claimed> {
         let callback_id = &self.callback.callback_id;

@@ -209,8 +209,8 @@ async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Resu
     drop(client);
     let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
     let held = Held::Events(u32::try_from(events.len()).unwrap_or(u32::MAX));
-    let told = EventPayload { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
-    Ok(Loaded { body: serde_json::to_vec(&told).map_err(Error::internal)?, held })
+    let payload = EventPayload { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
+    Ok(Loaded { body: serde_json::to_vec(&payload).map_err(Error::internal)?, held })
 }
 
 fn event(row: &Row) -> Result<Event<'_>> {
@@ -348,12 +348,12 @@ fn parts(row: &Row, held: &Messages, slots: &[(i32, u32)], named: Option<&HashSe
         let high = (block * BLOCK_SLOTS + (BLOCK_SLOTS - 1)).min(to);
         let within = slots.partition_point(|(slot, _)| *slot < low)..;
         let within = slots[within].iter().take_while(|(slot, _)| *slot <= high);
-        let receives = within.filter(|(slot, _)| bits.get(ledger::place(*slot)) == Some(true));
+        let receives = within.filter(|(slot, _)| bits.get(ledger::bit(*slot)) == Some(true));
         let receivers = receives.filter(|(_, user)| is_meant(*user));
         Part {
             item: row.get("item"),
             key: Key { ms_id: row.get("ms_id"), block },
-            receivers: receivers.map(|(slot, user)| (ledger::place(*slot) as u16, *user)).collect(),
+            receivers: receivers.map(|(slot, user)| (ledger::bit(*slot) as u16, *user)).collect(),
         }
     };
     blocks.into_iter().zip(receivers).map(part).filter(|part| !part.receivers.is_empty()).collect()

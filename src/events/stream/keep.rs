@@ -32,7 +32,7 @@ pub(super) async fn whole(store: &Store, keep: Duration) -> Result<Head> {
         head = log::head(store, keep).await?;
     }
     if head.complete_from == WHOLE_NOWHERE {
-        settle(store).await?;
+        wait_for_transactions(store).await?;
         head = log::head(store, keep).await?;
     }
     if head.complete_from == WHOLE_NOWHERE {
@@ -48,7 +48,7 @@ pub(super) async fn extend(store: &Store, keep: Duration) -> Result<()> {
 }
 
 /// Waits until all transactions have ended that began before the log was on. Holds no connection meanwhile.
-async fn settle(store: &Store) -> Result<()> {
+async fn wait_for_transactions(store: &Store) -> Result<()> {
     let began = Instant::now();
     let client = store.client().await?;
     let id: String = client.one(sql!("events/stream/take_id"), &[]).await?.get(0);

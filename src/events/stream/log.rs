@@ -287,10 +287,10 @@ fn text(row: &Row) -> Result<Text> {
     };
     let channel_id = row.get::<_, Option<ChannelId>>("channel_id").map(|id| id.to_string());
     let (channel_type, channel_name) = (row.get("channel_type"), row.get("channel_name"));
-    let mut told = EventPayload { kind, at: row.get("at"), channel_id, channel_type, channel_name, data };
-    let text = told.text(event_id)?;
-    let replied = match told.forget_replied() {
-        Some(seq) => Some(Replied { seq, without: told.text(event_id)? }),
+    let mut payload = EventPayload { kind, at: row.get("at"), channel_id, channel_type, channel_name, data };
+    let text = payload.text(event_id)?;
+    let replied = match payload.forget_replied() {
+        Some(seq) => Some(Replied { seq, without: payload.text(event_id)? }),
         None => None,
     };
     Ok(Text { text, replied })

@@ -69,8 +69,8 @@ impl Files {
     {
         if new.size > self.settings.post_max_bytes {
             let most = self.settings.post_max_bytes;
-            let told = format!("a file in one request can have at most {most} bytes: use /files/uploads");
-            return Err(Error::new(Kind::TooLarge, told));
+            let detail = format!("a file in one request can have at most {most} bytes: use /files/uploads");
+            return Err(Error::new(Kind::TooLarge, detail));
         }
         let (files, owner) = (self.clone(), owner.to_owned());
         // The work does not end with the caller, so that nothing stays of a request that is cut.

@@ -172,9 +172,9 @@ fn an_employee_s_own_header_of_roles_counts_for_nothing_by_default() {
         let caller = Watch::new(&config.identity).unwrap().read(&headers).unwrap().first().caller().unwrap();
         assert_eq!(caller.roles.names(), ["user"], "{name}");
         let refused = caller.require(Role::Admin).unwrap_err();
-        let told = "this requires the role admin; the caller has user; no header for roles is set: see the setting \
+        let expected = "this requires the role admin; the caller has user; no header for roles is set: see the setting \
              `identity_roles_header`";
-        assert_eq!(refused.detail, told, "{name}");
+        assert_eq!(refused.detail, expected, "{name}");
     }
 }
 

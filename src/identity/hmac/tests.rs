@@ -46,7 +46,7 @@ fn request(secret: &str, stamp: &str) -> Request {
     }
 }
 
-fn verify_at(request: &Request, now: OffsetDateTime) -> Result<Proven> {
+fn verify_at(request: &Request, now: OffsetDateTime) -> Result<VerifiedSignature> {
     let config = config();
     let watch = Watch::new(&config.identity).unwrap();
     let said = watch.read(&request.headers)?;
@@ -60,7 +60,7 @@ fn verify_at(request: &Request, now: OffsetDateTime) -> Result<Proven> {
     Signatures::new(&config.identity).unwrap().verify(&claimed, said.first(), now)
 }
 
-fn verify(request: &Request) -> Result<Proven> {
+fn verify(request: &Request) -> Result<VerifiedSignature> {
     verify_at(request, at(0))
 }
 

@@ -61,13 +61,13 @@ async fn run(store: Store, mut queue: mpsc::Receiver<Call>) {
             size += call.receipts.len();
             calls.push(call);
         }
-        settle(&store, calls).await;
+        commit(&store, calls).await;
     }
 }
 
 /// Commits calls together and answers them. If that fails, each call gets its own transaction, so that a bad call
 /// does not fail the others.
-async fn settle(store: &Store, calls: Vec<Call>) {
+async fn commit(store: &Store, calls: Vec<Call>) {
     if calls.len() > 1 {
         let all: Vec<Receipt> = calls.iter().flat_map(|call| call.receipts.iter().cloned()).collect();
         let at = calls.iter().map(|call| call.at).max().unwrap_or(OffsetDateTime::UNIX_EPOCH);

@@ -80,7 +80,7 @@ pub(super) struct Names {
 
 /// An attempt that this replica makes.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(super) struct EditClaim {
     pub edit_id: i64,
     pub user_id: String,
     pub source: String,
@@ -159,8 +159,8 @@ pub(super) async fn claim(
     now: OffsetDateTime,
     until: OffsetDateTime,
     give_up_at: OffsetDateTime,
-) -> Result<Option<Claim>> {
-    Ok(store.opt(sql!("sync/edit/claim"), &[&now, &until, &give_up_at]).await?.map(|row| Claim {
+) -> Result<Option<EditClaim>> {
+    Ok(store.opt(sql!("sync/edit/claim"), &[&now, &until, &give_up_at]).await?.map(|row| EditClaim {
         edit_id: row.get("edit_id"),
         user_id: row.get("user_id"),
         source: row.get("source"),
@@ -174,7 +174,7 @@ pub(super) async fn claim(
 
 /// Locks an attempt until `tx` ends, and returns the newest version of the user here. None if another replica
 /// has taken over.
-pub(super) async fn hold(tx: &Transaction<'_>, claim: &Claim) -> Result<Option<i64>> {
+pub(super) async fn hold(tx: &Transaction<'_>, claim: &EditClaim) -> Result<Option<i64>> {
     Ok(tx.opt(sql!("sync/edit/hold"), &[&claim.edit_id, &claim.attempt]).await?.map(|row| row.get(0)))
 }
 

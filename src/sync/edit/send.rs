@@ -6,7 +6,7 @@
 
 use time::OffsetDateTime;
 
-use super::repository::{self, Claim, EditedUser, End};
+use super::repository::{self, EditClaim, EditedUser, End};
 use super::{EditState, Edits, Values};
 use crate::base::error::{Error, Result};
 use crate::base::worker::{Tick, Work};
@@ -44,7 +44,7 @@ impl EditOutcome {
 }
 
 impl Edits {
-    async fn person(&self, claim: &Claim) -> Result<EditedUser> {
+    async fn person(&self, claim: &EditClaim) -> Result<EditedUser> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let person = repository::person(&tx, &claim.user_id).await?;
@@ -52,7 +52,7 @@ impl Edits {
         Ok(person)
     }
 
-    async fn attempt(&self, claim: &Claim, person: &EditedUser) -> EditOutcome {
+    async fn attempt(&self, claim: &EditClaim, person: &EditedUser) -> EditOutcome {
         let source = self.source.as_ref().filter(|source| source.name() == claim.source);
         let Some(writer) = source.and_then(|source| source.writer()) else {
             return EditOutcome::Refused("the settings now name another source".to_owned());
@@ -66,7 +66,12 @@ impl Edits {
         send(writer, claim, person).await
     }
 
-    async fn settle(&self, claim: &Claim, person: &EditedUser, outcome: &EditOutcome) -> Result<()> {
+    async fn record_outcome(
+        &self,
+        claim: &EditClaim,
+        person: &EditedUser,
+        outcome: &EditOutcome,
+    ) -> Result<()> {
         let now = self.store.now().await?;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
@@ -92,7 +97,7 @@ impl Edits {
     async fn end(
         &self,
         tx: &deadpool_postgres::Transaction<'_>,
-        claim: &Claim,
+        claim: &EditClaim,
         outcome: &EditOutcome,
         now: OffsetDateTime,
     ) -> Result<()> {
@@ -145,7 +150,7 @@ impl Work for Edits {
         let attempt = tokio::time::timeout(self.settings.timeout * CALLS, self.attempt(&claim, &person));
         let outcome =
             attempt.await.unwrap_or_else(|_| EditOutcome::Later(Later::because("no answer in time")));
-        self.settle(&claim, &person, &outcome).await?;
+        self.record_outcome(&claim, &person, &outcome).await?;
         metrics::counter!("impg_directory_edits_total", "outcome" => outcome.name()).increment(1);
         tracing::info!(
             edit_id = claim.edit_id,
@@ -157,7 +162,7 @@ impl Work for Edits {
     }
 }
 
-async fn send(writer: &dyn Writer, claim: &Claim, person: &EditedUser) -> EditOutcome {
+async fn send(writer: &dyn Writer, claim: &EditClaim, person: &EditedUser) -> EditOutcome {
     // The values here are of one version of the source's. They need not be read if the edit fits it.
     let mut known = person.source_version.clone().map(|version| (version, person.values.clone()));
     known.take_if(|(_, values)| !claim.base.are_in(values));
@@ -192,7 +197,7 @@ async fn send(writer: &dyn Writer, claim: &Claim, person: &EditedUser) -> EditOu
 /// Reads a user. Returns the version and the current values if the edit may be sent.
 async fn look(
     writer: &dyn Writer,
-    claim: &Claim,
+    claim: &EditClaim,
     person: &EditedUser,
 ) -> std::result::Result<(String, Values), EditOutcome> {
     let record = match writer.read(&person.external_id).await {

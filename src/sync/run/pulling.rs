@@ -89,11 +89,11 @@ impl Pulling {
     /// first: members of a skipped Group still work there.
     pub async fn stage(&mut self, tools: Tools<'_>, page: Page) -> Result<()> {
         let Some(ended) = page.ended else {
-            let (staged, ahead) = tokio::join!(self.staging.stage(tools, page.told), self.pull.page());
+            let (staged, ahead) = tokio::join!(self.staging.stage(tools, page.entries), self.pull.page());
             self.ahead = Some(ahead);
             return staged;
         };
-        self.staging.stage(tools, page.told).await?;
+        self.staging.stage(tools, page.entries).await?;
         let what = ended.what;
         if let Some(unchanged) = ended.unchanged.clone().or(self.staging.is_full.then(Vec::new)) {
             let missing = self.staging.missing(tools, ended, unchanged).await?;
@@ -118,8 +118,8 @@ impl Staging {
     /// Stages a page. A bad entry is recorded with its reason.
     async fn stage(&mut self, tools: Tools<'_>, page: Vec<Entry>) -> Result<()> {
         let (mut users, mut departments, mut problems) = (Vec::new(), Vec::new(), Vec::new());
-        for told in page {
-            match self.check_entry(told) {
+        for entry in page {
+            match self.check_entry(entry) {
                 Ok(Entry::User(user)) => users.push(*user),
                 Ok(Entry::Department(department)) => departments.push(department),
                 Ok(Entry::Bad { what, external_id, detail }) => {
@@ -224,15 +224,15 @@ impl Staging {
         }
     }
 
-    fn check_entry(&mut self, told: Entry) -> std::result::Result<Entry, Noted> {
-        let what = told.what();
+    fn check_entry(&mut self, entry: Entry) -> std::result::Result<Entry, Noted> {
+        let what = entry.what();
         let heard = self.heard(what);
-        let Some(id) = told.external_id() else {
+        let Some(id) = entry.external_id() else {
             heard.nameless += 1;
-            return Ok(told);
+            return Ok(entry);
         };
         if heard.ids.insert(id.to_owned()) {
-            return Ok(told);
+            return Ok(entry);
         }
         heard.twice += 1;
         Err((what.kind(), Some(id.to_owned()), "was listed twice; the first entry counts".to_owned()))

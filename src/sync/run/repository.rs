@@ -257,9 +257,9 @@ pub(super) async fn decide(
 }
 
 /// A source's text as it can be stored and shown, with any content. It equals no valid id.
-fn shown(told: &str) -> String {
+fn shown(text: &str) -> String {
     let fit = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
-    told.chars().map(fit).take(SHOWN_MAX_CHARS).collect()
+    text.chars().map(fit).take(SHOWN_MAX_CHARS).collect()
 }
 
 pub(super) async fn note_problems(tx: &Transaction<'_>, run_id: i64, problems: &[Noted]) -> Result<()> {

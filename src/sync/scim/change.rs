@@ -197,7 +197,7 @@ impl Scim<'_> {
         let record = DepartmentRecord {
             department_id: id.to_owned(),
             name: Some(name.clone()),
-            untold: if before.is_some() { vec!["parent_id", "sort_order"] } else { Vec::new() },
+            unset: if before.is_some() { vec!["parent_id", "sort_order"] } else { Vec::new() },
             ..DepartmentRecord::default()
         };
         record.check().map_err(|(_, why)| Error::invalid_value(format!("displayName: {why}")))?;
@@ -224,9 +224,9 @@ impl Scim<'_> {
             return execute(tx, sql!("sync/scim/remove_group"), &[&id]).await;
         }
         self.change_members(tx, id, Members::of([])).await?;
-        let untold = vec!["name", "parent_id", "sort_order"];
+        let unset = vec!["name", "parent_id", "sort_order"];
         let gone =
-            DepartmentRecord { department_id: id.into(), gone: true, untold, ..DepartmentRecord::default() };
+            DepartmentRecord { department_id: id.into(), gone: true, unset, ..DepartmentRecord::default() };
         refuse(sync::change_departments_in(tx, SOURCE, &[&gone], self.now).await?)?;
         execute(tx, sql!("sync/scim/forget_department"), &[&id]).await
     }
@@ -310,8 +310,8 @@ impl Scim<'_> {
 
 /// A record that changes only the departments of a user.
 fn moved(user_id: &str, works_in: Vec<String>) -> Result<UserRecord> {
-    let untold = sync::USER_ATTRIBUTES.iter().copied().filter(|a| *a != "department_ids").collect();
-    let record = UserRecord { department_ids: works_in, untold, ..UserRecord::of(user_id, user_id) };
+    let unset = sync::USER_ATTRIBUTES.iter().copied().filter(|a| *a != "department_ids").collect();
+    let record = UserRecord { department_ids: works_in, unset, ..UserRecord::of(user_id, user_id) };
     record.check().map_err(|(_, why)| Error::invalid_value(format!("a member's Groups {why}")))?;
     Ok(record)
 }

@@ -181,21 +181,21 @@ fn is_present(value: &Value) -> bool {
     }
 }
 
-fn compare(leaf: &Attribute, op: Op, value: &Value, told: &Value) -> bool {
-    match (value, told) {
-        (Value::Bool(value), Value::Bool(told)) => op == Op::Eq && value == told,
-        (Value::String(value), Value::String(told)) => {
+fn compare(leaf: &Attribute, op: Op, value: &Value, operand: &Value) -> bool {
+    match (value, operand) {
+        (Value::Bool(value), Value::Bool(operand)) => op == Op::Eq && value == operand,
+        (Value::String(value), Value::String(operand)) => {
             if leaf.kind == Kind::Time {
-                return ordered(op, instant(value).partial_cmp(&instant(told)));
+                return ordered(op, instant(value).partial_cmp(&instant(operand)));
             }
             let exact = leaf.case_exact || leaf.value_part().is_some_and(|part| part.case_exact);
             let fold = |text: &str| if exact { text.to_owned() } else { text::fold(text) };
-            let (value, told) = (fold(value), fold(told));
+            let (value, operand) = (fold(value), fold(operand));
             match op {
-                Op::Co => value.contains(&told),
-                Op::Sw => value.starts_with(&told),
-                Op::Ew => value.ends_with(&told),
-                _ => ordered(op, Some(value.cmp(&told))),
+                Op::Co => value.contains(&operand),
+                Op::Sw => value.starts_with(&operand),
+                Op::Ew => value.ends_with(&operand),
+                _ => ordered(op, Some(value.cmp(&operand))),
             }
         }
         _ => false,
@@ -298,33 +298,33 @@ impl<'t> Parser<'t> {
         if negated {
             return Err(self.wrong("a parenthesis after not"));
         }
-        let place = self.place(scope)?;
+        let path = self.attribute_path(scope)?;
         if self.rest().starts_with('[') {
-            return self.within(place);
+            return self.within(path);
         }
-        self.test(place)
+        self.test(path)
     }
 
     /// `emails[type eq "work"]`, and Entra's `emails[type eq "work"].value eq "x"`.
-    fn within(&mut self, place: Option<AttributePath>) -> Result<Filter> {
+    fn within(&mut self, path: Option<AttributePath>) -> Result<Filter> {
         self.at += 1;
-        let Some(place) = place.filter(|p| p.part.is_none() && p.attribute.kind == Kind::Complex) else {
+        let Some(path) = path.filter(|p| p.part.is_none() && p.attribute.kind == Kind::Complex) else {
             return Err(self.wrong("a complex attribute before the bracket"));
         };
-        let scope = Scope::Parts(place.attribute);
+        let scope = Scope::Parts(path.attribute);
         let mut inner = self.or(scope)?;
         if !self.take(']') {
             return Err(self.wrong("a closing bracket"));
         }
         if self.rest().starts_with('.') {
             self.at += 1;
-            let part = self.place(scope)?;
+            let part = self.attribute_path(scope)?;
             inner = Filter::And(vec![inner, self.test(part)?]);
         }
-        Ok(Filter::Within(place, Box::new(inner)))
+        Ok(Filter::Within(path, Box::new(inner)))
     }
 
-    fn place(&mut self, scope: Scope) -> Result<Option<AttributePath>> {
+    fn attribute_path(&mut self, scope: Scope) -> Result<Option<AttributePath>> {
         self.blanks();
         let named_by = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '$' | ':' | '.');
         let length = self.rest().find(|c| !named_by(c)).unwrap_or(self.rest().len());
@@ -333,7 +333,7 @@ impl<'t> Parser<'t> {
             return Err(self.wrong("an attribute"));
         }
         self.at += length;
-        let place = match scope {
+        let path = match scope {
             Scope::Resource(kind, _) => kind.resolve(name),
             Scope::Parts(of) => named(of.parts, name).map(|attribute| AttributePath {
                 extension: None,
@@ -342,9 +342,9 @@ impl<'t> Parser<'t> {
             }),
         };
         match scope {
-            Scope::Resource(_, false) => Ok(place),
-            _ if place.is_none() => Err(Error::invalid_filter(format!("unknown attribute {name}"))),
-            _ => Ok(place),
+            Scope::Resource(_, false) => Ok(path),
+            _ if path.is_none() => Err(Error::invalid_filter(format!("unknown attribute {name}"))),
+            _ => Ok(path),
         }
     }
 
@@ -379,13 +379,13 @@ impl<'t> Parser<'t> {
         self.blanks();
         let length =
             if self.rest().starts_with('"') { self.quoted() } else { self.rest().find([' ', ')', ']']) };
-        let told = &self.rest()[..length.unwrap_or(self.rest().len())];
-        let lower = told.to_ascii_lowercase();
-        let word = if told.starts_with('"') { told } else { lower.as_str() };
+        let found = &self.rest()[..length.unwrap_or(self.rest().len())];
+        let lower = found.to_ascii_lowercase();
+        let word = if found.starts_with('"') { found } else { lower.as_str() };
         let value = serde_json::from_str(word).ok().filter(|v: &Value| !v.is_array() && !v.is_object());
         let value =
             value.ok_or_else(|| self.wrong("a string in double quotes, a number, true, false or null"))?;
-        self.at += told.len();
+        self.at += found.len();
         Ok(value)
     }
 

@@ -19,7 +19,7 @@ const PAGE_MEMBERS_MAX: i64 = 50_000;
 pub struct Group {
     pub group_id: String,
     pub name: String,
-    told: Option<Map<String, Value>>,
+    given: Option<Map<String, Value>>,
     pub version: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -41,11 +41,11 @@ pub async fn load(
 
 impl Group {
     fn of(row: &Row) -> Self {
-        let told: Option<Json<Map<String, Value>>> = row.get("scim");
+        let given: Option<Json<Map<String, Value>>> = row.get("scim");
         Self {
             group_id: row.get("group_id"),
             name: row.get("name"),
-            told: told.map(|Json(told)| told),
+            given: given.map(|Json(given)| given),
             version: row.get("version"),
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
@@ -55,7 +55,7 @@ impl Group {
 
     /// The attributes that a client may change, without the members.
     pub fn document(&self) -> Map<String, Value> {
-        let mut document = self.told.clone().unwrap_or_default();
+        let mut document = self.given.clone().unwrap_or_default();
         document.insert("displayName".into(), self.name.clone().into());
         document
     }

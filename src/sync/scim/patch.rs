@@ -69,12 +69,12 @@ impl Patch {
     /// # Errors
     /// `invalidSyntax` for an invalid PATCH.
     pub fn read(body: &Value) -> Result<Self> {
-        let told = body.as_object().ok_or_else(|| Error::invalid_syntax("a PATCH must be an object"))?;
-        let schemas = field(told, "schemas").and_then(Value::as_array);
+        let given = body.as_object().ok_or_else(|| Error::invalid_syntax("a PATCH must be an object"))?;
+        let schemas = field(given, "schemas").and_then(Value::as_array);
         if !schemas.is_some_and(|urns| urns.iter().any(|urn| urn == MESSAGE)) {
             return Err(Error::invalid_syntax(format!("schemas must contain {MESSAGE}")));
         }
-        let operations = field(told, "Operations").and_then(Value::as_array);
+        let operations = field(given, "Operations").and_then(Value::as_array);
         let operations = operations.ok_or_else(|| Error::invalid_syntax("Operations must be a list"))?;
         if operations.is_empty() || operations.len() > OPERATIONS_MAX {
             let detail = format!("a PATCH must have 1 to {OPERATIONS_MAX} operations");
@@ -90,31 +90,32 @@ impl Patch {
         resource: &mut Map<String, Value>,
         members: &mut Members,
     ) -> Result<()> {
-        let mut work = Work { kind, resource, members };
+        let mut patching = Patching { kind, resource, members };
         for operation in &self.0 {
-            work.operate(operation)?;
+            patching.operate(operation)?;
         }
-        kind.check_required(work.resource)
+        kind.check_required(patching.resource)
     }
 }
 
 impl Operation {
-    fn read(told: &Value) -> Result<Self> {
-        let told = told.as_object().ok_or_else(|| Error::invalid_syntax("an operation must be an object"))?;
-        let op = field(told, "op").and_then(Value::as_str).unwrap_or_default();
+    fn read(given: &Value) -> Result<Self> {
+        let given =
+            given.as_object().ok_or_else(|| Error::invalid_syntax("an operation must be an object"))?;
+        let op = field(given, "op").and_then(Value::as_str).unwrap_or_default();
         let op = match op.to_ascii_lowercase().as_str() {
             "add" => Op::Add,
             "replace" => Op::Replace,
             "remove" => Op::Remove,
             _ => return Err(Error::invalid_syntax("op must be add, replace or remove")),
         };
-        let path = match field(told, "path") {
+        let path = match field(given, "path") {
             None | Some(Value::Null) => None,
             Some(Value::String(path)) if path.trim().is_empty() => None,
             Some(Value::String(path)) => Some(path.clone()),
             Some(_) => return Err(Error::invalid_path("a path must be a string")),
         };
-        let value = field(told, "value").cloned();
+        let value = field(given, "value").cloned();
         match (op, &path, &value) {
             (Op::Remove, None, _) => Err(Error::no_target("a remove operation needs a path")),
             (Op::Add | Op::Replace, _, None) => Err(Error::invalid_value("the operation needs a value")),
@@ -123,13 +124,13 @@ impl Operation {
     }
 }
 
-struct Work<'w> {
+struct Patching<'w> {
     kind: &'static ResourceType,
     resource: &'w mut Map<String, Value>,
     members: &'w mut Members,
 }
 
-impl Work<'_> {
+impl Patching<'_> {
     fn operate(&mut self, operation: &Operation) -> Result<()> {
         let Some(path) = &operation.path else {
             return self.spread(operation.op, operation.value.as_ref());
@@ -144,9 +145,10 @@ impl Work<'_> {
     /// Without `path`, each key of the object is a path. Unknown and read-only attributes are ignored, as in
     /// a whole resource.
     fn spread(&mut self, op: Op, value: Option<&Value>) -> Result<()> {
-        let told = value.and_then(Value::as_object);
-        let told = told.ok_or_else(|| Error::invalid_value("without a path the value must be an object"))?;
-        for (path, value) in told {
+        let given = value.and_then(Value::as_object);
+        let given =
+            given.ok_or_else(|| Error::invalid_value("without a path the value must be an object"))?;
+        for (path, value) in given {
             if let Some(target) = Target::parse(path, self.kind).ok().filter(|target| !target.is_read_only())
             {
                 self.aim(op, &target, Some(value))?;
@@ -195,9 +197,9 @@ impl Work<'_> {
             self.resource.remove(extension.urn);
             return Ok(());
         }
-        let told = value.and_then(Value::as_object);
-        let told = told.ok_or_else(|| Error::invalid_value("an extension must be an object"))?;
-        for (name, value) in told {
+        let given = value.and_then(Value::as_object);
+        let given = given.ok_or_else(|| Error::invalid_value("an extension must be an object"))?;
+        for (name, value) in given {
             let known = schema::named(extension.attributes, name).filter(|a| !a.is_read_only());
             if let Some(attribute) = known {
                 let (extension, attribute) = (Some(extension), Some(attribute));
@@ -293,14 +295,14 @@ fn change(
         return changed;
     }
     if attribute.many && op != Op::Replace {
-        let told = value.map(|value| admit(attribute, value)).transpose()?.flatten();
-        let told = told.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let given = value.map(|value| admit(attribute, value)).transpose()?.flatten();
+        let given = given.as_ref().and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let mut list = take_list(container, name);
         match op {
             Op::Remove if value.is_none_or(Value::is_null) => list.clear(),
-            Op::Remove => list.retain(|kept| !told.iter().any(|gone| is_same(kept, gone))),
+            Op::Remove => list.retain(|kept| !given.iter().any(|gone| is_same(kept, gone))),
             _ => {
-                for new in told.iter().filter(|new| !list.contains(new)).cloned().collect::<Vec<_>>() {
+                for new in given.iter().filter(|new| !list.contains(new)).cloned().collect::<Vec<_>>() {
                     push(&mut list, new);
                 }
             }
@@ -316,8 +318,8 @@ fn change(
             set(&mut parts, part.name, new);
             Some(Value::Object(parts)).filter(|parts| parts.as_object().is_some_and(|p| !p.is_empty()))
         }
-        (None, Some(Value::Object(told))) if op != Op::Remove && !attribute.many => {
-            merged(parts, attribute, told)?
+        (None, Some(Value::Object(given))) if op != Op::Remove && !attribute.many => {
+            merged(parts, attribute, given)?
         }
         (None, Some(value)) if op != Op::Remove => admit(attribute, value)?,
         _ => None,
@@ -333,13 +335,13 @@ fn change(
 fn merged(
     old: Option<Value>,
     attribute: &'static Attribute,
-    told: &Map<String, Value>,
+    given: &Map<String, Value>,
 ) -> Result<Option<Value>> {
     if attribute.parts.is_empty() {
         return Err(Error::invalid_value(format!("{} cannot be an object", attribute.name)));
     }
     let mut parts = old.and_then(|old| old.as_object().cloned()).unwrap_or_default();
-    for (key, value) in told {
+    for (key, value) in given {
         if let Some(part) = schema::named(attribute.parts, key).filter(|part| !part.is_read_only()) {
             let new = admit(part, value)?;
             set(&mut parts, part.name, new);
@@ -377,19 +379,19 @@ fn change_some(
     if at.is_empty() && (demands.is_none() || op == Op::Replace) {
         return Err(Error::no_target("no value matches the filter in the path"));
     }
-    let mut told = value.cloned().unwrap_or_default();
+    let mut given = value.cloned().unwrap_or_default();
     if let Some(part) = target.part {
-        told = admit(part, &told)?.map_or(Value::Null, |value| serde_json::json!({part.name: value}));
+        given = admit(part, &given)?.map_or(Value::Null, |value| serde_json::json!({part.name: value}));
     } else {
-        told = admit_one(attribute, &told)?.unwrap_or_default();
+        given = admit_one(attribute, &given)?.unwrap_or_default();
     }
-    let Some(told) = told.as_object().cloned() else {
+    let Some(given) = given.as_object().cloned() else {
         // A null value removes the attribute.
         return change_some(list, Op::Remove, target, attribute, None);
     };
     if at.is_empty() {
         let mut new = demands.unwrap_or_default();
-        new.extend(told);
+        new.extend(given);
         push(list, new.into());
         return Ok(());
     }
@@ -399,7 +401,7 @@ fn change_some(
             (_, _, Some(old)) => old.clone(),
             _ => Map::new(),
         };
-        new.extend(told.clone());
+        new.extend(given.clone());
         list[*at] = new.into();
     }
     one_primary(list, *at.last().unwrap_or(&0));
@@ -413,11 +415,11 @@ fn push(list: &mut Vec<Value>, new: Value) {
 }
 
 /// Keeps at most one primary value: the one set last.
-fn one_primary(list: &mut [Value], told: usize) {
-    if list[told]["primary"] != true {
+fn one_primary(list: &mut [Value], chosen: usize) {
+    if list[chosen]["primary"] != true {
         return;
     }
-    for (_, other) in list.iter_mut().enumerate().filter(|(at, _)| *at != told) {
+    for (_, other) in list.iter_mut().enumerate().filter(|(at, _)| *at != chosen) {
         if other["primary"] == true {
             other["primary"] = false.into();
         }

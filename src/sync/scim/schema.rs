@@ -338,14 +338,14 @@ impl ResourceType {
             let (schema, rest) = self.split(key).unwrap_or((None, ""));
             match schema {
                 Some(schema) if schema.urn != self.schema.urn && rest.is_empty() => {
-                    let told = admit_parts(schema.attributes, value)?;
-                    admitted.extend(told.map(|told| (schema.urn.to_owned(), told)));
+                    let given = admit_parts(schema.attributes, value)?;
+                    admitted.extend(given.map(|given| (schema.urn.to_owned(), given)));
                 }
                 None => {
                     let own = named(self.schema.attributes, rest).or_else(|| named(COMMON, rest));
                     if let Some(attribute) = own.filter(|a| !a.is_read_only()) {
-                        let told = admit(attribute, value)?;
-                        admitted.extend(told.map(|told| (attribute.name.to_owned(), told)));
+                        let given = admit(attribute, value)?;
+                        admitted.extend(given.map(|given| (attribute.name.to_owned(), given)));
                     }
                 }
                 Some(_) => {}
@@ -358,8 +358,8 @@ impl ResourceType {
     fn check_schemas(&self, body: &Map<String, Value>) -> Result<()> {
         let schemas =
             body.iter().find(|(key, _)| key.eq_ignore_ascii_case("schemas")).map(|(_, value)| value);
-        let told = schemas.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-        if told.into_iter().any(|urn| urn.eq_ignore_ascii_case(self.schema.urn)) {
+        let urns = schemas.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        if urns.into_iter().any(|urn| urn.eq_ignore_ascii_case(self.schema.urn)) {
             return Ok(());
         }
         Err(Error::invalid_syntax(format!("schemas must contain {}", self.schema.urn)))
@@ -410,17 +410,17 @@ pub fn admit_one(attribute: &Attribute, value: &Value) -> Result<Option<Value>> 
             admit_parts(attribute.parts, &serde_json::json!({"value": value}))
         }
         (Kind::Complex, _) => wrong("an object"),
-        (_, Value::String(told)) if told.is_empty() => Ok(None),
-        (_, Value::String(told)) if told.contains('\0') => wrong("a string without U+0000"),
+        (_, Value::String(given)) if given.is_empty() => Ok(None),
+        (_, Value::String(given)) if given.contains('\0') => wrong("a string without U+0000"),
         (_, Value::String(_)) => Ok(Some(value.clone())),
         _ => wrong("a string"),
     }
 }
 
 fn admit_parts(parts: &'static [Attribute], value: &Value) -> Result<Option<Value>> {
-    let told = value.as_object().ok_or_else(|| Error::invalid_value("the value must be an object"))?;
+    let given = value.as_object().ok_or_else(|| Error::invalid_value("the value must be an object"))?;
     let mut admitted = Map::new();
-    for (key, value) in told {
+    for (key, value) in given {
         if let Some(part) = named(parts, key).filter(|part| !part.is_read_only()) {
             admitted.extend(admit(part, value)?.map(|value| (part.name.to_owned(), value)));
         }

@@ -262,13 +262,13 @@ fn a_patch_keeps_to_the_rfc() {
 
 #[test]
 fn a_body_is_read_by_the_table() {
-    let told = USERS.admit(&json!({
+    let admitted = USERS.admit(&json!({
         "SCHEMAS": ["urn:ietf:params:scim:schemas:core:2.0:User"], "USERNAME": "a", "Active": "true", "id": "x", "groups": [],
         "emails": [], "title": "", "nickName": null, "password": "secret", "name": {"GIVENNAME": "A", "formatted": null},
         "urn:IETF:params:scim:schemas:extension:enterprise:2.0:user": {"MANAGER": {"value": "b", "displayName": "B"}},
     }));
     let expected = json!({"userName": "a", "active": true, "name": {"givenName": "A"}, ENTERPRISE: {"manager": {"value": "b"}}});
-    assert_eq!(Value::Object(told.unwrap()), expected);
+    assert_eq!(Value::Object(admitted.unwrap()), expected);
     for bad in [
         json!({"userName": "a"}),
         json!({"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"]}),

@@ -36,7 +36,7 @@ pub struct ScimUser {
     pub user_id: String,
     pub columns: Columns,
     /// What a client sent last; `None` if no client sent anything.
-    told: Option<Map<String, Value>>,
+    given: Option<Map<String, Value>>,
     pub version: i64,
     created_at: OffsetDateTime,
     updated_at: OffsetDateTime,
@@ -51,7 +51,7 @@ pub async fn load(client: &impl Statements, ids: &[&str], groups: &str) -> Resul
 
 impl ScimUser {
     fn of(row: &Row) -> Self {
-        let told: Option<Json<Map<String, Value>>> = row.get("scim");
+        let given: Option<Json<Map<String, Value>>> = row.get("scim");
         let Json(groups) = row.get("groups");
         Self {
             user_id: row.get("user_id"),
@@ -67,7 +67,7 @@ impl ScimUser {
                 head_icon: row.get("head_icon"),
                 manager: row.get("manager"),
             },
-            told: told.map(|Json(told)| told),
+            given: given.map(|Json(given)| given),
             version: row.get("version"),
             created_at: row.get("created_at"),
             updated_at: row.get("updated_at"),
@@ -77,13 +77,13 @@ impl ScimUser {
 
     /// The stored document, if `document` equals it except for the order of lists.
     pub fn told_as(&self, document: &Map<String, Value>) -> Option<Map<String, Value>> {
-        self.told.clone().filter(|told| sets(told) == sets(document))
+        self.given.clone().filter(|given| sets(given) == sets(document))
     }
 
     /// What a client may change: the stored document, with newer values of the columns.
     pub fn document(&self) -> Map<String, Value> {
         let mut document =
-            self.told.clone().unwrap_or_else(|| Map::from_iter([("active".into(), true.into())]));
+            self.given.clone().unwrap_or_else(|| Map::from_iter([("active".into(), true.into())]));
         self.columns.overlay(&mut document);
         document.entry("userName").or_insert_with(|| self.user_id.clone().into());
         document
@@ -240,7 +240,7 @@ impl Columns {
             email: self.email,
             phone: self.phone,
             manager: self.manager,
-            untold: if works_in.is_none() { vec!["department_ids"] } else { Vec::new() },
+            unset: if works_in.is_none() { vec!["department_ids"] } else { Vec::new() },
             department_ids: works_in.unwrap_or_default(),
             ..UserRecord::of(user_id, user_id)
         };

@@ -20,8 +20,8 @@ pub struct Fields {
     department: BTreeMap<&'static str, Vec<String>>,
     kinds: BTreeMap<String, String>,
     /// Attributes that the source does not set.
-    untold: Vec<&'static str>,
-    untold_of_departments: Vec<&'static str>,
+    unset: Vec<&'static str>,
+    unset_of_departments: Vec<&'static str>,
 }
 
 impl Fields {
@@ -45,26 +45,25 @@ impl Fields {
             }
         }
         let is_local = |attribute: &str| settings.local.iter().any(|local| local == attribute);
-        let untold =
+        let unset =
             USER_ATTRIBUTES.iter().copied().filter(|a| !user.contains_key(a) || is_local(a)).collect();
-        let untold_of_departments = ["name", "parent_id", "sort_order"]
+        let unset_of_departments = ["name", "parent_id", "sort_order"]
             .into_iter()
             .filter(|attribute| !department.contains_key(attribute))
             .collect();
-        Ok(Self { user, department, kinds: settings.kinds.clone(), untold, untold_of_departments })
+        Ok(Self { user, department, kinds: settings.kinds.clone(), unset, unset_of_departments })
     }
 
     /// For a source whose listed users are active unless an attribute says otherwise. Without this, a user
     /// who comes back would stay inactive.
     pub fn listed_is_active(mut self, settings: &DirectorySettings) -> Self {
-        self.untold
-            .retain(|attribute| *attribute != "active" || settings.local.iter().any(|a| a == "active"));
+        self.unset.retain(|attribute| *attribute != "active" || settings.local.iter().any(|a| a == "active"));
         self
     }
 
     /// Whether an attribute of a user comes from this source.
-    pub fn tells(&self, attribute: &str) -> bool {
-        !self.untold.contains(&attribute)
+    pub fn provides(&self, attribute: &str) -> bool {
+        !self.unset.contains(&attribute)
     }
 
     /// The path where an attribute is written: the first place it is read from, unless that is inside a list.
@@ -98,7 +97,7 @@ impl Fields {
 
     /// A record that the source no longer has.
     pub fn gone(what: EntryKind, id: &str) -> Entry {
-        let (told, checked) = match what {
+        let (entry, checked) = match what {
             EntryKind::Users => {
                 let user = UserRecord::gone(id);
                 let checked = user.check();
@@ -111,7 +110,7 @@ impl Fields {
             }
         };
         match checked {
-            Ok(()) => told,
+            Ok(()) => entry,
             Err((attribute, reason)) => Entry::bad(what, Some(id), format!("{attribute}: {reason}")),
         }
     }
@@ -122,7 +121,7 @@ impl Fields {
         let Ok(Some(id)) = text_of(self.department.get("department_id"), entry) else {
             return Entry::bad(what, None, "department_id: is missing");
         };
-        match self.read_department(entry, id.clone()).and_then(|told| told.check().map(|()| told)) {
+        match self.read_department(entry, id.clone()).and_then(|entry| entry.check().map(|()| entry)) {
             Ok(record) => Entry::Department(record),
             Err((attribute, reason)) => Entry::bad(what, Some(&id), format!("{attribute}: {reason}")),
         }
@@ -146,7 +145,7 @@ impl Fields {
             parent_id: text("parent_id")?,
             sort_order: sort_order.map_err(|_| ("sort_order", "must be a number that fits into 32 bits"))?,
             gone: false,
-            untold: self.untold_of_departments.clone(),
+            unset: self.unset_of_departments.clone(),
         })
     }
 
@@ -179,7 +178,7 @@ impl Fields {
                 .map_err(|reason| ("department_ids", reason))?,
             source_version: text("version")?,
             gone: false,
-            untold: self.untold.clone(),
+            unset: self.unset.clone(),
             ..UserRecord::of(external_id, user_id)
         })
     }
@@ -192,7 +191,7 @@ impl Fields {
 type Reason = (&'static str, &'static str);
 
 fn checked_user(record: UserRecord) -> std::result::Result<UserRecord, Reason> {
-    if record.name.is_none() && !record.untold.contains(&"name") {
+    if record.name.is_none() && !record.unset.contains(&"name") {
         return Err(("name", "is missing"));
     }
     record.check().map(|()| record)

@@ -53,9 +53,9 @@ const DEPARTMENT_FIELDS: &[(&str, &str)] = &[
 ];
 
 /// A source over HTTP.
-pub struct Http(Arc<Asking>);
+pub struct Http(Arc<HttpClient>);
 
-struct Asking {
+struct HttpClient {
     name: &'static str,
     clients: Renewed<Client>,
     fields: Fields,
@@ -84,8 +84,8 @@ struct At {
     total: Option<u64>,
 }
 
-struct Asked {
-    asking: Arc<Asking>,
+struct HttpPull {
+    client: Arc<HttpClient>,
     since: Option<Tokens>,
     left: VecDeque<Next>,
     pages: usize,
@@ -106,7 +106,7 @@ impl Http {
         lay_under(&mut settings.department_fields, DEPARTMENT_FIELDS);
         let own = settings.clone();
         let clients = Renewed::new(connection_life, move || client(&own))?;
-        Ok(Self(Arc::new(Asking { name, clients, fields: Fields::new(&settings)?, settings })))
+        Ok(Self(Arc::new(HttpClient { name, clients, fields: Fields::new(&settings)?, settings })))
     }
 }
 
@@ -155,8 +155,8 @@ impl Source for Http {
             && (settings.departments_url.is_empty() || !settings.department_url.is_empty())
     }
 
-    fn tells(&self, attribute: &str) -> bool {
-        self.0.fields.tells(attribute)
+    fn provides(&self, attribute: &str) -> bool {
+        self.0.fields.provides(attribute)
     }
 
     fn pull(&self, want: Request) -> Box<dyn Pull> {
@@ -177,8 +177,8 @@ impl Source for Http {
                 (since, departments.into_iter().chain([listing(EntryKind::Users)]).collect())
             }
         };
-        Box::new(Asked {
-            asking: self.0.clone(),
+        Box::new(HttpPull {
+            client: self.0.clone(),
             since,
             left,
             pages: 0,
@@ -192,7 +192,7 @@ impl Source for Http {
     }
 }
 
-impl Pull for Asked {
+impl Pull for HttpPull {
     fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>> {
         async move {
             self.pages += 1;
@@ -221,44 +221,44 @@ impl Pull for Asked {
     }
 }
 
-impl Asked {
+impl HttpPull {
     async fn one(&mut self, what: EntryKind, external_id: &str) -> Result<Page, Failure> {
-        let settings = &self.asking.settings;
+        let settings = &self.client.settings;
         let template = match what {
             EntryKind::Departments => &settings.department_url,
             EntryKind::Users => &settings.user_url,
         };
-        let told = match self.asking.get(at(template, external_id)?).await? {
+        let entry = match self.client.get(at(template, external_id)?).await? {
             // The members of a Group are in this entry.
-            Got::Page(entry) if what == EntryKind::Departments => self.told(what, &entry),
-            Got::Page(entry) => self.asking.told_alone(&entry),
+            Got::Page(entry) if what == EntryKind::Departments => self.entry(what, &entry),
+            Got::Page(entry) => self.client.single_entry(&entry),
             Got::Gone => Fields::gone(what, external_id),
         };
-        let told = match told {
+        let entry = match entry {
             Entry::Bad { external_id: None, detail, .. } => Entry::bad(what, Some(external_id), detail),
-            told if told.external_id() == Some(external_id) => told,
+            entry if entry.external_id() == Some(external_id) => entry,
             // The answer contains no information about the requested record.
             _ => Entry::bad(what, Some(external_id), "the source answers with another record"),
         };
-        Ok(Page { told: vec![told], ended: None })
+        Ok(Page { entries: vec![entry], ended: None })
     }
 
-    fn told(&mut self, what: EntryKind, entry: &RawValue) -> Entry {
+    fn entry(&mut self, what: EntryKind, entry: &RawValue) -> Entry {
         let mut entry = match read(what, entry) {
             Ok(entry) => entry,
             Err(bad) => return bad,
         };
-        let says_where = match (self.asking.is_scim(), what) {
+        let has_departments = match (self.client.is_scim(), what) {
             (false, _) => true,
             (true, EntryKind::Departments) => self.memberships.note(&entry),
             (true, EntryKind::Users) => self.memberships.complete(&mut entry),
         };
-        self.asking.told(what, &entry, says_where)
+        self.client.entry(what, &entry, has_departments)
     }
 
     async fn listed(&mut self, what: EntryKind, mut at: At) -> Result<Page, Failure> {
         let url = self.url(what, &at)?;
-        let Got::Page(body) = self.asking.get(url.clone()).await? else {
+        let Got::Page(body) = self.client.get(url.clone()).await? else {
             // The answer to an expired token. Without a token the address is wrong.
             return Err(match &self.since {
                 Some(_) => Failure::Expired,
@@ -267,14 +267,14 @@ impl Asked {
                 }
             });
         };
-        let asking = self.asking.clone();
-        let settings = &asking.settings;
+        let client = self.client.clone();
+        let settings = &client.settings;
         let Some(entries) = body::entries(&body, &settings.items) else {
             return Err(Failure::Failed("a page has no entries at directory.items".to_owned()));
         };
         at.seen += entries.len() as u64;
         let is_empty = entries.is_empty();
-        let told = entries.into_iter().map(|entry| self.told(what, entry)).collect();
+        let entries = entries.into_iter().map(|entry| self.entry(what, entry)).collect();
         let more = match settings.paging {
             Paging::Cursor => {
                 at.total = body::text(&body, &settings.total).and_then(|total| total.parse().ok());
@@ -298,11 +298,11 @@ impl Asked {
         if more {
             self.left.push_front(Next::Listing { what, at });
         }
-        Ok(Page { told, ended })
+        Ok(Page { entries, ended })
     }
 
     fn url(&self, what: EntryKind, at: &At) -> Result<Url, Failure> {
-        let settings = &self.asking.settings;
+        let settings = &self.client.settings;
         let base = match what {
             EntryKind::Departments => &settings.departments_url,
             EntryKind::Users => &settings.users_url,
@@ -367,7 +367,7 @@ struct Miss {
     passes: bool,
 }
 
-impl Asking {
+impl HttpClient {
     /// Sends a request, and retries it if that may help.
     async fn get(&self, url: Url) -> Result<Got, Failure> {
         let (mut attempt, mut pause) = (1, FIRST_PAUSE);
@@ -429,26 +429,26 @@ impl Asking {
         self.settings.source == SourceKind::Scim
     }
 
-    /// The record in an entry. If `says_where` is false, the departments stay as they are.
-    fn told(&self, what: EntryKind, entry: &Value, says_where: bool) -> Entry {
-        let mut told = match what {
+    /// The record in an entry. If `has_departments` is false, the departments stay as they are.
+    fn entry(&self, what: EntryKind, entry: &Value, has_departments: bool) -> Entry {
+        let mut entry = match what {
             EntryKind::Departments => self.fields.department(entry),
             EntryKind::Users => self.fields.user(entry),
         };
-        if let (Entry::User(user), false) = (&mut told, says_where)
-            && !user.untold.contains(&"department_ids")
+        if let (Entry::User(user), false) = (&mut entry, has_departments)
+            && !user.unset.contains(&"department_ids")
         {
-            user.untold.push("department_ids");
+            user.unset.push("department_ids");
         }
-        told
+        entry
     }
 
     /// The record of a user who was read alone.
-    fn told_alone(&self, entry: &RawValue) -> Entry {
+    fn single_entry(&self, entry: &RawValue) -> Entry {
         match read(EntryKind::Users, entry) {
             Ok(mut entry) => {
-                let says_where = !self.is_scim() || scim::read_alone(&mut entry);
-                self.told(EntryKind::Users, &entry, says_where)
+                let has_departments = !self.is_scim() || scim::read_alone(&mut entry);
+                self.entry(EntryKind::Users, &entry, has_departments)
             }
             Err(bad) => bad,
         }

@@ -56,9 +56,9 @@ const ENTRY_UUID: &str = "entryUUID";
 const OBJECT_GUID: &str = "objectGUID";
 
 /// A source over LDAP.
-pub struct Ldap(Arc<Asking>);
+pub struct Ldap(Arc<LdapClient>);
 
-struct Asking {
+struct LdapClient {
     server: Server,
     users: LdapSearch,
     departments: Option<LdapSearch>,
@@ -75,8 +75,8 @@ struct Asking {
 }
 
 /// A listing under way.
-struct Asked {
-    asking: Arc<Asking>,
+struct LdapPull {
+    client: Arc<LdapClient>,
     since: Option<Tokens>,
     is_stale: bool,
     left: VecDeque<EntryKind>,
@@ -131,7 +131,7 @@ impl Ldap {
             (&settings.user_fields, &settings.department_fields, &settings.kinds, &settings.local),
         );
         let shape = BASE64.encode(Sha256::digest(format!("{asked_for:?}")));
-        Ok(Self(Arc::new(Asking {
+        Ok(Self(Arc::new(LdapClient {
             user_names: names(&settings.user_fields, "manager", EntryKind::Users)
                 .chain(names(&settings.user_fields, "department_ids", EntryKind::Departments))
                 .filter(|(_, what)| *what == EntryKind::Users || departments.is_some())
@@ -202,8 +202,8 @@ impl Source for Ldap {
         true
     }
 
-    fn tells(&self, attribute: &str) -> bool {
-        self.0.fields.tells(attribute)
+    fn provides(&self, attribute: &str) -> bool {
+        self.0.fields.provides(attribute)
     }
 
     fn pull(&self, want: Request) -> Box<dyn Pull> {
@@ -225,8 +225,8 @@ impl Source for Ldap {
                 left.push_back(EntryKind::Users);
             }
         }
-        Box::new(Asked {
-            asking: self.0.clone(),
+        Box::new(LdapPull {
+            client: self.0.clone(),
             since,
             is_stale,
             left,
@@ -238,7 +238,7 @@ impl Source for Ldap {
     }
 }
 
-impl Pull for Asked {
+impl Pull for LdapPull {
     fn page(&mut self) -> BoxFuture<'_, Result<Option<Page>, Failure>> {
         // The library panics on data it cannot parse. Only this run must fail.
         let page = AssertUnwindSafe(self.next_page()).catch_unwind();
@@ -250,7 +250,7 @@ impl Pull for Asked {
 
     fn token(&self) -> Option<String> {
         self.tokens.users.as_ref()?;
-        let token = Token { shape: self.asking.shape.clone(), cookies: self.tokens.clone() };
+        let token = Token { shape: self.client.shape.clone(), cookies: self.tokens.clone() };
         serde_json::to_string(&token).ok()
     }
 
@@ -259,14 +259,14 @@ impl Pull for Asked {
     }
 }
 
-impl Asked {
+impl LdapPull {
     async fn next_page(&mut self) -> Result<Option<Page>, Failure> {
         if self.is_stale {
             return Err(Failure::Expired);
         }
         if !self.these.is_empty() {
-            let told = self.read_these().await?;
-            return Ok(Some(Page { told, ended: None }));
+            let entries = self.read_these().await?;
+            return Ok(Some(Page { entries, ended: None }));
         }
         let (what, mut listing) = match self.listing.take() {
             Some(begun) => begun,
@@ -275,7 +275,7 @@ impl Asked {
                 (what, self.begin(what).await?)
             }
         };
-        let items = listing.read(&self.asking, what).await?;
+        let items = listing.read(&self.client, what).await?;
         let ended = listing.ended().map(|end| {
             *self.tokens.of(what) = end.cookie.map(|cookie| BASE64.encode(cookie));
             ListingEnd { what, total: None, unchanged: end.unchanged }
@@ -283,11 +283,11 @@ impl Asked {
         if ended.is_none() {
             self.listing = Some((what, listing));
         }
-        Ok(Some(Page { told: self.told(what, items).await?, ended }))
+        Ok(Some(Page { entries: self.entries(what, items).await?, ended }))
     }
 
     async fn begin(&mut self, what: EntryKind) -> Result<Listing, Failure> {
-        let session = Session::open(&self.asking.server).await?;
+        let session = Session::open(&self.client.server).await?;
         let cookie = match &mut self.since {
             None => None,
             Some(since) => {
@@ -295,39 +295,39 @@ impl Asked {
                 Some(cookie.ok_or(Failure::Expired)?)
             }
         };
-        Listing::begin(&self.asking, what, session, cookie).await
+        Listing::begin(&self.client, what, session, cookie).await
     }
 
     /// Reads some of the requested records. One that is not found is gone.
     async fn read_these(&mut self) -> Result<Vec<Entry>, Failure> {
         let what = self.these[0].0;
-        let most = self.these.len().min(self.asking.page_size as usize);
+        let most = self.these.len().min(self.client.page_size as usize);
         let same = self.these.iter().take(most).take_while(|(kind, _)| *kind == what).count();
         let ids: Vec<String> = self.these.drain(..same).map(|(_, id)| id).collect();
-        let asking = self.asking.clone();
-        let mut session = Session::open(&asking.server).await?;
+        let client = self.client.clone();
+        let mut session = Session::open(&client.server).await?;
         let search = |id: &String| {
-            let LdapSearch { base, scope, filter } = asking.search(what).clone();
-            LdapSearch { base, scope, filter: format!("(&{filter}({}))", is(&asking.id_attribute, id)) }
+            let LdapSearch { base, scope, filter } = client.search(what).clone();
+            LdapSearch { base, scope, filter: format!("(&{filter}({}))", is(&client.id_attribute, id)) }
         };
-        let attributes = asking.attributes(what);
+        let attributes = client.attributes(what);
         let found = session.search_all(ids.iter().map(search).collect(), &attributes, 1).await?;
         let mut items = Vec::new();
         for (id, (entries, result)) in ids.into_iter().zip(found) {
             session::succeeded("the search for one entry", &result)?;
             let entry = entries.into_iter().find_map(entry_of);
-            items.push(match entry.filter(|entry| asking.is_listed(what, &entry.dn)) {
-                Some(entry) => item(entry, &asking),
+            items.push(match entry.filter(|entry| client.is_listed(what, &entry.dn)) {
+                Some(entry) => item(entry, &client),
                 // The caller may write a UUID in another form.
                 None => Item::Gone(Uuid::parse_str(&id).map_or(id, |uuid| uuid.to_string())),
             });
         }
-        self.told(what, items).await
+        self.entries(what, items).await
     }
 
     /// The records of these entries, after all their DNs are resolved.
-    async fn told(&mut self, what: EntryKind, items: Vec<Item>) -> Result<Vec<Entry>, Failure> {
-        let asking = self.asking.clone();
+    async fn entries(&mut self, what: EntryKind, items: Vec<Item>) -> Result<Vec<Entry>, Failure> {
+        let client = self.client.clone();
         self.names.begin_page();
         let entries = || {
             items.iter().filter_map(|item| match item {
@@ -338,32 +338,32 @@ impl Asked {
         for (id, entry) in entries() {
             self.names.note(what, &entry.dn, id);
         }
-        if asking.departments.is_some() {
-            self.names.look_above(&asking, entries().map(|(_, entry)| entry.dn.as_str())).await?;
+        if client.departments.is_some() {
+            self.names.look_above(&client, entries().map(|(_, entry)| entry.dn.as_str())).await?;
         }
-        for (attribute, of) in asking.names(what) {
+        for (attribute, of) in client.names(what) {
             let named = entries().flat_map(|(_, entry)| values(entry, attribute));
-            self.names.look_up(&asking, *of, named.map(String::as_str)).await?;
+            self.names.look_up(&client, *of, named.map(String::as_str)).await?;
         }
-        Ok(items.iter().map(|item| self.told_of(what, item)).collect())
+        Ok(items.iter().map(|item| self.entry(what, item)).collect())
     }
 
-    fn told_of(&self, what: EntryKind, item: &Item) -> Entry {
-        let asking = &self.asking;
+    fn entry(&self, what: EntryKind, item: &Item) -> Entry {
+        let client = &self.client;
         let (id, entry) = match item {
             Item::There { id, entry } => (id, entry),
             Item::Gone(id) => return Fields::gone(what, id),
             Item::Nameless(why) => return Entry::bad(what, None, *why),
         };
         let mut record = json!({ID: id});
-        if asking.departments.is_some() {
-            match self.names.department_over(asking, &entry.dn) {
+        if client.departments.is_some() {
+            match self.names.department_over(client, &entry.dn) {
                 Ok(department) => record[PARENT] = json!(department),
                 Err(why) => return Entry::bad(what, Some(id), why),
             }
         }
-        for attribute in asking.attributes_of_records(what) {
-            record[attribute] = match asking.names(what).get(attribute) {
+        for attribute in client.attributes_of_records(what) {
+            record[attribute] = match client.names(what).get(attribute) {
                 None => json!(texts(entry, attribute)),
                 Some(of) => {
                     // Entries that are not listed are left out: a reference can outlive its entry.
@@ -374,13 +374,13 @@ impl Asked {
             };
         }
         match what {
-            EntryKind::Departments => asking.fields.department(&record),
-            EntryKind::Users => asking.fields.user(&record),
+            EntryKind::Departments => client.fields.department(&record),
+            EntryKind::Users => client.fields.user(&record),
         }
     }
 }
 
-impl Asking {
+impl LdapClient {
     fn search(&self, what: EntryKind) -> &LdapSearch {
         match (what, &self.departments) {
             (EntryKind::Departments, Some(departments)) => departments,
@@ -458,8 +458,8 @@ fn texts(entry: &SearchEntry, attribute: &str) -> Vec<String> {
 }
 
 /// An entry with its id, if it has one.
-fn item(entry: SearchEntry, asking: &Asking) -> Item {
-    match id_of(&entry, &asking.id_attribute) {
+fn item(entry: SearchEntry, client: &LdapClient) -> Item {
+    match id_of(&entry, &client.id_attribute) {
         Ok(id) => Item::There { id, entry },
         Err(why) => Item::Nameless(why),
     }

@@ -199,7 +199,7 @@ async fn few_among_many_are_found_page_by_page() {
 async fn many_people_of_many_departments_are_walked_whole() {
     let app = TestApp::start().await;
     let sql = "INSERT INTO t_im_department (department_id, name) VALUES ('top', 'top'), ('other', 'other');
-        INSERT INTO t_im_department (department_id, name, parent_id, told_parent_id)
+        INSERT INTO t_im_department (department_id, name, parent_id, source_parent_id)
         SELECT 'd' || i, 'd', 'top', 'top' FROM generate_series(1, 300) i;
         INSERT INTO t_im_user (user_id, name, updated_at)
         SELECT 'p' || to_char(i, 'FM0000'), '张' || i, now() FROM generate_series(1, 5000) i;

@@ -59,7 +59,7 @@ impl Http {
     }
 
     fn person(&self, external_id: &str, answer: &Answer) -> Result<Seen, Later> {
-        match self.0.told_alone(&answer.json()?) {
+        match self.0.single_entry(&answer.json()?) {
             Entry::User(user) if user.external_id != external_id => {
                 Err(Later::because("the source answers with another user"))
             }

@@ -13,7 +13,7 @@ use super::session::{
     Answers, INSUFFICIENT_ACCESS, LdapSearch, REFRESH_REQUIRED, Session, UNAVAILABLE_EXTENSION,
     UNWILLING_TO_PERFORM, succeeded,
 };
-use super::{Asking, ENTRY_UUID, entry_of, id_of, item, values};
+use super::{ENTRY_UUID, LdapClient, entry_of, id_of, item, values};
 use crate::sync::source::{EntryKind, Failure};
 
 /// Content synchronization (RFC 4533), as servers announce it.
@@ -70,19 +70,19 @@ impl Listing {
     /// # Errors
     /// `Failure::Expired` if there is a cookie and the server does not accept any.
     pub async fn begin(
-        asking: &Asking,
+        client: &LdapClient,
         what: EntryKind,
         mut session: Session,
         cookie: Option<Vec<u8>>,
     ) -> Result<Self, Failure> {
-        let is_known_so = asking.id_attribute.eq_ignore_ascii_case(ENTRY_UUID);
+        let is_known_so = client.id_attribute.eq_ignore_ascii_case(ENTRY_UUID);
         if is_known_so && offers_sync(&mut session).await? {
             let refresh =
                 Refresh { has_cookie: cookie.is_some(), cookie: cookie.clone(), ..Refresh::default() };
             // Without the reload hint, a server without history reports it, and a full listing follows.
             let request = SyncRequest { mode: RefreshMode::RefreshOnly, cookie, reload_hint: false };
             let controls = vec![request.critical().into()];
-            let answers = session.search(asking.search(what), &asking.attributes(what), controls).await?;
+            let answers = session.search(client.search(what), &client.attributes(what), controls).await?;
             return Ok(Self {
                 session,
                 answers: Some(answers),
@@ -94,38 +94,38 @@ impl Listing {
             return Err(Failure::Expired);
         }
         let mut listing = Self { session, answers: None, way: Way::Paged, ended: None };
-        listing.ask_for_page(asking, what, Vec::new()).await?;
+        listing.ask_for_page(client, what, Vec::new()).await?;
         Ok(listing)
     }
 
     async fn ask_for_page(
         &mut self,
-        asking: &Asking,
+        client: &LdapClient,
         what: EntryKind,
         cookie: Vec<u8>,
     ) -> Result<(), Failure> {
-        let page = PagedResults { size: i32::try_from(asking.page_size).unwrap_or(i32::MAX), cookie };
+        let page = PagedResults { size: i32::try_from(client.page_size).unwrap_or(i32::MAX), cookie };
         let controls = vec![page.into()];
-        let answers = self.session.search(asking.search(what), &asking.attributes(what), controls).await?;
+        let answers = self.session.search(client.search(what), &client.attributes(what), controls).await?;
         self.answers = Some(answers);
         Ok(())
     }
 
     /// The next entries, about a page of them.
-    pub async fn read(&mut self, asking: &Asking, what: EntryKind) -> Result<Vec<Item>, Failure> {
+    pub async fn read(&mut self, client: &LdapClient, what: EntryKind) -> Result<Vec<Item>, Failure> {
         let mut items = Vec::new();
         // Messages without an entry count too: the runner must be able to extend its lease.
-        for _ in 0..asking.page_size {
+        for _ in 0..client.page_size {
             let Some(answers) = &mut self.answers else { break };
             match self.session.next(answers).await? {
-                Some(answer) => self.heard(asking, what, answer, &mut items)?,
+                Some(answer) => self.heard(client, what, answer, &mut items)?,
                 None => {
                     let result = match self.answers.take() {
                         Some(answers) => Session::end(answers).await,
                         None => break,
                     };
                     if let Some(next) = self.end(&result)? {
-                        self.ask_for_page(asking, what, next).await?;
+                        self.ask_for_page(client, what, next).await?;
                         break;
                     }
                 }
@@ -141,7 +141,7 @@ impl Listing {
 
     fn heard(
         &mut self,
-        asking: &Asking,
+        client: &LdapClient,
         what: EntryKind,
         answer: ResultEntry,
         items: &mut Vec<Item>,
@@ -149,8 +149,8 @@ impl Listing {
         let refresh = match &mut self.way {
             Way::Synchronized(refresh) => refresh,
             Way::Paged => {
-                if let Some(entry) = entry_of(answer).filter(|entry| asking.is_listed(what, &entry.dn)) {
-                    items.push(item(entry, asking));
+                if let Some(entry) = entry_of(answer).filter(|entry| client.is_listed(what, &entry.dn)) {
+                    items.push(item(entry, client));
                 }
                 return Ok(());
             }
@@ -170,10 +170,10 @@ impl Listing {
             EntryState::Add | EntryState::Modify => {
                 let id = uuid(&state.entry_uuid)?;
                 // Records named by a trigger are searched by this attribute.
-                if id_of(&entry, &asking.id_attribute).as_deref() != Ok(id.as_str()) {
+                if id_of(&entry, &client.id_attribute).as_deref() != Ok(id.as_str()) {
                     return Err(unreadable("the server does not synchronize by entryUUID, or hides it"));
                 }
-                if asking.is_listed(what, &entry.dn) {
+                if client.is_listed(what, &entry.dn) {
                     items.push(Item::There { id, entry });
                 }
             }

@@ -8,7 +8,7 @@ use super::dn;
 use super::session::{
     INSUFFICIENT_ACCESS, INVALID_DN_SYNTAX, LdapSearch, NO_SUCH_OBJECT, REFERRAL, Session, succeeded,
 };
-use super::{Asking, entry_of, id_of};
+use super::{LdapClient, entry_of, id_of};
 use crate::sync::source::{EntryKind, Failure};
 
 /// Most DNs in memory during a listing. Beyond that, all are forgotten and resolved again.
@@ -59,12 +59,12 @@ impl Names {
     ///
     /// # Errors
     /// An ancestor is missing: the tree changed while it was read, or the account may not read it.
-    pub fn department_over(&self, asking: &Asking, dn: &str) -> Result<Option<&str>, &'static str> {
-        let mut at = asking.above(dn);
+    pub fn department_over(&self, client: &LdapClient, dn: &str) -> Result<Option<&str>, &'static str> {
+        let mut at = client.above(dn);
         while let Some(above) = at {
             match self.known.get(&(EntryKind::Departments, above.to_owned())) {
                 Some(Found::Listed(id)) => return Ok(Some(id)),
-                Some(Found::Other) => at = asking.above(above),
+                Some(Found::Other) => at = client.above(above),
                 Some(Found::Nothing) | None => {
                     return Err("its parent is missing, or the account may not read it");
                 }
@@ -76,16 +76,16 @@ impl Names {
     /// Resolves the departments above these entries.
     pub async fn look_above<'a>(
         &mut self,
-        asking: &Asking,
+        client: &LdapClient,
         dns: impl Iterator<Item = &'a str>,
     ) -> Result<(), Failure> {
-        let mut wanted: HashSet<&str> = dns.filter_map(|dn| asking.above(dn)).collect();
+        let mut wanted: HashSet<&str> = dns.filter_map(|dn| client.above(dn)).collect();
         while !wanted.is_empty() {
-            self.look_up(asking, EntryKind::Departments, wanted.iter().copied()).await?;
+            self.look_up(client, EntryKind::Departments, wanted.iter().copied()).await?;
             let is_other = |dn: &&str| {
                 self.known.get(&(EntryKind::Departments, (*dn).to_owned())) == Some(&Found::Other)
             };
-            wanted = wanted.into_iter().filter(is_other).filter_map(|dn| asking.above(dn)).collect();
+            wanted = wanted.into_iter().filter(is_other).filter_map(|dn| client.above(dn)).collect();
         }
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Names {
     /// Resolves these DNs.
     pub async fn look_up<'a>(
         &mut self,
-        asking: &Asking,
+        client: &LdapClient,
         what: EntryKind,
         dns: impl Iterator<Item = &'a str>,
     ) -> Result<(), Failure> {
@@ -104,18 +104,18 @@ impl Names {
         }
         let session = match &mut self.session {
             Some(session) => session,
-            none => none.insert(Session::open(&asking.server).await?),
+            none => none.insert(Session::open(&client.server).await?),
         };
         let search = |dn: &&str| LdapSearch {
             base: (*dn).to_owned(),
             scope: Scope::Base,
-            filter: asking.search(what).filter.clone(),
+            filter: client.search(what).filter.clone(),
         };
         let searches = dns.iter().map(search).collect();
         let answers =
-            session.search_all(searches, std::slice::from_ref(&asking.id_attribute), AT_ONCE).await?;
+            session.search_all(searches, std::slice::from_ref(&client.id_attribute), AT_ONCE).await?;
         for (dn, (entries, result)) in dns.into_iter().zip(answers) {
-            let found = found(asking, what, dn, (entries, result))?;
+            let found = found(client, what, dn, (entries, result))?;
             self.known.insert((what, dn.to_owned()), found);
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Names {
 }
 
 fn found(
-    asking: &Asking,
+    client: &LdapClient,
     what: EntryKind,
     dn: &str,
     (entries, result): (Vec<ResultEntry>, LdapResult),
@@ -134,9 +134,9 @@ fn found(
     }
     succeeded("the search for a name", &result)?;
     // A department counts only below the base of the departments.
-    let is_listed = what == EntryKind::Users || dn::is_below(dn, &asking.search(what).base);
+    let is_listed = what == EntryKind::Users || dn::is_below(dn, &client.search(what).base);
     let entry = entries.into_iter().find_map(entry_of).filter(|_| is_listed);
-    Ok(match entry.and_then(|entry| id_of(&entry, &asking.id_attribute).ok()) {
+    Ok(match entry.and_then(|entry| id_of(&entry, &client.id_attribute).ok()) {
         Some(id) => Found::Listed(id),
         None => Found::Other,
     })

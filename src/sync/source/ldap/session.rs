@@ -87,9 +87,9 @@ impl Session {
         controls: Vec<RawControl>,
     ) -> Result<Answers, Failure> {
         self.ldap.with_timeout(self.timeout).with_controls(controls);
-        let asking =
+        let search =
             self.ldap.streaming_search(&search.base, search.scope, &search.filter, attributes.to_vec());
-        Ok(Answers { stream: self.driving.until(asking).await? })
+        Ok(Answers { stream: self.driving.until(search).await? })
     }
 
     /// The next answer; none at the end.

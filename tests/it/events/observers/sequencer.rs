@@ -86,7 +86,7 @@ async fn write(database: String, writer: i64) -> Vec<Write> {
         let committed = (writer + turn) % 8 != 0;
         let from = Instant::now();
         let tell = format!(
-            "BEGIN; SELECT im_tell('channel.updated', {name}, 'a', '{{\"name\": {name}}}', NULL, im_clock()); \
+            "BEGIN; SELECT im_emit('channel.updated', {name}, 'a', '{{\"name\": {name}}}', NULL, im_clock()); \
              SELECT pg_sleep(random() * 0.02); {}",
             if committed { "COMMIT" } else { "ROLLBACK" }
         );

@@ -242,7 +242,7 @@ async fn only_what_was_committed_is_told_and_gets_an_id() {
     subscribe(&app, &portal.url(), Wish::of(&["channel.updated"])).await;
     let tell = |what: &str| {
         format!(
-            "BEGIN; SELECT im_tell('channel.updated', 7, 'a', '{{\"what\": \"{what}\"}}', NULL, im_clock())"
+            "BEGIN; SELECT im_emit('channel.updated', 7, 'a', '{{\"what\": \"{what}\"}}', NULL, im_clock())"
         )
     };
     let (early, late, never) = (app.sql().await, app.sql().await, app.sql().await);

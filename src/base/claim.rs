@@ -51,8 +51,7 @@ pub fn gone() -> Error {
 
 impl Claim<'_> {
     pub async fn kept(&self, client: &impl Statements) -> Result<Option<Kept>> {
-        let row =
-            client.opt(sql!("base/claim/kept"), &[&self.caller, &self.call, &self.client_id]).await?;
+        let row = client.opt(sql!("base/claim/kept"), &[&self.caller, &self.call, &self.client_id]).await?;
         Ok(row.map(|row| Kept {
             made_id: row.get("made_id"),
             made_at: row.get("made_at"),
@@ -69,8 +68,7 @@ impl Claim<'_> {
         (made_id, now): (i64, OffsetDateTime),
     ) -> Result<bool> {
         let Self { caller, call, client_id } = self;
-        Ok(tx.run(sql!("base/claim/keep"), &[caller, call, client_id, &digest, &made_id, &now]).await?
-            == 1)
+        Ok(tx.run(sql!("base/claim/keep"), &[caller, call, client_id, &digest, &made_id, &now]).await? == 1)
     }
 
     /// Forgets the id, if `made_id` was created under it: the call failed later, and its repeat begins anew.

@@ -175,7 +175,8 @@ impl Notifications {
     /// Recalls the messages of a page.
     async fn recall_page(&self, tx: Transaction<'_>, due: &Due, at: OffsetDateTime) -> Result<Step> {
         let items = due.items(&tx).await?;
-        let messages: Vec<RecallTarget> = items.iter().filter_map(|item| item.target(due.thread.topic())).collect();
+        let messages: Vec<RecallTarget> =
+            items.iter().filter_map(|item| item.target(due.thread.topic())).collect();
         let mut step = Step { is_done: true, ..Step::default() };
         if !messages.is_empty() {
             let recalled = recall_all(&tx, &messages, &due.sender, at).await?;

@@ -100,6 +100,15 @@ const BUDGETS: &[(&str, Per, f64, f64)] = &[
     ("events/stream/unread_in", Call, 300.0, 60.0),
     // It is called once. A new connection reads the catalogs of its functions, too: 310 buffers.
     ("archive/mover/tell", Call, 400.0, 10.0),
+    // A call is for a hundred receivers of a notification.
+    ("chat/channel/create_directs", Call, 3000.0, 1500.0),
+    ("chat/channel/lock_directs", Call, 500.0, 150.0),
+    ("notification/notice/create", Call, 600.0, 30.0),
+    ("notification/step/page", Call, 500.0, 30.0),
+    ("notification/progress/counts", Call, 1500.0, 30.0),
+    ("notification/progress/receivers", Call, 1800.0, 30.0),
+    // Once: a new robot's membership, on a connection that reads the catalogs of its functions.
+    ("chat/channel/join", Call, 400.0, 30.0),
 ];
 /// Every other statement's, of a call.
 const OTHERS: f64 = 300.0;
@@ -425,7 +434,7 @@ impl Company {
             assert_eq!(Client::anonymous(&app.base).post(&address, said).await.expect(200)["errcode"], 0);
             reader.put(&format!("/users/me/favourites/{last}"), json!({"note": "trip"})).await.expect(200);
         }
-        self.notify().await;
+        self.notify(&last).await;
         for path in [
             format!("/messages/{last}/replies"),
             format!("/channels/{circle}/topics"),
@@ -443,9 +452,9 @@ impl Company {
     }
 
     /// A notification to members of the group who listen to no stream, and its progress.
-    async fn notify(&self) {
+    async fn notify(&self, client_id: &str) {
         let oa = self.app.person("oa");
-        let body = json!({"to": {"user_ids": self.members[GROUP_MEMBERS / 2..]}, "type": "text", "content": {"text": "closed on friday"}});
+        let body = json!({"client_id": client_id, "to": {"user_ids": self.members[GROUP_MEMBERS / 2..]}, "type": "text", "content": {"text": "closed on friday"}});
         let made = oa.post("/notifications", body).await.expect(202);
         self.app.until("SELECT count(*) FROM t_im_notification WHERE is_open", 0).await;
         self.app.settled().await;
@@ -506,7 +515,7 @@ async fn popular(app: &TestApp) -> String {
                 SELECT $1, (1::bigint << 62) + n, 1000000000 + n, 1 FROM generate_series(1, $2::bigint) AS n";
     sql.execute(uses, &[&file_id, &POPULAR]).await.expect("uses");
     let marked = "INSERT INTO t_im_favourite (user_id, ms_id, channel_id, seq, sender, server_time, ms_type, content, extra, added_at) \
-                  SELECT 'u' || to_char(n, 'FM00000'), 1, 1, 1, 'boss', now(), 'text', '{}', '{}', now() \
+                  SELECT 'u' || to_char(n, 'FM00000'), 1, 1, 1, 'boss', now(), 'text', '{\"text\": \"x\"}', '{}', now() \
                   FROM generate_series(1, $1::bigint) AS n";
     sql.execute(marked, &[&POPULAR]).await.expect("favourites");
     file

@@ -497,8 +497,17 @@ async fn wrong_replies_topics_and_data_are_refused_with_their_place() {
     // Nothing of what was refused is left.
     assert_eq!(app.count("SELECT count(*) FROM t_im_mark", &[]).await, 1);
     assert_eq!(app.count("SELECT replies FROM t_im_reply_count", &[]).await, 1);
+    app.person("cy").get(&format!("/messages/{first}/replies")).await.expect_problem(404, "not-found");
+}
 
-    let ann = app.person("ann");
+#[tokio::test]
+async fn wrong_parameters_of_topics_and_references_are_refused_with_their_name() {
+    let app = TestApp::start().await;
+    app.people(&["ann", "bob"]).await;
+    let channel = app.group(&["ann", "bob"]).await;
+    app.say("ann", &channel, "1").await;
+    app.say("ann", &channel, "2").await;
+    let (ann, path) = (app.person("ann"), format!("/channels/{channel}/messages"));
     for (path, parameter) in [
         (format!("{path}?topic=a&after_seq=0"), "topic"),
         (format!("{path}?topic="), "topic"),
@@ -526,7 +535,6 @@ async fn wrong_replies_topics_and_data_are_refused_with_their_place() {
     let problem = ann.get(&format!("{path}?topic=a&cursor={cursor}")).await;
     assert_eq!(problem.expect_problem(400, "invalid-parameter")["pointer"], "cursor");
     ann.get("/messages/1/replies").await.expect_problem(404, "not-found");
-    app.person("cy").get(&format!("/messages/{first}/replies")).await.expect_problem(404, "not-found");
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ async fn company() -> (TestApp, String, super::Robot) {
 async fn a_robot_is_found_by_the_members_of_its_group_alone() {
     let (app, group, robot) = company().await;
     let (card, found) = (format!("/users/{}", robot.user_id), "/users?kind=application&q=goujian");
-    let both = vec!["oa".to_owned(), robot.user_id.clone()];
+    let both = ["oa".to_owned(), robot.user_id.clone()];
     let desk = app.client("desk", &["support"]);
     for (client, sees) in [
         (&app.person("a"), true),
@@ -61,7 +61,8 @@ async fn a_robot_is_found_by_the_members_of_its_group_alone() {
         assert_eq!(named.len(), choices, "{person}: {named:?}");
     }
 
-    // Also after it was removed, and after a member has left.
+    // Also after it was removed, and after a member has left. A membership without a message leaves nothing.
+    app.say("a", &group, "while it is there").await;
     let remove = format!("/channels/{group}/robots/{}", robot.robot_id);
     app.person("a").delete(&remove).await.expect(204);
     assert_eq!(app.person("b").get(&card).await.expect(200)["active"], false);

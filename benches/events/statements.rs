@@ -73,12 +73,16 @@ struct Names(HashMap<String, String>);
 
 impl Names {
     fn read(folder: &Path) -> Self {
-        let mut names = HashMap::new();
-        for module in std::fs::read_dir(folder).expect("our own statements").flatten() {
-            let module = module.path();
-            for file in std::fs::read_dir(&module).expect("our own statements").flatten() {
-                let text = std::fs::read_to_string(file.path()).expect("a statement");
-                let name = file.path().with_extension("");
+        let (mut names, mut folders) = (HashMap::new(), vec![folder.to_owned()]);
+        while let Some(inner) = folders.pop() {
+            for entry in std::fs::read_dir(&inner).expect("our own statements").flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).expect("a statement");
+                let name = path.with_extension("");
                 let name = name.strip_prefix(folder).expect("in it").to_string_lossy().into_owned();
                 names.insert(text.lines().next().unwrap_or_default().to_owned(), name);
             }

@@ -51,6 +51,8 @@ CREATE FUNCTION im_pushed_extra(extra jsonb, channel_id bigint, seq bigint) RETU
     SELECT CASE WHEN EXISTS (SELECT FROM t_im_channel_user i
                              WHERE i.channel_id = $2 AND i.sees_from_seq > ($1 #>> '{reply_to,seq}')::bigint
                                AND i.from_seq <= $3 AND (i.to_seq IS NULL OR i.to_seq >= $3)
+                               -- A robot is no receiver.
+                               AND NOT EXISTS (SELECT FROM t_im_user u WHERE u.user_id = i.user_id AND u.source = 'robot' OFFSET 0)
                                AND NOT EXISTS (SELECT FROM t_im_channel_user e
                                                WHERE e.channel_id = $2 AND e.user_id = i.user_id
                                                  AND e.sees_from_seq <= ($1 #>> '{reply_to,seq}')::bigint

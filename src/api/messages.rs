@@ -232,8 +232,9 @@ impl<'a> Sends<'a> {
     }
 }
 
-/// An error that several items of a call share.
+/// An error that several items of a call share. Its cause is logged here, because the copy has none.
 pub fn again(e: &Error) -> Error {
+    log_failure(e);
     let again = Error::new(e.kind, e.detail.clone());
     match &e.pointer {
         Some(pointer) => again.at(pointer.clone()),

@@ -129,7 +129,7 @@ impl Work for Maintenance {
         let edits = sync::edit::prune(&self.store, now - keep, PRUNE_STEP).await?;
         let keep = Duration::days(self.config.directory.return_days.into());
         let left = leavers::prune(&self.store, now - keep, PRUNE_STEP).await?;
-        let actions = card::prune(&self.store, PRUNE_STEP).await?;
+        let actions = card::prune(&self.store, now - self.config.events.keep(), PRUNE_STEP).await?;
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;

@@ -74,6 +74,7 @@ fn start_counters() {
         counter!(name).increment(0);
     }
     counter!("impg_directory_runs_total", "outcome" => "failed").increment(0);
+    counter!("impg_notification_failures_total", "result" => "given_up").increment(0);
 }
 
 fn describe() {

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use crate::archive::index;
 use crate::archive::mover::{self, State};
 use crate::base::config::Config;
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::store::{Statements, Store};
 use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::push;
@@ -133,13 +133,8 @@ pub async fn run(config: &Config, command: &CheckCommand) -> ExitCode {
         let live = tokio::time::timeout(limit, live(config, command, &mut findings)).await;
         match live {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                findings.push(Finding::new("database", Level::Critical, error.to_string()));
-            }
-            Err(_) => {
-                let detail = format!("no answer within {} s", command.timeout);
-                findings.push(Finding::new("database", Level::Critical, detail));
-            }
+            Ok(Err(error)) => fail(&mut findings, error.to_string()),
+            Err(_) => fail(&mut findings, format!("no answer within {} s", command.timeout)),
         }
     }
     let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
@@ -147,9 +142,20 @@ pub async fn run(config: &Config, command: &CheckCommand) -> ExitCode {
     ExitCode::from(level as u8)
 }
 
+/// The database does not answer, or not as it should. There is one finding about it.
+fn fail(findings: &mut Vec<Finding>, detail: String) {
+    findings.retain(|finding| finding.name != "database");
+    findings.push(Finding::new("database", Level::Critical, detail));
+}
+
 /// The checks that need the database, in the order in which a fault explains the later ones.
 async fn live(config: &Config, command: &CheckCommand, findings: &mut Vec<Finding>) -> Result<()> {
     let store = Store::new(config)?;
+    if !store.one(sql!("cli/check/is_migrated"), &[]).await?.get::<_, bool>(0) {
+        return Err(Error::unavailable(
+            "the database has no tables of this service: run `migrate` or `serve`",
+        ));
+    }
     let ready = store.readiness().await?;
     findings.push(match ready.writable {
         true => Finding::new("database", Level::Ok, "answers, and takes writes"),

@@ -154,7 +154,8 @@ impl Notifications {
     /// ends.
     async fn put_back(&self, notification_id: i64, error: &Error) -> Result<()> {
         let now = self.store.now().await?;
-        let (reason, most) = (reason(error), FAILURES_MAX);
+        // A trouble of the whole database, such as a full disk, is no fault of the notification: it goes on trying.
+        let (reason, most) = (reason(error), if error.is_unavailable() { i32::MAX } else { FAILURES_MAX });
         let parameters: [Parameter<'_>; 6] =
             [&notification_id, &now, &reason, &most, &PAUSE_FIRST_MS, &PAUSE_LONGEST_MS];
         let Some(row) = self.store.opt(sql!("notification/step/put_back"), &parameters).await? else {

@@ -171,9 +171,9 @@ async fn current(tx: &Transaction<'_>, ms_id: MsId, by: &str) -> Result<Current>
     })
 }
 
-/// Deletes some actions on cold messages. Returns how many.
-pub async fn prune(store: &Store, most: i64) -> Result<u64> {
-    store.run(sql!("records/card/prune"), &[&most]).await
+/// Deletes some actions before this time on cold messages. Returns how many.
+pub async fn prune(store: &Store, before: OffsetDateTime, most: i64) -> Result<u64> {
+    store.run(sql!("records/card/prune"), &[&before, &most]).await
 }
 
 fn is_value(value: &str) -> bool {

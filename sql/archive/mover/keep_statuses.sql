@@ -21,6 +21,8 @@ kept AS (
             ORDER BY r.ord)
     FROM page
     WHERE p.notification_id = ANY (ARRAY[page.notification_id]) AND p.page = ANY (ARRAY[page.page])
+      -- Another replica may have kept it meanwhile.
+      AND p.kept_below < $2
     RETURNING 1
 )
 SELECT count(*) AS pages FROM kept

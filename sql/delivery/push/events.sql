@@ -9,7 +9,9 @@ SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
            WHEN 'card.action' THEN e.data || jsonb_build_object(
                'value', (SELECT value FROM t_im_card_action
                          WHERE ms_id = (e.data ->> 'ms_id')::bigint AND user_id = e.actor
-                           AND version = (e.data ->> 'version')::bigint))
+                           AND version = (e.data ->> 'version')::bigint
+                           -- An action that committed during the recall has left its value.
+                           AND NOT EXISTS (SELECT FROM t_im_recall WHERE ms_id = (e.data ->> 'ms_id')::bigint)))
            ELSE e.data
        END AS data,
        c.channel_type,

@@ -378,3 +378,21 @@ async fn a_body_that_cannot_be_a_message_is_refused_with_a_code() {
     expect_code(call(&app, "/api/v1/robots/x", &words("x")).await, 300_001);
     assert_eq!(app.seqs("b", &group, "").await.len(), 2);
 }
+
+#[tokio::test]
+async fn a_robot_takes_no_quote_out_of_the_pushes_of_its_group() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b"]).await;
+    let group = app.group(&["a", "b"]).await;
+    let first = text(&app.say("a", &group, "before the robot").await["ms_id"]);
+    made(&app, "a", &group).await;
+    let reply = json!({"type": "text", "content": {"text": "yes"}, "reply_to": first});
+    let path = format!("/channels/{group}/messages");
+    let reply = text(&app.person("b").post(&path, reply).await.expect(201)["ms_id"]);
+    app.gateway.wait_for(|record| record.seen(&reply, "a") == 1, LONG).await;
+    let quote = app.gateway.read(|record| {
+        let mut messages = record.batches().flat_map(|batch| &batch.messages);
+        messages.find(|message| message.ms_id == reply).expect("pushed").reply_to.clone()
+    });
+    assert_eq!(quote.expect("a quote")["preview"], "before the robot");
+}

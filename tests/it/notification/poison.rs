@@ -113,3 +113,24 @@ async fn one_that_is_mended_goes_on_also_after_the_clock_has_stepped_back() {
     assert_eq!((&shown["state"], &shown["failure"]), (&json!("sent"), &json!(null)));
     assert_eq!(text(&receivers(&oa, &path, "").await[1]["channel_id"]), channel);
 }
+
+#[tokio::test]
+async fn a_full_disk_ends_no_notification() {
+    let app = TestApp::start().await;
+    company(&app).await;
+    let fill = "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ \
+                BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = '53100'; END $$; \
+                CREATE TRIGGER full_disk BEFORE INSERT ON t_im_message FOR EACH ROW EXECUTE FUNCTION full_disk()";
+    app.sql().await.batch_execute(fill).await.expect("a full disk");
+    let path = urgent(&app, "1", &["a", "b"]).await;
+    // More often than a poisonous one may fail. Each pause is over at once.
+    let hurry = "WITH hurried AS (UPDATE t_im_notification SET paused_until = paused_at WHERE is_open) \
+                 SELECT least(max(failures), 25)::bigint FROM t_im_notification WHERE is_open";
+    app.until(hurry, 25).await;
+    app.sql().await.batch_execute("DROP TRIGGER full_disk ON t_im_message").await.expect("room");
+    let hurry = "WITH hurried AS (UPDATE t_im_notification SET paused_until = paused_at WHERE is_open) \
+                 SELECT count(*) FROM t_im_notification WHERE is_open";
+    app.until(hurry, 0).await;
+    app.settled().await;
+    assert_eq!(counts(&app.person("oa"), &path).await, json!({"received": 2}));
+}

@@ -48,7 +48,7 @@ pub trait Archive: Send + Sync {
 
 /// The archive of the settings, or `None`. An unreachable server does not stop the start.
 pub async fn open(config: &Config) -> Result<Option<Arc<dyn Archive>>> {
-    Ok(match config.archive.place() {
+    Ok(match config.archive.target() {
         ArchiveTarget::Nowhere => None,
         ArchiveTarget::Server(_) => Some(Arc::new(elastic::Elastic::new(config)?)),
         ArchiveTarget::Folder(folder) => {

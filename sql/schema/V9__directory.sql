@@ -175,7 +175,7 @@ CREATE UNLOGGED TABLE t_im_stage_user (
     source_version  text,
     -- The source no longer has the user.
     gone            boolean NOT NULL DEFAULT false,
-    unset          text[] NOT NULL DEFAULT '{}',
+    unset           text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, row_no)
 );
 CREATE UNIQUE INDEX t_im_stage_user_person ON t_im_stage_user (run_id, external_id);
@@ -190,7 +190,7 @@ CREATE UNLOGGED TABLE t_im_stage_department (
     source_parent_id text COLLATE "C",
     sort_order     integer NOT NULL DEFAULT 0,
     gone           boolean NOT NULL DEFAULT false,
-    unset         text[] NOT NULL DEFAULT '{}',
+    unset          text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, row_no)
 );
 CREATE UNIQUE INDEX t_im_stage_department_id ON t_im_stage_department (run_id, department_id);

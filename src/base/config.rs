@@ -193,7 +193,7 @@ impl Config {
 
     /// With an archive, each day has its own partitions, because days move one by one.
     pub fn partitions_by_month(&self) -> bool {
-        self.archive.place() == ArchiveTarget::Nowhere
+        self.archive.target() == ArchiveTarget::Nowhere
     }
 }
 

@@ -49,7 +49,7 @@ pub struct Lying {
 
 /// The store of the settings. It is opened at its first use, so that a service without files needs none.
 pub struct Depot {
-    place: FileTarget,
+    target: FileTarget,
     /// Begins the keys of all objects.
     beginning: String,
     within: Duration,
@@ -60,8 +60,8 @@ pub struct Depot {
 
 impl Depot {
     pub fn new(store: Store, settings: &FileSettings) -> Self {
-        let place = settings.place();
-        let (beginning, make): (String, Box<dyn Fn() -> _ + Send + Sync>) = match place.clone() {
+        let target = settings.target();
+        let (beginning, make): (String, Box<dyn Fn() -> _ + Send + Sync>) = match target.clone() {
             FileTarget::Folder(folder) => (String::new(), Box::new(move || open_folder(&folder))),
             FileTarget::Bucket(bucket, beginning) => {
                 let settings = settings.clone();
@@ -77,12 +77,12 @@ impl Depot {
                 }),
             ),
         };
-        Self { place, beginning, within: settings.store_timeout, make, opened: OnceCell::new(), store }
+        Self { target, beginning, within: settings.store_timeout, make, opened: OnceCell::new(), store }
     }
 
     /// Whether the settings name a store.
     pub fn is_set(&self) -> bool {
-        !matches!(self.place, FileTarget::Nowhere | FileTarget::Unknown)
+        !matches!(self.target, FileTarget::Nowhere | FileTarget::Unknown)
     }
 
     /// Opens the store, if that has not been done.
@@ -170,7 +170,7 @@ impl Depot {
         below: u64,
     ) -> BoxStream<'static, Result<Bytes>> {
         let depot = self.clone();
-        let is_folder = matches!(self.place, FileTarget::Folder(_));
+        let is_folder = matches!(self.target, FileTarget::Folder(_));
         let stride = if is_folder { STRIDE } else { below - from };
         let parts = (from..below).step_by(usize::try_from(stride.max(1)).unwrap_or(usize::MAX));
         let part = move |start: u64| {
@@ -236,7 +236,7 @@ impl Depot {
 
     /// Removes files that a crash left half written in this part of a folder. A listing does not show them.
     pub async fn clear_staged(&self, shard: u8, changed_before: OffsetDateTime) -> Result<u64> {
-        let FileTarget::Folder(folder) = &self.place else { return Ok(0) };
+        let FileTarget::Folder(folder) = &self.target else { return Ok(0) };
         let folder = folder.join(format!("{shard:02x}"));
         let before = SystemTime::from(changed_before);
         let clear = tokio::task::spawn_blocking(move || clear_staged(&folder, before));

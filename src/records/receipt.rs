@@ -145,13 +145,13 @@ async fn receive(
     let mut blocks = ledger::lock(tx, &open.iter().map(key).collect::<Vec<_>>()).await?;
     let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
     for receipt in &open {
-        let (i, place) = (receipt.0, ledger::bit(receipt.1));
+        let (i, bit) = (receipt.0, ledger::bit(receipt.1));
         let Some(block) = places.get(&key(receipt)).map(|at| &mut blocks[*at]) else {
             continue;
         };
-        if block.advance(place, Status::Received, now) {
+        if block.advance(bit, Status::Received, now) {
             outcomes[i] = ReceiptOutcome::Advanced;
-        } else if block.is_receiver(place) {
+        } else if block.is_receiver(bit) {
             outcomes[i] = ReceiptOutcome::Unchanged;
         }
     }
@@ -353,10 +353,10 @@ async fn write_reads(tx: &Transaction<'_>, rows: &[tokio_postgres::Row]) -> Resu
     let mut blocks = ledger::lock(tx, &reads.iter().map(|(key, ..)| *key).collect::<Vec<_>>()).await?;
     let places: HashMap<Key, usize> = blocks.iter().enumerate().map(|(at, block)| (block.key, at)).collect();
     let mut last = OffsetDateTime::UNIX_EPOCH;
-    for (key, place, status, at) in reads {
+    for (key, bit, status, at) in reads {
         last = last.max(at);
         if let Some(block) = places.get(&key).map(|i| &mut blocks[*i]) {
-            block.advance(place, status, at);
+            block.advance(bit, status, at);
         }
     }
     ledger::write(tx, &blocks, last).await

@@ -100,7 +100,7 @@ const BUDGETS: &[(&str, Per, f64, f64)] = &[
     ("events/stream/unread_in", Call, 300.0, 60.0),
     // It is called once. A new connection reads the catalogs of its functions, too: 310 buffers.
     ("archive/mover/tell", Call, 400.0, 10.0),
-    // A call is for a hundred receivers of a notification.
+    // A call is for the 99 receivers of a notification of the story.
     ("chat/channel/create_directs", Call, 3000.0, 1500.0),
     ("chat/channel/lock_directs", Call, 500.0, 150.0),
     ("notification/notice/create", Call, 600.0, 30.0),

@@ -12,7 +12,7 @@ use crate::base::error::{Error, Result};
 
 /// A client for the server of `archive_url`.
 pub fn client(settings: &ArchiveSettings) -> Result<Elasticsearch> {
-    let ArchiveTarget::Server(url) = settings.place() else {
+    let ArchiveTarget::Server(url) = settings.target() else {
         return Err(refuse("archive_url is not http or https"));
     };
     let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(url.clone()))

@@ -88,14 +88,14 @@ fn parts(row: &Row, people: Option<&People<'_>>, version: i64) -> Result<Vec<Doc
     let blocks = blocks(row, &message);
     let (mut documents, mut ledger, mut receivers) = (Vec::new(), Ledger::default(), 0);
     for (slot, user_id) in people.iter().flat_map(|p| p.slots.iter().zip(&p.user_ids)) {
-        let place = ledger::bit(*slot);
-        let block = blocks.get(&(slot / BLOCK_SLOTS)).filter(|block| block.is_receiver(place));
+        let bit = ledger::bit(*slot);
+        let block = blocks.get(&(slot / BLOCK_SLOTS)).filter(|block| block.is_receiver(bit));
         let Some(block) = block else { continue };
         if receivers == RECEIVERS_MAX {
             documents.push(Document { ledger: Some(std::mem::take(&mut ledger)), ..message.clone() });
             receivers = 0;
         }
-        add(&mut ledger, block, place, user_id);
+        add(&mut ledger, block, bit, user_id);
         receivers += 1;
     }
     documents.push(Document { ledger: Some(ledger), ..message });
@@ -103,9 +103,9 @@ fn parts(row: &Row, people: Option<&People<'_>>, version: i64) -> Result<Vec<Doc
     Ok(documents)
 }
 
-fn add(ledger: &mut Ledger, block: &Block, place: usize, user_id: &str) {
-    let reason = block.reason(place);
-    let group = group(ledger, block.status(place), block.verdict(place));
+fn add(ledger: &mut Ledger, block: &Block, bit: usize, user_id: &str) {
+    let reason = block.reason(bit);
+    let group = group(ledger, block.status(bit), block.verdict(bit));
     if reason.is_some() {
         group.why.resize(group.who.len(), None);
         group.why.push(reason.map(str::to_owned));
@@ -113,7 +113,7 @@ fn add(ledger: &mut Ledger, block: &Block, place: usize, user_id: &str) {
         group.why.push(None);
     }
     group.who.push(user_id.to_owned());
-    let after = (block.time(place) - block.server_time).whole_microseconds();
+    let after = (block.time(bit) - block.server_time).whole_microseconds();
     group.at.push(i64::try_from(after).unwrap_or(i64::MAX));
 }
 

@@ -58,7 +58,7 @@ pub enum ArchiveTarget {
 
 impl ArchiveSettings {
     /// The archive that `archive_url` names.
-    pub fn place(&self) -> ArchiveTarget {
+    pub fn target(&self) -> ArchiveTarget {
         if self.url.is_empty() {
             return ArchiveTarget::Nowhere;
         }
@@ -80,7 +80,7 @@ impl ArchiveSettings {
     pub(super) fn check(&self) -> Vec<String> {
         let rules = broken(&[
             (
-                self.place() == ArchiveTarget::Unknown,
+                self.target() == ArchiveTarget::Unknown,
                 "`archive_url` must be empty, http(s)://host:port without user and password, or embedded:<folder>",
             ),
             (

@@ -95,7 +95,7 @@ pub enum FileTarget {
 
 impl FileSettings {
     /// The file store that `file_store` names.
-    pub fn place(&self) -> FileTarget {
+    pub fn target(&self) -> FileTarget {
         if self.store.is_empty() {
             return FileTarget::Nowhere;
         }
@@ -117,7 +117,7 @@ impl FileSettings {
     fn check_store(&self) -> Vec<String> {
         broken(&[
             (
-                self.place() == FileTarget::Unknown,
+                self.target() == FileTarget::Unknown,
                 "`file_store` must be empty, folder:<folder> or s3://<bucket>/<beginning of keys>",
             ),
             (no_url(&self.s3_endpoint), "`file_s3_endpoint` must be empty or an http or https URL"),

@@ -238,8 +238,8 @@ fn is_set(bits: Option<&BitVec>, bit: usize) -> bool {
     bits.is_some_and(|bits| bits.get(bit).unwrap_or(false))
 }
 
-fn decoded(times: &[u8], bit: usize, bits_in_all: usize) -> i64 {
-    let width = times.len() / bits_in_all.max(1);
+fn decoded(times: &[u8], bit: usize, length: usize) -> i64 {
+    let width = times.len() / length.max(1);
     let bytes = times.get(bit * width..(bit + 1) * width).unwrap_or_default();
     bytes.iter().fold(0, |moment, byte| moment << 8 | i64::from(*byte))
 }

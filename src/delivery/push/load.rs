@@ -141,7 +141,7 @@ impl Part {
     /// The slot of each receiver, and their index in the users of the batch.
     fn slots(&self) -> impl Iterator<Item = (i32, u32)> {
         let first = self.key.block * BLOCK_SLOTS;
-        self.receivers.iter().map(move |(place, user)| (first + i32::from(*place), *user))
+        self.receivers.iter().map(move |(bit, user)| (first + i32::from(*bit), *user))
     }
 }
 

@@ -259,9 +259,9 @@ async fn write_verdicts(
         let Some(block) = places.get(&part.key).map(|i| &mut blocks[*i]) else {
             continue;
         };
-        for &(place, user) in &part.receivers {
+        for &(bit, user) in &part.receivers {
             let (verdict, reason) = of_users[user as usize];
-            block.set_verdict(place.into(), verdict, reason, now);
+            block.set_verdict(bit.into(), verdict, reason, now);
         }
     }
     // Both are sent at once, so that users who are offline cost no round trip. If the first fails, the second fails too.

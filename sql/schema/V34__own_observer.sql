@@ -14,16 +14,6 @@ FROM t_im_callback c
 WHERE owner IS NOT NULL AND state <> 'disabled'
   AND EXISTS (SELECT FROM t_im_user u WHERE u.user_id = c.owner AND u.active OFFSET 0);
 
--- What an event is about: its channel, and the seq of its message if it is about one. If messages did not reach a user: the
--- channels of these messages, and the seq of the newest in each.
-CREATE FUNCTION im_about(type text, channel_id bigint, seq bigint, data jsonb)
-RETURNS TABLE (channel_id bigint, seq bigint) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT $2, $3 WHERE $1 <> 'message.unreceived'
-    UNION ALL
-    SELECT (c ->> 'channel_id')::bigint, (c -> 'newest' ->> 'seq')::bigint
-    FROM jsonb_array_elements(CASE WHEN $1 = 'message.unreceived' THEN $4 -> 'channels' END) AS c
-$$;
-
 -- Whether a member hears of an event, by one row of v_im_visible: of a message, if the history shows it the message; of
 -- the channel, since it has joined. (One expression, so that the planner puts it into the statement.)
 CREATE FUNCTION im_hears(seq bigint, at timestamptz, sees_from_seq bigint, to_seq bigint, joined_at timestamptz)

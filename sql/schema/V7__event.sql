@@ -149,11 +149,19 @@ BEGIN
            AND EXISTS (SELECT FROM t_im_event_head WHERE streams_until > im_clock());
 END $$;
 
--- The channels that an event is about: its own, or those of the messages that did not reach a user.
+-- What an event is about: its channel, and the seq of its message if it is about one. If messages did not reach a user: the
+-- channels of these messages, and the seq of the newest in each.
+CREATE FUNCTION im_about(type text, channel_id bigint, seq bigint, data jsonb)
+RETURNS TABLE (channel_id bigint, seq bigint) LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT $2, $3 WHERE $1 <> 'message.unreceived'
+    UNION ALL
+    SELECT (c ->> 'channel_id')::bigint, (c -> 'newest' ->> 'seq')::bigint
+    FROM jsonb_array_elements(CASE WHEN $1 = 'message.unreceived' THEN $4 -> 'channels' END) AS c
+$$;
+
+-- The channels that an event is about.
 CREATE FUNCTION im_channels_of(type text, channel_id bigint, data jsonb) RETURNS bigint[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN type = 'message.unreceived'
-                THEN ARRAY(SELECT (c ->> 'channel_id')::bigint FROM jsonb_array_elements(data -> 'channels') AS c)
-                ELSE ARRAY[channel_id] END
+    SELECT ARRAY(SELECT about.channel_id FROM im_about($1, $2, NULL, $3) AS about)
 $$;
 
 -- The data of a message.unreceived, with the messages of these channels only.

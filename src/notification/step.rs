@@ -2,7 +2,7 @@
 //! transaction. So each receiver gets one message, whatever is killed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
@@ -24,8 +24,8 @@ use crate::chat::message::{
 use crate::records::recall::{RecallTarget, recall_all};
 use crate::sql;
 
-/// The pause after a step without progress: other transactions hold all its channels.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The pause of a notification after a step without progress: other transactions hold all its channels.
+const PAUSE_LOCKED_MS: i64 = 200;
 
 /// The pause of a notification after a failed step. It doubles from the first to the longest.
 const PAUSE_FIRST_MS: i64 = 1_000;
@@ -154,8 +154,10 @@ impl Notifications {
     /// ends.
     async fn put_back(&self, notification_id: i64, error: &Error) -> Result<()> {
         let now = self.store.now().await?;
-        // A trouble of the whole database, such as a full disk, is no fault of the notification: it goes on trying.
-        let (reason, most) = (reason(error), if error.is_unavailable() { i32::MAX } else { FAILURES_MAX });
+        // A trouble of the whole database, such as a full disk or a restart, is no fault of the notification: it goes
+        // on trying.
+        let is_trouble = error.is_unavailable() || error.is_database_away();
+        let (reason, most) = (reason(error), if is_trouble { i32::MAX } else { FAILURES_MAX });
         let parameters: [Parameter<'_>; 6] =
             [&notification_id, &now, &reason, &most, &PAUSE_FIRST_MS, &PAUSE_LONGEST_MS];
         let Some(row) = self.store.opt(sql!("notification/step/put_back"), &parameters).await? else {
@@ -209,16 +211,23 @@ impl Work for Notifications {
             Ok(None) => return Ok(Tick::Idle),
             Err(error) => {
                 let notification_id = taken.load(Ordering::Relaxed);
-                // Without the database, no notification is the cause.
-                if notification_id == NONE || error.is_database_away() {
+                if notification_id == NONE {
                     return Err(error);
                 }
-                self.put_back(notification_id, &error).await?;
+                // Fails too while the database is away. If it is there, the step has ended its connection, which can still
+                // be the next one of the pool.
+                match self.put_back(notification_id, &error).await {
+                    Err(lost) if lost.is_database_away() => self.put_back(notification_id, &error).await?,
+                    put_back => put_back?,
+                }
                 return Ok(Tick::More);
             }
         };
         if step.sent + step.failed == 0 && !step.is_done {
-            tokio::time::sleep(PAUSE).await;
+            let notification_id = taken.load(Ordering::Relaxed);
+            self.store
+                .run(sql!("notification/step/pause"), &[&notification_id, &now, &PAUSE_LOCKED_MS])
+                .await?;
         }
         self.store.throttle().rest("notifications", began).await;
         Ok(Tick::More)

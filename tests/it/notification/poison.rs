@@ -115,6 +115,32 @@ async fn one_that_is_mended_goes_on_also_after_the_clock_has_stepped_back() {
 }
 
 #[tokio::test]
+async fn one_that_ends_its_connections_lets_the_others_pass() {
+    let app = TestApp::start().await;
+    company(&app).await;
+    let channel = app.direct("oa", "b").await;
+    let cut = format!(
+        "CREATE FUNCTION cut() RETURNS trigger LANGUAGE plpgsql AS $$ \
+         BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END $$; \
+         CREATE TRIGGER cut BEFORE INSERT ON t_im_message FOR EACH ROW WHEN (NEW.channel_id = {channel}) \
+         EXECUTE FUNCTION cut()"
+    );
+    app.sql().await.batch_execute(&cut).await.expect("a trigger");
+    let cutting = urgent(&app, "cutting", &["a", "b"]).await;
+    app.until("SELECT least(failures, 1)::bigint FROM t_im_notification", 1).await;
+    let other = urgent(&app, "other", &["a", "c"]).await;
+    app.until(OPEN, 1).await;
+    app.settled().await;
+    let oa = app.person("oa");
+    assert_eq!(counts(&oa, &other).await, json!({"received": 2}));
+    assert_eq!(oa.get(&cutting).await.expect(200)["state"], "sending");
+    app.sql().await.batch_execute("DROP TRIGGER cut ON t_im_message").await.expect("no trigger");
+    app.until("WITH hurried AS (UPDATE t_im_notification SET paused_until = paused_at WHERE is_open) SELECT count(*) FROM t_im_notification WHERE is_open", 0).await;
+    app.settled().await;
+    assert_eq!(counts(&oa, &cutting).await, json!({"received": 2}));
+}
+
+#[tokio::test]
 async fn a_full_disk_ends_no_notification() {
     let app = TestApp::start().await;
     company(&app).await;

@@ -62,6 +62,27 @@ async fn a_scheduled_one_is_sent_at_its_time_unless_it_is_recalled_or_expired() 
 }
 
 #[tokio::test]
+async fn one_whose_channels_are_all_held_lets_the_others_pass() {
+    let app = TestApp::start().await;
+    company(&app).await;
+    let (oa, channel) = (app.person("oa"), app.direct("oa", "a").await);
+    let mut sql = app.sql().await;
+    let tx = sql.transaction().await.expect("a transaction");
+    let lock = format!("SELECT FROM t_im_channel WHERE channel_id = {channel} FOR UPDATE");
+    tx.execute(&lock, &[]).await.expect("a lock");
+    let held = notify(&oa, words("held", json!({"user_ids": ["a"]}))).await;
+    app.until("SELECT count(*) FROM t_im_notification WHERE paused_until IS NOT NULL", 1).await;
+    let other = notify(&oa, words("other", json!({"user_ids": ["b", "c"]}))).await;
+    app.until(OPEN, 1).await;
+    assert_eq!(oa.get(&held).await.expect(200)["state"], "sending");
+    tx.rollback().await.expect("the end of the lock");
+    app.until(OPEN, 0).await;
+    app.settled().await;
+    assert_eq!(counts(&oa, &held).await, json!({"received": 1}));
+    assert_eq!(counts(&oa, &other).await, json!({"received": 2}));
+}
+
+#[tokio::test]
 async fn a_channel_that_is_held_waits_and_a_recall_in_the_middle_takes_back_what_was_sent() {
     let app = TestApp::start_with("notification_step = 100\nnotification_receivers_max = 600").await;
     company(&app).await;

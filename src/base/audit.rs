@@ -49,7 +49,7 @@ pub enum Action {
     RobotChanged,
     RobotRotated,
     RobotRemoved,
-    /// A token of the service was created or revoked over the API.
+    /// A token of the service was created or revoked.
     TokenCreated,
     TokenRevoked,
 }

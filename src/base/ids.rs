@@ -8,7 +8,7 @@ const ID_MAX_CHARS: usize = 128;
 /// Longest login name, in characters.
 const LOGIN_NAME_MAX_CHARS: usize = 255;
 /// Path segments with another meaning: the caller, a search, and segments that clients and proxies resolve.
-const RESERVED: [&str; 4] = ["me", ".search", ".", ".."];
+const RESERVED: [&str; 5] = ["me", ".search", ".server", ".", ".."];
 
 /// Checks an id. A comma separates ids in lists and repeated headers. A slash separates path segments;
 /// proxies decode `%2F` or refuse it. The greatest character is the end of open ranges of ids.
@@ -18,7 +18,7 @@ const RESERVED: [&str; 4] = ["me", ".search", ".", ".."];
 pub fn check_id(id: &str) -> Result<(), &'static str> {
     check_word(id, ID_MAX_CHARS, "must have 1 to 128 characters")?;
     refuse(&[
-        (RESERVED.contains(&id), "must not be me, .search, . or .."),
+        (RESERVED.contains(&id), "must not be me, .search, .server, . or .."),
         (id.contains(','), "must not contain a comma"),
         (id.contains('/'), "must not contain a slash"),
         (id.contains(char::MAX), "must not contain U+10FFFF"),

@@ -61,7 +61,7 @@ pub async fn run(store: &Store, command: TokenCommand) -> Result<(), Box<dyn std
                 );
             }
         }
-        TokenCommand::Revoke { token_id } => token::revoke(store, &token_id).await?,
+        TokenCommand::Revoke { token_id } => token::revoke(store, &token_id, store.now().await?).await?,
     }
     Ok(())
 }

@@ -105,21 +105,15 @@ impl Listed {
     }
 }
 
-/// Creates a token. The token is shown once, and only its SHA-256 is stored. A token of 256 random bits
-/// cannot be found from its hash.
+/// Creates a token for a command on the server, and writes that into the audit. The token is shown once, and only its
+/// SHA-256 is stored. A token of 256 random bits cannot be found from its hash.
 ///
 /// # Errors
-/// `Kind::InvalidField` for a token that could never be used.
+/// `Kind::InvalidField` for a token that could never be used. `Kind::Conflict` if there are too many.
 pub async fn create(store: &Store, new: &NewToken<'_>, now: OffsetDateTime) -> Result<Secret> {
     new.check(now)?;
     let token = bearer::mint(PREFIX)?;
-    let roles = new.roles.names();
-    store
-        .run(
-            sql!("identity/token/create_token"),
-            &[&bearer::hash(&token), &new.name, &new.user_id, &roles, &now, &new.expires_at],
-        )
-        .await?;
+    retrying(|| insert(store, new, &token, (None, &[]), on_server(now))).await?;
     Ok(token.into())
 }
 
@@ -229,7 +223,8 @@ fn named(first: i64) -> String {
     format!("{first:016x}")
 }
 
-/// Revokes a token for a caller of the API, and writes that into the audit.
+/// Revokes a token for a caller of the API, and writes that into the audit. It takes effect at once on all replicas,
+/// because none caches tokens.
 ///
 /// # Errors
 /// `Kind::NotFound` if no token has this id.
@@ -257,15 +252,17 @@ async fn note(
     audit::append_with(client, Entry::change(action, filter, (by.actor, by.now))).await
 }
 
-/// Revokes a token. It takes effect at once on all replicas, because none caches tokens.
+/// Revokes a token for a command on the server, and writes that into the audit.
 ///
 /// # Errors
 /// `Kind::NotFound` if no token has this id.
-pub async fn revoke(store: &Store, token_id: &str) -> Result<()> {
-    match store.run(sql!("identity/token/revoke_token"), &[&token_id]).await? {
-        0 => Err(Error::not_found("no such token")),
-        _ => Ok(()),
-    }
+pub async fn revoke(store: &Store, token_id: &str, now: OffsetDateTime) -> Result<()> {
+    withdraw(store, token_id, on_server(now)).await
+}
+
+/// A command on the server. No user can have this id.
+fn on_server(now: OffsetDateTime) -> Issuer<'static> {
+    Issuer { actor: ".server", now, client_id: None }
 }
 
 /// Deletes a batch of tokens that have expired long ago. Returns how many.

@@ -2,6 +2,7 @@
 
 pub mod tokens;
 
+use im_push_gateway::base::audit;
 use im_push_gateway::base::config::Config;
 use im_push_gateway::base::error::Kind;
 use im_push_gateway::base::store::Store;
@@ -15,6 +16,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use http::{HeaderMap, HeaderValue, Method};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use time::{Duration, OffsetDateTime};
 
@@ -113,12 +115,21 @@ async fn a_revoked_token_ends_at_once() {
     let listed = token::list(store).await.unwrap();
     let leaked = listed.iter().find(|listed| listed.name == "leaked").unwrap();
     assert_eq!(leaked.roles.names(), ["gateway", "directory"]);
-    token::revoke(store, &leaked.token_id).await.unwrap();
-    assert_eq!(token::revoke(store, &leaked.token_id).await.unwrap_err().kind, Kind::NotFound);
+    token::revoke(store, &leaked.token_id, NOW).await.unwrap();
+    assert_eq!(token::revoke(store, &leaked.token_id, NOW).await.unwrap_err().kind, Kind::NotFound);
     let bearer = |token: &str| format!("Bearer {token}");
     let gone = ask(store, &identity, &[("authorization", &bearer(token.expose()))], NOW).await;
     assert_eq!(gone, Err(Kind::Unauthenticated));
     assert!(ask(store, &identity, &[("authorization", &bearer(kept.expose()))], NOW).await.is_ok());
+    let entries = audit::list(store, i64::MAX, Some(".server"), 10).await.unwrap();
+    let entries: Vec<_> =
+        entries.iter().map(|entry| (entry.action.as_str(), entry.filter["name"].clone())).collect();
+    let expected = [
+        ("token-revoked", json!("leaked")),
+        ("token-created", json!("kept")),
+        ("token-created", json!("leaked")),
+    ];
+    assert_eq!(entries, expected, "commands on the server are in the audit, too");
 }
 
 /// A signed GET of `/x` as `alice`, at this many seconds.
@@ -318,7 +329,7 @@ async fn bodies_without_proof_take_only_so_much_memory_together() {
 }
 
 /// What no id can be.
-const NO_IDS: [&str; 8] = ["me", ".", "..", ".search", "a/b", "a,b", "\u{200b}", "a\u{202e}b"];
+const NO_IDS: [&str; 9] = ["me", ".", "..", ".search", ".server", "a/b", "a,b", "\u{200b}", "a\u{202e}b"];
 
 #[tokio::test]
 async fn whatever_can_be_an_id_signs_in_and_stands_in_a_path() {

@@ -663,7 +663,7 @@ async fn whose_proof_ends_hears_no_more() {
     with_token[0].beat().await;
     let tokens = token::list(&app.store).await.unwrap();
     let lasting = tokens.iter().find(|token| token.name == "lasting").unwrap();
-    token::revoke(&app.store, &lasting.token_id).await.unwrap();
+    token::revoke(&app.store, &lasting.token_id, app.store.now().await.unwrap()).await.unwrap();
     assert!(with_token[0].next().await.is_none(), "until it is revoked");
     let leaver = json!({"users": [{"user_id": "a", "name": "A", "active": false}]});
     app.client("hr", &["directory"]).post("/directory/changes", leaver).await.expect(200);

@@ -255,7 +255,9 @@ impl Callbacks {
             return Err(Error::field("/event_types", "is required for an observer"));
         }
         spec.check(kind, &self.guard)?;
-        self.check_own(spec, by).await?;
+        if let Some(owner) = by.owner() {
+            check_own(&self.store.client().await?, spec, owner).await?;
+        }
         let callback_id = match kind {
             Kind::Gateway => GATEWAY.to_owned(),
             Kind::Observer => format!("cb-{}", Uuid::now_v7()),
@@ -341,7 +343,6 @@ impl Callbacks {
 
     /// Changes the given fields. If the gateway comes from the settings, only its state can be changed.
     pub async fn change(&self, callback_id: &str, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
-        self.check_own(spec, by).await?;
         retrying(|| self.update(callback_id, spec, by)).await?;
         self.refresh(by.now).await?;
         Ok(())
@@ -357,6 +358,9 @@ impl Callbacks {
             return Err(of_settings());
         }
         spec.check(kind, &self.guard)?;
+        if let Some(owner) = row.get::<_, Option<&str>>("owner") {
+            check_own(&tx, spec, owner).await?;
+        }
         let mut fields = Fields::of(&row)?;
         fields.take(spec, self.seal_headers(callback_id, spec)?);
         let stored = Stored { callback_id, kind, fields: &fields, set_going: spec.state.is_some() };
@@ -408,21 +412,6 @@ impl Callbacks {
         Ok(swept)
     }
 
-    /// Refuses what an application cannot have: events of more than its channels, and channels of others.
-    async fn check_own(&self, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
-        let Some(owner) = by.owner() else { return Ok(()) };
-        spec.check_own()?;
-        let Some(Some(channel_ids)) = &spec.channel_ids else { return Ok(()) };
-        let foreign = self.store.opt(sql!("delivery/endpoint/not_joined"), &[&owner, channel_ids]).await?;
-        match foreign.map(|row| row.get::<_, i64>("position")) {
-            Some(position) => Err(Error::field(
-                format!("/channel_ids/{position}"),
-                "is no channel that the application is in",
-            )),
-            None => Ok(()),
-        }
-    }
-
     /// The given headers, encrypted for the database.
     fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
         let encrypt = |headers: &BTreeMap<String, String>| {
@@ -434,6 +423,20 @@ impl Callbacks {
         };
         let some = headers.as_ref().filter(|headers| !headers.is_empty());
         Ok(Some(some.map(encrypt).transpose()?))
+    }
+}
+
+/// Refuses what an application cannot have, also if an administrator asks for it: events of more than its channels, and
+/// channels of others.
+async fn check_own(client: &impl Statements, spec: &EndpointSpec, owner: &str) -> Result<()> {
+    spec.check_own()?;
+    let Some(Some(channel_ids)) = &spec.channel_ids else { return Ok(()) };
+    let foreign = client.opt(sql!("delivery/endpoint/not_joined"), &[&owner, channel_ids]).await?;
+    match foreign.map(|row| row.get::<_, i64>("position")) {
+        Some(position) => {
+            Err(Error::field(format!("/channel_ids/{position}"), "is no channel that the application is in"))
+        }
+        None => Ok(()),
     }
 }
 

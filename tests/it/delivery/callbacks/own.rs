@@ -388,6 +388,13 @@ async fn what_an_application_cannot_have_is_refused_and_named() {
     // Administrators are not limited, and their right stays.
     observer(&root, "http://127.0.0.1:9/admin").await;
     root.patch(&change, json!({"state": "paused"})).await.expect(200);
+    // Nor do they give an application what it cannot have.
+    for (body, pointer) in &wrong {
+        let field = pointer.split('/').nth(1).expect("a field");
+        let problem =
+            root.patch(&change, json!({field: body[field]})).await.expect_problem(422, "invalid-field");
+        assert_eq!(problem["pointer"], *pointer, "{body}");
+    }
     assert_eq!(oa.get(&change).await.expect(200)["state"], "paused");
 }
 

@@ -3,7 +3,7 @@
 //! A file lies in the file store in pieces. An upload can be cut at any byte and go on, on any replica: each
 //! request writes pieces and commits how far it came. No connection of the database is held while bytes move.
 
-mod depot;
+mod file_store;
 mod link;
 mod name;
 mod picture;
@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::base::config::FileSettings;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Store;
-use depot::Depot;
+use file_store::FileStore;
 pub use link::Link;
 pub use name::clean as clean_name;
 pub use read::{Content, File, Usage};
@@ -44,7 +44,7 @@ pub struct Files(Arc<Stage>);
 pub struct Stage {
     store: Store,
     settings: FileSettings,
-    depot: Arc<Depot>,
+    file_store: Arc<FileStore>,
     uploads: Arc<Semaphore>,
     /// Running uploads by user.
     uploads_of: Mutex<HashMap<String, usize>>,
@@ -70,7 +70,7 @@ impl Files {
     /// The files of the settings. Requests that write end soon after `stop`.
     pub fn new(store: Store, settings: &FileSettings, stop: CancellationToken) -> Self {
         Self(Arc::new(Stage {
-            depot: Arc::new(Depot::new(store.clone(), settings)),
+            file_store: Arc::new(FileStore::new(store.clone(), settings)),
             store,
             uploads: Arc::new(Semaphore::new(settings.uploads_max.min(Semaphore::MAX_PERMITS))),
             uploads_of: Mutex::default(),

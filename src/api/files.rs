@@ -16,10 +16,11 @@ use time::OffsetDateTime;
 use super::conditions::{Answer, decide};
 use super::uploads::{Lingering, length, sha256};
 use super::wire::{
-    Id, Page, PageQuery, PathId, PathWord, Query, check_client_id_if_any, refuse_encoded, rfc3339,
+    Page, PageQuery, PathId, PathWord, Query, check_client_id_if_any, refuse_encoded, rfc3339,
 };
 use super::{Api, Person};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::FileId;
 use crate::base::text::hex;
 use crate::files::{Content, File, NewFile, Usage, clean_name, is_shown};
 
@@ -97,7 +98,7 @@ impl Form {
 
 #[derive(Serialize)]
 struct FileView {
-    file_id: Id,
+    file_id: FileId,
     uploader: String,
     name: String,
     size: i64,
@@ -133,13 +134,13 @@ struct FilesView {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Cursor {
-    file_id: i64,
+    file_id: FileId,
 }
 
 impl From<File> for FileView {
     fn from(file: File) -> Self {
         Self {
-            file_id: Id(file.file_id),
+            file_id: file.file_id,
             uploader: file.owner,
             name: file.name,
             size: file.size,
@@ -205,7 +206,7 @@ fn refuse_form(headers: &HeaderMap) -> Result<()> {
 async fn describe(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
 ) -> Result<Reply<FileView>> {
     Ok(Reply(api.files.get(file_id, &caller.user_id).await?.into()))
 }
@@ -213,7 +214,7 @@ async fn describe(
 async fn remove(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
 ) -> Result<StatusCode> {
     let now = api.store.now().await?;
     api.files.remove(file_id, &caller.user_id, now).await?;
@@ -226,10 +227,10 @@ async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Reply<FilesView>> {
     let limit = page.limit()?;
-    let below = page.cursor::<Cursor>()?.map_or(i64::MAX, |cursor| cursor.file_id);
+    let below = page.cursor::<Cursor>()?.map_or(FileId::MAX, |cursor| cursor.file_id);
     let files = api.files.of_owner(&caller.user_id, below, limit).await?;
     let files = files.into_iter().map(FileView::from).collect();
-    let page = Page::new(files, limit, |last: &FileView| Cursor { file_id: last.file_id.0 });
+    let page = Page::new(files, limit, |last: &FileView| Cursor { file_id: last.file_id });
     let usage = api.files.usage(&caller.user_id).await?.into();
     Ok(Reply(FilesView { page, usage }))
 }
@@ -237,7 +238,7 @@ async fn list(
 async fn download(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
     Query(query): Query<ContentQuery>,
     request: Request,
 ) -> Result<Response> {
@@ -250,7 +251,7 @@ async fn download(
 async fn link(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
     Query(query): Query<ContentQuery>,
 ) -> Result<Reply<LinkView>> {
     let form = query.form.unwrap_or(Form::Original);

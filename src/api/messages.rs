@@ -20,7 +20,7 @@ use super::{Api, Authenticated, Person};
 use crate::archive::{Order, Recalled};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::extra::{self, Extra};
-use crate::base::number::{self, ChannelId, MsId};
+use crate::base::number::{self, ChannelId, FileId, MsId};
 use crate::base::strict;
 use crate::chat::message::{
     Content, HeldFile, Mentions, Outgoing, Quoted, Reply as Replied, Sent, StoredFile, TOPIC_RULE, Thread,
@@ -260,7 +260,7 @@ pub async fn holding(
 }
 
 /// A file that is whole, and that a user can read.
-pub async fn readable(api: &Api, reader: &str, file_id: i64) -> Result<Option<File>> {
+pub async fn readable(api: &Api, reader: &str, file_id: FileId) -> Result<Option<File>> {
     match api.files.get(file_id, reader).await {
         Ok(file) => Ok(file.media_type.is_some().then_some(file)),
         Err(e) if e.kind == Kind::NotFound => Ok(None),
@@ -381,8 +381,8 @@ async fn list(
 
 /// A page of a channel.
 async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<MessageView>>> {
-    let (way, limit) = way(query)?;
-    let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) = match way {
+    let (start, limit) = page_start(query)?;
+    let ((messages, full), next): (_, fn(&Message, i64) -> Cursor) = match start {
         Cursor::Topic { topic, ms_id } => return topic_page(reading, topic, ms_id, limit).await,
         Cursor::Before { seq, ms_id, after_seq } => {
             (reading.before(Position { seq, ms_id }, after_seq, limit).await?, |m, after_seq| {
@@ -393,7 +393,7 @@ async fn page(reading: Reading<'_>, query: &HistoryQuery) -> Result<Reply<Page<M
             (reading.after(Position { seq, ms_id }, limit).await?, |m, _| Cursor::newer(m))
         }
     };
-    let after_seq = if let Cursor::Before { after_seq, .. } = way { after_seq } else { 0 };
+    let after_seq = if let Cursor::Before { after_seq, .. } = start { after_seq } else { 0 };
     // `newest` has no next page, unless the archive did not answer.
     let goes_on = full && (query.newest.is_none() || (messages.len() as i64) < limit);
     let next_cursor = messages.last().filter(|_| goes_on).map(|last| write_cursor(&next(last, after_seq)));
@@ -436,7 +436,8 @@ async fn recall(
     Ok(Reply(RecalledMessage { ms_id, recalled: recalled.into() }))
 }
 
-fn way(query: &HistoryQuery) -> Result<(Cursor, i64)> {
+/// Where a page begins, and its most messages.
+fn page_start(query: &HistoryQuery) -> Result<(Cursor, i64)> {
     if query.after_seq.is_some_and(|seq| !(0..=SEQ_MAX).contains(&seq)) {
         return Err(Error::parameter("after_seq", "must be 0 to 2^53 - 1"));
     }

@@ -19,7 +19,7 @@ use super::problem::log_failure;
 use super::wire::{Json, PathId, PathPair, PathWord, check_client_id_if_any, read_body, rfc3339};
 use super::{Api, Person, request};
 use crate::base::error::{Error, Result};
-use crate::base::number::{ChannelId, Id};
+use crate::base::number::{ChannelId, FileId, Id};
 use crate::chat::message::{Content, Outgoing};
 use crate::chat::robot::{
     self, Address, Body, Called, Change, Dialect, Limits, Manager, NewRobot, Proof, Refusal, Robot, Said,
@@ -271,12 +271,12 @@ async fn send_picture(
         && let Err(error) = api.files.remove(file_id, &called.user_id, now).await
     {
         // As every file that no message holds, it expires. A message holds it if only the answer to the send was lost.
-        tracing::debug!(%error, file_id, "the picture of a refused call was not removed");
+        tracing::debug!(%error, %file_id, "the picture of a refused call was not removed");
     }
     sent
 }
 
-async fn say_picture(api: &Api, called: &Called, file_id: i64) -> std::result::Result<(), Refusal> {
+async fn say_picture(api: &Api, called: &Called, file_id: FileId) -> std::result::Result<(), Refusal> {
     let file = api.files.get(file_id, &called.user_id).await?;
     if !file.media_type.is_some_and(|media_type| media_type.starts_with("image/")) {
         return Err(Refusal::BadPicture);

@@ -22,6 +22,7 @@ use time::format_description::{self, OwnedFormatItem};
 use super::wire::{PathId, refuse_encoded};
 use super::{Api, Person};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::FileId;
 use crate::chat::message::check_client_id;
 use crate::files::{ALGORITHMS, Append, Checksum, NewFile, Progress, clean_name};
 
@@ -115,7 +116,7 @@ async fn create(State(api): State<Api>, Person(caller): Person, request: Request
 async fn look(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
 ) -> Result<Response> {
     let now = api.store.now().await?;
     let progress = api.files.resume(file_id, &caller.user_id, now).await?;
@@ -133,7 +134,7 @@ async fn look(
 async fn append(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
     request: Request,
 ) -> Result<Response> {
     let (parts, body) = request.into_parts();
@@ -155,7 +156,7 @@ async fn append(
 async fn end(
     State(api): State<Api>,
     Person(caller): Person,
-    PathId(file_id): PathId<i64>,
+    PathId(file_id): PathId<FileId>,
 ) -> Result<StatusCode> {
     let now = api.store.now().await?;
     api.files.remove(file_id, &caller.user_id, now).await?;
@@ -196,7 +197,7 @@ impl Drop for Lingering {
 async fn overridden(
     state: State<Api>,
     person: Person,
-    file_id: PathId<i64>,
+    file_id: PathId<FileId>,
     request: Request,
 ) -> Result<Response> {
     match request.headers().get(OVERRIDE).map(HeaderValue::as_bytes) {
@@ -261,7 +262,7 @@ pub fn sha256(hex: &str, at: &'static str) -> Result<Vec<u8>> {
 }
 
 /// The URL of an upload: relative, if the settings do not name the address of the service.
-fn location(api: &Api, file_id: i64) -> String {
+fn location(api: &Api, file_id: FileId) -> String {
     match api.config.files.url.as_str() {
         // It is relative to `…/files/uploads`, so that it holds below every path of a gateway.
         "" => format!("uploads/{file_id}"),

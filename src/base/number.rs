@@ -86,6 +86,10 @@ impl MsId {
 }
 
 number!(
+    /// The id of an uploaded file.
+    FileId
+);
+number!(
     /// Any other id on the wire: of a run, an edit, an event, a dead letter.
     Id
 );

@@ -12,12 +12,13 @@ use time::OffsetDateTime;
 use super::Files;
 use crate::base::config::Secret;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::{self, FileId};
 
 /// What a link gives, to which user, until when.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
-    #[serde(rename = "f")]
-    pub file_id: i64,
+    #[serde(rename = "f", with = "number::plain")]
+    pub file_id: FileId,
     #[serde(rename = "v")]
     pub form: String,
     #[serde(rename = "u")]
@@ -66,7 +67,7 @@ impl Files {
     /// A token for a link to a form of a file that the user may read, and when it expires.
     pub async fn link(
         &self,
-        file_id: i64,
+        file_id: FileId,
         user_id: &str,
         form: &str,
         now: OffsetDateTime,
@@ -103,7 +104,9 @@ mod tests {
     }
 
     fn link() -> Link {
-        Link { file_id: 42, form: "thumbnail".into(), user_id: "张三".into(), expires: 1_800_000_000 }
+        Link {
+            file_id: FileId(42), form: "thumbnail".into(), user_id: "张三".into(), expires: 1_800_000_000
+        }
     }
 
     #[test]
@@ -120,8 +123,8 @@ mod tests {
     fn a_changed_link_opens_nothing() {
         let token = keys(&[1]).sign(&link()).unwrap();
         let (body, sum) = token.split_once('.').unwrap();
-        let other =
-            BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&Link { file_id: 43, ..link() }).unwrap());
+        let other = BASE64_URL_SAFE_NO_PAD
+            .encode(serde_json::to_vec(&Link { file_id: FileId(43), ..link() }).unwrap());
         for forged in [
             format!("{other}.{sum}"),
             body.to_owned(),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{Files, take_place};
 use crate::base::error::{Error, Result};
+use crate::base::number::FileId;
 use crate::base::store::Statements;
 use crate::base::text::hex;
 use crate::sql;
@@ -21,7 +22,7 @@ pub(super) const ORIGINAL: &str = "original";
 /// A file, as its uploader and readers see it.
 #[derive(Debug)]
 pub struct File {
-    pub file_id: i64,
+    pub file_id: FileId,
     pub owner: String,
     pub name: String,
     pub size: i64,
@@ -70,13 +71,13 @@ pub struct Content {
 
 impl Files {
     /// A file that the user may read: an own one, or one that a visible message holds.
-    pub async fn get(&self, file_id: i64, reader: &str) -> Result<File> {
+    pub async fn get(&self, file_id: FileId, reader: &str) -> Result<File> {
         let row = self.store.opt(sql!("files/read/read"), &[&file_id, &reader]).await?;
         row.map(|row| file(&row)).ok_or_else(|| Error::not_found("no such file"))
     }
 
     /// A page of a user's own files below `below`, newest first.
-    pub async fn of_owner(&self, owner: &str, below: i64, limit: i64) -> Result<Vec<File>> {
+    pub async fn of_owner(&self, owner: &str, below: FileId, limit: i64) -> Result<Vec<File>> {
         Ok(self
             .store
             .all(sql!("files/read/of_owner"), &[&owner, &below, &limit])
@@ -95,7 +96,7 @@ impl Files {
     /// The bytes of a readable file in a form.
     pub async fn content(
         &self,
-        file_id: i64,
+        file_id: FileId,
         reader: &str,
         form: &str,
         now: OffsetDateTime,
@@ -104,7 +105,7 @@ impl Files {
         let (Some(sha256), Some(media_type), true) = (&file.sha256, &file.media_type, file.is_ready) else {
             return Err(Error::not_found("the upload of this file is not finished"));
         };
-        self.depot.open(now).await?;
+        self.file_store.open(now).await?;
         let pieces = self.pieces(file_id, form).await?;
         if pieces.is_empty() && file.size > 0 {
             return Err(Error::not_found("the file has no such form"));
@@ -121,7 +122,7 @@ impl Files {
         Ok(Content { file, size: size.unsigned_abs(), media_type, tag, files: self.clone(), pieces })
     }
 
-    pub(super) async fn pieces(&self, file_id: i64, form: &str) -> Result<Vec<Piece>> {
+    pub(super) async fn pieces(&self, file_id: FileId, form: &str) -> Result<Vec<Piece>> {
         let rows = self.store.all(sql!("files/read/pieces"), &[&file_id, &form]).await?;
         let piece = |row: &Row| Piece {
             object: row.get("object_id"),
@@ -138,7 +139,7 @@ impl Content {
     pub fn stream(self, range: Range<u64>) -> Result<BoxStream<'static, Result<Bytes>>> {
         let permit =
             take_place(&self.files.downloads, "too many downloads are running; send the request again")?;
-        let depot = self.files.depot.clone();
+        let file_store = self.files.file_store.clone();
         let parts = self.pieces.into_iter().filter_map(move |piece| {
             let (from, below) = (piece.from.unsigned_abs(), (piece.from + piece.bytes).unsigned_abs());
             let (start, end) = (range.start.max(from), range.end.min(below));
@@ -147,7 +148,7 @@ impl Content {
         let read = stream::iter(parts).map(move |(object, from, below)| {
             // The permit lives as long as the stream.
             let _permit = &permit;
-            Ok::<_, Error>(depot.read(object, from, below))
+            Ok::<_, Error>(file_store.read(object, from, below))
         });
         Ok(read.try_flatten().inspect_err(|error| tracing::error!(%error, "a download is cut")).boxed())
     }

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::Files;
 use crate::base::error::Result;
 use crate::base::lease::Lease;
-use crate::base::store::Statements;
+use crate::base::number::FileId;
+use crate::base::store::{Statements, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
 
@@ -44,10 +45,10 @@ impl Work for Sweeper {
         }
         let expired = self.expire(now).await?;
         // Without any file there is no store to open.
-        if !self.files.depot.is_bound().await? {
+        if !self.files.file_store.is_bound().await? {
             return Ok(Tick::Idle);
         }
-        self.files.depot.open(now).await?;
+        self.files.file_store.open(now).await?;
         let dropped = self.drop_objects(now).await?;
         self.finish_uploads(now).await?;
         self.compare_next(now).await?;
@@ -69,17 +70,27 @@ impl Sweeper {
                 || row.get::<_, bool>("used") && !self.files.settings.remove_with_message
         };
         let (stay, go): (Vec<&Row>, Vec<&Row>) = rows.iter().partition(stays);
-        let ids = |rows: Vec<&Row>| rows.iter().map(|row| row.get("file_id")).collect::<Vec<i64>>();
+        let ids = |rows: Vec<&Row>| rows.iter().map(|row| row.get("file_id")).collect::<Vec<FileId>>();
         let (stay, go) = (ids(stay), ids(go));
+        drop(client);
         if !stay.is_empty() {
-            client.run(sql!("files/sweep/keep_held"), &[&stay, &now]).await?;
+            retrying(|| self.keep(&stay, now)).await?;
         }
         if !go.is_empty() {
-            drop(client);
             let gone = self.files.remove_unheld(&go, None, now).await?;
             metrics::counter!("impg_files_removed_total").increment(gone as u64);
         }
         Ok(rows.len() as i64 >= STEP)
+    }
+
+    /// Lets files stay. A recall can have released them since they were read.
+    async fn keep(&self, file_ids: &[FileId], now: OffsetDateTime) -> Result<()> {
+        let mut client = self.files.store.client().await?;
+        let tx = client.transaction().await?;
+        tx.all(sql!("files/sweep/lock"), &[&file_ids]).await?;
+        let used_stay = !self.files.settings.remove_with_message;
+        tx.run(sql!("files/sweep/keep_held"), &[&file_ids, &now, &used_stay]).await?;
+        Ok(tx.commit().await?)
     }
 
     /// Removes objects that no file needs: from the store first, then their rows.
@@ -92,8 +103,8 @@ impl Sweeper {
             return Ok(false);
         }
         let remove = objects.clone().into_iter().map(|object| {
-            let depot = self.files.depot.clone();
-            async move { depot.remove(object).await.map(|()| object) }
+            let file_store = self.files.file_store.clone();
+            async move { file_store.remove(object).await.map(|()| object) }
         });
         let removed: Vec<Result<Uuid>> = stream::iter(remove).buffer_unordered(AT_ONCE).collect().await;
         let mut gone = Vec::with_capacity(removed.len());
@@ -120,9 +131,9 @@ impl Sweeper {
         let rows = client.all(sql!("files/sweep/whole"), &[&now, &locked, &FINISH_STEP]).await?;
         drop(client);
         for row in rows {
-            let file_id: i64 = row.get("file_id");
+            let file_id: FileId = row.get("file_id");
             if let Err(error) = self.files.finish(file_id, None, now).await {
-                tracing::warn!(%error, file_id, "an upload could not be finished");
+                tracing::warn!(%error, %file_id, "an upload could not be finished");
             }
         }
         Ok(())
@@ -143,17 +154,17 @@ impl Sweeper {
             |changed_at: OffsetDateTime| restored.map_or(changed_at, |at| at.max(changed_at)) < now - keep;
         // Rows come first, then their objects. So an object without a row is of before, or newer than both looks.
         let before = self.known(shard).await?;
-        let lying = self.files.depot.shard(shard).await?;
+        let stored = self.files.file_store.shard(shard).await?;
         let mut removed = 0_u64;
         let ids: HashSet<Uuid> = before.iter().map(|(id, _)| *id).collect();
-        for lies in &lying {
-            let is_known = lies.object_id.is_some_and(|id| ids.contains(&id));
-            if !is_known && is_old(lies.changed_at) {
-                self.files.depot.clear(lies).await?;
+        for object in &stored {
+            let is_known = object.object_id.is_some_and(|id| ids.contains(&id));
+            if !is_known && is_old(object.changed_at) {
+                self.files.file_store.clear(object).await?;
                 removed += 1;
             }
         }
-        removed += self.files.depot.clear_staged(shard, now - keep).await?;
+        removed += self.files.file_store.clear_staged(shard, now - keep).await?;
         if removed > 0 {
             tracing::warn!(
                 shard,
@@ -162,12 +173,18 @@ impl Sweeper {
             );
             metrics::counter!("impg_file_orphans_removed_total").increment(removed);
         }
-        self.report_missing(shard, before, lying.iter().filter_map(|lies| lies.object_id).collect()).await
+        self.report_missing(shard, before, stored.iter().filter_map(|object| object.object_id).collect())
+            .await
     }
 
-    async fn report_missing(&self, shard: u8, before: Vec<(Uuid, bool)>, lying: HashSet<Uuid>) -> Result<()> {
+    async fn report_missing(
+        &self,
+        shard: u8,
+        before: Vec<(Uuid, bool)>,
+        stored: HashSet<Uuid>,
+    ) -> Result<()> {
         let missing: Vec<Uuid> =
-            before.iter().filter(|(id, kept)| *kept && !lying.contains(id)).map(|(id, _)| *id).collect();
+            before.iter().filter(|(id, kept)| *kept && !stored.contains(id)).map(|(id, _)| *id).collect();
         if missing.is_empty() {
             return Ok(());
         }

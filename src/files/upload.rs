@@ -15,6 +15,7 @@ use super::Files;
 use super::read;
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::FileId;
 use crate::base::store::{Statements, retrying};
 use crate::sql;
 
@@ -35,7 +36,7 @@ pub struct NewFile {
 /// How far an upload has come.
 #[derive(Debug)]
 pub struct Progress {
-    pub file_id: i64,
+    pub file_id: FileId,
     pub offset: i64,
     pub size: i64,
     pub metadata: Option<String>,
@@ -49,25 +50,25 @@ fn claim_of<'a>(owner: &'a str, new: &'a NewFile) -> Option<Claim<'a>> {
 
 impl Files {
     /// Creates an upload without any bytes. The flag says whether an earlier call with this client id created it.
-    pub async fn create(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(i64, bool)> {
+    pub async fn create(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(FileId, bool)> {
         if new.size > self.settings.max_bytes {
             let most = self.settings.max_bytes;
             return Err(Error::new(Kind::TooLarge, format!("a file can have at most {most} bytes")));
         }
-        self.depot.open(now).await?;
+        self.file_store.open(now).await?;
         // Creations of a user wait for each other with a connection each. Sends need the connections too.
         let _place = self.creates.acquire().await.map_err(Error::internal)?;
         retrying(|| self.create_once(owner, new, now)).await
     }
 
-    async fn create_once(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(i64, bool)> {
+    async fn create_once(&self, owner: &str, new: &NewFile, now: OffsetDateTime) -> Result<(FileId, bool)> {
         let claim = claim_of(owner, new);
         let digest = claim::digest(&(&new.name, new.size, &new.sha256))?;
         let mut client = self.store.client().await?;
         if let Some(claim) = &claim
             && let Some(kept) = claim.kept(&client).await?
         {
-            return Ok((kept.of(&digest)?, true));
+            return Ok((kept.of(&digest)?.into(), true));
         }
         let tx = client.transaction().await?;
         tx.one(sql!("files/upload/lock_owner"), &[&owner]).await?;
@@ -80,13 +81,13 @@ impl Files {
                 &[&owner, &new.name, &size, &new.metadata, &new.sha256, &now, &expires_at],
             )
             .await?;
-        let file_id: i64 = row.get("file_id");
+        let file_id: FileId = row.get("file_id");
         if let Some(claim) = &claim
-            && !claim.keep(&tx, &digest, (file_id, now)).await?
+            && !claim.keep(&tx, &digest, (file_id.into(), now)).await?
         {
             drop(tx);
             let kept = claim.kept(&client).await?.ok_or_else(claim::forgotten)?;
-            return Ok((kept.of(&digest)?, true));
+            return Ok((kept.of(&digest)?.into(), true));
         }
         tx.commit().await?;
         Ok((file_id, false))
@@ -109,7 +110,7 @@ impl Files {
 
     /// How far an own upload has come. Its client has come back, so a request that still writes to it is dead,
     /// and loses the lock. An upload whose bytes are all stored is finished first.
-    pub async fn resume(&self, file_id: i64, owner: &str, now: OffsetDateTime) -> Result<Progress> {
+    pub async fn resume(&self, file_id: FileId, owner: &str, now: OffsetDateTime) -> Result<Progress> {
         let client = self.store.client().await?;
         if let Some(row) = client.opt(sql!("files/upload/interrupt"), &[&file_id, &owner, &now]).await? {
             return Ok(progress(file_id, &row));
@@ -123,7 +124,7 @@ impl Files {
     }
 
     /// An own upload whose bytes are all stored. `expires_at` is none once it is ready.
-    pub(super) async fn whole(&self, file_id: i64, owner: &str, now: OffsetDateTime) -> Result<Progress> {
+    pub(super) async fn whole(&self, file_id: FileId, owner: &str, now: OffsetDateTime) -> Result<Progress> {
         let row = self.upload(file_id, owner).await?;
         let mut progress = progress(file_id, &row);
         if row.get::<_, &str>("state") == "ready" {
@@ -135,7 +136,13 @@ impl Files {
     }
 
     /// Why a request cannot write to an upload at this offset.
-    pub(super) async fn refuse(&self, file_id: i64, owner: &str, offset: i64, now: OffsetDateTime) -> Error {
+    pub(super) async fn refuse(
+        &self,
+        file_id: FileId,
+        owner: &str,
+        offset: i64,
+        now: OffsetDateTime,
+    ) -> Error {
         let row = match self.upload(file_id, owner).await {
             Ok(row) => row,
             Err(e) => return e,
@@ -151,12 +158,12 @@ impl Files {
         Error::new(Kind::Locked, "wait until it ends, or ask for the offset with HEAD")
     }
 
-    async fn upload(&self, file_id: i64, owner: &str) -> Result<Row> {
+    async fn upload(&self, file_id: FileId, owner: &str) -> Result<Row> {
         self.store.opt(sql!("files/upload/upload"), &[&file_id, &owner]).await?.ok_or_else(no_upload)
     }
 
     /// Takes an unfinished upload back to its beginning. An error if it is locked or gone; false if it is ready.
-    pub(super) async fn restart(&self, file_id: i64, owner: &str, now: OffsetDateTime) -> Result<bool> {
+    pub(super) async fn restart(&self, file_id: FileId, owner: &str, now: OffsetDateTime) -> Result<bool> {
         let client = self.store.client().await?;
         let locked = now + self.lock_length();
         if client.opt(sql!("files/upload/restart"), &[&file_id, &owner, &now, &locked]).await?.is_some() {
@@ -174,7 +181,7 @@ impl Files {
     }
 
     /// Removes an own file, finished or not. A message that holds it must be recalled first.
-    pub async fn remove(&self, file_id: i64, owner: &str, now: OffsetDateTime) -> Result<()> {
+    pub async fn remove(&self, file_id: FileId, owner: &str, now: OffsetDateTime) -> Result<()> {
         if self.remove_unheld(&[file_id], Some(owner), now).await? > 0 {
             self.wake.notify_one();
             return Ok(());
@@ -189,14 +196,19 @@ impl Files {
     /// is over. Returns how many.
     pub(in crate::files) async fn remove_unheld(
         &self,
-        file_ids: &[i64],
+        file_ids: &[FileId],
         owner: Option<&str>,
         now: OffsetDateTime,
     ) -> Result<usize> {
         retrying(|| self.remove_once(file_ids, owner, now)).await
     }
 
-    async fn remove_once(&self, file_ids: &[i64], owner: Option<&str>, now: OffsetDateTime) -> Result<usize> {
+    async fn remove_once(
+        &self,
+        file_ids: &[FileId],
+        owner: Option<&str>,
+        now: OffsetDateTime,
+    ) -> Result<usize> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         tx.all(sql!("files/upload/lock"), &[&file_ids]).await?;
@@ -210,7 +222,7 @@ fn no_upload() -> Error {
     Error::not_found("no such upload, or it has expired")
 }
 
-fn progress(file_id: i64, row: &Row) -> Progress {
+fn progress(file_id: FileId, row: &Row) -> Progress {
     Progress {
         file_id,
         offset: row.get("stored"),

@@ -338,13 +338,13 @@ fn signatures(text: &str) -> Vec<String> {
 fn untyped(text: &str) -> Vec<String> {
     let bare = |signature: &&String| {
         signature.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "Row")
-            || ["channel_id", "ms_id"].iter().any(|id| is_bare(signature, id))
+            || ["channel_id", "file_id", "ms_id"].iter().any(|id| is_bare(signature, id))
     };
     let functions = signatures(text).iter().filter(bare).cloned().collect::<Vec<_>>();
     let fields = text.lines().map(str::trim).filter(|line| {
         line.starts_with("pub ")
             && !line.contains("fn ")
-            && ["channel_id", "ms_id"].iter().any(|id| is_bare(line, id))
+            && ["channel_id", "file_id", "ms_id"].iter().any(|id| is_bare(line, id))
     });
     functions.into_iter().chain(fields.map(str::to_owned)).collect()
 }

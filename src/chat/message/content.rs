@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 
 use crate::base::error::{Error, Result};
-use crate::base::number::Id;
+use crate::base::number::FileId;
 use crate::base::strict;
 
 /// The fields of all content types.
@@ -60,7 +60,7 @@ pub struct Picture {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    file_id: Option<Id>,
+    file_id: Option<FileId>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     width: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -77,7 +77,7 @@ pub struct File {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    file_id: Option<Id>,
+    file_id: Option<FileId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -92,7 +92,7 @@ pub struct Voice {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    file_id: Option<Id>,
+    file_id: Option<FileId>,
     #[serde(deserialize_with = "safe_integer")]
     duration_ms: u64,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -107,7 +107,7 @@ pub struct Video {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     url: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    file_id: Option<Id>,
+    file_id: Option<FileId>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
     duration_ms: Option<u64>,
     #[serde(default, deserialize_with = "optional_safe_integer", skip_serializing_if = "Option::is_none")]
@@ -205,15 +205,14 @@ impl Content {
     }
 
     /// The uploaded file that it holds.
-    pub fn file_id(&self) -> Option<i64> {
-        let id = match self {
+    pub fn file_id(&self) -> Option<FileId> {
+        match self {
             Self::Picture(picture) => picture.file_id,
             Self::File(file) => file.file_id,
             Self::Voice(voice) => voice.file_id,
             Self::Video(video) => video.file_id,
             _ => None,
-        };
-        id.map(i64::from)
+        }
     }
 
     /// The content with what is known of its file. What the sender said of that does not count.

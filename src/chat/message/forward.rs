@@ -10,7 +10,7 @@ use super::content::cut;
 use super::outgoing::Outgoing;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::extra::Extra;
-use crate::base::number::{ChannelId, MsId};
+use crate::base::number::{ChannelId, FileId, MsId};
 
 /// Most bytes of a forward as JSON.
 const FORWARD_MAX_BYTES: usize = 262_144;
@@ -53,7 +53,7 @@ pub struct Forward {
     ms_ids: Vec<MsId>,
     content: Value,
     preview: String,
-    files: Vec<i64>,
+    files: Vec<FileId>,
 }
 
 impl Forward {
@@ -140,8 +140,8 @@ fn forwards(content: &Value) -> usize {
 }
 
 /// The files that a content holds, also those of forwards in it.
-fn held(content: &Value, files: &mut Vec<i64>) {
-    let file_id = content.get("file_id").and_then(|id| id.as_str()?.parse().ok());
+fn held(content: &Value, files: &mut Vec<FileId>) {
+    let file_id = content.get("file_id").and_then(|id| FileId::parse(id.as_str()?));
     files.extend(file_id.filter(|id| !files.contains(id)));
     for message in content.get("messages").and_then(Value::as_array).into_iter().flatten() {
         held(&message["content"], files);

@@ -8,6 +8,7 @@ use tokio_postgres::{Row, Statement};
 
 use super::outgoing::Outgoing;
 use crate::base::error::{Error, Result};
+use crate::base::number::FileId;
 use crate::sql;
 
 /// Why a file cannot be held.
@@ -19,12 +20,12 @@ pub struct HeldFile {
     /// The pointer of `file_id`.
     pub at: String,
     /// None if the sender cannot read such a file.
-    pub file_id: Option<i64>,
+    pub file_id: Option<FileId>,
 }
 
 impl HeldFile {
     /// A file of a send that the service makes by itself: no field of a call names it.
-    pub fn of(file_id: i64) -> Self {
+    pub fn of(file_id: FileId) -> Self {
         Self { at: String::new(), file_id: Some(file_id) }
     }
 }
@@ -36,7 +37,7 @@ pub struct Files<'a> {
     files: HashMap<i32, &'a HeldFile>,
     places: Vec<i32>,
     senders: Vec<&'a str>,
-    file_ids: Vec<Option<i64>>,
+    file_ids: Vec<Option<FileId>>,
 }
 
 impl<'a> Files<'a> {

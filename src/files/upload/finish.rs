@@ -6,8 +6,9 @@ use uuid::Uuid;
 
 use super::digest::Sha256State;
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::FileId;
 use crate::base::store::Statements;
-use crate::files::depot::random_id;
+use crate::files::file_store::random_id;
 use crate::files::picture::{Made, Picture, Sizes};
 use crate::files::read::{ORIGINAL, Piece};
 use crate::files::{Files, PLANNED, picture, place, sniff};
@@ -15,7 +16,7 @@ use crate::sql;
 
 /// An upload whose bytes are all stored. This request has its lock.
 struct Whole {
-    file_id: i64,
+    file_id: FileId,
     epoch: i64,
     owner: String,
     size: i64,
@@ -47,7 +48,7 @@ impl Files {
     /// its lock. A file that the checks refuse is removed. It is repeated safely after a crash.
     pub(in crate::files) async fn finish(
         &self,
-        file_id: i64,
+        file_id: FileId,
         epoch: Option<i64>,
         now: OffsetDateTime,
     ) -> Result<()> {
@@ -106,7 +107,7 @@ impl Files {
         let permit = permit.map_err(|_| busy())?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         for piece in pieces {
-            bytes.extend_from_slice(&self.depot.get(piece.object).await?);
+            bytes.extend_from_slice(&self.file_store.get(piece.object).await?);
         }
         let sizes = Sizes {
             pixels: self.settings.picture_max_pixels,
@@ -141,7 +142,7 @@ impl Files {
     async fn sha256(&self, whole: &Whole, pieces: &[Piece]) -> Result<Vec<u8>> {
         let state = Sha256State::restore(whole.hash_state.as_deref(), whole.hashed)?;
         let tail = match pieces.last() {
-            Some(last) if last.from == whole.hashed => self.depot.get(last.object).await?,
+            Some(last) if last.from == whole.hashed => self.file_store.get(last.object).await?,
             _ => Bytes::new(),
         };
         if whole.hashed + tail.len() as i64 != whole.size {
@@ -152,7 +153,7 @@ impl Files {
 
     async fn head(&self, pieces: &[Piece]) -> Result<Bytes> {
         let Some(first) = pieces.first() else { return Ok(Bytes::new()) };
-        let mut head = self.depot.get(first.object).await?;
+        let mut head = self.file_store.get(first.object).await?;
         head.truncate(sniff::HEAD_BYTES);
         Ok(head)
     }
@@ -174,7 +175,7 @@ impl Files {
             planned.extend(&objects);
         }
         for new in &new {
-            self.depot.put(new.object, new.bytes.clone()).await?;
+            self.file_store.put(new.object, new.bytes.clone()).await?;
         }
         let forms: Vec<&str> = new.iter().map(|new| new.form).collect();
         let from: Vec<i64> = new.iter().map(|new| new.from).collect();
@@ -214,7 +215,7 @@ impl Files {
             false => self.unlock(whole, planned, now).await,
         };
         if let Err(error) = ended {
-            tracing::debug!(%error, file_id = whole.file_id, "an upload stays locked until its lock expires");
+            tracing::debug!(%error, file_id = %whole.file_id, "an upload stays locked until its lock expires");
         }
     }
 

@@ -11,15 +11,16 @@ use uuid::Uuid;
 use super::digest::{Checksum, Sha256State};
 use super::{NewFile, Progress};
 use crate::base::error::{Error, Kind, Result};
+use crate::base::number::FileId;
 use crate::base::store::Statements;
-use crate::files::depot::random_id;
+use crate::files::file_store::random_id;
 use crate::files::{Files, PLANNED, RunningUpload, Watch};
 use crate::sql;
 
 /// A request that adds bytes to an upload.
 #[derive(Debug)]
 pub struct Append {
-    pub file_id: i64,
+    pub file_id: FileId,
     pub owner: String,
     pub offset: i64,
     /// The number of bytes, if the request says so.
@@ -36,7 +37,7 @@ impl Files {
         E: fmt::Display + Send + 'static,
     {
         let running = RunningUpload::begin(self, &append.owner)?;
-        self.depot.open(now).await?;
+        self.file_store.open(now).await?;
         let (file_id, owner, offset) = (append.file_id, append.owner.clone(), append.offset);
         let taken = match self.take(append, running, now).await? {
             Some(writer) => writer,
@@ -62,7 +63,7 @@ impl Files {
         new: NewFile,
         body: S,
         now: OffsetDateTime,
-    ) -> Result<(i64, bool)>
+    ) -> Result<(FileId, bool)>
     where
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + Unpin + 'static,
         E: fmt::Display + Send + 'static,
@@ -84,7 +85,7 @@ impl Files {
         new: NewFile,
         body: S,
         now: OffsetDateTime,
-    ) -> Result<(i64, bool)>
+    ) -> Result<(FileId, bool)>
     where
         S: Stream<Item = std::result::Result<Bytes, E>> + Send + Unpin + 'static,
         E: fmt::Display + Send + 'static,
@@ -106,7 +107,7 @@ impl Files {
         };
         if let Err(e) = done {
             if let Err(error) = self.undo(owner, &new, file_id, now).await {
-                tracing::debug!(%error, file_id, "a failed upload stays until it expires");
+                tracing::debug!(%error, %file_id, "a failed upload stays until it expires");
             }
             return Err(e);
         }
@@ -114,10 +115,10 @@ impl Files {
     }
 
     /// Removes what a failed request made, so that its repeat with the same client id begins anew.
-    async fn undo(&self, owner: &str, new: &NewFile, file_id: i64, now: OffsetDateTime) -> Result<()> {
+    async fn undo(&self, owner: &str, new: &NewFile, file_id: FileId, now: OffsetDateTime) -> Result<()> {
         // An upload with a wrong checksum is removed already: the client id is forgotten before the removal.
         if let Some(claim) = super::claim_of(owner, new) {
-            claim.forget(&self.store, file_id).await?;
+            claim.forget(&self.store, file_id.into()).await?;
         }
         self.remove(file_id, owner, now).await
     }
@@ -179,7 +180,7 @@ struct Written {
 /// The state of a request that writes. It has the lock of its upload.
 struct Writer {
     files: Files,
-    file_id: i64,
+    file_id: FileId,
     epoch: i64,
     size: i64,
     /// SHA-256 of everything before the buffer.
@@ -212,7 +213,7 @@ impl Writer {
         }
         if offset > self.from {
             let tail = tail.ok_or_else(|| Error::internal("the last piece of an upload is missing"))?;
-            self.buffer.extend_from_slice(&self.files.depot.get(tail).await?);
+            self.buffer.extend_from_slice(&self.files.file_store.get(tail).await?);
             if self.buffer.len() as i64 != offset - self.from {
                 return Err(Error::internal("the last piece of an upload has another size"));
             }
@@ -269,7 +270,7 @@ impl Writer {
                     heard = Instant::now();
                 }
                 Some(Some(Err(e))) => {
-                    tracing::debug!(error = %e, file_id = self.file_id, "an upload was cut");
+                    tracing::debug!(error = %e, file_id = %self.file_id, "an upload was cut");
                     return Err(Error::new(Kind::MalformedBody, "the body is incomplete"));
                 }
                 Some(None) => return Ok(()),
@@ -352,7 +353,7 @@ impl Writer {
             self.hold().await?;
         }
         self.is_spoiled = true;
-        self.files.depot.put(self.object, bytes).await?;
+        self.files.file_store.put(self.object, bytes).await?;
         self.is_spoiled = false;
         metrics::counter!("impg_file_stored_bytes_total").increment(length.unsigned_abs());
         self.written.push(Written { object: self.object, from, bytes: length });
@@ -447,7 +448,7 @@ impl Writer {
             Ok::<_, Error>(())
         };
         if let Err(error) = released.await {
-            tracing::debug!(%error, file_id = self.file_id, "the lock of an upload expires");
+            tracing::debug!(%error, file_id = %self.file_id, "the lock of an upload expires");
         }
         self.files.wake.notify_one();
     }

@@ -28,6 +28,34 @@ async fn unfinished_uploads_and_unused_files_expire() {
     assert_eq!(app.count("SELECT count(*) FROM t_im_file", &[]).await, 0);
 }
 
+#[tokio::test]
+async fn a_file_that_is_released_while_the_sweeper_looks_goes() {
+    let app = TestApp::start_with("file_remove_with_message = true\n").await;
+    app.people(&["ann", "bob"]).await;
+    let channel = app.direct("ann", "bob").await;
+    let id = text(&put(&app.person("ann"), "plan", b"plan").await["file_id"]);
+    let held = json!({"type": "file", "content": {"file_id": id}});
+    app.person("ann").post(&format!("/channels/{channel}/messages"), held).await.expect(201);
+    // The sweeper finds it held, and waits for the release.
+    let mut sql = app.sql().await;
+    let release = loop {
+        sql.execute("UPDATE t_im_file SET expires_at = im_clock() - interval '1 second'", &[]).await.unwrap();
+        let release = sql.transaction().await.unwrap();
+        let lock = "SELECT FROM t_im_file WHERE expires_at IS NOT NULL FOR UPDATE";
+        if release.execute(lock, &[]).await.unwrap() == 1 {
+            break release;
+        }
+        // It was faster, and let the file stay.
+        release.rollback().await.unwrap();
+    };
+    let waits = "SELECT least(count(*), 1) FROM pg_stat_activity WHERE datname = current_database() \
+                 AND wait_event_type = 'Lock' AND query LIKE '-- Locks files that may stay%'";
+    app.until(waits, 1).await;
+    release.execute("DELETE FROM t_im_file_use", &[]).await.unwrap();
+    release.commit().await.unwrap();
+    app.until("SELECT count(*) FROM t_im_file", 0).await;
+}
+
 /// An object that no row names, of this many days ago.
 fn stray(app: &TestApp, shard: &str, name: &str, days: u64) -> PathBuf {
     let folder = app.files.join(shard);

@@ -2,7 +2,7 @@
 
 use super::{Content, File, Link, Location, Picture, Text, Video, Voice};
 use crate::base::error::{Error, Result};
-use crate::base::number::Id;
+use crate::base::number::FileId;
 use crate::base::text::{is_blank, is_label};
 
 /// The longest text of a message.
@@ -143,7 +143,7 @@ pub(super) fn check_address(field: &'static str, url: &str) -> Checked {
 }
 
 /// A file lies at an address of the portal, or in the service.
-fn check_source(url: Option<&str>, file_id: Option<Id>) -> Checked {
+fn check_source(url: Option<&str>, file_id: Option<FileId>) -> Checked {
     match (url, file_id) {
         (Some(url), None) => check_address("url", url),
         (None, Some(_)) => Ok(()),

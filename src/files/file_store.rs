@@ -38,9 +38,9 @@ const ANOTHER: &str = "file_store is another store than the one this database be
 const TAKEN: &str =
     "file_store has the files of another database. To take them over, remove its object `store-id` first";
 
-/// An object that lies in the store.
+/// An object in the store.
 #[derive(Debug)]
-pub struct Lying {
+pub struct StoredObject {
     /// None: it is not one of ours.
     pub object_id: Option<Uuid>,
     path: Path,
@@ -48,7 +48,7 @@ pub struct Lying {
 }
 
 /// The store of the settings. It is opened at its first use, so that a service without files needs none.
-pub struct Depot {
+pub struct FileStore {
     target: FileTarget,
     /// Begins the keys of all objects.
     beginning: String,
@@ -58,7 +58,7 @@ pub struct Depot {
     store: Store,
 }
 
-impl Depot {
+impl FileStore {
     pub fn new(store: Store, settings: &FileSettings) -> Self {
         let target = settings.target();
         let (beginning, make): (String, Box<dyn Fn() -> _ + Send + Sync>) = match target.clone() {
@@ -107,16 +107,18 @@ impl Depot {
     /// crash between the two writes, the next call completes them.
     async fn bind(&self, objects: &dyn ObjectStore, now: OffsetDateTime) -> Result<()> {
         let mark = self.path(MARK);
-        let lies = self.mark(objects, &mark).await?;
+        let found = self.mark(objects, &mark).await?;
         let known = self.known_id().await?;
-        match (lies, known) {
-            (Some(lies), Some((known, true))) if lies == known => return Ok(()),
+        match (found, known) {
+            (Some(found), Some((known, true))) if found == known => return Ok(()),
             (_, Some((_, true))) => return Err(refuse(ANOTHER)),
-            (Some(lies), known) if known.is_none_or(|(known, _)| known != lies) => return Err(refuse(TAKEN)),
+            (Some(found), known) if known.is_none_or(|(known, _)| known != found) => {
+                return Err(refuse(TAKEN));
+            }
             _ => {}
         }
         let client = self.store.client().await?;
-        client.run(sql!("files/depot/keep_store_id"), &[&random_id()?, &now]).await?;
+        client.run(sql!("files/file_store/keep_store_id"), &[&random_id()?, &now]).await?;
         drop(client);
         // Another replica may have written either id meanwhile.
         let (known, _) = self.known_id().await?.ok_or_else(|| Error::internal("the store has no id"))?;
@@ -129,7 +131,7 @@ impl Depot {
         if self.mark(objects, &mark).await? != Some(known) {
             return Err(refuse(TAKEN));
         }
-        self.store.run(sql!("files/depot/note_marked"), &[&known]).await?;
+        self.store.run(sql!("files/file_store/note_marked"), &[&known]).await?;
         Ok(())
     }
 
@@ -152,7 +154,7 @@ impl Depot {
 
     /// The id of the store of this database, and whether the store has it.
     async fn known_id(&self) -> Result<Option<(Uuid, bool)>> {
-        let row = self.store.opt(sql!("files/depot/store_id"), &[]).await?;
+        let row = self.store.opt(sql!("files/file_store/store_id"), &[]).await?;
         Ok(row.map(|row| (row.get("store_id"), row.get("is_marked"))))
     }
 
@@ -169,13 +171,13 @@ impl Depot {
         from: u64,
         below: u64,
     ) -> BoxStream<'static, Result<Bytes>> {
-        let depot = self.clone();
+        let file_store = self.clone();
         let is_folder = matches!(self.target, FileTarget::Folder(_));
         let stride = if is_folder { STRIDE } else { below - from };
         let parts = (from..below).step_by(usize::try_from(stride.max(1)).unwrap_or(usize::MAX));
         let part = move |start: u64| {
-            let depot = depot.clone();
-            async move { depot.part(object_id, start, below.min(start + stride), is_folder).await }
+            let file_store = file_store.clone();
+            async move { file_store.part(object_id, start, below.min(start + stride), is_folder).await }
         };
         stream::iter(parts).then(part).try_flatten().boxed()
     }
@@ -208,9 +210,9 @@ impl Depot {
         self.remove_at(&self.path(&key(object_id))).await
     }
 
-    /// Removes what lies in the store without being known.
-    pub async fn clear(&self, lying: &Lying) -> Result<()> {
-        self.remove_at(&lying.path).await
+    /// Removes an object that the database does not know.
+    pub async fn clear(&self, object: &StoredObject) -> Result<()> {
+        self.remove_at(&object.path).await
     }
 
     async fn remove_at(&self, path: &Path) -> Result<()> {
@@ -220,18 +222,18 @@ impl Depot {
         }
     }
 
-    /// Everything that lies in one of the 256 parts of the store.
-    pub async fn shard(&self, shard: u8) -> Result<Vec<Lying>> {
+    /// The objects in one of the 256 parts of the store.
+    pub async fn shard(&self, shard: u8) -> Result<Vec<StoredObject>> {
         let prefix = self.path(&format!("{shard:02x}"));
         let listed: Vec<_> =
             self.objects()?.list(Some(&prefix)).map_err(failed).try_collect::<Vec<_>>().await?;
-        let lying = |meta: object_store::ObjectMeta| Lying {
+        let stored = |meta: object_store::ObjectMeta| StoredObject {
             object_id: meta.location.filename().and_then(|name| Uuid::parse_str(name).ok()),
             changed_at: OffsetDateTime::from_unix_timestamp(meta.last_modified.timestamp())
                 .unwrap_or(OffsetDateTime::UNIX_EPOCH),
             path: meta.location,
         };
-        Ok(listed.into_iter().map(lying).collect())
+        Ok(listed.into_iter().map(stored).collect())
     }
 
     /// Removes files that a crash left half written in this part of a folder. A listing does not show them.

@@ -79,7 +79,10 @@ impl Corpus {
             content: json!({ "text": text(n) }),
             extra: Default::default(),
             recalled: None,
-            ledger: Some(Ledger { read: Group { who, at, why: Vec::new() }, ..Ledger::default() }),
+            ledger: Some(Ledger {
+                read: Group { receivers: who, after_us: at, reasons: Vec::new() },
+                ..Ledger::default()
+            }),
         }
     }
 

@@ -144,8 +144,8 @@ async fn receivers(
     'all: for document in documents {
         let ledger = document.ledger.as_ref().expect("moved with its ledger");
         for (name, group) in ledger.groups() {
-            for (who, at) in group.who.iter().zip(&group.at) {
-                let one = Group { who: vec![who.clone()], at: vec![*at], why: Vec::new() };
+            for (who, at) in group.receivers.iter().zip(&group.after_us) {
+                let one = Group { receivers: vec![who.clone()], after_us: vec![*at], reasons: Vec::new() };
                 let ledger = match name {
                     "read" => Ledger { read: one, ..Ledger::default() },
                     "received" => Ledger { received: one, ..Ledger::default() },

@@ -70,21 +70,21 @@ pub struct Ledger {
     pub read: Group,
 }
 
-/// Receivers in id order. The same index in `at` has the time of their status.
+/// Receivers in id order. The same index in `after_us` has the time of their status.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Group {
-    pub who: Vec<String>,
+    pub receivers: Vec<String>,
     /// Microseconds after the message's server time.
-    pub at: Vec<i64>,
+    pub after_us: Vec<i64>,
     /// The reasons of rejected receivers; empty if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub why: Vec<Option<String>>,
+    pub reasons: Vec<Option<String>>,
 }
 
 impl Group {
     pub fn is_empty(&self) -> bool {
-        self.who.is_empty()
+        self.receivers.is_empty()
     }
 }
 
@@ -107,7 +107,8 @@ impl Ledger {
 
     /// A receiver's push status, or none if this part does not have them.
     pub fn status(&self, receiver: &str) -> Option<Status> {
-        let holds = |group: &Group| group.who.binary_search_by(|who| who.as_str().cmp(receiver)).is_ok();
+        let holds =
+            |group: &Group| group.receivers.binary_search_by(|who| who.as_str().cmp(receiver)).is_ok();
         let (name, _) = self.groups().into_iter().find(|(_, group)| holds(group))?;
         Some(match name {
             "read" => Status::Read,
@@ -118,7 +119,7 @@ impl Ledger {
 
     /// The number of receivers.
     pub fn len(&self) -> usize {
-        self.groups().iter().map(|(_, group)| group.who.len()).sum()
+        self.groups().iter().map(|(_, group)| group.receivers.len()).sum()
     }
 
     pub fn is_empty(&self) -> bool {

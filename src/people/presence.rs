@@ -98,8 +98,8 @@ impl Status {
 /// The changes of an instance's users by one report.
 #[derive(Debug, Default)]
 struct Changes {
-    taken_on: Vec<String>,
-    let_go: Vec<String>,
+    added: Vec<String>,
+    released: Vec<String>,
     kept: Vec<String>,
 }
 
@@ -134,19 +134,18 @@ impl Presence {
     async fn take(&self, report: &Report, now: OffsetDateTime) -> Result<ReportOutcome> {
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
-        let (generation, complete) = hear(&tx, report, now).await?;
+        let (generation, complete) = record_report(&tx, report, now).await?;
         let online = report.people.values().filter(|online| **online).count();
         let offline = report.people.len() - online;
         let mut outcome =
             ReportOutcome { online, offline, snapshot_wanted: !complete, ..ReportOutcome::default() };
         let changes = changes(&tx, report, generation, &mut outcome).await?;
-        let people: Vec<&str> = changes.taken_on.iter().chain(&changes.let_go).map(String::as_str).collect();
+        let people: Vec<&str> = changes.added.iter().chain(&changes.released).map(String::as_str).collect();
         if !people.is_empty() {
             lock_people(&tx, &people).await?;
-            let_go(&tx, &report.gateway, &changes.let_go).await?;
-            if !changes.taken_on.is_empty() {
-                tx.run(sql!("people/presence/take_on"), &[&report.gateway, &changes.taken_on, &generation])
-                    .await?;
+            release(&tx, &report.gateway, &changes.released).await?;
+            if !changes.added.is_empty() {
+                tx.run(sql!("people/presence/add"), &[&report.gateway, &changes.added, &generation]).await?;
             }
             outcome.changed = update_status(&tx, &people, now).await?;
         }
@@ -188,7 +187,7 @@ impl Presence {
         let mut swept = Swept { people: people.len(), silent, ..Swept::default() };
         if !people.is_empty() {
             lock_people(&tx, &people).await?;
-            let_go(&tx, gateway, &people).await?;
+            release(&tx, gateway, &people).await?;
             swept.changed = update_status(&tx, &people, now).await?;
         }
         if people.len() as i64 == SWEEP_STEP {
@@ -253,12 +252,12 @@ pub async fn drop_leavers(tx: &Transaction<'_>, user_ids: &[&str], now: OffsetDa
 
 /// Records the report of an instance. Returns the generation of its current users, and whether the service knows all of
 /// them from a complete snapshot.
-async fn hear(tx: &Transaction<'_>, report: &Report, now: OffsetDateTime) -> Result<(i64, bool)> {
+async fn record_report(tx: &Transaction<'_>, report: &Report, now: OffsetDateTime) -> Result<(i64, bool)> {
     let snapshot = report.snapshot.as_ref();
     let id = snapshot.and_then(|snapshot| snapshot.id.as_deref());
     let ends = snapshot.is_some_and(|snapshot| !snapshot.more);
     let row = tx
-        .one(sql!("people/presence/hear"), &[&report.gateway, &now, &snapshot.is_some(), &id, &ends])
+        .one(sql!("people/presence/record_report"), &[&report.gateway, &now, &snapshot.is_some(), &id, &ends])
         .await?;
     Ok((row.get("generation"), row.get("complete")))
 }
@@ -280,8 +279,8 @@ async fn changes(
     for row in tx.query(&statement, &[&report.gateway, &people, &online, &generation]).await? {
         let user_id: String = row.get("user_id");
         match row.get("change") {
-            "taken_on" => changes.taken_on.push(user_id),
-            "let_go" => changes.let_go.push(user_id),
+            "added" => changes.added.push(user_id),
+            "released" => changes.released.push(user_id),
             "kept" => changes.kept.push(user_id),
             _ => {
                 let told_online = report.people.get(&user_id).copied().unwrap_or_default();
@@ -303,9 +302,9 @@ async fn lock_people<S: ToSql + Sync>(tx: &Transaction<'_>, user_ids: &[S]) -> R
     Ok(())
 }
 
-async fn let_go(tx: &Transaction<'_>, gateway: &str, user_ids: &[String]) -> Result<()> {
+async fn release(tx: &Transaction<'_>, gateway: &str, user_ids: &[String]) -> Result<()> {
     if !user_ids.is_empty() {
-        tx.run(sql!("people/presence/let_go"), &[&gateway, &user_ids]).await?;
+        tx.run(sql!("people/presence/release"), &[&gateway, &user_ids]).await?;
     }
     Ok(())
 }

@@ -320,7 +320,7 @@ fn is_receiver(document: &Document, user: &str) -> bool {
 }
 
 fn find_receiver(group: &Group, user: &str) -> std::result::Result<usize, usize> {
-    group.who.binary_search_by(|who| who.as_str().cmp(user))
+    group.receivers.binary_search_by(|who| who.as_str().cmp(user))
 }
 
 /// Advances the status of a receiver in a document. Returns false if the user is not a receiver or already
@@ -338,14 +338,14 @@ fn advance(document: &mut Document, receiver: &str, status: Status, at: OffsetDa
     };
     for group in lower {
         if let Ok(i) = find_receiver(group, receiver) {
-            group.who.remove(i);
-            group.at.remove(i);
-            if i < group.why.len() {
-                group.why.remove(i);
+            group.receivers.remove(i);
+            group.after_us.remove(i);
+            if i < group.reasons.len() {
+                group.reasons.remove(i);
             }
             let to = find_receiver(target, receiver).unwrap_or_else(|to| to);
-            target.who.insert(to, receiver.to_owned());
-            target.at.insert(to, after);
+            target.receivers.insert(to, receiver.to_owned());
+            target.after_us.insert(to, after);
             return true;
         }
     }

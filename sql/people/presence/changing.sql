@@ -1,10 +1,10 @@
--- The changes of an instance's users by a report: users taken on, users released, users of an old generation,
+-- The changes of an instance's users by a report: users added, users released, users of an old generation,
 -- and users unknown to the directory. The instance is locked.
 -- $1 gateway, $2 user ids, $3 whether each is online, $4 generation of the instance
 SELECT told.user_id,
        CASE WHEN person.active IS NOT TRUE THEN 'unknown'
-            WHEN NOT told.online THEN 'let_go'
-            WHEN held.generation IS NULL THEN 'taken_on'
+            WHEN NOT told.online THEN 'released'
+            WHEN held.generation IS NULL THEN 'added'
             ELSE 'kept' END AS change
 FROM unnest($2::text[], $3::boolean[]) AS told (user_id, online)
 -- LIMIT makes each user a key lookup. A join planned while the tables are small would read all of them.

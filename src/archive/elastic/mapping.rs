@@ -78,7 +78,7 @@ fn mappings() -> Value {
     let kept = json!({ "type": "long", "index": false, "doc_values": false });
     // Searchable, but not sorted or counted by.
     let found = json!({ "type": "keyword", "doc_values": false });
-    let group = json!({ "properties": { "who": found, "at": unindexed, "why": unindexed } });
+    let group = json!({ "properties": { "receivers": found, "after_us": unindexed, "reasons": unindexed } });
     json!({
         "dynamic": "strict",
         "_source": { "excludes": ["words", "marks"] },

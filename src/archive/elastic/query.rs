@@ -45,7 +45,7 @@ fn filters(find: &Find) -> Vec<Value> {
     }
     filters.extend(find.marks.iter().map(|marks| json!({ "terms": { "marks": marks } })));
     if let Some((receiver, groups)) = &find.receiver {
-        let of_group = |group: &&str| json!({ "term": { format!("ledger.{group}.who"): receiver } });
+        let of_group = |group: &&str| json!({ "term": { format!("ledger.{group}.receivers"): receiver } });
         filters.push(any(groups.iter().map(of_group).collect()));
     }
     filters

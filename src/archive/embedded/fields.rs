@@ -85,8 +85,10 @@ impl Fields {
         indexed.add_pre_tokenized_text(self.words, terms(&document.words()));
         for (name, group) in document.ledger.iter().flat_map(Ledger::groups) {
             let field = self.group(name).filter(|_| !group.is_empty());
-            for (field, who) in field.iter().flat_map(|field| group.who.iter().map(move |who| (field, who))) {
-                indexed.add_text(*field, who);
+            for (field, receiver) in
+                field.iter().flat_map(|field| group.receivers.iter().map(move |r| (field, r)))
+            {
+                indexed.add_text(*field, receiver);
             }
         }
         let source = Document { ledger: None, ..document.clone() };

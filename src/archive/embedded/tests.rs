@@ -146,9 +146,9 @@ async fn receivers_are_found_by_their_group() {
     let dir = tempfile::tempdir().unwrap();
     let archive = Embedded::open(dir.path()).unwrap();
     let group = |who: &[&str]| Group {
-        who: who.iter().map(|who| (*who).into()).collect(),
-        at: vec![5; who.len()],
-        why: vec![],
+        receivers: who.iter().map(|who| (*who).into()).collect(),
+        after_us: vec![5; who.len()],
+        reasons: vec![],
     };
     let ledger = Ledger {
         unreceived: group(&["a"]),

@@ -107,14 +107,14 @@ fn add(ledger: &mut Ledger, block: &Block, bit: usize, user_id: &str) {
     let reason = block.reason(bit);
     let group = group(ledger, block.status(bit), block.verdict(bit));
     if reason.is_some() {
-        group.why.resize(group.who.len(), None);
-        group.why.push(reason.map(str::to_owned));
-    } else if !group.why.is_empty() {
-        group.why.push(None);
+        group.reasons.resize(group.receivers.len(), None);
+        group.reasons.push(reason.map(str::to_owned));
+    } else if !group.reasons.is_empty() {
+        group.reasons.push(None);
     }
-    group.who.push(user_id.to_owned());
+    group.receivers.push(user_id.to_owned());
     let after = (block.time(bit) - block.server_time).whole_microseconds();
-    group.at.push(i64::try_from(after).unwrap_or(i64::MAX));
+    group.after_us.push(i64::try_from(after).unwrap_or(i64::MAX));
 }
 
 /// The blocks of a message by number.

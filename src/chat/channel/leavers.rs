@@ -57,7 +57,7 @@ async fn come_back(tx: &Transaction<'_>, channel_id: ChannelId, user: &str, retu
     let now: OffsetDateTime = store::now(tx).await?;
     let most = i32::try_from(returns.most_members).unwrap_or(i32::MAX);
     let earliest = now - returns.within;
-    let Some(row) = tx.opt(sql!("chat/channel/take_back"), &[&channel_id, &user, &earliest, &most]).await?
+    let Some(row) = tx.opt(sql!("chat/channel/rejoin"), &[&channel_id, &user, &earliest, &most]).await?
     else {
         return Ok(());
     };

@@ -196,13 +196,13 @@ pub fn statuses(document: &Document, ledger: &Ledger) -> Vec<ReceiverStatus> {
             "rejected" => (Status::Unreceived, Some(Verdict::Rejected)),
             _ => (Status::Unreceived, None),
         };
-        for (i, (receiver, at)) in group.who.iter().zip(&group.at).enumerate() {
+        for (i, (receiver, at)) in group.receivers.iter().zip(&group.after_us).enumerate() {
             rows.push(ReceiverStatus {
                 receiver: receiver.clone(),
                 name: String::new(),
                 status,
                 verdict,
-                verdict_reason: group.why.get(i).cloned().flatten(),
+                verdict_reason: group.reasons.get(i).cloned().flatten(),
                 last_modified_time: document.server_time + Duration::microseconds(*at),
             });
         }

@@ -41,7 +41,7 @@ pub fn document(n: i64) -> Document {
 /// Receivers `who`, each some milliseconds after the one before.
 pub fn group(who: &[&str]) -> Group {
     let at = (1..).map(|n| n * 1_234_567).take(who.len()).collect();
-    Group { who: who.iter().map(|&id| id.to_owned()).collect(), at, why: Vec::new() }
+    Group { receivers: who.iter().map(|&id| id.to_owned()).collect(), after_us: at, reasons: Vec::new() }
 }
 
 /// The n-th message as it is in the end, with whatever a document may have in it.
@@ -51,7 +51,7 @@ pub fn final_document(n: i64) -> Document {
     let everybody: Vec<String> = (0..n % 40).map(|who| format!("员工{who:05}")).collect();
     let everybody: Vec<&str> = everybody.iter().map(String::as_str).collect();
     let mut rejected = group(&["r1", "r2"]);
-    rejected.why = vec![Some("没有设备".to_owned()), None];
+    rejected.reasons = vec![Some("没有设备".to_owned()), None];
     Document {
         version: 1 << 40,
         content: json!({

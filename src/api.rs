@@ -24,6 +24,7 @@ mod notifications;
 mod preferences;
 mod presence;
 mod problem;
+mod rates;
 mod receipts;
 mod request;
 mod robots;
@@ -76,6 +77,7 @@ use crate::records::receipt::Inbox;
 use crate::sync::Followers;
 use crate::sync::edit::Edits;
 use bodies::Budget;
+use rates::Rates;
 
 /// State that all handlers share.
 #[derive(Clone)]
@@ -136,6 +138,7 @@ impl Api {
     pub fn router(self) -> Router {
         let timeout = self.config.server.request_timeout;
         let bodies = Budget::new(self.config.server.request_bodies_max_bytes);
+        let rates = Rates::new(&self.config.server);
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
@@ -165,14 +168,15 @@ impl Api {
             .merge(archive::routes())
             .merge(files::routes())
             .merge(robots::routes())
+            .layer(from_fn_with_state(rates.clone(), rates::limit))
             .layer(from_fn_with_state(self.clone(), prove));
-        let transfers = self.transfers(&bodies);
+        let transfers = self.transfers(&bodies, &rates);
         Router::new()
             .nest(
                 "/api/v1",
                 proven.merge(files::open_routes().merge(robots::open_routes()).layer(from_fn(check_open))),
             )
-            .nest("/scim/v2", scim::routes(&self))
+            .nest("/scim/v2", scim::routes(&self, &rates))
             .merge(service::routes())
             .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
             // The timeout ends when the answer begins. A streamed body can take longer.
@@ -196,13 +200,15 @@ impl Api {
 impl Api {
     /// The routes that take the bytes of files. A body under a signature is read whole before it counts, so it has
     /// the limits of other bodies.
-    fn transfers(&self, bodies: &Budget) -> Router<Api> {
+    fn transfers(&self, bodies: &Budget, rates: &Rates) -> Router<Api> {
         let prove = from_fn_with_state(self.clone(), prove);
+        let limit = from_fn_with_state(rates.clone(), rates::limit);
         let uploads = uploads::routes()
             .layer(from_fn(uploads::speak))
+            .layer(limit.clone())
             .layer(prove.clone())
             .layer(from_fn(uploads::name_version));
-        let transfers = files::transfers().layer(prove).merge(uploads);
+        let transfers = files::transfers().layer(limit).layer(prove).merge(uploads);
         if self.config.identity.mode != IdentityMode::Hmac {
             return transfers;
         }

@@ -44,6 +44,11 @@ impl Caller {
         Self { user_id, roles, until: None, token_hash: None, lacks_roles_header: false }
     }
 
+    /// Whether the caller is a program: it has a token of the service, or a role that only programs have.
+    pub fn is_machine(&self) -> bool {
+        self.token_hash.is_some() || self.roles.has(Role::Gateway) || self.roles.given(Role::Directory)
+    }
+
     /// Refuses a caller without `role` (`Kind::Forbidden`). The detail says which roles the caller has.
     pub fn require(&self, role: Role) -> Result<()> {
         if self.roles.has(role) {

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
 
+use super::rates::Rates;
 use super::{Api, proven};
 use crate::base::error::Kind;
 use crate::identity::{Caller, Role};
@@ -22,7 +23,7 @@ const LIST: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
 type Result<T> = std::result::Result<T, RefusedBody>;
 
-pub fn routes(api: &Api) -> Router<Api> {
+pub fn routes(api: &Api, rates: &Rates) -> Router<Api> {
     Router::new()
         .route("/ServiceProviderConfig", get(config))
         .route("/ResourceTypes", get(resource_types))
@@ -40,7 +41,13 @@ pub fn routes(api: &Api) -> Router<Api> {
         .method_not_allowed_fallback(async || {
             RefusedBody::from(crate::base::error::Error::new(Kind::MethodNotAllowed, ""))
         })
+        .layer(from_fn_with_state(rates.clone(), limit))
         .layer(from_fn_with_state(api.clone(), prove))
+}
+
+/// Refuses requests beyond the limit of their caller.
+async fn limit(State(rates): State<Rates>, request: Request, next: Next) -> Response {
+    rates.answer(request, next, |e| RefusedBody::from(e).into_response()).await
 }
 
 /// All operations require the role `directory`.

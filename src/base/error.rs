@@ -37,6 +37,7 @@ pub enum Kind {
     Locked,
     ChecksumMismatch,
     StorageFull,
+    RateLimited,
     TooManyStreams,
     NudgedRecently,
     TooManyNotifications,
@@ -46,7 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -68,6 +69,7 @@ impl Kind {
         Self::Locked,
         Self::ChecksumMismatch,
         Self::StorageFull,
+        Self::RateLimited,
         Self::TooManyStreams,
         Self::NudgedRecently,
         Self::TooManyNotifications,
@@ -108,6 +110,7 @@ impl Kind {
             Self::Locked => (423, "upload-locked", "Another request writes to the upload"),
             Self::ChecksumMismatch => (460, "checksum-mismatch", "The checksum does not match the bytes"),
             Self::StorageFull => (507, "storage-full", "The file store is full"),
+            Self::RateLimited => (429, "rate-limited", "The caller sends too many requests"),
             Self::TooManyStreams => (429, "too-many-streams", "The user has too many open streams"),
             Self::NudgedRecently => (429, "nudged-recently", "The message was nudged a short time ago"),
             Self::TooManyNotifications => {

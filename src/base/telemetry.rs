@@ -91,6 +91,10 @@ fn describe_requests() {
         "impg_connections_cut_total",
         "Connections closed by the service. why=head: no request head in time; why=room: connections_max was reached."
     );
+    describe_counter!(
+        "impg_rate_limited_total",
+        "Requests refused because their caller sends too many, by policy: user or machine."
+    );
     describe_counter!("impg_sends_total", "Messages sent, by result: accepted or refused.");
     describe_histogram!("impg_send_commit_seconds", "Seconds to commit a batch of sends.");
     describe_histogram!("impg_send_batch_size", "Sends in one commit.");

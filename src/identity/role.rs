@@ -92,7 +92,8 @@ impl Roles {
         }
     }
 
-    fn given(self, role: Role) -> bool {
+    /// Whether `role` is in the set, and not only through another role.
+    pub fn given(self, role: Role) -> bool {
         self.0 & role.bit() != 0
     }
 }

@@ -1,3 +1,4 @@
 pub mod bodies;
 pub mod clients;
 pub mod contract;
+pub mod limits;

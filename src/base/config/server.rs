@@ -1,6 +1,7 @@
 //! Settings of the listeners, and limits of requests.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -12,6 +13,9 @@ use crate::base::cron::Zone;
 /// Smallest and largest permitted size of a request head.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
+/// Highest rate of a caller, and the sizes of its bursts.
+const RATE_MAX: u32 = 1_000_000;
+const BURST: RangeInclusive<u32> = 1..=1_000_000;
 
 /// Settings of the listeners, and limits of requests.
 #[derive(Debug, Clone, Deserialize)]
@@ -33,6 +37,10 @@ pub struct ServerSettings {
     pub request_timeout: Duration,
     #[serde(rename = "write_timeout_ms", deserialize_with = "millis")]
     pub write_timeout: Duration,
+    pub user_requests_per_second: u32,
+    pub user_requests_burst: u32,
+    pub machine_requests_per_second: u32,
+    pub machine_requests_burst: u32,
     pub time_zone: String,
     #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
     pub shutdown_grace: Duration,
@@ -53,6 +61,14 @@ impl ServerSettings {
             (
                 self.request_bodies_max_bytes < self.request_body_max_bytes,
                 "`request_bodies_max_bytes` must be at least `request_body_max_bytes`",
+            ),
+            (
+                self.user_requests_per_second.max(self.machine_requests_per_second) > RATE_MAX,
+                "`user_requests_per_second` and `machine_requests_per_second` must be at most 1000000; 0 is no limit",
+            ),
+            (
+                !BURST.contains(&self.user_requests_burst) || !BURST.contains(&self.machine_requests_burst),
+                "`user_requests_burst` and `machine_requests_burst` must be 1 to 1000000",
             ),
         ]);
         let zone = self.zone().err().map(|error| error.mistakes().to_vec()).unwrap_or_default();

@@ -41,6 +41,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("callback_breaker_failures", "4"),
     ("callback_breaker_probe_ms", "100"),
     ("poll_ms", "100"),
+    // A few users send as fast as they can.
+    ("user_requests_per_second", "0"),
 ];
 
 /// A channel as the load knows it.

@@ -2,6 +2,7 @@
 
 mod archive;
 mod around;
+mod at_work;
 mod bodies;
 mod callbacks;
 mod cards;
@@ -76,6 +77,7 @@ use crate::people::users::{check_active, of_login_name};
 use crate::records::receipt::Inbox;
 use crate::sync::Followers;
 use crate::sync::edit::Edits;
+use at_work::AtWork;
 use bodies::Budget;
 use rates::Rates;
 
@@ -139,6 +141,7 @@ impl Api {
         let timeout = self.config.server.request_timeout;
         let bodies = Budget::new(self.config.server.request_bodies_max_bytes);
         let rates = Rates::new(&self.config.server);
+        let at_work = AtWork::new(self.config.server.requests_max);
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
@@ -179,6 +182,9 @@ impl Api {
             .nest("/scim/v2", scim::routes(&self, &rates))
             .merge(service::routes())
             .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
+            .layer(from_fn_with_state(at_work, at_work::shed))
+            // Probes are answered also by a replica that has too much to do.
+            .merge(service::probes())
             // The timeout ends when the answer begins. A streamed body can take longer.
             .layer(from_fn(move |request: Request, next: Next| async move {
                 match tokio::time::timeout(timeout, next.run(request)).await {

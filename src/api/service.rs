@@ -19,10 +19,12 @@ use crate::base::store::Readiness;
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+pub fn probes() -> Router<Api> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
+}
+
 pub fn routes() -> Router<Api> {
     Router::new()
-        .route("/healthz", get(healthz))
-        .route("/readyz", get(readyz))
         .route("/openapi.json", get(async || asset("application/json", &contract::API_JSON)))
         .route("/openapi-scim.json", get(async || asset("application/json", &contract::SCIM_JSON)))
         .route("/openapi-push-callback.json", get(async || asset("application/json", &contract::PUSH_JSON)))

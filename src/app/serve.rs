@@ -1,6 +1,8 @@
 //! Accepts connections: limits their number, their waiting time and their shutdown. `axum::serve` has none of
 //! these limits. With it, a client that sends half a request head keeps its socket forever.
 
+mod peers;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -26,6 +28,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::base::config::Config;
+use peers::{PeerPermit, Peers};
 
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -36,6 +39,7 @@ const DESCRIPTORS_BESIDE: u64 = 256;
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     most: usize,
+    of_peer: usize,
     head: Duration,
     idle: Duration,
     head_max_bytes: usize,
@@ -46,6 +50,7 @@ impl Bounds {
     pub fn of(config: &Config) -> Self {
         Self {
             most: affordable(config),
+            of_peer: config.server.connections_per_peer,
             head: config.server.head_timeout,
             idle: config.server.idle_timeout,
             head_max_bytes: config.server.head_max_bytes,
@@ -81,14 +86,18 @@ fn affordable(config: &Config) -> usize {
 
 /// Answers on `listener` until `stop`. Then waits until every running request has its answer.
 pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
-    let rooms = Arc::new(Rooms::new(bounds.most));
+    let (rooms, peers) = (Arc::new(Rooms::new(bounds.most)), Peers::new(bounds.of_peer));
     let connections = TaskTracker::new();
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
+                    let Some(permit) = peers.admit(peer.ip()) else {
+                        metrics::counter!("impg_connections_cut_total", "why" => "peer").increment(1);
+                        continue;
+                    };
                     configure_socket(&socket, bounds.write);
-                    let seat = Seat::take(&rooms).await;
+                    let seat = Seat::take(&rooms, permit).await;
                     connections.spawn(connection(
                         Accepted { socket, peer },
                         router.clone(),
@@ -226,6 +235,7 @@ impl Rooms {
 struct Seat {
     rooms: Arc<Rooms>,
     _room: Option<OwnedSemaphorePermit>,
+    _peer: PeerPermit,
     ended: CancellationToken,
     /// Its position among the idle connections.
     place: AtomicU64,
@@ -234,9 +244,10 @@ struct Seat {
 }
 
 impl Seat {
-    async fn take(rooms: &Arc<Rooms>) -> Arc<Self> {
+    async fn take(rooms: &Arc<Rooms>, peer: PeerPermit) -> Arc<Self> {
         let seat = Self {
             _room: rooms.room().await,
+            _peer: peer,
             rooms: rooms.clone(),
             ended: CancellationToken::new(),
             place: AtomicU64::default(),

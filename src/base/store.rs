@@ -48,7 +48,7 @@ const CONTENTION_WAIT: Duration = Duration::from_millis(5);
 /// plan made while a table was small must not scan it after it has grown.
 const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET synchronous_commit = on; SET timezone = 'UTC'; SET application_name = 'im-push-gateway'; \
-     SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '10s'; SET statement_timeout = '60s'";
+     SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '10s'";
 /// For work that may be lost in a crash of the server, because it is done again. The WAL is written in order,
 /// so a later acknowledged commit makes it durable too.
 pub const REPEATABLE: &str = "SET LOCAL synchronous_commit = off";
@@ -129,15 +129,15 @@ impl Store {
     pub fn new(config: &Config) -> Result<Self> {
         let database = &config.database;
         let server = Arc::new(Server::of(&address(database)?));
-        Self::open(config, server, (database.pool_size, database.wait), SESSION.to_owned())
+        let session = session(database.statement_timeout);
+        Self::open(config, server, (database.pool_size, database.wait), session)
     }
 
     /// A separate connection for probes. They are answered while the pool is busy, and wait for no lock.
     pub fn for_probes(&self, config: &Config) -> Result<Self> {
         let wait = config.database.readiness_wait;
         // Half of it: the connection is free again before the next probe.
-        let session = format!("{SESSION}; SET statement_timeout = {}", (wait / 2).as_millis().max(1));
-        Self::open(config, self.server.clone(), (1, wait), session)
+        Self::open(config, self.server.clone(), (1, wait), session(wait / 2))
     }
 
     fn open(
@@ -197,7 +197,7 @@ impl Store {
         let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
         let ran = runner.run_async(&mut **client).await;
         client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-        client.batch_execute(SESSION).await?;
+        client.batch_execute(&session(config.database.statement_timeout)).await?;
         ran.map_err(|e| self.server.explain_migration(e, newest.unwrap_or_default()))?;
         drop(client);
         self.make_partitions(config).await
@@ -330,6 +330,11 @@ pub async fn bound_statements(tx: &Transaction<'_>, most: Duration) -> Result<()
 /// Blocks all writers of push statuses until the transaction ends.
 pub async fn own_seal(tx: &Transaction<'_>) -> Result<()> {
     Ok(tx.batch_execute(OWN_SEAL).await?)
+}
+
+/// The settings of a session whose statements take at most this long.
+fn session(statement_timeout: Duration) -> String {
+    format!("{SESSION}; SET statement_timeout = {}", statement_timeout.as_millis().max(1))
 }
 
 fn address(settings: &DatabaseSettings) -> Result<tokio_postgres::Config> {

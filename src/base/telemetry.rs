@@ -89,8 +89,10 @@ fn describe_requests() {
     describe_histogram!("impg_http_request_seconds", "Seconds until a request was answered, by route.");
     describe_counter!(
         "impg_connections_cut_total",
-        "Connections closed by the service. why=head: no request head in time; why=room: connections_max was reached."
+        "Connections closed by the service. why=head: no request head in time; why=room: connections_max was reached; \
+         why=peer: connections_per_peer was reached."
     );
+    describe_counter!("impg_requests_shed_total", "Requests refused because requests_max were at work.");
     describe_counter!(
         "impg_rate_limited_total",
         "Requests refused because their caller sends too many, by policy: user or machine."

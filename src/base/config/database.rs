@@ -8,6 +8,7 @@ use super::Secret;
 use super::values::{broken, millis, no_time};
 
 const PARTITIONS_AHEAD_MAX: u32 = 60;
+const STATEMENT_MIN: Duration = Duration::from_secs(1);
 
 /// Settings of the database.
 #[derive(Debug, Clone, Deserialize)]
@@ -22,6 +23,8 @@ pub struct DatabaseSettings {
     pub connection_life: Duration,
     #[serde(rename = "database_wait_ms", deserialize_with = "millis")]
     pub wait: Duration,
+    #[serde(rename = "database_statement_timeout_ms", deserialize_with = "millis")]
+    pub statement_timeout: Duration,
     #[serde(rename = "readiness_wait_ms", deserialize_with = "millis")]
     pub readiness_wait: Duration,
     pub partitions_ahead_days: u32,
@@ -41,6 +44,10 @@ impl DatabaseSettings {
             ),
             (no_time(self.connection_life), "`database_connection_life_ms` must be 1 ms to a day"),
             (no_time(self.wait), "`database_wait_ms` must be 1 ms to a day"),
+            (
+                self.statement_timeout < STATEMENT_MIN || no_time(self.statement_timeout),
+                "`database_statement_timeout_ms` must be 1 s to a day: steps of background work need a second",
+            ),
             (no_time(self.readiness_wait), "`readiness_wait_ms` must be 1 ms to a day"),
             (self.partitions_ahead_days > PARTITIONS_AHEAD_MAX, "`partitions_ahead_days` must be at most 60"),
         ])

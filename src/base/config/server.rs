@@ -24,6 +24,8 @@ pub struct ServerSettings {
     #[serde(deserialize_with = "optional")]
     pub metrics_listen: Option<SocketAddr>,
     pub connections_max: usize,
+    pub connections_per_peer: usize,
+    pub requests_max: usize,
     #[serde(rename = "head_timeout_ms", deserialize_with = "millis")]
     pub head_timeout: Duration,
     #[serde(rename = "idle_timeout_ms", deserialize_with = "millis")]
@@ -62,6 +64,7 @@ impl ServerSettings {
                 self.request_bodies_max_bytes < self.request_body_max_bytes,
                 "`request_bodies_max_bytes` must be at least `request_body_max_bytes`",
             ),
+            (self.requests_max == 0, "`requests_max` must be at least 1: with 0 every request is refused"),
             (
                 self.user_requests_per_second.max(self.machine_requests_per_second) > RATE_MAX,
                 "`user_requests_per_second` and `machine_requests_per_second` must be at most 1000000; 0 is no limit",

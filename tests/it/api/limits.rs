@@ -1,4 +1,4 @@
-//! Limits of callers: who is refused, what they are told, and who is not.
+//! Limits of callers and of a replica: who is refused, what they are told, and who is not.
 
 use std::cell::Cell;
 
@@ -6,6 +6,7 @@ use serde_json::json;
 
 use crate::app::{TestApp, text};
 use crate::base::database::until;
+use crate::chat::strangers::{dial, rest};
 use crate::support::{Client, Reply, Service, shared};
 
 /// Few requests, which come back one a second.
@@ -117,4 +118,82 @@ async fn probes_have_no_limit_and_refusals_are_counted() {
     }
     let scrape = || async { reqwest::get(service.metrics_url()).await.unwrap().text().await.unwrap() };
     until(scrape, |text| text.contains("impg_rate_limited_total{policy=\"user\"}")).await;
+}
+
+/// Waits of the database for a lock, in this database.
+const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+     AND wait_event_type = 'Lock' AND query LIKE '%t_im_emoji%'";
+
+#[tokio::test]
+async fn a_replica_with_too_much_to_do_refuses_at_once_and_answers_probes() {
+    let app = TestApp::start_with("requests_max = 1").await;
+    app.people(&["a"]).await;
+    let a = app.person("a");
+    let sql = app.sql().await;
+    sql.batch_execute("BEGIN; LOCK TABLE t_im_emoji IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let at_work = tokio::spawn({
+        let a = a.clone();
+        async move { a.get("/emojis").await }
+    });
+    app.until(WAITING, 1).await;
+
+    let reply = a.get("/conversations").await;
+    assert_eq!(reply.header("retry-after"), "1");
+    let problem = reply.expect_problem(503, "unavailable");
+    assert!(text(&problem["detail"]).contains("too many requests"), "{problem}");
+    // The answer does not wait for a body, and not for a proof.
+    let head = "POST /api/v1/groups HTTP/1.1\r\nHost: im\r\nConnection: close\r\ncontent-type: application/json\r\n\
+                content-length: 4000000\r\n\r\n{";
+    let answer = rest(dial(&app, head).await).await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    let provider = Client::new(&format!("{}/scim/v2", app.base), "hr", &["directory"]);
+    provider.get("/Users").await.expect_problem(503, "unavailable");
+    let probe = Client::anonymous(&app.base);
+    for path in ["/healthz", "/readyz"] {
+        probe.get(path).await.expect(200);
+    }
+
+    sql.batch_execute("ROLLBACK").await.unwrap();
+    at_work.await.unwrap().expect(200);
+    a.get("/conversations").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_slow_statement_is_ended_and_its_connection_is_free_again() {
+    let settings = "database_pool_size = 4\ndatabase_wait_ms = 20000\ndatabase_statement_timeout_ms = 1000";
+    let app = TestApp::start_with(settings).await;
+    app.people(&["a"]).await;
+    let a = app.person("a");
+    let sql = app.sql().await;
+    sql.batch_execute("BEGIN; LOCK TABLE t_im_emoji IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    // More than there are connections.
+    let slow: Vec<_> = (0..6).map(|_| a.clone()).map(|a| async move { a.get("/emojis").await }).collect();
+    let slow = tokio::spawn(futures_util::future::join_all(slow));
+    for reply in slow.await.unwrap() {
+        let problem = reply.expect_problem(503, "unavailable");
+        assert_eq!(problem["detail"], "the database took too long");
+    }
+    a.get("/conversations").await.expect(200);
+    sql.batch_execute("ROLLBACK").await.unwrap();
+    a.get("/emojis").await.expect(200);
+}
+
+#[tokio::test]
+async fn one_address_has_a_number_of_connections_and_others_have_theirs() {
+    let settings = "connections_per_peer = 2\nhead_timeout_ms = 86400000\nidle_timeout_ms = 86400000";
+    let app = TestApp::start_with(settings).await;
+    let held = [dial(&app, "").await, dial(&app, "GET /healthz HTTP/1.1\r\n").await];
+    assert_eq!(rest(dial(&app, "").await).await, "", "the third is closed");
+    // Another address.
+    let other = tokio::net::TcpSocket::new_v4().unwrap();
+    other.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let address = app.base.trim_start_matches("http://").parse().unwrap();
+    let mut other = other.connect(address).await.unwrap();
+    let ask = "GET /healthz HTTP/1.1\r\nHost: im\r\nConnection: close\r\n\r\n";
+    tokio::io::AsyncWriteExt::write_all(&mut other, ask.as_bytes()).await.unwrap();
+    assert!(rest(other).await.starts_with("HTTP/1.1 200"));
+    // One that ends makes room.
+    drop(held);
+    let again = || async { rest(dial(&app, ask).await).await };
+    until(again, |answer| answer.starts_with("HTTP/1.1 200")).await;
 }

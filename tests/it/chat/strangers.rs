@@ -4,7 +4,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::app::{LONG, TestApp};
+use crate::app::{LONG, LOOK, TestApp};
 use crate::support::Client;
 
 const HALF_HEAD: &str = "GET /healthz HTTP/1.1\r\nHost: im\r\nX-Never-Ending: ";
@@ -96,6 +96,31 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     // Nor is one whose sender nobody has proven: the answer comes before the body.
     let unproven = head.replace("x-user-id: a\r\n", "content-length: 100\r\n");
     assert_eq!(answer(&app, &format!("{unproven}\r\n")).await, 401);
+}
+
+#[tokio::test]
+async fn a_body_that_comes_a_byte_at_a_time_is_cut() {
+    let app = TestApp::start_with("request_body_timeout_ms = 200").await;
+    app.people(&["a"]).await;
+    let head = "POST /api/v1/groups HTTP/1.1\r\nHost: im\r\nx-user-id: a\r\ncontent-type: application/json\r\n\
+                content-length: 1000000\r\n\r\n";
+    let (mut reader, mut writer) = dial(&app, head).await.into_split();
+    let dripping = tokio::spawn(async move {
+        let mut pace = tokio::time::interval(LOOK);
+        // Ends when the other side has closed.
+        while writer.write_all(b" ").await.is_ok() {
+            pace.tick().await;
+        }
+    });
+    let mut answer = Vec::new();
+    // A reset is an end, too.
+    let _ = tokio::time::timeout(LONG, reader.read_to_end(&mut answer)).await.expect("the other side closes");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.starts_with("HTTP/1.1 503") && answer.contains("did not arrive within 200 ms"),
+        "{answer}"
+    );
+    tokio::time::timeout(LONG, dripping).await.expect("the connection is closed").unwrap();
 }
 
 #[tokio::test]

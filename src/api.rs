@@ -7,6 +7,7 @@ mod bodies;
 mod callbacks;
 mod cards;
 mod channels;
+mod compress;
 mod conditions;
 pub mod contract;
 mod conversations;
@@ -192,6 +193,8 @@ impl Api {
                     Err(_) => Error::new(Kind::Timeout, "").into_response(),
                 }
             }))
+            .layer(compress::layer(self.config.server.compress_min_bytes))
+            .layer(from_fn(compress::accept_plain))
             // Bodies of uploads are bounded by the settings of files, and take their time.
             .nest("/api/v1", transfers)
             .fallback(async || Error::not_found("no such path").into_response())

@@ -1,4 +1,5 @@
 pub mod bodies;
 pub mod clients;
+pub mod compression;
 pub mod contract;
 pub mod limits;

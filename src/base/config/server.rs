@@ -43,6 +43,7 @@ pub struct ServerSettings {
     pub user_requests_burst: u32,
     pub machine_requests_per_second: u32,
     pub machine_requests_burst: u32,
+    pub compress_min_bytes: u64,
     pub time_zone: String,
     #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
     pub shutdown_grace: Duration,

@@ -160,7 +160,7 @@ async fn a_replica_with_too_much_to_do_refuses_at_once_and_answers_probes() {
 
 #[tokio::test]
 async fn a_slow_statement_is_ended_and_its_connection_is_free_again() {
-    let settings = "database_pool_size = 4\ndatabase_wait_ms = 20000\ndatabase_statement_timeout_ms = 1000";
+    let settings = "database_pool_size = 4\ndatabase_wait_ms = 20000\ndatabase_statement_timeout_ms = 3000";
     let app = TestApp::start_with(settings).await;
     app.people(&["a"]).await;
     let a = app.person("a");

@@ -21,6 +21,7 @@ mod events;
 mod favourites;
 mod files;
 mod forwards;
+mod host;
 mod messages;
 mod notifications;
 mod preferences;
@@ -48,9 +49,8 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
-use axum::http::header::HOST;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method, Version};
+use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use time::OffsetDateTime;
@@ -200,7 +200,7 @@ impl Api {
             .fallback(async || Error::not_found("no such path").into_response())
             .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
             .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
-            .layer(from_fn(one_host))
+            .layer(from_fn(host::one_host))
             .layer(from_fn(observe))
             .with_state(self)
     }
@@ -224,22 +224,6 @@ impl Api {
         let bodies = bodies.clone();
         transfers.layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
     }
-}
-
-/// Refuses a request without exactly one `Host` (RFC 9112 §3.2). With two, a proxy and the service can read
-/// different ones. HTTP/1.0 probes may send none.
-async fn one_host(request: Request, next: Next) -> Response {
-    let mut hosts = request.headers().get_all(HOST).iter();
-    let is_one = match (hosts.next(), hosts.next()) {
-        (None, _) => request.version() < Version::HTTP_11,
-        (Some(host), None) => wire::is_host(host),
-        _ => false,
-    };
-    if is_one {
-        return next.run(request).await;
-    }
-    Error::parameter("host", "send exactly one `Host` header: a name or an address, with an optional port")
-        .into_response()
 }
 
 /// Authenticates the caller before any handler runs.

@@ -16,6 +16,7 @@ pub use metrics::MetricsEndpoint;
 
 use crate::api::{Api, Stages};
 use crate::archive::Archive;
+use crate::base::certificate::Certificate;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
@@ -29,7 +30,7 @@ use crate::records::receipt::Inbox;
 use crate::sync::Runner;
 use crate::sync::edit::Edits;
 use cold::ArchiveWorkers;
-use serve::Bounds;
+use serve::{Bounds, Site};
 use tasks::TaskSet;
 use workers::Wakes;
 
@@ -38,6 +39,7 @@ pub struct App {
     config: Config,
     store: Store,
     probes: Store,
+    certificate: Option<Arc<Certificate>>,
     identity: Identity,
     callbacks: Arc<Callbacks>,
     archive: Option<ArchiveWorkers>,
@@ -50,6 +52,7 @@ impl App {
     /// start changes none of it.
     pub async fn build(config: Config) -> Result<Self> {
         let identity = Identity::new(&config.identity)?;
+        let certificate = Certificate::open(&config.server)?;
         let store = Store::new(&config)?;
         let probes = store.for_probes(&config)?;
         store.check_sessions().await?;
@@ -68,6 +71,7 @@ impl App {
             config,
             store,
             probes,
+            certificate,
             identity,
             callbacks: Arc::new(callbacks),
             archive,
@@ -128,13 +132,14 @@ impl App {
             files: files.clone(),
             notifications: wakes.notifications,
         });
+        let site = Site { router: api.router(), bounds, certificate: self.certificate };
         let late = async {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
         };
         let broken = tasks.broken.clone();
         let served = tokio::select! {
-            () = serve::serve(listener, api.router(), bounds, stop.clone()) => Ok(()),
+            () = serve::serve(listener, site, stop.clone()) => Ok(()),
             () = broken.cancelled() => Err(Error::internal("a worker panicked; restart to resume its work")),
             () = late => Ok(()),
         };

@@ -3,6 +3,7 @@
 pub mod analyzer;
 pub mod audit;
 pub mod bearer;
+pub mod certificate;
 pub mod claim;
 pub mod config;
 pub mod cron;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
+use im_push_gateway::base::certificate::Certificate;
 use im_push_gateway::base::config::{self, Config};
 use im_push_gateway::base::store::Store;
 use im_push_gateway::base::telemetry;
@@ -99,7 +100,9 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
 
 async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let config = Config::load(file, |config| match command {
-        Command::Serve | Command::Check(_) => Identity::mistakes(&config.identity),
+        Command::Serve | Command::Check(_) => {
+            [Identity::mistakes(&config.identity), Certificate::mistakes(&config.server)].concat()
+        }
         _ => Vec::new(),
     })?;
     match command {

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{self, Bounds};
+use super::serve::{self, Bounds, Site};
 use crate::base::telemetry;
 
 /// Most connections to the metrics endpoint.
@@ -29,8 +29,9 @@ pub(super) async fn serve_metrics(endpoint: MetricsEndpoint, bounds: Bounds, sto
         }
     };
     let router = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
+    let site = Site { router, bounds: bounds.at_most(SCRAPERS_MAX), certificate: None };
     tokio::select! {
-        () = serve::serve(listener, router, bounds.at_most(SCRAPERS_MAX), stop) => {}
+        () = serve::serve(listener, site, stop) => {}
         () = upkeep => {}
     }
 }

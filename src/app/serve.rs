@@ -1,39 +1,48 @@
 //! Accepts connections: limits their number, their waiting time and their shutdown. `axum::serve` has none of
 //! these limits. With it, a client that sends half a request head keeps its socket forever.
+//!
+//! A connection speaks HTTP/1.1 or HTTP/2: with TLS as the handshake says, without it as the client begins.
 
 mod peers;
+mod rooms;
+mod version;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{ConnectInfo, Request};
-use hyper::body::{Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::base::certificate::{Certificate, HTTP2};
 use crate::base::config::Config;
-use peers::{PeerPermit, Peers};
+use peers::Peers;
+use rooms::{Answer, Busy, Rooms, Seat, Silence, count_cut};
 
-/// Pause after a failed accept.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// File descriptors reserved for callbacks, the archive and files.
 const DESCRIPTORS_BESIDE: u64 = 256;
+/// HTTP/2: most bytes of bodies that a client sends before they are read, of one request and of all of a connection.
+const UNREAD_OF_REQUEST: u32 = 64 * 1024;
+const UNREAD_OF_CONNECTION: u32 = 256 * 1024;
+/// HTTP/2: most bytes of an answer that wait in memory until the client takes them.
+const UNSENT_OF_ANSWER: usize = 64 * 1024;
+/// HTTP/2: most bytes of an answer that are handed on at once. A client that takes none of the rest is noticed by it.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Limits of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -44,6 +53,7 @@ pub struct Bounds {
     idle: Duration,
     head_max_bytes: usize,
     write: Duration,
+    http2_streams: u32,
 }
 
 impl Bounds {
@@ -55,6 +65,7 @@ impl Bounds {
             idle: config.server.idle_timeout,
             head_max_bytes: config.server.head_max_bytes,
             write: config.server.write_timeout,
+            http2_streams: config.server.http2_streams_max,
         }
     }
 
@@ -84,33 +95,41 @@ fn affordable(config: &Config) -> usize {
     most.min(config.server.connections_max)
 }
 
+/// What all connections of a listener share.
+pub struct Site {
+    pub router: Router,
+    pub bounds: Bounds,
+    /// `None`: the connections are not encrypted.
+    pub certificate: Option<Arc<Certificate>>,
+}
+
 /// Answers on `listener` until `stop`. Then waits until every running request has its answer.
-pub async fn serve(listener: TcpListener, router: Router, bounds: Bounds, stop: CancellationToken) {
-    let (rooms, peers) = (Arc::new(Rooms::new(bounds.most)), Peers::new(bounds.of_peer));
-    let connections = TaskTracker::new();
+pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
+    let (rooms, peers) = (Arc::new(Rooms::new(site.bounds.most)), Peers::new(site.bounds.of_peer));
+    let (site, connections) = (Arc::new(site), TaskTracker::new());
     let accepting = async {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     let Some(permit) = peers.admit(peer.ip()) else {
-                        metrics::counter!("impg_connections_cut_total", "why" => "peer").increment(1);
+                        count_cut("peer");
                         continue;
                     };
-                    configure_socket(&socket, bounds.write);
+                    configure_socket(&socket, site.bounds.write);
                     let seat = Seat::take(&rooms, permit).await;
-                    connections.spawn(connection(
-                        Accepted { socket, peer },
-                        router.clone(),
-                        bounds,
-                        seat,
-                        stop.clone(),
-                    ));
+                    connections.spawn(connection((socket, peer), site.clone(), seat, stop.clone()));
                 }
                 Err(error) => rooms.pause_after(&error).await,
             }
         }
     };
-    tokio::select! { () = stop.cancelled() => {}, () = accepting => {} }
+    let following = async {
+        match site.certificate.clone() {
+            Some(certificate) => certificate.follow().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! { () = stop.cancelled() => {}, () = accepting => {}, () = following => {} }
     drop(listener);
     connections.close();
     connections.wait().await;
@@ -127,196 +146,129 @@ fn configure_socket(socket: &TcpStream, write_timeout: Duration) {
     }
 }
 
-/// A socket, and the address of its client.
-struct Accepted {
-    socket: TcpStream,
-    peer: SocketAddr,
+/// A socket, encrypted or not.
+trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
+
+/// Makes a connection ready for its first request. Returns whether it speaks HTTP/2.
+async fn open(socket: TcpStream, site: &Site) -> io::Result<(bool, Box<dyn Socket>)> {
+    let Some(certificate) = &site.certificate else {
+        let (is_http2, socket) = version::detect(socket).await?;
+        return Ok((is_http2, Box::new(socket)));
+    };
+    let socket = TlsAcceptor::from(certificate.current()).accept(socket).await.inspect_err(|error| {
+        count_cut("tls");
+        tracing::debug!(%error, "no handshake");
+    })?;
+    let is_http2 = socket.get_ref().1.alpn_protocol() == Some(HTTP2);
+    Ok((is_http2, Box::new(socket)))
 }
 
 async fn connection(
-    Accepted { socket, peer }: Accepted,
-    router: Router,
-    bounds: Bounds,
+    (socket, peer): (TcpStream, SocketAddr),
+    site: Arc<Site>,
     seat: Arc<Seat>,
     stop: CancellationToken,
 ) {
-    let (router, answering) = (TowerToHyperService::new(router), seat.clone());
+    let first_head = pin!(tokio::time::sleep(site.bounds.head));
+    let mut visit = Visit { bounds: site.bounds, seat, stop, first_head };
+    let Some(Ok((is_http2, socket))) = visit.before_head(open(socket, &site)).await else { return };
+    let (router, seat) = (TowerToHyperService::new(site.router.clone()), visit.seat.clone());
+    let piece_bytes = if is_http2 { PIECE_BYTES } else { usize::MAX };
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let busy = Busy::of(&answering);
+        let busy = Busy::of(&seat);
         request.extensions_mut().insert(ConnectInfo(peer));
         let answer = router.call(request);
-        async move { answer.await.map(|response| response.map(|body| Answer { body, _busy: busy })) }
+        async move { answer.await.map(|response| response.map(|body| Answer::new(body, busy, piece_bytes))) }
     });
+    if is_http2 {
+        let serving = pin!(speak_http2(visit.bounds).serve_connection(TokioIo::new(socket), service));
+        visit.attend(serving, http2::Connection::graceful_shutdown).await;
+    } else {
+        let serving = pin!(speak_http1(visit.bounds).serve_connection(TokioIo::new(socket), service));
+        // hyper ends idle connections of HTTP/1.1 by itself, after the last byte of an answer.
+        visit.bounds.idle = Duration::MAX;
+        visit.attend(serving, http1::Connection::graceful_shutdown).await;
+    }
+}
+
+fn speak_http1(bounds: Bounds) -> http1::Builder {
     let mut http = http1::Builder::new();
     // Time from the end of an answer to the end of the next request head. The first head has a shorter limit,
-    // below.
+    // in `attend`.
     http.timer(TokioTimer::new()).header_read_timeout(bounds.idle);
     http.max_header_size(bounds.head_max_bytes).max_buf_size(bounds.head_max_bytes);
-    let mut serving = pin!(http.serve_connection(TokioIo::new(socket), service));
-    let mut first_head = pin!(tokio::time::sleep(bounds.head));
-    let (mut waiting, mut stopping) = (true, false);
-    loop {
+    http
+}
+
+/// Requests that a client begins and resets at once are bounded by hyper: after 20 that wait, and after 1,024 in all
+/// that the service resets, it closes the connection.
+fn speak_http2(bounds: Bounds) -> http2::Builder<TokioExecutor> {
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new()).max_concurrent_streams(bounds.http2_streams);
+    http.max_header_list_size(u32::try_from(bounds.head_max_bytes).unwrap_or(u32::MAX));
+    http.initial_stream_window_size(UNREAD_OF_REQUEST).initial_connection_window_size(UNREAD_OF_CONNECTION);
+    http.max_send_buf_size(UNSENT_OF_ANSWER);
+    http
+}
+
+/// One connection, and what ends it.
+struct Visit<'a> {
+    bounds: Bounds,
+    seat: Arc<Seat>,
+    stop: CancellationToken,
+    /// The time by which the first head must have come.
+    first_head: Pin<&'a mut Sleep>,
+}
+
+impl Visit<'_> {
+    /// What comes before the first head. `None` if the connection ends before.
+    async fn before_head<T>(&mut self, opening: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            _ = serving.as_mut() => return,
-            () = seat.ended.cancelled() => return,
-            () = first_head.as_mut(), if waiting => {
-                if !seat.asked.load(Ordering::Relaxed) {
-                    metrics::counter!("impg_connections_cut_total", "why" => "head").increment(1);
-                    return;
-                }
-                waiting = false;
-            }
-            () = stop.cancelled(), if !stopping => {
-                serving.as_mut().graceful_shutdown();
-                stopping = true;
+            opened = opening => Some(opened),
+            () = self.seat.ended.cancelled() => None,
+            () = self.stop.cancelled() => None,
+            () = self.first_head.as_mut() => {
+                count_cut("head");
+                None
             }
         }
     }
-}
 
-/// Permits for connections. When all are taken, the connection that has been idle longest is closed. Clients
-/// that only hold sockets cannot lock out others.
-struct Rooms {
-    free: Arc<Semaphore>,
-    resting: Mutex<Resting>,
-    /// Signals that a connection became idle.
-    rested: Notify,
-}
-
-/// Idle connections, in the order in which their last request ended.
-#[derive(Default)]
-struct Resting {
-    last: u64,
-    seats: BTreeMap<u64, CancellationToken>,
-}
-
-impl Rooms {
-    fn new(most: usize) -> Self {
-        let free = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { free, resting: Mutex::default(), rested: Notify::new() }
-    }
-
-    fn resting(&self) -> MutexGuard<'_, Resting> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+    /// Serves until the connection ends, or has to.
+    async fn attend<C: Future>(mut self, mut serving: Pin<&mut C>, shut_down: impl Fn(Pin<&mut C>)) {
+        let Bounds { idle, write, .. } = self.bounds;
+        let mut look = pin!(tokio::time::sleep(idle.min(write)));
+        let (mut waiting, mut stopping, mut leaving) = (true, false, false);
         loop {
-            if let Ok(permit) = self.free.clone().try_acquire_owned() {
-                return Some(permit);
-            }
-            let ended = self.end_one();
             tokio::select! {
-                permit = self.free.clone().acquire_owned() => return permit.ok(),
-                () = self.rested.notified(), if !ended => {}
+                _ = serving.as_mut() => return,
+                () = self.seat.ended.cancelled() => return,
+                () = self.first_head.as_mut(), if waiting => {
+                    if !self.seat.was_asked() {
+                        return count_cut("head");
+                    }
+                    waiting = false;
+                }
+                () = self.stop.cancelled(), if !stopping => {
+                    shut_down(serving.as_mut());
+                    stopping = true;
+                }
+                () = look.as_mut() => {
+                    match self.seat.silence(idle, write) {
+                        // The client learns which requests were not taken. If it does not answer, the next look ends
+                        // the connection.
+                        Some(Silence::Idle) if !leaving && self.seat.was_asked() => {
+                            shut_down(serving.as_mut());
+                            leaving = true;
+                        }
+                        Some(Silence::Idle) if leaving => return,
+                        Some(Silence::Unread) => return count_cut("write"),
+                        _ => leaving = false,
+                    }
+                    look.as_mut().reset(Instant::now() + idle.min(write));
+                }
             }
         }
-    }
-
-    /// Closes the longest idle connection. Returns whether there was one.
-    fn end_one(&self) -> bool {
-        let Some((_, seat)) = self.resting().seats.pop_first() else { return false };
-        seat.cancel();
-        metrics::counter!("impg_connections_cut_total", "why" => "room").increment(1);
-        true
-    }
-
-    async fn pause_after(&self, error: &io::Error) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-        if ![ConnectionAborted, ConnectionRefused, ConnectionReset].contains(&error.kind()) {
-            tracing::error!(%error, "could not accept a connection");
-            self.end_one();
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-        }
-    }
-}
-
-/// The permit of one connection.
-struct Seat {
-    rooms: Arc<Rooms>,
-    _room: Option<OwnedSemaphorePermit>,
-    _peer: PeerPermit,
-    ended: CancellationToken,
-    /// Its position among the idle connections.
-    place: AtomicU64,
-    /// Whether a request has arrived.
-    asked: AtomicBool,
-}
-
-impl Seat {
-    async fn take(rooms: &Arc<Rooms>, peer: PeerPermit) -> Arc<Self> {
-        let seat = Self {
-            _room: rooms.room().await,
-            _peer: peer,
-            rooms: rooms.clone(),
-            ended: CancellationToken::new(),
-            place: AtomicU64::default(),
-            asked: AtomicBool::default(),
-        };
-        seat.rest();
-        Arc::new(seat)
-    }
-
-    fn rest(&self) {
-        let mut resting = self.rooms.resting();
-        resting.last += 1;
-        let place = resting.last;
-        resting.seats.insert(place, self.ended.clone());
-        self.place.store(place, Ordering::Relaxed);
-        drop(resting);
-        self.rooms.rested.notify_one();
-    }
-
-    fn rise(&self) {
-        self.rooms.resting().seats.remove(&self.place.load(Ordering::Relaxed));
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        self.rise();
-    }
-}
-
-/// A running request, until its answer is written.
-struct Busy(Arc<Seat>);
-
-impl Busy {
-    fn of(seat: &Arc<Seat>) -> Self {
-        seat.asked.store(true, Ordering::Relaxed);
-        seat.rise();
-        Self(seat.clone())
-    }
-}
-
-impl Drop for Busy {
-    fn drop(&mut self) {
-        self.0.rest();
-    }
-}
-
-/// The body of an answer. It keeps its connection busy.
-struct Answer {
-    body: Body,
-    _busy: Busy,
-}
-
-impl HttpBody for Answer {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

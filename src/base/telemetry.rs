@@ -90,7 +90,12 @@ fn describe_requests() {
     describe_counter!(
         "impg_connections_cut_total",
         "Connections closed by the service. why=head: no request head in time; why=room: connections_max was reached; \
-         why=peer: connections_per_peer was reached."
+         why=peer: connections_per_peer was reached; why=tls: the TLS handshake failed; why=write: the client did not \
+         read its answers."
+    );
+    describe_counter!(
+        "impg_tls_reloads_total",
+        "Changed certificate files read again, by outcome: done or failed."
     );
     describe_counter!("impg_requests_shed_total", "Requests refused because requests_max were at work.");
     describe_counter!(

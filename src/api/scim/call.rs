@@ -46,6 +46,7 @@ impl FromRequestParts<Api> for Call {
             parameters.map_err(|e| crate::base::error::Error::new(Kind::InvalidParameter, e.to_string()))?;
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
         let base = match api.config.people.scim_url.trim_end_matches('/') {
+            "" if api.config.server.is_encrypted() => format!("https://{host}{PATH}"),
             "" => format!("http://{host}{PATH}"),
             url => url.to_owned(),
         };

@@ -13,6 +13,7 @@ use crate::base::cron::Zone;
 /// Smallest and largest permitted size of a request head.
 const HEAD_BYTES_MIN: usize = 8 * 1024;
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
+const HTTP2_STREAMS: RangeInclusive<u32> = 1..=10_000;
 /// Highest rate of a caller, and the sizes of its bursts.
 const RATE_MAX: u32 = 1_000_000;
 const BURST: RangeInclusive<u32> = 1..=1_000_000;
@@ -23,6 +24,9 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     #[serde(deserialize_with = "optional")]
     pub metrics_listen: Option<SocketAddr>,
+    pub tls_certificate_file: String,
+    pub tls_key_file: String,
+    pub http2_streams_max: u32,
     pub connections_max: usize,
     pub connections_per_peer: usize,
     pub requests_max: usize,
@@ -65,6 +69,11 @@ impl ServerSettings {
                 self.request_bodies_max_bytes < self.request_body_max_bytes,
                 "`request_bodies_max_bytes` must be at least `request_body_max_bytes`",
             ),
+            (
+                self.tls_certificate_file.is_empty() != self.tls_key_file.is_empty(),
+                "`tls_certificate_file` and `tls_key_file` belong together: set both for TLS, or neither",
+            ),
+            (!HTTP2_STREAMS.contains(&self.http2_streams_max), "`http2_streams_max` must be 1 to 10000"),
             (self.requests_max == 0, "`requests_max` must be at least 1: with 0 every request is refused"),
             (
                 self.user_requests_per_second.max(self.machine_requests_per_second) > RATE_MAX,
@@ -77,6 +86,11 @@ impl ServerSettings {
         ]);
         let zone = self.zone().err().map(|error| error.mistakes().to_vec()).unwrap_or_default();
         [rules, zone].concat()
+    }
+
+    /// Whether callers reach the service by TLS.
+    pub fn is_encrypted(&self) -> bool {
+        !self.tls_certificate_file.is_empty() && !self.tls_key_file.is_empty()
     }
 
     /// The time zone of the days in a search.

@@ -121,7 +121,7 @@ async fn probes_have_no_limit_and_refusals_are_counted() {
 }
 
 /// Waits of the database for a lock, in this database.
-const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+pub const WAITING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
      AND wait_event_type = 'Lock' AND query LIKE '%t_im_emoji%'";
 
 #[tokio::test]

@@ -3,4 +3,5 @@
 pub mod archive;
 pub mod check;
 pub mod directory;
+pub mod support;
 pub mod token;

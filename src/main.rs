@@ -1,5 +1,5 @@
-//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `check`, `settings`,
-//! `completions`, `man`.
+//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `check`,
+//! `support`, `settings`, `completions`, `man`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use im_push_gateway::app::{App, MetricsEndpoint};
 use im_push_gateway::base::certificate::Certificate;
-use im_push_gateway::base::config::{self, Config};
+use im_push_gateway::base::config::{self, Config, ShownSettings};
 use im_push_gateway::base::store::Store;
 use im_push_gateway::base::telemetry;
 use im_push_gateway::identity::Identity;
@@ -61,6 +61,9 @@ enum Command {
     /// The exit code is 0 when all is well, 1 after a warning, 2 when something is critical. A mistake in the
     /// settings is 1, too, and is told before anything is connected to.
     Check(cli::check::CheckCommand),
+    /// Collect what support staff need to help.
+    #[command(subcommand)]
+    Support(cli::support::SupportCommand),
     /// Print all settings with their defaults and descriptions.
     Settings,
     /// Print the completions of a shell, for its folder of completions.
@@ -116,6 +119,10 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
         Command::Token(command) => cli::token::run(&Store::new(&config)?, command).await?,
         Command::Archive(command) => cli::archive::run(&config, command).await?,
         Command::Directory(command) => cli::directory::run(&config, command).await?,
+        Command::Support(command) => {
+            let shown = ShownSettings::load(file)?;
+            return Ok(cli::support::run(&config, &shown, &command).await?);
+        }
         Command::Check(command) => return Ok(cli::check::run(&config, &command).await),
         Command::Settings | Command::Completions { .. } | Command::Man => {}
     }

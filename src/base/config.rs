@@ -15,6 +15,7 @@ mod mistakes;
 mod notifications;
 mod people;
 mod server;
+mod shown;
 mod streams;
 mod values;
 mod workers;
@@ -38,6 +39,7 @@ pub use mistakes::ConfigError;
 pub use notifications::NotificationSettings;
 pub use people::{PeopleSettings, ScimGroups, ScimUserId};
 pub use server::ServerSettings;
+pub use shown::{ShownSetting, ShownSettings, without_secrets};
 pub use streams::StreamSettings;
 pub use values::Secret;
 use values::broken;
@@ -69,6 +71,11 @@ impl Config {
     /// Reads the defaults, `file` if given, and the environment, and checks the result. `more` finds further
     /// mistakes of settings that can be read.
     pub fn load(file: Option<&Path>, more: impl Fn(&Self) -> Vec<String>) -> Result<Self, ConfigError> {
+        mistakes::read(&Self::figment(file)?, |config| [config.check(), more(config)].concat())
+    }
+
+    /// The defaults, `file` if given, and the environment, not yet read.
+    fn figment(file: Option<&Path>) -> Result<Figment, ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
             if !path.is_file() {
@@ -83,7 +90,7 @@ impl Config {
             _ => key.to_owned().into(),
         };
         let env = Env::prefixed("IMPG_").ignore(&["config"]).map(move |key| table(key.as_str()));
-        mistakes::read(&figment.merge(env), |config| [config.check(), more(config)].concat())
+        Ok(figment.merge(env))
     }
 
     /// The defaults with `overrides` (TOML). Tests and the demo begin with it.

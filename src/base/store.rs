@@ -194,13 +194,18 @@ impl Store {
         client.batch_execute(UNHURRIED).await?;
         client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
         let runner = migrations::migrations::runner();
-        let newest = runner.get_migrations().iter().map(|migration| migration.version()).max();
         let ran = runner.run_async(&mut **client).await;
         client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
         client.batch_execute(&session(config.database.statement_timeout)).await?;
-        ran.map_err(|e| self.server.explain_migration(e, newest.unwrap_or_default()))?;
+        ran.map_err(|e| self.server.explain_migration(e, Self::newest_migration()))?;
         drop(client);
         self.make_partitions(config).await
+    }
+
+    /// The version of the newest migration that this build knows.
+    pub fn newest_migration() -> i32 {
+        let runner = migrations::migrations::runner();
+        runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default()
     }
 
     /// Refuses a server that could lose acknowledged commits.

@@ -1,6 +1,6 @@
 //! `im-push-gateway check`: whether an installation is well, for people and for monitoring systems.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,6 +19,10 @@ use crate::delivery::push;
 use crate::sql;
 use crate::sync::{self, RunState};
 
+const PUSH_AGE: Limits = Limits { warning: 60.0, critical: 600.0 };
+const SEARCH_AGE: Limits = Limits { warning: 60.0, critical: 3600.0 };
+const CLOCK: Limits = Limits { warning: 2.0, critical: 30.0 };
+
 /// The options of `check`.
 #[derive(Args)]
 pub struct CheckCommand {
@@ -29,13 +33,13 @@ pub struct CheckCommand {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
     /// Age of the oldest waiting push, in seconds: above the first a warning, above the second critical.
-    #[arg(long, value_name = "WARNING:CRITICAL", default_value = "60:600")]
+    #[arg(long, value_name = "WARNING:CRITICAL", default_value_t = PUSH_AGE)]
     push_age: Limits,
     /// Age of the oldest message that a search cannot find, in seconds.
-    #[arg(long, value_name = "WARNING:CRITICAL", default_value = "60:3600")]
+    #[arg(long, value_name = "WARNING:CRITICAL", default_value_t = SEARCH_AGE)]
     search_age: Limits,
     /// Difference between this machine's clock and the database's, in seconds.
-    #[arg(long, value_name = "WARNING:CRITICAL", default_value = "2:30")]
+    #[arg(long, value_name = "WARNING:CRITICAL", default_value_t = CLOCK)]
     clock: Limits,
     /// Seconds until a check without an answer is critical.
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
@@ -64,7 +68,7 @@ struct Limits {
 /// How well something is. The numbers are exit codes, as Nagios reads them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Level {
+pub(super) enum Level {
     Ok = 0,
     Warning = 1,
     Critical = 2,
@@ -72,9 +76,9 @@ enum Level {
 
 /// The result of one check.
 #[derive(Debug, Serialize)]
-struct Finding {
+pub(super) struct Finding {
     name: &'static str,
-    level: Level,
+    pub level: Level,
     detail: String,
     /// What was measured, in `unit`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,6 +91,26 @@ struct Finding {
 struct Report<'a> {
     level: Level,
     checks: &'a [Finding],
+}
+
+impl CheckCommand {
+    /// The options as they are without arguments, with this timeout.
+    pub(super) fn usual(timeout: u64) -> Self {
+        Self {
+            settings_only: false,
+            format: Format::Json,
+            push_age: PUSH_AGE,
+            search_age: SEARCH_AGE,
+            clock: CLOCK,
+            timeout,
+        }
+    }
+}
+
+impl fmt::Display for Limits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.warning, self.critical)
+    }
 }
 
 impl FromStr for Limits {
@@ -127,6 +151,14 @@ impl Finding {
 
 /// Runs the checks and prints their results. The settings have been read, so they are well.
 pub async fn run(config: &Config, command: &CheckCommand) -> ExitCode {
+    let findings = findings(config, command).await;
+    let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
+    print!("{}", print(command.format, level, &findings));
+    ExitCode::from(level as u8)
+}
+
+/// Runs the checks.
+pub(super) async fn findings(config: &Config, command: &CheckCommand) -> Vec<Finding> {
     let mut findings = vec![Finding::new("settings", Level::Ok, "all settings can be used")];
     if !command.settings_only {
         let limit = Duration::from_secs(command.timeout);
@@ -137,9 +169,7 @@ pub async fn run(config: &Config, command: &CheckCommand) -> ExitCode {
             Err(_) => fail(&mut findings, format!("no answer within {} s", command.timeout)),
         }
     }
-    let level = findings.iter().map(|finding| finding.level).max().unwrap_or(Level::Ok);
-    print!("{}", print(command.format, level, &findings));
-    ExitCode::from(level as u8)
+    findings
 }
 
 /// The database does not answer, or not as it should. There is one finding about it.

@@ -8,4 +8,5 @@ pub mod metrics;
 pub mod pooler;
 pub mod repeats;
 pub mod restored;
+pub mod support;
 pub mod tls;

@@ -75,7 +75,7 @@ pub(super) fn read(figment: &Figment, rules: impl Fn(&Config) -> Vec<String>) ->
 }
 
 /// A file that is not TOML. The lines of the file are left out, because they can have secrets.
-fn unreadable(error: &Error) -> ConfigError {
+pub(super) fn unreadable(error: &Error) -> ConfigError {
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().filter(|line| !line.contains('|')).map(str::trim).collect();
     ConfigError::of(lines.join(", "))
@@ -236,7 +236,7 @@ fn plain(actual: &Actual) -> Option<String> {
 }
 
 /// All names: `key`, and `directory.key` of the table.
-fn names(dict: &Dict) -> Vec<String> {
+pub(super) fn names(dict: &Dict) -> Vec<String> {
     let of_table = |key: &String, value: &Value| match value {
         Value::Dict(_, table) if key == TABLE => table.keys().map(|key| format!("{TABLE}.{key}")).collect(),
         _ => vec![key.clone()],
@@ -249,7 +249,7 @@ fn key(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-fn find<'a>(dict: &'a Dict, name: &str) -> Option<&'a Value> {
+pub(super) fn find<'a>(dict: &'a Dict, name: &str) -> Option<&'a Value> {
     match name.split_once('.') {
         Some((table, key)) => dict.get(table)?.as_dict()?.get(key),
         None => dict.get(name),

@@ -95,7 +95,9 @@ fn completions_and_the_manual_name_every_command() {
         let output = command(NOWHERE, arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success());
-        for name in ["serve", "migrate", "token", "archive", "directory", "restored", "check", "settings"] {
+        for name in
+            ["serve", "migrate", "token", "archive", "directory", "restored", "check", "support", "settings"]
+        {
             assert!(text.contains(name), "{arguments:?} does not name {name}");
         }
     }

@@ -65,6 +65,7 @@ use crate::base::config::{Config, IdentityMode, IdentityNames};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
+use crate::base::trace::TraceContext;
 use crate::base::wakers::Wakers;
 use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
@@ -310,13 +311,14 @@ async fn known(api: &Api, mut caller: Caller) -> crate::base::error::Result<Call
 }
 
 /// Measures the request and gives it an id. Labels use the route, never the content. Every log line of the
-/// request carries the id.
+/// request carries the id, and the id of its trace.
 async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = known_method(request.method());
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
     let id = request::id_of(request.headers());
-    let span = tracing::error_span!("request", request_id = id, method, route);
+    let trace = TraceContext::of(request.headers());
+    let span = tracing::error_span!("request", request_id = id, trace_id = trace.trace_id(), method, route);
     let answer = async {
         let response = next.run(request).await;
         let status = response.status().as_u16();
@@ -328,7 +330,7 @@ async fn observe(request: Request, next: Next) -> Response {
         tracing::debug!(status, took_ms = took.as_millis() as u64, "answered");
         response
     };
-    let mut response = request::ID.scope(id.clone(), answer.instrument(span)).await;
+    let mut response = request::ID.scope(id.clone(), trace.scope(answer.instrument(span))).await;
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(request::HEADER, id);
     }

@@ -20,5 +20,6 @@ pub mod telemetry;
 pub mod text;
 pub mod throttle;
 pub(crate) mod tls;
+pub mod trace;
 pub mod wakers;
 pub mod worker;

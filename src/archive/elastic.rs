@@ -28,6 +28,7 @@ use crate::base::analyzer as text;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::renewed::Renewed;
+use crate::base::trace::{self, TRACEPARENT};
 use answer::{Answer, Bulk, BulkItem, Hit, Identity, ItemResult, Page, Refreshed, answer, refusal, refuse};
 use bulk::{Batch, batches};
 use client::client;
@@ -77,6 +78,7 @@ impl Elastic {
         let sent = client
             .index(IndexParts::IndexId(&index, IDENTITY))
             .op_type(OpType::Create)
+            .header(TRACEPARENT, trace::traceparent())
             .body(Identity { uuid: made, analysis: text::ANALYSIS })
             .send()
             .await;
@@ -93,7 +95,9 @@ impl Elastic {
     async fn known_identity(&self) -> Result<Option<String>> {
         let index = self.identity_index();
         let client = self.clients.get();
-        let get = || client.get(GetParts::IndexId(&index, IDENTITY)).send();
+        let get = || {
+            client.get(GetParts::IndexId(&index, IDENTITY)).header(TRACEPARENT, trace::traceparent()).send()
+        };
         match self.read::<Hit<Identity>, _>(get).await? {
             Answer::Given(found) if found.source.analysis == text::ANALYSIS => Ok(Some(found.source.uuid)),
             Answer::Given(_) => Err(refuse(text::ANOTHER_ANALYSIS)),
@@ -128,6 +132,7 @@ impl Elastic {
         let client = self.clients.get();
         let sent = client
             .bulk(BulkParts::None)
+            .header(TRACEPARENT, trace::traceparent())
             // Otherwise Elasticsearch would create a missing index, with types guessed from contents.
             .require_alias(true)
             .filter_path(&["items.*.status", "items.*.error.type"])
@@ -165,6 +170,7 @@ impl Elastic {
         let sent = client
             .indices()
             .put_index_template(IndicesPutIndexTemplateParts::Name(&self.index))
+            .header(TRACEPARENT, trace::traceparent())
             .body(mapping::template(&self.index, self.replicas))
             .send()
             .await;
@@ -184,7 +190,13 @@ impl Elastic {
         let add = |alias: &str| json!({ "add": { "index": name, "alias": alias } });
         let actions = [add(&self.index), add(&mapping::target(&self.index, month))];
         let client = self.clients.get();
-        let sent = client.indices().update_aliases().body(json!({ "actions": actions })).send().await;
+        let sent = client
+            .indices()
+            .update_aliases()
+            .header(TRACEPARENT, trace::traceparent())
+            .body(json!({ "actions": actions }))
+            .send()
+            .await;
         answer::<serde_json::Value>(sent).await?.given()?;
         Ok(())
     }
@@ -194,7 +206,7 @@ impl Elastic {
         let client = self.clients.get();
         let indices = client.indices();
         let create = indices.create(IndicesCreateParts::Index(name)).wait_for_active_shards("0");
-        let sent = create.body(body).send().await;
+        let sent = create.header(TRACEPARENT, trace::traceparent()).body(body).send().await;
         match answer::<serde_json::Value>(sent).await? {
             Answer::Given(_) => Ok(()),
             Answer::Refused { reason, .. } if reason == "resource_already_exists_exception" => Ok(()),
@@ -208,6 +220,7 @@ impl Elastic {
         let refresh = || {
             indices
                 .refresh(IndicesRefreshParts::Index(&index))
+                .header(TRACEPARENT, trace::traceparent())
                 .ignore_unavailable(true)
                 .allow_no_indices(true)
                 .send()
@@ -236,6 +249,7 @@ impl Elastic {
         let search = || {
             client
                 .search(SearchParts::Index(&names))
+                .header(TRACEPARENT, trace::traceparent())
                 // Before the first write there is no index to search.
                 .ignore_unavailable(true)
                 .allow_no_indices(true)

@@ -8,8 +8,10 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::base::error::Result;
+use crate::base::trace::TraceContext;
 
 /// Pauses after a failed tick. They double from the first to the last.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
@@ -112,6 +114,13 @@ impl Pace {
     }
 }
 
+/// One tick. It is a trace of its own: a batch holds messages of many requests, so none of them is its parent.
+async fn traced<T>(name: &'static str, tick: impl Future<Output = T>) -> T {
+    let trace = TraceContext::start();
+    let span = tracing::error_span!("work", worker = name, trace_id = trace.trace_id());
+    trace.scope(tick.instrument(span)).await
+}
+
 /// Ticks until `stop`: at once after work, on a wake-up or after `poll` when idle, after a growing pause when
 /// the tick failed. A running tick is finished before the loop ends.
 pub async fn run<F>(
@@ -127,7 +136,7 @@ pub async fn run<F>(
     let failures = metrics::counter!("impg_worker_failures_total", "worker" => name);
     failures.increment(0);
     while !stop.is_cancelled() {
-        let pause = match tick().await {
+        let pause = match traced(name, tick()).await {
             Ok(Tick::More) => {
                 back_off = BACK_OFF_FIRST;
                 tokio::task::yield_now().await;

@@ -23,6 +23,7 @@ use url::Url;
 
 use crate::base::named::named;
 use crate::base::renewed::Renewed;
+use crate::base::trace;
 use crate::delivery::status::{Verdicts, parse_answer};
 use breaker::{Breaker, BreakerChange};
 use guard::{Guard, Refused, Unresolved};
@@ -193,11 +194,13 @@ impl Callback {
         let signature = sign::sign(&self.secrets, id, &timestamp, &body);
         let body = Bytes::from(body);
         let client = self.client.get();
+        let trace = trace::headers();
         let request = || {
             client
                 .post(self.url.clone())
                 .timeout(timeout)
                 .headers(self.headers.clone())
+                .headers(trace.clone())
                 .header("webhook-id", id)
                 .header("webhook-timestamp", &timestamp)
                 .header("webhook-signature", &signature)

@@ -19,16 +19,18 @@ use futures_util::future::BoxFuture;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::base::config::Config;
 use crate::base::error::Result;
 use crate::base::store::{Statements, Store, retrying};
+use crate::base::trace;
 use crate::base::wakers::Wakers;
 use crate::base::worker::{self, Tick};
 use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
 use crate::people::preference::Known;
 use crate::sql;
-use batch::{BatchClaim, Claimed, Due};
+use batch::{Batch, BatchClaim, Claimed, Due};
 
 pub use dead::{
     DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, Replay, dead_letter, dead_letters, replay,
@@ -217,16 +219,29 @@ impl QueueWorker {
         if batch.more {
             self.wake.notify_one();
         }
-        let loaded = load::load(&self.push, &callback, batch.batch_id, now).await?;
+        let (batch_id, trace_id) = (batch.batch_id, trace::current().trace_id());
+        let span = tracing::error_span!("push", %batch_id, callback_id = self.callback_id, trace_id);
+        self.deliver(&callback, &batch, now).instrument(span).await
+    }
+
+    /// Sends a batch that this worker owns, and settles its answer.
+    async fn deliver(&self, callback: &Callback, batch: &Batch, now: OffsetDateTime) -> Result<Tick> {
+        let Push { store, limits, .. } = &*self.push;
+        let loaded = load::load(&self.push, callback, batch.batch_id, now).await?;
         if loaded.is_empty() {
             // Usually the lease has expired, and its next owner has finished the batch.
-            retrying(|| settle::discard(store, &batch)).await?;
+            retrying(|| settle::discard(store, batch)).await?;
             return Ok(Tick::More);
         }
         let (body, held) = loaded.into_parts();
         let posted = callback.post(&batch.batch_id.to_string(), body, now).await;
         metrics::histogram!("impg_callback_seconds", "kind" => callback.kind.as_str()).record(posted.took);
-        let attempt = settle::Attempt { callback: &callback, batch: &batch, at: now, posted: &posted, held };
+        let (status, took_ms) = (posted.status, posted.took.as_millis() as u64);
+        match posted.error {
+            None => tracing::debug!(status, took_ms, "a batch is answered"),
+            Some(error) => tracing::info!(status, took_ms, error, "a batch is not accepted"),
+        }
+        let attempt = settle::Attempt { callback, batch, at: now, posted: &posted, held };
         let after = store.now().await?;
         attempt.end(store, limits, after).await?;
         Ok(Tick::More)

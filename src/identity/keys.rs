@@ -13,6 +13,7 @@ use url::Url;
 use super::setting;
 use crate::base::config::IdentitySettings;
 use crate::base::error::{Error, Result};
+use crate::base::trace;
 
 /// Timeout of a fetch, and the longest answer.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -157,7 +158,8 @@ impl Keys {
 
     async fn fetch(&self) -> std::result::Result<Vec<Key>, String> {
         let failed = |e: reqwest::Error| e.without_url().to_string();
-        let mut answer = self.http.get(self.url.clone()).send().await.map_err(failed)?;
+        let mut answer =
+            self.http.get(self.url.clone()).headers(trace::headers()).send().await.map_err(failed)?;
         if answer.status() != reqwest::StatusCode::OK {
             return Err(format!("the endpoint answered {}", answer.status()));
         }

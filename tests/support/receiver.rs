@@ -188,7 +188,8 @@ async fn read(stream: &mut TcpStream) -> Option<Received> {
         headers: lines.map(header).collect::<Option<_>>()?,
         body: Vec::new(),
     };
-    let length: usize = received.header("content-length").parse().ok()?;
+    // A request that does not say how long its body is has none.
+    let length: usize = received.header("content-length").parse().unwrap_or(0);
     while bytes.len() < head_ends + END.len() + length {
         if stream.read_buf(&mut bytes).await.ok()? == 0 {
             return None;

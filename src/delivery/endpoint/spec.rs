@@ -64,6 +64,8 @@ const HEADERS_OF_OURS: &[&str] = &[
     "host",
     "keep-alive",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transfer-encoding",
     "upgrade",

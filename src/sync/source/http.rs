@@ -20,6 +20,7 @@ use super::{Entry, EntryKind, Failure, ListingEnd, Page, Pull, Request, Source, 
 use crate::base::config::{DirectorySettings, Paging, SourceKind};
 use crate::base::error::{Error, Kind, Result as OpenResult};
 use crate::base::renewed::Renewed;
+use crate::base::trace;
 use scim::Memberships;
 
 /// Attempts for a page before the run fails, and the first pause, doubled each time.
@@ -401,6 +402,7 @@ impl HttpClient {
     async fn exchange(&self, request: RequestBuilder) -> Result<Answer, Miss> {
         let passing = |reason: &str| Miss { reason: reason.to_owned(), passes: true };
         let mut response = request
+            .headers(trace::headers())
             .send()
             .await
             .map_err(|e| passing(if e.is_timeout() { "no answer in time" } else { "no connection" }))?;

@@ -154,6 +154,7 @@ async fn a_wish_that_cannot_be_granted_changes_nothing() {
         (json!({"headers": {"Content-Length": "0"}}), "/headers/Content-Length"),
         (json!({"headers": {"Transfer-Encoding": "chunked"}}), "/headers/Transfer-Encoding"),
         (json!({"headers": {"webhook-signature": "v1,"}}), "/headers/webhook-signature"),
+        (json!({"headers": {"Traceparent": "00"}}), "/headers/Traceparent"),
         (json!({"headers": {"Webhook-Anything": "x"}}), "/headers/Webhook-Anything"),
         (json!({"headers": {"Proxy-Authorization": "x"}}), "/headers/Proxy-Authorization"),
         (json!({"headers": {"a b": "x"}}), "/headers/a b"),

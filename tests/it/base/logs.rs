@@ -1,5 +1,7 @@
 //! What the log says, and what it never says.
 
+mod kinds;
+
 use std::process::Command;
 
 use serde_json::{Value, json};

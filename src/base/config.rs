@@ -1,4 +1,5 @@
-//! Settings: the commented default file, overridden by the operator's file, overridden by `IMPG_<KEY>`.
+//! Settings: the commented default file, overridden by the operator's file, overridden by `IMPG_<KEY>`, or by the file
+//! that `IMPG_<KEY>_FILE` names if the setting is a secret.
 //!
 //! Each area has a struct with its settings and the rules about them. A stage that needs one area is handed that
 //! struct; one that needs more is handed [`Config`].
@@ -14,6 +15,7 @@ mod identity;
 mod mistakes;
 mod notifications;
 mod people;
+mod secrets;
 mod server;
 mod shown;
 mod streams;
@@ -23,7 +25,7 @@ mod workers;
 use std::path::Path;
 
 use figment::Figment;
-use figment::providers::{Env, Format, Toml};
+use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use serde::Deserialize;
 
@@ -71,11 +73,13 @@ impl Config {
     /// Reads the defaults, `file` if given, and the environment, and checks the result. `more` finds further
     /// mistakes of settings that can be read.
     pub fn load(file: Option<&Path>, more: impl Fn(&Self) -> Vec<String>) -> Result<Self, ConfigError> {
-        mistakes::read(&Self::figment(file)?, |config| [config.check(), more(config)].concat())
+        let (figment, mistakes) = Self::figment(file)?;
+        mistakes::read(&figment, mistakes, |config| [config.check(), more(config)].concat())
     }
 
-    /// The defaults, `file` if given, and the environment, not yet read.
-    fn figment(file: Option<&Path>) -> Result<Figment, ConfigError> {
+    /// The defaults, `file` if given, the environment and the files that it names, not yet read; and the mistakes in
+    /// these names.
+    fn figment(file: Option<&Path>) -> Result<(Figment, Vec<String>), ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
             if !path.is_file() {
@@ -89,14 +93,19 @@ impl Config {
             }
             _ => key.to_owned().into(),
         };
-        let env = Env::prefixed("IMPG_").ignore(&["config"]).map(move |key| table(key.as_str()));
-        Ok(figment.merge(env))
+        let env = Env::prefixed("IMPG_").ignore(&["config"]);
+        let variables = env.iter().map(|(key, value)| (key.to_string(), value)).collect();
+        let secrets = secrets::read(&variables, &mistakes::defaults()?);
+        let env = env.filter(|key| !secrets::names_file(&key.as_str().to_ascii_lowercase()));
+        let env = env.map(move |key| table(key.as_str()));
+        let figment = figment.merge(env).merge(Serialized::globals(secrets.values));
+        Ok((figment, secrets.mistakes))
     }
 
     /// The defaults with `overrides` (TOML). Tests and the demo begin with it.
     pub fn from_toml(overrides: &str) -> Result<Self, ConfigError> {
         let figment = Figment::from(Toml::string(DEFAULTS)).merge(Toml::string(overrides));
-        mistakes::read(&figment, Self::check)
+        mistakes::read(&figment, Vec::new(), Self::check)
     }
 
     /// The settings of each area. All areas but the directory lie at the top of `all`, and each takes its own

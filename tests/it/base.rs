@@ -8,5 +8,8 @@ pub mod metrics;
 pub mod pooler;
 pub mod repeats;
 pub mod restored;
+pub mod roles;
+pub mod secrets;
 pub mod support;
 pub mod tls;
+pub mod traces;

@@ -228,6 +228,8 @@ fn every_variable_of_the_environment_is_a_setting() {
         let of_table = name.strip_prefix("directory_").map(|key| format!("directory.{key}"));
         name == CONFIG || settings.contains(name) || of_table.is_some_and(|key| settings.contains(&key))
     };
+    // The file of a secret.
+    let is_setting = |name: &str| is_setting(name) || name.strip_suffix("_file").is_some_and(is_setting);
     let mut unknown = Vec::new();
     for document in documents() {
         for name in words(&document.text).filter_map(|word| word.strip_prefix("IMPG_")) {

@@ -56,16 +56,24 @@ pub(super) fn schedule(key: &str, zone: &str, problem: &str) -> ConfigError {
     ))
 }
 
-/// Reads the settings. `rules` gives the sentences of the broken rules.
-pub(super) fn read(figment: &Figment, rules: impl Fn(&Config) -> Vec<String>) -> Result<Config, ConfigError> {
-    let dict = |figment: &Figment| figment.extract::<Dict>().map_err(|e| unreadable(&e));
-    let mut reading = Reading {
-        figment,
-        defaults: dict(&Figment::from(Toml::string(DEFAULTS)))?,
-        given: dict(figment)?,
-        wrong: BTreeSet::new(),
-        mistakes: Vec::new(),
-    };
+/// The defaults of all settings.
+pub(super) fn defaults() -> Result<Dict, ConfigError> {
+    dict(&Figment::from(Toml::string(DEFAULTS)))
+}
+
+fn dict(figment: &Figment) -> Result<Dict, ConfigError> {
+    figment.extract::<Dict>().map_err(|e| unreadable(&e))
+}
+
+/// Reads the settings. `unread` has the names of settings whose value could not be had, with the sentence of each.
+/// `rules` gives the sentences of the broken rules.
+pub(super) fn read(
+    figment: &Figment,
+    unread: Vec<(String, String)>,
+    rules: impl Fn(&Config) -> Vec<String>,
+) -> Result<Config, ConfigError> {
+    let (wrong, mistakes) = unread.into_iter().unzip();
+    let mut reading = Reading { figment, defaults: defaults()?, given: dict(figment)?, wrong, mistakes };
     reading.refuse_unknown();
     let config = reading.parse()?;
     for mistake in rules(&config) {
@@ -256,7 +264,7 @@ pub(super) fn find<'a>(dict: &'a Dict, name: &str) -> Option<&'a Value> {
     }
 }
 
-fn put(dict: &mut Dict, name: &str, value: Option<Value>) {
+pub(super) fn put(dict: &mut Dict, name: &str, value: Option<Value>) {
     let (dict, key) = match name.split_once('.') {
         Some((table, key)) => match dict.get_mut(table) {
             Some(Value::Dict(_, table)) => (table, key),

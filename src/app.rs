@@ -56,6 +56,7 @@ impl App {
         let store = Store::new(&config)?;
         let probes = store.for_probes(&config)?;
         store.check_sessions().await?;
+        store.check_locks().await?;
         store.check_durable().await?;
         store.migrate(&config).await?;
         events::notice_restored(&store, None).await?;

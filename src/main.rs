@@ -1,5 +1,5 @@
-//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `check`,
-//! `support`, `settings`, `completions`, `man`.
+//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `check`, `support`, `settings`,
+//! `roles`, `completions`, `man`.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +39,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Update the database schema and answer requests until SIGTERM or SIGINT.
+    ///
+    /// A schema that is up to date is only read, so that a role that owns no table can serve.
     Serve,
     /// Update the database schema and exit. `serve` does this, too; replicas take turns.
     Migrate,
@@ -66,6 +68,8 @@ enum Command {
     Support(cli::support::SupportCommand),
     /// Print all settings with their defaults and descriptions.
     Settings,
+    /// Print the SQL for psql that creates the roles of the database: owner, service, reports.
+    Roles,
     /// Print the completions of a shell, for its folder of completions.
     Completions {
         /// bash, elvish, fish, powershell or zsh.
@@ -92,6 +96,7 @@ async fn run(cli: Cli) -> Result<ExitCode, Box<dyn std::error::Error>> {
     // What needs no settings.
     match cli.command {
         Command::Settings => print!("{}", config::DEFAULTS),
+        Command::Roles => print!("{}", include_str!("../docs/roles.sql")),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), NAME, &mut std::io::stdout());
         }
@@ -113,6 +118,7 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
         Command::Migrate => {
             let store = Store::new(&config)?;
             store.check_sessions().await?;
+            store.check_locks().await?;
             store.migrate(&config).await?;
         }
         Command::Restored => restored(&config).await?,
@@ -124,7 +130,7 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
             return Ok(cli::support::run(&config, &shown, &command).await?);
         }
         Command::Check(command) => return Ok(cli::check::run(&config, &command).await),
-        Command::Settings | Command::Completions { .. } | Command::Man => {}
+        Command::Settings | Command::Roles | Command::Completions { .. } | Command::Man => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,6 +138,7 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
 async fn restored(config: &Config) -> Result<(), Box<dyn std::error::Error>> {
     let store = Store::new(config)?;
     store.check_sessions().await?;
+    store.check_locks().await?;
     store.migrate(config).await?;
     events::restored(&store).await?;
     println!("events and channels continue with unused ids; streams reload");

@@ -79,7 +79,7 @@ impl Config {
 
     /// The defaults, `file` if given, the environment and the files that it names, not yet read; and the mistakes in
     /// these names.
-    fn figment(file: Option<&Path>) -> Result<(Figment, Vec<String>), ConfigError> {
+    fn figment(file: Option<&Path>) -> Result<(Figment, Vec<(String, String)>), ConfigError> {
         let mut figment = Figment::from(Toml::string(DEFAULTS));
         if let Some(path) = file {
             if !path.is_file() {

@@ -1,5 +1,6 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. Only this module opens connections.
 
+mod schema;
 mod server;
 mod session;
 mod statements;
@@ -33,12 +34,6 @@ macro_rules! sql {
     };
 }
 
-mod migrations {
-    refinery::embed_migrations!("sql/schema");
-}
-
-/// Held while migrating: refinery takes no lock, and replicas may start at the same time.
-const MIGRATION_LOCK: i64 = 0x696d_7067;
 /// How often work is retried after a deadlock or serialization failure.
 const CONTENTION_RETRIES: u32 = 8;
 /// First pause before a retry, doubled each time.
@@ -60,10 +55,10 @@ pub const SHARE_SEAL: &str = "SELECT pg_advisory_xact_lock_shared(im_seal_lock()
 const OWN_SEAL: &str = "SET LOCAL lock_timeout = '1s'; SELECT pg_advisory_xact_lock(im_seal_lock())";
 /// For dropping a day's tables. It waits for readers, and blocks no other transaction.
 const DROPPING: &str = "SET lock_timeout = '5s'; SET statement_timeout = '5min'";
+/// For dropping them as the owner, which needs the lock of the parent: others wait behind it for this long at most.
+const DROPPING_LOCKED: &str = "SET lock_timeout = '200ms'; SET statement_timeout = '5min'";
 /// For freezing a day's table: as gentle as autovacuum, so it may take long.
 const FREEZING: &str = "SET vacuum_cost_delay = '2ms'; SET statement_timeout = 0";
-/// Migrations may wait for each other and may take long.
-const UNHURRIED: &str = "SET lock_timeout = 0; SET statement_timeout = 0";
 /// A dead server is noticed after this long, not after TCP's timeout.
 const GONE: Duration = Duration::from_secs(10);
 
@@ -188,26 +183,6 @@ impl Store {
         Ok(client)
     }
 
-    /// Updates the schema, on one replica at a time, and creates today's partitions.
-    pub async fn migrate(&self, config: &Config) -> Result<()> {
-        let mut client = self.client().await?;
-        client.batch_execute(UNHURRIED).await?;
-        client.execute("SELECT pg_advisory_lock($1)", &[&MIGRATION_LOCK]).await?;
-        let runner = migrations::migrations::runner();
-        let ran = runner.run_async(&mut **client).await;
-        client.execute("SELECT pg_advisory_unlock($1)", &[&MIGRATION_LOCK]).await?;
-        client.batch_execute(&session(config.database.statement_timeout)).await?;
-        ran.map_err(|e| self.server.explain_migration(e, Self::newest_migration()))?;
-        drop(client);
-        self.make_partitions(config).await
-    }
-
-    /// The version of the newest migration that this build knows.
-    pub fn newest_migration() -> i32 {
-        let runner = migrations::migrations::runner();
-        runner.get_migrations().iter().map(|migration| migration.version()).max().unwrap_or_default()
-    }
-
     /// Refuses a server that could lose acknowledged commits.
     pub async fn check_durable(&self) -> Result<()> {
         let row = self.client().await?.query_one(sql!("base/store/durable"), &[]).await?;
@@ -232,10 +207,18 @@ impl Store {
     }
 
     /// Drops a partition without blocking other transactions: detached concurrently, then dropped. Continues
-    /// an interrupted drop. (DDL has no parameters; the names are from the catalog.)
+    /// an interrupted drop. (DDL has no parameters; the names are from the catalog.) A role that does not own the
+    /// tables drops through a function of the owner, which locks the parent for a moment.
     pub async fn drop_partition(&self, parent: &str, partition: &str, state: Attached) -> Result<()> {
+        let client = self.client().await?;
+        let owns: bool = client.one(sql!("base/store/owns_partitions"), &[]).await?.get(0);
         // A connection outside of the pool: its settings end with it.
-        let client = Client::take(self.client().await?);
+        let client = Client::take(client);
+        if !owns {
+            client.batch_execute(DROPPING_LOCKED).await?;
+            retrying(|| async { client.run(sql!("base/store/drop_cold"), &[&partition]).await }).await?;
+            return Ok(());
+        }
         client.batch_execute(DROPPING).await?;
         let detach = |how| format!("ALTER TABLE {parent} DETACH PARTITION {partition} {how}");
         match state {
@@ -247,7 +230,7 @@ impl Store {
     }
 
     /// Freezes one partition of a day that had ended by then and was not frozen since, unless another
-    /// connection freezes. It blocks no other transaction: it skips a table that is being dropped, and does
+    /// connection freezes, or the role does not own the tables: only an owner can vacuum. It blocks no other transaction: it skips a table that is being dropped, and does
     /// not truncate the file, which would need an exclusive lock. (VACUUM has no parameters; the name is from
     /// the catalog.)
     pub async fn freeze_partition(&self, ended_by: OffsetDateTime) -> Result<()> {

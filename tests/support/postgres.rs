@@ -5,7 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -74,6 +74,36 @@ impl Cluster {
 
     /// The same with lines of `postgresql.conf` over the usual ones.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
+        let cluster = Self::unstarted();
+        cluster.initdb();
+        cluster.launch(settings);
+        cluster
+    }
+
+    /// A hot standby that follows this server from now on. Blocks until it answers.
+    pub fn standby(&self) -> Self {
+        let cluster = Self::unstarted();
+        let status = cluster
+            .command("pg_basebackup")
+            .args([
+                "--no-password",
+                "--no-sync",
+                "--checkpoint=fast",
+                "--wal-method=stream",
+                "--write-recovery-conf",
+            ])
+            .arg(format!("--dbname=postgresql://{SUPERUSER}@127.0.0.1:{}/", self.port))
+            .arg("--pgdata")
+            .arg(cluster.data())
+            .status()
+            .expect("pg_basebackup starts");
+        assert!(status.success(), "pg_basebackup failed:\n{}", cluster.log_tail());
+        cluster.launch(&[]);
+        cluster
+    }
+
+    /// A port and a folder, without a server.
+    fn unstarted() -> Self {
         let cluster = Self {
             binaries: binaries(),
             account: account(),
@@ -86,14 +116,17 @@ impl Cluster {
         if let Some(Account { uid, gid }) = cluster.account {
             chown(cluster.sandbox.path(), Some(uid), Some(gid)).expect("root may give its folder away");
         }
-        cluster.initdb();
-        cluster.configure(settings);
-        cluster.spawn();
+        cluster
+    }
+
+    /// Starts the server on its data. Blocks until it accepts connections.
+    fn launch(&self, settings: &[(&str, &str)]) {
+        self.configure(settings);
+        self.spawn();
         let deadline = Instant::now() + START;
-        while !cluster.accepts(deadline) {
+        while !self.accepts(deadline) {
             std::thread::sleep(POLL);
         }
-        cluster
     }
 
     /// SIGKILL to the server and to every process of it. Returns when none is left.
@@ -145,6 +178,16 @@ impl Cluster {
     /// The address of a database, for its superuser.
     pub fn url(&self, database: &str) -> String {
         format!("postgresql://{SUPERUSER}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// psql as the superuser in a database, with these options and this text.
+    pub fn psql(&self, database: &str, options: &[&str], text: &[u8]) -> Output {
+        let mut psql = Command::new(self.binaries.join("psql"));
+        psql.args(["--no-psqlrc", "--quiet"]).args(options).arg(self.url(database));
+        psql.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut psql = psql.spawn().expect("psql starts");
+        psql.stdin.take().expect("piped").write_all(text).expect("psql reads");
+        psql.wait_with_output().expect("psql ends")
     }
 
     /// A connection of its own, driven by the caller's runtime.

@@ -29,3 +29,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end -}}
 {{- end -}}
+
+{{/* One secret of the existing Secret: a variable of the environment, or the name of its file. */}}
+{{- define "im.secret" -}}
+{{- if .values.mounted -}}
+- name: {{ .name }}_FILE
+  value: /run/secrets/im-push-gateway/{{ .key }}
+{{- else -}}
+- name: {{ .name }}
+  valueFrom:
+    secretKeyRef:
+      name: {{ .values.name }}
+      key: {{ .key }}
+{{- end -}}
+{{- end -}}
+
+{{- define "im.secrets" -}}
+{{- range $name, $key := .Values.existingSecret.keys }}
+{{ include "im.secret" (dict "values" $.Values.existingSecret "name" $name "key" $key) }}
+{{- end }}
+{{- end -}}
+
+{{/* Without the address of the database. */}}
+{{- define "im.otherSecrets" -}}
+{{- range $name, $key := omit .Values.existingSecret.keys "IMPG_DATABASE_URL" }}
+{{ include "im.secret" (dict "values" $.Values.existingSecret "name" $name "key" $key) }}
+{{- end }}
+{{- end -}}

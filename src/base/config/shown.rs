@@ -113,7 +113,7 @@ pub struct ShownSettings {
 impl ShownSettings {
     /// The settings that [`Config::load`] reads.
     pub fn load(file: Option<&Path>) -> Result<Self, ConfigError> {
-        Self::of(&Config::figment(file)?)
+        Self::of(&Config::figment(file)?.0)
     }
 
     fn of(figment: &Figment) -> Result<Self, ConfigError> {

@@ -117,28 +117,41 @@ impl Server {
         }
     }
 
+    /// Why no work is possible on a server that takes no writes.
+    pub fn only_reads(&self) -> String {
+        format!("{} only reads: name the primary in database_url", self.place)
+    }
+
+    /// A migration of the database is not one of this version, whose last migration is `newest`.
+    pub fn foreign_schema(&self, theirs: i32, newest: i32) -> Error {
+        let why = if theirs > newest {
+            format!(
+                "a newer im-push-gateway has upgraded this database to schema V{theirs}, and this one knows V{newest} \
+                 at most: run the newer one. The only way back is a backup from before the upgrade"
+            )
+        } else {
+            format!(
+                "the database {:?} was made by another build: its schema V{theirs} is not ours. Run that build, or name \
+                 another database in database_url",
+                self.database
+            )
+        };
+        Error::new(Kind::Internal, why)
+    }
+
     /// Why the migration failed, and what to do. `newest` is the last migration of this version.
     pub fn explain_migration(&self, e: refinery::Error, newest: i32) -> Error {
-        let Self { place, database, role, .. } = self;
+        let Self { database, role, .. } = self;
         let why = match e.kind() {
-            Failure::MissingVersion(theirs) if theirs.version() > newest => format!(
-                "a newer im-push-gateway has upgraded this database to schema V{}, and this one knows V{newest} at \
-                 most: run the newer one. The only way back is a backup from before the upgrade",
-                theirs.version()
-            ),
-            Failure::MissingVersion(theirs) | Failure::DivergentVersion(theirs, _) => format!(
-                "the database {database:?} was made by another build: its schema V{} is not ours. Run that build, or \
-                 name another database in database_url",
-                theirs.version()
-            ),
+            Failure::MissingVersion(theirs) | Failure::DivergentVersion(theirs, _) => {
+                return self.foreign_schema(theirs.version(), newest);
+            }
             Failure::Connection(_, cause) => match cause.downcast_ref::<tokio_postgres::Error>() {
                 Some(e) if e.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE) => format!(
-                    "the role {role:?} may not change the schema of the database {database:?}: as its administrator, \
-                     ALTER DATABASE {database} OWNER TO {role}, or GRANT CREATE ON SCHEMA public TO {role}"
+                    "the role {role:?} may not change the schema of the database {database:?}: run `im-push-gateway \
+                     migrate` as the role that owns the tables, or as its administrator, ALTER DATABASE {database} OWNER TO {role}, or GRANT CREATE ON SCHEMA public TO {role}"
                 ),
-                Some(e) if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => {
-                    format!("{place} only reads: name the primary in database_url")
-                }
+                Some(e) if e.code() == Some(&SqlState::READ_ONLY_SQL_TRANSACTION) => self.only_reads(),
                 _ => return Error::new(Kind::Internal, "the database schema cannot be updated").because(e),
             },
             _ => return Error::internal(e),

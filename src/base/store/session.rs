@@ -1,10 +1,10 @@
-//! Checks that a connection has a session of its own. A pooler that shares sessions would lose prepared
-//! statements, settings and locks between two requests.
+//! Checks that a connection has a session of its own, and that its locks keep other sessions out. A pooler that
+//! shares sessions would lose prepared statements, settings and locks between two requests.
 
 use deadpool_postgres::Object;
 use tokio_postgres::SimpleQueryMessage;
 
-use super::Store;
+use super::{Statements, Store};
 use crate::base::error::{Error, Kind, Result};
 use crate::sql;
 
@@ -14,7 +14,23 @@ const SHARED: &str = "database_url leads to a pooler that shares sessions (PgBou
      statement), which would lose prepared statements, settings and locks: set pool_mode = session, with a \
      default_pool_size of at least replicas × (database_pool_size + 1), or connect directly";
 
+const NO_LOCKS: &str = "the advisory locks of the database keep no other session out, as in CockroachDB and other \
+     stores that only look like PostgreSQL: replicas would move the same day, and statuses would be lost. Name a \
+     PostgreSQL server, 15 or newer, in database_url";
+
 impl Store {
+    /// Refuses a server whose advisory locks are stubs: while one session holds a lock, another must not get it.
+    pub async fn check_locks(&self) -> Result<()> {
+        let (mut holder, other) = (self.client().await?, self.client().await?);
+        let tx = holder.transaction().await?;
+        let key: i64 = tx.one(sql!("base/store/hold_locks"), &[]).await?.get("key");
+        let is_locked_out: bool = other.one(sql!("base/store/is_locked_out"), &[&key]).await?.get(0);
+        drop(tx);
+        // The locks end with their sessions.
+        drop((Object::take(holder), Object::take(other)));
+        if is_locked_out { Ok(()) } else { Err(Error::new(Kind::Internal, NO_LOCKS)) }
+    }
+
     /// Refuses a pooler that shares sessions. One connection marks its session. While transactions hold the
     /// sessions found, no other connection may find the mark, and this one may not lose it.
     pub async fn check_sessions(&self) -> Result<()> {

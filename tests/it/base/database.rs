@@ -146,6 +146,53 @@ async fn after_a_switchover_new_connections_are_used() {
     until(|| probe.get("/readyz"), |reply| reply.status == 200).await;
 }
 
+/// The whole log of the primary has arrived on the standby.
+async fn caught_up(primary: &Cluster, standby: &Cluster) {
+    let (primary, standby) = (primary.connect("postgres").await, standby.connect("postgres").await);
+    let position: String = primary.query_one("SELECT pg_current_wal_lsn()::text", &[]).await.unwrap().get(0);
+    let ask = || async {
+        let there = "SELECT coalesce(pg_last_wal_replay_lsn() >= $1::text::pg_lsn, false)";
+        standby.query_one(there, &[&position]).await.unwrap().get::<_, bool>(0)
+    };
+    until(ask, |there| *there).await;
+}
+
+#[tokio::test]
+async fn a_standby_that_takes_over_serves_reads_at_once_and_sends_once_it_is_promoted() {
+    let primary = Cluster::start();
+    let standby = primary.standby();
+    let both =
+        format!("postgresql://postgres@127.0.0.1:{},127.0.0.1:{}/life", primary.port(), standby.port());
+    primary.create_database("life", None).await;
+    let app = TestApp::start_on("life".into(), &format!("database_url = \"{both}\"\n")).await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    app.say("a", &channel, "on the primary").await;
+    caught_up(&primary, &standby).await;
+    let alone = start_on(&standby.url("life")).await;
+    assert!(alone.contains("only reads: name the primary in database_url"), "{alone}");
+
+    primary.kill9();
+    let (probe, a) = (Client::anonymous(&app.base), app.person("a"));
+    until(|| probe.get("/readyz"), |reply| reply.body["database"] == "read_only").await.expect(503);
+    let path = format!("/channels/{channel}/messages");
+    let send = || a.post(&path, json!({"type": "text", "content": {"text": "on the standby"}}));
+    let read_only = |reply: &Reply| {
+        assert_eq!(reply.status, 503, "{reply:?}");
+        reply.body["detail"] == "the database is read-only"
+    };
+    let refused = until(send, read_only).await;
+    assert_eq!(refused.header("retry-after"), "1");
+    refused.expect_problem(503, "unavailable");
+    until(|| a.get(&path), |reply| reply.status == 200).await;
+
+    let promoted = standby.connect("postgres").await.query_one("SELECT pg_promote()", &[]).await.unwrap();
+    assert!(promoted.get::<_, bool>(0));
+    let sent = until(send, |reply| reply.status != 503).await;
+    sent.expect(201);
+    until(|| probe.get("/readyz"), |reply| reply.status == 200).await;
+}
+
 // ── probes ───────────────────────────────────────────────────────────────────────────────────
 
 #[tokio::test]
@@ -235,6 +282,30 @@ async fn a_start_without_a_database_says_what_to_do() {
         let said = start_on(&url).await;
         assert!(said.contains(told), "{said}");
         assert!(!said.contains("internal") && !said.contains("db error"), "{said}");
+    }
+}
+
+/// What CockroachDB has in place of the locks: functions that say yes.
+const STUBS: &str = "CREATE FUNCTION stubs.pg_advisory_lock(bigint) RETURNS void LANGUAGE sql AS '';
+    CREATE FUNCTION stubs.pg_try_advisory_lock(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE FUNCTION stubs.pg_advisory_unlock(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true';
+    CREATE FUNCTION stubs.pg_advisory_xact_lock(bigint) RETURNS void LANGUAGE sql AS '';
+    CREATE FUNCTION stubs.pg_advisory_xact_lock_shared(bigint) RETURNS void LANGUAGE sql AS '';
+    CREATE FUNCTION stubs.pg_try_advisory_xact_lock_shared(bigint) RETURNS boolean LANGUAGE sql AS 'SELECT true'";
+
+#[tokio::test]
+async fn a_store_whose_locks_are_stubs_is_refused() {
+    let (session, transaction): (Vec<&str>, Vec<&str>) =
+        STUBS.split(';').partition(|stub| !stub.contains("xact"));
+    for stubs in [STUBS.to_owned(), session.join(";"), transaction.join(";")] {
+        let database = crate::app::database().await;
+        let sql = shared().connect(&database).await;
+        sql.batch_execute(&format!("CREATE SCHEMA stubs; {stubs}")).await.unwrap();
+        let first = format!("ALTER DATABASE {database} SET search_path = stubs, pg_catalog, public");
+        sql.batch_execute(&first).await.unwrap();
+        let said = start_on(&shared().url(&database)).await;
+        assert!(said.contains("the advisory locks of the database keep no other session out"), "{said}");
+        assert!(said.contains("Name a PostgreSQL server, 15 or newer"), "{said}");
     }
 }
 

@@ -30,10 +30,12 @@ async fn a_service_takes_its_secrets_from_files() {
         ("callback_allow", "127.0.0.0/8"),
     ];
     let mut service = Service::start(BINARY, &settings).await;
-    let root = || Client::new(&service.api(), "root", &["admin"]);
-    // Without the secret of the file, no caller is proven.
-    root().get("/callbacks").await.expect_problem(401, "unauthenticated");
-    let proven = root().with_header("x-gateway-secret", SECRET);
+    let root = |secret: &str| {
+        Client::new(&service.api(), "root", &["admin"]).with_header("x-gateway-secret", secret)
+    };
+    // With another secret than that of the file, no caller is proven.
+    root("another").get("/callbacks").await.expect_problem(401, "unauthenticated");
+    let proven = root(SECRET);
     // Creating it needs a key.
     observer(&proven, "http://127.0.0.1:1/").await;
     assert!(!service.log().contains(SECRET));

@@ -14,14 +14,15 @@ demo: ## Runs a demo company on this machine; DEMO=keep leaves it running
 	cargo run --release --example demo
 
 test: lint ## Runs lint, then all tests against real servers
-	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots promtool
+	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots promtool nginx haproxy caddy systemd cargo-deb
 	cargo test
 
-lint: ## Checks the format, clippy, the licences and sources of dependencies, the chart and the alerts
+lint: ## Checks the format, clippy, the licences and sources of dependencies, the chart, the image and the alerts
 	tests/tools ensure cargo-deny promtool
 	cargo fmt --check && cargo deny --locked check bans licenses sources
 	cargo clippy --all-targets -- -D warnings
 	tests/chart
+	tests/compose
 	tests/alerts/check
 
 torture: ## Kills and stops replicas and the database for 15 minutes, then checks the promises

@@ -13,10 +13,20 @@ const README_LINES: usize = 150;
 /// It names settings that are gone.
 const HISTORY: &str = "CHANGELOG.md";
 /// Where words that stand in backticks come from.
-const SOURCES: &[&str] = &["src", "sql", "openapi", "tests"];
+const SOURCES: &[&str] = &["src", "sql", "openapi", "tests", "examples"];
 /// Folders that paths in backticks begin with.
-const FOLDERS: &[&str] =
-    &["src/", "sql/", "docs/", "tests/", "openapi/", "charts/", "benches/", "examples/", ".ci/"];
+const FOLDERS: &[&str] = &[
+    "src/",
+    "sql/",
+    "docs/",
+    "tests/",
+    "openapi/",
+    "charts/",
+    "benches/",
+    "examples/",
+    "packaging/",
+    ".ci/",
+];
 /// Endings of names that are settings, or fields of a contract.
 const UNITS: &[&str] = &["_ms", "_days", "_bytes"];
 /// What Prometheus adds to the name of a histogram.
@@ -184,7 +194,7 @@ fn settings() -> BTreeSet<String> {
 fn words_of(folders: &[&str]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for folder in folders {
-        for path in files(&root().join(folder), &["rs", "sql", "yaml", "toml"]) {
+        for path in files(&root().join(folder), &["rs", "sql", "yaml", "toml", "conf", "cfg"]) {
             all.extend(words(&std::fs::read_to_string(path).unwrap()).map(str::to_owned));
         }
     }

@@ -3,7 +3,7 @@
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
 //! a [`Cluster`] to keep data in, a [`Gateway`] to push to, an [`Observer`] to tell, a [`Receiver`] that
 //! answers byte by byte, the [`Service`] itself, a [`Client`] for each person and a [`Listener`] for its
-//! events; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
+//! events; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
 //! [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
@@ -20,12 +20,14 @@ pub mod name_server;
 pub mod observer;
 pub mod pooler;
 pub mod postgres;
+pub mod proxy;
 pub mod receiver;
 pub mod roll;
 pub mod s3;
 pub mod sandbox;
 pub mod scim_server;
 pub mod service;
+pub mod sign_in;
 pub mod slapd;
 
 pub use client::{Client, Exchange, Reply, observe};
@@ -39,10 +41,12 @@ pub use name_server::NameServer;
 pub use observer::{Conduct, Event as ObservedEvent, Impostor, Log, Observer};
 pub use pooler::Pooler;
 pub use postgres::{Cluster, shared};
+pub use proxy::{Proxy, ProxyKind};
 pub use receiver::{Received, Receiver, Script};
 pub use roll::Roll;
 pub use s3::S3;
 pub use sandbox::Sandbox;
 pub use scim_server::ScimServer;
 pub use service::Service;
+pub use sign_in::SignIn;
 pub use slapd::Slapd;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use im_push_gateway::api::contract;
+use im_push_gateway::delivery::endpoint::EVENT_TYPES;
 use serde_json::Value;
 
 const README_LINES: usize = 150;
@@ -418,6 +419,21 @@ fn every_call_that_takes_a_client_id_is_listed() {
             let word = if *is_chinese { chinese } else { english };
             if !list.contains(word) {
                 missing.push(format!("{place}: {word}"));
+            }
+        }
+    }
+    assert_eq!(missing, [] as [String; 0]);
+}
+
+#[test]
+fn every_type_of_event_is_in_the_table_for_portals() {
+    let mut missing = Vec::new();
+    for place in ["docs/portals.md", "docs/zh/portals.md"] {
+        let text = std::fs::read_to_string(root().join(place)).unwrap();
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+        for told in EVENT_TYPES {
+            if !rows.iter().any(|row| row.contains(&format!("`{told}`"))) {
+                missing.push(format!("{place}: add `{told}` to the table of event types"));
             }
         }
     }

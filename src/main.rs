@@ -127,7 +127,7 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
         Command::Directory(command) => cli::directory::run(&config, command).await?,
         Command::Support(command) => {
             let shown = ShownSettings::load(file)?;
-            return Ok(cli::support::run(&config, &shown, &command).await?);
+            return cli::support::run(&config, &shown, &command).await;
         }
         Command::Check(command) => return Ok(cli::check::run(&config, &command).await),
         Command::Settings | Command::Roles | Command::Completions { .. } | Command::Man => {}

@@ -95,9 +95,18 @@ fn completions_and_the_manual_name_every_command() {
         let output = command(NOWHERE, arguments);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success());
-        for name in
-            ["serve", "migrate", "token", "archive", "directory", "restored", "check", "support", "settings", "roles"]
-        {
+        for name in [
+            "serve",
+            "migrate",
+            "token",
+            "archive",
+            "directory",
+            "restored",
+            "check",
+            "support",
+            "settings",
+            "roles",
+        ] {
             assert!(text.contains(name), "{arguments:?} does not name {name}");
         }
     }

@@ -120,7 +120,7 @@ async fn idle_connections_and_heads_that_do_not_come_are_cut() {
 
 #[tokio::test]
 async fn a_connection_with_a_stream_under_way_is_not_idle() {
-    let app = TestApp::start_with("head_timeout_ms = 200\nidle_timeout_ms = 50").await;
+    let app = TestApp::start_with("head_timeout_ms = 1000\nidle_timeout_ms = 500").await;
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
     let connection = Connection::plain(&app).await;

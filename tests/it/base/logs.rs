@@ -203,7 +203,8 @@ async fn an_outage_is_two_lines() {
     let loud: Vec<&Value> = lines.iter().filter(|line| line["level"] != "INFO" && !start(line)).collect();
     let [away] = loud.as_slice() else { panic!("{loud:?}") };
     assert_eq!((&away["level"], &away["message"]), (&json!("WARN"), &json!("the database is away")));
-    assert!(text(&away["why"]).contains("nothing listens at 127.0.0.1:"), "{away}");
+    // It refuses new connections, or has cut one in the middle of a statement.
+    assert!(text(&away["why"]).contains("127.0.0.1:"), "{away}");
     let back = said(&lines, "the database is back");
     assert!(back.len() == 1 && back[0]["away_ms"].is_u64(), "{back:?}");
 }

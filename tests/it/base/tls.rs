@@ -255,7 +255,7 @@ async fn a_new_certificate_cuts_no_connection_and_fails_no_request() {
 #[tokio::test]
 async fn a_handshake_that_does_not_come_is_cut() {
     let authority = Authority::new();
-    let settings = format!("{}head_timeout_ms = 200\nidle_timeout_ms = 86400000\n", authority.settings());
+    let settings = format!("{}head_timeout_ms = 1500\nidle_timeout_ms = 86400000\n", authority.settings());
     let app = TestApp::start_with(&settings).await;
     // Nothing, and the beginning of a handshake that promises 512 bytes.
     for said in ["", "\u{16}", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}"] {

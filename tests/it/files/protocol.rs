@@ -225,7 +225,7 @@ async fn of_two_requests_at_once_one_wins_and_a_client_that_comes_back_takes_ove
 
 #[tokio::test]
 async fn a_request_that_falls_silent_ends_and_uploads_are_bounded() {
-    let app = TestApp::start_with("file_idle_ms = 300\nfile_uploads_max = 1\n").await;
+    let app = TestApp::start_with("file_idle_ms = 1000\nfile_uploads_max = 1\n").await;
     app.people(&["a"]).await;
     let a = app.person("a");
     let (one, other) = (begin(&a, "a", 10).await, begin(&a, "b", 10).await);

@@ -70,11 +70,13 @@ fn start_counters() {
         "impg_jwks_failures_total",
         "impg_outbox_held_up_total",
         "impg_push_dead_batches_total",
+        "impg_requests_shed_total",
     ] {
         counter!(name).increment(0);
     }
     counter!("impg_directory_runs_total", "outcome" => "failed").increment(0);
     counter!("impg_notification_failures_total", "result" => "given_up").increment(0);
+    counter!("impg_tls_reloads_total", "outcome" => "failed").increment(0);
 }
 
 fn describe() {

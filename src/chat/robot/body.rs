@@ -2,6 +2,8 @@
 //!
 //! Clients differ in details, so nothing is refused that can be shown. Unknown fields are ignored.
 
+mod markdown;
+
 use std::fmt::Write;
 
 use base64::Engine;
@@ -11,15 +13,12 @@ use serde_json::{Value, json};
 use super::Refusal;
 use crate::base::text::is_blank;
 use crate::chat::message::{Content, MENTIONS_MAX, TEXT_MAX_CHARS};
+use markdown::{bold, escaped, linked, unwrapped, with_plain_links, without_tags};
 
 /// The largest picture in a body, as at WeCom.
 const PICTURE_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// Most links or buttons of a body that are shown.
 const LINKS_MAX: usize = 50;
-/// The longest tag that is looked at.
-const TAG_MAX_BYTES: usize = 200;
-/// How DingTalk's clients wrap an address, so that it opens beside the conversation.
-const WRAPPED: &str = "dingtalk://dingtalkclient/page/link?";
 
 type Read<T> = std::result::Result<T, Refusal>;
 
@@ -207,58 +206,6 @@ fn markdown(body: &Value, kind: &str, mentions: &mut Mentions) -> Read<String> {
     Ok(without_tags(&with_plain_links(said), mentions))
 }
 
-/// Unwraps the addresses of a text.
-fn with_plain_links(text: &str) -> String {
-    let (mut plain, mut rest) = (String::with_capacity(text.len()), text);
-    while let Some(from) = rest.find(WRAPPED) {
-        let (before, link) = rest.split_at(from);
-        let end = link.find(|c: char| c == ')' || c == '>' || c.is_whitespace()).unwrap_or(link.len());
-        plain.push_str(before);
-        plain.push_str(&in_link(&unwrapped(&link[..end])));
-        rest = &link[end..];
-    }
-    plain + rest
-}
-
-/// Removes the colours of WeCom, which are no Markdown. `<@lisi>` mentions a user.
-fn without_tags(text: &str, mentions: &mut Mentions) -> String {
-    without_tags_by(text, |c| c == '>', mentions)
-}
-
-/// `is_end` finds the end of a tag. It looks at each character once at most.
-fn without_tags_by(text: &str, mut is_end: impl FnMut(char) -> bool, mentions: &mut Mentions) -> String {
-    let (mut plain, mut rest) = (String::with_capacity(text.len()), text);
-    // Where the next tag ends, and how far the text is searched for that.
-    let (mut end, mut searched) = (None, 0);
-    while let Some(before) = rest.find('<') {
-        let at = text.len() - rest.len() + before;
-        plain.push_str(&rest[..before]);
-        if end.is_none_or(|end| end < at) {
-            let from = searched.max(at);
-            end = text[from..].find(&mut is_end).map(|found| from + found);
-            searched = end.map_or(text.len(), |end| end + 1);
-        }
-        let near = end.filter(|end| end - at < TAG_MAX_BYTES);
-        let tag = near.map_or("", |end| &text[at + 1..end]);
-        let name = tag.trim_start_matches('/');
-        let is_colour = name == "font" || name.starts_with("font ");
-        let after = match (near, tag.strip_prefix('@')) {
-            (Some(end), Some(user_id)) if !user_id.is_empty() => {
-                mentions.add_user(if user_id == "all" { "@all" } else { user_id });
-                let _ = write!(plain, "@{user_id}");
-                end + 1
-            }
-            (Some(end), _) if is_colour => end + 1,
-            _ => {
-                plain.push('<');
-                at + 1
-            }
-        };
-        rest = &text[after..];
-    }
-    plain + rest
-}
-
 fn link(body: &Value) -> Read<Link> {
     let link = Link::of(&body["link"], ["/title", "/text", "/messageUrl", "/picUrl"]);
     if link.is_empty() { Err(Refusal::Missing("link.title")) } else { Ok(link) }
@@ -337,52 +284,9 @@ fn template_card(body: &Value) -> Read<String> {
     if is_blank(&said) { Err(Refusal::Missing("template_card.main_title")) } else { Ok(said) }
 }
 
-fn bold(text: &str) -> String {
-    format!("**{}**", escaped(text))
-}
-
-/// A link of Markdown.
-fn linked(title: &str, url: &str) -> String {
-    format!("[{}]({})", escaped(title), in_link(url))
-}
-
-/// An address that can stand in the brackets of a link.
-fn in_link(url: &str) -> String {
-    url.chars()
-        .map(|c| match c {
-            '(' => "%28".to_owned(),
-            ')' => "%29".to_owned(),
-            c if c.is_whitespace() || c.is_control() => "%20".to_owned(),
-            c => c.to_string(),
-        })
-        .collect()
-}
-
-/// A text of one line in which nothing is Markdown.
-fn escaped(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '\\' | '[' | ']' | '*' | '_' | '`' | '<' | '>' => plain.extend(['\\', c]),
-            c if c.is_control() => plain.push(' '),
-            c => plain.push(c),
-        }
-    }
-    plain
-}
-
-/// The address inside one of DingTalk's own.
-fn unwrapped(url: &str) -> String {
-    let inner = url.strip_prefix(WRAPPED).and_then(|query| {
-        url::form_urlencoded::parse(query.as_bytes())
-            .find(|(name, _)| name == "url")
-            .map(|(_, url)| url.into_owned())
-    });
-    inner.unwrap_or_else(|| url.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::markdown::{TAG_MAX_BYTES, without_tags_by};
     use super::*;
 
     fn parsed(body: &Value) -> Body {

@@ -1,24 +1,24 @@
-//! Creates, shows, changes and removes endpoints.
+//! Shows and changes endpoints; creates and removes them in the modules below.
 
+mod create;
+mod remove;
 mod rotate;
 mod trial;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use deadpool_postgres::Transaction;
 use serde_json::json;
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use url::Url;
-use uuid::Uuid;
 
 use super::encrypt::Label;
-use super::registry::{Callbacks, headers_label, secret_label};
+use super::registry::{Callbacks, headers_label};
 use super::spec::EndpointSpec;
-use super::{GATEWAY, Kind, State, public_url, sign};
+use super::{Kind, State, public_url};
 use crate::base::audit::{self, Action, Entry};
-use crate::base::claim::{self, Claim};
+use crate::base::claim::Claim;
 use crate::base::error::{self, Error, Result};
 use crate::base::number::ChannelId;
 use crate::base::store::{Statements, retrying};
@@ -26,18 +26,10 @@ use crate::sql;
 
 pub use trial::TestResult;
 
-/// Most endpoints of a database.
-const CALLBACKS_MAX: i64 = 1_000;
 /// Default number of events in a batch.
 const BATCH_EVENTS: i32 = 100;
-/// Queue rows and batches that one sweep step deletes.
-const SWEEP_ROWS: i64 = 5_000;
-const SWEEP_BATCHES: i64 = 50;
 /// The label of an encrypted request body kept for repeats: the body may hold credentials.
 const CLAIM: Label<'static> = Label { what: "claim", callback_id: "" };
-/// A removed endpoint's row stays at least this long: by then, no open transaction queues for it any longer.
-const FORGET_AFTER: Duration = Duration::from_secs(300);
-
 /// An endpoint as it is shown, with the size of its queue.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -237,110 +229,6 @@ impl Callbacks {
         })
     }
 
-    /// Creates an endpoint with its first secret. There is only one gateway, and the settings have
-    /// precedence. A repeat with the same client id creates nothing.
-    pub async fn create(
-        &self,
-        kind: Kind,
-        spec: &EndpointSpec,
-        by: Manager<'_>,
-    ) -> Result<(String, NewSecret)> {
-        let digest = claim::digest(&(kind.as_str(), spec))?;
-        let claim = by.claim("callback");
-        if let Some(made) = self.made_before(claim, &digest).await? {
-            return Ok(made);
-        }
-        let url = spec.url.clone().ok_or_else(|| Error::field("/url", "is required"))?;
-        if kind == Kind::Observer && spec.event_types.is_none() {
-            return Err(Error::field("/event_types", "is required for an observer"));
-        }
-        spec.check(kind, &self.guard)?;
-        if let Some(owner) = by.owner() {
-            check_own(&self.store.client().await?, spec, owner).await?;
-        }
-        let callback_id = match kind {
-            Kind::Gateway => GATEWAY.to_owned(),
-            Kind::Observer => format!("cb-{}", Uuid::now_v7()),
-        };
-        let (bytes, secret) = sign::mint()?;
-        let encrypted = self.keys.encrypt(secret_label(&callback_id), &bytes)?;
-        let mut fields = Fields::new(url);
-        fields.take(spec, self.seal_headers(&callback_id, spec)?);
-        let sealed_digest = claim.map(|_| self.keys.encrypt(CLAIM, &digest)).transpose()?.unwrap_or_default();
-        let claim = claim.map(|claim| (claim, sealed_digest.as_slice()));
-        let made = Made { callback_id: &callback_id, kind, fields: &fields, encrypted: &encrypted, claim };
-        let Some(secret_id) = retrying(|| self.insert(&made, by)).await? else {
-            let claim = claim.map(|(claim, _)| claim);
-            return self.made_before(claim, &digest).await?.ok_or_else(claim::forgotten);
-        };
-        self.refresh(by.now).await?;
-        Ok((callback_id, NewSecret { secret_id, secret, others_until: None, repeated: false }))
-    }
-
-    /// The endpoint and secret that were created under the same client id.
-    async fn made_before(
-        &self,
-        claim: Option<Claim<'_>>,
-        digest: &[u8],
-    ) -> Result<Option<(String, NewSecret)>> {
-        let Some(claim) = claim else { return Ok(None) };
-        let client = self.store.client().await?;
-        let Some(kept) = claim.kept(&client).await? else { return Ok(None) };
-        if self.keys.open(CLAIM, &kept.digest).as_deref() != Some(digest) {
-            return Err(claim::reused());
-        }
-        let row = client.opt(sql!("delivery/endpoint/secret"), &[&kept.made_id]).await?;
-        let row = row.ok_or_else(claim::gone)?;
-        let callback_id: String = row.get("callback_id");
-        let bytes = self.keys.open(secret_label(&callback_id), row.get("sealed")).ok_or_else(|| {
-            Error::new(error::Kind::Conflict, "no key in callback_keys decrypts this callback: add its key")
-        })?;
-        let secret = sign::encode(&bytes);
-        let (secret_id, made_at) = (kept.made_id, kept.made_at);
-        Ok(Some((callback_id, NewSecret { secret_id, secret, others_until: Some(made_at), repeated: true })))
-    }
-
-    /// `None`: a concurrent call has used the same client id.
-    async fn insert(&self, made: &Made<'_>, by: Manager<'_>) -> Result<Option<i64>> {
-        let mut client = self.store.client().await?;
-        let tx = client.transaction().await?;
-        let there = tx.one(sql!("delivery/endpoint/count"), &[&by.owner()]).await?;
-        let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
-        if made.kind == Kind::Gateway && there.get("gateway") {
-            return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
-        }
-        if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
-            return conflict("there are already 1,000 callbacks: remove one first");
-        }
-        if by.is_application && there.get::<_, i64>("own") >= self.own_max {
-            let why = format!("the application already has {} callbacks: remove one first", self.own_max);
-            return Err(Error::new(error::Kind::Conflict, why));
-        }
-        let Made { callback_id, kind, fields, .. } = *made;
-        write(&tx, Stored { callback_id, kind, fields, set_going: true }, by).await?;
-        let row = tx
-            .one(
-                sql!("delivery/endpoint/add_secret"),
-                &[&made.callback_id, &made.encrypted, &by.now, &by.now],
-            )
-            .await?;
-        note(
-            &tx,
-            Action::CallbackCreated,
-            made.callback_id,
-            &json!({"url": shown_url(&made.fields.url)}),
-            by,
-        )
-        .await?;
-        if let Some((claim, digest)) = made.claim
-            && !claim.keep(&tx, digest, (row.get("secret_id"), by.now)).await?
-        {
-            return Ok(None);
-        }
-        tx.commit().await?;
-        Ok(Some(row.get("secret_id")))
-    }
-
     /// Changes the given fields. If the gateway comes from the settings, only its state can be changed.
     pub async fn change(&self, callback_id: &str, spec: &EndpointSpec, by: Manager<'_>) -> Result<()> {
         retrying(|| self.update(callback_id, spec, by)).await?;
@@ -369,49 +257,6 @@ impl Callbacks {
         Ok(tx.commit().await?)
     }
 
-    /// Removes an endpoint with its secrets and its queue.
-    pub async fn remove(&self, callback_id: &str, by: Manager<'_>) -> Result<()> {
-        retrying(|| self.take_away(callback_id, by)).await?;
-        self.refresh(by.now).await?;
-        let gateway = Some(callback_id).filter(|id| *id == GATEWAY);
-        while self.sweep(gateway).await? > 0 {}
-        Ok(())
-    }
-
-    async fn take_away(&self, callback_id: &str, by: Manager<'_>) -> Result<()> {
-        let mut client = self.store.client().await?;
-        let tx = client.transaction().await?;
-        let row = lock(&tx, callback_id, by).await?;
-        if row.get("from_settings") {
-            return Err(of_settings());
-        }
-        tx.run(sql!("delivery/endpoint/remove"), &[&callback_id, &by.now]).await?;
-        note(&tx, Action::CallbackRemoved, callback_id, &json!({"url": shown_url(row.get("url"))}), by)
-            .await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Deletes a part of the queues of removed endpoints, and of one more. Returns how many rows.
-    async fn sweep(&self, one_more: Option<&str>) -> Result<i64> {
-        retrying(|| self.sweep_once(one_more)).await
-    }
-
-    async fn sweep_once(&self, one_more: Option<&str>) -> Result<i64> {
-        let row = self
-            .store
-            .one(sql!("delivery/endpoint/sweep"), &[&one_more, &SWEEP_ROWS, &SWEEP_BATCHES])
-            .await?;
-        Ok(row.get("swept"))
-    }
-
-    /// Deletes a part of what removed endpoints left, and the endpoints that have nothing left. Returns how
-    /// many rows.
-    pub async fn tidy(&self, now: OffsetDateTime) -> Result<i64> {
-        let swept = self.sweep(None).await?;
-        self.store.run(sql!("delivery/endpoint/forget"), &[&(now - FORGET_AFTER), &now]).await?;
-        Ok(swept)
-    }
-
     /// The given headers, encrypted for the database.
     fn seal_headers(&self, callback_id: &str, spec: &EndpointSpec) -> Result<Option<Option<Vec<u8>>>> {
         let encrypt = |headers: &BTreeMap<String, String>| {
@@ -438,15 +283,6 @@ async fn check_own(client: &impl Statements, spec: &EndpointSpec, owner: &str) -
         }
         None => Ok(()),
     }
-}
-
-/// An endpoint to create.
-struct Made<'a> {
-    callback_id: &'a str,
-    kind: Kind,
-    fields: &'a Fields,
-    encrypted: &'a [u8],
-    claim: Option<(Claim<'a>, &'a [u8])>,
 }
 
 /// Locks an endpoint. For an application, the endpoints of others do not exist.

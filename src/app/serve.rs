@@ -7,6 +7,7 @@ mod peers;
 mod rooms;
 mod version;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -15,6 +16,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::StatusCode;
+use axum::http::header::RETRY_AFTER;
+use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::{Service, service_fn};
@@ -36,13 +40,17 @@ use rooms::{Answer, Busy, Rooms, Seat, Silence, count_cut};
 
 /// File descriptors reserved for callbacks, the archive and files.
 const DESCRIPTORS_BESIDE: u64 = 256;
-/// HTTP/2: most bytes of bodies that a client sends before they are read, of one request and of all of a connection.
+/// HTTP/2: most bytes of bodies that a client sends before they are read, of one request and of all of a connection. So
+/// many uploads have to wait for a slow file store before the other requests of the connection wait behind them.
 const UNREAD_OF_REQUEST: u32 = 64 * 1024;
-const UNREAD_OF_CONNECTION: u32 = 256 * 1024;
+const UNREAD_OF_CONNECTION: u32 = 1024 * 1024;
 /// HTTP/2: most bytes of an answer that wait in memory until the client takes them.
 const UNSENT_OF_ANSWER: usize = 64 * 1024;
-/// HTTP/2: most bytes of an answer that are handed on at once. A client that takes none of the rest is noticed by it.
+/// Most bytes of an answer that are handed on at once. A client that takes none of the rest is noticed by it.
 const PIECE_BYTES: usize = 16 * 1024;
+
+/// HTTP/2: how long a client has to answer that its connection ends, when the service stops.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// Limits of one listener.
 #[derive(Debug, Clone, Copy)]
@@ -174,12 +182,17 @@ async fn connection(
     let mut visit = Visit { bounds: site.bounds, seat, stop, first_head };
     let Some(Ok((is_http2, socket))) = visit.before_head(open(socket, &site)).await else { return };
     let (router, seat) = (TowerToHyperService::new(site.router.clone()), visit.seat.clone());
-    let piece_bytes = if is_http2 { PIECE_BYTES } else { usize::MAX };
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let busy = Busy::of(&seat);
+        let busy = Busy::of(&seat, is_http2);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let answer = router.call(request);
-        async move { answer.await.map(|response| response.map(|body| Answer::new(body, busy, piece_bytes))) }
+        let answer = busy.is_admitted().then(|| router.call(request));
+        async move {
+            let response = match answer {
+                Some(answer) => answer.await?,
+                None => too_many_streams(),
+            };
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy, PIECE_BYTES)))
+        }
     });
     if is_http2 {
         let serving = pin!(speak_http2(visit.bounds).serve_connection(TokioIo::new(socket), service));
@@ -190,6 +203,12 @@ async fn connection(
         visit.bounds.idle = Duration::MAX;
         visit.attend(serving, http1::Connection::graceful_shutdown).await;
     }
+}
+
+/// The answer to a request of HTTP/2 while `connections_max` requests of HTTP/2 are at work.
+fn too_many_streams() -> Response {
+    metrics::counter!("impg_requests_shed_total").increment(1);
+    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response()
 }
 
 fn speak_http1(bounds: Bounds) -> http1::Builder {
@@ -253,9 +272,13 @@ impl Visit<'_> {
                 () = self.stop.cancelled(), if !stopping => {
                     shut_down(serving.as_mut());
                     stopping = true;
+                    look.as_mut().reset(Instant::now() + LAST_ANSWER);
                 }
                 () = look.as_mut() => {
+                    // A client that does not answer the end of its connection holds up no stop.
+                    let idle = if stopping { LAST_ANSWER } else { idle };
                     match self.seat.silence(idle, write) {
+                        Some(Silence::Idle) if stopping => return,
                         // The client learns which requests were not taken. If it does not answer, the next look ends
                         // the connection.
                         Some(Silence::Idle) if !leaving && self.seat.was_asked() => {

@@ -22,6 +22,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// that only hold sockets cannot lock out others.
 pub struct Rooms {
     free: Arc<Semaphore>,
+    /// Requests of HTTP/2 count as much as connections do: each can have an answer that waits for its client.
+    streams: Arc<Semaphore>,
     resting: Mutex<Resting>,
     /// Signals that a connection became idle.
     rested: Notify,
@@ -36,8 +38,8 @@ struct Resting {
 
 impl Rooms {
     pub fn new(most: usize) -> Self {
-        let free = Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { free, resting: Mutex::default(), rested: Notify::new() }
+        let permits = || Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
+        Self { free: permits(), streams: permits(), resting: Mutex::default(), rested: Notify::new() }
     }
 
     fn resting(&self) -> MutexGuard<'_, Resting> {
@@ -166,10 +168,20 @@ impl Drop for Seat {
 }
 
 /// A running request, until its answer is written.
-pub struct Busy(Arc<Seat>);
+pub struct Busy {
+    seat: Arc<Seat>,
+    /// Of a request of HTTP/2, unless there are too many.
+    stream: Option<OwnedSemaphorePermit>,
+    is_stream: bool,
+}
 
 impl Busy {
-    pub fn of(seat: &Arc<Seat>) -> Self {
+    /// Whether the request may be answered.
+    pub fn is_admitted(&self) -> bool {
+        self.stream.is_some() || !self.is_stream
+    }
+
+    pub fn of(seat: &Arc<Seat>, is_stream: bool) -> Self {
         seat.asked.store(true, Ordering::Relaxed);
         let mut state = seat.state();
         state.at_work += 1;
@@ -177,16 +189,17 @@ impl Busy {
             seat.rooms.resting().seats.remove(&state.place);
         }
         drop(state);
-        Self(seat.clone())
+        let stream = is_stream.then(|| seat.rooms.streams.clone().try_acquire_owned().ok()).flatten();
+        Self { seat: seat.clone(), stream, is_stream }
     }
 }
 
 impl Drop for Busy {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.seat.state();
         state.at_work -= 1;
         if state.at_work == 0 {
-            self.0.rest(&mut state);
+            self.seat.rest(&mut state);
         }
     }
 }
@@ -227,7 +240,7 @@ impl Answer {
         if !was_unread && !is_unread {
             return;
         }
-        let mut state = self.busy.0.state();
+        let mut state = self.busy.seat.state();
         // A part that begins to wait is no sign of the client while others wait.
         if was_unread || state.unread == 0 {
             state.took = Instant::now();

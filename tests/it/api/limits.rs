@@ -159,6 +159,24 @@ async fn a_replica_with_too_much_to_do_refuses_at_once_and_answers_probes() {
 }
 
 #[tokio::test]
+async fn requests_whose_bodies_do_not_come_take_no_place() {
+    let app = TestApp::start_with("requests_max = 1").await;
+    app.people(&["a"]).await;
+    let head = "POST /api/v1/groups HTTP/1.1\r\nHost: im\r\nx-user-id: a\r\ncontent-type: application/json\r\n\
+                content-length: 4000000\r\n\r\n{";
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        waiting.push(dial(&app, head).await);
+    }
+    let a = app.person("a");
+    for _ in 0..3 {
+        a.get("/conversations").await.expect(200);
+        a.post("/groups", json!({"name": "a group"})).await.expect(201);
+    }
+    drop(waiting);
+}
+
+#[tokio::test]
 async fn a_slow_statement_is_ended_and_its_connection_is_free_again() {
     let settings = "database_pool_size = 4\ndatabase_wait_ms = 20000\ndatabase_statement_timeout_ms = 3000";
     let app = TestApp::start_with(settings).await;

@@ -2,7 +2,7 @@
 //! transaction. So each receiver gets one message, whatever is killed.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
@@ -25,7 +25,7 @@ use crate::records::recall::{RecallTarget, recall_all};
 use crate::sql;
 
 /// The pause of a notification after a step without progress: other transactions hold all its channels.
-const PAUSE_LOCKED_MS: i64 = 200;
+const PAUSE_LOCKED: Duration = Duration::from_millis(20);
 
 /// The pause of a notification after a failed step. It doubles from the first to the longest.
 const PAUSE_FIRST_MS: i64 = 1_000;
@@ -150,6 +150,11 @@ impl Notifications {
         Ok(step)
     }
 
+    /// Whether a step is due.
+    async fn is_due(&self, now: OffsetDateTime) -> Result<bool> {
+        Ok(self.store.one(sql!("notification/step/due"), &[&now]).await?.get(0))
+    }
+
     /// Puts a notification back after a failed step, with a pause in which the others go on. After too many failures it
     /// ends.
     async fn put_back(&self, notification_id: i64, error: &Error) -> Result<()> {
@@ -201,7 +206,7 @@ impl Work for Notifications {
     /// Does a step of a notification that is due.
     async fn tick(&self) -> Result<Tick> {
         let now = self.store.now().await?;
-        if !self.store.one(sql!("notification/step/due"), &[&now]).await?.get::<_, bool>(0) {
+        if !self.is_due(now).await? {
             return Ok(Tick::Idle);
         }
         let began = Instant::now();
@@ -224,10 +229,11 @@ impl Work for Notifications {
             }
         };
         if step.sent + step.failed == 0 && !step.is_done {
-            let notification_id = taken.load(Ordering::Relaxed);
-            self.store
-                .run(sql!("notification/step/pause"), &[&notification_id, &now, &PAUSE_LOCKED_MS])
-                .await?;
+            let (notification_id, pause) = (taken.load(Ordering::Relaxed), PAUSE_LOCKED.as_millis() as i64);
+            self.store.run(sql!("notification/step/pause"), &[&notification_id, &now, &pause]).await?;
+            if !self.is_due(now).await? {
+                tokio::time::sleep(PAUSE_LOCKED).await;
+            }
         }
         self.store.throttle().rest("notifications", began).await;
         Ok(Tick::More)

@@ -3,3 +3,5 @@
 UPDATE t_im_notification
 SET paused_at = $2::timestamptz, paused_until = $2::timestamptz + $3::bigint * interval '1 millisecond'
 WHERE notification_id = $1 AND is_open
+  -- The longer pause of a step that has failed meanwhile stays.
+  AND (paused_until IS NULL OR paused_until < $2::timestamptz + $3::bigint * interval '1 millisecond')

@@ -76,5 +76,6 @@ WHERE relnamespace = 'public'::regnamespace AND relkind = 'v'
 ALTER ROLE :"bi" IN DATABASE :"database" SET default_transaction_read_only = on;
 ALTER ROLE :"bi" IN DATABASE :"database" SET statement_timeout = '15min';
 ALTER ROLE :"bi" IN DATABASE :"database" SET idle_in_transaction_session_timeout = '1min';
+ALTER ROLE :"bi" IN DATABASE :"database" SET idle_session_timeout = '15min';
 
 COMMIT;

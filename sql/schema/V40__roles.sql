@@ -10,16 +10,17 @@ END $$;
 REVOKE EXECUTE ON FUNCTION im_make_partitions(date, boolean) FROM PUBLIC;
 
 -- Drops a partition of a day that is cold, for a role that does not own it. It needs the lock of the parent for a
--- moment: a function cannot detach concurrently. Any other table is refused.
+-- moment: a function cannot detach concurrently. Any other table is refused, and each day of the last week, whatever the
+-- horizon says.
 CREATE FUNCTION im_drop_partition(name text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     is_cold boolean := false;
 BEGIN
-    IF $1 ~ '^t_im_(message|ledger)_p[0-9]{8}$' THEN
+    IF $1 ~ '^t_im_(message|ledger)_p[0-9]{8}$' AND to_date(right($1, 8), 'YYYYMMDD') < im_clock() - interval '7 days' THEN
         SELECT p.below_ms_id <= h.ms_id INTO is_cold FROM v_im_partition p CROSS JOIN t_im_horizon h WHERE p.partition = $1;
         IF NOT FOUND THEN
             -- It was detached before, so it has no bounds any more.
-            EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I m WHERE m.ms_id >= (SELECT h.ms_id FROM t_im_horizon h))', $1)
+            EXECUTE format('SELECT NOT EXISTS (SELECT FROM %I m WHERE m.ms_id >= h.ms_id) FROM t_im_horizon h', $1)
             INTO is_cold;
         END IF;
     END IF;

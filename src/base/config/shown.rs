@@ -227,11 +227,16 @@ fn secrets(name: &str, text: &str) -> Vec<String> {
     if name != DATABASE && !ADDRESSES.contains(&name) {
         return vec![text.to_owned()];
     }
+    if name == DATABASE {
+        let parsed = text.parse::<tokio_postgres::Config>().ok();
+        let password = parsed.as_ref().and_then(|parsed| parsed.get_password()).map(String::from_utf8_lossy);
+        let written = Url::parse(text).ok().and_then(|url| url.password().map(str::to_owned));
+        return password.map(|password| password.into_owned()).into_iter().chain(written).collect();
+    }
     let Ok(url) = Url::parse(text) else { return Vec::new() };
-    let user = Some(url.username()).filter(|_| name != DATABASE);
     let query = url.query_pairs().map(|(_, value)| value.into_owned()).collect::<Vec<_>>();
-    let query = if name == DATABASE { Vec::new() } else { query };
-    let parts = [user, url.password(), url.fragment()].into_iter().flatten();
+    let long = url.path().split('/').filter(|part| part.len() > PATH_PART_MAX);
+    let parts = [Some(url.username()), url.password(), url.fragment()].into_iter().flatten().chain(long);
     let decoded = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
     parts.flat_map(|part| [part.to_owned(), decoded(part)]).chain(query).collect()
 }
@@ -297,6 +302,10 @@ mod tests {
             "sslmode": "Require"});
         assert_eq!(database.value, expected);
         assert_eq!(found.redact("hunter@2 and hunter%402 of im".to_owned()), "[hidden] and [hidden] of im");
+        for text in ["host=db user=im password=hunter22", "postgresql://im@db/im?password=hunter22"] {
+            let found = of(&format!("database_url = \"{text}\""));
+            assert_eq!(found.redact("no hunter22".to_owned()), "no [hidden]", "{text}");
+        }
     }
 
     #[test]

@@ -203,7 +203,7 @@ async fn both_secrets_sign_during_a_rotation() {
 
 #[tokio::test]
 async fn a_stale_owner_may_advance_statuses_but_never_the_queue() {
-    let app = TestApp::start_with("callback_timeout_ms = 20000").await;
+    let app = TestApp::start_with("callback_timeout_ms = 120000").await;
     app.people(&["a", "b"]).await;
     let channel = app.direct("a", "b").await;
     let gate = Gate::closed();

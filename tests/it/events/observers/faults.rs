@@ -307,7 +307,7 @@ async fn one_that_has_failed_for_a_day_is_disabled() {
 
 #[tokio::test]
 async fn one_that_holds_all_its_workers_holds_nobody_elses() {
-    let app = start("callback_timeout_ms = 20000\ncallback_concurrency = 2").await;
+    let app = start("callback_timeout_ms = 120000\ncallback_concurrency = 2").await;
     app.people(&["a", "b", "c", "d", "e"]).await;
     let (slow, quick) = (Observer::start(), Observer::start());
     let gate = Gate::closed();

@@ -139,17 +139,7 @@ async fn call_robot(service: &Service, admin: &Client) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_line_of_any_level_shows_what_is_said_who_people_are_or_what_proves_it() {
     // What a level says the ones above it say too. No directive opens what others write.
-    let drivers = [
-        "tokio_postgres",
-        "deadpool",
-        "hyper",
-        "hyper_util",
-        "reqwest",
-        "ldap3",
-        "elasticsearch",
-        "refinery",
-    ];
-    let opened: String = drivers.iter().map(|driver| format!(",{driver}=trace")).collect();
+    let opened = kinds::opened();
     for level in ["info".to_owned(), "trace".to_owned(), format!("debug{opened}")] {
         let (lines, secrets) = a_full_day(&level).await;
         for line in &lines {

@@ -61,15 +61,21 @@ async fn a_scheduled_one_is_sent_at_its_time_unless_it_is_recalled_or_expired() 
     assert_eq!(app.count("SELECT count(*) FROM t_im_message", &[]).await, 2);
 }
 
+/// Locks a channel until the transaction ends.
+async fn hold<'a>(sql: &'a mut tokio_postgres::Client, channel: &str) -> tokio_postgres::Transaction<'a> {
+    let tx = sql.transaction().await.expect("a transaction");
+    let lock = format!("SELECT FROM t_im_channel WHERE channel_id = {channel} FOR UPDATE");
+    tx.execute(&lock, &[]).await.expect("a lock");
+    tx
+}
+
 #[tokio::test]
 async fn one_whose_channels_are_all_held_lets_the_others_pass() {
     let app = TestApp::start().await;
     company(&app).await;
     let (oa, channel) = (app.person("oa"), app.direct("oa", "a").await);
     let mut sql = app.sql().await;
-    let tx = sql.transaction().await.expect("a transaction");
-    let lock = format!("SELECT FROM t_im_channel WHERE channel_id = {channel} FOR UPDATE");
-    tx.execute(&lock, &[]).await.expect("a lock");
+    let tx = hold(&mut sql, &channel).await;
     let held = notify(&oa, words("held", json!({"user_ids": ["a"]}))).await;
     app.until("SELECT count(*) FROM t_im_notification WHERE paused_until IS NOT NULL", 1).await;
     let other = notify(&oa, words("other", json!({"user_ids": ["b", "c"]}))).await;
@@ -90,11 +96,9 @@ async fn a_channel_that_is_held_waits_and_a_recall_in_the_middle_takes_back_what
     let (oa, held) = (app.person("oa"), app.direct("oa", "u00350").await);
     let sent = "SELECT sum(sent)::bigint FROM t_im_notification";
     let mut sql = app.sql().await;
-    let lock = format!("SELECT FROM t_im_channel WHERE channel_id = {held} FOR UPDATE");
 
     // The fourth page lacks one receiver until the channel is free.
-    let tx = sql.transaction().await.expect("a transaction");
-    tx.execute(&lock, &[]).await.expect("a lock");
+    let tx = hold(&mut sql, &held).await;
     let path = notify(&oa, words("1", json!({"user_ids": crowd}))).await;
     app.until(sent, 399).await;
     assert_eq!(oa.get(&path).await.expect(200)["state"], "sending");
@@ -104,8 +108,7 @@ async fn a_channel_that_is_held_waits_and_a_recall_in_the_middle_takes_back_what
     assert_eq!(counts(&oa, &path).await, json!({"received": 600}));
     assert_eq!(app.count("SELECT count(*) FROM t_im_message WHERE seq = 1", &[]).await, 600);
 
-    let tx = sql.transaction().await.expect("a transaction");
-    tx.execute(&lock, &[]).await.expect("a lock");
+    let tx = hold(&mut sql, &held).await;
     let path = notify(&oa, words("2", json!({"user_ids": crowd}))).await;
     app.until(sent, 600 + 399).await;
     let recalled = oa.delete(&path).await.expect(202);

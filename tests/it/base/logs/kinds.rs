@@ -19,7 +19,7 @@ const OTHER: &str = "planted-other";
 const APPLICATION: &str = "planted-application";
 const GATE_SECRET: &str = "planted-gate-secret";
 const ROLES: &[&str] = &["admin", "directory", "gateway", "support"];
-/// Every library at its loudest.
+/// Libraries below the service.
 const DRIVERS: &[&str] = &[
     "tokio_postgres",
     "deadpool",
@@ -32,6 +32,11 @@ const DRIVERS: &[&str] = &[
     "tower",
     "axum",
 ];
+
+/// Directives of the log for every library at its loudest.
+pub(super) fn opened() -> String {
+    DRIVERS.iter().map(|driver| format!(",{driver}=trace")).collect()
+}
 
 /// Keys of a path in a contract that are methods.
 const METHODS: &[&str] = &["get", "post", "put", "patch", "delete", "head", "options"];
@@ -217,7 +222,7 @@ async fn all_that_is_refused(service: &Service) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_line_shows_what_any_request_says_whether_it_succeeds_or_fails() {
-    let opened: String = DRIVERS.iter().map(|driver| format!(",{driver}=trace")).collect();
+    let opened = opened();
     for level in [format!("debug{opened}"), format!("trace{opened}")] {
         let (gateway, observer, folder) =
             (Gateway::start_with(&format!("whsec_{KEY}")), Observer::start(), tempfile::tempdir().unwrap());

@@ -1,6 +1,7 @@
 //! Limits the memory that the bodies of all running requests use together. A client can send a body before it
 //! is authenticated, because a signature covers the body. A limit per body is therefore not enough.
 
+use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::Semaphore;
+
+const NO_MEMORY: Refused = Refused("no memory is free for request bodies; send the request again");
 
 /// The bytes that are still free.
 #[derive(Clone)]
@@ -28,7 +31,8 @@ impl Budget {
     pub async fn charge(self, request: Request, next: Next) -> Response {
         let charge = Arc::new(Charge { left: self.0, taken: AtomicUsize::default() });
         let charged = charge.clone();
-        let response = next.run(request.map(|body| Body::new(Charged { body, charge: charged }))).await;
+        let count = move |part: Option<usize>| charged.take(part.unwrap_or_default());
+        let response = next.run(request.map(|body| watched(body, count))).await;
         drop(charge);
         response
     }
@@ -41,9 +45,9 @@ struct Charge {
 }
 
 impl Charge {
-    fn take(&self, bytes: usize) -> Result<(), NoRoom> {
-        let bytes = u32::try_from(bytes).map_err(|_| NoRoom)?;
-        self.left.try_acquire_many(bytes).map_err(|_| NoRoom)?.forget();
+    fn take(&self, bytes: usize) -> Result<(), Refused> {
+        let bytes = u32::try_from(bytes).map_err(|_| NO_MEMORY)?;
+        self.left.try_acquire_many(bytes).map_err(|_| NO_MEMORY)?.forget();
         self.taken.fetch_add(bytes as usize, Ordering::Relaxed);
         Ok(())
     }
@@ -55,13 +59,21 @@ impl Drop for Charge {
     }
 }
 
-/// A body whose bytes are counted.
-struct Charged {
-    body: Body,
-    charge: Arc<Charge>,
+/// A body that `watch` is told of as it arrives: the bytes of each part, and `None` at its end. What it refuses fails the
+/// body.
+pub fn watched<W>(body: Body, watch: W) -> Body
+where
+    W: FnMut(Option<usize>) -> Result<(), Refused> + Send + Unpin + 'static,
+{
+    Body::new(Watched { body, watch })
 }
 
-impl HttpBody for Charged {
+struct Watched<W> {
+    body: Body,
+    watch: W,
+}
+
+impl<W: FnMut(Option<usize>) -> Result<(), Refused> + Unpin> HttpBody for Watched<W> {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -69,15 +81,10 @@ impl HttpBody for Charged {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx));
-        let bytes = match &frame {
-            Some(Ok(frame)) => frame.data_ref().map_or(0, Bytes::len),
-            _ => 0,
-        };
-        Poll::Ready(match self.charge.take(bytes) {
-            Ok(()) => frame,
-            Err(none) => Some(Err(axum::Error::new(none))),
-        })
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(cx)).transpose()?;
+        let part = frame.as_ref().map(|frame| frame.data_ref().map_or(0, Bytes::len));
+        (self.watch)(part).map_err(axum::Error::new)?;
+        Poll::Ready(frame.map(Ok))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -89,21 +96,22 @@ impl HttpBody for Charged {
     }
 }
 
-/// No memory is left for request bodies.
-#[derive(Debug)]
-pub struct NoRoom;
+/// Why a replica takes no more of a body: it is too busy. It names what to do.
+#[derive(Debug, Clone, Copy)]
+pub struct Refused(pub &'static str);
 
-impl NoRoom {
-    /// Whether `error` has this error among its sources.
-    pub fn is_cause_of(error: &(dyn std::error::Error + 'static)) -> bool {
-        std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<Self>())
+impl Refused {
+    /// The refusal among the sources of `error`.
+    pub fn among(error: &(dyn Error + 'static)) -> Option<Self> {
+        let mut causes = std::iter::successors(Some(error), |error| (*error).source());
+        causes.find_map(|error| error.downcast_ref().copied())
     }
 }
 
-impl fmt::Display for NoRoom {
+impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no memory is free for request bodies; send the request again")
+        f.write_str(self.0)
     }
 }
 
-impl std::error::Error for NoRoom {}
+impl Error for Refused {}

@@ -17,7 +17,7 @@ use serde::de::{DeserializeOwned, Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Api;
-use super::bodies::NoRoom;
+use super::bodies::Refused;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::number::{self, ChannelId};
@@ -160,7 +160,7 @@ fn must_be_json(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// Reads the whole body. It fails if the body is too large, too slow, or no memory is free.
+/// Reads the whole body. It fails if the body is too large or too slow, or if the replica is too busy for it.
 pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
     let (most_bytes, within) =
         (api.config.server.request_body_max_bytes, api.config.server.request_body_timeout);
@@ -175,10 +175,10 @@ pub async fn read_body(body: Body, api: &Api) -> Result<Bytes> {
         Err(e) if e.is::<LengthLimitError>() => {
             Err(Error::new(Kind::TooLarge, format!("the body can have at most {most_bytes} bytes")))
         }
-        Err(e) if NoRoom::is_cause_of(&*e) => {
-            Err(Error::unavailable("no memory is free for request bodies; send the request again"))
-        }
-        Err(_) => Err(Error::new(Kind::MalformedBody, "the body is incomplete")),
+        Err(e) => Err(match Refused::among(&*e) {
+            Some(Refused(detail)) => Error::unavailable(detail),
+            None => Error::new(Kind::MalformedBody, "the body is incomplete"),
+        }),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt;
 
 use crate::app::{TestApp, text};
 use crate::base::database::until;
@@ -174,6 +175,26 @@ async fn requests_whose_bodies_do_not_come_take_no_place() {
         a.post("/groups", json!({"name": "a group"})).await.expect(201);
     }
     drop(waiting);
+
+    // Nor is there room for one whose body ends while others are at work.
+    let sql = app.sql().await;
+    let body = "{\"name\": \"late\"}";
+    let head = head
+        .replace("4000000\r\n\r\n{", &format!("{}\r\n\r\n", body.len()))
+        .replace("Host: im", "Host: im\r\nConnection: close");
+    let mut late = dial(&app, &head).await;
+    sql.batch_execute("BEGIN; LOCK TABLE t_im_emoji IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let at_work = tokio::spawn({
+        let a = a.clone();
+        async move { a.get("/emojis").await }
+    });
+    app.until(WAITING, 1).await;
+    late.write_all(body.as_bytes()).await.unwrap();
+    let answer = rest(late).await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("too many requests"), "{answer}");
+    sql.batch_execute("ROLLBACK").await.unwrap();
+    at_work.await.unwrap().expect(200);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_channel", &[]).await, 3, "nothing is done for it");
 }
 
 #[tokio::test]

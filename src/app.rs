@@ -30,7 +30,7 @@ use crate::records::receipt::Inbox;
 use crate::sync::Runner;
 use crate::sync::edit::Edits;
 use cold::ArchiveWorkers;
-use serve::{Bounds, Site};
+use serve::{Bounds, Server};
 use tasks::TaskSet;
 use workers::Wakes;
 
@@ -133,14 +133,14 @@ impl App {
             files: files.clone(),
             notifications: wakes.notifications,
         });
-        let site = Site { router: api.router(), bounds, certificate: self.certificate };
+        let server = Server { router: api.router(), bounds, certificate: self.certificate };
         let late = async {
             stop.cancelled().await;
             tokio::time::sleep(grace).await;
         };
         let broken = tasks.broken.clone();
         let served = tokio::select! {
-            () = serve::serve(listener, site, stop.clone()) => Ok(()),
+            () = serve::serve(listener, server, stop.clone()) => Ok(()),
             () = broken.cancelled() => Err(Error::internal("a worker panicked; restart to resume its work")),
             () = late => Ok(()),
         };

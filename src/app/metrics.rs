@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::serve::{self, Bounds, Site};
+use super::serve::{self, Bounds, Server};
 use crate::base::telemetry;
 
 /// Most connections to the metrics endpoint.
@@ -29,9 +29,9 @@ pub(super) async fn serve_metrics(endpoint: MetricsEndpoint, bounds: Bounds, sto
         }
     };
     let router = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
-    let site = Site { router, bounds: bounds.at_most(SCRAPERS_MAX), certificate: None };
+    let server = Server { router, bounds: bounds.at_most(SCRAPERS_MAX), certificate: None };
     tokio::select! {
-        () = serve::serve(listener, site, stop) => {}
+        () = serve::serve(listener, server, stop) => {}
         () = upkeep => {}
     }
 }

@@ -4,7 +4,7 @@
 //! A connection speaks HTTP/1.1 or HTTP/2: with TLS as the handshake says, without it as the client begins.
 
 mod peers;
-mod rooms;
+mod slots;
 mod version;
 
 use std::convert::Infallible;
@@ -16,8 +16,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
-use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -35,21 +33,19 @@ use tokio_util::task::TaskTracker;
 
 use crate::base::certificate::{Certificate, HTTP2};
 use crate::base::config::Config;
+use crate::base::error::Error;
 use peers::Peers;
-use rooms::{Answer, Busy, Rooms, Seat, Silence, count_cut};
+use slots::{Answer, RunningRequest, Silence, Slot, Slots, count_cut};
 
 /// File descriptors reserved for callbacks, the archive and files.
 const DESCRIPTORS_BESIDE: u64 = 256;
-/// HTTP/2: most bytes of bodies that a client sends before they are read, of one request and of all of a connection. So
-/// many uploads have to wait for a slow file store before the other requests of the connection wait behind them.
+/// HTTP/2: most bytes of bodies that a client sends before they are read, of one request and of all of a connection. When
+/// 16 uploads wait for a slow file store, the bodies of other requests on the same connection wait, too.
 const UNREAD_OF_REQUEST: u32 = 64 * 1024;
 const UNREAD_OF_CONNECTION: u32 = 1024 * 1024;
 /// HTTP/2: most bytes of an answer that wait in memory until the client takes them.
 const UNSENT_OF_ANSWER: usize = 64 * 1024;
-/// Most bytes of an answer that are handed on at once. A client that takes none of the rest is noticed by it.
-const PIECE_BYTES: usize = 16 * 1024;
-
-/// HTTP/2: how long a client has to answer that its connection ends, when the service stops.
+/// When the service stops: how long a connection without a running request has to end in order.
 const LAST_ANSWER: Duration = Duration::from_secs(1);
 
 /// Limits of one listener.
@@ -104,7 +100,7 @@ fn affordable(config: &Config) -> usize {
 }
 
 /// What all connections of a listener share.
-pub struct Site {
+pub struct Server {
     pub router: Router,
     pub bounds: Bounds,
     /// `None`: the connections are not encrypted.
@@ -112,9 +108,9 @@ pub struct Site {
 }
 
 /// Answers on `listener` until `stop`. Then waits until every running request has its answer.
-pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
-    let (rooms, peers) = (Arc::new(Rooms::new(site.bounds.most)), Peers::new(site.bounds.of_peer));
-    let (site, connections) = (Arc::new(site), TaskTracker::new());
+pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToken) {
+    let (slots, peers) = (Arc::new(Slots::new(server.bounds.most)), Peers::new(server.bounds.of_peer));
+    let (server, connections) = (Arc::new(server), TaskTracker::new());
     let accepting = async {
         loop {
             match listener.accept().await {
@@ -123,16 +119,16 @@ pub async fn serve(listener: TcpListener, site: Site, stop: CancellationToken) {
                         count_cut("peer");
                         continue;
                     };
-                    configure_socket(&socket, site.bounds.write);
-                    let seat = Seat::take(&rooms, permit).await;
-                    connections.spawn(connection((socket, peer), site.clone(), seat, stop.clone()));
+                    configure_socket(&socket, server.bounds.write);
+                    let slot = Slot::take(&slots, permit).await;
+                    connections.spawn(connection((socket, peer), server.clone(), slot, stop.clone()));
                 }
-                Err(error) => rooms.pause_after(&error).await,
+                Err(error) => slots.pause_after(&error).await,
             }
         }
     };
     let following = async {
-        match site.certificate.clone() {
+        match server.certificate.clone() {
             Some(certificate) => certificate.follow().await,
             None => std::future::pending().await,
         }
@@ -159,8 +155,8 @@ trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
 
 /// Makes a connection ready for its first request. Returns whether it speaks HTTP/2.
-async fn open(socket: TcpStream, site: &Site) -> io::Result<(bool, Box<dyn Socket>)> {
-    let Some(certificate) = &site.certificate else {
+async fn open(socket: TcpStream, server: &Server) -> io::Result<(bool, Box<dyn Socket>)> {
+    let Some(certificate) = &server.certificate else {
         let (is_http2, socket) = version::detect(socket).await?;
         return Ok((is_http2, Box::new(socket)));
     };
@@ -174,47 +170,47 @@ async fn open(socket: TcpStream, site: &Site) -> io::Result<(bool, Box<dyn Socke
 
 async fn connection(
     (socket, peer): (TcpStream, SocketAddr),
-    site: Arc<Site>,
-    seat: Arc<Seat>,
+    server: Arc<Server>,
+    slot: Arc<Slot>,
     stop: CancellationToken,
 ) {
-    let first_head = pin!(tokio::time::sleep(site.bounds.head));
-    let mut visit = Visit { bounds: site.bounds, seat, stop, first_head };
-    let Some(Ok((is_http2, socket))) = visit.before_head(open(socket, &site)).await else { return };
-    let (router, seat) = (TowerToHyperService::new(site.router.clone()), visit.seat.clone());
+    let first_head = pin!(tokio::time::sleep(server.bounds.head));
+    let mut supervisor = Supervisor { bounds: server.bounds, slot, stop, first_head };
+    let Some(Ok((is_http2, socket))) = supervisor.before_head(open(socket, &server)).await else { return };
+    let (router, slot) = (TowerToHyperService::new(server.router.clone()), supervisor.slot.clone());
     let service = service_fn(move |mut request: Request<Incoming>| {
-        let busy = Busy::of(&seat, is_http2);
+        let running = RunningRequest::of(&slot, is_http2);
         request.extensions_mut().insert(ConnectInfo(peer));
-        let answer = busy.is_admitted().then(|| router.call(request));
+        let answer = running.is_admitted().then(|| router.call(request));
         async move {
             let response = match answer {
                 Some(answer) => answer.await?,
                 None => too_many_streams(),
             };
-            Ok::<_, Infallible>(response.map(|body| Answer::new(body, busy, PIECE_BYTES)))
+            Ok::<_, Infallible>(response.map(|body| Answer::new(body, running)))
         }
     });
     if is_http2 {
-        let serving = pin!(speak_http2(visit.bounds).serve_connection(TokioIo::new(socket), service));
-        visit.attend(serving, http2::Connection::graceful_shutdown).await;
+        let serving = pin!(speak_http2(supervisor.bounds).serve_connection(TokioIo::new(socket), service));
+        supervisor.supervise(serving, http2::Connection::graceful_shutdown).await;
     } else {
-        let serving = pin!(speak_http1(visit.bounds).serve_connection(TokioIo::new(socket), service));
+        let serving = pin!(speak_http1(supervisor.bounds).serve_connection(TokioIo::new(socket), service));
         // hyper ends idle connections of HTTP/1.1 by itself, after the last byte of an answer.
-        visit.bounds.idle = Duration::MAX;
-        visit.attend(serving, http1::Connection::graceful_shutdown).await;
+        supervisor.bounds.idle = Duration::MAX;
+        supervisor.supervise(serving, http1::Connection::graceful_shutdown).await;
     }
 }
 
-/// The answer to a request of HTTP/2 while `connections_max` requests of HTTP/2 are at work.
+/// The answer to a request of HTTP/2 while `connections_max` others have no whole answer yet.
 fn too_many_streams() -> Response {
     metrics::counter!("impg_requests_shed_total").increment(1);
-    (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "1")]).into_response()
+    Error::unavailable("the replica has too many requests of HTTP/2; send the request again").into_response()
 }
 
 fn speak_http1(bounds: Bounds) -> http1::Builder {
     let mut http = http1::Builder::new();
     // Time from the end of an answer to the end of the next request head. The first head has a shorter limit,
-    // in `attend`.
+    // in `supervise`.
     http.timer(TokioTimer::new()).header_read_timeout(bounds.idle);
     http.max_header_size(bounds.head_max_bytes).max_buf_size(bounds.head_max_bytes);
     http
@@ -232,20 +228,20 @@ fn speak_http2(bounds: Bounds) -> http2::Builder<TokioExecutor> {
 }
 
 /// One connection, and what ends it.
-struct Visit<'a> {
+struct Supervisor<'a> {
     bounds: Bounds,
-    seat: Arc<Seat>,
+    slot: Arc<Slot>,
     stop: CancellationToken,
     /// The time by which the first head must have come.
     first_head: Pin<&'a mut Sleep>,
 }
 
-impl Visit<'_> {
+impl Supervisor<'_> {
     /// What comes before the first head. `None` if the connection ends before.
     async fn before_head<T>(&mut self, opening: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
             opened = opening => Some(opened),
-            () = self.seat.ended.cancelled() => None,
+            () = self.slot.ended.cancelled() => None,
             () = self.stop.cancelled() => None,
             () = self.first_head.as_mut() => {
                 count_cut("head");
@@ -255,16 +251,16 @@ impl Visit<'_> {
     }
 
     /// Serves until the connection ends, or has to.
-    async fn attend<C: Future>(mut self, mut serving: Pin<&mut C>, shut_down: impl Fn(Pin<&mut C>)) {
+    async fn supervise<C: Future>(mut self, mut serving: Pin<&mut C>, shut_down: impl Fn(Pin<&mut C>)) {
         let Bounds { idle, write, .. } = self.bounds;
-        let mut look = pin!(tokio::time::sleep(idle.min(write)));
+        let mut check = pin!(tokio::time::sleep(idle.min(write)));
         let (mut waiting, mut stopping, mut leaving) = (true, false, false);
         loop {
             tokio::select! {
                 _ = serving.as_mut() => return,
-                () = self.seat.ended.cancelled() => return,
+                () = self.slot.ended.cancelled() => return,
                 () = self.first_head.as_mut(), if waiting => {
-                    if !self.seat.was_asked() {
+                    if !self.slot.was_asked() {
                         return count_cut("head");
                     }
                     waiting = false;
@@ -272,16 +268,16 @@ impl Visit<'_> {
                 () = self.stop.cancelled(), if !stopping => {
                     shut_down(serving.as_mut());
                     stopping = true;
-                    look.as_mut().reset(Instant::now() + LAST_ANSWER);
+                    check.as_mut().reset(Instant::now() + LAST_ANSWER);
                 }
-                () = look.as_mut() => {
-                    // A client that does not answer the end of its connection holds up no stop.
+                () = check.as_mut() => {
+                    // A client that does not answer does not hold up the stop.
                     let idle = if stopping { LAST_ANSWER } else { idle };
-                    match self.seat.silence(idle, write) {
+                    match self.slot.silence(idle, write) {
                         Some(Silence::Idle) if stopping => return,
-                        // The client learns which requests were not taken. If it does not answer, the next look ends
+                        // The client learns which requests were not taken. If it does not answer, the next check ends
                         // the connection.
-                        Some(Silence::Idle) if !leaving && self.seat.was_asked() => {
+                        Some(Silence::Idle) if !leaving && self.slot.was_asked() => {
                             shut_down(serving.as_mut());
                             leaving = true;
                         }
@@ -289,7 +285,7 @@ impl Visit<'_> {
                         Some(Silence::Unread) => return count_cut("write"),
                         _ => leaving = false,
                     }
-                    look.as_mut().reset(Instant::now() + idle.min(write));
+                    check.as_mut().reset(Instant::now() + idle.min(write));
                 }
             }
         }

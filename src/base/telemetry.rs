@@ -99,7 +99,10 @@ fn describe_requests() {
         "impg_tls_reloads_total",
         "Changed certificate files read again, by outcome: done or failed."
     );
-    describe_counter!("impg_requests_shed_total", "Requests refused because requests_max were at work.");
+    describe_counter!(
+        "impg_requests_shed_total",
+        "Requests refused because requests_max were at work, or connections_max of HTTP/2 without a whole answer."
+    );
     describe_counter!(
         "impg_rate_limited_total",
         "Requests refused because their caller sends too many, by policy: user or machine."

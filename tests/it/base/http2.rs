@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use bytes::Bytes;
-use h2::client::{Builder, SendRequest};
+use h2::SendStream;
+use h2::client::{Builder, ResponseFuture, SendRequest};
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -44,6 +45,15 @@ impl Connection {
         }
         let mut sender = self.sender.clone().ready().await?;
         sender.send_request(request.body(()).expect("a request"), true)?.0.await
+    }
+
+    /// Begins a request without its body.
+    async fn begin(&self, path: &str) -> (ResponseFuture, SendStream<Bytes>) {
+        let request = Request::post(format!("http://im.example{path}"))
+            .header("x-user-id", "a")
+            .header("content-type", "application/json");
+        let mut sender = self.sender.clone().ready().await.expect("room for a request");
+        sender.send_request(request.body(()).expect("a request"), false).expect("it is sent")
     }
 
     async fn status(&self, path: &str, headers: &[(&str, &str)]) -> StatusCode {
@@ -105,6 +115,53 @@ async fn a_request_names_one_host_and_a_head_has_its_size() {
     assert_eq!(connection.status("/healthz", &[("authorization", &"x".repeat(25_000))]).await, 200);
     assert_eq!(connection.status("/healthz", &[("authorization", &"x".repeat(70_000))]).await, 431);
     assert_eq!(connection.sender.current_max_send_streams(), 3);
+}
+
+#[tokio::test]
+async fn requests_of_all_connections_are_bounded() {
+    let app = TestApp::start_with("streams_max = 1\nconnections_max = 4").await;
+    app.people(&["a"]).await;
+    let (one, other) = (Connection::plain(&app).await, Connection::plain(&app).await);
+    let mut begun = Vec::new();
+    for _ in 0..2 {
+        begun.push(one.begin("/api/v1/groups").await);
+        begun.push(other.begin("/api/v1/groups").await);
+    }
+    for connection in [&one, &other] {
+        let refused = until(|| connection.ask("/api/v1/users/me", &[]), refused).await.expect("an answer");
+        assert_eq!(refused.headers()["retry-after"], "1");
+        let problem: Value = serde_json::from_slice(&all(refused).await).expect("a problem");
+        assert!(
+            problem["detail"].as_str().expect("a detail").contains("too many requests of HTTP/2"),
+            "{problem}"
+        );
+    }
+    drop(begun);
+    until(|| one.status("/api/v1/users/me", &[]), |status| *status == 200).await;
+}
+
+fn refused(answer: &Result<Response<h2::RecvStream>, h2::Error>) -> bool {
+    answer.as_ref().is_ok_and(|answer| answer.status() == 503)
+}
+
+#[tokio::test]
+async fn a_client_that_has_fallen_silent_does_not_hold_up_a_stop() {
+    let mut app = TestApp::start_with("shutdown_grace_ms = 3600000").await;
+    let socket = TcpStream::connect(app.base.trim_start_matches("http://")).await.expect("a connection");
+    let (sender, mut connection) = Builder::new().handshake::<_, Bytes>(socket).await.expect("a handshake");
+    let answered = async {
+        let mut sender = sender.ready().await.expect("a connection");
+        let request = Request::get("http://im.example/healthz").body(()).expect("a request");
+        sender.send_request(request, true).expect("it is sent").0.await.expect("an answer").status()
+    };
+    let status = tokio::select! {
+        _ = &mut connection => panic!("the connection has ended"),
+        status = answered => status,
+    };
+    assert_eq!(status, 200);
+    // From here on the client neither reads nor answers.
+    tokio::time::timeout(LONG, app.halt()).await.expect("the stop does not wait for it");
+    drop(connection);
 }
 
 #[tokio::test]

@@ -17,36 +17,38 @@ use super::peers::PeerPermit;
 
 /// Pause after a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Most bytes of an answer that are handed on at once. Each shows that the client has read the one before.
+const PIECE_BYTES: usize = 16 * 1024;
 
 /// Permits for connections. When all are taken, the connection that has been idle longest is closed. Clients
 /// that only hold sockets cannot lock out others.
-pub struct Rooms {
+pub struct Slots {
     free: Arc<Semaphore>,
     /// Requests of HTTP/2 count as much as connections do: each can have an answer that waits for its client.
     streams: Arc<Semaphore>,
-    resting: Mutex<Resting>,
+    idle_slots: Mutex<IdleSlots>,
     /// Signals that a connection became idle.
-    rested: Notify,
+    became_idle: Notify,
 }
 
 /// Idle connections, in the order in which their last request ended.
 #[derive(Default)]
-struct Resting {
+struct IdleSlots {
     last: u64,
-    seats: BTreeMap<u64, CancellationToken>,
+    tokens: BTreeMap<u64, CancellationToken>,
 }
 
-impl Rooms {
+impl Slots {
     pub fn new(most: usize) -> Self {
         let permits = || Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
-        Self { free: permits(), streams: permits(), resting: Mutex::default(), rested: Notify::new() }
+        Self { free: permits(), streams: permits(), idle_slots: Mutex::default(), became_idle: Notify::new() }
     }
 
-    fn resting(&self) -> MutexGuard<'_, Resting> {
-        self.resting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle_slots(&self) -> MutexGuard<'_, IdleSlots> {
+        self.idle_slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn room(&self) -> Option<OwnedSemaphorePermit> {
+    async fn free_slot(&self) -> Option<OwnedSemaphorePermit> {
         loop {
             if let Ok(permit) = self.free.clone().try_acquire_owned() {
                 return Some(permit);
@@ -54,15 +56,15 @@ impl Rooms {
             let ended = self.end_one();
             tokio::select! {
                 permit = self.free.clone().acquire_owned() => return permit.ok(),
-                () = self.rested.notified(), if !ended => {}
+                () = self.became_idle.notified(), if !ended => {}
             }
         }
     }
 
     /// Closes the longest idle connection. Returns whether there was one.
     fn end_one(&self) -> bool {
-        let Some((_, seat)) = self.resting().seats.pop_first() else { return false };
-        seat.cancel();
+        let Some((_, slot)) = self.idle_slots().tokens.pop_first() else { return false };
+        slot.cancel();
         count_cut("room");
         true
     }
@@ -83,9 +85,9 @@ pub fn count_cut(why: &'static str) {
 }
 
 /// The permit of one connection.
-pub struct Seat {
-    rooms: Arc<Rooms>,
-    _room: Option<OwnedSemaphorePermit>,
+pub struct Slot {
+    slots: Arc<Slots>,
+    _permit: Option<OwnedSemaphorePermit>,
     _peer: PeerPermit,
     /// Ends the connection.
     pub ended: CancellationToken,
@@ -99,8 +101,8 @@ struct State {
     /// Its position among the idle connections.
     place: u64,
     /// Requests whose answers are not written yet.
-    at_work: usize,
-    rested: Instant,
+    requests: usize,
+    idle_since: Instant,
     /// Answers of which a part waits until the client reads.
     unread: usize,
     /// When the client last took a part of an answer, or the first of these parts began to wait.
@@ -116,19 +118,19 @@ pub enum Silence {
     Unread,
 }
 
-impl Seat {
-    pub async fn take(rooms: &Arc<Rooms>, peer: PeerPermit) -> Arc<Self> {
+impl Slot {
+    pub async fn take(slots: &Arc<Slots>, peer: PeerPermit) -> Arc<Self> {
         let now = Instant::now();
-        let seat = Self {
-            _room: rooms.room().await,
+        let slot = Self {
+            _permit: slots.free_slot().await,
             _peer: peer,
-            rooms: rooms.clone(),
+            slots: slots.clone(),
             ended: CancellationToken::new(),
             asked: AtomicBool::default(),
-            state: Mutex::new(State { place: 0, at_work: 0, rested: now, unread: 0, took: now }),
+            state: Mutex::new(State { place: 0, requests: 0, idle_since: now, unread: 0, took: now }),
         };
-        seat.rest(&mut seat.state());
-        Arc::new(seat)
+        slot.set_idle(&mut slot.state());
+        Arc::new(slot)
     }
 
     /// Whether a request has arrived.
@@ -139,7 +141,7 @@ impl Seat {
     /// Whether the client has been silent for these times: without a request, and without reading an answer.
     pub fn silence(&self, idle: Duration, write: Duration) -> Option<Silence> {
         let state = self.state();
-        if state.at_work == 0 && state.rested.elapsed() >= idle {
+        if state.requests == 0 && state.idle_since.elapsed() >= idle {
             return Some(Silence::Idle);
         }
         (state.unread > 0 && state.took.elapsed() >= write).then_some(Silence::Unread)
@@ -149,67 +151,65 @@ impl Seat {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn rest(&self, state: &mut State) {
-        state.rested = Instant::now();
-        let mut resting = self.rooms.resting();
-        resting.last += 1;
-        state.place = resting.last;
-        resting.seats.insert(state.place, self.ended.clone());
-        drop(resting);
-        self.rooms.rested.notify_one();
+    fn set_idle(&self, state: &mut State) {
+        state.idle_since = Instant::now();
+        let mut idle_slots = self.slots.idle_slots();
+        idle_slots.last += 1;
+        state.place = idle_slots.last;
+        idle_slots.tokens.insert(state.place, self.ended.clone());
+        drop(idle_slots);
+        self.slots.became_idle.notify_one();
     }
 }
 
-impl Drop for Seat {
+impl Drop for Slot {
     fn drop(&mut self) {
         let place = self.state().place;
-        self.rooms.resting().seats.remove(&place);
+        self.slots.idle_slots().tokens.remove(&place);
     }
 }
 
 /// A running request, until its answer is written.
-pub struct Busy {
-    seat: Arc<Seat>,
+pub struct RunningRequest {
+    slot: Arc<Slot>,
     /// Of a request of HTTP/2, unless there are too many.
     stream: Option<OwnedSemaphorePermit>,
     is_stream: bool,
 }
 
-impl Busy {
+impl RunningRequest {
     /// Whether the request may be answered.
     pub fn is_admitted(&self) -> bool {
         self.stream.is_some() || !self.is_stream
     }
 
-    pub fn of(seat: &Arc<Seat>, is_stream: bool) -> Self {
-        seat.asked.store(true, Ordering::Relaxed);
-        let mut state = seat.state();
-        state.at_work += 1;
-        if state.at_work == 1 {
-            seat.rooms.resting().seats.remove(&state.place);
+    pub fn of(slot: &Arc<Slot>, is_stream: bool) -> Self {
+        slot.asked.store(true, Ordering::Relaxed);
+        let mut state = slot.state();
+        state.requests += 1;
+        if state.requests == 1 {
+            slot.slots.idle_slots().tokens.remove(&state.place);
         }
         drop(state);
-        let stream = is_stream.then(|| seat.rooms.streams.clone().try_acquire_owned().ok()).flatten();
-        Self { seat: seat.clone(), stream, is_stream }
+        let stream = is_stream.then(|| slot.slots.streams.clone().try_acquire_owned().ok()).flatten();
+        Self { slot: slot.clone(), stream, is_stream }
     }
 }
 
-impl Drop for Busy {
+impl Drop for RunningRequest {
     fn drop(&mut self) {
-        let mut state = self.seat.state();
-        state.at_work -= 1;
-        if state.at_work == 0 {
-            self.seat.rest(&mut state);
+        let mut state = self.slot.state();
+        state.requests -= 1;
+        if state.requests == 0 {
+            self.slot.set_idle(&mut state);
         }
     }
 }
 
-/// The body of an answer. It keeps its connection busy.
+/// The body of an answer. While it lasts, its connection is not idle.
 pub struct Answer {
     body: Body,
-    busy: Busy,
-    /// Most bytes that are handed on at once.
-    piece_bytes: usize,
+    request: RunningRequest,
     /// What is left of a part of the body.
     left: Bytes,
     /// Whether a part has been handed on, and no next one has been asked for: the client has not read it yet.
@@ -217,8 +217,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub fn new(body: Body, busy: Busy, piece_bytes: usize) -> Self {
-        Self { body, busy, piece_bytes, left: Bytes::new(), is_unread: false }
+    pub fn new(body: Body, request: RunningRequest) -> Self {
+        Self { body, request, left: Bytes::new(), is_unread: false }
     }
 
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
@@ -230,7 +230,7 @@ impl Answer {
                 None => return Poll::Ready(None),
             }
         }
-        let count = self.left.len().min(self.piece_bytes);
+        let count = self.left.len().min(PIECE_BYTES);
         Poll::Ready(Some(Ok(Frame::data(self.left.split_to(count)))))
     }
 
@@ -240,7 +240,7 @@ impl Answer {
         if !was_unread && !is_unread {
             return;
         }
-        let mut state = self.busy.seat.state();
+        let mut state = self.request.slot.state();
         // A part that begins to wait is no sign of the client while others wait.
         if was_unread || state.unread == 0 {
             state.took = Instant::now();
@@ -279,5 +279,32 @@ impl HttpBody for Answer {
         }
         hint.set_lower(hint.lower() + left);
         hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+
+    use super::*;
+    use crate::app::serve::peers::Peers;
+
+    #[tokio::test]
+    async fn a_long_part_of_an_answer_is_handed_on_in_pieces_and_each_shows_that_the_client_reads() {
+        let (slots, peers) = (Arc::new(Slots::new(1)), Peers::new(0));
+        let peer = peers.admit([127, 0, 0, 1].into()).expect("a permit");
+        let slot = Slot::take(&slots, peer).await;
+        let bytes: Vec<u8> = (0..2 * PIECE_BYTES + 1).map(|i| i as u8).collect();
+        let mut answer = Answer::new(Body::from(bytes.clone()), RunningRequest::of(&slot, false));
+        let (mut pieces, mut took) = (Vec::new(), slot.state().took);
+        for length in [PIECE_BYTES, PIECE_BYTES, 1] {
+            let piece = answer.frame().await.expect("a piece").expect("no error").into_data().expect("bytes");
+            assert_eq!(piece.len(), length);
+            pieces.extend_from_slice(&piece);
+            let now = std::mem::replace(&mut took, slot.state().took);
+            assert!(took > now, "the wait begins anew");
+        }
+        assert!(answer.frame().await.is_none() && pieces == bytes);
+        assert_eq!(slot.silence(Duration::MAX, Duration::ZERO), None, "nothing is unread");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::Stdio;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -113,6 +114,9 @@ async fn moves(stage: &Stage, month: &mut Month, review: &str) {
     ));
 }
 
+/// The pause between two reads, so that the reader stays below the limit of a user (`user_requests_per_second`).
+const BETWEEN_READS: Duration = Duration::from_millis(50);
+
 /// Reads a history until the move ends, and once more. Returns the number of reads, and of unchanged ones.
 async fn read_on(
     reader: Client,
@@ -129,6 +133,7 @@ async fn read_on(
         if last {
             return (read, alike);
         }
+        tokio::time::sleep(BETWEEN_READS).await;
     }
 }
 

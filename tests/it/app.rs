@@ -57,6 +57,8 @@ pub fn config(database: &str, overrides: &str) -> Config {
         ("readiness_wait_ms", "20000".into()),
         ("trusted_peers", "[\"127.0.0.1\"]".into()),
         ("identity_roles_header", "\"x-user-roles\"".into()),
+        // Tests send as fast as the machine can.
+        ("user_requests_per_second", "0".into()),
         ("poll_ms", "50".into()),
         ("lease_ms", "1000".into()),
         ("callback_retry_base_ms", "20".into()),

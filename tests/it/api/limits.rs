@@ -90,7 +90,8 @@ async fn machines_have_a_limit_of_their_own_and_none_by_default() {
         }
     }
 
-    let limited = "machine_requests_per_second = 1\nmachine_requests_burst = 3\n";
+    let limited =
+        "machine_requests_per_second = 1\nmachine_requests_burst = 3\nuser_requests_per_second = 200\n";
     let app = TestApp::start_with(limited).await;
     let provider = Client::new(&format!("{}/scim/v2", app.base), "hr", &["directory"]);
     let reply = refused(&provider, "/Users").await;

@@ -1,6 +1,8 @@
 //! What a reader sees of a text. All names, reasons and messages use one rule: a text of invisible characters
 //! is empty.
 
+use std::fmt::Write;
+
 use icu_casemap::CaseMapper;
 use icu_properties::CodePointSetData;
 use icu_properties::props::{DefaultIgnorableCodePoint, WhiteSpace};
@@ -34,7 +36,12 @@ pub fn is_label(text: &str, most_chars: usize) -> bool {
 
 /// Bytes in hexadecimal digits.
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        // Writing to a string does not fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    digits
 }
 
 /// `text` without case. Two names, addresses or logins that fold to the same text are the same. It uses full

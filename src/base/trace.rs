@@ -5,6 +5,8 @@ use std::future::Future;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::base::text::hex;
+
 /// The header with the trace and the calling span.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// The header with what the systems that trace have to say. It is passed on as it came.
@@ -113,16 +115,6 @@ fn bytes<const N: usize>(digits: &str) -> Option<[u8; N]> {
         *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
     }
     Some(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 /// All `tracestate` of a request, joined. Dropped if it is too long.

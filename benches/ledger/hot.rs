@@ -1,4 +1,4 @@
-//! (g) What a receiver costs on the disk while its message is hot, and (h) sends while a reader holds a snapshot.
+//! (g) What a receiver and a message cost on the disk while they are hot, and (h) sends while a reader holds a snapshot.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ const MEMBERS: i32 = 200;
 const MESSAGES: usize = 200;
 const READERS: i32 = 100;
 const BYTES_TARGET: f64 = 12.0;
+const DIRECT_MESSAGES: usize = 50_000;
 const WRITTEN: Duration = Duration::from_secs(60);
 const FOREVER: Duration = Duration::from_secs(600);
 const SENDERS: usize = 64;
@@ -46,6 +47,27 @@ pub async fn bytes(world: &World<'_>, report: &mut Report) {
             .beside("a row a receiver: 207", each / 207.0)
             .target(format!("≤ {BYTES_TARGET:.0}"), each <= BYTES_TARGET),
     );
+}
+
+/// A direct message and its receiver: in all tables with their indexes, and in the WAL.
+pub async fn message(world: &World<'_>, report: &mut Report) {
+    let senders = seeded(world, SENDERS).await;
+    let size = "SELECT pg_database_size(current_database())";
+    let written = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
+    let before = (world.number(size).await, world.number(written).await);
+    closed(world.address(), work(&senders), FOREVER, DIRECT_MESSAGES).await.or_panic("sends");
+    drain_time(world, report).await;
+    let each = |before: i64, after: i64| (after - before) as f64 / DIRECT_MESSAGES as f64;
+    let figures = [
+        ("(g) hot bytes a direct message, with its indexes", each(before.0, world.number(size).await)),
+        (
+            "(g) bytes of WAL a direct message, until it is settled",
+            each(before.1, world.number(written).await),
+        ),
+    ];
+    for (name, bytes) in figures {
+        report.add(Figure::new(name, count(bytes)));
+    }
 }
 
 /// Three thirds of the same load; in the middle one a reader holds on to what it saw first.

@@ -89,6 +89,9 @@ async fn run() {
         let world = World::open(&cluster, &receiver).await;
         hot::bytes(&world, &mut report).await;
         world.close().await;
+        let world = World::open(&cluster, &receiver).await;
+        hot::message(&world, &mut report).await;
+        world.close().await;
     }
     if wanted("h") {
         let world = World::open(&cluster, &receiver).await;

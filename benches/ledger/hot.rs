@@ -12,7 +12,8 @@ const MEMBERS: i32 = 200;
 const MESSAGES: usize = 200;
 const READERS: i32 = 100;
 const BYTES_TARGET: f64 = 12.0;
-const DIRECT_MESSAGES: usize = 50_000;
+/// Direct messages of each sender.
+const EACH: usize = 1_000;
 const WRITTEN: Duration = Duration::from_secs(60);
 const FOREVER: Duration = Duration::from_secs(600);
 const SENDERS: usize = 64;
@@ -55,9 +56,9 @@ pub async fn message(world: &World<'_>, report: &mut Report) {
     let size = "SELECT pg_database_size(current_database())";
     let written = "SELECT (pg_current_wal_lsn() - '0/0')::bigint";
     let before = (world.number(size).await, world.number(written).await);
-    closed(world.address(), work(&senders), FOREVER, DIRECT_MESSAGES).await.or_panic("sends");
+    closed(world.address(), work(&senders), FOREVER, EACH).await.or_panic("sends");
     drain_time(world, report).await;
-    let each = |before: i64, after: i64| (after - before) as f64 / DIRECT_MESSAGES as f64;
+    let each = |before: i64, after: i64| (after - before) as f64 / (SENDERS * EACH) as f64;
     let figures = [
         ("(g) hot bytes a direct message, with its indexes", each(before.0, world.number(size).await)),
         (

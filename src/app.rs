@@ -105,7 +105,8 @@ impl App {
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
         if let Some(endpoint) = metrics {
-            tasks.spawn(metrics::serve_metrics(endpoint, bounds, stop_workers.clone()));
+            let store = self.store.clone();
+            tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, stop_workers.clone()));
         }
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));

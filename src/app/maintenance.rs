@@ -64,6 +64,19 @@ impl Maintenance {
         Ok(row.get::<_, i64>("pruned").unsigned_abs())
     }
 
+    /// How far the archive and the directory are behind now. What has not happened yet has no age.
+    async fn read_ages(&self, now: OffsetDateTime) -> Result<()> {
+        let row = self.store.one(sql!("app/maintenance/ages"), &[]).await?;
+        for (gauge, column) in
+            [("impg_archive_horizon_age_seconds", "horizon"), ("impg_directory_age_seconds", "directory")]
+        {
+            if let Some(at) = row.get::<_, Option<OffsetDateTime>>(column) {
+                metrics::gauge!(gauge).set((now - at).as_seconds_f64().max(0.0));
+            }
+        }
+        Ok(())
+    }
+
     async fn read_gauges(&self, now: OffsetDateTime) -> Result<()> {
         let backlog = push::backlog(&self.store, GATEWAY).await?;
         let age = backlog.oldest.map_or(0.0, |oldest| (now - oldest).as_seconds_f64().max(0.0));
@@ -80,6 +93,7 @@ impl Maintenance {
                 metrics::gauge!("impg_archive_alarm", "alarm" => alarm.as_str()).set(raised);
             }
         }
+        self.read_ages(now).await?;
         let backlog = self.store.one(sql!("app/maintenance/backlog"), &[]).await?;
         for (gauge, column) in [("impg_receipts_pending", "receipts"), ("impg_reads_pending", "reads")] {
             metrics::gauge!(gauge).set(backlog.get::<_, i64>(column) as f64);
@@ -97,10 +111,6 @@ impl Maintenance {
                  raise max_locks_per_transaction, or set archive_url"
             );
         }
-        let pool = self.store.pool_status();
-        metrics::gauge!("impg_database_connections", "state" => "open").set(pool.size as f64);
-        metrics::gauge!("impg_database_connections", "state" => "idle").set(pool.available as f64);
-        metrics::gauge!("impg_database_connections", "state" => "waited_for").set(pool.waiting as f64);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::serve::{self, Bounds, Server};
+use crate::base::store::Store;
 use crate::base::telemetry;
 
 /// Most connections to the metrics endpoint.
@@ -19,7 +20,12 @@ pub struct MetricsEndpoint {
 }
 
 /// Answers scrapes until `stop`.
-pub(super) async fn serve_metrics(endpoint: MetricsEndpoint, bounds: Bounds, stop: CancellationToken) {
+pub(super) async fn serve_metrics(
+    endpoint: MetricsEndpoint,
+    store: Store,
+    bounds: Bounds,
+    stop: CancellationToken,
+) {
     let MetricsEndpoint { listener, handle } = endpoint;
     let folding = handle.clone();
     let upkeep = async move {
@@ -28,10 +34,23 @@ pub(super) async fn serve_metrics(endpoint: MetricsEndpoint, bounds: Bounds, sto
             folding.run_upkeep();
         }
     };
-    let router = Router::new().route("/metrics", get(move || std::future::ready(handle.render())));
+    let scrape = move || {
+        read_pool(&store);
+        std::future::ready(handle.render())
+    };
+    let router = Router::new().route("/metrics", get(scrape));
     let server = Server { router, bounds: bounds.at_most(SCRAPERS_MAX), certificate: None };
     tokio::select! {
         () = serve::serve(listener, server, stop) => {}
         () = upkeep => {}
+    }
+}
+
+/// Reads the pool at each scrape. A worker could not: it waits for a connection itself while none is free.
+fn read_pool(store: &Store) {
+    let pool = store.pool_status();
+    for (state, connections) in [("open", pool.size), ("idle", pool.available), ("waited_for", pool.waiting)]
+    {
+        metrics::gauge!("impg_database_connections", "state" => state).set(connections as f64);
     }
 }

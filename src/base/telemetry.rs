@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metrics::{counter, describe_counter, describe_gauge, describe_histogram};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
@@ -55,6 +55,7 @@ pub fn init_metrics() -> Result<PrometheusHandle> {
         .map_err(Error::internal)?;
     describe();
     start_counters();
+    gauge!("impg_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
 
@@ -83,6 +84,7 @@ fn describe() {
     describe_requests();
     describe_delivery();
     describe_data();
+    describe_files();
     describe_database();
 }
 
@@ -120,8 +122,14 @@ fn describe_requests() {
 }
 
 fn describe_delivery() {
-    describe_histogram!("impg_callback_seconds", "Seconds from the POST of a batch to its answer, by kind.");
-    describe_counter!("impg_callback_failures_total", "Batches that failed as a whole, by error.");
+    describe_histogram!(
+        "impg_callback_seconds",
+        "Seconds from the POST of a batch to its answer, by kind and endpoint."
+    );
+    describe_counter!(
+        "impg_callback_failures_total",
+        "Batches that failed as a whole, by endpoint and error."
+    );
     describe_counter!("impg_callback_breaker_opened_total", "Times a circuit breaker opened.");
     describe_counter!("impg_callback_disabled_total", "Observers disabled after too many failures or a 410.");
     describe_counter!(
@@ -138,6 +146,13 @@ fn describe_delivery() {
     );
     describe_gauge!("impg_push_backlog_age_seconds", "Age of the oldest waiting push. Updated every 30 s.");
     describe_gauge!("impg_push_dead_letters", "Dead letters of the gateway. Updated every 30 s.");
+    describe_counter!("impg_urgent_pushes_total", "Urgent pushes after the first one.");
+    describe_counter!("impg_urgent_over_total", "Receivers with too many urgent messages for one more.");
+    describe_counter!(
+        "impg_urgent_undecided_total",
+        "Urgent pushes sent as normal ones because the receivers' urgent messages were not counted in time."
+    );
+    describe_counter!("impg_reminders_total", "Users who missed messages, named to observers.");
     describe_counter!("impg_events_sequenced_total", "Events written to the event log.");
     describe_counter!(
         "impg_events_undelivered_total",
@@ -151,6 +166,10 @@ fn describe_delivery() {
 
 fn describe_data() {
     describe_counter!("impg_directory_runs_total", "Directory runs ended, by outcome: done or failed.");
+    describe_gauge!(
+        "impg_directory_age_seconds",
+        "Seconds since the last run that followed the whole directory or its changes. Updated every 30 s."
+    );
     describe_counter!("impg_directory_edits_total", "Attempts to write an edit to the source, by outcome.");
     describe_counter!("impg_indexed_messages_total", "Messages written to the search index.");
     describe_counter!("impg_index_refused_total", "Messages that the archive refused to index.");
@@ -165,6 +184,10 @@ fn describe_data() {
         "Days that stay in PostgreSQL because the archive does not hold what was written."
     );
     describe_counter!("impg_archive_gaps_total", "Reads that found messages missing in the archive.");
+    describe_gauge!(
+        "impg_archive_horizon_age_seconds",
+        "Age of the horizon: what is older is in the archive alone. Updated every 30 s."
+    );
     describe_gauge!("impg_archive_alarm", "1 while the archive run is overdue or failed, by alarm.");
     describe_gauge!(
         "impg_receipts_pending",
@@ -180,8 +203,25 @@ fn describe_data() {
     );
 }
 
+fn describe_files() {
+    describe_counter!("impg_file_stored_bytes_total", "Bytes of uploads written to the file store.");
+    describe_counter!("impg_files_removed_total", "Files removed: expired, unused or deleted.");
+    describe_counter!(
+        "impg_file_orphans_removed_total",
+        "Objects of the file store removed that no file has."
+    );
+    describe_counter!(
+        "impg_file_objects_missing_total",
+        "Objects that the file store lacks though a file has them."
+    );
+}
+
 fn describe_database() {
-    describe_gauge!("impg_database_connections", "Pooled connections, by state: open, idle or waited_for.");
+    describe_gauge!("impg_build_info", "1, with the version that runs.");
+    describe_gauge!(
+        "impg_database_connections",
+        "Pooled connections, by state: open, idle or waited_for. Read at each scrape."
+    );
     describe_counter!("impg_database_restored_total", "Restores of the database that the service noticed.");
     describe_gauge!(
         "impg_background_share",

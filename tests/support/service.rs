@@ -165,8 +165,15 @@ impl Service {
         };
         let anybody = Client::anonymous(&self.url());
         loop {
-            let reply = anybody.try_call(reqwest::Method::GET, "/readyz", None).await;
-            if reply.is_ok_and(|reply| reply.status == 200) {
+            // Over TLS, only the metrics can be asked without a certificate of its authority.
+            let ready = match self.settings.iter().any(|(key, _)| key == "tls_certificate_file") {
+                true => reqwest::get(self.metrics_url()).await.is_ok(),
+                false => {
+                    let reply = anybody.try_call(reqwest::Method::GET, "/readyz", None).await;
+                    reply.is_ok_and(|reply| reply.status == 200)
+                }
+            };
+            if ready {
                 return Ok(());
             }
             self.pause(deadline).await?;

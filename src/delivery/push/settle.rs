@@ -116,7 +116,9 @@ impl Attempt<'_> {
                 if ours {
                     self.failed(&tx, limits, error, now).await?;
                 }
-                metrics::counter!("impg_callback_failures_total", "error" => *error).increment(1);
+                metrics::counter!("impg_callback_failures_total", "error" => *error,
+                    "endpoint" => self.callback.callback_id.clone())
+                .increment(1);
                 Tally { pairs: self.held.pairs(), ..Tally::default() }
             }
         };

@@ -1,0 +1,160 @@
+//! Faults of the archive, the search and the directory.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use im_push_gateway::archive::mover;
+use im_push_gateway::base::store::Store;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::watched::Watched;
+use crate::support::Hr;
+use crate::support::sandbox::free_port;
+
+/// The age of the messages that move.
+const OLD: &str = "-40 days";
+const PUSHES: &str = "SELECT (SELECT count(*) FROM v_im_push_item) + (SELECT count(*) FROM t_im_push_batch)";
+const UNINDEXED: &str = "SELECT (SELECT count(*) FROM t_im_index_queue) \
+     + (SELECT count(*) FROM t_im_archive WHERE walk_ms_id IS NOT NULL)";
+
+/// The folder of an embedded archive, and a copy of it.
+struct Folder(TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(TempDir::new().expect("a folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A replica that archives here. Its clock shows [`OLD`], and no run begins by itself.
+    async fn watched(&self) -> Watched {
+        let archive = format!("embedded:{}", self.path("archive").display());
+        let settings = [
+            ("archive_url", archive.as_str()),
+            ("archive_schedule", "0 0 29 2 *"),
+            ("request_timeout_ms", "2000"),
+            ("archive_drop_grace_ms", "2001"),
+            ("background_send_wait_ms", "0"),
+        ];
+        Watched::at(OLD, &settings).await
+    }
+
+    /// Copies the archive while the replica is stopped.
+    async fn keep_copy(&self, watched: &mut Watched) {
+        assert!(watched.service.stop().await.success());
+        copy(&self.path("archive"), &self.path("copy"));
+        watched.restart_at(OLD).await;
+    }
+
+    /// Puts the copy back.
+    fn restore_copy(&self) {
+        std::fs::remove_dir_all(self.path("archive")).expect("the archive goes");
+        copy(&self.path("copy"), &self.path("archive"));
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").args([from, to]).status().expect("cp runs");
+    assert!(copied.success());
+}
+
+/// Asks for a run, as `im-push-gateway archive run` does.
+async fn ask(watched: &Watched) {
+    let store = Store::new(&crate::app::config(&watched.database, "")).expect("a store");
+    let now = store.now().await.expect("a clock");
+    mover::ask(&store, "hand", now).await.expect("a run is asked for");
+}
+
+async fn ended(watched: &Watched, outcome: &str) {
+    let runs = format!("SELECT count(*) FROM t_im_archive_run WHERE outcome = '{outcome}'");
+    watched.counts(&runs, 1).await;
+}
+
+/// The day is written, the replica is killed, and the archive is restored from before: verification finds nothing.
+pub async fn unverified() -> Watched {
+    let folder = Folder::new();
+    let mut watched = folder.watched().await;
+    folder.keep_copy(&mut watched).await;
+    let channel = watched.channel().await;
+    watched.say(&channel).await;
+    watched.counts(PUSHES, 0).await;
+    watched.counts(UNINDEXED, 0).await;
+    watched.service.set_environment("FAILPOINTS", Some("written=return"));
+    watched.restart_at("0").await;
+    ask(&watched).await;
+    watched.counts("SELECT count(*) FROM t_im_archive_day WHERE step = 'written' AND messages > 0", 1).await;
+    watched.service.kill9();
+    folder.restore_copy();
+    watched.service.set_environment("FAILPOINTS", None);
+    watched.service.restart().await;
+    watched.sees("impg_archive_verify_failures_total", 1.0).await;
+    ended(&watched, "failed").await;
+    // The gauges are read when it starts.
+    watched.restart_at("0").await;
+    watched.sees("impg_archive_alarm{alarm=\"failed\"}", 1.0).await;
+    watched
+}
+
+/// A day has moved, and a copy of the archive from before is put in its place.
+pub async fn older_copy() -> Watched {
+    let folder = Folder::new();
+    let mut watched = folder.watched().await;
+    folder.keep_copy(&mut watched).await;
+    let channel = watched.channel().await;
+    watched.say(&channel).await;
+    watched.counts(PUSHES, 0).await;
+    watched.counts(UNINDEXED, 0).await;
+    watched.restart_at("0").await;
+    ask(&watched).await;
+    ended(&watched, "done").await;
+    assert!(watched.service.stop().await.success());
+    folder.restore_copy();
+    watched.restart_at("0").await;
+    let b = watched.client("b", &[]);
+    b.get(&format!("{channel}/messages")).await.expect_problem(503, "unavailable");
+    watched.sees("impg_archive_gaps_total", 1.0).await;
+    b.post(&format!("{channel}/read"), json!({"seq": 1})).await;
+    watched.sees("impg_outbox_held_up_total", 1.0).await;
+    watched
+}
+
+/// The gateway is away for weeks: the run leaves the day where it is.
+pub async fn held() -> Watched {
+    let folder = Folder::new();
+    let mut watched = folder.watched().await;
+    let channel = watched.channel().await;
+    watched.gateway.down();
+    watched.say(&channel).await;
+    watched.restart_at("0").await;
+    ask(&watched).await;
+    ended(&watched, "done").await;
+    watched.restart_at("0").await;
+    watched.sees("impg_archive_alarm{alarm=\"overdue\"}", 1.0).await;
+    watched
+}
+
+pub async fn away() -> Watched {
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let mut watched = Watched::at("-5 minutes", &[("archive_url", &url)]).await;
+    let channel = watched.channel().await;
+    watched.say(&channel).await;
+    watched.restart_at("0").await;
+    watched.sees("impg_index_lag_seconds", 61.0).await;
+    watched
+}
+
+pub async fn directory() -> Watched {
+    let hr = Hr::start().await;
+    let pairs = hr.pairs();
+    let settings: Vec<(&str, &str)> =
+        pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let mut watched = Watched::start(&settings).await;
+    drop(hr);
+    watched.client("hr", &["directory"]).post("/directory/sync", json!({})).await.expect(202);
+    watched.sees("impg_directory_runs_total{outcome=\"failed\"}", 1.0).await;
+    watched
+}

@@ -14,6 +14,10 @@ use crate::support::sandbox::free_port;
 
 /// The age of the messages that move.
 const OLD: &str = "-40 days";
+/// With this age of the archive, their day alone moves.
+const ONE_DAY: &str = "39";
+/// With this one, it could have moved more than a week ago.
+const A_WEEK: &str = "31";
 const PUSHES: &str = "SELECT (SELECT count(*) FROM v_im_push_item) + (SELECT count(*) FROM t_im_push_batch)";
 const UNINDEXED: &str = "SELECT (SELECT count(*) FROM t_im_index_queue) \
      + (SELECT count(*) FROM t_im_archive WHERE walk_ms_id IS NOT NULL)";
@@ -23,19 +27,22 @@ struct Folder(TempDir);
 
 impl Folder {
     fn new() -> Self {
-        Self(TempDir::new().expect("a folder"))
+        let folder = Self(TempDir::new().expect("a folder"));
+        std::fs::create_dir(folder.path("archive")).expect("a folder");
+        folder
     }
 
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 
-    /// A replica that archives here. Its clock shows [`OLD`], and no run begins by itself.
-    async fn watched(&self) -> Watched {
+    /// A replica that archives days of this age here. Its clock shows [`OLD`], and no run begins by itself.
+    async fn watched(&self, age_days: &str) -> Watched {
         let archive = format!("embedded:{}", self.path("archive").display());
         let settings = [
             ("archive_url", archive.as_str()),
             ("archive_schedule", "0 0 29 2 *"),
+            ("archive_age_days", age_days),
             ("request_timeout_ms", "2000"),
             ("archive_drop_grace_ms", "2001"),
             ("background_send_wait_ms", "0"),
@@ -77,7 +84,7 @@ async fn ended(watched: &Watched, outcome: &str) {
 /// The day is written, the replica is killed, and the archive is restored from before: verification finds nothing.
 pub async fn unverified() -> Watched {
     let folder = Folder::new();
-    let mut watched = folder.watched().await;
+    let mut watched = folder.watched(ONE_DAY).await;
     folder.keep_copy(&mut watched).await;
     let channel = watched.channel().await;
     watched.say(&channel).await;
@@ -102,7 +109,7 @@ pub async fn unverified() -> Watched {
 /// A day has moved, and a copy of the archive from before is put in its place.
 pub async fn older_copy() -> Watched {
     let folder = Folder::new();
-    let mut watched = folder.watched().await;
+    let mut watched = folder.watched(ONE_DAY).await;
     folder.keep_copy(&mut watched).await;
     let channel = watched.channel().await;
     watched.say(&channel).await;
@@ -125,7 +132,7 @@ pub async fn older_copy() -> Watched {
 /// The gateway is away for weeks: the run leaves the day where it is.
 pub async fn held() -> Watched {
     let folder = Folder::new();
-    let mut watched = folder.watched().await;
+    let mut watched = folder.watched(A_WEEK).await;
     let channel = watched.channel().await;
     watched.gateway.down();
     watched.say(&channel).await;
@@ -150,8 +157,9 @@ pub async fn away() -> Watched {
 pub async fn directory() -> Watched {
     let hr = Hr::start().await;
     let pairs = hr.pairs();
-    let settings: Vec<(&str, &str)> =
+    let mut settings: Vec<(&str, &str)> =
         pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    settings.push(("directory_run_attempts", "1"));
     let mut watched = Watched::start(&settings).await;
     drop(hr);
     watched.client("hr", &["directory"]).post("/directory/sync", json!({})).await.expect(202);

@@ -1,7 +1,7 @@
 //! Faults of the database.
 
 use super::watched::Watched;
-use crate::support::Cluster;
+use crate::support::{Cluster, Hr};
 
 /// Moments without a database: more than the alerts wait.
 const AWAY: usize = 4;
@@ -9,19 +9,23 @@ const AWAY: usize = 4;
 pub async fn killed() -> Watched {
     let cluster = Cluster::start();
     cluster.create_database("alerts", None).await;
-    // Many workers of one kind fail often in a short time.
-    let settings = [("callback_concurrency", "16"), ("database_pool_size", "20")];
+    // Four workers have one name: together they fail often in a short time.
+    let hr = Hr::start().await;
+    let pairs = hr.pairs();
+    let mut settings: Vec<(&str, &str)> =
+        pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    settings.push(("database_wait_ms", "1000"));
     let mut watched = Watched::on(&cluster, "alerts".to_owned(), &settings).await;
     watched.channel().await;
     let a = watched.client("a", &[]);
     a.get("/conversations").await.expect(200);
     watched.look().await;
     cluster.kill9();
+    watched.sees("impg_worker_failures_total", 11.0).await;
     for _ in 0..AWAY {
         a.get("/conversations").await.expect_problem(503, "unavailable");
         watched.look().await;
     }
-    watched.sees("impg_worker_failures_total", 11.0).await;
     watched
 }
 

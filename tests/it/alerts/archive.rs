@@ -146,7 +146,7 @@ pub async fn held() -> Watched {
 
 pub async fn away() -> Watched {
     let url = format!("http://127.0.0.1:{}", free_port());
-    let mut watched = Watched::at("-5 minutes", &[("archive_url", &url)]).await;
+    let mut watched = Watched::at("-5 minutes", &[("archive_url", url.as_str())]).await;
     let channel = watched.channel().await;
     watched.say(&channel).await;
     watched.restart_at("0").await;

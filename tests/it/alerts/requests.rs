@@ -78,7 +78,7 @@ pub async fn keys() -> Watched {
     let settings = [
         ("jwt_issuer", "https://gateway.example"),
         ("jwt_audience", "im-push"),
-        ("jwt_jwks_url", &url),
+        ("jwt_jwks_url", url.as_str()),
         ("jwt_refresh_ms", "1000"),
     ];
     let mut watched = Watched::start(&settings).await;

@@ -52,7 +52,7 @@ impl Watched {
             ("database_url", url.as_str()),
             ("database_pool_size", "8"),
             ("readiness_wait_ms", "20000"),
-            ("callback_url", &callback),
+            ("callback_url", callback.as_str()),
             ("callback_secrets", SECRET),
             ("callback_retry_base_ms", "20"),
             ("callback_retry_max_ms", "200"),

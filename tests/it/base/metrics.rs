@@ -72,9 +72,9 @@ async fn start(settings: &[(&str, &str)]) -> (Service, Gateway, TempDir) {
     let archive = format!("embedded:{}", folder.path().display());
     let mut all = vec![
         ("database_url", url.as_str()),
-        ("callback_url", &callback),
+        ("callback_url", callback.as_str()),
         ("callback_secrets", SECRET),
-        ("archive_url", &archive),
+        ("archive_url", archive.as_str()),
         ("poll_ms", "50"),
     ];
     all.extend_from_slice(settings);

@@ -72,9 +72,9 @@ async fn every_command_of_the_runbooks_runs() {
     let archive = format!("embedded:{}", folder.path().display());
     let settings = [
         ("database_url", url.as_str()),
-        ("callback_url", &callback),
+        ("callback_url", callback.as_str()),
         ("callback_secrets", SECRET),
-        ("archive_url", &archive),
+        ("archive_url", archive.as_str()),
         ("poll_ms", "50"),
     ];
     let service = Service::start(BINARY, &settings).await;

@@ -17,7 +17,9 @@ const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/charts/im-push-gateway
 /// last is longer than any alert waits.
 const CALM: usize = 10;
 const EACH: usize = 4;
-const LAST: usize = 15;
+const LAST: usize = 75;
+/// The end of the names of gauges that hold a point in time.
+const TIMESTAMP: &str = "_timestamp_seconds";
 
 /// The values of a scrape by their series, as they stand there.
 type Scrape = BTreeMap<String, String>;
@@ -114,9 +116,14 @@ impl Watched {
 
     /// Waits until one of the series that begin with `name` has this value or a larger one. Prometheus sees that moment.
     pub async fn sees(&mut self, name: &str, least: f64) {
+        self.sees_that(name, |value| value >= least).await;
+    }
+
+    /// The same for a value that is as it is wanted.
+    pub async fn sees_that(&mut self, name: &str, wanted: impl Fn(f64) -> bool) {
         let there = |scrape: &Option<Scrape>| {
             let mut series = scrape.iter().flatten().filter(|(key, _)| key.starts_with(name));
-            series.any(|(_, value)| value.parse::<f64>().is_ok_and(|value| value >= least))
+            series.any(|(_, value)| value.parse::<f64>().is_ok_and(&wanted))
         };
         let scrape = until(|| self.scrape(), there).await;
         self.moments.push(scrape);
@@ -133,10 +140,10 @@ impl Watched {
         let text = answer.text().await.ok()?;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let series = lines.filter_map(|line| line.rsplit_once(' '));
-        Some(series.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+        Some(series.map(|(name, value)| (name.to_owned(), as_told(name, value))).collect())
     }
 
-    /// Fails unless no alert is active before the fault, and each of these fires in the end.
+    /// Fails unless none of these alerts is active before the fault, and each fires in the end.
     pub fn fires(&self, alerts: &[&str]) {
         assert!(self.moments.len() > 1, "Prometheus must look before the fault and during it");
         let minutes: usize = (0..self.moments.len()).map(|i| self.minutes(i)).sum();
@@ -148,7 +155,9 @@ impl Watched {
             })
         };
         let calm = json!({
-            "expr": "group by (alertname) (ALERTS)", "eval_time": format!("{}m", CALM - 1), "exp_samples": [],
+            "expr": format!("group by (alertname) (ALERTS{{alertname=~\"{}\"}})", alerts.join("|")),
+            "eval_time": format!("{}m", CALM - 1),
+            "exp_samples": [],
         });
         let questions: Vec<Value> = std::iter::once(calm).chain(alerts.iter().map(firing)).collect();
         let test = json!({
@@ -200,6 +209,18 @@ impl Watched {
             }
         }
         values.trim_end().to_owned()
+    }
+}
+
+/// A value as promtool is told it. Its clock begins at 0, so a point in time counts from now.
+#[expect(clippy::disallowed_methods, reason = "the service tells a time of the real clock")]
+fn as_told(series: &str, value: &str) -> String {
+    let name = series.split('{').next().unwrap_or(series);
+    match value.parse::<f64>() {
+        Ok(at) if name.ends_with(TIMESTAMP) => {
+            (at - time::OffsetDateTime::now_utc().unix_timestamp() as f64).to_string()
+        }
+        _ => value.to_owned(),
     }
 }
 

@@ -76,6 +76,8 @@ pub async fn certificate() -> Watched {
 pub async fn keys() -> Watched {
     let url = format!("http://127.0.0.1:{}/keys", free_port());
     let settings = [
+        ("identity_mode", "jwt"),
+        ("identity_roles_header", ""),
         ("jwt_issuer", "https://gateway.example"),
         ("jwt_audience", "im-push"),
         ("jwt_jwks_url", url.as_str()),

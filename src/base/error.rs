@@ -231,6 +231,11 @@ impl Error {
         self.remedy() == Some(Remedy::Reconnect)
     }
 
+    /// Whether the disk of the database is full. An immediate retry fails again.
+    pub fn is_disk_full(&self) -> bool {
+        self.database().is_some_and(|db| *db.code() == SqlState::DISK_FULL)
+    }
+
     fn remedy(&self) -> Option<Remedy> {
         self.database().and_then(state::find).map(|(remedy, _)| remedy)
     }

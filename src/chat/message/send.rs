@@ -177,8 +177,12 @@ impl Lane {
         while let Some(part) = parts.pop() {
             match self.commit(part, &mut held).await {
                 Ok(done) => outcomes.extend(done),
-                // After a switchover a new connection finds the primary. If the second one fails too, give up.
-                Err(e) if e.needs_reconnect() && std::mem::replace(&mut reconnected, true) => {
+                // After a switchover a new connection finds the primary. If the second one fails too, give up. A full disk
+                // stays full for longer than a caller waits, and requests that wait for it would take the place of reads.
+                Err(e)
+                    if e.is_disk_full()
+                        || e.needs_reconnect() && std::mem::replace(&mut reconnected, true) =>
+                {
                     let refused = |_: &_| SendOutcome::Done(Err(Error::new(e.kind, e.detail.clone())));
                     outcomes.extend(part.iter().map(refused));
                 }

@@ -1,6 +1,6 @@
 # Everyday targets. `make help` lists them. Each installs the tools that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint torture bench contract clean
+.PHONY: help demo test lint torture soak bench contract clean
 
 # The tools of tests/tools come first in PATH, so that every machine runs the same versions.
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
@@ -28,6 +28,11 @@ lint: ## Checks the format, clippy, the licences and sources of dependencies, th
 torture: ## Kills and stops replicas and the database for 15 minutes, then checks the promises
 	tests/tools ensure postgresql
 	TORTURE_SECONDS=900 TORTURE_CROWD=20000 cargo test --release --test it torture -- --nocapture --test-threads=1
+
+soak: ## Runs sends and reads for half an hour, an overload, and an upgrade from the version before; SOAK_SECONDS shortens it
+	tests/tools ensure postgresql
+	old=$$(tests/old-binary) && OLD_BINARY=$$old cargo test --release --test it faults::upgrade -- --ignored --nocapture --test-threads=1
+	cargo test --release --test it faults::soak -- --ignored --nocapture --test-threads=1
 
 bench: ## Measures the ledger, the archive, events and the directory: sends per second, search times, delays, runs
 	tests/tools ensure postgresql elasticsearch

@@ -22,7 +22,7 @@ pub const LONG: Duration = Duration::from_secs(30);
 pub const LOOK: Duration = Duration::from_millis(10);
 const TEMPLATE: &str = "migrated";
 /// Everything that must be empty once all work is done.
-const LEFT_OVER: &str = "SELECT (SELECT count(*) FROM v_im_push_item) \
+pub const LEFT_OVER: &str = "SELECT (SELECT count(*) FROM v_im_push_item) \
      + (SELECT count(*) FROM t_im_push_batch) + (SELECT count(*) FROM t_im_receipt_pending) \
      + (SELECT count(*) FROM t_im_read) + (SELECT count(*) FROM t_im_event_new) + (SELECT count(*) FROM t_im_event_tally)";
 

@@ -1,6 +1,7 @@
 //! The documents are true: links lead somewhere, and settings, metrics and paths that they name are there. Their
 //! samples run.
 
+mod failures;
 mod metrics;
 mod runbooks;
 mod samples;

@@ -13,6 +13,7 @@ mod cost;
 mod delivery;
 mod documents;
 mod events;
+mod faults;
 mod files;
 mod gateways;
 mod harness;

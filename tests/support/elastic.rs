@@ -70,7 +70,7 @@ impl Elastic {
         Self::start_with(&[], &[])
     }
 
-    /// The same with further lines of `elasticsearch.yml`, and with files beside it.
+    /// The same with lines of `elasticsearch.yml` over the usual ones, and with files beside it.
     pub fn start_with(settings: &[(&str, &str)], files: &[(&str, &str)]) -> Option<Self> {
         if !is_there() {
             return None;
@@ -136,7 +136,9 @@ impl Elastic {
         let data = home.join("data").display().to_string();
         let logs = home.join("logs").display().to_string();
         let own = [("http.port", port.as_str()), ("path.data", &data), ("path.logs", &logs)];
-        for (key, value) in own.iter().chain(SETTINGS).chain(settings) {
+        let usual =
+            own.iter().chain(SETTINGS).filter(|(key, _)| !settings.iter().any(|(other, _)| other == key));
+        for (key, value) in usual.chain(settings) {
             writeln!(yml, "{key}: {value}").expect("text grows");
         }
         if !settings.iter().any(|(key, _)| *key == "xpack.security.enabled") {

@@ -3,7 +3,7 @@
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
 //! a [`Cluster`] to keep data in, a [`Gateway`] to push to, an [`Observer`] to tell, a [`Receiver`] that
 //! answers byte by byte, the [`Service`] itself, a [`Client`] for each person and a [`Listener`] for its
-//! events; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
+//! events; a [`Disk`] that can be full; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
 //! [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
@@ -11,6 +11,7 @@
 
 pub mod client;
 pub mod cutter;
+pub mod disk;
 pub mod elastic;
 pub mod gateway;
 pub mod hr;
@@ -32,6 +33,7 @@ pub mod slapd;
 
 pub use client::{Client, Exchange, Reply, observe};
 pub use cutter::Cutter;
+pub use disk::Disk;
 pub use elastic::{Elastic, shared_elastic};
 pub use gateway::{Answer, Batch, Gate, Gateway, Record};
 pub use hr::{Hr, Mood, Patch};

@@ -1,37 +1,7 @@
 //! A full disk: a small file system in memory, which needs root, or sudo.
 
-use std::process::Command;
-
 use super::*;
-use crate::support::Sandbox;
-
-/// A file system of a few megabytes. It is gone with its sandbox.
-struct Disk {
-    sandbox: Sandbox,
-}
-
-impl Disk {
-    fn of(megabytes: u32) -> Self {
-        let disk = Self { sandbox: Sandbox::new("disk", "umount disk || sudo -n umount disk") };
-        std::fs::create_dir(disk.path()).unwrap();
-        disk.mount(&format!("size={megabytes}m"));
-        disk
-    }
-
-    fn path(&self) -> PathBuf {
-        self.sandbox.path().join("disk")
-    }
-
-    fn mount(&self, options: &str) {
-        let mount = |mut command: Command| {
-            let mounted = command.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(self.path()).output();
-            mounted.is_ok_and(|output| output.status.success())
-        };
-        let mut by_sudo = Command::new("sudo");
-        by_sudo.args(["-n", "mount"]);
-        assert!(mount(Command::new("mount")) || mount(by_sudo), "a small file system can be mounted");
-    }
-}
+use crate::support::Disk;
 
 #[tokio::test]
 async fn a_full_disk_is_told_and_survived_and_nothing_stays() {

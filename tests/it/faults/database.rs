@@ -1,0 +1,98 @@
+//! The database is away, is switched over, takes no writes, or has no room.
+
+use super::scene::{Mended, Scene, all_answered};
+use crate::base::database::until;
+use crate::support::{Client, Cluster, Disk};
+
+const AWAY: &str = "the database is away";
+const READ_ONLY: &str = "the database is read-only";
+const FULL: &str = "the database is out of room, memory or connections";
+/// Sends that were under way wait for the database as long as a request may.
+const BRIEF: &[(&str, &str)] = &[("request_timeout_ms", "5000"), ("database_wait_ms", "2000")];
+
+async fn change(client: &tokio_postgres::Client, statements: &[&str]) {
+    for statement in statements {
+        client.batch_execute(statement).await.expect(statement);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_killed_costs_a_wait_and_no_message() {
+    let cluster = Cluster::start();
+    cluster.create_database("life", None).await;
+    let scene = Scene::start(&cluster.url("life"), 1, BRIEF).await;
+    let talk = scene.talk();
+    talk.acknowledged().await;
+    cluster.kill9();
+    talk.refused(&[AWAY]).await;
+    let reply = scene.ready(0, |reply| reply.status == 503).await;
+    assert_eq!(reply.body["database"], "away");
+    Client::anonymous(&scene.services[0].url()).get("/healthz").await.expect(200);
+    cluster.restart().await;
+    all_answered(&Mended::now("database away").well(&scene, talk).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_switchover_to_a_synchronous_standby_loses_nothing() {
+    let primary = Cluster::start();
+    primary.create_database("life", None).await;
+    let standby = primary.standby();
+    let admin = primary.connect("postgres").await;
+    change(&admin, &["ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"]).await;
+    let synchronous = || async {
+        let state = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        admin.query_one(state, &[]).await.expect("a count").get::<_, i64>(0)
+    };
+    until(synchronous, |standbys| *standbys == 1).await;
+    let both =
+        format!("postgresql://postgres@127.0.0.1:{},127.0.0.1:{}/life", primary.port(), standby.port());
+    let scene = Scene::start(&both, 1, BRIEF).await;
+    let talk = scene.talk();
+    talk.acknowledged().await;
+    primary.kill9();
+    talk.refused(&[READ_ONLY]).await;
+    scene.ready(0, |reply| reply.body["database"] == "read_only").await;
+    let promoted = standby.connect("postgres").await.query_one("SELECT pg_promote()", &[]).await;
+    assert!(promoted.expect("an answer").get::<_, bool>(0));
+    all_answered(&Mended::now("switchover").well(&scene, talk).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_only_reads_refuses_sends_and_serves_reads() {
+    let cluster = Cluster::start();
+    cluster.create_database("life", None).await;
+    let scene = Scene::start(&cluster.url("life"), 1, BRIEF).await;
+    let talk = scene.talk();
+    talk.acknowledged().await;
+    let admin = cluster.connect("postgres").await;
+    let reload = "SELECT pg_reload_conf()";
+    change(&admin, &["ALTER SYSTEM SET default_transaction_read_only = on", reload]).await;
+    talk.refused(&[READ_ONLY]).await;
+    scene.ready(0, |reply| reply.status == 503 && reply.body["database"] == "read_only").await;
+    let member = scene.member(0);
+    // Connections that are being replaced may be a moment away.
+    until(|| member.get("/conversations"), |reply| reply.status == 200).await;
+    change(&admin, &["SET default_transaction_read_only = off"]).await;
+    change(&admin, &["ALTER SYSTEM RESET default_transaction_read_only", reload]).await;
+    all_answered(&Mended::now("database read-only").well(&scene, talk).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_on_a_full_disk_refuses_sends_until_there_is_room() {
+    let (disk, cluster) = (Disk::of(96), Cluster::start());
+    let space = disk.path().join("space").display().to_string();
+    let admin = cluster.connect("postgres").await;
+    // The server's own user owns the folder.
+    change(&admin, &[&format!("COPY (SELECT) TO PROGRAM 'mkdir {space}'")]).await;
+    change(&admin, &[&format!("CREATE TABLESPACE small LOCATION '{space}'")]).await;
+    change(&admin, &["CREATE DATABASE life TEMPLATE template0 TABLESPACE small"]).await;
+    let scene = Scene::start(&cluster.url("life"), 1, BRIEF).await;
+    let talk = scene.talk();
+    talk.acknowledged().await;
+    disk.fill(0);
+    talk.refused(&[FULL]).await;
+    scene.member(0).get("/conversations").await.expect(200);
+    Client::anonymous(&scene.services[0].url()).get("/healthz").await.expect(200);
+    disk.free();
+    all_answered(&Mended::now("database's disk full").well(&scene, talk).await);
+}

@@ -1,5 +1,7 @@
 //! The database is away, is switched over, takes no writes, or has no room.
 
+use std::process::Command;
+
 use super::scene::{Mended, Scene, all_answered};
 use crate::base::database::until;
 use crate::support::{Client, Cluster, Disk};
@@ -95,4 +97,37 @@ async fn a_database_on_a_full_disk_refuses_sends_until_there_is_room() {
     Client::anonymous(&scene.services[0].url()).get("/healthz").await.expect(200);
     disk.free();
     all_answered(&Mended::now("database's disk full").well(&scene, talk).await);
+}
+
+/// Puts the write-ahead log of a server on this disk, and starts it again.
+async fn log_on(disk: &Disk, cluster: &Cluster) {
+    cluster.kill9();
+    let (log, small) = (cluster.path().join("data/pg_wal"), disk.path().join("log"));
+    let copied = Command::new("cp").arg("--archive").arg(&log).arg(&small).status().expect("cp runs");
+    assert!(copied.success());
+    std::fs::remove_dir_all(&log).expect("its old place");
+    std::os::unix::fs::symlink(&small, &log).expect("its new place");
+    cluster.restart().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_ahead_log_without_room_is_a_database_that_is_away() {
+    let (disk, cluster) = (Disk::of(256), Cluster::start());
+    log_on(&disk, &cluster).await;
+    cluster.create_database("life", None).await;
+    let scene = Scene::start(&cluster.url("life"), 1, BRIEF).await;
+    let talk = scene.talk();
+    talk.acknowledged().await;
+    disk.fill(0);
+    // What is sent needs a new file of the log sooner.
+    let admin = cluster.connect("postgres").await;
+    while admin.batch_execute("SELECT pg_switch_wal()").await.is_ok() {
+        talk.answered().await;
+    }
+    talk.refused(&[AWAY]).await;
+    scene.ready(0, |reply| reply.status == 503 && reply.body["database"] == "away").await;
+    disk.free();
+    // PostgreSQL has ended itself. Whatever supervises it starts it again.
+    cluster.restart().await;
+    all_answered(&Mended::now("write-ahead log's disk full").well(&scene, talk).await);
 }

@@ -297,6 +297,12 @@ impl Talk {
         self.until("acknowledged", |tries| (0..CHANNELS).all(|channel| by(tries, channel))).await;
     }
 
+    /// Waits until a send is answered that began from now on, however that is.
+    pub async fn answered(&self) {
+        let from = Instant::now();
+        self.until("answered", |tries| tries.iter().any(|tried| tried.began >= from)).await;
+    }
+
     /// The number of the last message of a channel that is acknowledged for sure.
     pub fn acknowledged_of(&self, channel: usize) -> usize {
         self.shared.last[channel].load(Ordering::Relaxed).saturating_sub(1).max(1)

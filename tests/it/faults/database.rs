@@ -6,10 +6,9 @@ use super::scene::{Mended, Scene, all_answered};
 use crate::base::database::until;
 use crate::support::{Client, Cluster, Disk};
 
-const AWAY: &str = "the database is away";
 const READ_ONLY: &str = "the database is read-only";
 const FULL: &str = "the database is out of room, memory or connections";
-/// Sends that were under way wait for the database as long as a request may.
+/// Sends wait for a database that is away as long as a request may.
 const BRIEF: &[(&str, &str)] = &[("request_timeout_ms", "5000"), ("database_wait_ms", "2000")];
 
 async fn change(client: &tokio_postgres::Client, statements: &[&str]) {
@@ -26,7 +25,7 @@ async fn a_database_that_is_killed_costs_a_wait_and_no_message() {
     let talk = scene.talk();
     talk.acknowledged().await;
     cluster.kill9();
-    talk.refused(&[AWAY]).await;
+    talk.refused(None).await;
     let reply = scene.ready(0, |reply| reply.status == 503).await;
     assert_eq!(reply.body["database"], "away");
     Client::anonymous(&scene.services[0].url()).get("/healthz").await.expect(200);
@@ -52,7 +51,7 @@ async fn a_switchover_to_a_synchronous_standby_loses_nothing() {
     let talk = scene.talk();
     talk.acknowledged().await;
     primary.kill9();
-    talk.refused(&[READ_ONLY]).await;
+    talk.refused(Some(READ_ONLY)).await;
     scene.ready(0, |reply| reply.body["database"] == "read_only").await;
     let promoted = standby.connect("postgres").await.query_one("SELECT pg_promote()", &[]).await;
     assert!(promoted.expect("an answer").get::<_, bool>(0));
@@ -69,7 +68,7 @@ async fn a_database_that_only_reads_refuses_sends_and_serves_reads() {
     let admin = cluster.connect("postgres").await;
     let reload = "SELECT pg_reload_conf()";
     change(&admin, &["ALTER SYSTEM SET default_transaction_read_only = on", reload]).await;
-    talk.refused(&[READ_ONLY]).await;
+    talk.refused(Some(READ_ONLY)).await;
     scene.ready(0, |reply| reply.status == 503 && reply.body["database"] == "read_only").await;
     let member = scene.member(0);
     // Connections that are being replaced may be a moment away.
@@ -92,7 +91,7 @@ async fn a_database_on_a_full_disk_refuses_sends_until_there_is_room() {
     let talk = scene.talk();
     talk.acknowledged().await;
     disk.fill(0);
-    talk.refused(&[FULL]).await;
+    talk.refused(Some(FULL)).await;
     scene.member(0).get("/conversations").await.expect(200);
     Client::anonymous(&scene.services[0].url()).get("/healthz").await.expect(200);
     disk.free();
@@ -124,7 +123,7 @@ async fn a_write_ahead_log_without_room_is_a_database_that_is_away() {
     while admin.batch_execute("SELECT pg_switch_wal()").await.is_ok() {
         talk.answered().await;
     }
-    talk.refused(&[AWAY]).await;
+    talk.refused(None).await;
     scene.ready(0, |reply| reply.status == 503 && reply.body["database"] == "away").await;
     disk.free();
     // PostgreSQL has ended itself. Whatever supervises it starts it again.

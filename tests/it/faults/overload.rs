@@ -184,10 +184,9 @@ async fn measure(time: Duration) -> Measured {
     let normal = percentile(&mut calm.accepted, 0.99);
     // Back: half a second in which nothing is refused, and answers come about as fast as before.
     let back = loop {
-        let from = ended.elapsed();
         let mut now = load.calm(Duration::from_millis(500)).await;
         if now.refused.is_empty() && percentile(&mut now.accepted, 0.5) <= 1.5 * normal {
-            break from;
+            break ended.elapsed();
         }
         assert!(ended.elapsed() < PATIENCE, "it does not come back");
     };

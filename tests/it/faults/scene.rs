@@ -160,6 +160,7 @@ impl Scene {
         let shared = Arc::new(Shared {
             addresses: self.services.iter().map(Service::api).collect(),
             stop: AtomicBool::new(false),
+            broken: AtomicBool::new(false),
             tries: Mutex::default(),
             last: std::array::from_fn(|channel| AtomicUsize::new(last[channel])),
         });
@@ -223,6 +224,8 @@ pub fn said(n: usize) -> String {
 struct Shared {
     addresses: Vec<String>,
     stop: AtomicBool,
+    /// An answer was one that a caller cannot use.
+    broken: AtomicBool,
     tries: Mutex<Vec<Try>>,
     /// The number of the last send, by channel.
     last: [AtomicUsize; CHANNELS],
@@ -234,7 +237,19 @@ pub struct Talk {
     senders: JoinSet<()>,
 }
 
+/// Says that its sender has panicked.
+struct Watched(Arc<Shared>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
 async fn sender(shared: Arc<Shared>, channel: usize, whose: Channel) {
+    let _watched = Watched(shared.clone());
     let replicas: Vec<Client> =
         shared.addresses.iter().map(|api| Client::new(api, &whose.members[0], &[])).collect();
     let path = format!("/channels/{}/messages", whose.id);
@@ -265,8 +280,10 @@ fn judge(reply: Result<Reply, reqwest::Error>) -> (Option<u16>, String) {
         return (Some(reply.status), String::new());
     }
     assert!(!reply.header("retry-after").is_empty(), "{reply:?}");
-    let problem = reply.expect_problem(503, "unavailable");
-    (Some(503), text(&problem["detail"]))
+    // What was under way when the database went has waited as long as a request may.
+    let is_late = reply.body["type"].as_str().is_some_and(|kind| kind.ends_with(":timeout"));
+    let problem = reply.expect_problem(503, if is_late { "timeout" } else { "unavailable" });
+    (Some(503), problem["detail"].as_str().unwrap_or_default().to_owned())
 }
 
 impl Talk {
@@ -283,6 +300,7 @@ impl Talk {
         let started = Instant::now();
         while !wanted(&self.shared.tries.lock().expect("no panic while held")) {
             let last = self.tries().pop();
+            assert!(!self.shared.broken.load(Ordering::Relaxed), "{what}: a sender has panicked");
             assert!(started.elapsed() < PATIENCE, "{what}: not yet, the last try is {last:?}");
             tokio::time::sleep(LOOK).await;
         }
@@ -308,10 +326,14 @@ impl Talk {
         self.shared.last[channel].load(Ordering::Relaxed).saturating_sub(1).max(1)
     }
 
-    /// Waits until a send is refused that began from now on, with one of these texts.
-    pub async fn refused(&self, details: &[&str]) {
+    /// Waits until a send is refused that began from now on, with this text if one is given.
+    pub async fn refused(&self, detail: Option<&str>) {
         let from = Instant::now();
-        let is_one = |tried: &Try| tried.began >= from && details.contains(&tried.detail.as_str());
+        let is_one = |tried: &Try| {
+            tried.began >= from
+                && tried.status == Some(503)
+                && detail.is_none_or(|detail| detail == tried.detail)
+        };
         self.until("refused", |tries| tries.iter().any(is_one)).await;
     }
 

@@ -186,7 +186,7 @@ impl Scene {
             assert_eq!(found.len(), wanted.len(), "messages of channel {id}");
             assert!(found == wanted, "channel {id} has other messages, or in another order");
             let receivers = (last * (channel.members.len() - 1)) as i64;
-            let ledger = "SELECT count(*), count(*) FILTER (WHERE p.status = 1) FROM t_im_message_push p \
+            let ledger = "SELECT count(*), count(*) FILTER (WHERE p.status >= 1) FROM t_im_message_push p \
                           JOIN t_im_message m USING (ms_id) WHERE m.channel_id = $1";
             let row = sql.query_one(ledger, &[&id]).await.expect("the ledger");
             assert_eq!(

@@ -8,6 +8,8 @@ use std::process::Command;
 
 use super::sandbox::Sandbox;
 
+/// A server that was killed may hold its files for a moment longer.
+const FAREWELL: &str = "umount --lazy disk || sudo -n umount --lazy disk";
 /// What fills it.
 const BALLAST: &str = "ballast";
 /// The ballast is written in pieces of these sizes, the largest first.
@@ -20,7 +22,7 @@ pub struct Disk {
 
 impl Disk {
     pub fn of(megabytes: u32) -> Self {
-        let disk = Self { sandbox: Sandbox::new("disk", "umount disk || sudo -n umount disk") };
+        let disk = Self { sandbox: Sandbox::new("disk", FAREWELL) };
         // Servers that refuse root work on it, too.
         let open = fs::Permissions::from_mode(0o755);
         fs::set_permissions(disk.sandbox.path(), open).expect("our folder");

@@ -148,7 +148,9 @@ impl Work for Sequencer {
 pub async fn notice_restored(store: &Store, seen: Option<i64>) -> Result<i64> {
     let row = store.one(sql!("events/notice_restored"), &[&seen]).await?;
     if row.get("restored") {
-        tracing::warn!("the database was restored: events and channels continue with unused ids");
+        tracing::warn!(
+            "the database was restored: ids continue with unused ones; if there is an archive, run `im-push-gateway archive reconcile`"
+        );
         metrics::counter!("impg_database_restored_total").increment(1);
     }
     Ok(row.get("wal_position"))

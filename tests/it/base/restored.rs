@@ -123,6 +123,11 @@ async fn what_cannot_be_noticed_is_said_by_a_command() {
         .output()
         .unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    let behind = "SELECT string_agg(sequencename, ', ') FROM pg_sequences \
+         WHERE sequencename ~ '^t_im_(channel|file|notification|robot|favourite|directory_edit|directory_run|archive_run|push_dead)_[a-z]+_id_seq$' \
+           AND coalesce(last_value, 0) < 1000000 * extract(epoch FROM timestamptz '2020-01-01')";
+    let behind: Option<String> = world.app.sql().await.query_one(behind, &[]).await.unwrap().get(0);
+    assert_eq!(behind, None, "callers know these numbers");
     world.app.run().await;
     world.goes_on_beyond().await;
 }

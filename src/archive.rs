@@ -9,6 +9,7 @@ pub mod elastic;
 pub mod embedded;
 pub mod index;
 pub mod mover;
+pub mod reconcile;
 
 use std::sync::Arc;
 
@@ -85,6 +86,8 @@ pub struct Find {
     pub parts: Parts,
     /// Whether documents include their ledgers, which are long in large groups.
     pub ledger: bool,
+    /// Whether documents that are set aside are found too.
+    pub set_aside: bool,
     /// Only documents after this `(ms_id, part)` in the order.
     pub after: Option<(MsId, u32)>,
     pub limit: usize,
@@ -127,6 +130,7 @@ impl Find {
             order: Order::Newest,
             parts: Parts::First,
             ledger: true,
+            set_aside: false,
             after: None,
             limit,
         }

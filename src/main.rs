@@ -47,7 +47,7 @@ enum Command {
     /// Create, list and revoke bearer tokens for machines: applications, HR services, the gateway.
     #[command(subcommand)]
     Token(cli::token::TokenCommand),
-    /// Move old records into the archive, or switch to another archive.
+    /// Move old records into the archive, switch to another archive, or repair what a restore left different.
     #[command(subcommand)]
     Archive(cli::archive::ArchiveCommand),
     /// Synchronize users and departments from the directory source.
@@ -123,7 +123,7 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
         }
         Command::Restored => restored(&config).await?,
         Command::Token(command) => cli::token::run(&Store::new(&config)?, command).await?,
-        Command::Archive(command) => cli::archive::run(&config, command).await?,
+        Command::Archive(command) => return cli::archive::run(&config, command).await,
         Command::Directory(command) => cli::directory::run(&config, command).await?,
         Command::Support(command) => {
             let shown = ShownSettings::load(file)?;

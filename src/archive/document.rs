@@ -14,6 +14,8 @@ use crate::delivery::status::Status;
 
 /// The fields of a content that are searched, before those of a card.
 const SEARCHED: [&str; 4] = ["title", "text", "name", "address"];
+/// The mark of documents that are set aside. Other marks have a colon.
+pub(super) const SET_ASIDE: &str = "set-aside";
 
 /// A message as both archives store it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +45,9 @@ pub struct Document {
     /// None until the message's day has moved: until then PostgreSQL has the ledger.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<Ledger>,
+    /// Kept, but no longer found: a restored database does not know its message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub set_aside: bool,
 }
 
 /// The user who recalled the message, and when.
@@ -133,9 +138,10 @@ impl Document {
         searchable(&self.content)
     }
 
-    /// The marks by which it is found, such as the users that it mentions.
+    /// The marks by which it is found, such as the users that it mentions, or by which it is not found.
     pub fn marks(&self) -> Vec<String> {
-        extra::marks(&self.sender, &self.extra)
+        let aside = self.set_aside.then(|| SET_ASIDE.to_owned());
+        extra::marks(&self.sender, &self.extra).into_iter().chain(aside).collect()
     }
 
     /// The words as both archives index them: see [`text::index_form`].
@@ -143,7 +149,7 @@ impl Document {
         text::index_form(&self.searchable())
     }
 
-    /// A checksum over everything except the version. Checksums of many documents are added, so that two sets
+    /// A checksum over everything except the version, and whether it is set aside. Checksums of many documents are added, so that two sets
     /// can be compared in any order.
     pub fn checksum(&self) -> u128 {
         let Self { ms_id, part, version: _, channel_id, seq, server_time, .. } = self;

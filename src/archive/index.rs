@@ -155,12 +155,12 @@ impl Index {
         if !taken.is_empty() {
             let queue_ids: Vec<i64> = taken.iter().map(|(id, _)| *id).collect();
             let ms_ids: Vec<MsId> = taken.iter().flat_map(|(_, ms_ids)| ms_ids.iter().copied()).collect();
-            self.index(&ms_ids).await?;
+            self.index(&ms_ids, state.version_base).await?;
             self.store.run(sql!("archive/index/done"), &[&queue_ids]).await?;
             return Ok(Tick::More);
         }
         match state.walk_ms_id {
-            Some(from) => self.walk(from).await,
+            Some(from) => self.walk(from, state.version_base).await,
             None => Ok(Tick::Idle),
         }
     }
@@ -171,20 +171,21 @@ impl Index {
     }
 
     /// One step through all hot messages, for an archive that has none of them.
-    async fn walk(&self, from: MsId) -> Result<Tick> {
+    async fn walk(&self, from: MsId, version_base: i64) -> Result<Tick> {
         let client = self.store.client().await?;
         let rows = client.all(sql!("archive/index/walk"), &[&from, &WALK_MAX]).await?;
         drop(client);
         let ms_ids: Vec<MsId> = rows.iter().map(|row| row.get(0)).collect();
-        self.index(&ms_ids).await?;
+        self.index(&ms_ids, version_base).await?;
         let next = ms_ids.last().map(|last| last.next());
         self.store.run(sql!("archive/index/walked"), &[&next, &from]).await?;
         Ok(Tick::More)
     }
 
-    async fn index(&self, ms_ids: &[MsId]) -> Result<()> {
+    async fn index(&self, ms_ids: &[MsId], version_base: i64) -> Result<()> {
         for some in ms_ids.chunks(WRITE_MAX) {
-            let documents = self.documents(some).await?;
+            let mut documents = self.documents(some).await?;
+            documents.iter_mut().for_each(|document| document.version += version_base);
             match self.archive.write(&documents).await {
                 Err(e) if e.kind != Kind::Unavailable => self.write_singly(&documents).await?,
                 written => written?,
@@ -282,6 +283,7 @@ pub(super) fn message(row: &Row) -> Result<Document> {
         },
         recalled,
         ledger: None,
+        set_aside: false,
     })
 }
 
@@ -291,14 +293,35 @@ fn recalled(row: &Row) -> Option<Recalled> {
     by.map(|by| Recalled { by, at: row.get("recalled_at") })
 }
 
-struct IndexState {
+/// The archive of this database, and how far its index is.
+pub(super) struct IndexState {
     archive_id: String,
-    walk_ms_id: Option<MsId>,
+    /// Messages from this one on are still to be indexed.
+    pub walk_ms_id: Option<MsId>,
+    /// Added to the versions of all documents.
+    pub version_base: i64,
 }
 
-async fn state(store: &Store) -> Result<Option<IndexState>> {
+/// Above the versions of the index, and above those of earlier runs.
+pub(super) async fn final_version(store: &Store, run_id: i64) -> Result<i64> {
+    Ok(state(store).await?.map_or(0, |state| state.version_base) + FINAL + run_id)
+}
+
+/// The messages of PostgreSQL after an id, at most `limit`, as they are indexed. A message that cannot be read has no
+/// document.
+pub(super) async fn hot(store: &Store, above: MsId, limit: i32) -> Result<Vec<(MsId, Option<Document>)>> {
+    let rows = store.all(sql!("archive/index/hot"), &[&above, &limit]).await?;
+    Ok(rows.iter().map(|row| (row.get("ms_id"), document(row).ok())).collect())
+}
+
+pub(super) async fn state(store: &Store) -> Result<Option<IndexState>> {
     let row = store.opt(sql!("archive/index/archive"), &[]).await?;
-    Ok(row.map(|row| IndexState { archive_id: row.get("archive_id"), walk_ms_id: row.get("walk_ms_id") }))
+    let state = |row: Row| IndexState {
+        archive_id: row.get("archive_id"),
+        walk_ms_id: row.get("walk_ms_id"),
+        version_base: row.get("version_base"),
+    };
+    Ok(row.map(state))
 }
 
 /// Makes `archive` the archive of this database, in place of another one. Refused once any day is sealed.

@@ -1,7 +1,7 @@
 //! Moves days into the archive: seal, write, verify, switch, drop. Each step is short and recorded in the
 //! database, so that it continues after a crash.
 
-mod day;
+pub mod day;
 mod pages;
 mod state;
 
@@ -129,7 +129,7 @@ impl Archiver {
 
     /// One step of the oldest day that is not switched; otherwise a new day; otherwise a drop.
     async fn step(&self, run_id: i64, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
-        let days = day::unfinished(&self.store).await?;
+        let days = day::days(&self.store, false).await?;
         if let Some(day) = days.iter().find(|day| day.step != Step::Switched) {
             return match day.step {
                 Step::Sealed => self.write(day, epoch).await,
@@ -292,7 +292,7 @@ impl Work for Archiver {
 }
 
 /// A point where a test can stop the move and kill it. Does nothing in builds without tests.
-async fn stop(place: &'static str) {
+pub(super) async fn stop(place: &'static str) {
     tracing::debug!(place, "archive move");
     if stops(place) {
         std::future::pending().await

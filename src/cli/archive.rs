@@ -1,5 +1,8 @@
 //! `im-push-gateway archive …`: moves days into the archive by hand.
 
+mod reconcile;
+
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Subcommand;
@@ -12,6 +15,7 @@ use crate::base::config::Config;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
 use crate::base::worker::{Tick, Work};
+use reconcile::ReconcileCommand;
 
 #[derive(Subcommand)]
 pub enum ArchiveCommand {
@@ -25,23 +29,33 @@ pub enum ArchiveCommand {
     /// Make the archive of the settings the archive of this database, in place of another. Only possible
     /// before a day has moved. All hot messages are indexed again.
     Adopt,
+    /// Compare the archive with the database, after either was restored, and make them agree.
+    ///
+    /// Stop all replicas first. Without --apply nothing is changed. With it, what the archive lacks of hot messages is
+    /// indexed again, days that both have move again, and documents of messages that the database does not know are set
+    /// aside: they are kept in the archive, and no longer found. Nothing is deleted. After a kill run it again.
+    ///
+    /// The exit code is 0 when both agree, 2 when --apply would change something, and 3 when the archive has lost
+    /// documents of cold days: restore a newer copy of it. 1 is an error.
+    Reconcile(ReconcileCommand),
 }
 
 type CommandResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Runs one of the commands and prints its result.
-pub async fn run(config: &Config, command: ArchiveCommand) -> CommandResult {
+pub async fn run(config: &Config, command: ArchiveCommand) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let store = Store::new(config)?;
     match command {
-        ArchiveCommand::Run { dry_run: true } => show(&store, config).await,
-        ArchiveCommand::Run { dry_run: false } => follow(&store, config).await,
+        ArchiveCommand::Run { dry_run: true } => show(&store, config).await?,
+        ArchiveCommand::Run { dry_run: false } => follow(&store, config).await?,
         ArchiveCommand::Adopt => {
             let archive = archive::open(config).await?.ok_or("archive_url is not set")?;
             index::adopt(&store, &*archive).await?;
             println!("adopted; all hot messages are indexed again");
-            Ok(())
         }
+        ArchiveCommand::Reconcile(command) => return reconcile::run(&store, config, &command).await,
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 async fn show(store: &Store, config: &Config) -> CommandResult {

@@ -13,6 +13,7 @@ use time::OffsetDateTime;
 use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
+use crate::archive::reconcile::{self, Needs};
 use crate::archive::{self, Archive, Document, Find, Order, Recalled, Span};
 use crate::base::error::{Error, Result};
 use crate::base::extra::{self, Extra};
@@ -259,7 +260,7 @@ pub async fn locate(
         return Ok(None);
     }
     let archive = archive.ok_or_else(archive::not_configured)?;
-    let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
+    let found = find_cold(store, archive, ms_id).await?;
     Ok(found.first().map(|document| (document.channel_id, Position { seq: document.seq, ms_id })))
 }
 
@@ -298,6 +299,15 @@ pub async fn many(
     Ok(found)
 }
 
+/// The document of a cold message, if there is such a message. `503` if the archive may have lost it.
+async fn find_cold(store: &Store, archive: &dyn Archive, ms_id: MsId) -> Result<Vec<Document>> {
+    let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
+    if found.is_empty() {
+        reconcile::refuse_lost(store, ms_id, Needs::Message).await?;
+    }
+    Ok(found)
+}
+
 /// A message of the archive. `None` if the reader does not see it.
 async fn cold_one(
     store: &Store,
@@ -306,7 +316,7 @@ async fn cold_one(
     ms_id: MsId,
 ) -> Result<Option<Message>> {
     let archive = archive.ok_or_else(archive::not_configured)?;
-    let documents = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
+    let documents = find_cold(store, archive, ms_id).await?;
     let Some(message) = messages(store, documents, reader).await?.pop() else { return Ok(None) };
     let Some(reader) = reader else { return Ok(Some(message)) };
     let is_hidden = !hidden(store, &[(message.channel_id, message.seq)], reader).await?.is_empty();

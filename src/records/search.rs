@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Json;
 
 use crate::archive::document::searchable;
+use crate::archive::reconcile::{self, Needs};
 use crate::archive::{self, Archive, Document, Find, Ledger, Parts, Phrase, Recalled, Span};
 use crate::base::analyzer::{self as text, Piece};
 use crate::base::error::{Error, Result};
@@ -88,13 +89,37 @@ const fn shifted(ms_id: MsId, ms: i64) -> MsId {
 
 impl Searching<'_> {
     /// Up to `limit` hits below an ms_id, newest first. Also the id at which the next page continues, if
-    /// there is one. `503` while the archive does not answer.
+    /// there is one. `503` while the archive does not answer, and where it has lost documents.
     pub async fn page(&self, before: MsId, limit: usize) -> Result<(Vec<Hit>, Option<MsId>)> {
         let archive = self.archive.ok_or_else(archive::not_configured)?;
         // A slightly wider range. The server time of each hit decides.
-        let from = self.search.from.map_or(MsId(0), |from| shifted(first_ms_id(from), -SKEW_MS).max(MsId(0)));
-        let below = self.search.to.map_or(MsId::MAX, |to| shifted(first_ms_id(to), SKEW_MS));
-        let range = IdRange { from, below: below.min(before) };
+        let (from, to) = (self.search.from.map(first_ms_id), self.search.to.map(first_ms_id));
+        let range = IdRange {
+            from: from.map_or(MsId(0), |from| shifted(from, -SKEW_MS).max(MsId(0))),
+            below: to.map_or(MsId::MAX, |to| shifted(to, SKEW_MS)).min(before),
+        };
+        let asked = (from.unwrap_or_default(), to.unwrap_or(MsId::MAX).min(before));
+        let needs = if self.search.status.is_some() { Needs::Ledger } else { Needs::Message };
+        let Some(gap) = reconcile::gap(self.store, asked, needs).await? else {
+            return self.page_of(archive, range, limit).await;
+        };
+        // Up to what the archive has lost. The page after that is the one that tells.
+        let above = IdRange { from: range.from.max(gap.below), ..range };
+        if above.from >= above.below {
+            return Err(gap.error());
+        }
+        match self.page_of(archive, above, limit).await? {
+            (hits, None) if hits.is_empty() => Err(gap.error()),
+            (hits, next) => Ok((hits, next.or(Some(above.from)))),
+        }
+    }
+
+    async fn page_of(
+        &self,
+        archive: &dyn Archive,
+        range: IdRange,
+        limit: usize,
+    ) -> Result<(Vec<Hit>, Option<MsId>)> {
         match (self.search.status, &self.search.receiver) {
             (Some(status), Some(receiver)) => {
                 let of = Of { status, receiver, spans: self.visible().await?, range };

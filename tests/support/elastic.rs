@@ -101,6 +101,11 @@ impl Elastic {
         self.sandbox.path()
     }
 
+    /// Where it may keep repositories of snapshots.
+    pub fn snapshots(&self) -> PathBuf {
+        self.path().join("snapshots")
+    }
+
     /// SIGKILL to the server and what it started. Returns when nothing is left.
     pub fn kill9(&self) {
         self.sandbox.evict();
@@ -135,7 +140,13 @@ impl Elastic {
         let port = self.port.to_string();
         let data = home.join("data").display().to_string();
         let logs = home.join("logs").display().to_string();
-        let own = [("http.port", port.as_str()), ("path.data", &data), ("path.logs", &logs)];
+        let snapshots = self.snapshots().display().to_string();
+        let own = [
+            ("http.port", port.as_str()),
+            ("path.data", &data),
+            ("path.logs", &logs),
+            ("path.repo", &snapshots),
+        ];
         let usual =
             own.iter().chain(SETTINGS).filter(|(key, _)| !settings.iter().any(|(other, _)| other == key));
         for (key, value) in usual.chain(settings) {
@@ -144,7 +155,7 @@ impl Elastic {
         if !settings.iter().any(|(key, _)| *key == "xpack.security.enabled") {
             yml.push_str("xpack.security.enabled: false\n");
         }
-        for folder in ["conf", "data", "logs", "tmp"] {
+        for folder in ["conf", "data", "logs", "snapshots", "tmp"] {
             fs::create_dir(home.join(folder)).expect("a folder of the server's");
         }
         let usual = [

@@ -102,6 +102,58 @@ impl Cluster {
         cluster
     }
 
+    /// A copy of this server's files, not started.
+    pub fn base_backup(&self) -> Self {
+        let cluster = Self::unstarted();
+        let status = cluster
+            .command("pg_basebackup")
+            .args(["--no-password", "--no-sync", "--checkpoint=fast", "--wal-method=stream"])
+            .arg(format!("--dbname=postgresql://{SUPERUSER}@127.0.0.1:{}/", self.port))
+            .arg("--pgdata")
+            .arg(cluster.data())
+            .status()
+            .expect("pg_basebackup starts");
+        assert!(status.success(), "pg_basebackup failed:\n{}", cluster.log_tail());
+        cluster
+    }
+
+    /// Starts such a copy with the WAL of a folder, up to a restore point. Returns when it takes writes.
+    pub async fn recover(&self, wal: &Path, restore_point: &str) {
+        self.put_data_file("recovery.signal", "");
+        let restore = format!("cp {}/%f \"%p\"", wal.display());
+        self.launch(&[
+            ("restore_command", &restore),
+            ("recovery_target_name", restore_point),
+            ("recovery_target_action", "promote"),
+        ]);
+        let (client, deadline) = (self.connect("postgres").await, Instant::now() + START);
+        let recovers = "SELECT pg_is_in_recovery()";
+        while client.query_one(recovers, &[]).await.expect("a row").get(0) {
+            assert!(Instant::now() < deadline, "it is not recovered after {START:?}:\n{}", self.log_tail());
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// pg_dump of a database, in its custom format.
+    pub fn dump(&self, database: &str) -> Vec<u8> {
+        let mut dump = Command::new(self.binaries.join("pg_dump"));
+        let dumped = dump.args(["--format=custom", "--dbname", &self.url(database)]).output();
+        let dumped = dumped.expect("pg_dump starts");
+        assert!(dumped.status.success(), "pg_dump: {}", String::from_utf8_lossy(&dumped.stderr));
+        dumped.stdout
+    }
+
+    /// Such a dump in place of a database, whoever is connected to it.
+    pub async fn restore(&self, database: &str, dump: &[u8]) {
+        self.drop_database(database).await;
+        self.create_database(database, None).await;
+        let mut restore = Command::new(self.binaries.join("pg_restore"));
+        restore.args(["--exit-on-error", "--dbname", &self.url(database)]);
+        let mut restore = restore.stdin(Stdio::piped()).spawn().expect("pg_restore starts");
+        restore.stdin.take().expect("piped").write_all(dump).expect("pg_restore reads");
+        assert!(restore.wait().expect("pg_restore ends").success(), "pg_restore failed");
+    }
+
     /// A port and a folder, without a server.
     fn unstarted() -> Self {
         let cluster = Self {

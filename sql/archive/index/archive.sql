@@ -1,2 +1,2 @@
--- The archive of this database, and the position of the walk through its messages.
-SELECT archive_id, walk_ms_id FROM t_im_archive
+-- The archive of this database, the position of the walk through its messages, and what is added to versions.
+SELECT archive_id, walk_ms_id, version_base FROM t_im_archive

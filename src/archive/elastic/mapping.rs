@@ -95,6 +95,7 @@ fn mappings() -> Value {
             "content": unindexed,
             "extra": unindexed,
             "marks": found,
+            "set_aside": { "type": "boolean", "index": false, "doc_values": false },
             "recalled": unindexed,
             "ledger": { "properties": {
                 "unreceived": group,

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::archive::document::SET_ASIDE;
 use crate::archive::{Find, Order, Parts, Span};
 use crate::base::number::MsId;
 
@@ -52,7 +53,9 @@ fn filters(find: &Find) -> Vec<Value> {
 }
 
 fn exclusions(find: &Find) -> Vec<Value> {
-    find.not_sender.iter().map(|sender| json!({ "term": { "sender": sender } })).collect()
+    let sender = find.not_sender.iter().map(|sender| json!({ "term": { "sender": sender } }));
+    let aside = (!find.set_aside).then(|| json!({ "term": { "marks": SET_ASIDE } }));
+    sender.chain(aside).collect()
 }
 
 /// Whole channels share one filter; parts of channels have a clause each.

@@ -12,6 +12,7 @@ use tantivy::query::{
 use tantivy::schema::{Field, IndexRecordOption};
 use tantivy::{DocAddress, DocId, Searcher, SegmentReader, TERMINATED, Term};
 
+use super::super::document::SET_ASIDE;
 use super::super::{Document, Find, Order, Parts, Phrase, Span};
 use super::fields::{Fields, MS_ID, PART};
 use crate::base::number::MsId;
@@ -61,6 +62,9 @@ fn query(fields: &Fields, find: &Find) -> BooleanQuery {
     }
     if let Some(sender) = &find.not_sender {
         clauses.push((Occur::MustNot, is(fields.sender, sender)));
+    }
+    if !find.set_aside {
+        clauses.push((Occur::MustNot, is(fields.marks, SET_ASIDE)));
     }
     BooleanQuery::new(clauses)
 }

@@ -27,6 +27,7 @@ fn document(ms_id: i64, version: i64, text: &str) -> Document {
         extra: Default::default(),
         recalled: None,
         ledger: None,
+        set_aside: false,
     }
 }
 

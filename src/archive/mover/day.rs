@@ -14,6 +14,7 @@ use super::{Archiver, Outcome, Progress, stop};
 use crate::archive::index::{self, Bound};
 use crate::archive::{Archive, Document, Find, Order, Parts};
 use crate::base::error::{Error, Result};
+use crate::base::lease::Lease;
 use crate::base::named::named;
 use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
@@ -44,6 +45,9 @@ pub struct Day {
     /// The sum of all documents written.
     pub sum: Sum,
     pub switched_at: Option<OffsetDateTime>,
+    /// What the archive is known to have lost.
+    pub lost_documents: i64,
+    pub lost_ledger_rows: i64,
 }
 
 /// The sum of some documents.
@@ -62,12 +66,13 @@ named! {
         Written = "written",
         Verified = "verified",
         Switched = "switched",
+        Dropped = "dropped",
     }
 }
 
-/// The days that are moving, oldest first.
-pub async fn unfinished(store: &Store) -> Result<Vec<Day>> {
-    let rows = store.all(sql!("archive/mover/unfinished"), &[]).await?;
+/// The days that are moving, oldest first. With `dropped`, also those that have moved.
+pub async fn days(store: &Store, dropped: bool) -> Result<Vec<Day>> {
+    let rows = store.all(sql!("archive/mover/days"), &[&dropped]).await?;
     rows.iter().map(Day::of).collect()
 }
 
@@ -87,6 +92,8 @@ impl Day {
                 checksum: u128::from_be_bytes(row.get::<_, &[u8]>("checksum").try_into().unwrap_or_default()),
             },
             switched_at: row.get("switched_at"),
+            lost_documents: row.get("lost_documents"),
+            lost_ledger_rows: row.get("lost_ledger_rows"),
         })
     }
 }
@@ -99,7 +106,7 @@ impl Archiver {
         let (started, mut rows, mut ended) = (Instant::now(), 0, false);
         let mut read = started;
         // A later run writes versions above those of an earlier one.
-        let (below, version) = (day.below_ms_id, index::FINAL + day.run_id);
+        let (below, version) = (day.below_ms_id, index::final_version(&self.store, day.run_id).await?);
         let (store, archive) = (self.store.clone(), self.archive.clone());
         let pages = stream::try_unfold(Some(day.written_ms_id), move |above: Option<MsId>| {
             let (store, above) = (store.clone(), above.filter(|_| started.elapsed() < STEP_TIME));
@@ -147,7 +154,9 @@ impl Archiver {
         let (from, below) = (day.from_ms_id, day.below_ms_id);
         let middle = MsId(from.0 + (below.0 - from.0) / 2);
         let size = pages::size(&self.store, from, below);
-        let (lower, upper) = (self.add_up(from, middle), self.add_up(middle, below));
+        let leases = [&self.lease];
+        let add_up = |from, below| add_up(&self.store, &self.archive, &leases, (from, below));
+        let (lower, upper) = (add_up(from, middle), add_up(middle, below));
         let ((messages, ledger_rows), lower, upper) = try_join3(size, lower, upper).await?;
         let found = lower.plus(upper);
         let same = found == day.sum;
@@ -181,40 +190,6 @@ impl Archiver {
         tracing::error!(day = %day.day, why, "the archive differs from what was written: the day stays in PostgreSQL");
         metrics::counter!("impg_archive_verify_failures_total").increment(1);
         Ok(Progress::Ended(Outcome::Failed, why))
-    }
-
-    /// The sum of what the archive returns for a range.
-    async fn add_up(&self, from: MsId, below: MsId) -> Result<Sum> {
-        let mut find = Find {
-            from,
-            below,
-            order: Order::Oldest,
-            parts: Parts::All,
-            ..Find::newest(VERIFY_DOCUMENTS_FIRST)
-        };
-        let (mut found, mut prolonged) = (Sum::default(), Instant::now());
-        loop {
-            let (archive, asked, began) = (self.archive.clone(), find.clone(), Instant::now());
-            let some = spawn(async move {
-                let documents = archive.find(&asked).await?;
-                Ok((Sum::of(&documents), documents.last().map(|last| (last.ms_id, last.part))))
-            });
-            let (sum, last) = some.await?;
-            if last.is_none() {
-                return Ok(found);
-            }
-            (found, find.after) = (found.plus(sum), last);
-            find.limit = match sum.ledger_rows {
-                heavy if heavy > VERIFY_ROWS => (find.limit / 2).max(1),
-                light if light < VERIFY_ROWS / 2 => (find.limit * 2).min(VERIFY_DOCUMENTS),
-                _ => find.limit,
-            };
-            self.store.throttle().rest("archive", began).await;
-            if prolonged.elapsed() > PROLONG {
-                self.lease.take(self.store.now().await?).await?;
-                prolonged = Instant::now();
-            }
-        }
     }
 
     async fn save(&self, day: &Day, epoch: i64) -> Result<()> {
@@ -263,6 +238,42 @@ impl Sum {
             documents: self.documents + other.documents,
             ledger_rows: self.ledger_rows + other.ledger_rows,
             checksum: self.checksum.wrapping_add(other.checksum),
+        }
+    }
+}
+
+/// The sum of what the archive returns for a range. The leases are extended meanwhile.
+pub(in crate::archive) async fn add_up(
+    store: &Store,
+    archive: &Arc<Bound>,
+    leases: &[&Lease],
+    (from, below): (MsId, MsId),
+) -> Result<Sum> {
+    let mut find =
+        Find { from, below, order: Order::Oldest, parts: Parts::All, ..Find::newest(VERIFY_DOCUMENTS_FIRST) };
+    let (mut found, mut prolonged) = (Sum::default(), Instant::now());
+    loop {
+        let (archive, asked, began) = (archive.clone(), find.clone(), Instant::now());
+        let some = spawn(async move {
+            let documents = archive.find(&asked).await?;
+            Ok((Sum::of(&documents), documents.last().map(|last| (last.ms_id, last.part))))
+        });
+        let (sum, last) = some.await?;
+        if last.is_none() {
+            return Ok(found);
+        }
+        (found, find.after) = (found.plus(sum), last);
+        find.limit = match sum.ledger_rows {
+            heavy if heavy > VERIFY_ROWS => (find.limit / 2).max(1),
+            light if light < VERIFY_ROWS / 2 => (find.limit * 2).min(VERIFY_DOCUMENTS),
+            _ => find.limit,
+        };
+        store.throttle().rest("archive", began).await;
+        if prolonged.elapsed() > PROLONG {
+            for lease in leases {
+                lease.take(store.now().await?).await?;
+            }
+            prolonged = Instant::now();
         }
     }
 }

@@ -6,6 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::{IsolationLevel, Row};
 
+use crate::archive::reconcile::{self, Needs};
 use crate::archive::{self, Archive, Document, Find, Ledger};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
@@ -150,6 +151,7 @@ async fn of_cold_message(
     // outbox in between is in the document by then.
     let first = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
     let Some(first) = first.into_iter().next() else {
+        reconcile::refuse_lost(store, ms_id, Needs::Message).await?;
         return Ok(None);
     };
     if !seen.all {
@@ -160,6 +162,9 @@ async fn of_cold_message(
     }
     let late = overlay(store, &first).await?;
     let documents = archive.find(&Find::message(ms_id)).await?;
+    if documents.iter().any(|document| document.ledger.is_none()) {
+        reconcile::refuse_lost(store, ms_id, Needs::Ledger).await?;
+    }
     let ledger = documents.iter().filter_map(|d| d.ledger.as_ref().map(|l| (d, l)));
     let mut rows: Vec<ReceiverStatus> = ledger.flat_map(|(d, ledger)| statuses(d, ledger)).collect();
     for row in &mut rows {

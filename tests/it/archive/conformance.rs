@@ -81,6 +81,20 @@ pub async fn a_message_has_its_parts(archive: &dyn Archive) {
     assert_eq!(found(archive, &Find { parts: Parts::First, ..find }).await, []);
 }
 
+pub async fn what_is_set_aside_is_found_only_when_asked_for(archive: &dyn Archive) {
+    keep(archive, &[final_document(1), final_document(2)]).await;
+    let aside = Document { set_aside: true, version: (1 << 40) + 1, ..final_document(2) };
+    keep(archive, std::slice::from_ref(&aside)).await;
+    assert_eq!(numbers(archive, everything()).await, [1]);
+    assert_eq!(found(archive, &Find::message(ms_id(2))).await, []);
+    let all = Find { set_aside: true, ..everything() };
+    assert_eq!(numbers(archive, all.clone()).await, [1, 2]);
+    let marked = Find { marks: vec![vec!["set-aside".to_owned()]], ..all };
+    assert_eq!(found(archive, &marked).await, [aside]);
+    keep(archive, &[Document { version: (1 << 40) + 2, ..final_document(2) }]).await;
+    assert_eq!(numbers(archive, everything()).await, [1, 2], "and it can come back");
+}
+
 pub async fn everything_that_is_given_must_hold(archive: &dyn Archive) {
     let mut documents: Vec<Document> = (0..12).map(document).collect();
     documents[5].ms_type = "file".to_owned();
@@ -255,6 +269,7 @@ macro_rules! conforms {
             pages_follow_each_other_in_either_order
             what_was_written_comes_back_to_the_bit
             words_find_the_texts_of_the_table
+            what_is_set_aside_is_found_only_when_asked_for
         );
     };
     ($open:ident: $($story:ident)*) => {

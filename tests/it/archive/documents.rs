@@ -35,6 +35,7 @@ pub fn document(n: i64) -> Document {
         extra: Default::default(),
         recalled: None,
         ledger: None,
+        set_aside: false,
     }
 }
 

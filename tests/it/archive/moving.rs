@@ -1,6 +1,7 @@
 //! A month later: what moved reads as before, and what comes late for it counts.
 
 mod faults;
+mod reconcile;
 
 use std::time::Instant;
 

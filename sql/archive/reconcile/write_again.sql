@@ -1,0 +1,5 @@
+-- Lets the move write these sealed days from their begin.
+-- $1 days
+UPDATE t_im_archive_day
+SET step = 'sealed', written_ms_id = from_ms_id - 1, messages = 0, documents = 0, ledger_rows = 0, checksum = DEFAULT
+WHERE day = ANY ($1::date[])

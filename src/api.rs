@@ -21,6 +21,7 @@ mod events;
 mod favourites;
 mod files;
 mod forwards;
+mod gate;
 mod host;
 mod messages;
 mod notifications;
@@ -67,7 +68,6 @@ use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
 use crate::base::trace::TraceContext;
 use crate::base::wakers::Wakers;
-use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::escalation::Escalation;
 use crate::events::stream::Hub;
@@ -83,6 +83,8 @@ use at_work::AtWork;
 use bodies::Budget;
 use rates::Rates;
 
+pub use gate::GatedSender;
+
 /// State that all handlers share.
 #[derive(Clone)]
 pub struct Api(Arc<Stages>);
@@ -94,7 +96,7 @@ pub struct Stages {
     /// A separate pool for probes. They get an answer even when `store` is busy.
     pub probes: Store,
     pub identity: Identity,
-    pub sender: Sender,
+    pub sender: GatedSender,
     pub inbox: Inbox,
     pub callbacks: Arc<Callbacks>,
     pub presence: Presence,

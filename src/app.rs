@@ -14,14 +14,15 @@ use tokio_util::sync::CancellationToken;
 
 pub use metrics::MetricsEndpoint;
 
-use crate::api::{Api, Stages};
-use crate::archive::Archive;
+use crate::api::{Api, GatedSender, Stages};
+use crate::archive::{Archive, Shedding};
 use crate::base::certificate::Certificate;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::Store;
 use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
+use crate::delivery::gate::Gate;
 use crate::events;
 use crate::files::Files;
 use crate::identity::Identity;
@@ -109,20 +110,25 @@ impl App {
             tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, stop_workers.clone()));
         }
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
+        let gate = Gate::new(self.callbacks.clone(), &self.config);
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();
         let presence = Presence::new(self.store.clone(), &self.config.people);
+        let archive = self
+            .archive
+            .as_ref()
+            .map(|cold| Arc::new(Shedding::new(cold.archive.clone(), &self.config)) as Arc<dyn Archive>);
         let api = Api::new(Stages {
             config: self.config,
             store: self.store,
             probes: self.probes,
             identity: self.identity,
-            sender,
+            sender: GatedSender::new(sender, gate),
             inbox,
             callbacks: self.callbacks,
             presence,
             escalation,
-            archive: self.archive.as_ref().map(|cold| cold.archive.clone() as Arc<dyn Archive>),
+            archive,
             index: self.archive.as_ref().map(|cold| cold.index.clone()),
             archiver: self.archive.map(|cold| cold.archiver),
             streams,

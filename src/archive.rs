@@ -10,6 +10,7 @@ pub mod embedded;
 pub mod index;
 pub mod mover;
 pub mod reconcile;
+mod shedding;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ use crate::base::config::{ArchiveTarget, Config};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 pub use document::{Document, Group, Ledger, Recalled};
+pub use shedding::Shedding;
 
 /// Most receivers of one document. A message with more has several parts.
 pub const RECEIVERS_MAX: usize = 10_000;

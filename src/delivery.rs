@@ -2,6 +2,7 @@
 
 pub mod endpoint;
 pub mod escalation;
+pub mod gate;
 pub mod ledger;
 pub mod push;
 pub mod reminder;

@@ -15,12 +15,16 @@ use super::wire::{AtMost, Id, Json, MaybeJson, PathWord, check_client_id_if_any,
 use super::{Api, Authenticated};
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
-use crate::delivery::endpoint::{self, Endpoint, EndpointSpec, FILTER_MAX, Manager, NewSecret, TestResult};
+use crate::delivery::endpoint::{
+    self, Endpoint, EndpointSpec, FILTER_MAX, Manager, NewSecret, TestResult, WithoutAnswer,
+};
 use crate::identity::Role;
-use crate::people::users::{self, Standing};
+use crate::people::users::{self, Standing, UserKind};
 
 /// Most event types in one filter.
 const EVENT_TYPES_MAX: usize = 64;
+/// Most kinds of senders that a gate names: all of them.
+const SENDER_KINDS_MAX: usize = UserKind::ALL.len();
 /// Share of the request timeout that a test call may use.
 const TEST_SHARE: f64 = 0.8;
 /// Longest time during which old secrets still sign.
@@ -28,6 +32,7 @@ const OVERLAP_MAX: Duration = Duration::from_secs(30 * 86_400);
 
 type Names = AtMost<EVENT_TYPES_MAX, String>;
 type Filter<T> = AtMost<FILTER_MAX, T>;
+type SenderKinds = AtMost<SENDER_KINDS_MAX, String>;
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -52,6 +57,8 @@ struct NewCallback {
     concurrency: Option<i32>,
     batch_events: Option<i32>,
     events_per_second: Option<i32>,
+    without_answer: Option<String>,
+    sender_kinds: Option<SenderKinds>,
     state: Option<String>,
 }
 
@@ -79,6 +86,10 @@ struct CallbackChange {
     batch_events: Option<Option<i32>>,
     #[serde(default, deserialize_with = "given")]
     events_per_second: Option<Option<i32>>,
+    #[serde(default, deserialize_with = "given")]
+    without_answer: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    sender_kinds: Option<Option<SenderKinds>>,
     #[serde(default, deserialize_with = "given")]
     state: Option<String>,
 }
@@ -116,6 +127,8 @@ struct CallbackView {
     concurrency: i32,
     batch_events: i32,
     events_per_second: Option<i32>,
+    without_answer: Option<WithoutAnswer>,
+    sender_kinds: Option<Vec<String>>,
     state: &'static str,
     #[serde(with = "rfc3339::option")]
     failing_since: Option<OffsetDateTime>,
@@ -191,6 +204,8 @@ impl CallbackView {
             concurrency: shown.concurrency,
             batch_events: shown.batch_events,
             events_per_second: shown.events_per_second,
+            without_answer: shown.without_answer,
+            sender_kinds: shown.sender_kinds,
             state: shown.state.as_str(),
             failing_since: shown.failing_since,
             disabled_reason: shown.disabled_reason,
@@ -239,6 +254,8 @@ impl NewCallback {
             concurrency: self.concurrency.map(Some),
             batch_events: self.batch_events.map(Some),
             events_per_second: self.events_per_second.map(Some),
+            without_answer: self.without_answer,
+            sender_kinds: self.sender_kinds.map(|kinds| Some(kinds.0)),
             state: self.state,
         }
     }
@@ -257,6 +274,8 @@ impl CallbackChange {
             concurrency: self.concurrency,
             batch_events: self.batch_events,
             events_per_second: self.events_per_second,
+            without_answer: self.without_answer,
+            sender_kinds: self.sender_kinds.map(|kinds| kinds.map(|kinds| kinds.0)),
             state: self.state,
         }
     }
@@ -310,8 +329,8 @@ async fn create(
 ) -> Result<(StatusCode, Reply<CreatedView>)> {
     let by = manager(&api, &caller, Role::Admin).await?;
     let kind = endpoint::Kind::parse(new.kind.as_deref().unwrap_or("observer"))
-        .ok_or_else(|| Error::field("/kind", "must be observer or gateway"))?;
-    if kind == endpoint::Kind::Gateway {
+        .ok_or_else(|| Error::field("/kind", "must be observer, gateway or gate"))?;
+    if kind != endpoint::Kind::Observer {
         caller.must_be(Role::Admin)?;
     }
     check_client_id_if_any(new.client_id.as_deref())?;

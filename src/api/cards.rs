@@ -6,13 +6,16 @@ use axum::response::IntoResponse;
 use axum::routing::{patch, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::gate;
+use super::messages::is_false;
 use super::wire::{Json, PathId};
 use super::{Api, Person};
-use crate::base::error::Result;
+use crate::base::error::{Error, Result};
 use crate::base::number::MsId;
-use crate::chat::message::CardChange;
+use crate::chat::message::{CardChange, Content};
+use crate::delivery::gate::{Replacement, Subject};
 use crate::records::card::{self, Action};
 
 pub fn routes() -> Router<Api> {
@@ -40,6 +43,8 @@ struct ActedView {
 struct CardView {
     ms_id: MsId,
     content: Value,
+    #[serde(skip_serializing_if = "is_false")]
+    replaced: bool,
 }
 
 async fn act(
@@ -65,7 +70,37 @@ async fn update(
     PathId(ms_id): PathId<MsId>,
     Json(change): Json<CardChange>,
 ) -> Result<Reply<CardView>> {
+    let (change, replaced) = pass(&api, ms_id, &caller.user_id, change).await?;
     let now = api.store.now().await?;
     let content = card::update(&api.store, ms_id, &caller.user_id, &change, now).await?;
-    Ok(Reply(CardView { ms_id, content }))
+    Ok(Reply(CardView { ms_id, content, replaced }))
+}
+
+/// Asks the gate about the next state of a card. The change, and whether it is that of the gate.
+async fn pass(api: &Api, ms_id: MsId, by: &str, change: CardChange) -> Result<(CardChange, bool)> {
+    let Some(gate) = api.gate() else { return Ok((change, false)) };
+    let card::Proposed { channel_id, content } = card::proposed(&api.store, ms_id, by, &change).await?;
+    let said = [
+        ("ms_id", json!(ms_id)),
+        ("type", content.ms_type().into()),
+        ("content", content.to_json()),
+        ("preview", content.preview().into()),
+    ];
+    let said = said.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    let asked = gate::ask(api, &gate, Subject::CardUpdate, (Some(channel_id), by), said).await?;
+    let Some(replacement) = asked else { return Ok((change, false)) };
+    let replaced = gate::settle(&gate, card_of(replacement, change.version()))?;
+    Ok(replaced.map_or((change, false), |replaced| (replaced, true)))
+}
+
+/// The change to the card of a replacement. Its version does not count: the change has one.
+fn card_of(by: Replacement, version: u64) -> Result<CardChange> {
+    let Replacement { ms_type, mut content } = by;
+    if let Some(fields) = content.as_object_mut() {
+        fields.remove("version");
+    }
+    match Content::parse(&ms_type, content, "")? {
+        Content::Card(card) => Ok(CardChange::to(card, version)),
+        _ => Err(Error::field("/type", "must be card")),
+    }
 }

@@ -63,7 +63,7 @@ async fn forward(
             Ok(forward) => forward.to(*channel_id, sender, client_id),
             Err(e) => Err(again(e)),
         };
-        after = api.sender.send_all(channels.map(to).collect()).await;
+        after = api.send_all(channels.map(to).collect()).await;
     }
     let mut after = after.into_iter();
     let results = before.into_iter().filter_map(|sent| sent.or_else(|| after.next())).map(item_result);
@@ -83,7 +83,7 @@ async fn sent_before(
     }
     let bare = |channel_id: &ChannelId| Forward::bare(ms_ids, *channel_id, sender, client_id);
     let sends = channel_ids.iter().map(bare).collect::<Result<Vec<_>>>()?;
-    message::sent_before(&api.store, &sends).await
+    message::sent_before(&api.store, &sends.iter().collect::<Vec<_>>()).await
 }
 
 /// Messages that the caller sees, in this order. The first one is in the path, the others in `ms_ids`.

@@ -69,6 +69,8 @@ pub struct SentView {
     #[serde(with = "rfc3339")]
     server_time: OffsetDateTime,
     repeated: bool,
+    #[serde(skip_serializing_if = "is_false")]
+    replaced: bool,
 }
 
 /// The result of one item of a bulk send.
@@ -111,6 +113,11 @@ pub struct MessageView {
     reply_count: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     recalled: Option<RecalledView>,
+}
+
+/// `replaced` is there only if the gate has replaced the content.
+pub fn is_false(replaced: &bool) -> bool {
+    !replaced
 }
 
 fn is_zero(count: &i64) -> bool {
@@ -283,7 +290,8 @@ pub fn filled(content: Content, file: File, at: &str) -> Result<Content> {
 
 impl From<Sent> for SentView {
     fn from(s: Sent) -> Self {
-        Self { ms_id: s.ms_id, seq: s.seq, server_time: s.server_time, repeated: s.repeated }
+        let Sent { ms_id, seq, server_time, repeated, replaced } = s;
+        Self { ms_id, seq, server_time, repeated, replaced }
     }
 }
 
@@ -321,7 +329,7 @@ async fn send(
     caller.require(Role::User)?;
     let sends = Sends::of(&api, &caller.user_id, new.reply_to.as_slice()).await?;
     let outgoing = sends.outgoing(new, channel_id, "").await?;
-    let sent = api.sender.send(outgoing).await?;
+    let sent = api.send(outgoing).await?;
     let status = if sent.repeated { StatusCode::OK } else { StatusCode::CREATED };
     Ok((status, Reply(SentView::from(sent))))
 }
@@ -344,7 +352,7 @@ async fn send_many(
             Err(e) => Err(e),
         });
     }
-    let results = api.sender.send_all(outgoing).await.into_iter().map(item_result).collect();
+    let results = api.send_all(outgoing).await.into_iter().map(item_result).collect();
     Ok(Reply(Results { results }))
 }
 

@@ -11,7 +11,8 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::messages::{filled, readable};
+use super::gate;
+use super::messages::{filled, is_false, readable};
 use super::wire::{
     Id, Json, LIMIT_MAX, Page, PathId, Query, check_limit, read_cursor, rfc3339, write_cursor,
 };
@@ -19,6 +20,7 @@ use super::{Api, Person};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::chat::message::{Content, NO_FILE, Urgency};
+use crate::delivery::gate::Subject;
 use crate::identity::Caller;
 use crate::notification::notice::{self, Limits, NewNotice, Notice, Target};
 use crate::notification::progress::{self, Counts, Cursor, Receiver, ReceiverStatus};
@@ -80,6 +82,8 @@ struct CreatedView {
     notification_id: Id,
     receivers: i32,
     problems: Value,
+    #[serde(skip_serializing_if = "is_false")]
+    replaced: bool,
 }
 
 #[derive(Serialize)]
@@ -174,8 +178,9 @@ impl NewNotification {
                 below: below.unwrap_or_default(),
                 all: all.unwrap_or_default(),
             },
-            said: content.to_json(),
+            said: (content.ms_type(), content.to_json()),
             content,
+            replaced: false,
             topic: self.topic,
             data: self.data,
             reference: self.reference,
@@ -207,6 +212,22 @@ async fn complete(
     let filled = filled(content, file, AT)?;
     // The worker reads it in the same way.
     Content::parse(filled.ms_type(), filled.to_json(), "")
+}
+
+/// Asks the gate about a notification, once for all its receivers. Its content is then that of the gate, if the gate gives
+/// another.
+async fn pass(api: &Api, sender: &str, mut new: NewNotice) -> Result<NewNotice> {
+    let Some(gate) = api.gate() else { return Ok(new) };
+    let asked = gate::ask(api, &gate, Subject::Notification, (None, sender), new.to_json()).await?;
+    let Some(by) = asked else { return Ok(new) };
+    let made = match Content::parse(&by.ms_type, by.content, "") {
+        Ok(content) => complete(api, sender, content, new.send_at).await,
+        Err(e) => Err(e),
+    };
+    if let Some(content) = gate::settle(&gate, made)? {
+        (new.content, new.replaced) = (content, true);
+    }
+    Ok(new)
 }
 
 impl NoticeView {
@@ -273,9 +294,9 @@ async fn create(
         Some(created) => created,
         None => {
             let content = complete(&api, sender, new.content, new.send_at).await?;
+            let new = pass(&api, sender, NewNotice { content, ..new }).await?;
             // The clock of the database, by which the worker sends.
-            let now = api.store.now().await?;
-            let (new, limits) = (NewNotice { content, ..new }, Limits::of(&api.config.notifications));
+            let (now, limits) = (api.store.now().await?, Limits::of(&api.config.notifications));
             notice::create(&api.store, sender, &new, limits, now).await?
         }
     };
@@ -285,6 +306,7 @@ async fn create(
         notification_id: Id(created.notification_id),
         receivers: created.receivers,
         problems: created.problems,
+        replaced: created.replaced,
     };
     Ok((status, Reply(view)))
 }

@@ -245,7 +245,7 @@ fn outgoing(called: &Called, content: &Content) -> Result<Outgoing> {
 }
 
 async fn say(api: &Api, outgoing: Outgoing) -> std::result::Result<(), Refusal> {
-    api.sender.send(outgoing).await?;
+    api.send(outgoing).await?;
     Ok(())
 }
 

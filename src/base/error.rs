@@ -24,6 +24,7 @@ pub enum Kind {
     Forbidden,
     OnlyAdminsSend,
     OnlyAdminsMentionAll,
+    GateRefused,
     NotFound,
     MethodNotAllowed,
     Conflict,
@@ -41,13 +42,14 @@ pub enum Kind {
     TooManyStreams,
     NudgedRecently,
     TooManyNotifications,
+    GateUnanswered,
     Timeout,
     Unavailable,
     Internal,
 }
 
 impl Kind {
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -56,6 +58,7 @@ impl Kind {
         Self::Forbidden,
         Self::OnlyAdminsSend,
         Self::OnlyAdminsMentionAll,
+        Self::GateRefused,
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::Conflict,
@@ -73,6 +76,7 @@ impl Kind {
         Self::TooManyStreams,
         Self::NudgedRecently,
         Self::TooManyNotifications,
+        Self::GateUnanswered,
         Self::Timeout,
         Self::Unavailable,
         Self::Internal,
@@ -93,6 +97,7 @@ impl Kind {
             Self::OnlyAdminsMentionAll => {
                 (403, "only-admins-mention-all", "Only admins and applications mention all members")
             }
+            Self::GateRefused => (403, "gate-refused", "The company's filter refuses the message"),
             Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),
             Self::Conflict => (409, "conflict", "The current state does not allow this"),
@@ -115,6 +120,9 @@ impl Kind {
             Self::NudgedRecently => (429, "nudged-recently", "The message was nudged a short time ago"),
             Self::TooManyNotifications => {
                 (429, "too-many-notifications", "The application has too many open notifications")
+            }
+            Self::GateUnanswered => {
+                (503, "gate-unanswered", "The company's filter does not answer; send the message again")
             }
             Self::Timeout => (503, "timeout", "The request timed out; send it again"),
             Self::Unavailable => {

@@ -64,9 +64,11 @@ pub fn init_metrics() -> Result<PrometheusHandle> {
 fn start_counters() {
     for name in [
         "impg_archive_gaps_total",
+        "impg_archive_requests_shed_total",
         "impg_archive_verify_failures_total",
         "impg_callback_disabled_total",
         "impg_events_undelivered_total",
+        "impg_gate_unanswered_total",
         "impg_gateway_changes_total",
         "impg_jwks_failures_total",
         "impg_outbox_held_up_total",
@@ -136,6 +138,13 @@ fn describe_delivery() {
         "impg_callback_stale_connections_total",
         "POSTs repeated at once because the endpoint had closed the kept connection."
     );
+    describe_histogram!("impg_gate_seconds", "Seconds of a question to the gate, with its wait.");
+    describe_counter!("impg_gate_verdicts_total", "Verdicts of the gate: allow, refuse or replace.");
+    describe_counter!(
+        "impg_gate_unanswered_total",
+        "Messages for which the gate gave no answer that counts: its own rule decided."
+    );
+    describe_counter!("impg_gate_failures_total", "The same, by reason.");
     describe_counter!("impg_gateway_changes_total", "Changes of the gateway's endpoint by any replica.");
     describe_counter!("impg_push_pairs_total", "(message, receiver) pairs answered, by verdict.");
     describe_counter!("impg_push_stale_total", "Answers that came after another worker took the batch over.");
@@ -175,6 +184,10 @@ fn describe_data() {
     describe_counter!("impg_index_refused_total", "Messages that the archive refused to index.");
     describe_gauge!("impg_index_lag_seconds", "Age of the oldest message not indexed. Updated every 30 s.");
     describe_gauge!("impg_index_backlog_commits", "Commits waiting for the index. Updated every 30 s.");
+    describe_counter!(
+        "impg_archive_requests_shed_total",
+        "Requests refused because archive_requests_max waited for the archive."
+    );
     describe_counter!("impg_archive_runs_total", "Archive runs ended, by outcome: done or failed.");
     describe_counter!("impg_archive_steps_total", "Steps of days moving into the archive, by step.");
     describe_counter!("impg_archive_messages_moved_total", "Messages moved into the archive.");

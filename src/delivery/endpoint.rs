@@ -1,12 +1,14 @@
 //! An endpoint: sign, POST, limit the answer, open the breaker. And the registry of all endpoints.
 //!
-//! The gateway is one endpoint: its answer decides which receivers have received. All others are observers.
+//! The gateway is one endpoint: its answer decides which receivers have received. The gate is another: it is asked about
+//! each message before it is stored. All others are observers.
 
 mod breaker;
 mod connection;
 mod encrypt;
 mod gateway;
 mod guard;
+mod in_force;
 mod registry;
 mod resource;
 mod sign;
@@ -19,6 +21,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::base::named::named;
@@ -28,13 +31,16 @@ use crate::delivery::status::{Verdicts, parse_answer};
 use breaker::{Breaker, BreakerChange};
 use guard::{Guard, Refused, Unresolved};
 
-pub use breaker::Gate;
+pub use breaker::Admission;
+pub use in_force::{InForce, WithoutAnswer};
 pub use registry::Callbacks;
 pub use resource::{Endpoint, Manager, NewSecret, TestResult};
 pub use spec::{EVENT_TYPES, EndpointSpec, FILTER_MAX};
 
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
+/// The callback that is asked about each message before it is stored.
+pub const GATE: &str = "gate";
 /// Longest `Retry-After` that is honoured.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 /// Most bytes of an observer's answer that are read and shown. Its status line decides alone.
@@ -50,6 +56,8 @@ named! {
     pub enum Kind ("kind of callback") {
         /// The answer has a verdict for each receiver.
         Gateway = "gateway",
+        /// The answer allows a message, refuses it or replaces its content.
+        Gate = "gate",
         /// Any `2xx` accepts the whole batch.
         Observer = "observer",
     }
@@ -74,7 +82,7 @@ pub struct Callback {
     pub url: Url,
     /// For the whole POST: connection, request and answer.
     pub timeout: Duration,
-    /// Batches that one replica sends at the same time.
+    /// Batches, or questions, that one replica sends at the same time.
     pub concurrency: usize,
     /// Most events in an observer's batch.
     pub batch_events: i32,
@@ -89,6 +97,8 @@ pub struct Callback {
     guard: Option<Guard>,
     answer_max_bytes: usize,
     breaker: Arc<Breaker>,
+    /// The questions that the gate can still take.
+    slots: Semaphore,
 }
 
 /// The result of a POST. Every failure is a result too.
@@ -165,7 +175,13 @@ impl Callback {
     }
 
     /// The same with a shorter timeout.
-    async fn post_within(&self, most: Duration, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {
+    pub(in crate::delivery) async fn post_within(
+        &self,
+        most: Duration,
+        id: &str,
+        body: Vec<u8>,
+        now: OffsetDateTime,
+    ) -> Posted {
         let started = Instant::now();
         let request_bytes = body.len();
         let (status, retry_after, answer, error) =
@@ -216,12 +232,12 @@ impl Callback {
         let status = response.status();
         let refused = match self.kind {
             _ if status.is_redirection() => Some("redirect refused"),
-            Kind::Gateway if status != StatusCode::OK => Some("not 200"),
+            Kind::Gateway | Kind::Gate if status != StatusCode::OK => Some("not 200"),
             Kind::Observer if !status.is_success() => Some("not 2xx"),
             _ => None,
         };
         let mut answer = Vec::new();
-        if self.kind == Kind::Gateway && refused.is_none() {
+        if self.kind != Kind::Observer && refused.is_none() {
             let error = read_up_to(response, self.answer_max_bytes, &mut answer).await.err();
             return (answer, error);
         }
@@ -232,8 +248,13 @@ impl Callback {
     }
 
     /// Whether a batch may go now. Each interval allows one probe.
-    pub fn gate(&self, now: OffsetDateTime) -> Gate {
-        self.breaker.gate(now)
+    pub fn admission(&self, now: OffsetDateTime) -> Admission {
+        self.breaker.admission(now)
+    }
+
+    /// The questions that can still be asked at the same time.
+    pub(in crate::delivery) fn slots(&self) -> &Semaphore {
+        &self.slots
     }
 
     /// Reports the result of a POST to the breaker.

@@ -27,7 +27,7 @@ use crate::base::store::{Statements, Store, retrying};
 use crate::base::trace;
 use crate::base::wakers::Wakers;
 use crate::base::worker::{self, Tick};
-use crate::delivery::endpoint::{Callback, Callbacks, GATEWAY, Gate};
+use crate::delivery::endpoint::{Admission, Callback, Callbacks, GATEWAY, Kind};
 use crate::people::preference::Known;
 use crate::sql;
 use batch::{Batch, BatchClaim, Claimed, Due};
@@ -141,8 +141,10 @@ impl Push {
     /// Opens workers for new endpoints, and stops those of deleted or changed ones.
     fn reconcile(self: &Arc<Self>, callbacks: &[Arc<Callback>]) {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        // The gate has no queue.
+        let queued = callbacks.iter().filter(|callback| callback.kind != Kind::Gate);
         let concurrency: HashMap<&str, usize> =
-            callbacks.iter().map(|callback| (callback.callback_id.as_str(), callback.concurrency)).collect();
+            queued.map(|callback| (callback.callback_id.as_str(), callback.concurrency)).collect();
         queues.retain(|callback_id, queue| {
             let same = concurrency.get(callback_id.as_str()) == Some(&queue.concurrency);
             if !same {
@@ -200,9 +202,9 @@ impl QueueWorker {
         let Some(Due { now, ready }) = batch::check_due(store, &self.callback_id).await? else {
             return Ok(Tick::Idle);
         };
-        let probe = match callback.gate(now) {
-            Gate::Open(_) => return Ok(Tick::Idle),
-            gate => gate == Gate::Probe,
+        let probe = match callback.admission(now) {
+            Admission::Open(_) => return Ok(Tick::Idle),
+            admission => admission == Admission::Probe,
         };
         let stored_first = self.stored_first.fetch_not(Ordering::Relaxed);
         let claim = BatchClaim { callback: &callback, limits, ready, stored_first, probe, now };

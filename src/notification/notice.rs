@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
@@ -43,8 +43,10 @@ pub struct NewNotice {
     pub topic: Option<String>,
     pub data: Option<Value>,
     pub reference: Option<String>,
-    /// The content as the caller gives it, without what is known of its file. The client id stands for it.
-    pub said: Value,
+    /// The type and the content as the caller gives them, without what is known of its file. The client id stands for them.
+    pub said: (&'static str, Value),
+    /// Whether the gate has replaced the content.
+    pub replaced: bool,
     pub urgency: Urgency,
     pub send_at: Option<OffsetDateTime>,
     pub expires_at: Option<OffsetDateTime>,
@@ -67,6 +69,8 @@ pub struct Created {
     /// The named users and departments that are not reached, each with the reason.
     pub problems: Value,
     pub repeated: bool,
+    /// Whether the gate has replaced the content.
+    pub replaced: bool,
 }
 
 /// A notification as its application sees it.
@@ -176,6 +180,19 @@ impl NewNotice {
         Ok(())
     }
 
+    /// What each receiver will read: the type, the content and what goes with it.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut shown = Map::new();
+        shown.insert("type".into(), self.content.ms_type().into());
+        shown.insert("content".into(), self.content.to_json());
+        let texts = [("topic", &self.topic), ("ref", &self.reference)];
+        for (name, text) in texts {
+            shown.extend(text.as_ref().map(|text| (name.to_owned(), text.as_str().into())));
+        }
+        shown.extend(self.data.clone().map(|data| ("data".to_owned(), data)));
+        shown
+    }
+
     /// A time that has passed means now.
     fn sends_at(&self, now: OffsetDateTime) -> OffsetDateTime {
         self.send_at.map_or(now, |at| at.max(now))
@@ -186,10 +203,11 @@ impl NewNotice {
     }
 
     fn digest(&self) -> Result<Vec<u8>> {
-        let Self { to, content, said, topic, data, reference, urgency, send_at, expires_at, .. } = self;
+        let Self { to, said: (ms_type, said), topic, data, reference, urgency, send_at, expires_at, .. } =
+            self;
         let times = [send_at, expires_at].map(|at| at.map(OffsetDateTime::unix_timestamp_nanos));
         let named = (topic, data, reference);
-        claim::digest(&(to, content.ms_type(), said, named, urgency.digested(), times))
+        claim::digest(&(to, ms_type, said, named, urgency.digested(), times))
     }
 }
 
@@ -289,14 +307,14 @@ async fn insert(
     new: &NewNotice,
     (limits, now): (Limits, OffsetDateTime),
 ) -> Result<Created> {
-    let NewNotice { client_id, to, content, topic, data, reference, urgency, expires_at, .. } = new;
+    let NewNotice { client_id, to, content, topic, data, reference, urgency, expires_at, replaced, .. } = new;
     let body = content.to_json();
     let data_bytes = data.as_ref().map_or(0, |data| data.to_string().len());
     let page = limits.page(body.to_string().len() + data_bytes);
     let kinds: Vec<&str> = urgency.steps.iter().map(|step| step.kind.as_str()).collect();
     let after_s: Vec<i32> = urgency.steps.iter().map(|step| step.after_s).collect();
     let (send_at, ms_type, body) = (new.sends_at(now), content.ms_type(), Json(body));
-    let parameters: [&(dyn ToSql + Sync); 19] = [
+    let parameters: [&(dyn ToSql + Sync); 20] = [
         &sender,
         client_id,
         &now,
@@ -316,6 +334,7 @@ async fn insert(
         topic,
         data,
         reference,
+        replaced,
     ];
     Ok(created(&tx.one(sql!("notification/notice/create"), &parameters).await?, false))
 }
@@ -336,6 +355,7 @@ fn created(row: &Row, repeated: bool) -> Created {
         receivers: row.get("receivers"),
         problems: row.get::<_, Json<Value>>("problems").0,
         repeated,
+        replaced: row.get("replaced"),
     }
 }
 

@@ -47,6 +47,13 @@ struct Current {
     card: Card,
 }
 
+/// A card with its next state.
+struct Next {
+    channel_id: ChannelId,
+    seq: i64,
+    content: Content,
+}
+
 /// Keeps an action, once for the user and the version of the card. A repeat succeeds. Another action on the same
 /// version is a conflict.
 pub async fn act(store: &Store, action: Action<'_>) -> Result<Acted> {
@@ -98,6 +105,26 @@ async fn act_once(store: &Store, action: Action<'_>) -> Result<Acted> {
     Ok(Acted { version, repeated: true })
 }
 
+/// The next state of a card that is not given to it yet.
+#[derive(Debug)]
+pub struct Proposed {
+    pub channel_id: ChannelId,
+    pub content: Content,
+}
+
+/// The state that an update would give a card. Nothing is changed, and no lock is kept.
+pub async fn proposed(store: &Store, ms_id: MsId, by: &str, change: &CardChange) -> Result<Proposed> {
+    retrying(|| async {
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        tx.batch_execute(SHARE_SEAL).await?;
+        let Next { channel_id, content, .. } = next(&tx, ms_id, by, change).await?;
+        tx.rollback().await?;
+        Ok(Proposed { channel_id, content })
+    })
+    .await
+}
+
 /// Gives a card its next state, and returns it. Only its sender can, while the message is hot, and only on top of the
 /// newest version.
 pub async fn update(
@@ -122,7 +149,20 @@ async fn update_once(
     tx.batch_execute(SHARE_SEAL).await?;
     // The channel first, as sends and recalls lock it.
     tx.opt(sql!("records/card/lock"), &[&ms_id]).await?.ok_or_else(missing)?;
-    let Current { channel_id, seq, sender, is_dissolved, card, .. } = current(&tx, ms_id, by).await?;
+    let Next { channel_id, seq, content: next } = next(&tx, ms_id, by, change).await?;
+    let (content, short) = (next.to_json(), next.short());
+    tx.run(
+        sql!("records/card/update"),
+        &[&ms_id, &channel_id, &seq, &Json(&content), &Json(&short), &next.preview(), &by, &now],
+    )
+    .await?;
+    tx.commit().await?;
+    Ok(content)
+}
+
+/// The next state of a card, if this user may give it.
+async fn next(tx: &Transaction<'_>, ms_id: MsId, by: &str, change: &CardChange) -> Result<Next> {
+    let Current { channel_id, seq, sender, is_dissolved, card, .. } = current(tx, ms_id, by).await?;
     if sender != by {
         return Err(Error::new(Kind::Forbidden, "only the sender can update a card"));
     }
@@ -132,15 +172,7 @@ async fn update_once(
     if change.version() != card.version() {
         return Err(stale(card.version()));
     }
-    let next = Content::Card(card.changed(change)?);
-    let (content, short) = (next.to_json(), next.short());
-    tx.run(
-        sql!("records/card/update"),
-        &[&ms_id, &channel_id, &seq, &Json(&content), &Json(&short), &next.preview(), &by, &now],
-    )
-    .await?;
-    tx.commit().await?;
-    Ok(content)
+    Ok(Next { channel_id, seq, content: Content::Card(card.changed(change)?) })
 }
 
 /// The card as it is now, locked against updates. For a caller who cannot see the message, it is not found.

@@ -7,6 +7,7 @@ SELECT coalesce(jsonb_agg(jsonb_build_object(
            'updated_at', c.updated_at, 'revision', c.revision, 'event_types', c.event_types,
            'channels_in_filter', cardinality(c.channel_ids), 'departments_in_filter', cardinality(c.department_ids),
            'has_headers', c.headers IS NOT NULL, 'timeout_ms', c.timeout_ms, 'concurrency', c.concurrency,
+           'without_answer', c.without_answer, 'sender_kinds', c.sender_kinds,
            'batch_events', c.batch_events, 'events_per_second', c.events_per_second, 'paced_until', c.paced_until,
            'secrets', (SELECT count(*) FROM t_im_callback_secret s WHERE s.callback_id = c.callback_id),
            'queue', (SELECT jsonb_build_object('rows', count(*), 'pairs', coalesce(sum(pairs), 0), 'oldest', min(queued_at),

@@ -1,4 +1,4 @@
--- Endpoints with the size of their queues, the gateway first.
+-- Endpoints with the size of their queues, the gateway first, then the gate.
 -- $1 callback id, or null for all, $2 now, $3 only those of this application, or null
 SELECT c.*, signing.secret_ids, signing.made, signing.ends,
        waiting.rows + held.rows AS waiting_rows, waiting.pairs + held.pairs AS waiting_pairs,
@@ -24,4 +24,4 @@ CROSS JOIN LATERAL (
 ) AS held
 CROSS JOIN LATERAL (SELECT count(*) AS dead FROM t_im_push_dead WHERE callback_id = c.callback_id) AS dead
 WHERE ($1::text IS NULL OR c.callback_id = $1) AND ($3::text IS NULL OR c.owner = $3) AND c.url IS NOT NULL AND c.removed_at IS NULL
-ORDER BY c.kind, c.created_at, c.callback_id
+ORDER BY c.kind = 'observer', c.kind DESC, c.created_at, c.callback_id

@@ -1,5 +1,5 @@
 -- Removes an endpoint. Its secrets and headers are deleted at once. An observer's row stays, hidden, until
--- its queue is empty. The gateway's row stays for good, without an address.
+-- its queue is empty. The rows of the gateway and of the gate stay for good, without an address.
 -- $1 callback id, $2 now
 WITH secrets AS (
     DELETE FROM t_im_callback_secret WHERE callback_id = $1

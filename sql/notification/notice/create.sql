@@ -2,7 +2,7 @@
 -- $1 sender, $2 client id, $3 now, $4 user ids or null, $5 department ids or null, $6 whether with departments below
 -- $7 whether to all people, $8 most receivers, $9 receivers of a page
 -- $10 type, $11 content, $12 urgent, $13 kinds and $14 seconds of its steps, $15 send at, $16 expires at
--- $17 topic, $18 data, $19 reference, or nulls
+-- $17 topic, $18 data, $19 reference, or nulls, $20 whether the gate has replaced the content
 -- Returns one receiver more than $8 if there are too many.
 WITH RECURSIVE asked AS MATERIALIZED (
     SELECT given.user_id, min(given.ord) AS ord
@@ -49,12 +49,12 @@ problem AS (
 ),
 made AS (
     INSERT INTO t_im_notification (sender, client_id, created_at, problems, ms_type, content, urgent, step_kinds, step_after_s,
-                                   send_at, expires_at, topic, data, ref, receivers, pages, is_open)
+                                   send_at, expires_at, topic, data, ref, replaced, receivers, pages, is_open)
     SELECT $1, $2, $3, (SELECT coalesce(jsonb_agg(told ORDER BY ord), '[]') FROM problem), $10, $11, $12, $13, $14, $15, $16,
-           $17, $18, $19,
+           $17, $18, $19, $20,
            count(*), (count(*) + $9::integer - 1) / $9::integer, count(*) > 0
     FROM receiver
-    RETURNING notification_id, receivers, problems
+    RETURNING notification_id, receivers, problems, replaced
 ),
 paged AS (
     INSERT INTO t_im_notification_page (notification_id, page, user_ids)
@@ -62,4 +62,4 @@ paged AS (
     FROM made, receiver
     GROUP BY 1, 2
 )
-SELECT notification_id, receivers, problems FROM made
+SELECT notification_id, receivers, problems, replaced FROM made

@@ -30,6 +30,8 @@ pub struct ArchiveSettings {
     pub index: String,
     #[serde(rename = "archive_replicas")]
     pub replicas: u32,
+    #[serde(rename = "archive_requests_max")]
+    pub requests_max: usize,
     #[serde(rename = "archive_timeout_ms", deserialize_with = "millis")]
     pub timeout: Duration,
     #[serde(rename = "archive_retry_ms", deserialize_with = "millis")]
@@ -90,6 +92,10 @@ impl ArchiveSettings {
             (
                 !self.api_key.expose().is_empty() && !self.user.is_empty(),
                 "set `archive_api_key` or `archive_user`, not both",
+            ),
+            (
+                self.requests_max == 0,
+                "`archive_requests_max` must be at least 1: with 0 every search is refused",
             ),
             (no_time(self.timeout), "`archive_timeout_ms` must be 1 ms to a day"),
             (self.age_days > DAYS_MAX, "`archive_age_days` must be at most 3650"),

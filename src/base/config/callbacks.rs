@@ -1,5 +1,6 @@
 //! Settings of the push to the gateway and to other endpoints.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -7,6 +8,9 @@ use url::Url;
 
 use super::Secret;
 use super::values::{DAY, DAYS_MAX, MONTH, broken, list, millis, no_time, web_url};
+
+/// A sender waits for the gate.
+const GATE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
 
 /// Settings of the push to the gateway and to other endpoints.
 #[derive(Debug, Clone, Deserialize)]
@@ -35,6 +39,10 @@ pub struct CallbackSettings {
     pub answer_max_bytes: usize,
     #[serde(rename = "callback_concurrency")]
     pub concurrency: usize,
+    #[serde(rename = "gate_timeout_ms", deserialize_with = "millis")]
+    pub gate_timeout: Duration,
+    pub gate_concurrency: usize,
+    pub gate_questions_max: usize,
     #[serde(rename = "callback_own_max")]
     pub own_max: u32,
     #[serde(rename = "callback_batch_pairs")]
@@ -85,6 +93,11 @@ impl CallbackSettings {
         let gateway = self.gateway();
         let rules = broken(&[
             (self.concurrency == 0, "`callback_concurrency` must be at least 1"),
+            (self.gate_concurrency == 0, "`gate_concurrency` must be at least 1"),
+            (
+                self.gate_questions_max < self.gate_concurrency,
+                "`gate_questions_max` must be at least `gate_concurrency`",
+            ),
             (
                 self.batch_pairs == 0 || self.batch_rows == 0 || self.batch_bytes == 0,
                 "`callback_batch_pairs`, `callback_batch_rows` and `callback_batch_bytes` must be at least 1",
@@ -105,6 +118,7 @@ impl CallbackSettings {
     fn check_times(&self) -> Vec<String> {
         broken(&[
             (no_time(self.timeout), "`callback_timeout_ms` must be 1 ms to a day"),
+            (!GATE_TIMEOUT.contains(&self.gate_timeout), "`gate_timeout_ms` must be 100 to 10000"),
             (self.secret_overlap > MONTH, "`callback_secret_overlap_ms` must be at most 30 days"),
             (no_time(self.idle), "`callback_idle_ms` must be 1 ms to a day"),
             (no_time(self.lease_margin), "`callback_lease_margin_ms` must be 1 ms to a day"),

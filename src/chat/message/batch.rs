@@ -13,7 +13,7 @@ use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::extras::{Extras, Refusals};
-use super::outgoing::{Outgoing, Sent};
+use super::outgoing::{Outgoing, Sent, is_replaced};
 use crate::base::config::{Config, WhoMentions};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::extra::Extra;
@@ -199,7 +199,10 @@ async fn outcomes(
         let place: i64 = row.get("ord");
         let index = place as usize - 1;
         outcomes[index] = match row.get("outcome") {
-            "admitted" => stored.get(&row.get("ms_id")).map(|row| SendOutcome::Done(Ok(sent(row, false)))),
+            "admitted" => stored.get(&row.get("ms_id")).map(|row| {
+                let replaced = sends[index].is_replaced();
+                SendOutcome::Done(Ok(Sent { replaced, ..sent(row, false) }))
+            }),
             "repeated" => {
                 repeated.push(index);
                 None
@@ -216,7 +219,8 @@ async fn outcomes(
 }
 
 fn sent(row: &Row, repeated: bool) -> Sent {
-    Sent { ms_id: row.get("ms_id"), seq: row.get("seq"), server_time: row.get("server_time"), repeated }
+    let (ms_id, seq, server_time) = (row.get("ms_id"), row.get("seq"), row.get("server_time"));
+    Sent { ms_id, seq, server_time, repeated, replaced: false }
 }
 
 /// Answers repeats with the message of the first send, which may be in the same batch. Refuses another body.
@@ -232,9 +236,10 @@ async fn repeats(
     let client_ids: Vec<&str> = repeated.iter().map(|&i| sends[i].client_id.as_str()).collect();
     let answer = |row: &Row| {
         let index = repeated[row.get::<_, i64>("ord") as usize - 1];
-        let same = row.get::<_, &[u8]>("digest") == sends[index].digest;
+        let digest: &[u8] = row.get("digest");
+        let same = sends[index].is_same(digest);
         // With a generated id the service itself repeated the send, so the caller sees a first send.
-        let sent = sent(row, !sends[index].has_inner_id());
+        let sent = Sent { replaced: is_replaced(digest), ..sent(row, !sends[index].has_inner_id()) };
         let other_body = || {
             Error::new(Kind::ClientIdReused, "this client_id was used with another body: use a new client_id")
         };
@@ -247,11 +252,14 @@ async fn repeats(
 
 /// What earlier sends with the same client ids have stored, one element per send, in order. None: there was no such send.
 /// A caller asks before it reads what the content of a first send needs.
-pub async fn sent_before(store: &Store, sends: &[Outgoing]) -> Result<Vec<Option<Result<Sent>>>> {
-    let client = store.client().await?;
-    let (of, all): (Vec<&Outgoing>, Vec<usize>) = (sends.iter().collect(), (0..sends.len()).collect());
+pub async fn sent_before(store: &Store, sends: &[&Outgoing]) -> Result<Vec<Option<Result<Sent>>>> {
     let mut before: Vec<Option<Result<Sent>>> = sends.iter().map(|_| None).collect();
-    for (index, result) in repeats(&client, &of, &all).await? {
+    let of_callers: Vec<usize> = (0..sends.len()).filter(|&index| !sends[index].has_inner_id()).collect();
+    if of_callers.is_empty() {
+        return Ok(before);
+    }
+    let client = store.client().await?;
+    for (index, result) in repeats(&client, sends, &of_callers).await? {
         before[index] = Some(result);
     }
     Ok(before)

@@ -14,6 +14,11 @@ use crate::base::number::{ChannelId, MsId};
 /// The prefix of client ids that the service generates. Callers cannot use it: control characters are refused.
 const INNER_ID_MARK: char = '\u{1f}';
 
+/// Length of a digest.
+const DIGEST_BYTES: usize = 16;
+/// Follows the digest of a message whose content the gate has replaced.
+const REPLACED: u8 = 1;
+
 /// The client id of a send that the service makes by itself, by a name that no other such send has.
 pub fn inner_client_id(name: &str) -> String {
     format!("{INNER_ID_MARK}{name}")
@@ -46,6 +51,8 @@ pub struct Sent {
     pub server_time: OffsetDateTime,
     /// Whether an earlier send with this client id stored it.
     pub repeated: bool,
+    /// Whether the gate has replaced the content.
+    pub replaced: bool,
 }
 
 impl Outgoing {
@@ -90,7 +97,7 @@ impl Outgoing {
             channel_id,
             sender: sender.to_owned(),
             client_id,
-            digest: digest.finalize()[..16].to_vec(),
+            digest: digest.finalize()[..DIGEST_BYTES].to_vec(),
             ms_type,
             short: Value::Null,
             content: Value::Null,
@@ -142,16 +149,67 @@ impl Outgoing {
         self
     }
 
+    /// The same send with the content that the gate gives in place of it, and the file that this content holds. The client
+    /// id stands for what the caller said.
+    pub fn with_replacement(mut self, content: &Content, file: Option<HeldFile>) -> Self {
+        self.ms_type = content.ms_type();
+        self.content = content.to_json();
+        self.short = content.short();
+        self.extra.remove("preview");
+        if !matches!(content, Content::Text(_)) {
+            self.extra.insert("preview".into(), content.preview().into());
+        }
+        self.files = file.into_iter().collect();
+        self.digest.truncate(DIGEST_BYTES);
+        self.digest.push(REPLACED);
+        self
+    }
+
+    pub fn channel_id(&self) -> ChannelId {
+        self.channel_id
+    }
+
+    pub fn sender(&self) -> &str {
+        &self.sender
+    }
+
+    /// What the sender says: the type, the content and what the message carries beside it.
+    pub fn said(&self) -> Extra {
+        let mut said = self.extra.clone();
+        said.insert("type".into(), self.ms_type.into());
+        said.insert("content".into(), self.content.clone());
+        said
+    }
+
+    /// Whether a digest in the database stands for the same send.
+    pub(super) fn is_same(&self, digest: &[u8]) -> bool {
+        said(digest) == said(&self.digest)
+    }
+
+    pub(super) fn is_replaced(&self) -> bool {
+        is_replaced(&self.digest)
+    }
+
     /// Adds to what the client id stands for.
     fn digest(&mut self, part: &str) {
         let mut digest = Sha256::new();
         digest.update(&self.digest);
         digest.update(part);
-        self.digest = digest.finalize()[..16].to_vec();
+        self.digest = digest.finalize()[..DIGEST_BYTES].to_vec();
     }
 
     /// Whether the service generated the client id.
     pub(super) fn has_inner_id(&self) -> bool {
         self.client_id.starts_with(INNER_ID_MARK)
     }
+}
+
+/// The part of a digest that stands for what the caller said.
+fn said(digest: &[u8]) -> &[u8] {
+    &digest[..digest.len().min(DIGEST_BYTES)]
+}
+
+/// Whether the digest is that of a message whose content the gate has replaced.
+pub(super) fn is_replaced(digest: &[u8]) -> bool {
+    digest.len() > DIGEST_BYTES
 }

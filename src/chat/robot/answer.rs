@@ -34,6 +34,8 @@ pub enum Refusal {
     /// A field is wrong.
     Invalid(String),
     BadPicture,
+    /// The company's filter refuses the message.
+    Filtered(String),
     Dissolved,
     /// The robot is no member any more.
     NotInGroup,
@@ -45,6 +47,7 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error.kind {
             Kind::ChannelDissolved => Self::Dissolved,
+            Kind::GateRefused => Self::Filtered(error.detail().to_owned()),
             Kind::NotFound | Kind::UnknownUser | Kind::Forbidden => Self::NotInGroup,
             // No call can delete the files of a robot.
             Kind::QuotaExceeded => Self::Invalid(FILES_FULL.to_owned()),
@@ -67,6 +70,7 @@ impl Refusal {
     pub fn wait_s(&self) -> Option<u64> {
         match self {
             Self::TooMany { wait_s, .. } => Some(*wait_s),
+            Self::Failed(error) => error.retry_after_s,
             _ => None,
         }
     }
@@ -101,6 +105,7 @@ impl Refusal {
             Self::TooLong => (460_101, "message too long".into()),
             Self::Invalid(reason) => (40_035, format!("不合法的参数: {reason}").into()),
             Self::BadPicture => (430_103, "不合适的图片".into()),
+            Self::Filtered(reason) => (430_104, format!("不合适的内容: {reason}").into()),
             Self::Dissolved => (400_013, "群已被解散".into()),
             Self::NotInGroup => (400_102, "机器人已停用".into()),
             Self::Failed(_) => (-1, "系统繁忙".into()),
@@ -120,6 +125,7 @@ impl Refusal {
             Self::TooLong => (45_002, "content size out of limit".into()),
             Self::Invalid(reason) => (40_058, format!("{reason}. invalid Request Parameter").into()),
             Self::BadPicture => (40_009, "invalid image size".into()),
+            Self::Filtered(reason) => (40_058, format!("{reason}. invalid Request Parameter").into()),
             Self::Dissolved | Self::NotInGroup => (93_008, "robot not in the group".into()),
             Self::Failed(_) => (-1, "system busy".into()),
         }

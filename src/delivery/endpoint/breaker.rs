@@ -23,7 +23,7 @@ struct BreakerState {
 
 /// Whether batches may go now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gate {
+pub enum Admission {
     /// Up to the endpoint's concurrency.
     Closed,
     /// One batch, to test whether the endpoint is back.
@@ -47,14 +47,14 @@ impl Breaker {
     }
 
     /// Whether a batch may go now. Each interval allows one probe.
-    pub fn gate(&self, now: OffsetDateTime) -> Gate {
+    pub fn admission(&self, now: OffsetDateTime) -> Admission {
         let mut state = self.lock();
         match state.probe_at {
-            None => Gate::Closed,
-            Some(at) if self.is_ahead(at, now) => Gate::Open(at),
+            None => Admission::Closed,
+            Some(at) if self.is_ahead(at, now) => Admission::Open(at),
             Some(_) => {
                 state.probe_at = Some(now + self.probe);
-                Gate::Probe
+                Admission::Probe
             }
         }
     }
@@ -113,7 +113,7 @@ mod tests {
     fn opened() -> Breaker {
         let breaker = Breaker::new(2, PROBE);
         assert_eq!(breaker.note(false, START), BreakerChange::Nothing);
-        assert_eq!(breaker.gate(START), Gate::Closed);
+        assert_eq!(breaker.admission(START), Admission::Closed);
         assert_eq!(breaker.note(false, START), BreakerChange::Opened);
         breaker
     }
@@ -121,13 +121,16 @@ mod tests {
     #[test]
     fn it_opens_at_failures_in_a_row_and_probes_once_an_interval() {
         let breaker = opened();
-        assert_eq!((breaker.gate(START), breaker.state(START)), (Gate::Open(START + PROBE), "open"));
+        assert_eq!(
+            (breaker.admission(START), breaker.state(START)),
+            (Admission::Open(START + PROBE), "open")
+        );
         let due = START + PROBE;
         assert_eq!(breaker.state(due), "half-open");
-        assert_eq!(breaker.gate(due), Gate::Probe);
-        assert_eq!(breaker.gate(due), Gate::Open(due + PROBE));
+        assert_eq!(breaker.admission(due), Admission::Probe);
+        assert_eq!(breaker.admission(due), Admission::Open(due + PROBE));
         assert_eq!(breaker.note(true, due), BreakerChange::ClosedAgain);
-        assert_eq!((breaker.gate(due), breaker.is_closed()), (Gate::Closed, true));
+        assert_eq!((breaker.admission(due), breaker.is_closed()), (Admission::Closed, true));
     }
 
     #[test]
@@ -142,6 +145,6 @@ mod tests {
     #[test]
     fn a_clock_that_steps_back_does_not_keep_it_open() {
         let breaker = opened();
-        assert_eq!(breaker.gate(START - Duration::from_secs(3600)), Gate::Probe);
+        assert_eq!(breaker.admission(START - Duration::from_secs(3600)), Admission::Probe);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use tokio_postgres::Row;
 use url::Url;
 
@@ -14,6 +15,7 @@ use super::connection::client;
 use super::encrypt::{Keys, Label};
 use super::gateway::{Own, Standing};
 use super::guard::Guard;
+use super::in_force::InForce;
 use super::{Callback, GATEWAY, Kind, State, public_url};
 use crate::base::config::{CallbackSettings, Config};
 use crate::base::error::{Error, Result};
@@ -44,6 +46,7 @@ struct Known {
     by_id: HashMap<String, Arc<Callback>>,
     /// None before the first reading.
     gateway: Option<Standing>,
+    gate: Option<Arc<InForce>>,
 }
 
 struct Clients {
@@ -65,7 +68,9 @@ impl Clients {
 
 struct Defaults {
     timeout: Duration,
+    gate_timeout: Duration,
     concurrency: usize,
+    gate_concurrency: usize,
     answer_max_bytes: usize,
     breaker_failures: u32,
     breaker_probe: Duration,
@@ -75,6 +80,14 @@ impl Defaults {
     fn breaker(&self) -> Breaker {
         Breaker::new(self.breaker_failures, self.breaker_probe)
     }
+
+    fn timeout(&self, kind: Kind) -> Duration {
+        if kind == Kind::Gate { self.gate_timeout } else { self.timeout }
+    }
+
+    fn concurrency(&self, kind: Kind) -> usize {
+        if kind == Kind::Gate { self.gate_concurrency } else { self.concurrency }
+    }
 }
 
 impl Callbacks {
@@ -83,7 +96,9 @@ impl Callbacks {
         let settings = &config.callbacks;
         let defaults = Defaults {
             timeout: settings.timeout,
+            gate_timeout: settings.gate_timeout,
             concurrency: settings.concurrency,
+            gate_concurrency: settings.gate_concurrency,
             answer_max_bytes: settings.answer_max_bytes,
             breaker_failures: settings.breaker_failures,
             breaker_probe: settings.breaker_probe,
@@ -158,11 +173,12 @@ impl Callbacks {
                 }
             }
         }
-        let by_id = all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
-        let standing = Standing::of(&rows);
+        let by_id: HashMap<_, _> =
+            all.iter().map(|callback| (callback.callback_id.clone(), callback.clone())).collect();
+        let (standing, gate) = (Standing::of(&rows), InForce::of(&rows, &by_id).map(Arc::new));
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         standing.warn_of_change(known.gateway.as_ref(), &self.own);
-        *known = Known { by_id, gateway: Some(standing) };
+        *known = Known { by_id, gateway: Some(standing), gate };
         drop(known);
         Ok(all)
     }
@@ -170,6 +186,11 @@ impl Callbacks {
     /// The database of the endpoints.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The gate of the last reading, unless it is paused.
+    pub fn gate(&self) -> Option<Arc<InForce>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).gate.clone()
     }
 
     /// An endpoint from the last reading.
@@ -204,14 +225,17 @@ impl Callbacks {
         let defaults = &self.defaults;
         let kept = known.filter(|callback| callback.url == url).map(|callback| callback.breaker.clone());
         let millis = |ms: i32| Duration::from_millis(ms.unsigned_abs().into());
+        let kind = Kind::from_db(row.get("kind")).ok()?;
+        let concurrency = row
+            .get::<_, Option<i32>>("concurrency")
+            .map_or_else(|| defaults.concurrency(kind), |n| n.unsigned_abs() as usize);
         Some(Callback {
-            kind: Kind::from_db(row.get("kind")).ok()?,
+            kind,
             state: State::from_db(row.get("state")).ok()?,
             url,
-            timeout: row.get::<_, Option<i32>>("timeout_ms").map_or(defaults.timeout, millis),
-            concurrency: row
-                .get::<_, Option<i32>>("concurrency")
-                .map_or(defaults.concurrency, |n| n.unsigned_abs() as usize),
+            timeout: row.get::<_, Option<i32>>("timeout_ms").map_or_else(|| defaults.timeout(kind), millis),
+            concurrency,
+            slots: Semaphore::new(concurrency),
             batch_events: row.get("batch_events"),
             revision: row.get("revision"),
             headers: self.headers(row)?,
@@ -257,12 +281,12 @@ impl Callbacks {
         serde_json::from_slice(&self.keys.open(label, encrypted)?).ok()
     }
 
-    pub(super) fn default_timeout_ms(&self) -> i32 {
-        i32::try_from(self.defaults.timeout.as_millis()).unwrap_or(i32::MAX)
+    pub(super) fn default_timeout_ms(&self, kind: Kind) -> i32 {
+        i32::try_from(self.defaults.timeout(kind).as_millis()).unwrap_or(i32::MAX)
     }
 
-    pub(super) fn default_concurrency(&self) -> i32 {
-        i32::try_from(self.defaults.concurrency).unwrap_or(i32::MAX)
+    pub(super) fn default_concurrency(&self, kind: Kind) -> i32 {
+        i32::try_from(self.defaults.concurrency(kind)).unwrap_or(i32::MAX)
     }
 }
 

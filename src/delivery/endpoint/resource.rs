@@ -16,7 +16,7 @@ use url::Url;
 use super::encrypt::Label;
 use super::registry::{Callbacks, headers_label};
 use super::spec::EndpointSpec;
-use super::{Kind, State, public_url};
+use super::{Kind, State, WithoutAnswer, public_url};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::Claim;
 use crate::base::error::{self, Error, Result};
@@ -49,6 +49,10 @@ pub struct Endpoint {
     pub concurrency: i32,
     pub batch_events: i32,
     pub events_per_second: Option<i32>,
+    /// What happens without an answer of the gate.
+    pub without_answer: Option<WithoutAnswer>,
+    /// The kinds of senders about whose messages the gate is asked.
+    pub sender_kinds: Option<Vec<String>>,
     pub state: State,
     pub failing_since: Option<OffsetDateTime>,
     pub disabled_reason: Option<String>,
@@ -88,6 +92,8 @@ struct Fields {
     concurrency: Option<i32>,
     batch_events: i32,
     events_per_second: Option<i32>,
+    without_answer: Option<WithoutAnswer>,
+    sender_kinds: Option<Vec<String>>,
     state: State,
 }
 
@@ -104,12 +110,17 @@ impl Fields {
             concurrency: None,
             batch_events: BATCH_EVENTS,
             events_per_second: None,
+            without_answer: None,
+            sender_kinds: None,
             state: State::Active,
         }
     }
 
     fn of(row: &Row) -> Result<Self> {
+        let without_answer: Option<&str> = row.get("without_answer");
         Ok(Self {
+            without_answer: without_answer.map(WithoutAnswer::from_db).transpose()?,
+            sender_kinds: row.get("sender_kinds"),
             url: row.get("url"),
             description: row.get("description"),
             event_types: row.get("event_types"),
@@ -141,6 +152,8 @@ impl Fields {
         set(&mut self.concurrency, spec.concurrency.as_ref());
         set(&mut self.batch_events, spec.batch_events.map(|n| n.unwrap_or(BATCH_EVENTS)).as_ref());
         set(&mut self.events_per_second, spec.events_per_second.as_ref());
+        set(&mut self.without_answer, spec.without_answer().map(Some).as_ref());
+        set(&mut self.sender_kinds, spec.sender_kinds.as_ref());
         set(&mut self.state, spec.state().as_ref());
     }
 }
@@ -167,7 +180,7 @@ impl<'a> Manager<'a> {
 }
 
 impl Callbacks {
-    /// All endpoints, the gateway first, or only those of an application.
+    /// All endpoints, the gateway and the gate first, or only those of an application.
     pub async fn list(&self, owner: Option<&str>, now: OffsetDateTime) -> Result<Vec<Endpoint>> {
         self.shown(None, owner, now).await
     }
@@ -198,13 +211,13 @@ impl Callbacks {
         let (secret_ids, made): (Vec<i64>, Vec<OffsetDateTime>) = (row.get("secret_ids"), row.get("made"));
         let ends: Vec<Option<OffsetDateTime>> = row.get("ends");
         let secrets = secret_ids.into_iter().zip(made).zip(ends).map(|((id, made), ends)| (id, made, ends));
-        let fields = Fields::of(row)?;
+        let (fields, kind) = (Fields::of(row)?, Kind::from_db(row.get("kind"))?);
         Ok(Endpoint {
-            kind: Kind::from_db(row.get("kind"))?,
+            kind,
             state: fields.state,
             header_names: self.header_names(row),
-            timeout_ms: fields.timeout_ms.unwrap_or_else(|| self.default_timeout_ms()),
-            concurrency: fields.concurrency.unwrap_or_else(|| self.default_concurrency()),
+            timeout_ms: fields.timeout_ms.unwrap_or_else(|| self.default_timeout_ms(kind)),
+            concurrency: fields.concurrency.unwrap_or_else(|| self.default_concurrency(kind)),
             url: fields.url,
             owner: row.get("owner"),
             from_settings: row.get("from_settings"),
@@ -214,6 +227,8 @@ impl Callbacks {
             department_ids: fields.department_ids,
             batch_events: fields.batch_events,
             events_per_second: fields.events_per_second,
+            without_answer: fields.without_answer,
+            sender_kinds: fields.sender_kinds,
             failing_since: row.get("failing_since"),
             disabled_reason: row.get("disabled_reason"),
             created_at: row.get("created_at"),
@@ -322,6 +337,8 @@ async fn write(tx: &Transaction<'_>, stored: Stored<'_>, by: Manager<'_>) -> Res
             &fields.state.as_str(),
             &set_going,
             &by.owner(),
+            &fields.without_answer.map(WithoutAnswer::as_str),
+            &fields.sender_kinds,
         ],
     )
     .await?;

@@ -8,10 +8,11 @@ use serde::Serialize;
 use url::Url;
 
 use super::guard::Guard;
-use super::{Kind, State};
+use super::{Kind, State, WithoutAnswer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::base::number::ChannelId;
+use crate::people::users::UserKind;
 
 /// Event types to subscribe to. A family such as `channel.*` includes all of its types, also future ones.
 pub const EVENT_TYPES: &[&str] = &[
@@ -48,6 +49,8 @@ const HEADERS_MAX: usize = 32;
 const HEADER_NAME_MAX_CHARS: usize = 64;
 const HEADER_VALUE_MAX_CHARS: usize = 4_096;
 const TIMEOUT_MS: RangeInclusive<i32> = 100..=60_000;
+/// A sender waits for the gate.
+const GATE_TIMEOUT_MS: RangeInclusive<i32> = 100..=10_000;
 const CONCURRENCY: RangeInclusive<i32> = 1..=64;
 const BATCH_EVENTS: RangeInclusive<i32> = 1..=1_000;
 const EVENTS_PER_SECOND: RangeInclusive<i32> = 1..=10_000;
@@ -88,6 +91,8 @@ pub struct EndpointSpec {
     pub concurrency: Option<Option<i32>>,
     pub batch_events: Option<Option<i32>>,
     pub events_per_second: Option<Option<i32>>,
+    pub without_answer: Option<String>,
+    pub sender_kinds: Option<Option<Vec<String>>>,
     pub state: Option<String>,
 }
 
@@ -107,14 +112,47 @@ impl EndpointSpec {
         for headers in self.headers.iter().flatten() {
             check_headers(headers)?;
         }
-        within("/timeout_ms", self.timeout_ms, TIMEOUT_MS)?;
+        within(
+            "/timeout_ms",
+            self.timeout_ms,
+            if kind == Kind::Gate { GATE_TIMEOUT_MS } else { TIMEOUT_MS },
+        )?;
         within("/concurrency", self.concurrency, CONCURRENCY)?;
         if !self.state.as_deref().is_none_or(|state| ["active", "paused"].contains(&state)) {
             return Err(Error::field("/state", "must be active or paused"));
         }
         match kind {
-            Kind::Observer => self.check_events(),
-            Kind::Gateway => self.check_no_events(),
+            Kind::Observer => self.check_no_gate().and_then(|()| self.check_events()),
+            Kind::Gateway => self.check_no_gate().and_then(|()| self.check_no_events()),
+            Kind::Gate => self.check_gate().and_then(|()| self.check_no_events()),
+        }
+    }
+
+    fn check_gate(&self) -> Result<()> {
+        if self.without_answer.is_some() && self.without_answer().is_none() {
+            return Err(Error::field("/without_answer", "must be allow or refuse"));
+        }
+        for kinds in self.sender_kinds.iter().flatten() {
+            let known = |kind: &String| UserKind::parse(kind).is_some();
+            if kinds.is_empty() || !kinds.iter().all(known) {
+                let rule = "must be a list of internal, external and application; null means all senders";
+                return Err(Error::field("/sender_kinds", rule));
+            }
+            if kinds.iter().collect::<BTreeSet<_>>().len() < kinds.len() {
+                return Err(Error::field("/sender_kinds", "must not contain duplicates"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_no_gate(&self) -> Result<()> {
+        let given = [
+            ("/without_answer", self.without_answer.is_some()),
+            ("/sender_kinds", matches!(self.sender_kinds, Some(Some(_)))),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            Some((pointer, _)) => Err(Error::field(*pointer, "is only for the gate")),
+            None => Ok(()),
         }
     }
 
@@ -154,8 +192,8 @@ impl EndpointSpec {
         Ok(())
     }
 
-    /// The gateway gets all messages, under the limits of the settings, so filters and batch fields are
-    /// refused.
+    /// The gateway and the gate get messages, under limits of their own, so filters of events and batch fields
+    /// are refused.
     fn check_no_events(&self) -> Result<()> {
         let given = [
             ("/event_types", self.event_types.as_ref().is_some_and(|types| !types.is_empty())),
@@ -166,7 +204,7 @@ impl EndpointSpec {
         ];
         match given.iter().find(|(_, given)| *given) {
             Some((pointer, _)) => {
-                Err(Error::field(*pointer, "is only for observers: the gateway gets every message"))
+                Err(Error::field(*pointer, "is only for observers: the gateway and the gate get messages"))
             }
             None => Ok(()),
         }
@@ -175,6 +213,11 @@ impl EndpointSpec {
     /// The state that is asked for.
     pub(super) fn state(&self) -> Option<State> {
         self.state.as_deref().and_then(State::parse)
+    }
+
+    /// What is to happen without an answer of the gate.
+    pub(super) fn without_answer(&self) -> Option<WithoutAnswer> {
+        self.without_answer.as_deref().and_then(WithoutAnswer::parse)
     }
 
     /// Names of the given fields.
@@ -190,6 +233,8 @@ impl EndpointSpec {
             ("concurrency", self.concurrency.is_some()),
             ("batch_events", self.batch_events.is_some()),
             ("events_per_second", self.events_per_second.is_some()),
+            ("without_answer", self.without_answer.is_some()),
+            ("sender_kinds", self.sender_kinds.is_some()),
             ("state", self.state.is_some()),
         ];
         fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect()

@@ -151,7 +151,7 @@ impl BatchClaim<'_> {
         let Limits { batch_rows, batch_pairs, batch_bytes, .. } = self.limits;
         let most_pairs = match self.callback.kind {
             Kind::Gateway => *batch_pairs,
-            Kind::Observer => self.callback.batch_events,
+            Kind::Observer | Kind::Gate => self.callback.batch_events,
         };
         let most_rows = if self.probe { 1 } else { *batch_rows };
         let id = Uuid::now_v7();

@@ -199,7 +199,7 @@ pub(super) async fn load(
 ) -> Result<Loaded> {
     match callback.kind {
         Kind::Gateway => load_messages(push, batch_id, now).await,
-        Kind::Observer => load_events(&push.store, callback, batch_id).await,
+        Kind::Observer | Kind::Gate => load_events(&push.store, callback, batch_id).await,
     }
 }
 

@@ -323,7 +323,7 @@ pub(super) async fn discard(store: &Store, batch: &Batch) -> Result<()> {
 fn first(kind: Kind) -> String {
     match kind {
         Kind::Gateway => SHARE_SEAL.to_owned(),
-        Kind::Observer => REPEATABLE.to_owned(),
+        Kind::Observer | Kind::Gate => REPEATABLE.to_owned(),
     }
 }
 

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 
+use futures_util::future::select_all;
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 
-use crate::app::{TestApp, text};
+use crate::app::{LONG, TestApp, text};
 use crate::base::database::until;
 use crate::chat::strangers::{dial, rest};
-use crate::support::{Client, Reply, Service, shared};
+use crate::support::{Client, Receiver, Reply, Script, Service, shared};
 
 /// Few requests, which come back one a second.
 const FEW: &str = "user_requests_per_second = 1\nuser_requests_burst = 5\n";
@@ -196,6 +197,40 @@ async fn requests_whose_bodies_do_not_come_take_no_place() {
     sql.batch_execute("ROLLBACK").await.unwrap();
     at_work.await.unwrap().expect(200);
     assert_eq!(app.count("SELECT count(*) FROM t_im_channel", &[]).await, 3, "nothing is done for it");
+}
+
+#[tokio::test]
+async fn a_slow_archive_stops_searches_and_no_sends() {
+    let archive = Receiver::start().await;
+    // It is away while the service starts.
+    archive.answer(Script::status(503, &[], ""));
+    let settings = format!(
+        "archive_url = \"http://127.0.0.1:{}\"\narchive_requests_max = 2\narchive_retry_ms = 0\nrequests_max = 5\n",
+        archive.port()
+    );
+    let app = TestApp::start_with(&settings).await;
+    app.people(&["a", "b"]).await;
+    let channel = app.direct("a", "b").await;
+    archive.answer(Script::raw("").then_endlessly("", LONG));
+    let searches = (0..3).map(|_| {
+        let a = app.person("a");
+        tokio::spawn(async move { a.get("/search/messages?q=hello").await })
+    });
+    let (refused, _, waiting) = select_all(searches).await;
+    let refused = refused.unwrap();
+    assert_eq!(refused.header("retry-after"), "1");
+    let problem = refused.expect_problem(503, "unavailable");
+    assert!(text(&problem["detail"]).contains("wait for the archive"), "{problem}");
+    // More than requests_max.
+    for n in 0..10 {
+        app.say("a", &channel, &format!("hello {n}")).await;
+        let problem =
+            app.person("b").get("/search/messages?q=hello").await.expect_problem(503, "unavailable");
+        assert!(text(&problem["detail"]).contains("wait for the archive"), "{problem}");
+        assert_eq!(app.seqs("b", &channel, "?limit=1").await, [n + 1]);
+    }
+    assert!(waiting.iter().all(|search| !search.is_finished()), "they wait for the archive");
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
 }
 
 #[tokio::test]

@@ -75,6 +75,12 @@ pub struct CardChange {
 }
 
 impl CardChange {
+    /// The change to the state of a whole card.
+    pub fn to(card: Card, version: u64) -> Self {
+        let Card { title, fields, buttons, .. } = card;
+        Self { title: Some(title), fields: Some(fields), buttons: Some(buttons), version }
+    }
+
     pub fn version(&self) -> u64 {
         self.version
     }

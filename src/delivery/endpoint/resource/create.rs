@@ -10,7 +10,7 @@ use crate::base::error::{self, Error, Result};
 use crate::base::store::{Statements, retrying};
 use crate::delivery::endpoint::registry::{Callbacks, secret_label};
 use crate::delivery::endpoint::spec::EndpointSpec;
-use crate::delivery::endpoint::{GATEWAY, Kind, sign};
+use crate::delivery::endpoint::{GATE, GATEWAY, Kind, sign};
 use crate::sql;
 
 /// Most endpoints of a database.
@@ -27,7 +27,7 @@ struct Made<'a> {
 
 impl Callbacks {
     /// Creates an endpoint with its first secret. There is only one gateway, and the settings have
-    /// precedence. A repeat with the same client id creates nothing.
+    /// precedence. There is only one gate, too. A repeat with the same client id creates nothing.
     pub async fn create(
         &self,
         kind: Kind,
@@ -43,12 +43,16 @@ impl Callbacks {
         if kind == Kind::Observer && spec.event_types.is_none() {
             return Err(Error::field("/event_types", "is required for an observer"));
         }
+        if kind == Kind::Gate && spec.without_answer.is_none() {
+            return Err(Error::field("/without_answer", "is required for a gate: give allow or refuse"));
+        }
         spec.check(kind, &self.guard)?;
         if let Some(owner) = by.owner() {
             check_own(&self.store.client().await?, spec, owner).await?;
         }
         let callback_id = match kind {
             Kind::Gateway => GATEWAY.to_owned(),
+            Kind::Gate => GATE.to_owned(),
             Kind::Observer => format!("cb-{}", Uuid::now_v7()),
         };
         let (bytes, secret) = sign::mint()?;
@@ -97,6 +101,9 @@ impl Callbacks {
         let conflict = |why: &'static str| Err(Error::new(error::Kind::Conflict, why));
         if made.kind == Kind::Gateway && there.get("gateway") {
             return conflict("a gateway already exists: change it with PATCH /callbacks/gateway");
+        }
+        if made.kind == Kind::Gate && there.get("gate") {
+            return conflict("a gate already exists: change it with PATCH /callbacks/gate");
         }
         if there.get::<_, i64>("callbacks") >= CALLBACKS_MAX {
             return conflict("there are already 1,000 callbacks: remove one first");

@@ -29,8 +29,8 @@ impl Callbacks {
     /// Sends `callback.test` to an observer in any state, and returns its answer within `patience`. The
     /// breaker and the queue are not changed.
     pub async fn test(&self, callback_id: &str, patience: Duration, by: Manager<'_>) -> Result<TestResult> {
-        if self.show(callback_id, by.owner(), by.now).await?.kind == Kind::Gateway {
-            let why = "the gateway gets only messages: send a message to test it";
+        if self.show(callback_id, by.owner(), by.now).await?.kind != Kind::Observer {
+            let why = "the gateway and the gate get only messages: send a message to test them";
             return Err(Error::new(error::Kind::Conflict, why));
         }
         self.refresh(by.now).await?;

@@ -82,6 +82,12 @@ impl App {
         })
     }
 
+    /// The archive as requests use it.
+    fn archive_of_requests(&self) -> Option<Arc<dyn Archive>> {
+        let cold = self.archive.as_ref()?;
+        Some(Arc::new(Shedding::new(cold.archive.clone(), &self.config)))
+    }
+
     /// Answers on `listener` until `stop`. Then waits for running requests and batches.
     pub async fn run(
         self,
@@ -110,20 +116,17 @@ impl App {
             tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, stop_workers.clone()));
         }
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
-        let gate = Gate::new(self.callbacks.clone(), &self.config);
+        let sender = GatedSender::new(sender, Gate::new(self.callbacks.clone(), &self.config));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();
         let presence = Presence::new(self.store.clone(), &self.config.people);
-        let archive = self
-            .archive
-            .as_ref()
-            .map(|cold| Arc::new(Shedding::new(cold.archive.clone(), &self.config)) as Arc<dyn Archive>);
+        let archive = self.archive_of_requests();
         let api = Api::new(Stages {
             config: self.config,
             store: self.store,
             probes: self.probes,
             identity: self.identity,
-            sender: GatedSender::new(sender, gate),
+            sender,
             inbox,
             callbacks: self.callbacks,
             presence,

@@ -35,13 +35,6 @@ impl GatedSender {
     }
 }
 
-/// A send after the gate.
-enum Passed {
-    /// An earlier send with its client id was stored or is another one.
-    Before(Result<Sent>),
-    On(Result<Outgoing>),
-}
-
 impl Api {
     /// The gate, if there is one and it is not paused.
     pub(super) fn gate(&self) -> Option<Arc<InForce>> {
@@ -76,23 +69,14 @@ async fn send_gated(api: &Api, gate: &Arc<InForce>, sends: Vec<Result<Outgoing>>
             Err(e) => results.push(Some(Err(e))),
         }
     }
-    let passed = match pass_all(api, gate, open).await {
+    let passed = match pass_all(api, gate, open, &mut results).await {
         Ok(passed) => passed,
         Err(e) => {
             let failed = |result: Option<Result<Sent>>| result.unwrap_or_else(|| Err(again(&e)));
             return results.into_iter().map(failed).collect();
         }
     };
-    let (mut places, mut going) = (Vec::new(), Vec::new());
-    for (place, passed) in passed {
-        match passed {
-            Passed::Before(result) => results[place] = Some(result),
-            Passed::On(send) => {
-                places.push(place);
-                going.push(send);
-            }
-        }
-    }
+    let (places, going): (Vec<usize>, Vec<Result<Outgoing>>) = passed.into_iter().unzip();
     for (place, sent) in places.into_iter().zip(api.sender.sender.send_all(going).await) {
         results[place] = Some(sent);
     }
@@ -100,33 +84,34 @@ async fn send_gated(api: &Api, gate: &Arc<InForce>, sends: Vec<Result<Outgoing>>
     results.into_iter().map(|result| result.unwrap_or_else(forgotten)).collect()
 }
 
-/// Asks the gate about the sends that were not sent before. They stay in order.
+/// Asks the gate about sends. They stay in order. Of a send that was sent before, the result is that of the first time, and
+/// the gate is not asked.
 async fn pass_all(
     api: &Api,
     gate: &Arc<InForce>,
     sends: Vec<(usize, Outgoing)>,
-) -> Result<Vec<(usize, Passed)>> {
+    results: &mut [Option<Result<Sent>>],
+) -> Result<Vec<(usize, Result<Outgoing>)>> {
     let given: Vec<&Outgoing> = sends.iter().map(|(_, send)| send).collect();
     let before = message::sent_before(&api.store, &given).await?;
-    let (mut passed, mut new) = (Vec::with_capacity(sends.len()), Vec::new());
+    let mut new = Vec::with_capacity(sends.len());
     for ((place, send), before) in sends.into_iter().zip(before) {
         match before {
-            Some(sent) => passed.push((place, Passed::Before(sent))),
+            Some(sent) => results[place] = Some(sent),
             None => new.push((place, send)),
         }
     }
     if new.is_empty() {
-        return Ok(passed);
+        return Ok(Vec::new());
     }
     let from: Vec<_> = new.iter().map(|(_, send)| (Some(send.channel_id()), send.sender())).collect();
     let origins = gate::origins(&api.store, &from).await?;
     let mut asked = Vec::with_capacity(new.len());
     for ((place, send), origin) in new.into_iter().zip(origins) {
         let (api, gate) = (api.clone(), gate.clone());
-        asked.push(async move { (place, Passed::On(pass(api, gate, origin, send).await)) });
+        asked.push(async move { (place, pass(api, gate, origin, send).await) });
     }
-    passed.extend(stream::iter(asked).buffered(ASKED_AT_ONCE).collect::<Vec<_>>().await);
-    Ok(passed)
+    Ok(stream::iter(asked).buffered(ASKED_AT_ONCE).collect().await)
 }
 
 /// Asks the gate about a send.

@@ -25,6 +25,7 @@ mod gate;
 mod host;
 mod messages;
 mod notifications;
+mod observed;
 mod preferences;
 mod presence;
 mod problem;
@@ -45,19 +46,16 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, RawPathParams, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Method};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
-use tracing::Instrument;
 
 use crate::archive::Archive;
 use crate::archive::index::Index;
@@ -66,7 +64,6 @@ use crate::base::config::{Config, IdentityMode, IdentityNames};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Kind};
 use crate::base::store::Store;
-use crate::base::trace::TraceContext;
 use crate::base::wakers::Wakers;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::escalation::Escalation;
@@ -146,6 +143,7 @@ impl Api {
         let bodies = Budget::new(self.config.server.request_bodies_max_bytes);
         let rates = Rates::new(&self.config.server);
         let at_work = AtWork::new(self.config.server.requests_max);
+        let scheme = if self.config.server.is_encrypted() { "https" } else { "http" };
         let proven = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
@@ -204,7 +202,7 @@ impl Api {
             .method_not_allowed_fallback(async || Error::new(Kind::MethodNotAllowed, "").into_response())
             .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()))
             .layer(from_fn(host::one_host))
-            .layer(from_fn(observe))
+            .layer(from_fn(move |request: Request, next: Next| observed::observe(scheme, request, next)))
             .with_state(self)
     }
 }
@@ -310,39 +308,6 @@ async fn known(api: &Api, mut caller: Caller) -> crate::base::error::Result<Call
         }
     }
     Ok(caller)
-}
-
-/// Measures the request and gives it an id. Labels use the route, never the content. Every log line of the
-/// request carries the id, and the id of its trace.
-async fn observe(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = known_method(request.method());
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |m| m.as_str()).to_owned();
-    let id = request::id_of(request.headers());
-    let trace = TraceContext::of(request.headers());
-    let span = tracing::error_span!("request", request_id = id, trace_id = trace.trace_id(), method, route);
-    let answer = async {
-        let response = next.run(request).await;
-        let status = response.status().as_u16();
-        let took = started.elapsed();
-        metrics::histogram!("impg_http_request_seconds", "route" => route.clone()).record(took);
-        metrics::counter!("impg_http_requests_total", "route" => route.clone(), "method" => method,
-            "status" => status.to_string())
-        .increment(1);
-        tracing::debug!(status, took_ms = took.as_millis() as u64, "answered");
-        response
-    };
-    let mut response = request::ID.scope(id.clone(), trace.scope(answer.instrument(span))).await;
-    if let Ok(id) = HeaderValue::try_from(id) {
-        response.headers_mut().insert(request::HEADER, id);
-    }
-    response
-}
-
-/// Callers can invent methods. Unknown ones share one label.
-fn known_method(method: &Method) -> &'static str {
-    let known = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    known.into_iter().find(|name| *name == method.as_str()).unwrap_or("other")
 }
 
 /// Reads the time of a request. Domain functions take it as an argument.

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 pub use metrics::MetricsEndpoint;
+use metrics::Probe;
 
 use crate::api::{Api, GatedSender, Stages};
 use crate::archive::{Archive, Shedding};
@@ -113,7 +114,8 @@ impl App {
         let alarms = self.start_alarms(&wakes).await;
         if let Some(endpoint) = metrics {
             let store = self.store.clone();
-            tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, stop_workers.clone()));
+            let probe = Probe { store: self.probes.clone(), wait: self.config.database.readiness_wait };
+            tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, probe, stop_workers.clone()));
         }
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
         let sender = GatedSender::new(sender, Gate::new(self.callbacks.clone(), &self.config));

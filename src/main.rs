@@ -10,6 +10,7 @@ use im_push_gateway::base::certificate::Certificate;
 use im_push_gateway::base::config::{self, Config, ShownSettings};
 use im_push_gateway::base::store::Store;
 use im_push_gateway::base::telemetry;
+use im_push_gateway::base::trace::Exporter;
 use im_push_gateway::identity::Identity;
 use im_push_gateway::{cli, events};
 use tokio::net::TcpListener;
@@ -161,12 +162,17 @@ async fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let listener = TcpListener::bind(config.server.listen)
         .await
         .map_err(|e| cannot_listen("listen", config.server.listen, &e))?;
+    let traces = Exporter::start(&config.traces, config.workers.connection_life)?;
     let app = tokio::select! {
         app = App::build(config) => app?,
         () = stop.cancelled() => return Ok(()),
     };
     tracing::info!(listen = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-    app.run(listener, metrics, stop).await?;
+    let served = app.run(listener, metrics, stop).await;
+    if let Some(traces) = traces {
+        traces.stop().await;
+    }
+    served?;
     tracing::info!("stopped");
     Ok(())
 }

@@ -16,6 +16,7 @@ use crate::base::analyzer;
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Result};
 use crate::base::number::MsId;
+use crate::base::trace;
 use crate::delivery::status::Status;
 use crate::identity::Role;
 use crate::records::search::{Hit, Scope, Search, Searching};
@@ -100,7 +101,7 @@ async fn page(
     (below, limit): (MsId, i64),
 ) -> Result<Page<HitView>> {
     let searching = Searching { store: &api.store, archive: api.archive(), scope, search };
-    let (hits, next) = searching.page(below, limit as usize).await?;
+    let (hits, next) = trace::within("search", searching.page(below, limit as usize)).await?;
     metrics::counter!("impg_searches_total").increment(1);
     let next_cursor = next.map(|below| write_cursor(&Below { below }));
     Ok(Page { items: hits, next_cursor }.map(Into::into))

@@ -19,6 +19,9 @@ use crate::base::store::Readiness;
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      img-src 'self' data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// The paths below. They are asked all the time.
+pub const PROBES: [&str; 2] = ["/healthz", "/readyz"];
+
 pub fn probes() -> Router<Api> {
     Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz))
 }
@@ -74,7 +77,7 @@ async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
     let now = found.map_or(now, |found| found.now);
     let archive = timeout_at(until, archive_state(&api, now)).await.ok().and_then(Result::ok);
     let (archive, index_lag_seconds) = archive.unwrap_or(("unknown", None));
-    let ready = ["ok", "many"].contains(&partitions);
+    let ready = found.is_some_and(|found| found.is_ready());
     let readiness = Ready {
         status: if ready { "ready" } else { "unready" },
         database,

@@ -1,5 +1,7 @@
 //! The listener for Prometheus.
 
+use std::time::Duration;
+
 use axum::Router;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -19,17 +21,34 @@ pub struct MetricsEndpoint {
     pub handle: PrometheusHandle,
 }
 
+/// What a probe of this replica would find: the store for probes, and the time for an answer.
+pub(super) struct Probe {
+    pub store: Store,
+    pub wait: Duration,
+}
+
+impl Probe {
+    /// Sets the metric to what `/readyz` says. No scrape waits for the database.
+    async fn look(&self) {
+        let found = tokio::time::timeout(self.wait, self.store.readiness()).await;
+        let is_ready = found.is_ok_and(|found| found.is_ok_and(|found| found.is_ready()));
+        metrics::gauge!("impg_ready").set(if is_ready { 1.0 } else { 0.0 });
+    }
+}
+
 /// Answers scrapes until `stop`.
 pub(super) async fn serve_metrics(
     endpoint: MetricsEndpoint,
     store: Store,
     bounds: Bounds,
+    probe: Probe,
     stop: CancellationToken,
 ) {
     let MetricsEndpoint { listener, handle } = endpoint;
     let folding = handle.clone();
     let upkeep = async move {
         loop {
+            probe.look().await;
             tokio::time::sleep(telemetry::UPKEEP).await;
             folding.run_upkeep();
         }

@@ -17,6 +17,7 @@ use crate::base::lease::Lease;
 use crate::base::named::named;
 use crate::base::number::MsId;
 use crate::base::store::{Attached, Statements, Store, own_seal};
+use crate::base::trace::Span;
 use crate::base::worker::{Tick, Work};
 use crate::sql;
 use day::{Day, Step};
@@ -125,6 +126,23 @@ impl Archiver {
     ) -> Result<()> {
         self.store.run(sql!("archive/mover/tell"), &[&run_id, &doing, &outcome, &now]).await?;
         Ok(())
+    }
+
+    /// A step as a span, unless it only waits.
+    async fn traced_step(&self, run_id: i64, epoch: i64, now: OffsetDateTime) -> Result<Progress> {
+        let mut span = Span::of_work("archive step");
+        span.number("impg.run.id", run_id);
+        let step = async {
+            self.archive.check().await?;
+            self.step(run_id, epoch, now).await
+        };
+        let step = span.scope(step).await;
+        match &step {
+            Err(error) => span.fail(format_args!("{:?}", error.kind)),
+            Ok(Progress::Waiting(_)) => span.discard(),
+            Ok(Progress::Working(_) | Progress::Ended(..)) => {}
+        }
+        step
     }
 
     /// One step of the oldest day that is not switched; otherwise a new day; otherwise a drop.
@@ -264,10 +282,7 @@ impl Work for Archiver {
         let Some(run_id) = self.open_run().await? else {
             return Ok(Tick::Idle);
         };
-        let step = match self.archive.check().await {
-            Ok(()) => self.step(run_id, epoch, now).await,
-            Err(e) => Err(e),
-        };
+        let step = self.traced_step(run_id, epoch, now).await;
         match &step {
             // The log gets the cause; the shown run does not.
             Err(e) => self.record(run_id, &format!("waits: {}", e.detail()), None, now).await?,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_cert::der::Decode;
 
 use crate::base::config::ServerSettings;
 use crate::base::error::{Error, Kind, Result};
@@ -48,7 +49,9 @@ impl Certificate {
         let (certificate, key) = (settings.tls_certificate_file.clone(), settings.tls_key_file.clone());
         let files = Files { certificate, key };
         let known = Mutex::new(files.stamp());
-        let current = Mutex::new(Arc::new(files.read()?));
+        let read = files.read()?;
+        read.tell_expiry();
+        let current = Mutex::new(Arc::new(read.config));
         Ok(Some(Arc::new(Self { files, known, current })))
     }
 
@@ -84,10 +87,11 @@ impl Certificate {
         }
     }
 
-    fn take(&self, read: Result<ServerConfig>) {
+    fn take(&self, read: Result<Read>) {
         match read {
-            Ok(config) => {
-                *lock(&self.current) = Arc::new(config);
+            Ok(read) => {
+                read.tell_expiry();
+                *lock(&self.current) = Arc::new(read.config);
                 metrics::counter!("impg_tls_reloads_total", "outcome" => "done").increment(1);
                 tracing::info!("new connections get the new certificate");
             }
@@ -103,6 +107,27 @@ fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
     value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the files hold.
+struct Read {
+    config: ServerConfig,
+    /// When the first certificate of the chain expires, in seconds since 1970. None if that cannot be read.
+    expires: Option<u64>,
+}
+
+impl Read {
+    fn tell_expiry(&self) {
+        if let Some(expires) = self.expires {
+            metrics::gauge!("impg_tls_certificate_expiry_timestamp_seconds").set(expires as f64);
+        }
+    }
+}
+
+/// When the first of these certificates expires: without it a client does not trust the others.
+fn expiry(chain: &[CertificateDer<'_>]) -> Option<u64> {
+    let read = chain.iter().filter_map(|der| x509_cert::Certificate::from_der(der).ok());
+    read.map(|read| read.tbs_certificate.validity.not_after.to_unix_duration().as_secs()).min()
+}
+
 impl Files {
     fn stamp(&self) -> Stamp {
         [&self.certificate, &self.key].map(|file| {
@@ -112,7 +137,7 @@ impl Files {
         })
     }
 
-    fn read(&self) -> Result<ServerConfig> {
+    fn read(&self) -> Result<Read> {
         let refuse = |why: String| Error::new(Kind::Internal, why);
         let Self { certificate, key } = self;
         let why = |setting: &str, file: &str, what: &str, error: pem::Error| match error {
@@ -126,6 +151,7 @@ impl Files {
         if chain.is_empty() {
             return Err(cannot(pem::Error::NoItemsFound));
         }
+        let expires = expiry(&chain);
         let private = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| why("tls_key_file", key, "private key without a password", error))?;
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -143,6 +169,6 @@ impl Files {
             error => refuse(format!("`tls_certificate_file` and `tls_key_file` cannot be used: {error}")),
         })?;
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-        Ok(config)
+        Ok(Read { config, expires })
     }
 }

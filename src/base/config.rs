@@ -19,6 +19,7 @@ mod secrets;
 mod server;
 mod shown;
 mod streams;
+mod traces;
 mod values;
 mod workers;
 
@@ -43,6 +44,7 @@ pub use people::{PeopleSettings, ScimGroups, ScimUserId};
 pub use server::ServerSettings;
 pub use shown::{ShownSetting, ShownSettings, without_secrets};
 pub use streams::StreamSettings;
+pub use traces::TraceSettings;
 pub use values::Secret;
 use values::broken;
 pub use workers::{LogFormat, LogSettings, WorkerSettings};
@@ -67,6 +69,7 @@ pub struct Config {
     pub archive: ArchiveSettings,
     pub workers: WorkerSettings,
     pub log: LogSettings,
+    pub traces: TraceSettings,
 }
 
 impl Config {
@@ -130,6 +133,7 @@ impl Config {
             archive: all.deserialize()?,
             workers: all.deserialize()?,
             log: all.deserialize()?,
+            traces: all.deserialize()?,
         })
     }
 
@@ -148,6 +152,7 @@ impl Config {
             self.callbacks.check(),
             self.archive.check(),
             self.workers.check(),
+            self.traces.check(),
             self.check_connections(),
             self.check_days(),
         ]

@@ -111,6 +111,12 @@ pub struct Readiness {
     pub now: OffsetDateTime,
 }
 
+impl Readiness {
+    pub fn is_ready(&self) -> bool {
+        self.writable && self.partitions
+    }
+}
+
 /// The database for the rest of the service. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {

@@ -103,6 +103,20 @@ fn describe_requests() {
         "impg_tls_reloads_total",
         "Changed certificate files read again, by outcome: done or failed."
     );
+    describe_gauge!(
+        "impg_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate for callers, or one between it and its authority, expires: seconds since 1970. Only with TLS."
+    );
+    describe_gauge!(
+        "impg_ready",
+        "1 while /readyz says that the replica is ready, 0 while it is not. Updated every 5 s."
+    );
+    describe_counter!("impg_spans_exported_total", "Spans that the collector of traces_url took.");
+    describe_counter!(
+        "impg_spans_dropped_total",
+        "Spans that are lost, by reason. queue: traces_queue were waiting; unavailable: the collector was away or busy; \
+         refused: it did not take them."
+    );
     describe_counter!(
         "impg_requests_shed_total",
         "Requests refused because requests_max were at work, or connections_max of HTTP/2 without a whole answer."

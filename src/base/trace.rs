@@ -1,11 +1,16 @@
 //! Which trace some work belongs to, and the header that takes the trace to other services: W3C Trace Context, Level 1
-//! (<https://www.w3.org/TR/trace-context-1/>).
+//! (<https://www.w3.org/TR/trace-context-1/>). Its ids are those of the spans that go to a collector, and of the log.
+
+mod exporter;
+mod span;
 
 use std::future::Future;
 
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::base::text::hex;
+pub use exporter::Exporter;
+pub use span::{Link, Span, within};
 
 /// The header with the trace and the calling span.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -29,6 +34,11 @@ tokio::task_local! {
 pub struct TraceContext {
     trace_id: [u8; 16],
     span_id: [u8; 8],
+    /// The span that this one is a part of, if there is one.
+    parent_id: Option<[u8; 8]>,
+    /// Whether this work becomes a span. A step of a worker does not: the spans in it have no parent.
+    is_span: bool,
+    /// Whether the spans of the trace are recorded: as the caller says, or as `traces_share` decides for a new trace.
     is_sampled: bool,
     state: Option<HeaderValue>,
 }
@@ -36,15 +46,53 @@ pub struct TraceContext {
 impl TraceContext {
     /// A new trace.
     pub fn start() -> Self {
-        Self { trace_id: random(), span_id: random(), is_sampled: false, state: None }
+        let trace_id = random();
+        Self {
+            trace_id,
+            span_id: random(),
+            parent_id: None,
+            is_span: false,
+            is_sampled: exporter::samples(&trace_id),
+            state: None,
+        }
     }
 
     /// The trace of a request. Without exactly one valid `traceparent` it is a new one.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut parents = headers.get_all(TRACEPARENT).iter();
-        let (Some(parent), None) = (parents.next(), parents.next()) else { return Self::start() };
-        let Some((trace_id, is_sampled)) = parent.to_str().ok().and_then(parse) else { return Self::start() };
-        Self { trace_id, span_id: random(), is_sampled, state: state(headers) }
+        let parent = match (parents.next(), parents.next()) {
+            (Some(parent), None) => parent.to_str().ok().and_then(parse),
+            _ => None,
+        };
+        let Some(Parent { trace_id, span_id, is_sampled }) = parent else {
+            return Self { is_span: true, ..Self::start() };
+        };
+        let parent_id = Some(span_id);
+        Self { trace_id, span_id: random(), parent_id, is_span: true, is_sampled, state: state(headers) }
+    }
+
+    /// A span of the same trace that is a part of this one. If it is not recorded, it needs no ids of its own.
+    fn part(self) -> Self {
+        if self.is_recorded() { self.child() } else { self }
+    }
+
+    fn child(&self) -> Self {
+        Self {
+            span_id: random(),
+            parent_id: self.is_span.then_some(self.span_id),
+            is_span: true,
+            ..self.clone()
+        }
+    }
+
+    /// A trace whose first span is recorded, whatever the share of recorded traces is.
+    fn recorded() -> Self {
+        Self { is_span: true, is_sampled: true, ..Self::start() }
+    }
+
+    /// Whether the spans of this trace go to the collector.
+    fn is_recorded(&self) -> bool {
+        self.is_sampled && exporter::is_on()
     }
 
     /// The id of the trace, as logs and tracing systems write it.
@@ -63,6 +111,16 @@ impl TraceContext {
         let text = format!("{VERSION}-{}-{}-{flags:02x}", hex(&self.trace_id), hex(&self.span_id));
         HeaderValue::try_from(text).expect("hexadecimal digits and dashes")
     }
+
+    /// The headers of a call to another service that carry the trace on.
+    pub fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::with_capacity(2);
+        headers.insert(TRACEPARENT, self.traceparent());
+        if let Some(state) = &self.state {
+            headers.insert(TRACESTATE, state.clone());
+        }
+        headers
+    }
 }
 
 /// The trace that this task works for. Outside of any, a new one.
@@ -77,32 +135,34 @@ pub fn traceparent() -> HeaderValue {
 
 /// The headers of a call to another service that carry the trace on.
 pub fn headers() -> HeaderMap {
-    let trace = current();
-    let mut headers = HeaderMap::with_capacity(2);
-    headers.insert(TRACEPARENT, trace.traceparent());
-    if let Some(state) = trace.state {
-        headers.insert(TRACESTATE, state);
-    }
-    headers
+    current().headers()
 }
 
-/// The id of the trace and whether the caller records it. None if the header is not valid. Of a later version only the
-/// part that this one knows is read (Level 1, section 3.2.4).
-fn parse(header: &str) -> Option<([u8; 16], bool)> {
+/// What a caller says about its trace.
+struct Parent {
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+    /// The caller records it.
+    is_sampled: bool,
+}
+
+/// What the header says. None if it is not valid. Of a later version only the part that this one knows is read (Level
+/// 1, section 3.2.4).
+fn parse(header: &str) -> Option<Parent> {
     if !header.is_ascii() || header.len() < CHARS {
         return None;
     }
     let (known, rest) = header.split_at(CHARS);
-    let [version, trace_id, parent_id, flags] = known.split('-').collect::<Vec<_>>().try_into().ok()?;
+    let [version, trace_id, span_id, flags] = known.split('-').collect::<Vec<_>>().try_into().ok()?;
     let [version] = bytes::<1>(version)?;
-    let (trace_id, parent_id, [flags]) = (bytes::<16>(trace_id)?, bytes::<8>(parent_id)?, bytes::<1>(flags)?);
+    let (trace_id, span_id, [flags]) = (bytes::<16>(trace_id)?, bytes::<8>(span_id)?, bytes::<1>(flags)?);
     let is_whole = match version {
         0 => rest.is_empty(),
         0xff => false,
         _ => rest.is_empty() || rest.starts_with('-'),
     };
-    let is_valid = is_whole && trace_id != [0; 16] && parent_id != [0; 8];
-    is_valid.then_some((trace_id, flags & SAMPLED != 0))
+    let is_valid = is_whole && trace_id != [0; 16] && span_id != [0; 8];
+    is_valid.then_some(Parent { trace_id, span_id, is_sampled: flags & SAMPLED != 0 })
 }
 
 /// Bytes of exactly so many lower-case hexadecimal digits.
@@ -198,6 +258,21 @@ mod tests {
         }
         assert_ne!(of(&[("traceparent", VALID), ("traceparent", VALID)]).trace_id(), TRACE);
         assert_ne!(of(&[]).trace_id(), of(&[]).trace_id());
+    }
+
+    #[test]
+    fn a_span_within_a_request_is_a_part_of_it_and_the_first_of_a_step_of_none() {
+        let request = of(&[("traceparent", VALID)]);
+        assert_eq!(request.parent_id.map(|id| hex(&id)).as_deref(), Some("b7ad6b7169203331"));
+        let child = request.child();
+        assert_eq!((child.trace_id, child.parent_id), (request.trace_id, Some(request.span_id)));
+        assert_ne!(child.span_id, request.span_id);
+        let step = TraceContext::start();
+        let first = step.child();
+        assert_eq!((first.trace_id, first.parent_id), (step.trace_id, None));
+        assert_eq!(first.child().parent_id, Some(first.span_id));
+        // Without a collector nothing is recorded, and a new trace tells others so.
+        assert!(!request.is_recorded() && !step.is_sampled && request.is_sampled);
     }
 
     #[tokio::test]

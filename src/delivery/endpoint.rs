@@ -26,7 +26,7 @@ use url::Url;
 
 use crate::base::named::named;
 use crate::base::renewed::Renewed;
-use crate::base::trace;
+use crate::base::trace::Span;
 use crate::delivery::status::{Verdicts, parse_answer};
 use breaker::{Breaker, BreakerChange};
 use guard::{Guard, Refused, Unresolved};
@@ -184,8 +184,9 @@ impl Callback {
     ) -> Posted {
         let started = Instant::now();
         let request_bytes = body.len();
+        let mut span = self.span(id, request_bytes);
         let (status, retry_after, answer, error) =
-            match self.send(most.min(self.timeout), id, body, now).await {
+            match self.send(&span, (most.min(self.timeout), id, body, now)).await {
                 Ok(mut response) => {
                     let status = response.status();
                     let (answer, error) = self.read(&mut response).await;
@@ -193,15 +194,32 @@ impl Callback {
                 }
                 Err(error) => (None, None, Vec::new(), Some(error)),
             };
+        if let Some(status) = status {
+            span.number("http.response.status_code", status);
+        }
+        if let Some(error) = error {
+            span.fail(error);
+        }
         Posted { status, answer, error, retry_after, request_bytes, took: started.elapsed() }
+    }
+
+    /// The POST as a span. Of the URL only the server: the rest may hold a secret.
+    fn span(&self, id: &str, request_bytes: usize) -> Span {
+        let mut span = Span::of_call("POST");
+        span.text("http.request.method", "POST");
+        span.number("http.request.body.size", request_bytes);
+        span.text("server.address", self.url.host_str().unwrap_or_default());
+        span.number("server.port", self.url.port_or_known_default().unwrap_or_default());
+        span.text("impg.callback.id", &self.callback_id);
+        span.text("impg.callback.kind", self.kind.as_str());
+        span.text("impg.batch.id", id);
+        span
     }
 
     async fn send(
         &self,
-        timeout: Duration,
-        id: &str,
-        body: Vec<u8>,
-        now: OffsetDateTime,
+        span: &Span,
+        (timeout, id, body, now): (Duration, &str, Vec<u8>, OffsetDateTime),
     ) -> Result<Response, &'static str> {
         if let Some(guard) = &self.guard {
             guard.check(&self.url).map_err(|_| NOT_ALLOWED)?;
@@ -210,7 +228,7 @@ impl Callback {
         let signature = sign::sign(&self.secrets, id, &timestamp, &body);
         let body = Bytes::from(body);
         let client = self.client.get();
-        let trace = trace::headers();
+        let trace = span.trace().headers();
         let request = || {
             client
                 .post(self.url.clone())

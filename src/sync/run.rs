@@ -20,6 +20,7 @@ use crate::base::cron::Schedule;
 use crate::base::error::{Error, Result};
 use crate::base::lease::Lease;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
+use crate::base::trace::Span;
 use crate::base::worker::{Tick, Work};
 use crate::sql;
 use pulling::{Pulling, Tools};
@@ -263,6 +264,16 @@ impl Runner {
         Ok(None)
     }
 
+    /// The next step of an open run.
+    async fn step(&self, run: &Open, epoch: i64, now: OffsetDateTime) -> Result<()> {
+        match run.state {
+            RunState::Asked => self.listen(run, epoch).await,
+            RunState::Staged => self.decide(run, epoch, now).await,
+            RunState::Applying => self.apply(run, epoch, now).await,
+            ended => Err(Error::internal(format!("the open run is {}", ended.as_str()))),
+        }
+    }
+
     async fn next_rows(&self, run_id: i64, after: i64, most: i64) -> Result<Option<i64>> {
         Ok(self.store.one(sql!("sync/run/next_rows"), &[&run_id, &after, &most]).await?.get("up_to"))
     }
@@ -343,13 +354,12 @@ impl Work for Runner {
             return Ok(Tick::Idle);
         }
         let began = Instant::now();
-        let done = match run.state {
-            RunState::Asked => self.listen(&run, epoch).await,
-            RunState::Staged => self.decide(&run, epoch, now).await,
-            RunState::Applying => self.apply(&run, epoch, now).await,
-            ended => Err(Error::internal(format!("the open run is {}", ended.as_str()))),
-        };
+        let mut span = Span::of_work("directory step");
+        span.number("impg.run.id", run.run_id);
+        span.text("impg.run.state", run.state.as_str());
+        let done = span.scope(self.step(&run, epoch, now)).await;
         if let Err(e) = done {
+            span.fail(format_args!("{:?}", e.kind));
             self.trouble(&run, &mut trouble, &e, now).await?;
         }
         self.store.throttle().rest("directory", began).await;

@@ -10,6 +10,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod client;
+pub mod collector;
 pub mod cutter;
 pub mod disk;
 pub mod elastic;
@@ -32,6 +33,7 @@ pub mod sign_in;
 pub mod slapd;
 
 pub use client::{Client, Exchange, Reply, observe};
+pub use collector::{Collector, SpanSeen};
 pub use cutter::Cutter;
 pub use disk::Disk;
 pub use elastic::{Elastic, shared_elastic};

@@ -11,7 +11,7 @@ use figment::value::{Dict, Value};
 use super::mistakes::{self, TABLE};
 
 /// The settings that are secrets. They have the type `Secret`, which a test holds them to.
-pub(super) const SECRETS: [&str; 11] = [
+pub(super) const SECRETS: [&str; 12] = [
     "database_url",
     "identity_secret",
     "hmac_secrets",
@@ -21,6 +21,7 @@ pub(super) const SECRETS: [&str; 11] = [
     "file_link_keys",
     "archive_api_key",
     "archive_password",
+    "traces_headers",
     "directory.authorization",
     "directory.bind_password",
 ];

@@ -14,6 +14,7 @@ use super::outgoing::{Outgoing, Sent};
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
+use crate::base::trace::{Link, Span};
 
 /// Pause before a retry after contention, without a database, or if all channels of a batch were locked.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -23,6 +24,8 @@ const COMMIT_MAX: Duration = Duration::from_secs(10);
 struct Waiting {
     send: Outgoing,
     since: Instant,
+    /// The request that sends, if its trace is recorded.
+    link: Option<Link>,
     reply: oneshot::Sender<Result<Sent>>,
 }
 
@@ -75,11 +78,19 @@ impl Sender {
     fn enter(&self, send: Outgoing) -> Result<oneshot::Receiver<Result<Sent>>> {
         let (reply, answer) = oneshot::channel();
         let lane = &self.lanes[send.channel_id.0.unsigned_abs() as usize % self.lanes.len()];
-        lane.try_send(Waiting { send, since: Instant::now(), reply }).map_err(|_| {
+        let link = Link::to_current();
+        lane.try_send(Waiting { send, since: Instant::now(), link, reply }).map_err(|_| {
             Error::unavailable("too many sends are waiting: repeat the send later with the same client_id")
         })?;
         Ok(answer)
     }
+}
+
+/// A commit holds the sends of many requests, so none of them is its parent.
+fn commit_span(batch: &[Waiting]) -> Option<Span> {
+    let mut span = Span::of_all("commit sends", batch.iter().filter_map(|waiting| waiting.link).collect())?;
+    span.number("impg.sends", batch.len());
+    Some(span)
 }
 
 struct Lane {
@@ -146,8 +157,10 @@ impl Lane {
     async fn commit_batch(&self, batch: Vec<Waiting>) -> Vec<Waiting> {
         let deadline = Instant::now() + self.patience;
         let sends: Vec<&Outgoing> = batch.iter().map(|w| &w.send).collect();
+        let span = commit_span(&batch);
         let started = Instant::now();
         let outcomes = self.commit_all(&sends, deadline).await;
+        drop(span);
         metrics::histogram!("impg_send_commit_seconds").record(started.elapsed());
         metrics::histogram!("impg_send_batch_size").record(batch.len() as f64);
         let mut left = Vec::new();

@@ -38,7 +38,7 @@ impl Authority {
                         [server]\nbasicConstraints = CA:FALSE\nsubjectAltName = IP:127.0.0.1\n";
         std::fs::write(folder.path().join("settings"), settings).unwrap();
         let authority = Self { folder };
-        authority.make("authority", "authority", &[]);
+        authority.make("authority", "authority", &["-days", "2"]);
         authority.issue("one");
         authority.install("one", "one");
         authority
@@ -46,15 +46,21 @@ impl Authority {
 
     /// Makes `<name>.pem` and `<name>.key`.
     pub fn issue(&self, name: &str) {
-        self.make(name, "server", &["-CA", "authority.pem", "-CAkey", "authority.key"]);
+        self.issue_for(name, 2);
     }
 
-    fn make(&self, name: &str, extensions: &str, by: &[&str]) {
+    /// The same for so many days.
+    pub fn issue_for(&self, name: &str, days: u32) {
+        let by = ["-CA", "authority.pem", "-CAkey", "authority.key", "-days", &days.to_string()];
+        self.make(name, "server", &by);
+    }
+
+    fn make(&self, name: &str, extensions: &str, more: &[&str]) {
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-config", "settings"])
+            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-config", "settings"])
             .args(["-subj", &format!("/CN={name}"), "-extensions", extensions])
             .args(["-keyout", &format!("{name}.key"), "-out", &format!("{name}.pem")])
-            .args(by)
+            .args(more)
             .current_dir(self.folder.path())
             .output()
             .expect("openssl runs");

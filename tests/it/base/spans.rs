@@ -194,7 +194,7 @@ impl World {
         assert_eq!(one("search").field("parentSpanId"), one(search).field("spanId"));
         let post = self.span(&recorded(&header)).await;
         assert_eq!(post.field("parentSpanId"), one(test).field("spanId"));
-        // A refusal is no error of the service; its absence from the paths is told by the route alone.
+        // What is no path of the service has no route, and a refusal is no error of the service.
         let unknown = traced(self.sender()).get("/planted-query").await;
         assert_eq!(unknown.status, 404);
         let spans = self.spans(|all| all.iter().any(|span| is_of(span, "GET"))).await;

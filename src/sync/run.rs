@@ -362,6 +362,7 @@ impl Work for Runner {
             span.fail(format_args!("{:?}", e.kind));
             self.trouble(&run, &mut trouble, &e, now).await?;
         }
+        drop(span);
         self.store.throttle().rest("directory", began).await;
         Ok(Tick::More)
     }

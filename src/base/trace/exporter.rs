@@ -285,10 +285,8 @@ impl Way {
             self.lose(refused, &Loss::refused("it took a part of a batch".to_owned()));
         } else if self.complained.is_some_and(|at| at.elapsed() >= COMPLAINTS_APART) {
             self.complained = None;
-            tracing::info!(
-                lost = std::mem::take(&mut self.lost),
-                "the collector of traces takes spans again"
-            );
+            let lost = std::mem::take(&mut self.lost);
+            tracing::info!(lost, "the collector of traces takes spans again");
         }
     }
 

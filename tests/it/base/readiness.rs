@@ -20,7 +20,7 @@ async fn metric(service: &Service, name: &str) -> Option<f64> {
 async fn a_metric_says_what_readyz_says() {
     let database = crate::app::database().await;
     let mut service = Service::start(BINARY, &[("database_url", &shared().url(&database))]).await;
-    let ready = async || metric(&service, "impg_ready").await;
+    let ready = || metric(&service, "impg_ready");
     until(ready, |ready| *ready == Some(1.0)).await;
     let probe = Client::anonymous(&service.url());
     probe.get("/readyz").await.expect(200);
@@ -71,13 +71,13 @@ async fn a_metric_says_when_the_certificate_expires_also_after_it_is_renewed() {
     let second = expiry(&authority, "two.pem");
     assert!(second > first);
     authority.install("two", "two");
-    until(async || metric(&service, EXPIRY).await, |told| *told == Some(second)).await;
+    until(|| metric(&service, EXPIRY), |told| *told == Some(second)).await;
     // The authority in the chain expires after two days, and clients then trust neither.
     let chain = [authority.path("two.pem"), authority.path("authority.pem")]
         .map(|path| std::fs::read_to_string(path).unwrap());
     std::fs::write(authority.path("chain.pem"), chain.concat()).unwrap();
     authority.install("chain", "two");
     let earliest = expiry(&authority, "authority.pem");
-    until(async || metric(&service, EXPIRY).await, |told| *told == Some(earliest)).await;
+    until(|| metric(&service, EXPIRY), |told| *told == Some(earliest)).await;
     service.stop().await;
 }

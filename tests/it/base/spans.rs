@@ -187,7 +187,7 @@ impl World {
         let is_of = |span: &SpanSeen, name: &str| span.field("traceId") == LATER && span.name() == name;
         let (search, test) = ("GET /api/v1/search/messages", "POST /api/v1/callbacks/{callback_id}/test");
         let spans = self
-            .spans(|all| [search, test].iter().all(|name| all.iter().any(|span| is_of(span, name))))
+            .spans(|all| [search, test].into_iter().all(|name| all.iter().any(|span| is_of(span, name))))
             .await;
         let one =
             |name: &str| spans.iter().find(|span| is_of(span, name)).unwrap_or_else(|| panic!("{spans:?}"));

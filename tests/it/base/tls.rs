@@ -51,7 +51,8 @@ impl Authority {
 
     /// The same for so many days.
     pub fn issue_for(&self, name: &str, days: u32) {
-        let by = ["-CA", "authority.pem", "-CAkey", "authority.key", "-days", &days.to_string()];
+        let days = days.to_string();
+        let by = ["-CA", "authority.pem", "-CAkey", "authority.key", "-days", &days];
         self.make(name, "server", &by);
     }
 

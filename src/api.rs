@@ -9,10 +9,12 @@ mod cards;
 mod channels;
 mod compress;
 mod conditions;
+mod console;
 pub mod contract;
 mod conversations;
 mod deliveries;
 mod departments;
+mod diagnosis;
 mod directory;
 mod edits;
 mod emojis;
@@ -144,7 +146,7 @@ impl Api {
         let rates = Rates::new(&self.config.server);
         let at_work = AtWork::new(self.config.server.requests_max);
         let scheme = if self.config.server.is_encrypted() { "https" } else { "http" };
-        let proven = Router::new()
+        let operations = Router::new()
             .merge(channels::routes())
             .merge(messages::routes())
             .merge(around::routes())
@@ -153,6 +155,7 @@ impl Api {
             .merge(forwards::routes())
             .merge(favourites::routes())
             .merge(support::routes())
+            .merge(diagnosis::routes())
             .merge(receipts::routes())
             .merge(preferences::routes())
             .merge(presence::routes())
@@ -172,7 +175,9 @@ impl Api {
             .merge(events::routes())
             .merge(archive::routes())
             .merge(files::routes())
-            .merge(robots::routes())
+            .merge(robots::routes());
+        let pages = console::routes(&self, operations.clone().with_state(self.clone()), &rates);
+        let proven = operations
             .layer(from_fn_with_state(rates.clone(), rates::limit))
             .layer(from_fn_with_state(self.clone(), prove));
         let transfers = self.transfers(&bodies, &rates);
@@ -183,6 +188,7 @@ impl Api {
             )
             .nest("/scim/v2", scim::routes(&self, &rates))
             .merge(service::routes())
+            .merge(pages)
             .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
             .layer(from_fn_with_state(at_work, at_work::shed))
             // Probes are answered also by a replica that has too much to do.

@@ -25,6 +25,8 @@ pub mod records;
 
 pub mod notification;
 
+pub mod console;
+
 pub mod api;
 
 pub mod cli;

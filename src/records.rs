@@ -2,6 +2,7 @@
 
 pub mod card;
 pub mod conversation;
+pub mod diagnosis;
 pub mod favourite;
 pub mod history;
 pub mod nudge;

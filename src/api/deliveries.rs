@@ -27,7 +27,7 @@ pub fn routes() -> Router<Api> {
 }
 
 #[derive(Serialize)]
-struct AttemptView {
+pub struct AttemptView {
     attempt_id: Id,
     batch_id: String,
     #[serde(with = "rfc3339")]

@@ -53,8 +53,8 @@ struct FindQuery {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ReasonQuery {
-    reason: Option<String>,
+pub struct ReasonQuery {
+    pub reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -82,7 +82,7 @@ struct NewOwner {
 }
 
 #[derive(Serialize)]
-struct ChannelView {
+pub struct ChannelView {
     channel_id: ChannelId,
     #[serde(rename = "type")]
     channel_type: ChannelType,
@@ -126,7 +126,7 @@ struct AttendanceView {
 }
 
 #[derive(Serialize)]
-struct IntervalView {
+pub struct IntervalView {
     from_seq: i64,
     to_seq: Option<i64>,
     sees_from_seq: i64,
@@ -181,7 +181,7 @@ impl From<Interval> for IntervalView {
 }
 
 /// A look at what belongs to others: by which user, when and why.
-struct Look<'a> {
+pub struct Look<'a> {
     api: &'a Api,
     actor: &'a str,
     at: OffsetDateTime,
@@ -190,7 +190,7 @@ struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Refuses callers without the role, and a missing reason.
-    fn new(
+    pub fn new(
         api: &'a Api,
         caller: &'a Authenticated,
         at: OffsetDateTime,
@@ -203,7 +203,7 @@ impl<'a> Look<'a> {
     }
 
     /// Records the look. The results are shown only after that.
-    async fn record(self, action: Action, filter: Value, results: usize) -> Result<()> {
+    pub async fn record(self, action: Action, filter: Value, results: usize) -> Result<()> {
         let (at, actor, reason) = (self.at, self.actor, Some(self.reason.as_str()));
         let entry = Entry { at, actor, action, reason, filter, results: Some(results as i64) };
         audit::append(&self.api.store, entry).await

@@ -8,6 +8,7 @@ mod batch;
 mod dead;
 mod load;
 mod notify;
+mod pair;
 mod settle;
 
 use std::collections::HashMap;
@@ -36,6 +37,7 @@ pub use dead::{
     DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, Replay, dead_letter, dead_letters, replay,
     replay_events,
 };
+pub use pair::{GivenUp, Pair, PairState, Waiting, of_pair};
 
 /// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits
 /// whatever its size, so it should grow. A send after a pause is pushed at once.
@@ -308,24 +310,29 @@ pub struct PastAttempt {
 /// One page of an endpoint's attempts below `before`, newest first.
 pub async fn attempts(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<PastAttempt>> {
     let rows = store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await?;
-    let attempt = |row: &tokio_postgres::Row| PastAttempt {
-        attempt_id: row.get("attempt_id"),
-        batch_id: row.get("batch_id"),
-        attempted_at: row.get("attempted_at"),
-        duration_ms: row.get("duration_ms"),
-        url: row.get("url"),
-        request_bytes: row.get("request_bytes"),
-        http_status: row.get("http_status"),
-        answer: row.get("answer"),
-        error: row.get("error"),
-        pairs: row.get("pairs"),
-        received: row.get("received"),
-        offline: row.get("offline"),
-        rejected: row.get("rejected"),
-        retried: row.get("retried"),
-        unknown: row.get("unknown"),
-    };
-    Ok(rows.iter().map(attempt).collect())
+    Ok(rows.iter().map(PastAttempt::of).collect())
+}
+
+impl PastAttempt {
+    fn of(row: &tokio_postgres::Row) -> Self {
+        Self {
+            attempt_id: row.get("attempt_id"),
+            batch_id: row.get("batch_id"),
+            attempted_at: row.get("attempted_at"),
+            duration_ms: row.get("duration_ms"),
+            url: row.get("url"),
+            request_bytes: row.get("request_bytes"),
+            http_status: row.get("http_status"),
+            answer: row.get("answer"),
+            error: row.get("error"),
+            pairs: row.get("pairs"),
+            received: row.get("received"),
+            offline: row.get("offline"),
+            rejected: row.get("rejected"),
+            retried: row.get("retried"),
+            unknown: row.get("unknown"),
+        }
+    }
 }
 
 /// Deletes some of the commits that were held for a gateway and queued before `before`, while there is no gateway.

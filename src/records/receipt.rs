@@ -11,7 +11,9 @@ use time::OffsetDateTime;
 
 pub use inbox::Inbox;
 pub use received::receive_up_to;
-pub use shown::{Counts, Receipts, ReceiptsPage, ReceiverStatus, Seen, counts, of_message, statuses};
+pub use shown::{
+    Counts, Receipts, ReceiptsPage, ReceiverStatus, Seen, counts, of_message, of_receiver, statuses,
+};
 
 use crate::archive::{self, Archive, Document, Find, Order, Span};
 use crate::base::error::{Error, Result};

@@ -69,6 +69,11 @@ const AREAS: &[Area] = &[
         names: &["chat", "delivery", "archive", "records"],
     },
     Area {
+        name: "console",
+        does: "pages of the answers of the API, in two languages; knows no HTTP and no database",
+        names: &["records"],
+    },
+    Area {
         name: "api",
         does: "requests and answers, one file a noun; the only area that knows axum",
         names: &[
@@ -82,6 +87,7 @@ const AREAS: &[Area] = &[
             "archive",
             "records",
             "notification",
+            "console",
         ],
     },
     Area {

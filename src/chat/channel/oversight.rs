@@ -142,8 +142,22 @@ pub async fn attendance(
 ) -> Result<Vec<Attendance>> {
     get(store, channel_id).await?;
     let rows = store.all(sql!("chat/channel/intervals"), &[&channel_id, &after, &limit]).await?;
+    attended(&rows)
+}
+
+/// The memberships of one user in a channel. `None`: the user never was in it.
+pub async fn attendance_of(
+    store: &Store,
+    channel_id: ChannelId,
+    user_id: &str,
+) -> Result<Option<Attendance>> {
+    let rows = store.all(sql!("chat/channel/intervals_of"), &[&channel_id, &user_id]).await?;
+    Ok(attended(&rows)?.pop())
+}
+
+fn attended(rows: &[Row]) -> Result<Vec<Attendance>> {
     let mut all: Vec<Attendance> = Vec::new();
-    for row in &rows {
+    for row in rows {
         let user_id: &str = row.get("user_id");
         if all.last().is_none_or(|last| last.user_id != user_id) {
             all.push(Attendance {

@@ -167,6 +167,13 @@ impl Held {
         }
     }
 
+    /// The oldest and the newest message of the batch. Empty for events.
+    pub fn span(&self) -> Vec<MsId> {
+        let Self::Messages(messages) = self else { return Vec::new() };
+        let ms_ids = || messages.parts.iter().map(|part| part.key.ms_id);
+        ms_ids().min().into_iter().chain(ms_ids().max()).collect()
+    }
+
     /// The messages of the batch. Only they get verdicts.
     pub fn messages(&self) -> Result<&Messages> {
         match self {

@@ -206,6 +206,7 @@ impl Attempt<'_> {
                 &public_url(&self.callback.url),
                 &request_bytes,
                 &kept(answer),
+                &self.held.span().as_slice(),
             ],
         )
         .await?;

@@ -13,7 +13,7 @@ use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store};
 use crate::delivery::status::{Status, Verdict};
 use crate::people::users;
-use crate::records::history;
+use crate::records::history::{self, Message};
 use crate::sql;
 
 /// Cold messages of one call that are read at the same time.
@@ -121,19 +121,31 @@ async fn of_hot_message(store: &Store, ms_id: MsId, page: &ReceiptsPage<'_>) -> 
     let rows = client
         .all(sql!("records/receipt/list"), &[&ms_id, &channel_id, &seq, &statuses, &page.after, &page.limit])
         .await?;
-    let item = |row: Row| {
-        let status = Status::from_db(row.get("status"))?;
-        let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
-        Ok(ReceiverStatus {
-            receiver: row.get("receiver"),
-            name: row.get("name"),
-            status,
-            verdict: verdict.map(Verdict::from_db).transpose()?,
-            verdict_reason: row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some()),
-            last_modified_time: row.get("last_modified_time"),
-        })
-    };
-    Ok(Some(Receipts { counts, items: rows.into_iter().map(item).collect::<Result<_>>()? }))
+    Ok(Some(Receipts { counts, items: rows.iter().map(ReceiverStatus::of).collect::<Result<_>>()? }))
+}
+
+/// The status of one user, and whether the message is cold. No status: the user is not among its receivers. `found` is
+/// the message, which is there.
+pub async fn of_receiver(
+    store: &Store,
+    archive: Option<&dyn Archive>,
+    found: &Message,
+    user_id: &str,
+) -> Result<(Option<ReceiverStatus>, bool)> {
+    let Message { ms_id, channel_id, seq, .. } = found;
+    if *ms_id >= store.horizon().await?.cold {
+        let row = store.opt(sql!("records/receipt/of_receiver"), &[ms_id, channel_id, seq, &user_id]).await?;
+        if let Some(row) = row {
+            return Ok((Some(ReceiverStatus::of(&row)?), false));
+        }
+    }
+    // The message can have become cold since then.
+    if *ms_id >= store.horizon().await?.cold {
+        return Ok((None, false));
+    }
+    let all = Seen { caller: user_id, all: true };
+    let cold = of_cold_message(store, archive, *ms_id, all).await?;
+    Ok((cold.and_then(|(_, rows)| rows.into_iter().find(|row| row.receiver == user_id)), true))
 }
 
 /// All receivers of a cold message, without names. `None` if there is none, or if it may not be seen.
@@ -231,6 +243,21 @@ async fn page_of(
         row.name = names.remove(&row.receiver).unwrap_or_default();
     }
     Ok(rows)
+}
+
+impl ReceiverStatus {
+    fn of(row: &Row) -> Result<Self> {
+        let status = Status::from_db(row.get("status"))?;
+        let verdict = row.get::<_, Option<i16>>("verdict").filter(|_| status == Status::Unreceived);
+        Ok(Self {
+            receiver: row.get("receiver"),
+            name: row.get("name"),
+            status,
+            verdict: verdict.map(Verdict::from_db).transpose()?,
+            verdict_reason: row.get::<_, Option<String>>("verdict_reason").filter(|_| verdict.is_some()),
+            last_modified_time: row.get("last_modified_time"),
+        })
+    }
 }
 
 impl Counts {

@@ -403,6 +403,7 @@ async fn exercise_reading(app: &TestApp, (a, root): (&Client, &Client), (group, 
     for rest in ["", "/members", "/messages"] {
         root.get(&format!("/support/channels/{group}{rest}?reason=why")).await.expect(200);
     }
+    root.get(&format!("/support/messages/{ms_id}/receivers/b?reason=why")).await.expect(200);
     let owner = json!({"user_id": "a", "reason": "why"});
     root.post(&format!("/support/channels/{group}/owner"), owner).await.expect(204);
 }
@@ -448,6 +449,10 @@ fn every_route_is_documented_and_every_path_is_a_route() {
     for entry in std::fs::read_dir(folder).expect("src/api") {
         let path = entry.expect("a file").path();
         let source = std::fs::read_to_string(&path).unwrap_or_default();
+        // Pages are no operations: they show what operations answer.
+        if path.ends_with("console.rs") {
+            continue;
+        }
         let base = match path.file_name().and_then(|name| name.to_str()) {
             Some("service.rs") => "",
             Some("scim.rs") => "/scim/v2",

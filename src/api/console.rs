@@ -1,0 +1,221 @@
+//! `/console`: pages for support staff. Each page is made from calls of the API, as the caller could send them. So the
+//! same roles, reasons and audit count.
+
+mod calls;
+mod case;
+mod visit;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Extension, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+
+use super::rates::{self, Rates};
+use super::{Api, proven};
+use crate::console::answers::{
+    Around, Attendance, Card, Channel, Contact, Diagnosis, Hit, Page, Problem, Receipts,
+};
+use crate::console::frame::Part;
+use crate::console::search::{Conditions, Found};
+use crate::console::{SCRIPT, STYLE, channel, message, people, problem, search, why};
+use crate::identity::Caller;
+use calls::{Calls, Operations, Refusal, problem_of};
+use visit::Visit;
+
+/// The pages load nothing from other sites, no other site can frame them, and no script or style is inside them.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Messages, people or channels on a page.
+const LIMIT: &str = "50";
+/// Messages on each side of a hit.
+const AROUND: &str = "20";
+
+type Shown = Result<Response, Refusal>;
+
+/// All pages. `operations` are the calls that they are made from.
+pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
+    let pages = Router::new()
+        .route("/console/search", get(search_page))
+        .route("/console/channel", get(channel_page))
+        .route("/console/message", get(message_page))
+        .route("/console/why", get(why_page))
+        .route("/console/people", get(people_page))
+        .route("/console/person", get(person_page))
+        .route("/console/export", get(export))
+        .route("/console/case", post(case::change))
+        .layer(Extension(Operations(operations)))
+        .layer(from_fn_with_state(rates.clone(), rates::limit))
+        .layer(from_fn_with_state(api.clone(), prove))
+        .layer(from_fn(dress));
+    Router::new()
+        // Relative addresses: the console works below any path of the gateway.
+        .route("/console", get(async || moved("console/search")))
+        .route("/console/", get(async || moved("search")))
+        .route("/console/console.css", get(async || asset("text/css; charset=utf-8", STYLE)))
+        .route("/console/console.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
+        .merge(pages)
+        .layer(from_fn(guard))
+}
+
+fn moved(to: &'static str) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
+}
+
+fn asset(media_type: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "no-cache")], text).into_response()
+}
+
+/// The headers that keep a page to itself.
+async fn guard(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        // A form sends its origin with this policy, and no other site learns an address.
+        (header::REFERRER_POLICY, "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Pages show what only this caller may see.
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Authenticates the caller, and tells the pages of problems who it is.
+async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
+    match proven(&api, request).await {
+        Ok(request) => {
+            let caller = request.extensions().get::<Caller>().cloned();
+            let mut response = next.run(request).await;
+            if let Some(caller) = caller {
+                response.extensions_mut().insert(caller);
+            }
+            response
+        }
+        Err(e) => e.into_response(),
+    }
+}
+
+/// Shows a problem as a page.
+async fn dress(request: Request, next: Next) -> Response {
+    let visit = Visit::outside(request.headers(), request.uri());
+    let response = next.run(request).await;
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    if media_type.is_none_or(|media_type| media_type != "application/problem+json") {
+        return response;
+    }
+    let caller = response.extensions().get::<Caller>().map(|caller| caller.user_id.clone());
+    let (mut parts, body) = response.into_parts();
+    let found: Problem = problem_of(parts.status, body).await;
+    let html = problem::page(&visit.frame_of(caller.as_deref()), &found);
+    parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    parts.headers.remove(header::CONTENT_LENGTH);
+    Response::from_parts(parts, Body::from(html))
+}
+
+async fn search_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    let conditions = Conditions::of(|name| visit.param(name).to_owned());
+    let mut params = conditions.params();
+    if params.is_empty() && visit.param("go").is_empty() {
+        let html = search::page(&visit.frame(Part::Search, &[]), &conditions, &Found::Nothing);
+        return Ok(visit.html(html));
+    }
+    params.push(("limit", LIMIT));
+    params.extend(visit.cursor());
+    let found = calls.look::<Page<Hit>>("/support/messages", &params).await;
+    let frame = visit.frame(Part::Search, &calls.made);
+    let html = match found {
+        Ok(page) => search::page(&frame, &conditions, &Found::Hits(&page)),
+        // The page with the conditions shows which of them is wrong.
+        Err(Refusal::Problem(problem)) if problem.status == 400 => {
+            search::page(&frame, &conditions, &Found::Refused(&problem))
+        }
+        Err(other) => return Err(other),
+    };
+    Ok(visit.html(html))
+}
+
+async fn channel_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    let path = format!("/support/channels/{}", calls::part(visit.param("channel_id")));
+    let channel: Channel = calls.look(&path, &[]).await?;
+    if visit.param("view") == "members" {
+        let mut params = vec![("limit", LIMIT)];
+        params.extend(visit.cursor());
+        let members: Page<Attendance> = calls.look(&format!("{path}/members"), &params).await?;
+        let frame = visit.frame(Part::Search, &calls.made);
+        return Ok(visit.html(channel::page(&frame, &channel, &channel::Shown::Members(&members))));
+    }
+    let around = visit.param("around");
+    let mut params = if around.is_empty() { vec![("limit", LIMIT)] } else { vec![("limit", AROUND)] };
+    params.extend((!around.is_empty()).then_some(("around", around)));
+    params.extend(visit.cursor());
+    let around: Around = calls.look(&format!("{path}/messages"), &params).await?;
+    let frame = visit.frame(Part::Search, &calls.made);
+    Ok(visit.html(channel::page(&frame, &channel, &channel::Shown::Messages(&around))))
+}
+
+async fn message_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    let asked = message::Asked { ms_id: visit.param("ms_id"), status: visit.param("status") };
+    let mut params = vec![("limit", LIMIT)];
+    params.extend((!asked.status.is_empty()).then_some(("status", asked.status)));
+    params.extend(visit.cursor());
+    let path = format!("/messages/{}/receipts", calls::part(asked.ms_id));
+    let receipts: Receipts = calls.look(&path, &params).await?;
+    let path = format!("/support/channels/{}/messages", receipts.channel_id);
+    let around: Around = calls.look(&path, &[("around", asked.ms_id), ("limit", "1")]).await?;
+    let shown = around.position.and_then(|at| around.items.get(at));
+    let frame = visit.frame(Part::Delivery, &calls.made);
+    Ok(visit.html(message::page(&frame, shown, &receipts, &asked)))
+}
+
+async fn why_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    let (ms_id, user_id) = (visit.param("ms_id").trim(), visit.param("user_id").trim());
+    if ms_id.is_empty() || user_id.is_empty() {
+        return Ok(visit.html(why::ask(&visit.frame(Part::Delivery, &[]), ms_id, user_id)));
+    }
+    let path = format!("/support/messages/{}/receivers/{}", calls::part(ms_id), calls::part(user_id));
+    let found: Diagnosis = calls.look(&path, &[]).await?;
+    Ok(visit.html(why::page(&visit.frame(Part::Delivery, &calls.made), &found)))
+}
+
+async fn people_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    let typed = visit.param("q").trim();
+    if typed.is_empty() {
+        return Ok(visit.html(people::list(&visit.frame(Part::People, &[]), typed, None)));
+    }
+    let mut params = vec![("q", typed), ("limit", LIMIT)];
+    params.extend(visit.cursor());
+    let found: Page<Contact> = calls.get("/users", &params).await?;
+    Ok(visit.html(people::list(&visit.frame(Part::People, &calls.made), typed, Some(&found))))
+}
+
+async fn person_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    let user_id = visit.param("user_id");
+    let card: Card = calls.get(&format!("/users/{}", calls::part(user_id)), &[]).await?;
+    let mut params = vec![("member", card.user_id.as_str()), ("limit", LIMIT)];
+    params.extend(visit.cursor());
+    let channels: Page<Channel> = calls.look("/support/channels", &params).await?;
+    Ok(visit.html(people::one(&visit.frame(Part::People, &calls.made), &card, &channels)))
+}
+
+/// The export of the API, unchanged. A page of another site cannot begin one.
+async fn export(visit: Visit, headers: HeaderMap, Extension(operations): Extension<Operations>) -> Shown {
+    let Some(calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
+    if case::is_foreign(&headers) {
+        return Err(Refusal::foreign());
+    }
+    let conditions = Conditions::of(|name| visit.param(name).to_owned());
+    let mut params = conditions.params();
+    params.push(("format", visit.param("format")));
+    calls.stream("/support/messages/export", &params).await
+}

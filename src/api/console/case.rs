@@ -1,0 +1,162 @@
+//! The case: the reason for which its caller looks, kept in a cookie of the browser.
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::{COOKIE, HOST, LOCATION, ORIGIN, SET_COOKIE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use url::Url;
+
+use super::calls::Refusal;
+use super::visit::Visit;
+use crate::api::Api;
+use crate::api::wire::{check_reason, read_body};
+use crate::base::error::Error;
+
+/// The reason, with the user who gave it: another user of the browser gives their own.
+pub const CASE: &str = "impg_case";
+/// What a form has to send back.
+pub const TOKEN: &str = "impg_form";
+pub const LANGUAGE: &str = "impg_lang";
+/// A working day. The browser forgets the reason after it.
+const CASE_LIFE_S: u32 = 8 * 3_600;
+const LANGUAGE_LIFE_S: u32 = 400 * 86_400;
+/// The pages that can follow a form.
+const PAGES: &[&str] = &["search", "channel", "message", "why", "people", "person"];
+
+/// A cookie of a request.
+pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut pairs = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
+}
+
+/// A cookie for the browser. Without a path it holds for the pages of the console, below any path of the gateway.
+pub fn set_cookie(headers: &HeaderMap, name: &str, value: &str) -> String {
+    let (life_s, same_site) = match name {
+        TOKEN => (None, "Strict"),
+        // A link from a ticket opens a page of the case.
+        CASE => (Some(if value.is_empty() { 0 } else { CASE_LIFE_S }), "Lax"),
+        _ => (Some(LANGUAGE_LIFE_S), "Lax"),
+    };
+    let life = life_s.map(|life_s| format!("; Max-Age={life_s}")).unwrap_or_default();
+    let is_tls = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
+    let secure = if is_tls { "; Secure" } else { "" };
+    format!("{name}={value}; HttpOnly; SameSite={same_site}{life}{secure}")
+}
+
+/// The reason in a cookie, if this user gave it.
+pub fn reason_of(headers: &HeaderMap, user_id: &str) -> Option<String> {
+    let bytes = BASE64_URL_SAFE_NO_PAD.decode(cookie(headers, CASE)?).ok()?;
+    let (by, reason): (String, String) = serde_json::from_slice(&bytes).ok()?;
+    let reason = check_reason(Some(&reason)).ok()??.to_owned();
+    (by == user_id).then_some(reason)
+}
+
+fn kept(user_id: &str, reason: &str) -> String {
+    BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(&(user_id, reason)).unwrap_or_default())
+}
+
+/// A token that no other site can guess.
+pub fn new_token() -> Result<String, Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).map_err(Error::internal)?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(random))
+}
+
+/// Whether the browser says that another site sent the request.
+pub fn is_foreign(headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    match text("sec-fetch-site") {
+        Some(site) => !["same-origin", "none"].contains(&site),
+        // Browsers leave it out on plain HTTP.
+        None => text(ORIGIN.as_str()).is_some_and(|origin| !is_ours(headers, origin)),
+    }
+}
+
+/// Whether an origin is the host that the browser asked, here or at the gateway.
+fn is_ours(headers: &HeaderMap, origin: &str) -> bool {
+    let Ok(origin) = Url::parse(origin) else { return false };
+    let authority = &origin[url::Position::BeforeHost..url::Position::AfterPort];
+    let hosts = [HOST.as_str(), "x-forwarded-host"];
+    hosts.iter().any(|name| headers.get(*name).is_some_and(|host| host == authority))
+}
+
+/// Begins or ends a case.
+pub async fn change(
+    State(api): State<Api>,
+    visit: Visit,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let bytes = read_body(body, &api).await?;
+    let form: Vec<(String, String)> = url::form_urlencoded::parse(&bytes).into_owned().collect();
+    let field = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
+    // The token comes back in the form and in the cookie. A site that sends the form knows neither.
+    let is_known = cookie(&headers, TOKEN).is_some_and(|token| !token.is_empty() && token == field("token"));
+    if is_foreign(&headers) || !is_known {
+        return Err(Refusal::foreign());
+    }
+    let is_end = !field("end").is_empty();
+    let value = if is_end {
+        String::new()
+    } else {
+        let reason = check_reason(Some(field("reason")))?.unwrap_or_default();
+        kept(&visit.caller.user_id, reason)
+    };
+    let cookie = set_cookie(&headers, CASE, &value);
+    let next = if is_end { "search" } else { next(field("next")) };
+    Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, next.to_owned())]).into_response())
+}
+
+/// The page that follows: only one of the console.
+fn next(asked: &str) -> &str {
+    let page = asked.split('?').next().unwrap_or_default();
+    let is_plain = asked.bytes().all(|b| b.is_ascii_graphic());
+    if PAGES.contains(&page) && is_plain { asked } else { "search" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_page_of_the_console_follows_a_form() {
+        assert_eq!(next("why?ms_id=1&user_id=%E6%9D%8E"), "why?ms_id=1&user_id=%E6%9D%8E");
+        for strange in
+            ["", "//evil.example", "https://evil.example", "search\r\nx: y", "/search", "export?format=csv"]
+        {
+            assert_eq!(next(strange), "search", "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_another_site_is_known() {
+        let headers = |pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| ((*name).parse().unwrap(), value.parse().unwrap()));
+            pairs.collect::<HeaderMap>()
+        };
+        for (pairs, foreign) in [
+            (&[("sec-fetch-site", "same-origin")][..], false),
+            (&[("sec-fetch-site", "cross-site")], true),
+            (&[("sec-fetch-site", "same-site")], true),
+            (&[("host", "im.corp"), ("origin", "http://im.corp")], false),
+            (&[("host", "im.corp:8080"), ("origin", "http://im.corp:8080")], false),
+            (&[("host", "10.0.0.1"), ("x-forwarded-host", "im.corp"), ("origin", "https://im.corp")], false),
+            (&[("host", "im.corp"), ("origin", "http://evil.example")], true),
+            (&[("host", "im.corp"), ("origin", "null")], true),
+        ] {
+            assert_eq!(is_foreign(&headers(pairs)), foreign, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_reason_counts_for_the_user_who_gave_it() {
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, format!("a=b; {CASE}={}", kept("李四", "工单 7")).parse().unwrap());
+        assert_eq!(reason_of(&headers, "李四").as_deref(), Some("工单 7"));
+        assert_eq!(reason_of(&headers, "eve"), None);
+    }
+}

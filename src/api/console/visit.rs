@@ -1,0 +1,118 @@
+//! One request of a page: who asks, why, in which language, for what.
+
+use axum::extract::FromRequestParts;
+use axum::http::header::{ACCEPT_LANGUAGE, CONTENT_TYPE, SET_COOKIE};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use url::form_urlencoded::{Serializer, parse};
+
+use super::case::{LANGUAGE, TOKEN, cookie, new_token, reason_of, set_cookie};
+use crate::api::{Api, Authenticated};
+use crate::console::frame::{Frame, Part};
+use crate::console::lang::Lang;
+use crate::identity::{Caller, Role};
+
+/// A request of a page by a caller who may see it.
+pub struct Visit {
+    pub caller: Caller,
+    /// `None`: the caller has to give one.
+    pub reason: Option<String>,
+    asked: Asked,
+    token: String,
+    /// Cookies that the answer sets.
+    cookies: Vec<String>,
+}
+
+/// What a request asks for, whoever sent it.
+pub struct Asked {
+    lang: Lang,
+    params: Vec<(String, String)>,
+    /// The page and its parameters, relative to the console, without the language.
+    here: String,
+}
+
+impl FromRequestParts<Api> for Visit {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
+        caller.require(Role::Support).map_err(IntoResponse::into_response)?;
+        let asked = Visit::outside(&parts.headers, &parts.uri);
+        let mut cookies = Vec::new();
+        let token = match cookie(&parts.headers, TOKEN).filter(|token| !token.is_empty()) {
+            Some(token) => token.to_owned(),
+            None => {
+                let token = new_token().map_err(IntoResponse::into_response)?;
+                cookies.push(set_cookie(&parts.headers, TOKEN, &token));
+                token
+            }
+        };
+        if asked.param("lang") == asked.lang.code() {
+            cookies.push(set_cookie(&parts.headers, LANGUAGE, asked.lang.code()));
+        }
+        let reason = reason_of(&parts.headers, &caller.user_id);
+        Ok(Self { caller, reason, asked, token, cookies })
+    }
+}
+
+impl Asked {
+    fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// The frame of a page for a caller who has no case, or may not see the page.
+    pub fn frame_of<'a>(&'a self, caller: Option<&'a str>) -> Frame<'a> {
+        let Self { lang, here, .. } = self;
+        Frame { lang: *lang, part: Part::None, caller, reason: None, here, token: "", calls: &[] }
+    }
+}
+
+impl Visit {
+    /// What a request asks for.
+    pub fn outside(headers: &HeaderMap, uri: &Uri) -> Asked {
+        let params: Vec<(String, String)> =
+            parse(uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let given = params.iter().find(|(name, _)| name == "lang").and_then(|(_, value)| Lang::parse(value));
+        let kept = || cookie(headers, LANGUAGE).and_then(Lang::parse);
+        let accepted = || headers.get(ACCEPT_LANGUAGE)?.to_str().ok().and_then(Lang::accepted);
+        let lang = given.or_else(kept).or_else(accepted).unwrap_or(Lang::En);
+        let page = uri.path().rsplit('/').next().unwrap_or_default();
+        let query = Serializer::new(String::new())
+            .extend_pairs(params.iter().filter(|(name, _)| name != "lang"))
+            .finish();
+        let here = if query.is_empty() { page.to_owned() } else { format!("{page}?{query}") };
+        Asked { lang, params, here }
+    }
+
+    /// A parameter of the page, or nothing.
+    pub fn param(&self, name: &str) -> &str {
+        self.asked.param(name)
+    }
+
+    /// The cursor, if there is one.
+    pub fn cursor(&self) -> Option<(&'static str, &str)> {
+        Some(("cursor", self.param("cursor"))).filter(|(_, cursor)| !cursor.is_empty())
+    }
+
+    pub fn frame<'a>(&'a self, part: Part, calls: &'a [String]) -> Frame<'a> {
+        let Asked { lang, here, .. } = &self.asked;
+        let caller = Some(self.caller.user_id.as_str());
+        Frame { lang: *lang, part, caller, reason: self.reason.as_deref(), here, token: &self.token, calls }
+    }
+
+    /// The page that asks for the reason.
+    pub fn ask_reason(&self) -> Response {
+        self.html(self.frame(Part::None, &[]).ask_reason())
+    }
+
+    /// A page, with the cookies that the browser lacks.
+    pub fn html(&self, html: String) -> Response {
+        let mut response = ([(CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
+        for cookie in &self.cookies {
+            if let Ok(cookie) = HeaderValue::try_from(cookie.as_str()) {
+                response.headers_mut().append(SET_COOKIE, cookie);
+            }
+        }
+        response
+    }
+}

@@ -1,0 +1,18 @@
+//! The pages of the console: HTML of what the API answers, in two languages. They know no HTTP and no database.
+
+pub mod answers;
+pub mod channel;
+mod findings;
+pub mod frame;
+pub mod lang;
+pub mod message;
+pub mod people;
+pub mod problem;
+pub mod search;
+mod texts;
+pub mod why;
+
+/// The style of every page.
+pub const STYLE: &str = include_str!("console/console.css");
+/// The only script: times of the reader's zone, keys, and copying.
+pub const SCRIPT: &str = include_str!("console/console.js");

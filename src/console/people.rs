@@ -1,0 +1,125 @@
+//! People: found by name, and one person with what belongs to them.
+
+use maud::{Markup, html};
+
+use super::answers::{Card, Channel, Contact, Page};
+use super::channel::title;
+use super::frame::{Frame, link, moment, person};
+use super::texts::Texts;
+
+/// The search, and what it found. `None`: nothing was asked yet.
+pub fn list(frame: &Frame<'_>, typed: &str, found: Option<&Page<Contact>>) -> String {
+    let t = frame.texts();
+    let body = html! {
+        h1.quiet { (t.people_title) }
+        form.sentence action="people" role="search" {
+            label.term.words {
+                span { (t.people_box) }
+                input type="search" name="q" value=(typed) required autocomplete="off" data-search;
+            }
+            span.actions { button.primary type="submit" { (t.go) } }
+        }
+        @match found {
+            None => { p.empty { (t.people_lead) } }
+            Some(page) if page.items.is_empty() => {
+                div.empty { p { strong { (t.no_people) } } p { (t.no_people_do) } }
+            }
+            Some(page) => { (contacts(t, page)) (frame.more("people", &[("q", typed)], page.next_cursor.as_deref())) }
+        }
+        (frame.curl())
+    };
+    frame.page(t.people_title, &body)
+}
+
+fn contacts(t: &Texts, page: &Page<Contact>) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                thead { tr { th scope="col" { (t.person) } th scope="col" { (t.title) } th {} } }
+                tbody {
+                    @for one in &page.items {
+                        tr data-row {
+                            td { (person(&one.user_id, &one.name)) @if one.kind != "internal" { " " span.chip { (one.kind) } } }
+                            td {
+                                @if let Some(title) = &one.title { (title) }
+                                @if let Some(department) = &one.department { " " span.soft { (department.name) } }
+                            }
+                            td.end { a href=(link("person", &[("user_id", &one.user_id)])) data-open { (t.their_channels) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One person: the card, and the channels in which the person is or was.
+pub fn one(frame: &Frame<'_>, card: &Card, channels: &Page<Channel>) -> String {
+    let t = frame.texts();
+    let body = html! {
+        h1 { (card.name) }
+        p.facts {
+            span.id { (card.user_id) }
+            @if card.active { span.chip.read { (t.active) } } @else { span.chip.bad { (t.inactive) } }
+            @if card.kind != "internal" { span.chip { (card.kind) } }
+            @if let Some(presence) = &card.presence {
+                span.chip.received[presence.status == "online"] { @if presence.status == "online" { (t.online) } @else { (t.offline) } }
+                @if let Some(since) = presence.since { span.soft { (moment(since)) } }
+            }
+            a href=(link("search", &[("sender", &card.user_id), ("go", "1")])) { (t.their_sent) }
+            a href=(link("search", &[("receiver", &card.user_id), ("go", "1")])) { (t.their_received) }
+        }
+        (details(t, card))
+        h2 { (t.their_channels) }
+        @if channels.items.is_empty() { p.empty { (t.no_channels) } }
+        @else { (list_of(t, channels)) }
+        (frame.more("person", &[("user_id", &card.user_id)], channels.next_cursor.as_deref()))
+        (frame.curl())
+    };
+    frame.page(&card.name, &body)
+}
+
+fn details(t: &Texts, card: &Card) -> Markup {
+    let facts = [
+        (t.title, &card.title),
+        (t.email, &card.email),
+        (t.phone, &card.phone),
+        (t.number, &card.employee_number),
+        (t.login_name, &card.login_name),
+    ];
+    html! {
+        dl.facts-of {
+            @for (name, value) in facts {
+                @if let Some(value) = value { div { dt { (name) } dd { (value) } } }
+            }
+            @if let Some(manager) = &card.manager {
+                div { dt { (t.manager) } dd { (person(&manager.user_id, &manager.name)) } }
+            }
+        }
+    }
+}
+
+fn list_of(t: &Texts, channels: &Page<Channel>) -> Markup {
+    html! {
+        div.scroll {
+            table {
+                thead { tr { th scope="col" { (t.channel) } th scope="col" { (t.members) } th scope="col" { (t.messages) } th scope="col" { (t.since) } } }
+                tbody {
+                    @for one in &channels.items {
+                        tr data-row {
+                            td {
+                                a href=(link("channel", &[("channel_id", &one.channel_id)])) data-open { (title(t, one)) }
+                                " " span.id { (one.channel_id) }
+                                @if one.is_member == Some(false) { " " span.chip { (t.was_in) } }
+                                @if one.dissolved_at.is_some() { " " span.chip.bad { (t.dissolved) } }
+                            }
+                            td { (one.member_count) }
+                            td { (one.last_seq) }
+                            td { @if let Some(at) = one.last_server_time { (moment(at)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

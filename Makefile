@@ -1,6 +1,6 @@
 # Everyday targets. `make help` lists them. Each installs the tools that it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint torture soak bench contract clean
+.PHONY: help demo test lint torture soak bench contract pictures clean
 
 # The tools of tests/tools come first in PATH, so that every machine runs the same versions.
 export PATH := $(CURDIR)/.cache/bin:$(PATH)
@@ -14,7 +14,7 @@ demo: ## Runs a demo company on this machine; DEMO=keep leaves it running
 	cargo run --release --example demo
 
 test: lint ## Runs lint, then all tests against real servers
-	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots promtool nginx haproxy caddy systemd cargo-deb otelcol
+	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots promtool nginx haproxy caddy systemd cargo-deb otelcol chromium
 	cargo test
 
 lint: ## Checks the format, clippy, the licences and sources of dependencies, the chart, the image and the alerts
@@ -44,6 +44,10 @@ bench: ## Measures the ledger, the archive, events and the directory: sends per 
 contract: ## Runs schemathesis against the OpenAPI contract, with more examples than the tests
 	tests/tools ensure postgresql schemathesis
 	CONTRACT_EXAMPLES=200 cargo test --test it an_outside_judge -- --nocapture
+
+pictures: ## Takes pictures of the console, wide and narrow, light and dark, into target/pictures
+	tests/tools ensure postgresql chromium
+	PICTURES=$(CURDIR)/target/pictures cargo test --test it console::pages -- --nocapture
 
 clean: ## Removes build output and tools
 	cargo clean

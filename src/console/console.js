@@ -1,14 +1,15 @@
 // Times of the reader's zone, keys, and copying. Every page works without it.
 'use strict';
 
-const zone = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'medium' });
+const zone = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
 for (const time of document.querySelectorAll('time')) {
   const at = new Date(time.dateTime);
-  time.title = `${time.textContent.trim()} UTC`;
+  time.title = time.dateTime;
   time.textContent = zone.format(at);
 }
-// It is true only of times that nobody has changed.
-for (const note of document.querySelectorAll('.utc')) note.hidden = true;
+for (const note of document.querySelectorAll('.utc')) {
+  note.textContent = `${note.dataset.zone} ${zone.resolvedOptions().timeZone}`;
+}
 
 for (const button of document.querySelectorAll('[data-copy]')) {
   button.hidden = false;

@@ -60,7 +60,7 @@ impl Frame<'_> {
                     (self.bar())
                     main #main tabindex="-1" { (body) }
                     footer {
-                        span.utc { (t.times_utc) }
+                        span.utc data-zone=(t.times_of) { (t.times_utc) }
                         @if self.reason.is_some() { span { (t.audited) } }
                     }
                     (self.keys())

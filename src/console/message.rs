@@ -78,7 +78,7 @@ fn tabs(t: &Texts, counts: Counts, asked: &Asked<'_>) -> Markup {
             @for (status, name, count) in tabs {
                 a href=(link("message", &[("ms_id", asked.ms_id), ("status", status)]))
                     aria-current=[(status == asked.status).then_some("page")] {
-                    span.dot class=(status) aria-hidden="true" {} (name) " " b { (count) }
+                    span class={ "dot " (status) } aria-hidden="true" {} (name) " " b { (count) }
                 }
             }
         }
@@ -93,7 +93,7 @@ fn table(frame: &Frame<'_>, receipts: &Receipts, asked: &Asked<'_>) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th scope="col" { (t.person) } th scope="col" { (t.status) } th scope="col" { (t.since) } th {}
+                        th scope="col" { (t.person) } th scope="col" { (t.status) } th scope="col" { (t.since) } td {}
                     } }
                     tbody { @for one in &receipts.items { (line(t, one, asked.ms_id)) } }
                 }

@@ -35,7 +35,7 @@ fn contacts(t: &Texts, page: &Page<Contact>) -> Markup {
     html! {
         div.scroll {
             table {
-                thead { tr { th scope="col" { (t.person) } th scope="col" { (t.title) } th {} } }
+                thead { tr { th scope="col" { (t.person) } th scope="col" { (t.title) } td {} } }
                 tbody {
                     @for one in &page.items {
                         tr data-row {
@@ -60,10 +60,10 @@ pub fn one(frame: &Frame<'_>, card: &Card, channels: &Page<Channel>) -> String {
         h1 { (card.name) }
         p.facts {
             span.id { (card.user_id) }
-            @if card.active { span.chip.read { (t.active) } } @else { span.chip.bad { (t.inactive) } }
+            @if card.active { span.chip { (t.active) } } @else { span.chip.bad { (t.inactive) } }
             @if card.kind != "internal" { span.chip { (card.kind) } }
             @if let Some(presence) = &card.presence {
-                span.chip.received[presence.status == "online"] { @if presence.status == "online" { (t.online) } @else { (t.offline) } }
+                span.chip.read[presence.status == "online"] { @if presence.status == "online" { (t.online) } @else { (t.offline) } }
                 @if let Some(since) = presence.since { span.soft { (moment(since)) } }
             }
             a href=(link("search", &[("sender", &card.user_id), ("go", "1")])) { (t.their_sent) }

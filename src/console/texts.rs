@@ -25,7 +25,7 @@ impl Lang {
 }
 
 texts! {
-    console: "Support console", "支持控制台";
+    console: "Support console", "客服控制台";
     skip: "To the content", "跳到正文";
     search: "Search", "搜索";
     delivery: "Delivery", "送达";
@@ -50,11 +50,10 @@ texts! {
         "在此浏览器中 8 小时内有效，或直到您结束工单。";
     audited: "Each page that you open here is recorded in the audit.", "此处打开的每一页都会记入审计日志。";
     search_title: "Search messages", "搜索消息";
-    search_lead: "Every message of every user, recent or archived.", "所有用户的全部消息，包括近期和已归档的消息。";
     f_words: "Messages with the words", "包含文字";
     f_sender: "from", "发送人";
     f_receiver: "to", "接收人";
-    f_status: "who", "其状态为";
+    f_status: "whose status is", "其状态为";
     f_channel: "in channel", "频道编号";
     f_type: "of type", "类型";
     f_from: "sent from", "起始日期";
@@ -87,7 +86,6 @@ texts! {
     around: "In its channel", "查看上下文";
     receivers: "Receivers", "接收情况";
     why_link: "Why not received?", "为何未收到？";
-    recalled: "Recalled", "已撤回";
     recalled_by: "Recalled by", "撤回人";
     older: "Older messages", "更早的消息";
     newer: "Newer messages", "更新的消息";
@@ -102,11 +100,10 @@ texts! {
     no_owner: "No owner", "没有群主";
     dissolved: "Dissolved", "已解散";
     no_messages: "No message here.", "这里没有消息。";
-    member_from: "Member from message", "成员区间：从第";
-    was_member: "Memberships", "成员区间";
+    joined: "joined", "加入于";
+    was_member: "Member for messages", "成员区间";
     now: "now", "至今";
     message: "Message", "消息";
-    of: "of", "共";
     all: "All", "全部";
     receivers_title: "Who has received and read it", "谁已收到、已读";
     person: "Person", "人员";
@@ -149,7 +146,6 @@ texts! {
         "$API 是接口地址，$TOKEN 是具有 support 角色的令牌。";
     copy: "Copy", "复制";
     copied: "Copied", "已复制";
-    link: "Link", "链接";
     people_title: "Find a person", "查找人员";
     people_lead: "By name, pinyin, title, address or number.", "按姓名、拼音、职务、邮箱或工号查找。";
     people_box: "Name or number", "姓名或工号";
@@ -157,7 +153,6 @@ texts! {
     no_people_do: "Give the beginning of the name, or the exact user id.", "请输入姓名的开头，或完整的用户编号。";
     their_channels: "Channels", "频道";
     no_channels: "This user was never in a channel.", "该用户从未加入任何频道。";
-    is_member: "Member", "成员";
     was_in: "Was a member", "曾是成员";
     active: "Active", "在职";
     inactive: "Has left", "已离职";
@@ -196,4 +191,6 @@ texts! {
     request_id: "Request", "请求编号";
     back: "Back to the search", "返回搜索";
     times_utc: "Times are UTC.", "时间均为 UTC。";
+    times_of: "Times are of the zone", "时间所属时区：";
+    e_batch: "batch received", "批次送达";
 }

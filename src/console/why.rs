@@ -26,7 +26,7 @@ pub fn ask(frame: &Frame<'_>, ms_id: &str, user_id: &str) -> String {
 fn form(t: &Texts, ms_id: &str, user_id: &str) -> Markup {
     html! {
         form.sentence action="why" {
-            label.term {
+            label.term.id-of {
                 span { (t.ask_message) }
                 input name="ms_id" value=(ms_id) required inputmode="numeric" autocomplete="off" data-search[ms_id.is_empty()];
             }
@@ -144,12 +144,17 @@ fn membership<'a>(t: &'a Texts, found: &Diagnosis) -> Point<'a> {
     let is_receiver = found.status.is_some();
     let span = |i: &Interval| {
         html! {
-            div { "#" (i.from_seq) " – " @match i.to_seq { Some(to) => { "#" (to) } None => { (t.now) } } " " span.soft { (moment(i.joined_at)) } }
+            div {
+                (t.was_member) " #" (i.from_seq) " – " @match i.to_seq { Some(to) => { "#" (to) } None => { (t.now) } }
+                ", " (t.joined) " " (moment(i.joined_at))
+            }
         }
     };
     let more = html! {
-        p.soft { "#" (found.message.seq) }
-        @if !found.intervals.is_empty() { div.soft { (t.was_member) @for i in &found.intervals { (span(i)) } } }
+        div.soft {
+            div { (t.message) " #" (found.message.seq) }
+            @for i in &found.intervals { (span(i)) }
+        }
     };
     let (class, what) = if is_receiver { ("good", t.e_member) } else { ("", t.e_no_member) };
     Point { at: None, class, what, more }
@@ -161,7 +166,7 @@ fn post<'a>(t: &'a Texts, one: &Attempt) -> Point<'a> {
         p {
             @match one.http_status { Some(status) => { code { (status) } } None => { code { (t.no_answer) } } }
             " " (elapsed(Duration::milliseconds(one.duration_ms)))
-            " " span.soft { (one.received) "/" (one.pairs) }
+            " " span.soft { (t.e_batch) " " (one.received) "/" (one.pairs) }
             @if let Some(error) = &one.error { " " span.error { (error) } }
         }
         @if let Some(answer) = one.answer.as_deref().filter(|answer| !answer.is_empty()) {

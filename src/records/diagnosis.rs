@@ -158,8 +158,8 @@ impl Diagnosis {
             };
         };
         match gateway {
-            "off" => Finding::PushOff,
-            "missing" => Finding::NoGateway,
+            // With push turned off nothing is queued, so what waits here waits for a gateway.
+            "off" | "missing" => Finding::NoGateway,
             "paused" => Finding::GatewayPaused,
             "failing" => Finding::GatewayFailing,
             _ if waiting.attempts > 0 || waiting.retries > 0 => Finding::Retrying,

@@ -9,6 +9,7 @@ mod app;
 mod archive;
 mod base;
 mod chat;
+mod console;
 mod cost;
 mod delivery;
 mod documents;

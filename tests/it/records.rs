@@ -1,6 +1,7 @@
 pub mod around;
 pub mod cards;
 pub mod depth;
+pub mod diagnosis;
 pub mod favourites;
 pub mod forwards;
 pub mod read_reports;

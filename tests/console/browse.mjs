@@ -1,0 +1,101 @@
+// Looks at pages of the console with Chromium, as people see them.
+//
+//   CONSOLE_HOME=.cache/console node tests/console/browse.mjs < plan.json
+//
+// The plan has sessions: { base, sessions: [{ user, roles, lang, scheme, width, reason, visits }], pictures }. A visit has
+// a `name`, an `address` below the console, the `status`, texts that the page `wants` and `lacks`, and `keys` to press.
+// With `pictures`, a folder, each visit leaves a picture there. It prints { problems, seen } as one line of JSON.
+import { createRequire } from 'node:module';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
+const { chromium } = home('playwright-core');
+const axe = readFileSync(home.resolve('axe-core/axe.min.js'), 'utf8');
+const plan = JSON.parse(readFileSync(0, 'utf8'));
+const problems = [];
+const seen = {};
+if (plan.pictures) mkdirSync(plan.pictures, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+    '--disable-sync'],
+  timeout: 120_000,
+});
+
+for (const session of plan.sessions) {
+  const headers = {};
+  if (session.user) headers['x-user-id'] = session.user;
+  if (session.roles) headers['x-user-roles'] = session.roles;
+  const context = await browser.newContext({
+    locale: session.lang === 'zh' ? 'zh-CN' : 'en-GB',
+    timezoneId: 'Asia/Shanghai',
+    colorScheme: session.scheme ?? 'light',
+    viewport: { width: session.width ?? 1280, height: 860 },
+    extraHTTPHeaders: headers,
+  });
+  context.setDefaultTimeout(120_000);
+  const page = await context.newPage();
+  let visit;
+  const wrong = (what) => problems.push(`${session.lang} ${session.scheme} ${session.width} ${visit?.name}: ${what}`);
+  page.on('pageerror', (error) => wrong(`an error of the script: ${error.message}`));
+  page.on('console', (message) => {
+    // The browser reports a document that is no 2xx as an error, too.
+    const expected = visit?.status && message.text().includes('Failed to load resource');
+    if (message.type() === 'error' && !expected) wrong(`the browser says: ${message.text()}`);
+  });
+  page.on('request', (request) => {
+    const url = request.url();
+    if (!url.startsWith(plan.base) && !url.startsWith('data:')) wrong(`a request to ${url}`);
+  });
+  if (session.reason) {
+    visit = { name: 'reason' };
+    await page.goto(`${plan.base}/console/`);
+    await look(page, session, wrong, visit);
+    await page.fill('#reason', session.reason);
+    await page.click('button.primary');
+    await page.waitForSelector('.case');
+    if (!page.url().startsWith(`${plan.base}/console/search`)) wrong(`the reason leads to ${page.url()}`);
+  }
+  for (visit of session.visits) {
+    const response = await page.goto(`${plan.base}/console/${visit.address}`);
+    if (response.status() !== (visit.status ?? 200)) wrong(`status ${response.status()}`);
+    const bytes = (await response.body()).length;
+    if (bytes > 100_000) wrong(`${bytes} bytes`);
+    for (const key of visit.keys ?? []) await page.keyboard.press(key);
+    if (visit.leads) {
+      await page.waitForURL((url) => url.href.includes(visit.leads));
+    }
+    if (visit.focus && !(await page.evaluate((css) => document.activeElement?.matches(css), visit.focus))) {
+      wrong(`${visit.focus} has no focus`);
+    }
+    await look(page, session, wrong, visit);
+  }
+  await context.close();
+}
+await browser.close();
+console.log(JSON.stringify({ problems, seen }));
+
+async function look(page, session, wrong, visit) {
+  const text = await page.evaluate(() => document.body.innerText);
+  for (const wanted of visit.wants ?? []) if (!text.includes(wanted)) wrong(`lacks ${wanted}\n${text.slice(0, 1500)}`);
+  for (const lacked of visit.lacks ?? []) if (text.includes(lacked)) wrong(`shows ${lacked}`);
+  for (const css of visit.has ?? []) if (!(await page.$(css))) wrong(`has no ${css}`);
+  if (await page.evaluate(() => window.injected !== undefined)) wrong('a script that a user injected ran');
+  if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) {
+    wrong('it is wider than the window');
+  }
+  const lang = await page.evaluate(() => document.documentElement.lang);
+  if (!lang.startsWith(session.lang)) wrong(`its language is ${lang}`);
+  // The policy of the page lets no script in: axe comes by the protocol of the debugger, which is outside of it.
+  const found = await page.evaluate(`${axe}; axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })`);
+  for (const one of found.violations) {
+    wrong(`axe: ${one.id}: ${one.help}: ${one.nodes.map((node) => node.html + ' ' + node.failureSummary).join(' | ')}`);
+  }
+  seen[visit.name] = (seen[visit.name] ?? 0) + 1;
+  if (plan.pictures) {
+    const name = `${visit.name}-${session.lang}-${session.scheme}-${session.width}.png`;
+    await page.screenshot({ path: join(plan.pictures, name), fullPage: true });
+  }
+}

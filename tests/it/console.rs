@@ -1,0 +1,4 @@
+//! The console: pages in Chromium, and what other sites and other callers cannot do.
+
+mod forms;
+mod pages;

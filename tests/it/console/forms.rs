@@ -1,0 +1,156 @@
+//! Who gets a page, and which forms count.
+
+use reqwest::header::{HeaderMap, LOCATION, SET_COOKIE};
+use reqwest::redirect::Policy;
+use reqwest::{Client, RequestBuilder, Response};
+
+use crate::app::TestApp;
+
+fn http() -> Client {
+    Client::builder().no_proxy().redirect(Policy::none()).build().expect("a client")
+}
+
+fn as_user(request: RequestBuilder, user: &str, roles: &str) -> RequestBuilder {
+    request.header("x-user-id", user).header("x-user-roles", roles)
+}
+
+/// The value of a cookie that an answer sets.
+fn cookie(headers: &HeaderMap, name: &str) -> String {
+    let all = headers.get_all(SET_COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut found = all.filter_map(|value| value.strip_prefix(&format!("{name}=")));
+    found.next().unwrap_or_default().split(';').next().unwrap_or_default().to_owned()
+}
+
+async fn page(app: &TestApp, path: &str, (user, roles): (&str, &str)) -> (u16, HeaderMap, String) {
+    let request = as_user(http().get(format!("{}{path}", app.base)), user, roles);
+    let response = request.send().await.expect("an answer");
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    (status, headers, response.text().await.expect("a page"))
+}
+
+#[tokio::test]
+async fn a_caller_without_the_role_sees_what_is_needed_and_nothing_else() {
+    let app = TestApp::start().await;
+    app.people(&["ann"]).await;
+    for path in [
+        "search?q=a",
+        "channel?channel_id=1",
+        "message?ms_id=1",
+        "why?ms_id=1&user_id=ann",
+        "people?q=a",
+        "person?user_id=ann",
+        "export?format=csv",
+    ] {
+        let (status, headers, html) = page(&app, &format!("/console/{path}"), ("ann", "")).await;
+        assert_eq!((status, &headers["content-type"]), (403, &"text/html; charset=utf-8".parse().unwrap()));
+        assert!(html.contains("You need the role support"), "{html}");
+        assert!(!html.contains("name="), "no form: {html}");
+    }
+    let stranger = http().get(format!("{}/console/search?lang=zh", app.base)).send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    assert!(stranger.text().await.unwrap().contains("请先登录"));
+    assert_eq!(app.count("SELECT count(*) FROM t_im_audit", &[]).await, 0);
+}
+
+#[tokio::test]
+async fn a_page_has_its_headers_and_works_below_a_path() {
+    let app = TestApp::start().await;
+    let (status, headers, html) = page(&app, "/console/search", ("desk", "support")).await;
+    assert_eq!(status, 200);
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("unsafe"), "{policy}");
+    assert_eq!(
+        (&headers["cache-control"], &headers["referrer-policy"]),
+        (&"no-store".parse().unwrap(), &"same-origin".parse().unwrap())
+    );
+    // Every address is relative to the folder, so a gateway can put it below any path.
+    for part in html.split(['"', '\'']).filter(|part| part.starts_with('/')) {
+        panic!("{part} is no relative address in {html}");
+    }
+    for (path, to) in [("/console", "console/search"), ("/console/", "search")] {
+        let (status, headers, _) = page(&app, path, ("desk", "support")).await;
+        assert_eq!((status, headers[LOCATION].to_str().unwrap()), (307, to));
+    }
+    for file in ["console.css", "console.js"] {
+        let (status, headers, _) = page(&app, &format!("/console/{file}"), ("", "")).await;
+        assert_eq!((status, &headers["x-content-type-options"]), (200, &"nosniff".parse().unwrap()));
+    }
+}
+
+struct Form<'a> {
+    token: &'a str,
+    cookie: &'a str,
+    origin: &'a [(&'a str, &'a str)],
+}
+
+async fn send(app: &TestApp, user: &str, form: Form<'_>) -> Response {
+    let request = as_user(http().post(format!("{}/console/case", app.base)), user, "support");
+    let body = format!("token={}&next=why%3Fms_id%3D7&reason=%E5%B7%A5%E5%8D%95+7", form.token);
+    let mut request = request.header("cookie", form.cookie).body(body);
+    for (name, value) in form.origin {
+        request = request.header(*name, *value);
+    }
+    request.send().await.expect("an answer")
+}
+
+#[tokio::test]
+async fn a_case_begins_only_with_a_form_of_the_console_and_counts_for_its_user() {
+    let app = TestApp::start().await;
+    let (_, headers, html) = page(&app, "/console/search", ("desk", "support")).await;
+    let token = cookie(&headers, "impg_form");
+    assert!(html.contains(&token) && html.contains("Why do you look?"), "{html}");
+    let known = format!("impg_form={token}");
+    let ours = [("sec-fetch-site", "same-origin")];
+    for form in [
+        Form { token: "", cookie: "", origin: &ours },
+        Form { token: "", cookie: "impg_form=", origin: &ours },
+        Form { token: &token, cookie: "", origin: &ours },
+        Form { token: "guessed", cookie: &known, origin: &ours },
+        Form { token: &token, cookie: &known, origin: &[("sec-fetch-site", "cross-site")] },
+        Form { token: &token, cookie: &known, origin: &[("origin", "http://evil.example")] },
+    ] {
+        let refused = send(&app, "desk", form).await;
+        assert_eq!((refused.status().as_u16(), refused.headers().get(SET_COOKIE)), (403, None));
+    }
+    let begun = send(&app, "desk", Form { token: &token, cookie: &known, origin: &ours }).await;
+    assert_eq!(begun.status(), 303);
+    assert_eq!(begun.headers()[LOCATION], "why?ms_id=7");
+    let case = cookie(begun.headers(), "impg_case");
+    let ask = async |user: &str| {
+        let request = as_user(http().get(format!("{}/console/search", app.base)), user, "support");
+        let request = request.header("cookie", format!("{known}; impg_case={case}"));
+        request.send().await.unwrap().text().await.unwrap()
+    };
+    let html = ask("desk").await;
+    assert!(html.contains("工单 7") && html.contains("name=\"q\""), "{html}");
+    let html = ask("other").await;
+    assert!(!html.contains("工单 7") && html.contains("Why do you look?"), "another user gives their own");
+}
+
+#[tokio::test]
+async fn an_export_of_the_console_is_that_of_the_api_and_no_other_site_begins_one() {
+    let app = TestApp::with_archive("").await;
+    app.people(&["ann", "bob"]).await;
+    let direct = app.direct("ann", "bob").await;
+    app.say("ann", &direct, "=1+1 季度报告").await;
+    app.indexed().await;
+    let (_, headers, _) = page(&app, "/console/search", ("desk", "support")).await;
+    let token = cookie(&headers, "impg_form");
+    let known = format!("impg_form={token}");
+    let origin = [("sec-fetch-site", "same-origin")];
+    let begun = send(&app, "desk", Form { token: &token, cookie: &known, origin: &origin }).await;
+    let case = format!("impg_case={}", cookie(begun.headers(), "impg_case"));
+    let get = async |from: &str| {
+        let address = format!("{}/console/export?q=%E6%8A%A5%E5%91%8A&format=csv", app.base);
+        let request = as_user(http().get(address), "desk", "support");
+        request.header("cookie", &case).header("sec-fetch-site", from).send().await.unwrap()
+    };
+    assert_eq!(get("cross-site").await.status(), 403);
+    let file = get("same-origin").await;
+    assert_eq!(file.headers()["content-type"], "text/csv; charset=utf-8");
+    assert_eq!(file.headers()["content-disposition"], "attachment; filename=\"messages.csv\"");
+    let file = file.text().await.unwrap();
+    assert!(file.starts_with('\u{feff}') && file.contains("\"'=1+1 季度报告\""), "{file}");
+    let kept = "SELECT count(*) FROM t_im_audit WHERE action LIKE 'export%' AND reason = '工单 7'";
+    app.until(kept, 2).await;
+}

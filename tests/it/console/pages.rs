@@ -1,0 +1,195 @@
+//! Every page in Chromium: both languages, light and dark, wide and narrow.
+
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::app::{TestApp, text};
+use crate::archive::moving::Aged;
+use crate::records::diagnosis::{by_their_ids, finding_becomes};
+
+/// What a user calls himself, and what he says, to run a script on the page.
+const INJECTED: &str = "<img src=x onerror=\"window.injected=1\"><script>window.injected=1</script>";
+
+/// What the pages are about.
+struct World {
+    group: String,
+    /// A message of today, and one of the archive.
+    ms_id: String,
+    old: String,
+}
+
+async fn world(aged: &mut Aged) -> World {
+    aged.app.clock("-40 days").await;
+    let user = |id: &str, name: &str| json!({"user_id": id, "name": name, "title": "工程师"});
+    let users = json!([
+        user("zhangsan", "张三"),
+        user("lisi", "李四"),
+        user("wangwu", "王五"),
+        user("off", "赵六"),
+        user("later", "Later Larry"),
+        user("refused", "Refused Rita"),
+        user("left", "周离"),
+        user("new", "吴新"),
+        user("never", "郑外"),
+        user("mallory", INJECTED),
+    ]);
+    aged.client("hr", &["directory"]).post("/directory/changes", json!({"users": users})).await.expect(200);
+    aged.gateway.answer(by_their_ids);
+    let members = ["lisi", "wangwu", "off", "later", "refused", "left", "mallory"];
+    let body = json!({"name": "项目组 Apollo", "members": members});
+    let group = text(&aged.person("zhangsan").post("/groups", body).await.expect(201)["channel_id"]);
+    aged.gateway.answer(|_| crate::support::Answer::All);
+    let old = text(&aged.say("zhangsan", &group, "去年的季度报告在这里").await["ms_id"]);
+    aged.settled().await;
+    aged.app.clock("0").await;
+    aged.move_all().await;
+
+    aged.person("left").post(&format!("/channels/{group}/leave"), json!({})).await.expect(204);
+    aged.gateway.answer(by_their_ids);
+    for words in ["各位好，项目进展顺利", INJECTED, "Please find the quarterly report attached"] {
+        aged.say("mallory", &group, words).await;
+    }
+    let ms_id = text(&aged.say("zhangsan", &group, "季度报告已发，请周五之前查收并回复意见").await["ms_id"]);
+    let file =
+        json!({"url": "/files/1", "name": "<b>季度报告</b>.pdf", "size": 1, "media_type": "application/pdf"});
+    let body = json!({"type": "file", "content": file});
+    aged.person("mallory").post(&format!("/channels/{group}/messages"), body).await.expect(201);
+    let add = json!({"user_ids": ["new"]});
+    aged.person("zhangsan").post(&format!("/channels/{group}/members"), add).await.expect(200);
+    let id = json!(ms_id);
+    finding_becomes(aged, &id, "wangwu", "received").await;
+    finding_becomes(aged, &id, "later", "retrying").await;
+    aged.person("lisi").post(&format!("/channels/{group}/read"), json!({"seq": 6})).await.expect(200);
+    aged.indexed().await;
+    aged.until("SELECT count(*) FROM t_im_user WHERE words_due", 0).await;
+    World { group, ms_id, old }
+}
+
+/// The page of each finding, with its sentence in one of the languages.
+fn findings(world: &World, lang: &str) -> Vec<Value> {
+    let all = [
+        ("zhangsan", "sender", "张三 sent this message", "张三 自己发送的"),
+        ("lisi", "read", "李四 has received and read it", "李四 已收到并已读"),
+        ("wangwu", "received", "has not read it", "王五 已收到，但尚未阅读"),
+        ("off", "offline", "赵六 was offline", "赵六 不在线"),
+        ("refused", "rejected", "The gateway refused it", "网关拒绝为 Refused Rita"),
+        ("later", "retrying", "had no success so far", "尚未成功"),
+        ("left", "left_before", "周离 had left the channel", "周离 在这条消息之前已退出"),
+        ("new", "joined_later", "吴新 joined the channel after", "吴新 在这条消息之后才加入"),
+        ("never", "never_member", "郑外 was never a member", "郑外 从未加入"),
+    ];
+    let page = |(user, finding, en, zh): (&str, &str, &str, &str)| {
+        json!({
+            "name": format!("why-{finding}"), "address": format!("why?ms_id={}&user_id={user}", world.ms_id),
+            "wants": [if lang == "zh" { zh } else { en }], "has": [format!("[data-finding={finding}]")],
+        })
+    };
+    all.into_iter().map(page).collect()
+}
+
+fn visits(world: &World, lang: &str) -> Vec<Value> {
+    let World { group, ms_id, old } = world;
+    let word = |en: &'static str, zh: &'static str| if lang == "zh" { zh } else { en };
+    let page = |name: &str, address: String, wants: &[&str]| json!({"name": name, "address": address, "wants": wants});
+    let mut all = vec![
+        page("search-empty", "search".into(), &[word("Fill in what you know", "填写已知的信息")]),
+        page(
+            "search",
+            "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A".into(),
+            &["季度报告已发", "去年的季度报告", "<b>季度报告</b>.pdf", word("Export CSV", "导出 CSV")],
+        ),
+        page("search-none", "search?q=nothingsuch".into(), &[word("No message matches", "没有匹配的消息")]),
+        page("search-refused", "search?sender=nobody-here".into(), &["sender"]),
+        page("search-injected", format!("search?q=injected&sender=mallory&channel_id={group}"), &["onerror"]),
+        page(
+            "channel",
+            format!("channel?channel_id={group}&around={ms_id}"),
+            &["项目组 Apollo", "<img src=x"],
+        ),
+        page("channel-old", format!("channel?channel_id={group}&around={old}"), &["去年的季度报告在这里"]),
+        page("channel-members", format!("channel?channel_id={group}&view=members"), &["李四", "周离"]),
+        page("message", format!("message?ms_id={ms_id}"), &["李四", word("Refused", "被拒收"), "no device"]),
+        page("message-unread", format!("message?ms_id={ms_id}&status=received"), &["王五"]),
+        page("message-old", format!("message?ms_id={old}"), &["李四"]),
+        page("why", "why".into(), &[word("Give the message and the person", "填写消息和人员")]),
+        page("why-old", format!("why?ms_id={old}&user_id=lisi"), &[word("Archived", "已归档")]),
+        page("people", "people?q=%E6%9D%8E".into(), &["李四", "工程师"]),
+        page("people-none", "people?q=xyzxyz".into(), &[word("No user matches", "没有匹配的用户")]),
+        page("person", "person?user_id=lisi".into(), &["李四", "项目组 Apollo"]),
+        page("person-injected", "person?user_id=mallory".into(), &["<img src=x"]),
+    ];
+    all.extend(findings(world, lang));
+    let mut missing = page("not-found", "message?ms_id=99".into(), &[word("Not found", "未找到")]);
+    missing["status"] = json!(404);
+    let focused = json!({"name": "key-search", "address": "search", "keys": ["/"], "focus": "#q"});
+    let hit = json!({
+        "name": "key-open", "address": "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A", "keys": ["j", "j", "k", "Enter"],
+        "leads": "channel?channel_id=",
+    });
+    let help = json!({"name": "key-help", "address": "search", "keys": ["?"], "has": ["dialog[open]"]});
+    all.extend([missing, focused, hit, help]);
+    all
+}
+
+async fn browse(plan: &Value) -> Value {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let mut child = Command::new("node")
+        .arg(format!("{root}/tests/console/browse.mjs"))
+        .env("CONSOLE_HOME", format!("{root}/.cache/console"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node runs: tests/tools ensure chromium");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    stdin.write_all(plan.to_string().as_bytes()).await.expect("the plan is read");
+    drop(stdin);
+    let output = child.wait_with_output().await.expect("it ends");
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{said}{errors}");
+    serde_json::from_str(said.lines().last().expect("a line")).expect("JSON")
+}
+
+#[tokio::test]
+async fn every_page_is_whole_in_both_languages_light_and_dark_wide_and_narrow() {
+    let mut aged = Aged::embedded().await;
+    let world = world(&mut aged).await;
+    let mut sessions = Vec::new();
+    for (lang, scheme, width) in
+        [("zh", "light", 1280), ("zh", "dark", 390), ("en", "dark", 1280), ("en", "light", 390)]
+    {
+        let reason = "工单 4711：客户没有收到通知";
+        sessions.push(json!({
+            "user": "desk", "roles": "support", "lang": lang, "scheme": scheme, "width": width, "reason": reason,
+            "visits": visits(&world, lang),
+        }));
+        let refused =
+            |name: &str, status: u16| json!({"name": name, "address": "search?q=a", "status": status});
+        let refusals = [("lisi", "user", refused("forbidden", 403)), ("", "", refused("unknown", 401))];
+        for (user, roles, visit) in refusals {
+            sessions.push(json!({
+                "user": user, "roles": roles, "lang": lang, "scheme": scheme, "width": width, "visits": [visit],
+            }));
+        }
+    }
+    let pictures = std::env::var("PICTURES").ok();
+    let plan = json!({"base": aged.base, "sessions": sessions, "pictures": pictures});
+    let found = browse(&plan).await;
+    let problems = found["problems"].as_array().expect("a list");
+    assert!(problems.is_empty(), "{}", problems.iter().map(|one| text(one) + "\n\n").collect::<String>());
+    assert_eq!(found["seen"]["search"], 4, "{found}");
+    assert_looks_are_kept(&aged).await;
+}
+
+/// Each look of a page is in the audit, with its reason.
+async fn assert_looks_are_kept(app: &TestApp) {
+    for action in ["search", "channels", "members", "messages", "receipts"] {
+        let kept = "SELECT count(*) FROM t_im_audit \
+                    WHERE action = $1 AND actor = 'desk' AND reason = '工单 4711：客户没有收到通知'";
+        assert!(app.count(kept, &[&action]).await >= 4, "{action}");
+    }
+}

@@ -8,7 +8,7 @@ const TERMS = {
   '回调': 'callback', '频道': 'channel', '客户端消息号': 'client_id', '冷': 'cold', '热': 'hot', '会话': 'conversation',
   '翻页游标': 'cursor', '死信': 'dead letter|dead-letter', '部门群': 'department group|group of a department', '通讯录': 'directory|contacts',
   '发送前审核': 'gate', '审核': 'gate', '事件流': 'stream', '事件订阅方': 'observer', '事件': 'event', '外部用户': 'external', '保护阈值': 'guard|held', '冷热分界': 'archive_age_days|cold',
-  '文件存储': 'store|file', '租约': 'lease', '回执台账': 'receipts|push status', '消息 id': 'ms_id', '分区': 'partition', '门户': 'portal', '在线状态': 'presence',
+  '文件存储': 'store|file', '控制台': 'support', '结论': 'finding', '租约': 'lease', '回执台账': 'receipts|push status', '消息 id': 'ms_id', '分区': 'partition', '门户': 'portal', '在线状态': 'presence',
   '摘要': 'preview', '推送状态': 'push status|status', '推送': 'push', '已读游标': 'read_seq|cursor', '撤回': 'recall', '回执': 'receipt',
   '接收人': 'receiver', '副本': 'replica', '重放': 'replay', '重新加载': 'resync', '同步任务': 'run', '封存': 'seal|archive', '序号': 'seq',
   '槽位': 'slot|member', '数据源': 'source', '令牌': 'token', '未读数': 'unread', '投递结果': 'verdict|deliver', '归档': 'archive', '应用': 'application',

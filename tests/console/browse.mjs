@@ -96,6 +96,7 @@ async function look(page, session, wrong, visit) {
   seen[visit.name] = (seen[visit.name] ?? 0) + 1;
   if (plan.pictures) {
     const name = `${visit.name}-${session.lang}-${session.scheme}-${session.width}.png`;
-    await page.screenshot({ path: join(plan.pictures, name), fullPage: true });
+    // To hide the caret, or to stop animations, a style would be put into the page, which its policy refuses.
+    await page.screenshot({ path: join(plan.pictures, name), fullPage: true, caret: 'initial', animations: 'allow' });
   }
 }

@@ -64,9 +64,8 @@ async fn a_page_has_its_headers_and_works_below_a_path() {
         (&"no-store".parse().unwrap(), &"same-origin".parse().unwrap())
     );
     // Every address is relative to the folder, so a gateway can put it below any path.
-    for part in html.split(['"', '\'']).filter(|part| part.starts_with('/')) {
-        panic!("{part} is no relative address in {html}");
-    }
+    let absolute = html.split('"').find(|part| part.starts_with('/'));
+    assert_eq!(absolute, None, "{html}");
     for (path, to) in [("/console", "console/search"), ("/console/", "search")] {
         let (status, headers, _) = page(&app, path, ("desk", "support")).await;
         assert_eq!((status, headers[LOCATION].to_str().unwrap()), (307, to));

@@ -16,7 +16,7 @@ use axum::{Extension, Router};
 use super::rates::{self, Rates};
 use super::{Api, proven};
 use crate::console::answers::{
-    Around, Attendance, Card, Channel, Contact, Diagnosis, Hit, Page, Problem, Receipts,
+    Around, Attendance, Card, Channel, Contact, Department, Diagnosis, Hit, Page, Problem, Receipts,
 };
 use crate::console::frame::Part;
 use crate::console::search::{Conditions, Found};
@@ -190,12 +190,32 @@ async fn people_page(visit: Visit, Extension(operations): Extension<Operations>)
     let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
     let typed = visit.param("q").trim();
     if typed.is_empty() {
-        return Ok(visit.html(people::list(&visit.frame(Part::People, &[]), typed, None)));
+        return departments(&visit, calls).await;
     }
     let mut params = vec![("q", typed), ("limit", LIMIT)];
     params.extend(visit.cursor());
     let found: Page<Contact> = calls.get("/users", &params).await?;
-    Ok(visit.html(people::list(&visit.frame(Part::People, &calls.made), typed, Some(&found))))
+    let frame = visit.frame(Part::People, &calls.made);
+    Ok(visit.html(people::list(&frame, typed, &people::Shown::Found(&found))))
+}
+
+/// One level of the tree of departments.
+async fn departments(visit: &Visit, mut calls: Calls<'_>) -> Shown {
+    let department_id = visit.param("department_id");
+    let (mut department, mut users) = (None::<Department>, None::<Page<Contact>>);
+    let mut params = vec![("limit", "200")];
+    if !department_id.is_empty() {
+        let path = format!("/departments/{}", calls::part(department_id));
+        department = Some(calls.get(&path, &[]).await?);
+        let mut of_users = vec![("limit", LIMIT)];
+        of_users.extend(visit.cursor());
+        users = Some(calls.get(&format!("{path}/users"), &of_users).await?);
+        params.push(("parent_id", department_id));
+    }
+    let below: Page<Department> = calls.get("/departments", &params).await?;
+    let tree = people::Tree { department: department.as_ref(), below: &below, users: users.as_ref() };
+    let frame = visit.frame(Part::People, &calls.made);
+    Ok(visit.html(people::list(&frame, "", &people::Shown::Tree(tree))))
 }
 
 async fn person_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {

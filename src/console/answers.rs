@@ -202,6 +202,22 @@ pub struct Contact {
 }
 
 #[derive(Debug, Deserialize)]
+pub struct Department {
+    pub department_id: String,
+    pub name: String,
+    pub people_count: i64,
+    /// The departments above it, from the top. Only the department itself has them, not one in a list.
+    #[serde(default)]
+    pub path: Vec<Above>,
+}
+
+#[derive(Debug, Deserialize)]
+pub struct Above {
+    pub department_id: String,
+    pub name: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub struct DepartmentName {
     pub name: String,
 }

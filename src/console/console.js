@@ -11,11 +11,11 @@ for (const note of document.querySelectorAll('.utc')) {
   note.textContent = `${note.dataset.zone} ${zone.resolvedOptions().timeZone}`;
 }
 
-for (const button of document.querySelectorAll('[data-copy]')) {
+for (const button of document.querySelectorAll('[data-copy], [data-link]')) {
   button.hidden = false;
   button.addEventListener('click', async () => {
-    const text = button.parentElement.querySelector('code').textContent;
-    await copy(text);
+    const code = button.parentElement.querySelector('code');
+    await copy('link' in button.dataset ? location.href : code.textContent);
     const name = button.textContent;
     button.textContent = document.body.dataset.copied;
     setTimeout(() => { button.textContent = name; }, 1500);

@@ -2,13 +2,28 @@
 
 use maud::{Markup, html};
 
-use super::answers::{Card, Channel, Contact, Page};
+use super::answers::{Card, Channel, Contact, Department, Page};
 use super::channel::title;
 use super::frame::{Frame, link, moment, person};
 use super::texts::Texts;
 
-/// The search, and what it found. `None`: nothing was asked yet.
-pub fn list(frame: &Frame<'_>, typed: &str, found: Option<&Page<Contact>>) -> String {
+/// What the page of people shows.
+pub enum Shown<'a> {
+    Found(&'a Page<Contact>),
+    Tree(Tree<'a>),
+}
+
+/// One level of the tree of departments.
+pub struct Tree<'a> {
+    /// `None`: the top.
+    pub department: Option<&'a Department>,
+    pub below: &'a Page<Department>,
+    /// The users who work in the department itself.
+    pub users: Option<&'a Page<Contact>>,
+}
+
+/// The search with what it found, or the tree.
+pub fn list(frame: &Frame<'_>, typed: &str, shown: &Shown<'_>) -> String {
     let t = frame.texts();
     let body = html! {
         h1.quiet { (t.people_title) }
@@ -19,16 +34,52 @@ pub fn list(frame: &Frame<'_>, typed: &str, found: Option<&Page<Contact>>) -> St
             }
             span.actions { button.primary type="submit" { (t.go) } }
         }
-        @match found {
-            None => { p.empty { (t.people_lead) } }
-            Some(page) if page.items.is_empty() => {
+        @match shown {
+            Shown::Found(page) if page.items.is_empty() => {
                 div.empty { p { strong { (t.no_people) } } p { (t.no_people_do) } }
             }
-            Some(page) => { (contacts(t, page)) (frame.more("people", &[("q", typed)], page.next_cursor.as_deref())) }
+            Shown::Found(page) => {
+                (contacts(t, page))
+                (frame.more("people", &[("q", typed)], page.next_cursor.as_deref()))
+            }
+            Shown::Tree(tree) => { (level(frame, tree)) }
         }
         (frame.curl())
     };
     frame.page(t.people_title, &body)
+}
+
+fn level(frame: &Frame<'_>, tree: &Tree<'_>) -> Markup {
+    let t = frame.texts();
+    let at = |department_id: &str| link("people", &[("department_id", department_id)]);
+    html! {
+        @if let Some(department) = tree.department {
+            nav.path aria-label=(t.departments) {
+                a href="people" { (t.departments) }
+                @for above in &department.path { " / " a href=(at(&above.department_id)) { (above.name) } }
+            }
+            h2 { (department.name) " " span.id { (department.department_id) } }
+        } @else { h2 { (t.departments) } }
+        @if tree.below.items.is_empty() && tree.users.is_none_or(|users| users.items.is_empty()) {
+            p.empty { (t.no_departments) }
+        }
+        @if !tree.below.items.is_empty() {
+            ul.rows {
+                @for one in &tree.below.items {
+                    li.row.wide data-row {
+                        a href=(at(&one.department_id)) data-open { (one.name) }
+                        span.soft { (one.people_count) " " (t.users) }
+                    }
+                }
+            }
+        }
+        @if let Some(users) = tree.users.filter(|users| !users.items.is_empty()) {
+            div.below { (contacts(t, users)) }
+            @if let Some(department) = tree.department {
+                (frame.more("people", &[("department_id", &department.department_id)], users.next_cursor.as_deref()))
+            }
+        }
+    }
 }
 
 fn contacts(t: &Texts, page: &Page<Contact>) -> Markup {

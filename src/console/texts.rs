@@ -147,8 +147,11 @@ texts! {
     copy: "Copy", "复制";
     copied: "Copied", "已复制";
     people_title: "Find a person", "查找人员";
-    people_lead: "By name, pinyin, title, address or number.", "按姓名、拼音、职务、邮箱或工号查找。";
     people_box: "Name or number", "姓名或工号";
+    departments: "Departments", "部门";
+    no_departments: "Nobody works here, and no department is below it.", "这里没有人员，也没有下级部门。";
+    users: "people", "人";
+    copy_link: "Copy the link", "复制链接";
     no_people: "No user matches.", "没有匹配的用户。";
     no_people_do: "Give the beginning of the name, or the exact user id.", "请输入姓名的开头，或完整的用户编号。";
     their_channels: "Channels", "频道";

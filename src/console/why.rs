@@ -62,6 +62,7 @@ pub fn page(frame: &Frame<'_>, found: &Diagnosis) -> String {
             @if let Some(status) = &found.status { (status_chip(t, status, found.verdict.as_deref())) }
             span { (t.channel) " " a href=(link("channel", &[("channel_id", &found.channel.channel_id)])) { (channel::title(t, &found.channel)) } }
             a href=(link("message", &[("ms_id", &found.message.ms_id)])) { (t.receivers_title) }
+            button.small type="button" data-link hidden { (t.copy_link) }
         }
         h2 { (t.line) }
         (line(t, found))

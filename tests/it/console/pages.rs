@@ -23,7 +23,9 @@ struct World {
 
 async fn world(aged: &mut Aged) -> World {
     aged.app.clock("-40 days").await;
-    let user = |id: &str, name: &str| json!({"user_id": id, "name": name, "title": "工程师"});
+    let user =
+        |id: &str, name: &str| json!({"user_id": id, "name": name, "title": "工程师", "department_id": "rd"});
+    let departments = json!([{"department_id": "rd", "name": "研发部"}]);
     let users = json!([
         user("zhangsan", "张三"),
         user("lisi", "李四"),
@@ -36,7 +38,10 @@ async fn world(aged: &mut Aged) -> World {
         user("never", "郑外"),
         user("mallory", INJECTED),
     ]);
-    aged.client("hr", &["directory"]).post("/directory/changes", json!({"users": users})).await.expect(200);
+    aged.client("hr", &["directory"])
+        .post("/directory/changes", json!({"departments": departments, "users": users}))
+        .await
+        .expect(200);
     aged.gateway.answer(by_their_ids);
     let members = ["lisi", "wangwu", "off", "later", "refused", "left", "mallory"];
     let body = json!({"name": "项目组 Apollo", "members": members});
@@ -117,6 +122,8 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
         page("why", "why".into(), &[word("Give the message and the person", "填写消息和人员")]),
         page("why-old", format!("why?ms_id={old}&user_id=lisi"), &[word("Archived", "已归档")]),
         page("people", "people?q=%E6%9D%8E".into(), &["李四", "工程师"]),
+        page("departments", "people".into(), &["研发部"]),
+        page("department", "people?department_id=rd".into(), &["研发部", "李四"]),
         page("people-none", "people?q=xyzxyz".into(), &[word("No user matches", "没有匹配的用户")]),
         page("person", "person?user_id=lisi".into(), &["李四", "项目组 Apollo"]),
         page("person-injected", "person?user_id=mallory".into(), &["<img src=x"]),

@@ -3,7 +3,7 @@
 use super::lang::Lang;
 use crate::records::diagnosis::Finding;
 
-/// How a finding looks: whether all is well, something is under way, or somebody must act.
+/// How a finding looks: whether all is well, something is under way, or an action is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
     Good,

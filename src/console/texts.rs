@@ -149,7 +149,7 @@ texts! {
     people_title: "Find a person", "查找人员";
     people_box: "Name or number", "姓名或工号";
     departments: "Departments", "部门";
-    no_departments: "Nobody works here, and no department is below it.", "这里没有人员，也没有下级部门。";
+    no_departments: "There are no users and no departments here.", "这里没有人员，也没有下级部门。";
     users: "people", "人";
     copy_link: "Copy the link", "复制链接";
     no_people: "No user matches.", "没有匹配的用户。";

@@ -24,7 +24,7 @@ pub struct Visit {
     cookies: Vec<String>,
 }
 
-/// What a request asks for, whoever sent it.
+/// What a request asks for, before the caller is known.
 pub struct Asked {
     lang: Lang,
     params: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! Why a message has reached somebody, or has not: each finding, as it comes about.
+//! Why a message has reached a user, or has not: each finding, as it comes about.
 
 use serde_json::{Value, json};
 

@@ -1,6 +1,6 @@
 //! The two languages of the console, and which one a reader gets.
 
-/// A language. Every text has both: see [`super::texts`].
+/// A language. Every text of the console has both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lang {
     En,

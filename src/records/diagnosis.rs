@@ -15,7 +15,7 @@ use crate::delivery::status::{Status, Verdict};
 use crate::people::users;
 
 named! {
-    /// The reason in one word. `docs/portals.md` has the table.
+    /// The reason in one word. `docs/console.md` has the table.
     pub enum Finding ("finding") {
         /// The user sent the message.
         Sender = "sender",

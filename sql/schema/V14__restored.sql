@@ -16,26 +16,21 @@ CREATE TABLE t_im_database (
 );
 INSERT INTO t_im_database (place) VALUES (im_database_place());
 
--- Skips ids: events and all that callers know by a number continue from the microseconds of the clock. No service gives a
--- million ids a second, so no earlier id is given again, however often a dump is restored. JavaScript can represent these
--- numbers. Streams below the skipped ids must load again. Ids of messages begin with the time, ids of batches are UUIDs.
+-- Skips ids: events, channels and files continue from the microseconds of the clock. No service gives a million ids
+-- a second, so no earlier id is given again, however often a dump is restored. JavaScript can represent these
+-- numbers. Streams below the skipped ids must load again.
 CREATE FUNCTION im_restored() RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     beyond bigint := (extract(epoch FROM im_clock()) * 1000000)::bigint;
-    numbered text[];
-    sequence regclass;
+    channels regclass := pg_get_serial_sequence('t_im_channel', 'channel_id');
+    files regclass := pg_get_serial_sequence('t_im_file', 'file_id');
 BEGIN
     UPDATE t_im_database SET place = im_database_place(), restored_at = im_clock();
     UPDATE t_im_event_head
     SET last_event_id = greatest(last_event_id + 1, beyond),
         complete_from = greatest(complete_from, last_event_id + 1, beyond);
-    FOREACH numbered SLICE 1 IN ARRAY ARRAY[
-        ['t_im_channel', 'channel_id'], ['t_im_file', 'file_id'], ['t_im_notification', 'notification_id'],
-        ['t_im_robot', 'robot_id'], ['t_im_favourite', 'favourite_id'], ['t_im_directory_edit', 'edit_id'],
-        ['t_im_directory_run', 'run_id'], ['t_im_archive_run', 'run_id'], ['t_im_push_dead', 'dead_id']] LOOP
-        sequence := pg_get_serial_sequence(numbered[1], numbered[2]);
-        PERFORM setval(sequence, greatest(nextval(sequence), beyond));
-    END LOOP;
+    PERFORM setval(channels, greatest(nextval(channels), beyond));
+    PERFORM setval(files, greatest(nextval(files), beyond));
 END $$;
 
 -- Notices that the database has another place than before, or that its log is behind a position seen before.

@@ -142,7 +142,6 @@ CREATE TABLE t_im_client_id (
     sender    text COLLATE "C" NOT NULL,
     client_id text COLLATE "C" NOT NULL,
     ms_id     bigint NOT NULL,
-    -- 16 bytes of what the caller said. A byte more: the gate has replaced the content.
     digest    bytea NOT NULL,
     PRIMARY KEY (sender, client_id)
 );

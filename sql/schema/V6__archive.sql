@@ -21,10 +21,7 @@ CREATE TABLE t_im_lease (
 CREATE TABLE t_im_archive (
     only_row   boolean PRIMARY KEY DEFAULT true CHECK (only_row),
     archive_id text NOT NULL,
-    walk_ms_id bigint,
-    -- Added to the version of every document. After a restore the archive can have documents of a later time, with
-    -- higher versions; new ones must be above them.
-    version_base bigint NOT NULL DEFAULT 0
+    walk_ms_id bigint
 );
 
 -- Messages that the archive does not have yet: one row for each commit, deleted when they are indexed.
@@ -68,9 +65,6 @@ CREATE TABLE t_im_archive_day (
     sealed_at     timestamptz NOT NULL,
     switched_at   timestamptz,
     dropped_at    timestamptz,
-    -- What the archive has lost since the move, because an older copy of it was restored.
-    lost_documents   bigint NOT NULL DEFAULT 0,
-    lost_ledger_rows bigint NOT NULL DEFAULT 0,
     CONSTRAINT archive_step_known CHECK (step IN ('sealed', 'written', 'verified', 'switched', 'dropped'))
 );
 CREATE INDEX t_im_archive_day_run ON t_im_archive_day (run_id, day);

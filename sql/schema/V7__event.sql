@@ -64,14 +64,11 @@ ALTER TABLE t_im_push_dead
     ADD CONSTRAINT push_dead_holds_something CHECK ((event_ids IS NULL) = (from_ms_id IS NOT NULL));
 -- For a page of an endpoint's dead letters, and for the start of a replay since a time.
 CREATE INDEX t_im_push_dead_callback ON t_im_push_dead (callback_id, dead_id);
--- Request and answer of an attempt: the start of the answer as text, the size and URL of the request. Also the oldest
--- and the newest message of the batch: a look at one message finds the attempts that may have held it.
+-- Request and answer of an attempt: the start of the answer as text, the size and URL of the request.
 ALTER TABLE t_im_push_attempt
     ADD COLUMN url text,
     ADD COLUMN request_bytes integer,
-    ADD COLUMN answer text,
-    ADD COLUMN from_ms_id bigint,
-    ADD COLUMN to_ms_id bigint;
+    ADD COLUMN answer text;
 CREATE INDEX t_im_push_attempt_callback ON t_im_push_attempt (callback_id, attempt_id);
 
 -- New events, written by the transaction of the change, until they get an id. A row of `message.created`

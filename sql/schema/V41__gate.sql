@@ -16,3 +16,5 @@ ALTER TABLE t_im_callback
 
 -- Whether the gate has replaced the content, for the answer to a repeat.
 ALTER TABLE t_im_notification ADD COLUMN replaced boolean NOT NULL DEFAULT false;
+
+COMMENT ON COLUMN t_im_client_id.digest IS 'of what the caller said; a byte more if the gate has replaced the content';

@@ -1,5 +1,5 @@
-//! Background work gives way to sends: archive moves, directory runs, indexing, notifications and the search index
-//! of users. They get half of their time while there are sends, and less while sends wait too long.
+//! Background work gives way to sends. Archive moves, directory runs, indexing, notifications and the search index of users rest
+//! while sends wait too long.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,8 +8,6 @@ use std::time::{Duration, Instant};
 const WINDOW: Duration = Duration::from_millis(100);
 /// The smallest share of its time that background work gets, so that it ends.
 const FLOOR: f64 = 0.1;
-/// The largest share while there are sends. A step that uses a core delays the sends beside it before their waits tell.
-const BESIDE_SENDS: f64 = 0.5;
 const SLOWER: f64 = 0.5;
 const FASTER: f64 = 1.25;
 /// Longest single rest.
@@ -51,9 +49,8 @@ impl Throttle {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let windows = now.saturating_duration_since(state.judged).as_secs_f64() / WINDOW.as_secs_f64();
         if windows >= 1.0 {
-            let most = if state.longest.is_zero() { 1.0 } else { BESIDE_SENDS };
             let change = if state.longest > self.limit { SLOWER } else { FASTER.powf(windows.min(100.0)) };
-            let share = (state.share * change).clamp(FLOOR, most);
+            let share = (state.share * change).clamp(FLOOR, 1.0);
             *state = SendWaits { share, judged: now, longest: Duration::ZERO };
             metrics::gauge!("impg_background_share").set(share);
         }
@@ -90,21 +87,17 @@ mod tests {
             now += WINDOW;
             throttle.share(now)
         };
-        assert_eq!(next(None), 1.0);
-        assert_eq!(next(Some(LIMIT)), BESIDE_SENDS, "a wait at the limit is not too long");
-        assert_eq!(next(Some(2 * LIMIT)), BESIDE_SENDS * SLOWER);
+        assert_eq!(next(Some(LIMIT)), 1.0, "a wait at the limit slows nothing");
+        assert_eq!(next(Some(2 * LIMIT)), 0.5);
         for _ in 0..10 {
             next(Some(2 * LIMIT));
         }
         assert_eq!(next(Some(2 * LIMIT)), FLOOR);
+        assert!(next(None) > FLOOR, "without sends it recovers");
         for _ in 0..20 {
             next(Some(LIMIT / 2));
         }
-        assert_eq!(next(Some(LIMIT / 2)), BESIDE_SENDS, "it recovers beside sends");
-        for _ in 0..20 {
-            next(None);
-        }
-        assert_eq!(next(None), 1.0, "without sends it has all its time");
+        assert_eq!(next(None), 1.0);
     }
 
     #[test]
@@ -113,6 +106,6 @@ mod tests {
         let throttle = Throttle::new(LIMIT, LEASE, begin);
         throttle.note(3 * LIMIT);
         assert_eq!(throttle.share(begin + WINDOW / 2), 1.0);
-        assert_eq!(throttle.share(begin + WINDOW), SLOWER);
+        assert_eq!(throttle.share(begin + WINDOW), 0.5);
     }
 }

@@ -79,6 +79,7 @@ impl Corpus {
             content: json!({ "text": text(n) }),
             extra: Default::default(),
             recalled: None,
+            set_aside: false,
             ledger: Some(Ledger {
                 read: Group { receivers: who, after_us: at, reasons: Vec::new() },
                 ..Ledger::default()

@@ -184,6 +184,7 @@ pub fn documents() -> Vec<Document> {
         content: if *ms_type == "text" { json!({"text": text}) } else { json!({"name": text}) },
         extra: Default::default(),
         recalled: None,
+        set_aside: false,
         ledger: None,
     };
     TEXTS.iter().enumerate().map(document).collect()

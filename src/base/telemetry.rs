@@ -254,7 +254,10 @@ fn describe_database() {
         "impg_background_share",
         "The share of its time that background work gets, from 0.1 to 1. Below 1 it gives way to sends."
     );
-    describe_counter!("impg_background_rest_ms_total", "Milliseconds that background work rested, by work.");
+    describe_gauge!(
+        "impg_background_rest_seconds",
+        "Time that background work has rested since the start, by work."
+    );
     describe_gauge!("impg_partitions", "Partitions of the messages in PostgreSQL.");
     describe_gauge!(
         "impg_lock_room_share",

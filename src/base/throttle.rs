@@ -63,8 +63,8 @@ impl Throttle {
         let worked = now.saturating_duration_since(began);
         let rest = worked.mul_f64(1.0 / self.share(now) - 1.0).min(self.rest_max);
         if !rest.is_zero() {
-            metrics::counter!("impg_background_rest_ms_total", "work" => work)
-                .increment(rest.as_millis().try_into().unwrap_or(u64::MAX));
+            // Counters are whole numbers.
+            metrics::gauge!("impg_background_rest_seconds", "work" => work).increment(rest.as_secs_f64());
             tokio::time::sleep(rest).await;
         }
     }

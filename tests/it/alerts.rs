@@ -33,9 +33,13 @@ faults! {
     sends_that_wait_for_a_lock_are_slow: requests::slow_sends => "ImPushGatewaySendsSlow";
     a_replica_with_too_much_to_do_sheds: requests::shed => "ImPushGatewaySheds";
     a_certificate_with_the_key_of_another_is_refused: requests::certificate => "ImPushGatewayCertificateRefused";
+    a_certificate_of_ten_days_expires_soon: requests::ten_days => "ImPushGatewayCertificateExpiresSoon";
+    a_certificate_of_two_days_expires: requests::two_days => "ImPushGatewayCertificateExpires";
+    searches_that_wait_for_the_archive_are_shed: archive::hanging => "ImPushGatewaySearchesShed";
+    a_gate_that_answers_with_an_error_gives_no_answer: push::no_verdict => "ImPushGatewayGateUnanswered";
     keys_at_an_address_where_nothing_listens_are_unreachable: requests::keys => "ImPushGatewayKeysUnreachable";
     a_database_that_is_killed_is_errors_and_failing_workers: database::killed
-        => "ImPushGatewayErrors", "ImPushGatewayWorkerFails";
+        => "ImPushGatewayErrors", "ImPushGatewayWorkerFails", "ImPushGatewayUnready";
     a_table_that_stays_locked_exhausts_the_pool: database::exhausted => "ImPushGatewayPoolExhausted";
     many_partitions_leave_few_locks: database::partitions => "ImPushGatewayLocksLow";
     a_gateway_that_is_away_is_a_push_that_is_behind: push::away => "ImPushGatewayPushBehind";

@@ -16,10 +16,10 @@ use crate::api::wire::{check_reason, read_body};
 use crate::base::error::Error;
 
 /// The reason, with the user who gave it: another user of the browser gives their own.
-pub const CASE: &str = "impg_case";
+pub const CASE: &str = "impg-case";
 /// What a form has to send back.
-pub const TOKEN: &str = "impg_form";
-pub const LANGUAGE: &str = "impg_lang";
+pub const TOKEN: &str = "impg-form";
+pub const LANGUAGE: &str = "impg-lang";
 /// A working day. The browser forgets the reason after it.
 const CASE_LIFE_S: u32 = 8 * 3_600;
 const LANGUAGE_LIFE_S: u32 = 400 * 86_400;

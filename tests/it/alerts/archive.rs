@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use futures_util::future::select_all;
 use im_push_gateway::archive::mover;
 use im_push_gateway::base::store::Store;
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::watched::Watched;
-use crate::support::Hr;
+use crate::app::LONG;
 use crate::support::sandbox::free_port;
+use crate::support::{Hr, Receiver, Script};
 
 /// The age of the messages that move.
 const OLD: &str = "-40 days";
@@ -164,5 +166,26 @@ pub async fn directory() -> Watched {
     drop(hr);
     watched.client("hr", &["directory"]).post("/directory/sync", json!({})).await.expect(202);
     watched.sees("impg_directory_runs_total{outcome=\"failed\"}", 1.0).await;
+    watched
+}
+
+/// One search waits for the archive, so that a second one is refused.
+pub async fn hanging() -> Watched {
+    let archive = Receiver::start().await;
+    // It is away while the service starts.
+    archive.answer(Script::status(503, &[], ""));
+    let url = format!("http://127.0.0.1:{}", archive.port());
+    let settings = [("archive_url", url.as_str()), ("archive_requests_max", "1"), ("archive_retry_ms", "0")];
+    let mut watched = Watched::start(&settings).await;
+    watched.channel().await;
+    archive.answer(Script::raw("").then_endlessly("", LONG));
+    let searches = (0..2).map(|_| {
+        let a = watched.client("a", &[]);
+        tokio::spawn(async move { a.get("/search/messages?q=hello").await })
+    });
+    let (refused, _, waiting) = select_all(searches).await;
+    refused.expect("it is answered").expect_problem(503, "unavailable");
+    watched.sees("impg_archive_requests_shed_total", 1.0).await;
+    waiting.iter().for_each(tokio::task::JoinHandle::abort);
     watched
 }

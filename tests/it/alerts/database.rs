@@ -26,6 +26,7 @@ pub async fn killed() -> Watched {
         a.get("/conversations").await.expect_problem(503, "unavailable");
         watched.look().await;
     }
+    watched.sees_that("impg_ready", |ready| ready == 0.0).await;
     watched
 }
 

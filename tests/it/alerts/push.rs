@@ -45,6 +45,18 @@ pub async fn gone() -> Watched {
     watched
 }
 
+pub async fn no_verdict() -> Watched {
+    let mut watched = Watched::start(&OBSERVERS).await;
+    let channel = watched.channel().await;
+    let filter = Observer::start();
+    filter.behave(|_| Conduct::status(500));
+    let gate = json!({"kind": "gate", "url": filter.url(), "without_answer": "allow"});
+    watched.client("root", &["admin"]).post("/callbacks", gate).await.expect(201);
+    watched.say(&channel).await;
+    watched.sees("impg_gate_unanswered_total", 1.0).await;
+    watched
+}
+
 pub async fn lost() -> Watched {
     let [keys, allow] = OBSERVERS;
     // One that hangs is not given up on before the events are.

@@ -9,6 +9,8 @@ use crate::base::database::until;
 use crate::base::tls::Authority;
 use crate::support::sandbox::free_port;
 
+const LONG_DAYS: u32 = 90;
+const DAY_S: f64 = 86_400.0;
 /// Moments with slow sends: more than the alert waits.
 const SLOW: usize = 4;
 /// A send has waited for a lock for longer than the alert allows.
@@ -70,6 +72,32 @@ pub async fn certificate() -> Watched {
     authority.issue("two");
     authority.install("two", "one");
     watched.sees("impg_tls_reloads_total{outcome=\"failed\"}", 1.0).await;
+    watched
+}
+
+pub async fn ten_days() -> Watched {
+    renewed_for(10).await
+}
+
+pub async fn two_days() -> Watched {
+    renewed_for(2).await
+}
+
+/// A certificate for long, then one for so many days.
+async fn renewed_for(days: u32) -> Watched {
+    let authority = Authority::new();
+    authority.issue_for("long", LONG_DAYS);
+    authority.install("long", "long");
+    let (certificate, key) = (authority.path("tls.pem"), authority.path("tls.key"));
+    let settings = [
+        ("tls_certificate_file", certificate.to_str().expect("a path")),
+        ("tls_key_file", key.to_str().expect("a path")),
+    ];
+    let mut watched = Watched::start(&settings).await;
+    authority.issue_for("short", days);
+    authority.install("short", "short");
+    let latest = f64::from(days + 1) * DAY_S;
+    watched.sees_that("impg_tls_certificate_expiry_timestamp_seconds", |left| left < latest).await;
     watched
 }
 

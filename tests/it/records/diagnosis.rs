@@ -53,13 +53,16 @@ async fn each_verdict_and_each_membership_has_its_finding() {
     let ids = ["ann", "bob", "cy", "off", "later", "refused", "gone", "left", "new", "never"];
     app.people(&ids).await;
     let group = app.group(&["ann", "bob", "cy", "off", "later", "refused", "gone", "left"]).await;
+    // A membership during which nothing was said leaves nothing behind.
+    let first = app.say("ann", &group, "欢迎").await["ms_id"].clone();
+    finding_becomes(&app, &first, "later", "received").await;
     app.person("left").post(&format!("/channels/{group}/leave"), json!({})).await.expect(204);
     app.gateway.answer(by_their_ids);
     let ms_id = app.say("ann", &group, "季度报告").await["ms_id"].clone();
     let members = format!("/channels/{group}/members");
     app.person("ann").post(&members, json!({"user_ids": ["new"]})).await.expect(200);
     finding_becomes(&app, &ms_id, "cy", "received").await;
-    app.person("bob").post(&format!("/channels/{group}/read"), json!({"seq": 1})).await.expect(200);
+    app.person("bob").post(&format!("/channels/{group}/read"), json!({"seq": 2})).await.expect(200);
 
     let off = finding_becomes(&app, &ms_id, "off", "offline").await;
     assert_eq!((&off["status"], &off["verdict"]), (&json!("unreceived"), &json!("offline")));

@@ -89,6 +89,10 @@ impl App {
         Some(Arc::new(Shedding::new(cold.archive.clone(), &self.config)))
     }
 
+    fn probe(&self) -> Probe {
+        Probe { store: self.probes.clone(), wait: self.config.database.readiness_wait }
+    }
+
     /// Answers on `listener` until `stop`. Then waits for running requests and batches.
     pub async fn run(
         self,
@@ -113,8 +117,7 @@ impl App {
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
         if let Some(endpoint) = metrics {
-            let store = self.store.clone();
-            let probe = Probe { store: self.probes.clone(), wait: self.config.database.readiness_wait };
+            let (store, probe) = (self.store.clone(), self.probe());
             tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, probe, stop_workers.clone()));
         }
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));

@@ -166,5 +166,5 @@ impl Reconciler {
 
 /// The first id of the days that become hot again.
 fn hot_from(days: &[DayFound]) -> Option<MsId> {
-    days.iter().filter(|found| found.state == DayState::HotAgain).map(DayFound::from_ms_id).min()
+    days.iter().filter(|found| found.state == DayState::HotAgain).map(DayFound::first_ms_id).min()
 }

@@ -41,7 +41,7 @@ fn english(finding: Finding, name: &str) -> String {
         Received => format!("{name} has received it, and has not read it."),
         Offline => format!("{name} was offline when it was pushed. It waits until {name} signs in."),
         LeftCompany => format!("{name} had left the company, so it was not pushed."),
-        Rejected => format!("The gateway refused it for {name}, and does not get it again."),
+        Rejected => format!("The gateway refused it for {name}. It is not sent to the gateway again."),
         Waiting => format!("It waits for its turn to be pushed to {name}."),
         Retrying => format!("Pushes to {name} had no success so far. The service tries again."),
         GatewayFailing => {

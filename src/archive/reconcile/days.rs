@@ -96,7 +96,7 @@ impl DayFound {
         self.of.day
     }
 
-    pub(super) fn from_ms_id(&self) -> MsId {
+    pub(super) fn first_ms_id(&self) -> MsId {
         self.of.from_ms_id
     }
 }

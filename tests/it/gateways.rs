@@ -87,6 +87,24 @@ async fn what_a_client_says_about_itself_never_counts() {
 }
 
 #[tokio::test]
+async fn the_console_is_behind_the_same_sign_in() {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for kind in ProxyKind::ALL {
+        let stage = Stage::start(kind).await;
+        let page = |roles: Option<&str>| {
+            let request = http.get(stage.proxy.url("/console/search"));
+            match roles {
+                Some(roles) => request.bearer_auth(stage.sign_in.token("a", roles)).send(),
+                None => request.send(),
+            }
+        };
+        for (roles, status) in [(Some("support"), 200), (Some("user"), 403), (None, 401)] {
+            assert_eq!(page(roles).await.unwrap().status(), status, "{kind:?}: {roles:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_proves_itself_by_its_secret() {
     for kind in ProxyKind::ALL {
         let stage = Stage::start(kind).await;

@@ -127,9 +127,14 @@ impl Proxy {
         }
     }
 
+    /// The address of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
     /// A caller from outside, with this token if there is one.
     pub fn client(&self, token: Option<&str>) -> Client {
-        let client = Client::anonymous(&format!("http://127.0.0.1:{}/api/v1", self.port));
+        let client = Client::anonymous(&self.url("/api/v1"));
         match token {
             Some(token) => client.with_header("authorization", &format!("Bearer {token}")),
             None => client,

@@ -8,7 +8,7 @@ mod days;
 mod gap;
 mod hot;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -30,7 +30,7 @@ pub use hot::{HotFound, Listed, Listing};
 /// All that writes into the archive. None of it runs meanwhile.
 const WRITERS: [&str; 3] = ["archiver", "index", "outbox"];
 /// Recalls that are looked up between two extensions of the leases.
-const RECALLS_STEP: i32 = 500;
+const RECALLS_STEP: i32 = 50;
 
 /// What was found.
 #[derive(Debug, Serialize)]
@@ -66,7 +66,7 @@ impl Report {
 /// A conflict while a replica runs, or while another run of this holds the leases.
 pub async fn reconcile(store: &Store, archive: Arc<Bound>, lease: Duration, applies: bool) -> Result<Report> {
     let leases = WRITERS.map(|name| Lease::new(store.clone(), name, lease)).into();
-    let reconciler = Reconciler { store: store.clone(), archive, leases, applies };
+    let reconciler = Reconciler { store: store.clone(), archive, leases, epochs: OnceLock::new(), applies };
     let report = reconciler.run().await;
     for lease in &reconciler.leases {
         lease.give_back(store.now().await?).await?;
@@ -78,6 +78,8 @@ struct Reconciler {
     store: Store,
     archive: Arc<Bound>,
     leases: Vec<Lease>,
+    /// Of the leases when the run began. Another one means that a replica held one of them meanwhile.
+    epochs: OnceLock<Vec<i64>>,
     applies: bool,
 }
 
@@ -115,6 +117,11 @@ impl Reconciler {
             let busy =
                 "a replica writes into the archive: stop all replicas. After a kill, wait for `lease_ms`";
             epochs.push(lease.take(now).await?.ok_or_else(|| Error::new(Kind::Conflict, busy))?);
+        }
+        if *self.epochs.get_or_init(|| epochs.clone()) != epochs {
+            let lost =
+                "a replica has written into the archive meanwhile: stop all replicas, and run this again";
+            return Err(Error::new(Kind::Conflict, lost));
         }
         Ok(epochs)
     }

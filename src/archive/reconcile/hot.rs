@@ -230,6 +230,7 @@ impl Reconciler {
         }
         unknown.dedup_by_key(|document| document.ms_id);
         for Document { ms_id, .. } in unknown {
+            self.extend().await?;
             // With the ledger, and with parts that another page has.
             let mut whole = self.archive.find(&Find::message(ms_id)).await?;
             for part in &mut whole {

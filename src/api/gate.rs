@@ -35,6 +35,9 @@ impl GatedSender {
     }
 }
 
+/// A send after the gate: as it goes on, or why it does not.
+type Passed = std::result::Result<Outgoing, (Error, Outgoing)>;
+
 impl Api {
     /// The gate, if there is one and it is not paused.
     pub(super) fn gate(&self) -> Option<Arc<InForce>> {
@@ -76,12 +79,35 @@ async fn send_gated(api: &Api, gate: &Arc<InForce>, sends: Vec<Result<Outgoing>>
             return results.into_iter().map(failed).collect();
         }
     };
-    let (places, going): (Vec<usize>, Vec<Result<Outgoing>>) = passed.into_iter().unzip();
+    let (mut places, mut going, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, passed) in passed {
+        match passed {
+            Ok(send) => {
+                places.push(place);
+                going.push(Ok(send));
+            }
+            Err((e, send)) => refused.push((place, e, send)),
+        }
+    }
     for (place, sent) in places.into_iter().zip(api.sender.sender.send_all(going).await) {
         results[place] = Some(sent);
     }
+    refuse(api, refused, &mut results).await;
     let forgotten = || Err(Error::internal("no result for a send"));
     results.into_iter().map(|result| result.unwrap_or_else(forgotten)).collect()
+}
+
+/// A send that the gate has refused may have been stored meanwhile, by another call with its client id.
+async fn refuse(api: &Api, refused: Vec<(usize, Error, Outgoing)>, results: &mut [Option<Result<Sent>>]) {
+    if refused.is_empty() {
+        return;
+    }
+    let sends: Vec<&Outgoing> = refused.iter().map(|(_, _, send)| send).collect();
+    let before = message::sent_before(&api.store, &sends).await;
+    let before = before.unwrap_or_else(|_| sends.iter().map(|_| None).collect());
+    for ((place, e, _), before) in refused.into_iter().zip(before) {
+        results[place] = Some(before.unwrap_or(Err(e)));
+    }
 }
 
 /// Asks the gate about sends. They stay in order. Of a send that was sent before, the result is that of the first time, and
@@ -91,7 +117,7 @@ async fn pass_all(
     gate: &Arc<InForce>,
     sends: Vec<(usize, Outgoing)>,
     results: &mut [Option<Result<Sent>>],
-) -> Result<Vec<(usize, Result<Outgoing>)>> {
+) -> Result<Vec<(usize, Passed)>> {
     let given: Vec<&Outgoing> = sends.iter().map(|(_, send)| send).collect();
     let before = message::sent_before(&api.store, &given).await?;
     let mut new = Vec::with_capacity(sends.len());
@@ -115,11 +141,23 @@ async fn pass_all(
 }
 
 /// Asks the gate about a send.
-async fn pass(api: Api, gate: Arc<InForce>, origin: Result<Origin>, send: Outgoing) -> Result<Outgoing> {
+async fn pass(api: Api, gate: Arc<InForce>, origin: Result<Origin>, send: Outgoing) -> Passed {
+    match replacement(&api, &gate, origin, &send).await {
+        Ok(replaced) => Ok(replaced.unwrap_or(send)),
+        Err(e) => Err((e, send)),
+    }
+}
+
+/// What the gate gives in place of a send. `None`: it stays as it is.
+async fn replacement(
+    api: &Api,
+    gate: &InForce,
+    origin: Result<Origin>,
+    send: &Outgoing,
+) -> Result<Option<Outgoing>> {
     let question = Question { subject: Subject::Message, origin: origin?, said: send.said() };
-    let Some(by) = api.sender.gate.ask(&gate, &question).await? else { return Ok(send) };
-    let replaced = replaced(&api, &send, by).await;
-    Ok(settle(&gate, replaced)?.unwrap_or(send))
+    let Some(by) = api.sender.gate.ask(gate, &question).await? else { return Ok(None) };
+    settle(gate, replaced(api, send, by).await)
 }
 
 /// The send with the content of the gate, as if its sender had sent it.

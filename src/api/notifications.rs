@@ -294,10 +294,16 @@ async fn create(
         Some(created) => created,
         None => {
             let content = complete(&api, sender, new.content, new.send_at).await?;
-            let new = pass(&api, sender, NewNotice { content, ..new }).await?;
-            // The clock of the database, by which the worker sends.
-            let (now, limits) = (api.store.now().await?, Limits::of(&api.config.notifications));
-            notice::create(&api.store, sender, &new, limits, now).await?
+            let new = NewNotice { content, ..new };
+            match pass(&api, sender, new.clone()).await {
+                Ok(new) => {
+                    // The clock of the database, by which the worker sends.
+                    let (now, limits) = (api.store.now().await?, Limits::of(&api.config.notifications));
+                    notice::create(&api.store, sender, &new, limits, now).await?
+                }
+                // Another call with its client id may have created it meanwhile.
+                Err(e) => notice::repeated(&api.store, sender, &new).await?.ok_or(e)?,
+            }
         }
     };
     api.notifications.notify_one();

@@ -37,6 +37,8 @@ pub use registry::Callbacks;
 pub use resource::{Endpoint, Manager, NewSecret, TestResult};
 pub use spec::{EVENT_TYPES, EndpointSpec, FILTER_MAX};
 
+/// The label in metrics of all endpoints of applications.
+const OWNED: &str = "owned";
 /// The callback whose answer decides `received`.
 pub const GATEWAY: &str = "gateway";
 /// The callback that is asked about each message before it is stored.
@@ -88,6 +90,8 @@ pub struct Callback {
     pub batch_events: i32,
     /// Incremented with every change.
     pub revision: i64,
+    /// Whether an application has made it for itself.
+    owned: bool,
     headers: HeaderMap,
     secrets: Vec<Vec<u8>>,
     /// Ids of the secrets in the database; empty for a gateway of the settings.
@@ -168,6 +172,11 @@ impl Answer {
 }
 
 impl Callback {
+    /// The endpoint in metrics. Those that applications make and remove as they like share a label, so that there are few.
+    pub fn label(&self) -> String {
+        if self.owned { OWNED.to_owned() } else { self.callback_id.clone() }
+    }
+
     /// POSTs `body` under `id`, signed with every valid secret. Redirects are refused. The size and time of
     /// the answer are limited.
     pub async fn post(&self, id: &str, body: Vec<u8>, now: OffsetDateTime) -> Posted {

@@ -61,6 +61,8 @@ pub struct Origin {
     /// None: a notification, which goes into many channels.
     channel: Option<Channel>,
     now: OffsetDateTime,
+    /// When the clock was read. All questions of a call share it.
+    read: Instant,
 }
 
 #[derive(Debug, Clone)]
@@ -161,24 +163,30 @@ impl Gate {
     async fn answer(&self, gate: &InForce, question: &Question) -> std::result::Result<Verdict, Unanswered> {
         let no_secret = Unanswered { reason: "secret does not decrypt", wait_s: WAIT_S };
         let callback = gate.callback.as_deref().ok_or(no_secret)?;
-        let now = question.origin.now;
+        let origin = &question.origin;
+        let now = || origin.now + origin.read.elapsed();
         // Before there is a place to wait for.
-        if callback.breaker_state(now) == "open" {
+        if callback.breaker_state(now()) == "open" {
             return Err(open(None));
         }
         let _place = self.places.try_acquire().map_err(|_| BUSY)?;
         let began = Instant::now();
-        let patience = callback.timeout.min(self.longest);
+        // A call with many messages must end in time, also if each answer is slow.
+        let patience = callback.timeout.min(self.longest.saturating_sub(origin.read.elapsed()));
+        if patience.is_zero() {
+            return Err(BUSY);
+        }
         let slot = tokio::time::timeout(patience, callback.slots().acquire()).await;
         let _slot = slot.ok().and_then(std::result::Result::ok).ok_or(BUSY)?;
-        if let Admission::Open(until) = callback.admission(now) {
-            return Err(open(Some(until - now)));
+        let asked = now();
+        if let Admission::Open(until) = callback.admission(asked) {
+            return Err(open(Some(until - asked)));
         }
         let question_id = Uuid::now_v7().to_string();
         let body = question.body(&question_id).to_string().into_bytes();
         let posted =
-            callback.post_within(patience.saturating_sub(began.elapsed()), &question_id, body, now).await;
-        judged(callback, &posted, now)
+            callback.post_within(patience.saturating_sub(began.elapsed()), &question_id, body, asked).await;
+        judged(callback, &posted, asked)
     }
 }
 
@@ -246,8 +254,9 @@ impl Question {
 pub async fn origins(store: &Store, sends: &[(Option<ChannelId>, &str)]) -> Result<Vec<Result<Origin>>> {
     let (channels, senders): (Vec<Option<ChannelId>>, Vec<&str>) = sends.iter().copied().unzip();
     let rows = store.all(sql!("delivery/gate/senders"), &[&channels, &senders]).await?;
+    let read = Instant::now();
     let of = |(row, (channel_id, sender)): (&Row, &(Option<ChannelId>, &str))| {
-        let origin = origin(row, *channel_id, sender)?;
+        let origin = origin(row, *channel_id, (sender, read))?;
         if row.get("is_member") { Ok(origin) } else { Err(Error::not_found("no such channel")) }
     };
     Ok(rows.iter().zip(sends).map(of).collect())
@@ -257,23 +266,24 @@ pub async fn origins(store: &Store, sends: &[(Option<ChannelId>, &str)]) -> Resu
 pub async fn origin_of(store: &Store, channel_id: Option<ChannelId>, sender: &str) -> Result<Origin> {
     let row =
         store.one(sql!("delivery/gate/senders"), &[&[channel_id].as_slice(), &[sender].as_slice()]).await?;
-    origin(&row, channel_id, sender)
+    origin(&row, channel_id, (sender, Instant::now()))
 }
 
-fn origin(row: &Row, channel_id: Option<ChannelId>, sender: &str) -> Result<Origin> {
+fn origin(row: &Row, channel_id: Option<ChannelId>, (sender, read): (&str, Instant)) -> Result<Origin> {
     let kind: Option<&str> = row.get("kind");
     let kind = UserKind::from_db(kind.ok_or_else(Error::unknown_caller)?)?;
-    let channel = |channel_id| Channel {
-        channel_id,
-        channel_type: row.get("channel_type"),
-        name: row.get("channel_name"),
+    let channel = |channel_id| {
+        let channel_type: Option<String> = row.get("channel_type");
+        let channel_type = channel_type.ok_or_else(|| Error::not_found("no such channel"))?;
+        Ok::<_, Error>(Channel { channel_id, channel_type, name: row.get("channel_name") })
     };
     Ok(Origin {
         sender: sender.to_owned(),
         name: row.get("name"),
         kind,
-        channel: channel_id.map(channel),
+        channel: channel_id.map(channel).transpose()?,
         now: row.get("now"),
+        read,
     })
 }
 

@@ -240,7 +240,7 @@ impl QueueWorker {
         let (body, held) = loaded.into_parts();
         let posted = callback.post(&batch.batch_id.to_string(), body, now).await;
         metrics::histogram!("impg_callback_seconds", "kind" => callback.kind.as_str(),
-            "endpoint" => callback.callback_id.clone())
+            "endpoint" => callback.label())
         .record(posted.took);
         let (status, took_ms) = (posted.status, posted.took.as_millis() as u64);
         match posted.error {

@@ -23,7 +23,7 @@ const DEPARTMENTS_MAX: usize = 200;
 const STEP_BYTES: usize = 2 << 20;
 
 /// The receivers of a notification. The parts are added.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Clone)]
 pub struct Target {
     pub user_ids: Vec<String>,
     pub department_ids: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Target {
 }
 
 /// A notification to create.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct NewNotice {
     pub client_id: String,
     pub to: Target,

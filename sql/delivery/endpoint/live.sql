@@ -1,7 +1,8 @@
 -- All endpoints with an address, each with the secrets that sign now, newest first.
 -- $1 now
 SELECT c.callback_id, c.kind, c.url, c.from_settings, c.headers, c.timeout_ms, c.concurrency,
-       c.batch_events, c.without_answer, c.sender_kinds, c.state, c.revision, signing.secret_ids, signing.sealed
+       c.batch_events, c.without_answer, c.sender_kinds, c.state, c.revision,
+       c.owner IS NOT NULL AS owned, signing.secret_ids, signing.sealed
 FROM t_im_callback c
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(secret_id ORDER BY secret_id DESC), '{}') AS secret_ids,

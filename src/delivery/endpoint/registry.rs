@@ -238,6 +238,7 @@ impl Callbacks {
             slots: Semaphore::new(concurrency),
             batch_events: row.get("batch_events"),
             revision: row.get("revision"),
+            owned: row.get("owned"),
             headers: self.headers(row)?,
             secrets,
             secret_ids,

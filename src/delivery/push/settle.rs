@@ -117,7 +117,7 @@ impl Attempt<'_> {
                     self.failed(&tx, limits, error, now).await?;
                 }
                 metrics::counter!("impg_callback_failures_total", "error" => *error,
-                    "endpoint" => self.callback.callback_id.clone())
+                    "endpoint" => self.callback.label())
                 .increment(1);
                 Tally { pairs: self.held.pairs(), ..Tally::default() }
             }

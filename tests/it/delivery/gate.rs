@@ -318,6 +318,7 @@ async fn each_way_into_the_service_leads_past_the_gate() {
     // What must not be sent is refused without a question.
     ways.app.people(&["eve"]).await;
     send(&ways.app, "eve", &ways.group, "x").await.expect_problem(404, "not-found");
+    send(&ways.app, "eve", "999999999", "x").await.expect_problem(404, "not-found");
     send(&ways.app, "nobody", &ways.group, "x").await.expect_problem(403, "unknown-user");
     ways.update(7).await.expect_problem(409, "conflict");
     assert_eq!(filter.asked().len(), asked.len());

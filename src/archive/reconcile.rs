@@ -24,7 +24,7 @@ use crate::base::store::{Statements, Store, own_seal};
 use crate::sql;
 
 pub use days::{DayFound, DayState};
-pub use gap::{Gap, Needs, gap, refuse_lost};
+pub use gap::{Gap, Needs, gap, refuse_gap, refuse_lost};
 pub use hot::{HotFound, Listed, Listing};
 
 /// All that writes into the archive. None of it runs meanwhile.

@@ -32,7 +32,12 @@ pub async fn gap(store: &Store, (from, below): (MsId, MsId), needs: Needs) -> Re
 
 /// Fails if the archive has lost something of the day of a message.
 pub async fn refuse_lost(store: &Store, ms_id: MsId, needs: Needs) -> Result<()> {
-    match gap(store, (ms_id, ms_id.next()), needs).await? {
+    refuse_gap(store, (ms_id, ms_id.next()), needs).await
+}
+
+/// Fails if the archive has lost something of a day in a range of ids: from one, and below another.
+pub async fn refuse_gap(store: &Store, range: (MsId, MsId), needs: Needs) -> Result<()> {
+    match gap(store, range, needs).await? {
         Some(gap) => Err(gap.error()),
         None => Ok(()),
     }

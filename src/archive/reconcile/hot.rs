@@ -178,10 +178,7 @@ impl Reconciler {
             ..Find::newest(PAGE)
         };
         loop {
-            self.extend().await?;
-            let documents = self.archive.find(&find).await?;
-            let ended = documents.len() < PAGE;
-            find.after = documents.last().map(|last| (last.ms_id, last.part));
+            let (documents, ended) = self.next_page(&mut find).await?;
             for stored in documents.iter().filter(|stored| stored.part == 0) {
                 seen.insert(stored.ms_id);
                 let hot = hot.get(&stored.ms_id).and_then(Option::as_ref);
@@ -254,13 +251,20 @@ impl Reconciler {
             ..Find::newest(PAGE)
         };
         loop {
-            self.extend().await?;
-            let documents = self.archive.find(&find).await?;
+            let (documents, ended) = self.next_page(&mut find).await?;
             listing.add(&documents);
-            if documents.len() < PAGE {
+            if ended {
                 return Ok(listing);
             }
-            find.after = documents.last().map(|last| (last.ms_id, last.part));
         }
+    }
+
+    /// The next documents, and whether they are the last ones.
+    async fn next_page(&self, find: &mut Find) -> Result<(Vec<Document>, bool)> {
+        self.extend().await?;
+        let documents = self.archive.find(find).await?;
+        find.after = documents.last().map(|last| (last.ms_id, last.part));
+        let ended = documents.len() < PAGE;
+        Ok((documents, ended))
     }
 }

@@ -300,7 +300,7 @@ pub async fn many(
 }
 
 /// The document of a cold message, if there is such a message. `503` if the archive may have lost it.
-async fn find_cold(store: &Store, archive: &dyn Archive, ms_id: MsId) -> Result<Vec<Document>> {
+pub(super) async fn find_cold(store: &Store, archive: &dyn Archive, ms_id: MsId) -> Result<Vec<Document>> {
     let found = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
     if found.is_empty() {
         reconcile::refuse_lost(store, ms_id, Needs::Message).await?;

@@ -9,6 +9,7 @@ use serde_json::json;
 use time::{Duration, OffsetDateTime};
 
 use crate::archive::index::Bound;
+use crate::archive::reconcile::{self, Needs};
 use crate::archive::{Archive, Document, Find, Group, Ledger, Order, Parts, Recalled, Span};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::lease::Lease;
@@ -178,12 +179,15 @@ impl Outbox {
         Ok(taken)
     }
 
-    /// Returns false if the archive does not know the message, because it may know it later.
+    /// Returns false if the archive does not know the message, because it may know it later. What it has lost can come
+    /// back with a newer copy: receipts wait for that, however long.
     async fn take_receipts_of(&self, ms_id: MsId, receipts: &[Receipt], now: OffsetDateTime) -> Result<bool> {
         let mut documents = self.archive.find(&Find::message(ms_id)).await?;
         if documents.is_empty() {
+            reconcile::refuse_lost(&self.store, ms_id, Needs::Message).await.map_err(|_| lost())?;
             return Ok(receipts.iter().all(|receipt| now - receipt.at > UNKNOWN_KEPT));
         }
+        require_ledger(&documents)?;
         self.move_cursors(&documents, receipts).await?;
         documents.retain_mut(|document| {
             receipts.iter().filter(|r| advance(document, &r.receiver, r.status, r.at)).count() > 0
@@ -255,6 +259,7 @@ impl Outbox {
         if ms_ids.len() as i64 != to_seq - from_seq + 1 {
             return Err(Error::internal("messages of a read or receipt are missing in the archive"));
         }
+        require_ledger(&documents)?;
         documents.retain_mut(|document| advance(document, &read.reader, read.status, read.at));
         self.replace(documents).await?;
         Ok(ms_ids)
@@ -312,6 +317,15 @@ fn held_up<T>(of: i64, taken: Result<T>) -> Result<Option<T>> {
         }
         taken => taken.map(Some),
     }
+}
+
+/// Fails if the archive has a cold message as it was indexed while it was hot: an older copy of it was restored.
+fn require_ledger(documents: &[Document]) -> Result<()> {
+    if documents.iter().all(|document| document.ledger.is_some()) { Ok(()) } else { Err(lost()) }
+}
+
+fn lost() -> Error {
+    Error::internal("the archive has lost the statuses of a message: restore a newer copy of it")
 }
 
 fn is_receiver(document: &Document, user: &str) -> bool {

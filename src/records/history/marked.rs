@@ -4,6 +4,7 @@
 use time::OffsetDateTime;
 
 use super::{Hot, Message, Reading, hot, messages};
+use crate::archive::reconcile::{self, Needs};
 use crate::archive::{self, Archive, Find, Order, Span};
 use crate::base::error::Result;
 use crate::base::number::MsId;
@@ -120,20 +121,27 @@ impl Marked<'_> {
             ledger: false,
             ..Find::newest(limit)
         };
-        let mut found = Vec::new();
+        let (mut found, mut ended) = (Vec::new(), false);
         for _ in 0..LOOKS_MAX {
             find.limit = limit - found.len();
             let documents = archive.find(&find).await?;
-            let ended = documents.len() < find.limit;
+            ended = documents.len() < find.limit;
             find.after = documents.last().map(|last| (last.ms_id, last.part)).or(find.after);
             let read = messages(store, documents, reader).await?;
             // A message that was recalled since carries nothing.
             found.extend(read.into_iter().filter(|message| message.recalled.is_none()));
             if ended || found.len() >= limit {
-                return Ok(MarkedPage { messages: found, next: None });
+                break;
             }
         }
-        Ok(MarkedPage { messages: found, next: find.after.map(|(ms_id, _)| ms_id) })
+        let last = find.after.filter(|_| !ended).map(|(ms_id, _)| ms_id);
+        let looked_at = match self.order {
+            Order::Oldest => (find.from, last.map_or(below, MsId::next)),
+            Order::Newest => (last.unwrap_or(find.from), below),
+        };
+        reconcile::refuse_gap(store, looked_at, Needs::Message).await?;
+        let next = last.filter(|_| found.len() < limit);
+        Ok(MarkedPage { messages: found, next })
     }
 }
 

@@ -2,6 +2,7 @@
 //! archive.
 
 use super::{Hot, Message, hot, messages};
+use crate::archive::reconcile::{self, Needs};
 use crate::archive::{self, Archive, Find, Span};
 use crate::base::error::Result;
 use crate::base::number::{ChannelId, MsId};
@@ -55,17 +56,15 @@ pub async fn unread(
         let next = (found.len() >= limit).then(|| place(&found));
         return Ok(Unread { messages: found, next });
     }
-    let spans: Vec<Span> = channels
-        .iter()
-        .filter(|channel| channel.read_ms_id < horizon)
-        .map(|c| Span { channel_id: c.channel_id, from_seq: c.read_seq + 1, to_seq: c.last_seq })
-        .collect();
-    if spans.is_empty() {
+    let cold = || channels.iter().filter(|channel| channel.read_ms_id < horizon);
+    let Some(read_upto) = cold().map(|channel| channel.read_ms_id).min() else {
         return Ok(Unread { messages: found, next: None });
-    }
+    };
+    let span = |c: &Channel| Span { channel_id: c.channel_id, from_seq: c.read_seq + 1, to_seq: c.last_seq };
+    let spans: Vec<Span> = cold().map(span).collect();
     let begin = place(&found).min(horizon);
     let rest = UnreadPage { below: begin, limit: limit - found.len(), ..page };
-    match cold_unread(store, archive, spans, rest).await {
+    match cold_unread(store, archive, (spans, read_upto), rest).await {
         Ok(Unread { messages: cold, next }) => {
             found.extend(cold);
             Ok(Unread { messages: found, next })
@@ -120,30 +119,29 @@ async fn hot_unread(store: &Store, channels: &[Channel], page: UnreadPage<'_>) -
 async fn cold_unread(
     store: &Store,
     archive: Option<&dyn Archive>,
-    spans: Vec<Span>,
+    (spans, read_upto): (Vec<Span>, MsId),
     page: UnreadPage<'_>,
 ) -> Result<Unread> {
     let UnreadPage { reader, below, limit } = page;
     let archive = archive.ok_or_else(archive::not_configured)?;
     let not_sender = Some(reader.to_owned());
     let mut find = Find { spans: Some(spans), not_sender, below, ledger: false, ..Find::newest(limit) };
-    let mut found = Vec::new();
+    let (mut found, mut ended) = (Vec::new(), false);
     for _ in 0..LOOKS_MAX {
         find.limit = limit - found.len();
         let documents = archive.find(&find).await?;
-        let ended = documents.len() < find.limit;
+        ended = documents.len() < find.limit;
         if let Some(last) = documents.last() {
             find.below = last.ms_id;
         }
         // A recalled message is unread for no user.
         let read = messages(store, documents, Some(reader)).await?;
         found.extend(read.into_iter().filter(|message| message.recalled.is_none()));
-        if ended {
-            return Ok(Unread { messages: found, next: None });
-        }
-        if found.len() >= limit {
+        if ended || found.len() >= limit {
             break;
         }
     }
-    Ok(Unread { messages: found, next: Some(find.below) })
+    let next = Some(find.below).filter(|_| !ended);
+    reconcile::refuse_gap(store, (next.unwrap_or(read_upto), below), Needs::Message).await?;
+    Ok(Unread { messages: found, next })
 }

@@ -161,9 +161,7 @@ async fn of_cold_message(
     let archive = archive.ok_or_else(archive::not_configured)?;
     // The order matters: the channel, then the waiting receipts, then the document. A receipt that leaves the
     // outbox in between is in the document by then.
-    let first = archive.find(&Find { limit: 1, ledger: false, ..Find::message(ms_id) }).await?;
-    let Some(first) = first.into_iter().next() else {
-        reconcile::refuse_lost(store, ms_id, Needs::Message).await?;
+    let Some(first) = history::find_cold(store, archive, ms_id).await?.into_iter().next() else {
         return Ok(None);
     };
     if !seen.all {

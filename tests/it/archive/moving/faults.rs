@@ -10,6 +10,7 @@ use im_push_gateway::archive::index::{self, Bound};
 use im_push_gateway::archive::mover::{self, Archiver, State};
 use im_push_gateway::archive::{self, Archive, Document, Find};
 use im_push_gateway::base::error::{Error, Result};
+use im_push_gateway::base::number::MsId;
 use im_push_gateway::base::store::Store;
 use im_push_gateway::base::worker::{Tick, Work};
 use im_push_gateway::records::outbox::Outbox;
@@ -430,6 +431,53 @@ async fn what_the_archive_seems_to_lack_is_not_forgotten_and_holds_up_nothing() 
         outbox.release().await.expect("the lease is given back");
         assert_eq!(aged.count(OUTBOX, &[]).await, waiting, "the rest does not wait for it");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn late_changes_of_what_the_archive_has_lost_wait_for_a_newer_copy() {
+    let (mut aged, ms_ids) = an_old_day(Aged::embedded().await).await;
+    aged.app.run().await;
+    aged.move_all().await;
+    aged.app.halt().await;
+    let of: Vec<i64> = ms_ids[..3].iter().map(|id| id.parse().expect("an id")).collect();
+    let settings = settings(&aged, "");
+    let real = archive::open(&settings).await.expect("it opens").expect("an archive");
+    let mut newer = Vec::new();
+    for ms_id in &of {
+        newer.extend(real.find(&Find::message(MsId(*ms_id))).await.expect("it answers"));
+    }
+    // As an older copy: the first is not there, the others have no ledger yet.
+    let mut older = newer.clone();
+    older.iter_mut().for_each(|document| (document.version, document.ledger) = (document.version + 1, None));
+    older[0].set_aside = true;
+    real.write(&older).await.expect("it takes them");
+    real.refresh().await.expect("it answers");
+    let sql = aged.sql().await;
+    sql.batch_execute("UPDATE t_im_archive_day SET lost_documents = 1, lost_ledger_rows = 3")
+        .await
+        .expect("days");
+    let receipts = "INSERT INTO t_im_receipt_pending (ms_id, receiver, received_at) \
+                    SELECT ms_id, 'bob', im_clock() - interval '3 days' FROM unnest($1::bigint[]) AS ms_id";
+    sql.execute(receipts, &[&&of[..2]]).await.expect("receipts");
+    let read = "INSERT INTO t_im_read (channel_id, user_id, from_seq, to_seq, from_ms_id, to_ms_id, read_at) \
+                VALUES ($1, 'bob', 3, 3, $2, $2, im_clock())";
+    sql.execute(read, &[&newer[2].channel_id, &of[2]]).await.expect("a read");
+    for (restored, waiting) in [(false, 3), (true, 0)] {
+        if restored {
+            newer.iter_mut().for_each(|document| document.version += 2);
+            real.write(&newer).await.expect("it takes them");
+            real.refresh().await.expect("it answers");
+            let whole = "UPDATE t_im_archive_day SET lost_documents = 0, lost_ledger_rows = 0";
+            sql.batch_execute(whole).await.expect("days");
+        }
+        let bound = Arc::new(Bound::new(aged.store.clone(), real.clone()));
+        let outbox = Outbox::new(aged.store.clone(), bound, settings.workers.lease);
+        while outbox.tick().await.expect("it goes on") == Tick::More {}
+        outbox.release().await.expect("the lease is given back");
+        assert_eq!(aged.count(OUTBOX, &[]).await, waiting, "restored: {restored}");
+    }
+    let last = real.find(&Find::message(MsId(of[2]))).await.expect("it answers");
+    assert_eq!(last[0].ledger.as_ref().expect("a ledger").read.receivers, ["bob"]);
 }
 
 #[tokio::test]

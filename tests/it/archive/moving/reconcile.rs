@@ -262,6 +262,12 @@ async fn assert_readers_are_told(aged: &mut Aged, group: &str) {
     assert_eq!(words(newest["items"].as_array().unwrap()), ["delta 0", "gamma 1", "gamma 0"]);
     let lost = ann.get(&format!("/channels/{group}/messages?limit=4&after_seq=2")).await;
     lost.expect_problem(503, "unavailable");
+    let topic = ann.get(&format!("/channels/{group}/messages?topic=plans")).await;
+    topic.expect_problem(503, "unavailable");
+    let unread = ann.get("/sync/messages").await.expect(200);
+    assert_eq!(words(unread["items"].as_array().unwrap()), ["gamma 1"]);
+    let next = format!("/sync/messages?cursor={}", text(&unread["next_cursor"]));
+    ann.get(&next).await.expect_problem(503, "unavailable");
     aged.move_all().await;
     aged.indexed().await;
     let found = ann.get("/search/messages?q=gamma").await.expect(200);

@@ -65,7 +65,8 @@ use crate::archive::mover::Archiver;
 use crate::base::config::{Config, IdentityMode, IdentityNames};
 use crate::base::cron::Zone;
 use crate::base::error::{Error, Kind};
-use crate::base::store::Store;
+use crate::base::number::MsId;
+use crate::base::store::{Standby, Store};
 use crate::base::wakers::Wakers;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::escalation::Escalation;
@@ -94,6 +95,8 @@ pub struct Stages {
     pub store: Store,
     /// A separate pool for probes. They get an answer even when `store` is busy.
     pub probes: Store,
+    /// What serves reads beside `store`.
+    pub standby: Option<Arc<Standby>>,
     pub identity: Identity,
     pub sender: GatedSender,
     pub inbox: Inbox,
@@ -132,6 +135,35 @@ impl Api {
 
     fn archive(&self) -> Option<&dyn Archive> {
         self.archive.as_deref()
+    }
+
+    /// Does a read on the standby if there is one that has all that the primary has, otherwise on the primary. The read
+    /// can be done twice.
+    async fn read<T, F>(&self, work: impl Fn(Store) -> F) -> crate::base::error::Result<T>
+    where
+        F: Future<Output = crate::base::error::Result<T>>,
+    {
+        match &self.standby {
+            Some(standby) => standby.read(work).await,
+            None => work(self.store.clone()).await,
+        }
+    }
+
+    /// The same for messages that begin at this one. Those of today stay on the primary, which has them in memory: a read
+    /// of them is cheaper than the wait for the standby.
+    async fn read_history<T, F>(
+        &self,
+        begin: Option<MsId>,
+        work: impl Fn(Store) -> F,
+    ) -> crate::base::error::Result<T>
+    where
+        F: Future<Output = crate::base::error::Result<T>>,
+    {
+        let today = MsId::first_of(clock().replace_time(time::Time::MIDNIGHT));
+        match begin.is_some_and(|begin| begin < today) {
+            true => self.read(work).await,
+            false => work(self.store.clone()).await,
+        }
     }
 
     /// The time zone in which days begin.

@@ -20,7 +20,7 @@ use crate::archive::{Archive, Shedding};
 use crate::base::certificate::Certificate;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
-use crate::base::store::Store;
+use crate::base::store::{Standby, Store};
 use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::gate::Gate;
@@ -41,6 +41,7 @@ pub struct App {
     config: Config,
     store: Store,
     probes: Store,
+    standby: Option<Arc<Standby>>,
     certificate: Option<Arc<Certificate>>,
     identity: Identity,
     callbacks: Arc<Callbacks>,
@@ -57,6 +58,7 @@ impl App {
         let certificate = Certificate::open(&config.server)?;
         let store = Store::new(&config)?;
         let probes = store.for_probes(&config)?;
+        let standby = Standby::open(&config, &store)?;
         store.check_sessions().await?;
         store.check_locks().await?;
         store.check_durable().await?;
@@ -74,6 +76,7 @@ impl App {
             config,
             store,
             probes,
+            standby,
             certificate,
             identity,
             callbacks: Arc::new(callbacks),
@@ -130,6 +133,7 @@ impl App {
             config: self.config,
             store: self.store,
             probes: self.probes,
+            standby: self.standby,
             identity: self.identity,
             sender,
             inbox,

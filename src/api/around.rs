@@ -71,9 +71,12 @@ async fn show(
         return Err(Error::parameter("around", format!("must be 0 to {AROUND_MAX}")));
     }
     let missing = || Error::not_found("no such message");
-    let found = history::locate(&api.store, api.archive(), ms_id).await?;
-    let (channel_id, place) = found.ok_or_else(missing)?;
-    let reader = Some(caller.user_id.as_str());
-    let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader };
-    Ok(Reply(reading.around(place, each).await?.ok_or_else(missing)?.into()))
+    let (api, reader) = (&api, Some(caller.user_id.as_str()));
+    let around = api.read_history(Some(ms_id), move |store| async move {
+        let found = history::locate(&store, api.archive(), ms_id).await?;
+        let (channel_id, place) = found.ok_or_else(missing)?;
+        let reading = Reading { store: &store, archive: api.archive(), channel_id, reader };
+        reading.around(place, each).await?.ok_or_else(missing)
+    });
+    Ok(Reply(around.await?.into()))
 }

@@ -183,8 +183,10 @@ async fn level(
         check_id(parent_id).map_err(|reason| Error::parameter("parent_id", reason))?;
     }
     let after: DepartmentCursor = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
-    let parent_id = query.parent_id.as_deref();
-    let found = departments::level(&api.store, viewer.external(), parent_id, &after, limit).await?;
+    let (viewer, parent_id, after) = (viewer.external(), query.parent_id.as_deref(), &after);
+    let found = api
+        .read(move |store| async move { departments::level(&store, viewer, parent_id, after, limit).await })
+        .await?;
     let items = found.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(items, limit, DepartmentView::cursor)))
 }
@@ -195,7 +197,9 @@ async fn show(
     PathWord(id): PathWord,
 ) -> Result<Reply<DepartmentCard>> {
     check_path(&id)?;
-    let (department, path) = departments::get(&api.store, viewer.external(), &id).await?;
+    let (viewer, id) = (viewer.external(), id.as_str());
+    let (department, path) =
+        api.read(move |store| async move { departments::get(&store, viewer, id).await }).await?;
     let path = path.into_iter().map(|(department_id, name)| Above { department_id, name }).collect();
     Ok(Reply(DepartmentCard { department: department.into(), path }))
 }
@@ -209,8 +213,11 @@ async fn users(
     check_path(&id)?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
-    let workers = DepartmentUsers { below: query.below.unwrap_or_default(), after: &after, limit };
-    let found = departments::users(&api.store, viewer.external(), &id, workers).await?;
+    let (viewer, id, below, after) =
+        (viewer.external(), id.as_str(), query.below.unwrap_or_default(), after.as_str());
+    let workers = DepartmentUsers { below, after, limit };
+    let found =
+        api.read(move |store| async move { departments::users(&store, viewer, id, workers).await }).await?;
     let items = found.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(items, limit, |w: &DepartmentUserView| w.user_id.clone())))
 }

@@ -383,8 +383,20 @@ async fn list(
     PathId(channel_id): PathId<ChannelId>,
     Query(query): Query<HistoryQuery>,
 ) -> Result<Reply<Page<MessageView>>> {
-    let reader = Some(caller.user_id.as_str());
-    page(Reading { store: &api.store, archive: api.archive(), channel_id, reader }, &query).await
+    let (api, query, reader) = (&api, &query, Some(caller.user_id.as_str()));
+    let begin = begin(query)?;
+    api.read_history(begin, move |store| async move {
+        page(Reading { store: &store, archive: api.archive(), channel_id, reader }, query).await
+    })
+    .await
+}
+
+/// The message at which a page with a cursor begins.
+fn begin(query: &HistoryQuery) -> Result<Option<MsId>> {
+    let Some(cursor) = query.cursor.as_deref() else { return Ok(None) };
+    Ok(Some(match read_cursor(cursor)? {
+        Cursor::Before { ms_id, .. } | Cursor::After { ms_id, .. } | Cursor::Topic { ms_id, .. } => ms_id,
+    }))
 }
 
 /// A page of a channel.

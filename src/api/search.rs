@@ -100,9 +100,22 @@ async fn page(
     search: &Search,
     (below, limit): (MsId, i64),
 ) -> Result<Page<HitView>> {
-    let searching = Searching { store: &api.store, archive: api.archive(), scope, search };
-    let (hits, next) = trace::within("search", searching.page(below, limit as usize)).await?;
+    let (hits, next) = trace::within("search", find(api, scope, search, (below, limit as usize))).await?;
     metrics::counter!("impg_searches_total").increment(1);
     let next_cursor = next.map(|below| write_cursor(&Below { below }));
     Ok(Page { items: hits, next_cursor }.map(Into::into))
+}
+
+/// Up to `limit` hits below an id, and where the next page begins.
+async fn find(
+    api: &Api,
+    scope: Scope<'_>,
+    search: &Search,
+    (below, limit): (MsId, usize),
+) -> Result<(Vec<Hit>, Option<MsId>)> {
+    api.read(move |store| async move {
+        let searching = Searching { store: &store, archive: api.archive(), scope, search };
+        searching.page(below, limit).await
+    })
+    .await
 }

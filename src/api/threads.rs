@@ -67,16 +67,19 @@ async fn replies(
     let limit = page.limit()?;
     let after = page.cursor::<Last>()?.map(|last| last.ms_id);
     let missing = || Error::not_found("no such message");
-    let found = history::locate(&api.store, api.archive(), ms_id).await?;
-    let (channel_id, place) = found.ok_or_else(missing)?;
-    let reader = Some(caller.user_id.as_str());
-    let reading = Reading { store: &api.store, archive: api.archive(), channel_id, reader };
-    if !reading.sees(place).await? {
-        return Err(missing());
-    }
-    let (mark, cold_mark) = (reply_mark(ms_id), reply_mark(ms_id));
-    let marked = Marked { mark, cold_mark, reading: Some(reading), order: Order::Oldest, above: ms_id };
-    page_of(&api, &marked, after, limit).await
+    let (api, reader) = (&api, Some(caller.user_id.as_str()));
+    let replies = api.read_history(Some(ms_id), move |store| async move {
+        let found = history::locate(&store, api.archive(), ms_id).await?;
+        let (channel_id, place) = found.ok_or_else(missing)?;
+        let reading = Reading { store: &store, archive: api.archive(), channel_id, reader };
+        if !reading.sees(place).await? {
+            return Err(missing());
+        }
+        let (mark, cold_mark) = (reply_mark(ms_id), reply_mark(ms_id));
+        let marked = Marked { mark, cold_mark, reading: Some(reading), order: Order::Oldest, above: ms_id };
+        marked.page(&store, api.archive(), after, limit).await
+    });
+    Ok(page_of(replies.await?))
 }
 
 async fn with_ref(
@@ -92,18 +95,13 @@ async fn with_ref(
     let mark = ref_mark(&caller.user_id, &query.reference);
     let marked =
         Marked { cold_mark: mark.clone(), mark, reading: None, order: Order::Newest, above: MsId(0) };
-    page_of(&api, &marked, before.map(|last| last.ms_id), limit).await
+    let page = marked.page(&api.store, api.archive(), before.map(|last| last.ms_id), limit);
+    Ok(page_of(page.await?))
 }
 
-async fn page_of(
-    api: &Api,
-    marked: &Marked<'_>,
-    after: Option<MsId>,
-    limit: i64,
-) -> Result<Reply<Page<MessageView>>> {
-    let MarkedPage { messages, next } = marked.page(&api.store, api.archive(), after, limit).await?;
+fn page_of(MarkedPage { messages, next }: MarkedPage) -> Reply<Page<MessageView>> {
     let next_cursor = next.map(|ms_id| write_cursor(&Last { ms_id }));
-    Ok(Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor }))
+    Reply(Page { items: messages.into_iter().map(Into::into).collect(), next_cursor })
 }
 
 async fn topics(

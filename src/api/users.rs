@@ -10,7 +10,7 @@ use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rf
 use super::{Api, Person, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
-use crate::people::contacts::{self, Card, Contact, ContactSearch, Workplace};
+use crate::people::contacts::{self, Card, Contact, ContactCursor, ContactSearch, Workplace};
 use crate::people::presence::OnlineStatus;
 use crate::people::users::UserKind;
 
@@ -137,10 +137,13 @@ async fn find(
 ) -> Result<Reply<Page<ContactView>>> {
     query.check()?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    let after = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let after: ContactCursor = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let (typed, department_id) = (query.q.as_deref(), query.department_id.as_deref());
     let search = ContactSearch { typed, department_id, kind: query.kind.as_deref(), limit };
-    let (found, next) = contacts::find(&api.store, &viewer, search, after).await?;
+    let (viewer, after) = (&viewer, &after);
+    let (found, next) = api
+        .read(move |store| async move { contacts::find(&store, viewer, search, after.clone()).await })
+        .await?;
     let next_cursor = next.map(|place| write_cursor(&place));
     Ok(Reply(Page { items: found, next_cursor }.map(Into::into)))
 }

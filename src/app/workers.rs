@@ -11,6 +11,7 @@ use super::App;
 use super::maintenance::Maintenance;
 use super::tasks::TaskSet;
 use crate::base::cron::Alarms;
+use crate::base::store::Standby;
 use crate::base::wakers::Wakers;
 use crate::base::worker::{Tick, Worker};
 use crate::chat::channel::department::Groups;
@@ -111,6 +112,7 @@ impl App {
             )
             .woken_by(&files.wake()),
         ];
+        workers.extend(self.standby.as_ref().map(Standby::worker));
         if let Some(runner) = &self.directory {
             workers.push(Worker::new("directory", poll, runner.clone()).woken_by(&wakes.directory));
         }

@@ -205,8 +205,17 @@ impl Error {
     /// Whether the database failed or could not be reached.
     pub fn is_of_database(&self) -> bool {
         let source = self.source.as_deref();
-        source
-            .is_some_and(|s| s.is::<tokio_postgres::Error>() || s.is::<Unreachable>() || s.is::<PoolError>())
+        source.is_some_and(|s| {
+            s.is::<tokio_postgres::Error>()
+                || s.is::<Unreachable>()
+                || s.is::<PoolError>()
+                || s.is::<NotFresh>()
+        })
+    }
+
+    /// Whether a standby does not have, or cannot show that it has, all that the read must see.
+    pub fn is_not_fresh(&self) -> bool {
+        self.source.as_deref().is_some_and(|s| s.is::<NotFresh>())
     }
 
     /// Whether the database is away. The store logs this once, and once when it is back.
@@ -217,6 +226,11 @@ impl Error {
             None => is_lost(e),
         });
         lost || source.is::<Unreachable>()
+    }
+
+    /// Why a database cannot be reached, if that is the cause.
+    pub fn unreachable(&self) -> Option<&Unreachable> {
+        self.source.as_deref()?.downcast_ref()
     }
 
     /// The cause. Only the log may show it.
@@ -297,6 +311,18 @@ impl fmt::Display for Unreachable {
 }
 
 impl std::error::Error for Unreachable {}
+
+/// Why a read does not use the standby. It is repeated on the primary.
+#[derive(Debug)]
+pub struct NotFresh(pub &'static str);
+
+impl fmt::Display for NotFresh {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for NotFresh {}
 
 impl From<tokio_postgres::Error> for Error {
     fn from(e: tokio_postgres::Error) -> Self {

@@ -8,6 +8,7 @@ use std::result::Result as StdResult;
 use postgres_types::{FromSql, ToSql};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::OffsetDateTime;
 
 /// Reads a decimal string: only digits, without a leading zero, above zero.
 pub fn parse(text: &str) -> Option<i64> {
@@ -74,6 +75,12 @@ number!(
     MsId
 );
 impl MsId {
+    /// The smallest id of a time.
+    pub fn first_of(moment: OffsetDateTime) -> Self {
+        let ms = moment.unix_timestamp_nanos() / 1_000_000;
+        Self(i64::try_from(ms.clamp(0, i128::from(i64::MAX >> 22))).unwrap_or(0) << 22)
+    }
+
     /// The id after this one, or this one if it is the greatest.
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

@@ -1,8 +1,10 @@
 //! PostgreSQL: the pool, the migrations, the daily partitions. Only this module opens connections.
 
+mod fresh;
 mod schema;
 mod server;
 mod session;
+mod standby;
 mod statements;
 
 use std::future::Future;
@@ -18,12 +20,14 @@ use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::base::config::{Config, DatabaseSettings};
+use crate::base::config::{Config, DatabaseSettings, Secret};
 use crate::base::error::{self, Error, Kind, Result};
 use crate::base::number::MsId;
 use crate::base::throttle::Throttle;
 use crate::base::tls::{self, Authorities};
-use server::Server;
+use fresh::Fresh;
+use server::{PRIMARY, STANDBY, Server};
+pub use standby::{Fitness, Standby};
 pub use statements::{Parameters, Statements};
 
 /// The text of `sql/<name>.sql`: one statement, prepared once for each connection.
@@ -44,6 +48,8 @@ const CONTENTION_WAIT: Duration = Duration::from_millis(5);
 const SESSION: &str = "SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; \
      SET synchronous_commit = on; SET timezone = 'UTC'; SET application_name = 'im-push-gateway'; \
      SET idle_in_transaction_session_timeout = '30s'; SET lock_timeout = '10s'";
+/// A standby takes no writes. If it is promoted, it takes none of these connections.
+const ONLY_READS: &str = "SET default_transaction_read_only = on";
 /// For work that may be lost in a crash of the server, because it is done again. The WAL is written in order,
 /// so a later acknowledged commit makes it durable too.
 pub const REPEATABLE: &str = "SET LOCAL synchronous_commit = off";
@@ -123,15 +129,39 @@ pub struct Store {
     pool: Pool,
     server: Arc<Server>,
     throttle: Arc<Throttle>,
+    /// On a standby: what the answer of a read must see.
+    fresh: Option<Arc<Fresh>>,
 }
 
 impl Store {
     /// A pool for `database_url`. It connects on first use.
     pub fn new(config: &Config) -> Result<Self> {
         let database = &config.database;
-        let server = Arc::new(Server::of(&address(database)?));
+        let server = Arc::new(Server::of(&address(&database.url, PRIMARY)?, PRIMARY));
         let session = session(database.statement_timeout);
         Self::open(config, server, (database.pool_size, database.wait), session)
+    }
+
+    /// A pool for the standby of `database_read_url`. Nothing can be written on it.
+    fn for_standby(config: &Config) -> Result<Self> {
+        let database = &config.database;
+        let server = Arc::new(Server::of(&address(&database.read_url, STANDBY)?, STANDBY));
+        let session = format!("{}; {ONLY_READS}", session(database.statement_timeout));
+        Self::open(config, server, (database.pool_size, database.wait), session)
+    }
+
+    /// The same store for one answer, which must see this.
+    fn fresh(&self, fresh: Fresh) -> Self {
+        Self { fresh: Some(Arc::new(fresh)), ..self.clone() }
+    }
+
+    /// What another system shows by now is in the database, too: a standby has replayed it before the next statement. An
+    /// archive can have messages that the standby did not have when the answer began.
+    pub async fn catch_up(&self) -> Result<()> {
+        match &self.fresh {
+            Some(fresh) => fresh.renew().await,
+            None => Ok(()),
+        }
     }
 
     /// A separate connection for probes. They are answered while the pool is busy, and wait for no lock.
@@ -148,7 +178,7 @@ impl Store {
         session: String,
     ) -> Result<Self> {
         let (session, life): (Arc<str>, _) = (session.into(), config.database.connection_life);
-        let pool = Pool::builder(manager(&config.database)?)
+        let pool = Pool::builder(manager(&config.database, server.setting())?)
             .max_size(size)
             // The connection used last is the one whose plans are in the caches of the processor.
             .queue_mode(QueueMode::Lifo)
@@ -171,7 +201,7 @@ impl Store {
             .map_err(Error::internal)?;
         let workers = &config.workers;
         let throttle = Arc::new(Throttle::new(workers.background_send_wait, workers.lease, Instant::now()));
-        Ok(Self { pool, server, throttle })
+        Ok(Self { pool, server, throttle, fresh: None })
     }
 
     /// What background work rests by, and what notes the waits of sends.
@@ -181,6 +211,9 @@ impl Store {
 
     /// A connection of the pool. Never hold it during a network call to another server.
     pub async fn client(&self) -> Result<Object> {
+        if let Some(fresh) = &self.fresh {
+            return fresh.client(&self.pool, &self.server).await;
+        }
         let began = Instant::now();
         let client = self.pool.get().await.map_err(|e| self.server.refused(began, e))?;
         if Object::metrics(&client).created >= began {
@@ -331,14 +364,15 @@ fn session(statement_timeout: Duration) -> String {
     format!("{SESSION}; SET statement_timeout = {}", statement_timeout.as_millis().max(1))
 }
 
-fn address(settings: &DatabaseSettings) -> Result<tokio_postgres::Config> {
-    let refuse = |_| Error::new(Kind::Internal, "database_url is not a PostgreSQL address");
-    settings.url.expose().parse().map_err(refuse)
+fn address(url: &Secret, setting: &'static str) -> Result<tokio_postgres::Config> {
+    let refuse = |_| Error::new(Kind::Internal, format!("{setting} is not a PostgreSQL address"));
+    url.expose().parse().map_err(refuse)
 }
 
 /// Encrypted and verified if the address asks for it, otherwise plain; no mode in between.
-fn manager(settings: &DatabaseSettings) -> Result<Manager> {
-    let mut pg = address(settings)?;
+fn manager(settings: &DatabaseSettings, setting: &'static str) -> Result<Manager> {
+    let url = if setting == STANDBY { &settings.read_url } else { &settings.url };
+    let mut pg = address(url, setting)?;
     pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     if pg.get_ssl_mode() != SslMode::Require {

@@ -264,6 +264,12 @@ fn describe_database() {
         "Locks that the replica may need, as a share of the server's. Above 1: see database_pool_size."
     );
     describe_counter!(
+        "impg_standby_reads_total",
+        "Reads that may go to the standby, by result: standby, or behind, away or failed: answered by the primary."
+    );
+    describe_gauge!("impg_standby_used", "1 while reads go to the standby, 0 while all go to the primary.");
+    describe_gauge!("impg_standby_lag_seconds", "How long the standby takes to have what the primary has.");
+    describe_counter!(
         "impg_notification_receivers_total",
         "Receivers of notifications, by result: sent, failed or recalled."
     );

@@ -13,7 +13,7 @@ use crate::archive::index;
 use crate::archive::mover::{self, State};
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
-use crate::base::store::{Statements, Store};
+use crate::base::store::{Fitness, Standby, Statements, Store};
 use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::push;
 use crate::sql;
@@ -206,6 +206,7 @@ async fn live(config: &Config, command: &CheckCommand, findings: &mut Vec<Findin
         findings.extend(archive(&store, config, command.search_age, ready.now).await?);
     }
     findings.push(directory(&store).await?);
+    findings.extend(standby(&store, config).await?);
     Ok(())
 }
 
@@ -213,6 +214,27 @@ async fn live(config: &Config, command: &CheckCommand, findings: &mut Vec<Findin
 fn clock(database: OffsetDateTime, limits: Limits) -> Finding {
     let apart = (OffsetDateTime::now_utc() - database).as_seconds_f64().abs();
     Finding::seconds("clock", limits, apart, "this machine and the database differ by")
+}
+
+/// The standby, if the settings have one. Without it the primary answers, so nothing is critical.
+async fn standby(store: &Store, config: &Config) -> Result<Option<Finding>> {
+    let Some(standby) = Standby::open(config, store)? else { return Ok(None) };
+    let most_ms = config.database.read_max_lag.as_millis();
+    Ok(Some(match standby.look().await {
+        (Fitness::Fit, lag) => {
+            let limits = Limits { warning: f64::INFINITY, critical: f64::INFINITY };
+            let lag = lag.unwrap_or_default().as_secs_f64();
+            Finding::seconds("standby", limits, lag, "is read from, and has what the primary has after")
+        }
+        (Fitness::Behind, _) => {
+            let detail = format!("more than {most_ms} ms behind: reads go to the primary");
+            Finding::new("standby", Level::Warning, detail)
+        }
+        (Fitness::Unfit(why), _) => Finding::new("standby", Level::Warning, format!("not used: {why}")),
+        (Fitness::Unknown, _) => {
+            Finding::new("standby", Level::Warning, "not used: the primary does not say how far it is")
+        }
+    }))
 }
 
 /// The push to the gateway, and the observers.

@@ -76,12 +76,6 @@ pub struct Searching<'a> {
     pub search: &'a Search,
 }
 
-/// The smallest ms_id of a time.
-fn first_ms_id(moment: OffsetDateTime) -> MsId {
-    let ms = moment.unix_timestamp_nanos() / 1_000_000;
-    MsId(i64::try_from(ms.clamp(0, i128::from(i64::MAX >> 22))).unwrap_or(0) << 22)
-}
-
 /// The id that is so many milliseconds later. Negative: earlier.
 const fn shifted(ms_id: MsId, ms: i64) -> MsId {
     MsId(ms_id.0.saturating_add(ms << 22))
@@ -93,7 +87,7 @@ impl Searching<'_> {
     pub async fn page(&self, before: MsId, limit: usize) -> Result<(Vec<Hit>, Option<MsId>)> {
         let archive = self.archive.ok_or_else(archive::not_configured)?;
         // A slightly wider range. The server time of each hit decides.
-        let (from, to) = (self.search.from.map(first_ms_id), self.search.to.map(first_ms_id));
+        let (from, to) = (self.search.from.map(MsId::first_of), self.search.to.map(MsId::first_of));
         let range = IdRange {
             from: from.map_or(MsId(0), |from| shifted(from, -SKEW_MS).max(MsId(0))),
             below: to.map_or(MsId::MAX, |to| shifted(to, SKEW_MS)).min(before),
@@ -202,6 +196,8 @@ impl Searching<'_> {
             if let Some(last) = documents.last() {
                 find.below = last.ms_id;
             }
+            // The archive can have messages that were stored since the search began.
+            self.store.catch_up().await?;
             let messages = history::messages(self.store, documents, self.reader()).await?;
             hits.extend(messages.into_iter().filter_map(|message| self.hit(message, None)));
             if ended {
@@ -250,7 +246,7 @@ impl Searching<'_> {
         let now = self.store.now().await?;
         let horizon = self.store.horizon().await?.cold;
         let mut looks = 0..LOOKS_MAX;
-        let mut place = below.min(first_ms_id(now + time::Duration::days(2)));
+        let mut place = below.min(MsId::first_of(now + time::Duration::days(2)));
         let mut hits = Vec::new();
         let end = from.max(horizon).max(self.oldest().await?);
         while place > end {

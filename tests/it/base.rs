@@ -12,6 +12,7 @@ pub mod restored;
 pub mod roles;
 pub mod secrets;
 pub mod spans;
+pub mod standby;
 pub mod support;
 pub mod tls;
 pub mod traces;

@@ -23,6 +23,6 @@ SELECT jsonb_build_object(
                      'max_connections', 'max_locks_per_transaction', 'max_prepared_transactions', 'max_wal_size',
                      'max_worker_processes', 'random_page_cost', 'server_version_num', 'shared_buffers', 'ssl',
                      'statement_timeout', 'synchronous_commit', 'TimeZone', 'track_activities', 'track_counts',
-                     'transaction_timeout', 'wal_buffers', 'wal_level', 'work_mem']))) AS found
+                     'transaction_timeout', 'wal_buffers', 'wal_level', 'wal_writer_delay', 'work_mem']))) AS found
 FROM pg_database d
 WHERE d.datname = current_database()

@@ -11,14 +11,14 @@ use serde_json::Value;
 use tracing::{Instrument, Span};
 
 use super::query::{Format, SearchQuery};
-use super::{HitView, csv};
+use super::{HitView, csv, find};
 use crate::api::wire::Query;
 use crate::api::{Api, Authenticated, Now, clock};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Result};
 use crate::base::number::MsId;
 use crate::identity::Role;
-use crate::records::search::{Hit, Scope, Search, Searching};
+use crate::records::search::{Hit, Scope, Search};
 
 /// Hits that an export reads at once.
 const EXPORT_STEP: usize = 200;
@@ -68,9 +68,7 @@ pub async fn export(
     };
     audit::append(&api.store, entry).await?;
     // The first read decides between an answer and a problem.
-    let searching =
-        Searching { store: &api.store, archive: api.archive(), scope: Scope::Everybody, search: &search };
-    let (hits, next) = searching.page(MsId::MAX, EXPORT_STEP).await?;
+    let (hits, next) = find(&api, Scope::Everybody, &search, (MsId::MAX, EXPORT_STEP)).await?;
     let search = Arc::new(search);
     let export = Export {
         api,
@@ -122,13 +120,8 @@ impl Export {
             self.end().await?;
             return Ok((text, None));
         };
-        let searching = Searching {
-            store: &self.api.store,
-            archive: self.api.archive(),
-            scope: Scope::Everybody,
-            search: &self.search,
-        };
-        (self.hits, self.next) = searching.page(below, EXPORT_STEP).await?;
+        (self.hits, self.next) =
+            find(&self.api, Scope::Everybody, &self.search, (below, EXPORT_STEP)).await?;
         Ok((text, Some(self)))
     }
 

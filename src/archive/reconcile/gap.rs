@@ -35,8 +35,10 @@ pub async fn refuse_lost(store: &Store, ms_id: MsId, needs: Needs) -> Result<()>
     refuse_gap(store, (ms_id, ms_id.next()), needs).await
 }
 
-/// Fails if the archive has lost something of a day in a range of ids: from one, and below another.
+/// Fails if the archive has lost something of a day in a range of ids: from one, and below another. Asked after a read of
+/// the archive, so what was recorded before that is seen.
 pub async fn refuse_gap(store: &Store, range: (MsId, MsId), needs: Needs) -> Result<()> {
+    store.catch_up().await?;
     match gap(store, range, needs).await? {
         Some(gap) => Err(gap.error()),
         None => Ok(()),

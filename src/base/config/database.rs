@@ -15,6 +15,10 @@ const STATEMENT_MIN: Duration = Duration::from_secs(1);
 pub struct DatabaseSettings {
     #[serde(rename = "database_url")]
     pub url: Secret,
+    #[serde(rename = "database_read_url")]
+    pub read_url: Secret,
+    #[serde(rename = "database_read_max_lag_ms", deserialize_with = "millis")]
+    pub read_max_lag: Duration,
     #[serde(rename = "database_ca_file")]
     pub ca_file: String,
     #[serde(rename = "database_pool_size")]
@@ -32,7 +36,7 @@ pub struct DatabaseSettings {
 
 impl DatabaseSettings {
     pub(super) fn check(&self) -> Vec<String> {
-        let url = self.url.expose();
+        let (url, read_url) = (self.url.expose(), self.read_url.expose());
         broken(&[
             (
                 url.is_empty(),
@@ -42,6 +46,15 @@ impl DatabaseSettings {
                 !url.is_empty() && url.parse::<tokio_postgres::Config>().is_err(),
                 "`database_url` must be the address of a PostgreSQL database, such as postgresql://user:password@host:5432/database",
             ),
+            (
+                !read_url.is_empty() && read_url.parse::<tokio_postgres::Config>().is_err(),
+                "`database_read_url` must be the address of the database on a standby, such as postgresql://user:password@standby:5432/database, or empty",
+            ),
+            (
+                !read_url.is_empty() && read_url == url,
+                "`database_read_url` must name a standby, and `database_url` the primary: empty it to read from the primary alone",
+            ),
+            (no_time(self.read_max_lag), "`database_read_max_lag_ms` must be 1 ms to a day"),
             (no_time(self.connection_life), "`database_connection_life_ms` must be 1 ms to a day"),
             (no_time(self.wait), "`database_wait_ms` must be 1 ms to a day"),
             (

@@ -11,8 +11,9 @@ use figment::value::{Dict, Value};
 use super::mistakes::{self, TABLE};
 
 /// The settings that are secrets. They have the type `Secret`, which a test holds them to.
-pub(super) const SECRETS: [&str; 12] = [
+pub(super) const SECRETS: [&str; 13] = [
     "database_url",
+    "database_read_url",
     "identity_secret",
     "hmac_secrets",
     "callback_secrets",

@@ -82,8 +82,8 @@ const ADDRESSES: &[&str] = &[
     "directory.users_url",
     "directory.write_url",
 ];
-/// The address of the database has a form of its own.
-const DATABASE: &str = "database_url";
+/// The addresses of the database have a form of their own.
+const DATABASES: &[&str] = &["database_url", "database_read_url"];
 /// What stands for a text that is not shown.
 const HIDDEN: &str = "[hidden]";
 /// A part of a path that is longer may be a token. It is not shown.
@@ -191,7 +191,7 @@ fn shown(name: &str, value: &Value) -> Json {
     match value {
         _ if PLAIN.contains(&name) => plain(value),
         Value::String(_, text) if text.is_empty() => json!(""),
-        Value::String(_, text) if name == DATABASE => database(text),
+        Value::String(_, text) if DATABASES.contains(&name) => database(text),
         // `none` turns the push off.
         Value::String(_, text) if ADDRESSES.contains(&name) && text == "none" => json!(text),
         Value::String(_, text) if ADDRESSES.contains(&name) => json!(without_secrets(text)),
@@ -226,10 +226,11 @@ fn secrets(name: &str, text: &str) -> Vec<String> {
     if PLAIN.contains(&name) || NO_SECRETS.iter().any(|ending| name.ends_with(ending)) {
         return Vec::new();
     }
-    if name != DATABASE && !ADDRESSES.contains(&name) {
+    let is_database = DATABASES.contains(&name);
+    if !is_database && !ADDRESSES.contains(&name) {
         return vec![text.to_owned()];
     }
-    if name == DATABASE {
+    if is_database {
         let parsed = text.parse::<tokio_postgres::Config>().ok();
         let password = parsed.as_ref().and_then(|parsed| parsed.get_password()).map(String::from_utf8_lossy);
         let written = Url::parse(text).ok().and_then(|url| url.password().map(str::to_owned));
@@ -270,7 +271,7 @@ mod tests {
     #[test]
     fn every_listed_name_is_a_setting() {
         let defaults: Dict = Figment::from(Toml::string(DEFAULTS)).extract().expect("defaults");
-        for name in PLAIN.iter().chain(ADDRESSES).chain([&DATABASE]) {
+        for name in PLAIN.iter().chain(ADDRESSES).chain(DATABASES) {
             assert!(mistakes::find(&defaults, name).is_some(), "{name}");
         }
     }
@@ -297,16 +298,22 @@ mod tests {
     }
 
     #[test]
-    fn the_database_is_shown_without_its_password() {
-        let found = of("database_url = \"postgresql://im:hunter%402@db.example:5433/chat?sslmode=require\"");
-        let database = found.settings.iter().find(|setting| setting.name == DATABASE).expect("the database");
-        let expected = json!({"hosts": ["db.example"], "ports": [5433], "database": "chat", "role": "im",
-            "sslmode": "Require"});
-        assert_eq!(database.value, expected);
-        assert_eq!(found.redact("hunter@2 and hunter%402 of im".to_owned()), "[hidden] and [hidden] of im");
-        for text in ["host=db user=im password=hunter22", "postgresql://im@db/im?password=hunter22"] {
-            let found = of(&format!("database_url = \"{text}\""));
-            assert_eq!(found.redact("no hunter22".to_owned()), "no [hidden]", "{text}");
+    fn a_database_is_shown_without_its_password() {
+        for name in DATABASES {
+            let found =
+                of(&format!("{name} = \"postgresql://im:hunter%402@db.example:5433/chat?sslmode=require\""));
+            let database = found.settings.iter().find(|setting| setting.name == *name).expect("the database");
+            let expected = json!({"hosts": ["db.example"], "ports": [5433], "database": "chat", "role": "im",
+                "sslmode": "Require"});
+            assert_eq!(database.value, expected);
+            assert_eq!(
+                found.redact("hunter@2 and hunter%402 of im".to_owned()),
+                "[hidden] and [hidden] of im"
+            );
+            for text in ["host=db user=im password=hunter22", "postgresql://im@db/im?password=hunter22"] {
+                let found = of(&format!("{name} = \"{text}\""));
+                assert_eq!(found.redact("no hunter22".to_owned()), "no [hidden]", "{text}");
+            }
         }
     }
 

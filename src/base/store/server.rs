@@ -1,4 +1,4 @@
-//! The server of `database_url`: whether it accepts connections, and what to do if it does not.
+//! A server that a setting names: whether it accepts connections, and what to do if it does not.
 
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
@@ -22,8 +22,15 @@ pub struct Server {
     place: String,
     database: String,
     role: String,
+    /// The setting that names it.
+    setting: &'static str,
     contact: Mutex<Contact>,
 }
+
+/// The setting with the primary. Only of it the log says here whether it is away; the standby has lines of its own.
+pub const PRIMARY: &str = "database_url";
+/// The setting with the standby.
+pub const STANDBY: &str = "database_read_url";
 
 #[derive(Debug, Default)]
 struct Contact {
@@ -32,7 +39,8 @@ struct Contact {
 }
 
 impl Server {
-    pub fn of(pg: &tokio_postgres::Config) -> Self {
+    /// The server of an address that this setting has.
+    pub fn of(pg: &tokio_postgres::Config, setting: &'static str) -> Self {
         let ports = pg.get_ports();
         let place = |(i, host): (usize, &Host)| {
             let port = ports.get(i).or(ports.first()).copied().unwrap_or(5432);
@@ -44,7 +52,17 @@ impl Server {
         let places: Vec<String> = pg.get_hosts().iter().enumerate().map(place).collect();
         let role = pg.get_user().unwrap_or_default().to_owned();
         let database = pg.get_dbname().unwrap_or(&role).to_owned();
-        Self { place: places.join(","), database, role, contact: Mutex::default() }
+        Self { place: places.join(","), database, role, setting, contact: Mutex::default() }
+    }
+
+    /// `host:port`, several with commas.
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// The setting that names it.
+    pub fn setting(&self) -> &'static str {
+        self.setting
     }
 
     /// Reports a connection whose attempt began then. Logs if the server was away before. An older attempt
@@ -52,6 +70,9 @@ impl Server {
     pub fn connected(&self, began: Instant) {
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         contact.connected = Some(Instant::now());
+        if self.setting != PRIMARY {
+            return;
+        }
         if let Some(since) = contact.away_since.take_if(|since| *since < began) {
             let away_ms = since.elapsed().as_millis() as u64;
             tracing::info!(server = self.place, away_ms, "the database is back");
@@ -67,6 +88,9 @@ impl Server {
             }
             e => return Error::unavailable("no database connection is free").because(e),
         };
+        if self.setting != PRIMARY {
+            return Error::unavailable("the standby is away").because(Unreachable(why));
+        }
         let mut contact = self.contact.lock().unwrap_or_else(PoisonError::into_inner);
         let overtaken = contact.connected.is_some_and(|connected| connected > began);
         if !overtaken && contact.away_since.is_none() {
@@ -78,17 +102,17 @@ impl Server {
 
     /// Why there is no connection, and what the operator can do.
     fn explain(&self, e: &tokio_postgres::Error) -> String {
-        let Self { place, database, role, .. } = self;
+        let Self { place, database, role, setting, .. } = self;
         if let Some(code) = e.code() {
             return match code.code() {
                 "3D000" => format!(
                     "{place} has no database {database:?}: CREATE DATABASE {database} OWNER {role}, or correct \
-                     database_url"
+                     {setting}"
                 ),
-                "28P01" => format!("{place} refuses the password of the role {role:?}: correct database_url"),
+                "28P01" => format!("{place} refuses the password of the role {role:?}: correct {setting}"),
                 "28000" => format!(
                     "{place} does not let the role {role:?} in: CREATE ROLE {role} LOGIN, allow it in pg_hba.conf, \
-                     or correct database_url"
+                     or correct {setting}"
                 ),
                 "42501" => format!(
                     "the role {role:?} may not connect: GRANT CONNECT ON DATABASE {database} TO {role}"
@@ -104,11 +128,11 @@ impl Server {
         let io = e.source().and_then(|cause| cause.downcast_ref::<io::Error>());
         match (io.map(io::Error::kind), io) {
             (Some(ErrorKind::ConnectionRefused), _) => format!(
-                "nothing listens at {place}: start PostgreSQL there, or correct host and port in database_url"
+                "nothing listens at {place}: start PostgreSQL there, or correct host and port in {setting}"
             ),
             (Some(ErrorKind::TimedOut), _) => format!("{place} does not answer"),
             (_, Some(io)) if io.to_string().starts_with(NO_ADDRESS) => {
-                format!("the host of {place} has no address: correct the host in database_url, or DNS")
+                format!("the host of {place} has no address: correct the host in {setting}, or DNS")
             }
             _ => match e.source() {
                 Some(cause) => format!("{place}: {e}: {cause}"),

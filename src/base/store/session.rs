@@ -1,6 +1,8 @@
 //! Checks that a connection has a session of its own, and that its locks keep other sessions out. A pooler that
 //! shares sessions would lose prepared statements, settings and locks between two requests.
 
+use std::result::Result as StdResult;
+
 use deadpool_postgres::Object;
 use tokio_postgres::SimpleQueryMessage;
 
@@ -10,7 +12,7 @@ use crate::sql;
 
 /// A pooler with two free sessions, used in turn, gives the marked one to the second connection.
 const CONNECTIONS: usize = 3;
-const SHARED: &str = "database_url leads to a pooler that shares sessions (PgBouncer with pool_mode = transaction or \
+const SHARED: &str = "leads to a pooler that shares sessions (PgBouncer with pool_mode = transaction or \
      statement), which would lose prepared statements, settings and locks: set pool_mode = session, with a \
      default_pool_size of at least replicas × (database_pool_size + 1), or connect directly";
 
@@ -34,37 +36,40 @@ impl Store {
     /// Refuses a pooler that shares sessions. One connection marks its session. While transactions hold the
     /// sessions found, no other connection may find the mark, and this one may not lose it.
     pub async fn check_sessions(&self) -> Result<()> {
+        let shared = || Error::new(Kind::Internal, format!("{} {SHARED}", self.server.setting()));
+        let refuse = |e| refuse(e, shared);
         let marked = self.client().await?;
-        let mark = ask(&marked, sql!("base/store/mark_session")).await?;
+        let mark = ask(&marked, sql!("base/store/mark_session")).await.map_err(refuse)?;
         let mut holding = Vec::new();
         for _ in 1..CONNECTIONS {
             let other = self.client().await?;
             other.batch_execute("BEGIN").await.map_err(refuse)?;
-            let found = ask(&other, sql!("base/store/session_mark")).await?;
+            let found = ask(&other, sql!("base/store/session_mark")).await.map_err(refuse)?;
             // Closed with its transaction at the end, also on errors.
             holding.push(Object::take(other));
-            if found == mark || ask(&marked, sql!("base/store/session_mark")).await? != mark {
-                return Err(Error::new(Kind::Internal, SHARED));
+            let still = ask(&marked, sql!("base/store/session_mark")).await.map_err(refuse)?;
+            if found == mark || still != mark {
+                return Err(shared());
             }
         }
         Ok(())
     }
 }
 
-/// The value of a statement over the simple protocol, which needs no session.
-async fn ask(client: &Object, statement: &str) -> Result<String> {
-    let rows = client.simple_query(statement).await.map_err(refuse)?;
+/// The value of a statement over the simple protocol, which needs no session. Empty without one.
+async fn ask(client: &Object, statement: &str) -> StdResult<String, tokio_postgres::Error> {
+    let rows = client.simple_query(statement).await?;
     let value = rows.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
         _ => None,
     });
-    value.ok_or_else(|| Error::new(Kind::Internal, "the database gives no answer"))
+    Ok(value.unwrap_or_default())
 }
 
 /// A pooler in statement mode refuses transactions with a protocol violation.
-fn refuse(e: tokio_postgres::Error) -> Error {
+fn refuse(e: tokio_postgres::Error, shared: impl Fn() -> Error) -> Error {
     match e.code() {
-        Some(code) if code.code() == "08P01" => Error::new(Kind::Internal, SHARED).because(e),
+        Some(code) if code.code() == "08P01" => shared().because(e),
         _ => e.into(),
     }
 }

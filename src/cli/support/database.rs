@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::{Found, Part};
 use crate::base::config::{Config, without_secrets};
 use crate::base::error::{Error, Result};
-use crate::base::store::{Parameters, Statements, Store};
+use crate::base::store::{Parameters, Standby, Statements, Store};
 use crate::sql;
 
 /// Runs of the archive and of the directory that are shown.
@@ -83,11 +83,27 @@ const QUERIES: &[Query] = &[
     },
 ];
 
-/// All parts. If the database does not answer, each says so.
+/// What the server of `database_read_url` knows.
+const OF_STANDBY: &[Query] = &[Query {
+    name: "standby.json",
+    about: "the standby: replay, conflicts, settings",
+    statement: sql!("cli/support/standby"),
+    parameters: &[],
+}];
+
+/// All parts. If a database does not answer, each of its parts says so.
 pub async fn parts(config: &Config, limit: Duration) -> Vec<Part> {
-    let mut connection = connect(config, limit).await.map_err(|e| e.to_string());
-    let mut parts = Vec::with_capacity(QUERIES.len());
-    for query in QUERIES {
+    let mut parts = gather(Store::new(config), QUERIES, limit).await;
+    if !config.database.read_url.expose().is_empty() {
+        parts.extend(gather(Standby::store_of(config), OF_STANDBY, limit).await);
+    }
+    parts
+}
+
+async fn gather(store: Result<Store>, queries: &[Query], limit: Duration) -> Vec<Part> {
+    let mut connection = connect(store, limit).await.map_err(|e| e.to_string());
+    let mut parts = Vec::with_capacity(queries.len());
+    for query in queries {
         let found = match &connection {
             Ok(client) => match tokio::time::timeout(limit + GRACE, ask(client, query)).await {
                 Ok(Ok(value)) => Found::Json(value),
@@ -106,9 +122,9 @@ pub async fn parts(config: &Config, limit: Duration) -> Vec<Part> {
 }
 
 /// A connection of its own, on which the server ends a statement that takes too long. Nothing can be written on it.
-async fn connect(config: &Config, limit: Duration) -> Result<Object> {
+async fn connect(store: Result<Store>, limit: Duration) -> Result<Object> {
     let connecting = async {
-        let client = Store::new(config)?.client().await?;
+        let client = store?.client().await?;
         let limits =
             format!("SET statement_timeout = {}; SET default_transaction_read_only = on", limit.as_millis());
         client.batch_execute(&limits).await?;

@@ -28,6 +28,7 @@ mod host;
 mod messages;
 mod notifications;
 mod observed;
+mod operations;
 mod preferences;
 mod presence;
 mod problem;
@@ -38,6 +39,7 @@ mod robots;
 mod scim;
 mod search;
 mod service;
+mod statistics;
 mod support;
 mod sync;
 mod threads;
@@ -203,6 +205,8 @@ impl Api {
             .merge(notifications::routes())
             .merge(callbacks::routes())
             .merge(deliveries::routes())
+            .merge(statistics::routes())
+            .merge(operations::routes())
             .merge(search::routes())
             .merge(events::routes())
             .merge(archive::routes())

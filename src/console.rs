@@ -6,6 +6,7 @@ mod findings;
 pub mod frame;
 pub mod lang;
 pub mod message;
+pub mod operations;
 pub mod people;
 pub mod problem;
 pub mod search;
@@ -14,5 +15,5 @@ pub mod why;
 
 /// The style of every page.
 pub const STYLE: &str = include_str!("console/console.css");
-/// The only script: times of the reader's zone, keys, and copying.
+/// The only script: times of the reader's zone, keys, copying, and pages that load themselves again.
 pub const SCRIPT: &str = include_str!("console/console.js");

@@ -10,6 +10,7 @@ mod picture;
 mod place;
 mod read;
 mod sniff;
+mod stored;
 mod sweep;
 mod upload;
 
@@ -29,6 +30,7 @@ pub use link::Link;
 pub use name::clean as clean_name;
 pub use read::{Content, File, Usage};
 pub use sniff::is_shown;
+pub use stored::Stored;
 pub use sweep::Sweeper;
 pub use upload::{ALGORITHMS, Append, Checksum, NewFile, Progress};
 

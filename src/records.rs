@@ -10,3 +10,4 @@ pub mod outbox;
 pub mod recall;
 pub mod receipt;
 pub mod search;
+pub mod traffic;

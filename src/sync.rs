@@ -28,7 +28,7 @@ pub use apply::{Step, lock};
 pub use record::{DepartmentRecord, Fault, USER_ATTRIBUTES, UserRecord};
 pub use run::{
     Difference, Mode, Problem, Run, RunState, Runner, Sync, approve, ask, ask_once, cancel, differences,
-    name_changed, problems, prune_runs, runs,
+    held, name_changed, problems, prune_runs, runs,
 };
 use stage::StagePosition;
 

@@ -144,6 +144,7 @@ struct CallbackView {
     oldest_queued_at: Option<OffsetDateTime>,
     batches_in_flight: i64,
     dead_letters: i64,
+    counts_estimated: bool,
     breaker: &'static str,
 }
 
@@ -217,6 +218,7 @@ impl CallbackView {
             oldest_queued_at: shown.oldest_queued_at,
             batches_in_flight: shown.batches,
             dead_letters: shown.dead,
+            counts_estimated: shown.estimated,
             breaker: shown.breaker,
         }
     }

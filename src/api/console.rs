@@ -1,8 +1,9 @@
-//! `/console`: pages for support staff. Each page is made from calls of the API, as the caller could send them. So the
+//! `/console`: pages for support staff and operators. Each page is made from calls of the API, as the caller could send them. So the
 //! same roles, reasons and audit count.
 
 mod calls;
 mod case;
+mod operations;
 mod visit;
 
 use axum::body::Body;
@@ -21,13 +22,13 @@ use crate::console::answers::{
 use crate::console::frame::Part;
 use crate::console::search::{Conditions, Found};
 use crate::console::{SCRIPT, STYLE, channel, message, people, problem, search, why};
-use crate::identity::Caller;
+use crate::identity::{Caller, Role};
 use calls::{Calls, Operations, Refusal, problem_of};
 use visit::Visit;
 
 /// The pages load nothing from other sites, no other site can frame them, and no script or style is inside them.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// Messages, people or channels on a page.
 const LIMIT: &str = "50";
 /// Messages on each side of a hit.
@@ -46,18 +47,33 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
         .route("/console/person", get(person_page))
         .route("/console/export", get(export))
         .route("/console/case", post(case::change))
+        .merge(operations::routes())
         .layer(Extension(Operations(operations)))
         .layer(from_fn_with_state(rates.clone(), rates::limit))
         .layer(from_fn_with_state(api.clone(), prove))
         .layer(from_fn(dress));
     Router::new()
         // Relative addresses: the console works below any path of the gateway.
-        .route("/console", get(async || moved("console/search")))
-        .route("/console/", get(async || moved("search")))
+        .route("/console", get(front))
+        .route("/console/", get(front))
         .route("/console/console.css", get(async || asset("text/css; charset=utf-8", STYLE)))
         .route("/console/console.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
         .merge(pages)
         .layer(from_fn(guard))
+}
+
+/// Operators begin at home, all others with the search.
+async fn front(State(api): State<Api>, request: Request) -> Response {
+    let is_folder = request.uri().path().ends_with('/');
+    let caller =
+        proven(&api, request).await.ok().and_then(|request| request.extensions().get::<Caller>().cloned());
+    let operates = caller.is_some_and(|caller| caller.roles.has(Role::Admin));
+    moved(match (operates, is_folder) {
+        (true, true) => "home",
+        (true, false) => "console/home",
+        (false, true) => "search",
+        (false, false) => "console/search",
+    })
 }
 
 fn moved(to: &'static str) -> Response {
@@ -108,10 +124,10 @@ async fn dress(request: Request, next: Next) -> Response {
     if media_type.is_none_or(|media_type| media_type != "application/problem+json") {
         return response;
     }
-    let caller = response.extensions().get::<Caller>().map(|caller| caller.user_id.clone());
+    let caller = response.extensions().get::<Caller>().cloned();
     let (mut parts, body) = response.into_parts();
     let found: Problem = problem_of(parts.status, body).await;
-    let html = problem::page(&visit.frame_of(caller.as_deref()), &found);
+    let html = problem::page(&visit.frame_of(caller.as_ref()), &found);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(html))

@@ -36,6 +36,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "emojis",
     "webhooks",
     "callbacks",
+    "operations",
     "tokens",
     "directory",
     "archive",

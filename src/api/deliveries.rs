@@ -5,18 +5,26 @@ use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::callbacks::manager;
-use super::wire::{Id, Json, Page, PageQuery, PathPair, PathWord, Query, rfc3339};
+use super::wire::{
+    Id, Json, LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, PathPair, PathWord, Query, check_limit, read_cursor,
+    rfc3339,
+};
 use super::{Api, Authenticated, Now};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::delivery::endpoint::GATEWAY;
-use crate::delivery::push::{self, DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, PastAttempt};
+use crate::delivery::push::{
+    self, DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, PastAttempt, Replaying,
+};
 use crate::identity::Role;
 
 /// Highest rate of a replay, in pushes a second.
 const PER_SECOND_MAX: i32 = 100_000;
+/// Most characters of the beginning of a reason.
+const REASON_MAX_CHARS: usize = 500;
 
 pub fn routes() -> Router<Api> {
     Router::new()
@@ -68,6 +76,17 @@ struct DeadLetterDetailView {
     /// Receivers to which the push was limited. `None`: all receivers of the channel.
     receivers: Option<Vec<String>>,
     event_types: Vec<String>,
+    attempts: Vec<AttemptView>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeadLetterQuery {
+    reason: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +97,11 @@ struct Replay {
     to_dead_id: Option<Id>,
     #[serde(default, with = "rfc3339::option")]
     since: Option<OffsetDateTime>,
+    #[serde(default, with = "rfc3339::option")]
+    until: Option<OffsetDateTime>,
+    reason: Option<String>,
+    #[serde(default)]
+    dry_run: bool,
     #[serde(default, with = "rfc3339::option")]
     events_since: Option<OffsetDateTime>,
     after_event_id: Option<Id>,
@@ -137,8 +161,36 @@ impl From<DeadLetterDetail> for DeadLetterDetailView {
             to_seq: d.to_seq,
             receivers: d.receivers,
             event_types: d.event_types,
+            attempts: d.attempts.into_iter().map(Into::into).collect(),
         }
     }
+}
+
+impl DeadLetterQuery {
+    fn letters(&self) -> Result<DeadLetters> {
+        let time = |name: &str, text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => OffsetDateTime::parse(text, &Rfc3339)
+                .map(Some)
+                .map_err(|_| Error::parameter(name, "must be a time, such as 2026-07-30T08:00:00Z")),
+        };
+        if self.reason.as_deref().is_some_and(is_too_long) {
+            return Err(Error::parameter(
+                "reason",
+                format!("must have at most {REASON_MAX_CHARS} characters"),
+            ));
+        }
+        Ok(DeadLetters {
+            since: time("since", &self.since)?,
+            until: time("until", &self.until)?,
+            reason: self.reason.clone(),
+            ..DeadLetters::default()
+        })
+    }
+}
+
+fn is_too_long(reason: &str) -> bool {
+    reason.chars().count() > REASON_MAX_CHARS
 }
 
 async fn deliveries(
@@ -159,12 +211,12 @@ async fn dead_letters(
     State(api): State<Api>,
     caller: Authenticated,
     PathWord(callback_id): PathWord,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<DeadLetterQuery>,
 ) -> Result<Reply<Page<DeadLetterView>>> {
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
-    let limit = page.limit()?;
-    let before = page.cursor()?.unwrap_or(i64::MAX);
-    let letters = push::dead_letters(&api.store, &callback_id, before, limit).await?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let before: i64 = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
+    let letters = push::dead_letters(&api.store, &callback_id, &query.letters()?, (before, limit)).await?;
     let items = letters.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(items, limit, |d: &DeadLetterView| d.dead_id.0)))
 }
@@ -188,17 +240,21 @@ async fn replay(
 ) -> Result<Reply<Replayed>> {
     check_managed(&api, &caller, Role::Admin, &callback_id).await?;
     which.check(&callback_id)?;
+    let actor = caller.0.user_id.as_str();
+    let replaying = Replaying { callback_id: &callback_id, per_second: which.per_second, actor, now };
+    if which.dry_run {
+        let found = push::replayable(&api.store, &callback_id, &which.letters()).await?;
+        return Ok(Reply(Replayed { replayed: found.letters, pairs: found.pairs, next_event_id: None }));
+    }
     let replayed = match which.events_since {
         Some(since) => {
             let after = which.after_event_id.map_or(0, |id| id.0);
-            let logged = LoggedEvents { since, after, per_second: which.per_second };
-            let (events, next) = push::replay_events(&api.store, &callback_id, logged, now).await?;
+            let (events, next) =
+                push::replay_events(&api.store, LoggedEvents { since, after }, replaying).await?;
             Replayed { replayed: events, pairs: events, next_event_id: next.map(Id) }
         }
         None => {
-            let per_second = which.per_second;
-            let letters = which.letters();
-            let put = push::replay(&api.store, &callback_id, &letters, per_second, now).await?;
+            let put = push::replay(&api.store, &which.letters(), replaying).await?;
             Replayed { replayed: put.letters, pairs: put.pairs, next_event_id: None }
         }
     };
@@ -220,12 +276,20 @@ impl Replay {
         let names_letters = self.dead_ids.is_some()
             || self.from_dead_id.is_some()
             || self.to_dead_id.is_some()
-            || self.since.is_some();
+            || self.since.is_some()
+            || self.until.is_some()
+            || self.reason.is_some();
         if self.events_since.is_some() && names_letters {
             return Err(Error::field(
                 "/events_since",
-                "cannot be combined with `dead_ids`, `from_dead_id`, `to_dead_id` or `since`",
+                "cannot be combined with `dead_ids`, `from_dead_id`, `to_dead_id`, `since`, `until` or `reason`",
             ));
+        }
+        if self.events_since.is_some() && self.dry_run {
+            return Err(Error::field("/dry_run", "counts dead letters only: leave out `events_since`"));
+        }
+        if self.reason.as_deref().is_some_and(is_too_long) {
+            return Err(Error::field("/reason", format!("must have at most {REASON_MAX_CHARS} characters")));
         }
         if self.events_since.is_some() && callback_id == GATEWAY {
             return Err(Error::field(
@@ -245,12 +309,19 @@ impl Replay {
             from: self.from_dead_id.map(|id| id.0),
             to: self.to_dead_id.map(|id| id.0),
             since: self.since,
+            until: self.until,
+            reason: self.reason,
         }
     }
 }
 
 /// Refuses an unknown callback, and for an application the callbacks of others.
-async fn check_managed(api: &Api, caller: &Authenticated, role: Role, callback_id: &str) -> Result<()> {
+pub(super) async fn check_managed(
+    api: &Api,
+    caller: &Authenticated,
+    role: Role,
+    callback_id: &str,
+) -> Result<()> {
     let by = manager(api, caller, role).await?;
     if by.owner().is_some() {
         return api.callbacks.show(callback_id, by.owner(), by.now).await.map(|_| ());

@@ -45,15 +45,22 @@ struct Health {
     status: &'static str,
 }
 
+/// What a replica says of itself.
 #[derive(Serialize)]
-struct Ready {
-    status: &'static str,
-    database: &'static str,
-    partitions: &'static str,
-    callback: &'static str,
-    archive: &'static str,
+pub struct Ready {
+    pub status: &'static str,
+    pub database: &'static str,
+    pub partitions: &'static str,
+    pub callback: &'static str,
+    pub archive: &'static str,
     /// Seconds since the oldest message that is not in the archive was sent.
-    index_lag_seconds: Option<f64>,
+    pub index_lag_seconds: Option<f64>,
+}
+
+impl Ready {
+    pub fn is_ready(&self) -> bool {
+        self.status == "ready"
+    }
 }
 
 /// The process is alive.
@@ -65,29 +72,34 @@ async fn healthz() -> Reply<Health> {
 /// because senders do not need them. The check uses its own connection and has a time limit. A busy service
 /// is still ready.
 async fn readyz(State(api): State<Api>, Now(now): Now) -> Response {
+    let readiness = readiness(&api, now).await;
+    let status = if readiness.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Reply(readiness)).into_response()
+}
+
+/// Whether the replica is ready, and what else it knows of itself, within the time limit of the setting.
+pub async fn readiness(api: &Api, now: OffsetDateTime) -> Ready {
     let until = Instant::now() + api.config.database.readiness_wait;
     let found = timeout_at(until, api.probes.readiness()).await.ok().and_then(Result::ok);
     let (database, partitions) = match found {
         Some(Readiness { writable: false, .. }) => ("read_only", "unknown"),
-        Some(Readiness { partitions: true, .. }) if is_crowded(&api, until).await => ("ok", "many"),
+        Some(Readiness { partitions: true, .. }) if is_crowded(api, until).await => ("ok", "many"),
         Some(Readiness { partitions: true, .. }) => ("ok", "ok"),
         Some(Readiness { partitions: false, .. }) => ("ok", "missing"),
         None => ("away", "unknown"),
     };
     let now = found.map_or(now, |found| found.now);
-    let archive = timeout_at(until, archive_state(&api, now)).await.ok().and_then(Result::ok);
+    let archive = timeout_at(until, archive_state(api, now)).await.ok().and_then(Result::ok);
     let (archive, index_lag_seconds) = archive.unwrap_or(("unknown", None));
     let ready = found.is_some_and(|found| found.is_ready());
-    let readiness = Ready {
+    Ready {
         status: if ready { "ready" } else { "unready" },
         database,
         partitions,
         callback: api.callbacks.gateway_state(now),
         archive,
         index_lag_seconds,
-    };
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Reply(readiness)).into_response()
+    }
 }
 
 async fn is_crowded(api: &Api, until: Instant) -> bool {

@@ -362,6 +362,11 @@ pub async fn sized_candidates(store: &Store, older_than: OffsetDateTime) -> Resu
     Ok(found)
 }
 
+/// The number of days of which the archive has lost records.
+pub async fn lost_days(store: &Store) -> Result<i64> {
+    Ok(store.one(sql!("archive/mover/lost"), &[]).await?.get("days"))
+}
+
 /// One page of runs below `before`, newest first.
 pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
     let rows = store.all(sql!("archive/mover/runs"), &[&before, &limit]).await?;

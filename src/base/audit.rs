@@ -38,12 +38,13 @@ pub enum Action {
     OwnerChanged,
     /// A message was recalled.
     Recall,
-    /// A callback was created, changed, removed, rotated or tested.
+    /// A callback was created, changed, removed, rotated or tested, or its dead letters or events were replayed.
     CallbackCreated,
     CallbackChanged,
     CallbackRemoved,
     CallbackRotated,
     CallbackTested,
+    CallbackReplayed,
     /// A robot of a group was created, changed, rotated or removed.
     RobotCreated,
     RobotChanged,
@@ -71,6 +72,7 @@ impl Action {
             Self::CallbackRemoved => "callback-removed",
             Self::CallbackRotated => "callback-rotated",
             Self::CallbackTested => "callback-tested",
+            Self::CallbackReplayed => "callback-replayed",
             Self::RobotCreated => "robot-created",
             Self::RobotChanged => "robot-changed",
             Self::RobotRotated => "robot-rotated",

@@ -14,8 +14,16 @@ pub enum Part {
     Search,
     Delivery,
     People,
+    Operations,
     /// A page that belongs to none of them.
     None,
+}
+
+impl Part {
+    /// Whether the caller of a page sees the part.
+    fn is_for(self, frame: &Frame<'_>) -> bool {
+        self != Self::Operations || frame.operates
+    }
 }
 
 /// Who looks at which page, and why.
@@ -25,6 +33,8 @@ pub struct Frame<'a> {
     pub part: Part,
     /// `None`: the caller is not known.
     pub caller: Option<&'a str>,
+    /// Whether the caller may see the pages of operators.
+    pub operates: bool,
     /// The reason of the case. `None`: there is none yet.
     pub reason: Option<&'a str>,
     /// The page and its parameters, relative to the console, without the language.
@@ -76,18 +86,20 @@ impl Frame<'_> {
             (Part::Search, "search", t.search),
             (Part::Delivery, "why", t.delivery),
             (Part::People, "people", t.people),
+            (Part::Operations, "home", t.operations),
         ];
         html! {
             header.bar {
-                a.brand href="search" { span.mark aria-hidden="true" {} (t.console) }
+                a.brand href=(if self.operates { "home" } else { "search" }) { span.mark aria-hidden="true" {} (t.console) }
                 @if self.caller.is_some() {
                     nav aria-label=(t.console) {
-                        @for (part, page, name) in parts {
+                        @for (part, page, name) in parts.into_iter().filter(|(part, ..)| part.is_for(self)) {
                             a href=(page) aria-current=[(part == self.part).then_some("page")] { (name) }
                         }
                     }
                 }
                 div.side {
+                    @if self.part == Part::Operations { (self.live()) }
                     @if let Some(reason) = self.reason { (self.case(reason)) }
                     @if let Some(caller) = self.caller {
                         span.who title=(t.signed_in) { (caller) }
@@ -96,6 +108,18 @@ impl Frame<'_> {
                         hreflang=(self.lang.other().tag()) { (t.language) }
                     button.keys type="button" data-help hidden aria-label=(t.help) title=(t.help) { "?" }
                 }
+            }
+        }
+    }
+
+    /// How a page that loads itself again does so. The script shows it on such a page.
+    fn live(&self) -> Markup {
+        let o = self.lang.operations();
+        html! {
+            div.live hidden data-live-bar data-on=(o.live) data-paused=(o.live_paused) data-failed=(o.live_failed)
+                data-waits=(o.live_waits) data-pause=(o.live_pause) data-resume=(o.live_resume) {
+                span.state role="status" {}
+                button.small type="button" { (o.live_pause) }
             }
         }
     }
@@ -113,7 +137,7 @@ impl Frame<'_> {
     }
 
     /// The hidden fields of a form that changes something. `next` is the page that follows.
-    fn secret(&self, next: &str) -> Markup {
+    pub fn secret(&self, next: &str) -> Markup {
         html! {
             input type="hidden" name="token" value=(self.token);
             input type="hidden" name="next" value=(next);
@@ -153,6 +177,7 @@ impl Frame<'_> {
                     dt { kbd { "/" } } dd { (t.help_search) }
                     dt { kbd { "j" } " " kbd { "k" } } dd { (t.help_move) }
                     dt { kbd { "Enter" } } dd { (t.help_open) }
+                    @if self.part == Part::Operations { dt { kbd { "p" } } dd { (self.lang.operations().help_pause) } }
                     dt { kbd { "Esc" } } dd { (t.help_close) }
                 }
                 form method="dialog" { button { (t.help_close) } }
@@ -163,13 +188,14 @@ impl Frame<'_> {
     /// The calls of this page for a command line.
     pub fn curl(&self) -> Markup {
         let t = self.texts();
+        let note = if self.part == Part::Operations { self.lang.operations().curl_note } else { t.curl_note };
         let line = |call: &String| format!("curl -H \"Authorization: Bearer $TOKEN\" \"$API{call}\"");
         let lines: Vec<String> = self.calls.iter().map(line).collect();
         html! {
             @if !lines.is_empty() {
                 details.curl {
                     summary { (t.curl) }
-                    p.soft { (t.curl_note) }
+                    p.soft { (note) }
                     pre tabindex="0" { code { (lines.join("\n")) } }
                     button type="button" data-copy hidden { (t.copy) }
                 }

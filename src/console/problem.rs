@@ -4,11 +4,12 @@ use maud::html;
 
 use super::answers::Problem;
 use super::frame::Frame;
-use super::texts::Texts;
 
 pub fn page(frame: &Frame<'_>, problem: &Problem) -> String {
     let t = frame.texts();
-    let (title, advice) = words(t, problem);
+    let (title, advice) = words(frame, problem);
+    let (back, name) =
+        if frame.operates { ("home", frame.lang.operations().back) } else { ("search", t.back) };
     let body = html! {
         section.card.narrow role="alert" {
             p.status-of { (problem.status) }
@@ -18,7 +19,7 @@ pub fn page(frame: &Frame<'_>, problem: &Problem) -> String {
                 p.soft { @if !problem.pointer.is_empty() { code { (problem.pointer) } " " } (problem.detail) }
             }
             @if !problem.request_id.is_empty() { p.id { (t.request_id) " " (problem.request_id) } }
-            @if frame.caller.is_some() { p { a.button href="search" { (t.back) } } }
+            @if frame.caller.is_some() { p { a.button href=(back) { (name) } } }
         }
     };
     frame.page(title, &body)
@@ -26,10 +27,14 @@ pub fn page(frame: &Frame<'_>, problem: &Problem) -> String {
 
 /// The slug of the problem of a form that did not come from the console.
 pub const FOREIGN_FORM: &str = "foreign-form";
+/// The slug of the problem of a caller who is no operator, on a page for operators.
+pub const OPERATORS_ONLY: &str = "operators-only";
 
-fn words(t: &Texts, problem: &Problem) -> (&'static str, &'static str) {
+fn words(frame: &Frame<'_>, problem: &Problem) -> (&'static str, &'static str) {
+    let (t, o) = (frame.texts(), frame.lang.operations());
     match (problem.status, problem.slug()) {
         (_, FOREIGN_FORM) => (t.p_form, t.p_form_do),
+        (_, OPERATORS_ONLY) => (o.p_operators, o.p_operators_do),
         (401, _) => (t.p_401, t.p_401_do),
         (403, _) => (t.p_403, t.p_403_do),
         (404, _) => (t.p_404, t.p_404_do),

@@ -10,6 +10,7 @@ mod load;
 mod notify;
 mod pair;
 mod settle;
+mod statistics;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,10 +35,11 @@ use crate::sql;
 use batch::{Batch, BatchClaim, Claimed, Due};
 
 pub use dead::{
-    DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, Replay, dead_letter, dead_letters, replay,
-    replay_events,
+    DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, Replay, Replaying, dead_letter, dead_letters,
+    replay, replay_events, replayable,
 };
 pub use pair::{GivenUp, Pair, PairState, Waiting, of_pair};
+pub use statistics::{Failure, Statistics, Stretch, statistics};
 
 /// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits
 /// whatever its size, so it should grow. A send after a pause is pushed at once.

@@ -26,7 +26,7 @@ use crate::sql;
 use pulling::{Pulling, Tools};
 use repository::{Counts, Decision, Open};
 pub use repository::{
-    Difference, Mode, Problem, Run, RunState, Sync, approve, ask, ask_once, cancel, differences,
+    Difference, Mode, Problem, Run, RunState, Sync, approve, ask, ask_once, cancel, differences, held,
     name_changed, name_changed_in, problems, prune_runs, runs,
 };
 

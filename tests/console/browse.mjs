@@ -3,7 +3,8 @@
 //   CONSOLE_HOME=.cache/console node tests/console/browse.mjs < plan.json
 //
 // The plan has sessions: { base, sessions: [{ user, roles, lang, scheme, width, reason, visits }], pictures }. A visit has
-// a `name`, an `address` below the console, the `status`, texts that the page `wants` and `lacks`, and `keys` to press.
+// a `name`, an `address` below the console, the `status`, texts that the page `wants` and `lacks`, `keys` to press, and
+// `steps`: see `step`. With `clock`, time passes when a step says so. `tolerates` is the beginning of an expected error.
 // With `pictures`, a folder, each visit leaves a picture there. It prints { problems, seen } as one line of JSON.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -42,7 +43,7 @@ for (const session of plan.sessions) {
   page.on('pageerror', (error) => wrong(`an error of the script: ${error.message}`));
   page.on('console', (message) => {
     // The browser reports a document that is no 2xx as an error, too.
-    const expected = visit?.status && message.text().includes('Failed to load resource');
+    const expected = (visit?.status || visit?.tolerates) && message.text().includes('Failed to load resource');
     if (message.type() === 'error' && !expected) wrong(`the browser says: ${message.text()}`);
   });
   page.on('request', (request) => {
@@ -58,12 +59,18 @@ for (const session of plan.sessions) {
     await page.waitForSelector('.case');
     if (!page.url().startsWith(`${plan.base}/console/search`)) wrong(`the reason leads to ${page.url()}`);
   }
+  const requests = [];
+  page.on('request', (request) => requests.push(request.url()));
+  if (session.visits.some((one) => one.clock)) await page.clock.install();
   for (visit of session.visits) {
     const response = await page.goto(`${plan.base}/console/${visit.address}`);
     if (response.status() !== (visit.status ?? 200)) wrong(`status ${response.status()}`);
     const bytes = (await response.body()).length;
     if (bytes > 100_000) wrong(`${bytes} bytes`);
     for (const key of visit.keys ?? []) await page.keyboard.press(key);
+    for (const one of visit.steps ?? []) {
+      await step(context, page, requests, one).catch((error) => wrong(`${JSON.stringify(one)}: ${error.message}`));
+    }
     if (visit.leads) {
       await page.waitForURL((url) => url.href.includes(visit.leads));
     }
@@ -76,6 +83,36 @@ for (const session of plan.sessions) {
 }
 await browser.close();
 console.log(JSON.stringify({ problems, seen }));
+
+// One step of a visit: what a person does, what happens meanwhile, or what is to be seen then.
+async function step(context, page, requests, one) {
+  if (one.click) await page.click(one.click);
+  if (one.focus) await page.focus(one.focus);
+  if (one.fill) await page.fill(one.fill[0], one.fill[1]);
+  if (one.press) await page.keyboard.press(one.press);
+  if (one.call) {
+    const [method, path, data] = one.call;
+    const answer = await context.request.fetch(`${plan.base}/api/v1${path}`, { method, data });
+    if (!answer.ok()) throw new Error(`${answer.status()} ${await answer.text()}`);
+  }
+  if ('offline' in one) await context.setOffline(one.offline);
+  if (one.run) await page.clock.runFor(one.run);
+  // Time passes, and nothing is asked for.
+  if (one.quiet) {
+    const before = requests.length;
+    await page.clock.runFor(one.quiet);
+    const asked = requests.slice(before);
+    if (asked.length > 0) throw new Error(`asked for ${asked}`);
+  }
+  if (one.mark) await page.evaluate(() => { window.marked = true; });
+  // The same document as when it was marked.
+  if (one.same && !(await page.evaluate(() => window.marked))) throw new Error('the page was loaded anew');
+  if (one.sees) await page.waitForSelector(one.sees, { state: 'attached', timeout: 60_000 });
+  if (one.lacks && (await page.$(one.lacks))) throw new Error(`has ${one.lacks}`);
+  if (one.focused && !(await page.evaluate((css) => document.activeElement?.matches(css), one.focused))) {
+    throw new Error(`${one.focused} has no focus`);
+  }
+}
 
 async function look(page, session, wrong, visit) {
   const text = await page.evaluate(() => document.body.innerText);

@@ -3,3 +3,4 @@ pub mod clients;
 pub mod compression;
 pub mod contract;
 pub mod limits;
+pub mod operations;

@@ -1,4 +1,5 @@
 //! The console: pages in Chromium, and what other sites and other callers cannot do.
 
 mod forms;
+mod operations;
 mod pages;

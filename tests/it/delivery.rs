@@ -4,3 +4,4 @@ pub mod gate;
 pub mod push;
 pub mod queue;
 pub mod reminders;
+pub mod statistics;

@@ -1,4 +1,5 @@
 -- The item of the gateway that holds a message for a receiver and is not pushed yet: the one that goes first.
+-- The two parts of the queue have an index each.
 -- $1 ms_id, $2 channel id, $3 receiver, $4 the least ms_id of a commit that can hold the message
 WITH place AS MATERIALIZED (
     SELECT slot FROM t_im_channel_slot WHERE channel_id = $2 AND user_id = $3
@@ -6,8 +7,10 @@ WITH place AS MATERIALIZED (
 item AS (
     SELECT NULL::uuid AS batch_id, 0 AS attempts, q.queued_at, CASE WHEN NOT q.in_turn THEN q.due_at END AS due_at,
            q.retries, q.held, q.from_slot, q.to_slot, q.receivers
-    FROM t_im_push_queue q
-    WHERE q.callback_id = 'gateway' AND q.channel_id = $2 AND q.from_ms_id <= $1 AND q.to_ms_id >= $1
+    FROM (SELECT * FROM t_im_push_queue WHERE callback_id = 'gateway' AND channel_id = $2 AND in_turn
+          UNION ALL
+          SELECT * FROM t_im_push_queue WHERE callback_id = 'gateway' AND channel_id = $2 AND NOT in_turn) AS q
+    WHERE q.from_ms_id <= $1 AND q.to_ms_id >= $1
     UNION ALL
     SELECT NULL, 0, c.queued_at, NULL, item.retries, c.held, item.from_slot, item.to_slot, item.receivers
     FROM t_im_push_commit c

@@ -2,19 +2,19 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode, header};
+use axum::http::{Method, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use http_body_util::{BodyExt, Limited};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 use url::form_urlencoded::Serializer;
 
 use super::visit::Visit;
 use crate::base::error::Error;
 use crate::console::answers::Problem;
-use crate::console::problem::FOREIGN_FORM;
+use crate::console::problem::{FOREIGN_FORM, OPERATORS_ONLY};
 use crate::identity::Caller;
 
 /// Most bytes of an answer. Answers of a page are far smaller.
@@ -35,6 +35,16 @@ impl Refusal {
     /// A request that came from another site.
     pub fn foreign() -> Self {
         Self::Problem(Problem { status: 403, kind: FOREIGN_FORM.to_owned(), ..Problem::default() })
+    }
+
+    /// A page for operators, asked for by another caller.
+    pub fn not_an_operator() -> Self {
+        Self::Problem(Problem { status: 403, kind: OPERATORS_ONLY.to_owned(), ..Problem::default() })
+    }
+
+    /// A page that does not exist.
+    pub fn not_found() -> Self {
+        Self::Problem(Problem { status: 404, ..Problem::default() })
     }
 }
 
@@ -78,6 +88,7 @@ pub async fn problem_of(status: StatusCode, body: Body) -> Problem {
 pub struct Calls<'a> {
     operations: &'a Operations,
     caller: &'a Caller,
+    /// Empty on pages that show nothing of other people.
     reason: &'a str,
     /// The calls so far, as a command line sends them. The reason is left out: it can be about people.
     pub made: Vec<String>,
@@ -90,6 +101,11 @@ impl<'a> Calls<'a> {
         Some(Self { operations, caller: &visit.caller, reason, made: Vec::new() })
     }
 
+    /// The calls of a page that shows nothing of other people: without a case.
+    pub fn without_case(operations: &'a Operations, visit: &'a Visit) -> Self {
+        Self { operations, caller: &visit.caller, reason: "", made: Vec::new() }
+    }
+
     /// A call that needs no reason.
     pub async fn get<T: DeserializeOwned>(
         &mut self,
@@ -98,7 +114,17 @@ impl<'a> Calls<'a> {
     ) -> Result<T, Refusal> {
         let target = target(path, params);
         self.made.push(target.clone());
-        read(self.send(&target).await?).await
+        read(self.send(Method::GET, &target, None).await?).await
+    }
+
+    /// A call that changes something, with a JSON body or none. An answer without a body is `null`.
+    pub async fn change<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<T, Refusal> {
+        read(self.send(method, path, body).await?).await
     }
 
     /// A call with the reason of the case.
@@ -112,18 +138,26 @@ impl<'a> Calls<'a> {
         let shown = target(path, params);
         let glue = if shown.contains('?') { '&' } else { '?' };
         self.made.push(format!("{shown}{glue}reason=$REASON"));
-        read(self.send(&target(path, &with_reason)).await?).await
+        read(self.send(Method::GET, &target(path, &with_reason), None).await?).await
     }
 
     /// The same, as it comes.
     pub async fn stream(&self, path: &str, params: &[(&str, &str)]) -> Result<Response, Refusal> {
         let mut params = params.to_vec();
         params.push(("reason", self.reason));
-        self.send(&target(path, &params)).await
+        self.send(Method::GET, &target(path, &params), None).await
     }
 
-    async fn send(&self, target: &str) -> Result<Response, Refusal> {
-        let mut request = Request::get(target).body(Body::empty()).map_err(Error::internal)?;
+    async fn send(&self, method: Method, target: &str, json: Option<&Value>) -> Result<Response, Refusal> {
+        let request = Request::builder().method(method).uri(target);
+        let request = match json {
+            Some(json) => {
+                let request = request.header(header::CONTENT_TYPE, "application/json");
+                request.body(Body::from(json.to_string()))
+            }
+            None => request.body(Body::empty()),
+        };
+        let mut request = request.map_err(Error::internal)?;
         request.extensions_mut().insert(self.caller.clone());
         match self.operations.0.clone().oneshot(request).await {
             Ok(response) => Ok(response),
@@ -147,5 +181,6 @@ async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Refusal> {
     }
     let body = Limited::new(response.into_body(), ANSWER_MAX_BYTES).collect().await;
     let bytes = body.map_err(Error::internal)?.to_bytes();
-    Ok(serde_json::from_slice(&bytes).map_err(Error::internal)?)
+    let json: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+    Ok(serde_json::from_slice(json).map_err(Error::internal)?)
 }

@@ -24,7 +24,25 @@ pub const LANGUAGE: &str = "impg-lang";
 const CASE_LIFE_S: u32 = 8 * 3_600;
 const LANGUAGE_LIFE_S: u32 = 400 * 86_400;
 /// The pages that can follow a form.
-const PAGES: &[&str] = &["search", "channel", "message", "why", "people", "person"];
+const PAGES: &[&str] = &[
+    "search",
+    "channel",
+    "message",
+    "why",
+    "people",
+    "person",
+    "home",
+    "operations",
+    "endpoints",
+    "endpoint",
+    "dead-letters",
+    "archive",
+    "runs",
+    "run",
+    "edits",
+    "schedule",
+    "replicas",
+];
 
 /// A cookie of a request.
 pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
@@ -91,24 +109,50 @@ pub async fn change(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let bytes = read_body(body, &api).await?;
-    let form: Vec<(String, String)> = url::form_urlencoded::parse(&bytes).into_owned().collect();
-    let field = |name: &str| form.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str());
-    // The token comes back in the form and in the cookie. A site that sends the form knows neither.
-    let is_known = cookie(&headers, TOKEN).is_some_and(|token| !token.is_empty() && token == field("token"));
-    if is_foreign(&headers) || !is_known {
-        return Err(Refusal::foreign());
-    }
-    let is_end = !field("end").is_empty();
+    let form = Form::read(&api, &headers, body).await?;
+    let is_end = !form.field("end").is_empty();
     let value = if is_end {
         String::new()
     } else {
-        let reason = check_reason(Some(field("reason")))?.unwrap_or_default();
+        let reason = check_reason(Some(form.field("reason")))?.unwrap_or_default();
         kept(&visit.caller.user_id, reason)
     };
     let cookie = set_cookie(&headers, CASE, &value);
-    let next = if is_end { "search" } else { next(field("next")) };
+    let next = if is_end { "search" } else { form.next() };
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, next.to_owned())]).into_response())
+}
+
+/// A form that a page of the console has sent.
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a form, and refuses one of another site.
+    pub async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
+        let bytes = read_body(body, api).await?;
+        let form = Self(url::form_urlencoded::parse(&bytes).into_owned().collect());
+        // The token comes back in the form and in the cookie. A site that sends the form knows neither.
+        let is_known =
+            cookie(headers, TOKEN).is_some_and(|token| !token.is_empty() && token == form.field("token"));
+        if is_foreign(headers) || !is_known {
+            return Err(Refusal::foreign());
+        }
+        Ok(form)
+    }
+
+    /// A field, or nothing.
+    pub fn field(&self, name: &str) -> &str {
+        self.0.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// The page that follows.
+    pub fn next(&self) -> &str {
+        next(self.field("next"))
+    }
+
+    /// The answer to a form whose change is made: the browser loads the page that follows.
+    pub fn done(&self) -> Response {
+        (StatusCode::SEE_OTHER, [(LOCATION, self.next().to_owned())]).into_response()
+    }
 }
 
 /// The page that follows: only one of the console.

@@ -7,8 +7,10 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use url::form_urlencoded::{Serializer, parse};
 
+use super::calls::Refusal;
 use super::case::{LANGUAGE, TOKEN, cookie, new_token, reason_of, set_cookie};
 use crate::api::{Api, Authenticated};
+use crate::base::error::Error;
 use crate::console::frame::{Frame, Part};
 use crate::console::lang::Lang;
 use crate::identity::{Caller, Role};
@@ -37,12 +39,32 @@ impl FromRequestParts<Api> for Visit {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
         caller.require(Role::Support).map_err(IntoResponse::into_response)?;
-        let asked = Visit::outside(&parts.headers, &parts.uri);
+        Self::of(caller, parts).map_err(IntoResponse::into_response)
+    }
+}
+
+/// A request of a page for operators.
+pub struct Operator(pub Visit);
+
+impl FromRequestParts<Api> for Operator {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
+        if !caller.roles.has(Role::Admin) {
+            return Err(Refusal::not_an_operator().into_response());
+        }
+        Visit::of(caller, parts).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+impl Visit {
+    fn of(caller: Caller, parts: &Parts) -> Result<Self, Error> {
+        let asked = Self::outside(&parts.headers, &parts.uri);
         let mut cookies = Vec::new();
         let token = match cookie(&parts.headers, TOKEN).filter(|token| !token.is_empty()) {
             Some(token) => token.to_owned(),
             None => {
-                let token = new_token().map_err(IntoResponse::into_response)?;
+                let token = new_token()?;
                 cookies.push(set_cookie(&parts.headers, TOKEN, &token));
                 token
             }
@@ -61,9 +83,18 @@ impl Asked {
     }
 
     /// The frame of a page for a caller who has no case, or may not see the page.
-    pub fn frame_of<'a>(&'a self, caller: Option<&'a str>) -> Frame<'a> {
+    pub fn frame_of<'a>(&'a self, caller: Option<&'a Caller>) -> Frame<'a> {
         let Self { lang, here, .. } = self;
-        Frame { lang: *lang, part: Part::None, caller, reason: None, here, token: "", calls: &[] }
+        Frame {
+            lang: *lang,
+            part: Part::None,
+            caller: caller.map(|caller| caller.user_id.as_str()),
+            operates: caller.is_some_and(|caller| caller.roles.has(Role::Admin)),
+            reason: None,
+            here,
+            token: "",
+            calls: &[],
+        }
     }
 }
 
@@ -97,7 +128,17 @@ impl Visit {
     pub fn frame<'a>(&'a self, part: Part, calls: &'a [String]) -> Frame<'a> {
         let Asked { lang, here, .. } = &self.asked;
         let caller = Some(self.caller.user_id.as_str());
-        Frame { lang: *lang, part, caller, reason: self.reason.as_deref(), here, token: &self.token, calls }
+        let operates = self.caller.roles.has(Role::Admin);
+        Frame {
+            lang: *lang,
+            part,
+            caller,
+            operates,
+            reason: self.reason.as_deref(),
+            here,
+            token: &self.token,
+            calls,
+        }
     }
 
     /// The page that asks for the reason.

@@ -30,6 +30,8 @@ pub use trial::TestResult;
 const BATCH_EVENTS: i32 = 100;
 /// The label of an encrypted request body kept for repeats: the body may hold credentials.
 const CLAIM: Label<'static> = Label { what: "claim", callback_id: "" };
+/// Most rows of a queue, and most dead letters, that are counted one by one.
+const COUNTED_MAX: i64 = 5_000;
 /// An endpoint as it is shown, with the size of its queue.
 #[derive(Debug)]
 pub struct Endpoint {
@@ -65,6 +67,8 @@ pub struct Endpoint {
     pub oldest_queued_at: Option<OffsetDateTime>,
     pub batches: i64,
     pub dead: i64,
+    /// Whether there are more than are counted: the counts are then estimates.
+    pub estimated: bool,
     /// State of this replica's breaker.
     pub breaker: &'static str,
 }
@@ -202,7 +206,10 @@ impl Callbacks {
         owner: Option<&str>,
         now: OffsetDateTime,
     ) -> Result<Vec<Endpoint>> {
-        let rows = self.store.all(sql!("delivery/endpoint/list"), &[&callback_id, &now, &owner]).await?;
+        let rows = self
+            .store
+            .all(sql!("delivery/endpoint/list"), &[&callback_id, &now, &owner, &COUNTED_MAX])
+            .await?;
         rows.iter().map(|row| self.shown_of(row, now)).collect()
     }
 
@@ -239,6 +246,7 @@ impl Callbacks {
             oldest_queued_at: row.get("oldest_queued_at"),
             batches: row.get("batches"),
             dead: row.get("dead"),
+            estimated: row.get("estimated"),
             breaker: self.get(&callback_id).map_or("closed", |callback| callback.breaker_state(now)),
             callback_id,
         })

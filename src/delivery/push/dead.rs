@@ -1,8 +1,12 @@
 //! Dead letters: pushes and events that were given up. They can be read and replayed.
 
+use serde_json::{Value, json};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Row;
 
+use super::PastAttempt;
+use crate::base::audit::{self, Action, Entry};
 use crate::base::error::Result;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store};
@@ -12,6 +16,9 @@ use crate::sql;
 const REPLAY_EVENTS_MAX: i32 = 100_000;
 /// Most events or receivers in the answer for one dead letter.
 const ITEMS_SHOWN_MAX: i32 = 1_000;
+/// Most attempts before the end of a dead letter among which its own are looked for, and most that are shown.
+const ATTEMPTS_LOOKED_AT: i64 = 1_000;
+const ATTEMPTS_SHOWN_MAX: i64 = 20;
 
 /// A filter for dead letters. All given bounds must match.
 #[derive(Debug, Default)]
@@ -21,6 +28,23 @@ pub struct DeadLetters {
     pub to: Option<i64>,
     /// Only those given up at or after this time.
     pub since: Option<OffsetDateTime>,
+    /// Only those given up before this time.
+    pub until: Option<OffsetDateTime>,
+    /// Only those whose reason begins with this.
+    pub reason: Option<String>,
+}
+
+impl DeadLetters {
+    /// The given bounds, for the audit.
+    fn noted(&self) -> Value {
+        let time = |at: Option<OffsetDateTime>| at.and_then(|at| at.format(&Rfc3339).ok());
+        let id = |id: i64| id.to_string();
+        json!({
+            "dead_ids": self.ids.as_ref().map(|ids| ids.iter().copied().map(id).collect::<Vec<_>>()),
+            "from_dead_id": self.from.map(id), "to_dead_id": self.to.map(id), "reason": self.reason,
+            "since": time(self.since), "until": time(self.until),
+        })
+    }
 }
 
 /// An item of the queue that was given up: a stretch of messages, or events.
@@ -48,6 +72,8 @@ pub struct DeadLetterDetail {
     /// Receivers to which the push was limited. `None`: all receivers of the channel.
     pub receivers: Option<Vec<String>>,
     pub event_types: Vec<String>,
+    /// The attempts that may have held it, newest first.
+    pub attempts: Vec<PastAttempt>,
 }
 
 /// The numbers of replayed dead letters and pairs.
@@ -57,22 +83,54 @@ pub struct Replay {
     pub pairs: i64,
 }
 
-/// Queues dead letters again, out of turn, with at most `per_second` pairs due in a second.
-pub async fn replay(
-    store: &Store,
-    callback_id: &str,
-    letters: &DeadLetters,
-    per_second: Option<i32>,
-    now: OffsetDateTime,
-) -> Result<Replay> {
+/// A replay that a caller asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Replaying<'a> {
+    pub callback_id: &'a str,
+    /// At most so many pairs, or events, are due in a second.
+    pub per_second: Option<i32>,
+    pub actor: &'a str,
+    pub now: OffsetDateTime,
+}
+
+impl Replaying<'_> {
+    /// Writes what is replayed into the audit.
+    async fn note(&self, client: &impl Statements, mut what: Value, results: i64) -> Result<()> {
+        what["callback_id"] = json!(self.callback_id);
+        what["per_second"] = json!(self.per_second);
+        if let Some(what) = what.as_object_mut() {
+            what.retain(|_, value| !value.is_null());
+        }
+        let entry = Entry::change(Action::CallbackReplayed, what, (self.actor, self.now));
+        audit::append_with(client, Entry { results: Some(results), ..entry }).await
+    }
+}
+
+/// Queues dead letters again, out of turn.
+pub async fn replay(store: &Store, letters: &DeadLetters, replaying: Replaying<'_>) -> Result<Replay> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let DeadLetters { ids, from, to, since } = letters;
+    let DeadLetters { ids, from, to, since, until, reason } = letters;
+    let Replaying { callback_id, per_second, now, .. } = replaying;
     let row = tx
-        .one(sql!("delivery/push/replay"), &[&callback_id, ids, from, to, since, &now, &per_second])
+        .one(
+            sql!("delivery/push/replay"),
+            &[&callback_id, ids, from, to, since, until, reason, &now, &per_second],
+        )
         .await?;
+    let put = Replay { letters: row.get("letters"), pairs: row.get("pairs") };
+    replaying.note(&tx, letters.noted(), put.letters).await?;
     tx.commit().await?;
+    Ok(put)
+}
+
+/// Counts what a replay would queue again.
+pub async fn replayable(store: &Store, callback_id: &str, letters: &DeadLetters) -> Result<Replay> {
+    let DeadLetters { ids, from, to, since, until, reason } = letters;
+    let row = store
+        .one(sql!("delivery/push/replayable"), &[&callback_id, ids, from, to, since, until, reason])
+        .await?;
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
 }
 
@@ -82,49 +140,68 @@ pub struct LoggedEvents {
     pub since: OffsetDateTime,
     /// Only events after this id.
     pub after: i64,
-    /// At most so many are due in a second.
-    pub per_second: Option<i32>,
 }
 
 /// Queues logged events for an observer, also those sent before. Returns the number of events, and the event to
 /// continue after, if there may be more.
 pub async fn replay_events(
     store: &Store,
-    callback_id: &str,
     events: LoggedEvents,
-    now: OffsetDateTime,
+    replaying: Replaying<'_>,
 ) -> Result<(i64, Option<i64>)> {
-    let LoggedEvents { since, after, per_second } = events;
-    let row = store
+    let LoggedEvents { since, after } = events;
+    let Replaying { callback_id, per_second, now, .. } = replaying;
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    let row = tx
         .one(
             sql!("delivery/push/replay_events"),
             &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second],
         )
         .await?;
-    Ok((row.get("events"), row.get("last")))
+    let events = row.get("events");
+    let what = json!({
+        "events_since": since.format(&Rfc3339).ok(),
+        "after_event_id": Some(after).filter(|after| *after > 0).map(|after| after.to_string()),
+    });
+    replaying.note(&tx, what, events).await?;
+    tx.commit().await?;
+    Ok((events, row.get("last")))
 }
 
-/// One page of an endpoint's dead letters below `before`, newest first.
+/// One page of an endpoint's dead letters below `before`, newest first. Of the bounds, those by id do not count.
 pub async fn dead_letters(
     store: &Store,
     callback_id: &str,
-    before: i64,
-    limit: i64,
+    letters: &DeadLetters,
+    (before, limit): (i64, i64),
 ) -> Result<Vec<DeadLetter>> {
-    let rows = store.all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit]).await?;
+    let DeadLetters { since, until, reason, .. } = letters;
+    let rows = store
+        .all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit, reason, since, until])
+        .await?;
     Ok(rows.iter().map(DeadLetter::of).collect())
 }
 
 /// One dead letter.
 pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<DeadLetterDetail>> {
-    let row =
-        store.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?;
-    Ok(row.map(|row| DeadLetterDetail {
+    let client = store.client().await?;
+    let found =
+        client.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?;
+    let Some(row) = found else { return Ok(None) };
+    let attempts = client
+        .all(
+            sql!("delivery/push/dead_attempts"),
+            &[&callback_id, &dead_id, &ATTEMPTS_LOOKED_AT, &ATTEMPTS_SHOWN_MAX],
+        )
+        .await?;
+    Ok(Some(DeadLetterDetail {
         letter: DeadLetter::of(&row),
         from_seq: row.get("from_seq"),
         to_seq: row.get("to_seq"),
         receivers: row.get("receivers"),
         event_types: row.get("event_types"),
+        attempts: attempts.iter().map(PastAttempt::of).collect(),
     }))
 }
 

@@ -306,6 +306,12 @@ pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
     rows.iter().map(run).collect()
 }
 
+/// The run that waits for an approval, and when it was asked for.
+pub async fn held(store: &Store) -> Result<Option<(i64, OffsetDateTime)>> {
+    let row = store.opt(sql!("sync/run/held"), &[]).await?;
+    Ok(row.map(|row| (row.get("run_id"), row.get("asked_at"))))
+}
+
 /// Approves a held run.
 ///
 /// # Errors

@@ -426,6 +426,8 @@ async fn exercise_contacts(a: &Client, root: &Client) {
 async fn exercise_callbacks(app: &TestApp, root: &Client) {
     root.get("/callbacks").await.expect(200);
     root.get("/callbacks/gateway/deliveries").await.expect(200);
+    root.get("/callbacks/gateway/statistics?hours=1").await.expect(200);
+    root.get("/operations/overview").await.expect(200);
     let dead = "INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, bytes, reason, dead_at)
                 VALUES ('gateway', 1, 1, 1, 1, 1, 1, 1, 'not 200', now())";
     app.sql().await.execute(dead, &[]).await.unwrap();

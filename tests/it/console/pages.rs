@@ -11,7 +11,7 @@ use crate::archive::moving::Aged;
 use crate::records::diagnosis::{by_their_ids, finding_becomes};
 
 /// What a user calls himself, and what he says, to run a script on the page.
-const INJECTED: &str = "<img src=x onerror=\"window.injected=1\"><script>window.injected=1</script>";
+pub const INJECTED: &str = "<img src=x onerror=\"window.injected=1\"><script>window.injected=1</script>";
 
 /// What the pages are about.
 struct World {
@@ -141,7 +141,7 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
     all
 }
 
-async fn browse(plan: &Value) -> Value {
+pub async fn browse(plan: &Value) -> Value {
     let root = env!("CARGO_MANIFEST_DIR");
     let mut child = Command::new("node")
         .arg(format!("{root}/tests/console/browse.mjs"))

@@ -420,6 +420,7 @@ async fn another_application_neither_sees_nor_changes_it() {
         client.post(&at("/test"), json!({})).await.expect_problem(404, "not-found");
         client.get(&at("/deliveries")).await.expect_problem(404, "not-found");
         client.get(&at("/dead-letters")).await.expect_problem(404, "not-found");
+        client.get(&at("/statistics")).await.expect_problem(404, "not-found");
         client.post(&at("/replay"), json!({})).await.expect_problem(404, "not-found");
     }
     oa.get("/callbacks/gateway").await.expect_problem(404, "not-found");
@@ -433,6 +434,7 @@ async fn another_application_neither_sees_nor_changes_it() {
     assert_eq!(oa.post(&at("/test"), json!({})).await.expect(200)["taken"], false);
     oa.get(&at("/deliveries")).await.expect(200);
     oa.get(&at("/dead-letters")).await.expect(200);
+    oa.get(&at("/statistics")).await.expect(200);
     oa.post(&at("/replay"), json!({})).await.expect(200);
     oa.delete(&at("")).await.expect(204);
     oa.get(&at("")).await.expect_problem(404, "not-found");
@@ -441,6 +443,13 @@ async fn another_application_neither_sees_nor_changes_it() {
         audit["items"].as_array().unwrap().iter().map(|e| text(&e["action"])).collect();
     assert_eq!(
         actions,
-        ["callback-removed", "callback-tested", "callback-rotated", "callback-changed", "callback-created"]
+        [
+            "callback-removed",
+            "callback-replayed",
+            "callback-tested",
+            "callback-rotated",
+            "callback-changed",
+            "callback-created"
+        ]
     );
 }

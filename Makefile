@@ -47,7 +47,7 @@ contract: ## Runs schemathesis against the OpenAPI contract, with more examples 
 
 pictures: ## Takes pictures of the console, wide and narrow, light and dark, into target/pictures
 	tests/tools ensure postgresql chromium
-	PICTURES=$(CURDIR)/target/pictures cargo test --test it -- --nocapture console::pages console::operations
+	PICTURES=$(CURDIR)/target/pictures cargo test --test it console:: -- --nocapture
 
 clean: ## Removes build output and tools
 	cargo clean

@@ -44,6 +44,7 @@ mod support;
 mod sync;
 mod threads;
 mod tokens;
+mod upkeep;
 mod uploads;
 mod users;
 mod wire;
@@ -210,6 +211,7 @@ impl Api {
             .merge(search::routes())
             .merge(events::routes())
             .merge(archive::routes())
+            .merge(upkeep::routes())
             .merge(files::routes())
             .merge(robots::routes());
         let pages = console::routes(&self, operations.clone().with_state(self.clone()), &rates);

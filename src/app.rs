@@ -113,9 +113,7 @@ impl App {
         let mut workers = self.workers(&wakes, &stop_workers, &escalation, &files);
         workers.push(self.notifications(&wakes));
         workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
-        for worker in workers {
-            tasks.spawn(worker.run(stop_workers.clone()));
-        }
+        self.spawn_workers(workers, &tasks, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;

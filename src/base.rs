@@ -14,6 +14,7 @@ pub mod lease;
 pub(crate) mod named;
 pub mod number;
 pub(crate) mod renewed;
+pub mod replica;
 pub mod store;
 pub mod strict;
 pub mod telemetry;

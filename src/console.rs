@@ -6,11 +6,14 @@ mod findings;
 pub mod frame;
 pub mod lang;
 pub mod message;
+pub mod nudge;
 pub mod operations;
 pub mod people;
 pub mod problem;
+pub mod replay;
 pub mod search;
 mod texts;
+pub mod upkeep;
 pub mod why;
 
 /// The style of every page.

@@ -4,6 +4,8 @@
 mod calls;
 mod case;
 mod operations;
+mod remedies;
+mod upkeep;
 mod visit;
 
 use axum::body::Body;
@@ -21,6 +23,7 @@ use crate::console::answers::{
 };
 use crate::console::frame::Part;
 use crate::console::search::{Conditions, Found};
+use crate::console::upkeep::answers::Edit;
 use crate::console::{SCRIPT, STYLE, channel, message, people, problem, search, why};
 use crate::identity::{Caller, Role};
 use calls::{Calls, Operations, Refusal, problem_of};
@@ -31,6 +34,8 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 /// Messages, people or channels on a page.
 const LIMIT: &str = "50";
+/// Edits on the page of a person.
+const EDITS: &str = "10";
 /// Messages on each side of a hit.
 const AROUND: &str = "20";
 
@@ -48,6 +53,8 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
         .route("/console/export", get(export))
         .route("/console/case", post(case::change))
         .merge(operations::routes())
+        .merge(upkeep::routes())
+        .merge(remedies::routes())
         .layer(Extension(Operations(operations)))
         .layer(from_fn_with_state(rates.clone(), rates::limit))
         .layer(from_fn_with_state(api.clone(), prove))
@@ -178,7 +185,11 @@ async fn channel_page(visit: Visit, Extension(operations): Extension<Operations>
 
 async fn message_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
     let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
-    let asked = message::Asked { ms_id: visit.param("ms_id"), status: visit.param("status") };
+    let asked = message::Asked {
+        ms_id: visit.param("ms_id"),
+        status: visit.param("status"),
+        nudged: (visit.param("nudged"), visit.param("over")),
+    };
     let mut params = vec![("limit", LIMIT)];
     params.extend((!asked.status.is_empty()).then_some(("status", asked.status)));
     params.extend(visit.cursor());
@@ -241,7 +252,22 @@ async fn person_page(visit: Visit, Extension(operations): Extension<Operations>)
     let mut params = vec![("member", card.user_id.as_str()), ("limit", LIMIT)];
     params.extend(visit.cursor());
     let channels: Page<Channel> = calls.look("/support/channels", &params).await?;
-    Ok(visit.html(people::one(&visit.frame(Part::People, &calls.made), &card, &channels)))
+    let edits = edits_of(&visit, &mut calls, &card.user_id).await?;
+    let frame = visit.frame(Part::People, &calls.made);
+    Ok(visit.html(people::one(&frame, &card, &channels, edits.as_ref())))
+}
+
+/// The last edits of a person, for callers who may see them.
+async fn edits_of(
+    visit: &Visit,
+    calls: &mut Calls<'_>,
+    user_id: &str,
+) -> Result<Option<Page<Edit>>, Refusal> {
+    if !visit.caller.roles.has(Role::Directory) {
+        return Ok(None);
+    }
+    let path = format!("/users/{}/edits", calls::part(user_id));
+    Ok(Some(calls.get(&path, &[("limit", EDITS)]).await?))
 }
 
 /// The export of the API, unchanged. A page of another site cannot begin one.

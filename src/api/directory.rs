@@ -362,11 +362,12 @@ async fn list_problems(
 async fn approve(
     State(api): State<Api>,
     caller: Authenticated,
+    Now(now): Now,
     PathId(run_id): PathId<i64>,
 ) -> Result<Reply<RunView>> {
     caller.must_be(Role::Admin)?;
     find_run(&api, run_id).await?;
-    sync::approve(&api.store, run_id, &caller.0.user_id).await?;
+    sync::approve(&api.store, run_id, &caller.0.user_id, now).await?;
     api.directory.notify_one();
     Ok(Reply(find_run(&api, run_id).await?.into()))
 }

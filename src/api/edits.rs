@@ -156,7 +156,7 @@ async fn retry(
     PathId(edit_id): PathId<i64>,
 ) -> Result<Reply<EditView>> {
     caller.must_be(Role::Admin)?;
-    Ok(Reply(api.edits.retry(edit_id, now).await?.into()))
+    Ok(Reply(api.edits.retry(edit_id, &caller.0.user_id, now).await?.into()))
 }
 
 async fn cancel(

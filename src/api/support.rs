@@ -1,4 +1,5 @@
-//! `/support/channels`: channels, members and messages of other users, with a reason that the audit keeps.
+//! `/support/channels` and `/support/users`: channels, members and messages of other users, and users who are suspended or
+//! have left, with a reason that the audit keeps.
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,6 +25,7 @@ use crate::chat::channel::oversight::{self, Attendance, Interval, Overseen, Resc
 use crate::chat::channel::{ChannelType, MemberRole};
 use crate::identity::Role;
 use crate::people::contacts::Viewer;
+use crate::people::users::{self, Absence, Absent, UserKind};
 use crate::records::history::{self, Position, Reading};
 
 /// Most characters of a search text.
@@ -39,6 +41,7 @@ pub fn routes() -> Router<Api> {
         .route("/support/channels/{channel_id}/members", get(members))
         .route("/support/channels/{channel_id}/messages", get(messages))
         .route("/support/channels/{channel_id}/owner", post(rescue))
+        .route("/support/users", get(absent))
 }
 
 #[derive(Deserialize)]
@@ -46,6 +49,7 @@ pub fn routes() -> Router<Api> {
 struct FindQuery {
     member: Option<String>,
     q: Option<String>,
+    owner: Option<String>,
     reason: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,
@@ -63,6 +67,25 @@ struct MembersQuery {
     reason: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AbsentQuery {
+    state: Option<String>,
+    reason: Option<String>,
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+#[derive(Serialize)]
+struct AbsentView {
+    user_id: String,
+    name: String,
+    kind: UserKind,
+    state: Absence,
+    #[serde(with = "rfc3339::option")]
+    left_at: Option<OffsetDateTime>,
 }
 
 #[derive(Deserialize)]
@@ -210,6 +233,23 @@ impl<'a> Look<'a> {
     }
 }
 
+impl FindQuery {
+    /// Whether only groups without an active owner are asked for.
+    fn ownerless(&self) -> Result<bool> {
+        match self.owner.as_deref() {
+            Some("none") if self.member.is_some() => {
+                Err(Error::parameter("owner", "cannot be combined with `member`"))
+            }
+            Some("none") => Ok(true),
+            Some(_) => Err(Error::parameter("owner", "must be `none`: groups without an active owner")),
+            None if self.member.is_none() && self.q.is_none() => {
+                Err(Error::parameter("q", "is missing: give `q`, `member` or both, or `owner=none`"))
+            }
+            None => Ok(false),
+        }
+    }
+}
+
 async fn find(
     State(api): State<Api>,
     caller: Authenticated,
@@ -218,9 +258,7 @@ async fn find(
 ) -> Result<Reply<Page<ChannelView>>> {
     let look = Look::new(&api, &caller, now, query.reason.as_deref())?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
-    if query.member.is_none() && query.q.is_none() {
-        return Err(Error::parameter("q", "is missing: give `q`, `member` or both"));
-    }
+    let ownerless = query.ownerless()?;
     if query.q.as_ref().is_some_and(|q| is_blank(q) || q.chars().count() > WORDS_MAX_CHARS) {
         let rule = format!("must have 1 to {WORDS_MAX_CHARS} characters, at least one of them visible");
         return Err(Error::parameter("q", rule));
@@ -230,9 +268,9 @@ async fn find(
         None => None,
     };
     let below = query.cursor.as_deref().map(read_cursor).transpose()?.map_or(ChannelId::MAX, ChannelId);
-    let wanted = Wanted { member: member.as_deref(), words: query.q.as_deref().map(str::trim) };
+    let wanted = Wanted { member: member.as_deref(), words: query.q.as_deref().map(str::trim), ownerless };
     let (found, next) = oversight::find(&api.store, wanted, below, limit as usize).await?;
-    let filter = json!({"member": member, "q": query.q, "cursor": query.cursor});
+    let filter = json!({"member": member, "q": query.q, "owner": query.owner, "cursor": query.cursor});
     look.record(Action::Channels, filter, found.len()).await?;
     let next_cursor = next.map(|below| write_cursor(&below.0));
     Ok(Reply(Page { items: found, next_cursor }.map(Into::into)))
@@ -322,6 +360,31 @@ async fn page(reading: Reading<'_>, cursor: Option<Cursor>, limit: i64) -> Resul
         }
         Cursor::Topic { .. } => return Err(Error::parameter("cursor", "must be a cursor of this list")),
     })
+}
+
+async fn absent(
+    State(api): State<Api>,
+    caller: Authenticated,
+    Now(now): Now,
+    Query(query): Query<AbsentQuery>,
+) -> Result<Reply<Page<AbsentView>>> {
+    let look = Look::new(&api, &caller, now, query.reason.as_deref())?;
+    let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    let unknown = || Error::parameter("state", "must be `suspended` or `left`");
+    let state = query.state.as_deref().map(|name| Absence::parse(name).ok_or_else(unknown)).transpose()?;
+    let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let found = users::absent(&api.store, state, &after, limit).await?;
+    let filter = json!({"state": state, "cursor": query.cursor});
+    look.record(Action::Users, filter, found.len()).await?;
+    let view = |one: Absent| AbsentView {
+        user_id: one.user_id,
+        name: one.name,
+        kind: one.kind,
+        state: one.state,
+        left_at: one.left_at,
+    };
+    let views = found.into_iter().map(view).collect();
+    Ok(Reply(Page::new(views, limit, |one: &AbsentView| one.user_id.clone())))
 }
 
 async fn rescue(

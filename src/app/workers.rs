@@ -11,9 +11,10 @@ use super::App;
 use super::maintenance::Maintenance;
 use super::tasks::TaskSet;
 use crate::base::cron::Alarms;
+use crate::base::replica::Replica;
 use crate::base::store::Standby;
 use crate::base::wakers::Wakers;
-use crate::base::worker::{Tick, Worker};
+use crate::base::worker::{Failing, Tick, Worker};
 use crate::chat::channel::department::Groups;
 use crate::chat::channel::leavers;
 use crate::chat::message::Lanes;
@@ -33,6 +34,9 @@ use crate::sync::Followers;
 
 /// Interval of maintenance.
 const MAINTENANCE_EVERY: Duration = Duration::from_secs(30);
+
+/// How often a replica tells that it is there.
+const BEAT_EVERY: Duration = Duration::from_secs(10);
 
 /// Edits that one replica sends to the source at once.
 const EDITS_AT_ONCE: u32 = 4;
@@ -184,6 +188,16 @@ impl App {
             let store = store.clone();
             async move { leavers::tick(&store, returns).await }
         })
+    }
+
+    /// Starts the workers, and one that tells of this replica and of those that fail.
+    pub(super) fn spawn_workers(&self, workers: Vec<Worker>, tasks: &TaskSet, stop: &CancellationToken) {
+        let failing = Failing::default();
+        let replica = Replica::new(self.store.clone(), failing.clone());
+        let replica = Worker::new("replica", BEAT_EVERY, Arc::new(replica));
+        for worker in workers.into_iter().chain([replica]) {
+            tasks.spawn(worker.noted_in(&failing).run(stop.clone()));
+        }
     }
 
     fn maintenance(&self) -> Arc<Maintenance> {

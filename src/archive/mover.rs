@@ -1,6 +1,7 @@
 //! Moves days into the archive: seal, write, verify, switch, drop. Each step is short and recorded in the
 //! database, so that it continues after a crash.
 
+pub mod calendar;
 pub mod day;
 mod pages;
 mod state;

@@ -38,6 +38,14 @@ pub enum Action {
     OwnerChanged,
     /// A message was recalled.
     Recall,
+    /// One page of the users who are suspended or have left.
+    Users,
+    /// A held directory run was approved, or a run cancelled.
+    RunApproved,
+    RunCancelled,
+    /// An edit was sent to the directory's source again, or cancelled.
+    EditRetried,
+    EditCancelled,
     /// A callback was created, changed, removed, rotated or tested, or its dead letters or events were replayed.
     CallbackCreated,
     CallbackChanged,
@@ -67,6 +75,11 @@ impl Action {
             Self::Messages => "messages",
             Self::OwnerChanged => "owner-changed",
             Self::Recall => "recall",
+            Self::Users => "users",
+            Self::RunApproved => "run-approved",
+            Self::RunCancelled => "run-cancelled",
+            Self::EditRetried => "edit-retried",
+            Self::EditCancelled => "edit-cancelled",
             Self::CallbackCreated => "callback-created",
             Self::CallbackChanged => "callback-changed",
             Self::CallbackRemoved => "callback-removed",

@@ -72,6 +72,12 @@ impl Schedule {
         }
     }
 
+    /// A moment in the time zone of the schedule, to the second.
+    pub fn local(&self, moment: OffsetDateTime) -> Option<String> {
+        let moment = DateTime::<Utc>::from_timestamp(moment.unix_timestamp(), 0)?.with_timezone(&self.zone);
+        Some(moment.format("%Y-%m-%d %H:%M:%S").to_string())
+    }
+
     /// Whether the expression names hours. Then an hour that occurs twice counts once.
     fn names_hours(&self) -> bool {
         match self.with_seconds().split_whitespace().nth(2) {

@@ -21,7 +21,9 @@ impl Lease {
     /// A lease that another replica can take if it is not extended within `length`.
     pub fn new(store: Store, name: &'static str, length: std::time::Duration) -> Self {
         let length = length.try_into().unwrap_or(Duration::MAX);
-        Self { store, name, holder: Uuid::now_v7().to_string(), length }
+        // The replica, so that its work can be shown, and the lease, so that two of one name keep each other out.
+        let holder = format!("{}/{}", store.replica_id(), Uuid::now_v7());
+        Self { store, name, holder, length }
     }
 
     /// Takes or extends the lease. None while another replica has it; otherwise its epoch, which rises with

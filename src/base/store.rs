@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
 
 use crate::base::config::{Config, DatabaseSettings, Secret};
 use crate::base::error::{self, Error, Kind, Result};
@@ -131,6 +132,8 @@ pub struct Store {
     throttle: Arc<Throttle>,
     /// On a standby: what the answer of a read must see.
     fresh: Option<Arc<Fresh>>,
+    /// The replica that uses it, made up at its start.
+    replica_id: Uuid,
 }
 
 impl Store {
@@ -168,7 +171,8 @@ impl Store {
     pub fn for_probes(&self, config: &Config) -> Result<Self> {
         let wait = config.database.readiness_wait;
         // Half of it: the connection is free again before the next probe.
-        Self::open(config, self.server.clone(), (1, wait), session(wait / 2))
+        let probes = Self::open(config, self.server.clone(), (1, wait), session(wait / 2))?;
+        Ok(Self { replica_id: self.replica_id, ..probes })
     }
 
     fn open(
@@ -201,7 +205,12 @@ impl Store {
             .map_err(Error::internal)?;
         let workers = &config.workers;
         let throttle = Arc::new(Throttle::new(workers.background_send_wait, workers.lease, Instant::now()));
-        Ok(Self { pool, server, throttle, fresh: None })
+        Ok(Self { pool, server, throttle, fresh: None, replica_id: Uuid::now_v7() })
+    }
+
+    /// The replica that uses it.
+    pub fn replica_id(&self) -> Uuid {
+        self.replica_id
     }
 
     /// What background work rests by, and what notes the waits of sends.

@@ -1,5 +1,6 @@
 //! Background workers: the loop around a piece of work, one `tick` after another.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -37,6 +38,26 @@ pub trait Work: Send + Sync + 'static {
     }
 }
 
+/// The workers of a replica whose last steps failed, with the number of failures in a row.
+#[derive(Clone, Default)]
+pub struct Failing(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+
+impl Failing {
+    fn note(&self, name: &'static str, is_ok: bool) {
+        let mut failing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_ok {
+            failing.remove(name);
+        } else {
+            *failing.entry(name).or_default() += 1;
+        }
+    }
+
+    /// The failures in a row of each of them now.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 type Ticks = Box<dyn Fn() -> BoxFuture<'static, Result<Tick>> + Send + Sync>;
 type Release = Box<dyn Fn() -> BoxFuture<'static, Result<()>> + Send + Sync>;
 
@@ -47,6 +68,7 @@ pub struct Worker {
     wake: Arc<Notify>,
     tick: Ticks,
     release: Release,
+    failing: Failing,
 }
 
 impl Worker {
@@ -71,7 +93,7 @@ impl Worker {
     {
         let tick: Ticks = Box::new(move || tick().boxed());
         let release: Release = Box::new(|| std::future::ready(Ok(())).boxed());
-        Self { name, period, wake: Arc::default(), tick, release }
+        Self { name, period, wake: Arc::default(), tick, release, failing: Failing::default() }
     }
 
     /// The worker also looks for work when this is notified.
@@ -79,11 +101,25 @@ impl Worker {
         Self { wake: wake.clone(), ..self }
     }
 
+    /// Its failures are counted there, too.
+    pub fn noted_in(self, failing: &Failing) -> Self {
+        Self { failing: failing.clone(), ..self }
+    }
+
     /// Works until `stop`, then gives the lease back.
     pub async fn run(self, stop: CancellationToken) {
-        run(self.name, self.period, self.wake, stop, self.tick).await;
-        if let Err(error) = (self.release)().await {
-            tracing::debug!(worker = self.name, %error, "could not give the lease back; it will expire");
+        let Self { name, period, wake, tick, release, failing } = self;
+        let noted = move || {
+            let (step, failing) = (tick(), failing.clone());
+            async move {
+                let done = step.await;
+                failing.note(name, done.is_ok());
+                done
+            }
+        };
+        run(name, period, wake, stop, noted).await;
+        if let Err(error) = release().await {
+            tracing::debug!(worker = name, %error, "could not give the lease back; it will expire");
         }
     }
 }

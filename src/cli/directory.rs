@@ -40,7 +40,7 @@ pub async fn run(config: &Config, command: DirectoryCommand) -> CommandResult {
             follow(&store, config, &runner, run_id).await
         }
         DirectoryCommand::Approve { run_id } => {
-            sync::approve(&store, run_id, "the command line").await?;
+            sync::approve(&store, run_id, ".server", store.now().await?).await?;
             follow(&store, config, &runner, run_id).await
         }
     }

@@ -11,7 +11,8 @@ pub fn page(frame: &Frame<'_>, message: Option<&Message>, receipts: &Receipts, a
     let t = frame.texts();
     let body = html! {
         h1 { (t.receivers_title) }
-        @if let Some(message) = message { (quote(t, message)) }
+        (nudged(frame, asked.nudged.0, asked.nudged.1))
+        @if let Some(message) = message { (quote(t, message)) (nudge_button(frame, message)) }
         (bar(t, receipts.counts))
         (tabs(t, receipts.counts, asked))
         (table(frame, receipts, asked))
@@ -26,6 +27,8 @@ pub struct Asked<'a> {
     pub ms_id: &'a str,
     /// Empty: all.
     pub status: &'a str,
+    /// What a nudge has just done: receivers who get an urgent push, and those who do not. Empty: there was none.
+    pub nudged: (&'a str, &'a str),
 }
 
 /// The message itself.
@@ -43,6 +46,30 @@ pub fn quote(t: &Texts, message: &Message) -> Markup {
                 @if message.recalled.is_some() { (recalled(t, message)) } @else { (message.words()) }
             }
             p.links { span.id { (t.channel) " " (message.channel_id) " · #" (message.seq) " · " (message.ms_id) } }
+        }
+    }
+}
+
+/// The button on the page of a message. Only its sender sees it, because only the sender may nudge.
+pub fn nudge_button(frame: &Frame<'_>, message: &Message) -> Markup {
+    let t = frame.lang.upkeep();
+    html! {
+        @if frame.caller == Some(message.sender.as_str()) && message.recalled.is_none() {
+            p { a.button href=(link("nudge", &[("ms_id", &message.ms_id)])) data-nudge { (t.nudge) } }
+        }
+    }
+}
+
+/// What a nudge has done, by the parameters of the page.
+pub fn nudged(frame: &Frame<'_>, urged: &str, over: &str) -> Markup {
+    let t = frame.lang.upkeep();
+    let (urged, over) = (urged.parse::<u64>().ok(), over.parse::<u64>().unwrap_or_default());
+    html! {
+        @if let Some(urged) = urged {
+            section.notice.good role="status" {
+                p { (t.nudged) " " b { (urged) } }
+                @if over > 0 { p { (t.nudged_over) " " b { (over) } } }
+            }
         }
     }
 }

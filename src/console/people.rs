@@ -6,6 +6,8 @@ use super::answers::{Card, Channel, Contact, Department, Page};
 use super::channel::title;
 use super::frame::{Frame, link, moment, person};
 use super::texts::Texts;
+use super::upkeep::answers::Edit;
+use super::upkeep::edits::of_person;
 
 /// What the page of people shows.
 pub enum Shown<'a> {
@@ -33,6 +35,10 @@ pub fn list(frame: &Frame<'_>, typed: &str, shown: &Shown<'_>) -> String {
                 input type="search" name="q" value=(typed) required autocomplete="off" data-search;
             }
             span.actions { button.primary type="submit" { (t.go) } }
+        }
+        p.links {
+            a href="groups" { (frame.lang.upkeep().groups) }
+            a href="absent" { (frame.lang.upkeep().absent) }
         }
         @match shown {
             Shown::Found(page) if page.items.is_empty() => {
@@ -104,8 +110,8 @@ fn contacts(t: &Texts, page: &Page<Contact>) -> Markup {
     }
 }
 
-/// One person: the card, and the channels in which the person is or was.
-pub fn one(frame: &Frame<'_>, card: &Card, channels: &Page<Channel>) -> String {
+/// One person: the card, the channels in which the person is or was, and the edits, if the caller may see them.
+pub fn one(frame: &Frame<'_>, card: &Card, channels: &Page<Channel>, edits: Option<&Page<Edit>>) -> String {
     let t = frame.texts();
     let body = html! {
         h1 { (card.name) }
@@ -125,6 +131,7 @@ pub fn one(frame: &Frame<'_>, card: &Card, channels: &Page<Channel>) -> String {
         @if channels.items.is_empty() { p.empty { (t.no_channels) } }
         @else { (list_of(t, channels)) }
         (frame.more("person", &[("user_id", &card.user_id)], channels.next_cursor.as_deref()))
+        @if let Some(edits) = edits { (of_person(frame, edits)) }
         (frame.curl())
     };
     frame.page(&card.name, &body)

@@ -31,12 +31,13 @@ pub const FOREIGN_FORM: &str = "foreign-form";
 pub const OPERATORS_ONLY: &str = "operators-only";
 
 fn words(frame: &Frame<'_>, problem: &Problem) -> (&'static str, &'static str) {
-    let (t, o) = (frame.texts(), frame.lang.operations());
+    let (t, o, u) = (frame.texts(), frame.lang.operations(), frame.lang.upkeep());
     match (problem.status, problem.slug()) {
         (_, FOREIGN_FORM) => (t.p_form, t.p_form_do),
         (_, OPERATORS_ONLY) => (o.p_operators, o.p_operators_do),
         (401, _) => (t.p_401, t.p_401_do),
-        (403, _) => (t.p_403, t.p_403_do),
+        (403, _) if problem.detail.contains("role support") => (t.p_403, t.p_403_do),
+        (403, _) => (u.not_allowed, u.not_allowed_do),
         (404, _) => (t.p_404, t.p_404_do),
         (429, _) => (t.p_429, t.p_429_do),
         (503, _) => (t.p_503, t.p_503_do),

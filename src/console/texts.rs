@@ -2,9 +2,11 @@
 
 mod operations;
 mod support;
+mod upkeep;
 
 pub use operations::OperationsTexts;
 pub use support::Texts;
+pub use upkeep::Upkeep;
 
 /// The texts of one part: a struct with a field a text, and the method of `Lang` that returns it.
 macro_rules! texts {

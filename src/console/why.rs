@@ -8,6 +8,7 @@ use super::channel;
 use super::findings::{Tone, advice, sentence, tone};
 use super::frame::{Frame, elapsed, link, moment, person};
 use super::message::quote;
+use super::replay::{self, Pair};
 use super::search::status_chip;
 use super::texts::Texts;
 use crate::records::diagnosis::Finding;
@@ -66,6 +67,9 @@ pub fn page(frame: &Frame<'_>, found: &Diagnosis) -> String {
         }
         h2 { (t.line) }
         (line(t, found))
+        @if let Some(dead) = found.dead_letter.as_ref().filter(|_| finding == Some(Finding::DeadLetter)) {
+            (replay::button(frame, &dead.dead_id, Pair { ms_id: &found.message.ms_id, user_id: &found.user.user_id }))
+        }
         (form(t, &found.message.ms_id, &found.user.user_id))
         (frame.curl())
     };

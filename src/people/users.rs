@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use time::OffsetDateTime;
 use tokio_postgres::Row;
 
 use crate::base::error::{Error, Kind, Result};
@@ -19,6 +20,27 @@ named! {
         /// A program that sends messages.
         Application = "application",
     }
+}
+
+named! {
+    /// Why a user is not active.
+    pub enum Absence ("absence of a user") {
+        /// The directory's source still has the user.
+        Suspended = "suspended",
+        /// The source no longer has the user.
+        Left = "left",
+    }
+}
+
+/// A user who is not active.
+#[derive(Debug)]
+pub struct Absent {
+    pub user_id: String,
+    pub name: String,
+    pub kind: UserKind,
+    pub state: Absence,
+    /// Since when the source no longer has the user.
+    pub left_at: Option<OffsetDateTime>,
 }
 
 /// What the directory says of a user.
@@ -68,6 +90,23 @@ pub async fn check_application(store: &Store, user_id: &str) -> Result<()> {
 pub async fn of_login_name(store: &Store, login_name: &str) -> Result<Option<String>> {
     let rows = store.all(sql!("people/users/of_login_name"), &[&text::fold(login_name)]).await?;
     Ok(if let [row] = &rows[..] { Some(row.get(0)) } else { None })
+}
+
+/// One page of the users who are not active, by user id, after `after`; on request only of one state. No robots.
+pub async fn absent(store: &Store, state: Option<Absence>, after: &str, limit: i64) -> Result<Vec<Absent>> {
+    let has_left = state.map(|state| state == Absence::Left);
+    let rows = store.all(sql!("people/users/absent"), &[&after, &has_left, &limit]).await?;
+    let absent = |row: &Row| {
+        let left_at: Option<OffsetDateTime> = row.get("deleted_at");
+        Ok(Absent {
+            user_id: row.get("user_id"),
+            name: row.get("name"),
+            kind: UserKind::from_db(row.get("kind"))?,
+            state: if left_at.is_some() { Absence::Left } else { Absence::Suspended },
+            left_at,
+        })
+    };
+    rows.iter().map(absent).collect()
 }
 
 /// An error for an unknown user at a position of the list `at`.

@@ -10,12 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use serde_json::json;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 
 use super::source::{self, Source};
 pub use super::values::Values;
 use super::{API, apply, change_users_in};
+use crate::base::audit::{self, Action, Entry};
 use crate::base::config::{Config, DirectorySettings};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::named::named;
@@ -23,6 +25,8 @@ use crate::base::store::{Store, retrying};
 use repository::{Ask, EditedUser};
 pub use repository::{Edit, prune};
 
+/// Why an edit can be neither sent again nor cancelled.
+const DECIDED: &str = "the edit is being sent, or was applied or cancelled";
 /// Most pending edits of one user.
 const PENDING_MAX: i64 = 100;
 
@@ -40,6 +44,17 @@ named! {
         Failed = "failed",
         Cancelled = "cancelled",
     }
+}
+
+/// Notes in the audit what an administrator decides about an edit.
+async fn note_decision(
+    tx: &Transaction<'_>,
+    action: Action,
+    edit: &Edit,
+    by: (&str, OffsetDateTime),
+) -> Result<()> {
+    let filter = json!({"edit_id": edit.edit_id.to_string(), "user_id": edit.user_id});
+    audit::append_with(tx, Entry::change(action, filter, by)).await
 }
 
 /// The edits of all users.
@@ -202,11 +217,16 @@ impl Edits {
     ///
     /// # Errors
     /// `Kind::Conflict` if it is being sent, was applied or cancelled; `NotFound`.
-    pub async fn retry(&self, edit_id: i64, now: OffsetDateTime) -> Result<Edit> {
-        repository::get(&self.store, edit_id).await?;
-        if !repository::retry(&self.store, edit_id, now, now + self.settings.edit_give_up).await? {
-            return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
+    pub async fn retry(&self, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<Edit> {
+        let edit = repository::get(&self.store, edit_id).await?;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        if !repository::retry(&tx, edit_id, now, now + self.settings.edit_give_up).await? {
+            return Err(Error::new(Kind::Conflict, DECIDED));
         }
+        note_decision(&tx, Action::EditRetried, &edit, (admin, now)).await?;
+        tx.commit().await?;
+        drop(client);
         self.wake.notify_one();
         repository::get(&self.store, edit_id).await
     }
@@ -216,10 +236,15 @@ impl Edits {
     /// # Errors
     /// `Kind::Conflict` if it is being sent, was applied or cancelled; `NotFound`.
     pub async fn cancel(&self, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<Edit> {
-        repository::get(&self.store, edit_id).await?;
-        if !repository::cancel(&self.store, edit_id, admin, now).await? {
-            return Err(Error::new(Kind::Conflict, "the edit is being sent, or was applied or cancelled"));
+        let edit = repository::get(&self.store, edit_id).await?;
+        let mut client = self.store.client().await?;
+        let tx = client.transaction().await?;
+        if !repository::cancel(&tx, edit_id, admin, now).await? {
+            return Err(Error::new(Kind::Conflict, DECIDED));
         }
+        note_decision(&tx, Action::EditCancelled, &edit, (admin, now)).await?;
+        tx.commit().await?;
+        drop(client);
         self.wake.notify_one();
         repository::get(&self.store, edit_id).await
     }

@@ -4,3 +4,4 @@ pub mod compression;
 pub mod contract;
 pub mod limits;
 pub mod operations;
+pub mod upkeep;

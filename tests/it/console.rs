@@ -3,3 +3,4 @@
 mod forms;
 mod operations;
 mod pages;
+mod upkeep;

@@ -1,5 +1,7 @@
--- Channels as support sees them, newest first: those in which a user is or was, or those with a name, or one.
--- $1 user id or null, $2 channel id or null, $3 below this channel id, $4 limit
+-- Channels as support sees them, newest first: those in which a user is or was, or those with a name, or one, or
+-- groups without an active owner.
+-- $1 user id or null, $2 channel id or null, $3 below this channel id, $4 limit, $5 whether only groups without an active
+-- owner
 WITH page AS MATERIALIZED (
     (SELECT DISTINCT channel_id FROM t_im_channel_user
      WHERE $1::text IS NOT NULL AND user_id = $1 AND channel_id < $3 AND ($2::bigint IS NULL OR channel_id = $2)
@@ -7,7 +9,21 @@ WITH page AS MATERIALIZED (
      LIMIT $4)
     UNION ALL
     (SELECT channel_id FROM t_im_channel
-     WHERE $1::text IS NULL AND $2::bigint IS NULL AND channel_name IS NOT NULL AND channel_id < $3
+     WHERE $1::text IS NULL AND $2::bigint IS NULL AND NOT $5::boolean AND channel_name IS NOT NULL AND channel_id < $3
+     ORDER BY channel_id DESC
+     LIMIT $4)
+    UNION ALL
+    (SELECT channel_id
+     FROM (SELECT channel_id FROM t_im_channel
+           WHERE $5 AND owner IS NULL AND channel_type = 'group' AND dissolved_at IS NULL AND channel_id < $3
+           UNION ALL
+           SELECT theirs.channel_id FROM t_im_user u
+           CROSS JOIN LATERAL (
+               SELECT channel_id FROM t_im_channel
+               WHERE owner = u.user_id AND channel_type = 'group' AND dissolved_at IS NULL AND channel_id < $3
+               OFFSET 0
+           ) AS theirs
+           WHERE $5 AND NOT u.active) AS ownerless
      ORDER BY channel_id DESC
      LIMIT $4)
     UNION ALL

@@ -40,8 +40,14 @@ const PAGES: &[&str] = &[
     "runs",
     "run",
     "edits",
+    "edit",
     "schedule",
     "replicas",
+    "groups",
+    "rescue",
+    "absent",
+    "nudge",
+    "replay-one",
 ];
 
 /// A cookie of a request.

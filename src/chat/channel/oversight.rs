@@ -71,11 +71,13 @@ pub struct Interval {
     pub received_seq: i64,
 }
 
-/// A search for channels: in which a user is or was, and whose name contains a text.
+/// A search for channels: in which a user is or was, or that have no active owner, and whose name contains a text.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
     pub member: Option<&'a str>,
     pub words: Option<&'a str>,
+    /// Only groups without an owner, and those whose owner is suspended or has left.
+    pub ownerless: bool,
 }
 
 /// An ownership that an administrator transfers.
@@ -99,7 +101,7 @@ pub async fn find(
     let look = if words.is_some() { LOOK } else { limit as i64 };
     let (mut found, mut below) = (Vec::new(), below);
     for _ in 0..LOOKS_MAX {
-        let rows = read(store, wanted.member, None, (below, look)).await?;
+        let rows = read(store, wanted.member, None, wanted.ownerless, (below, look)).await?;
         let ended = (rows.len() as i64) < look;
         for row in &rows {
             below = row.get("channel_id");
@@ -120,7 +122,7 @@ pub async fn find(
 
 /// One channel.
 pub async fn get(store: &Store, channel_id: ChannelId) -> Result<Overseen> {
-    let rows = read(store, None, Some(channel_id), (ChannelId(0), 1)).await?;
+    let rows = read(store, None, Some(channel_id), false, (ChannelId(0), 1)).await?;
     rows.first().map(overseen).ok_or_else(no_channel)?
 }
 
@@ -128,9 +130,10 @@ async fn read(
     store: &Store,
     member: Option<&str>,
     channel_id: Option<ChannelId>,
+    ownerless: bool,
     (below, limit): (ChannelId, i64),
 ) -> Result<Vec<Row>> {
-    store.all(sql!("chat/channel/overseen"), &[&member, &channel_id, &below, &limit]).await
+    store.all(sql!("chat/channel/overseen"), &[&member, &channel_id, &below, &limit, &ownerless]).await
 }
 
 /// One page of the users who are or were in a channel, by user id, after `after`.

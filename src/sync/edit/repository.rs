@@ -218,17 +218,22 @@ pub(super) async fn list(store: &Store, states: &[&str], before: i64, limit: i64
 }
 
 pub(super) async fn retry(
-    store: &Store,
+    tx: &Transaction<'_>,
     edit_id: i64,
     now: OffsetDateTime,
     give_up_at: OffsetDateTime,
 ) -> Result<bool> {
-    Ok(store.run(sql!("sync/edit/retry"), &[&edit_id, &now, &give_up_at]).await? > 0)
+    Ok(tx.run(sql!("sync/edit/retry"), &[&edit_id, &now, &give_up_at]).await? > 0)
 }
 
-pub(super) async fn cancel(store: &Store, edit_id: i64, admin: &str, now: OffsetDateTime) -> Result<bool> {
+pub(super) async fn cancel(
+    tx: &Transaction<'_>,
+    edit_id: i64,
+    admin: &str,
+    now: OffsetDateTime,
+) -> Result<bool> {
     let detail = format!("by {admin}");
-    Ok(store.run(sql!("sync/edit/cancel"), &[&edit_id, &detail, &now]).await? > 0)
+    Ok(tx.run(sql!("sync/edit/cancel"), &[&edit_id, &detail, &now]).await? > 0)
 }
 
 /// Deletes a batch of edits that ended long ago. Returns how many.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use deadpool_postgres::Transaction;
 use postgres_types::Json;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::base::audit::{self, Action, Entry};
 use crate::base::claim::{self, Claim};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::named::named;
@@ -316,11 +318,23 @@ pub async fn held(store: &Store) -> Result<Option<(i64, OffsetDateTime)>> {
 ///
 /// # Errors
 /// `Kind::Conflict` if it is not held.
-pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
-    match store.run(sql!("sync/run/approve"), &[&run_id, &admin]).await? {
-        0 => Err(Error::new(Kind::Conflict, "the run does not wait for approval")),
-        _ => Ok(()),
+pub async fn approve(store: &Store, run_id: i64, admin: &str, now: OffsetDateTime) -> Result<()> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    if tx.run(sql!("sync/run/approve"), &[&run_id, &admin]).await? == 0 {
+        return Err(Error::new(Kind::Conflict, "the run does not wait for approval"));
     }
+    note_decision(&tx, Action::RunApproved, run_id, (admin, now)).await?;
+    Ok(tx.commit().await?)
+}
+
+async fn note_decision(
+    tx: &Transaction<'_>,
+    action: Action,
+    run_id: i64,
+    by: (&str, OffsetDateTime),
+) -> Result<()> {
+    audit::append_with(tx, Entry::change(action, json!({"run_id": run_id.to_string()}), by)).await
 }
 
 /// Cancels a run that has not applied anything yet.
@@ -328,10 +342,13 @@ pub async fn approve(store: &Store, run_id: i64, admin: &str) -> Result<()> {
 /// # Errors
 /// `Kind::Conflict` if it is being applied, or has ended.
 pub async fn cancel(store: &Store, run_id: i64, admin: &str, now: OffsetDateTime) -> Result<()> {
-    match store.run(sql!("sync/run/cancel"), &[&run_id, &admin, &now]).await? {
-        0 => Err(Error::new(Kind::Conflict, "the run is being applied, or has ended")),
-        _ => Ok(()),
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    if tx.run(sql!("sync/run/cancel"), &[&run_id, &admin, &now]).await? == 0 {
+        return Err(Error::new(Kind::Conflict, "the run is being applied, or has ended"));
     }
+    note_decision(&tx, Action::RunCancelled, run_id, (admin, now)).await?;
+    Ok(tx.commit().await?)
 }
 
 /// One page of a run's problems after `after`, oldest first.

@@ -305,8 +305,11 @@ async fn every_operation_answers_as_documented() {
     a.get("/search/messages").await.expect(200);
     let now = app.store.now().await.expect("a clock");
     mover::ask(&app.store, "hand", now).await.expect("a run is asked for");
-    root.get("/archive/runs").await.expect(200);
-    root.get("/audit").await.expect(200);
+    for path in
+        ["/archive/runs", "/archive/days", "/schedule", "/replicas", "/support/users?reason=why", "/audit"]
+    {
+        root.get(path).await.expect(200);
+    }
     root.put("/presence", json!({"users": [{"user_id": "a", "status": "online"}]})).await.expect(200);
     a.get("/presence?user_ids=a,b").await.expect(200);
     exercise_emojis(&a, &root).await;

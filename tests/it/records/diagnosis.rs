@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::app::{LONG, LOOK, TestApp, text};
 use crate::archive::moving::Aged;
-use crate::support::{Answer, Batch, Client};
+use crate::support::{Answer, Batch, Client, Gate};
 
 const WHY: &str = "reason=ticket+7";
 
@@ -141,6 +141,54 @@ async fn what_was_given_up_or_has_no_gateway_is_found() {
     let held = app.say("ann", &direct, "hello").await["ms_id"].clone();
     let found = finding_becomes(&app, &held, "bob", "no_gateway").await;
     assert_eq!(found["waiting"]["held"], true, "{found}");
+}
+
+#[tokio::test]
+async fn what_waits_its_turn_is_found() {
+    let app = TestApp::start().await;
+    app.people(&["ann", "bob"]).await;
+    let direct = app.direct("ann", "bob").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.gateway.answer(move |_| Answer::All.behind(&held));
+    app.say("ann", &direct, "one").await;
+    app.until("SELECT count(*) FROM t_im_push_batch", 1).await;
+    // The messages of a channel go one batch after another.
+    let next = app.say("ann", &direct, "two").await["ms_id"].clone();
+    let found = diagnosed(&app, &next, "bob").await;
+    assert_eq!((&found["finding"], &found["waiting"]["attempts"]), (&json!("waiting"), &json!(0)), "{found}");
+    gate.open();
+    finding_becomes(&app, &next, "bob", "received").await;
+}
+
+#[tokio::test]
+async fn a_receiver_who_left_the_company_before_the_push_is_found() {
+    let app = TestApp::start().await;
+    app.people(&["ann", "bob"]).await;
+    let (direct, root) = (app.direct("ann", "bob").await, app.client("root", &["admin"]));
+    patch_gateway(&root, "paused").await;
+    let ms_id = app.say("ann", &direct, "hello").await["ms_id"].clone();
+    finding_becomes(&app, &ms_id, "bob", "gateway_paused").await;
+    let leaver = json!({"users": [{"user_id": "bob", "name": "BOB", "active": false}]});
+    app.client("hr", &["directory"]).post("/directory/changes", leaver).await.expect(200);
+    patch_gateway(&root, "active").await;
+    let found = finding_becomes(&app, &ms_id, "bob", "left_company").await;
+    assert_eq!((&found["user"]["active"], &found["waiting"]), (&json!(false), &Value::Null), "{found}");
+}
+
+#[tokio::test]
+async fn push_that_is_off_and_a_robot_that_only_sends_are_found() {
+    let app = TestApp::start_with("callback_url = \"none\"").await;
+    app.people(&["ann", "bob"]).await;
+    let group = app.group(&["ann", "bob"]).await;
+    app.person("ann").post(&format!("/channels/{group}/robots"), json!({"name": "r"})).await.expect(201);
+    let ms_id = app.say("ann", &group, "hello").await["ms_id"].clone();
+    let off = finding_becomes(&app, &ms_id, "bob", "push_off").await;
+    assert_eq!((&off["gateway"], &off["waiting"]), (&json!("off"), &Value::Null), "{off}");
+    let robot = "SELECT user_id FROM t_im_robot WHERE channel_id = $1::text::bigint";
+    let robot: String = app.sql().await.query_one(robot, &[&group]).await.expect("a robot").get(0);
+    let found = diagnosed(&app, &ms_id, &robot).await;
+    assert_eq!((&found["finding"], &found["status"]), (&json!("not_receiver"), &Value::Null), "{found}");
 }
 
 #[tokio::test]

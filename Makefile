@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.cache/bin:$(PATH)
 help: ## Lists the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{ printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: ## Runs a demo company on this machine; DEMO=keep leaves it running
+demo: ## Runs a demo company on this machine; DEMO=keep leaves it running, with a page to try it
 	tests/tools ensure postgresql
 	cargo build --release --bin im-push-gateway --example demo
 	cargo run --release --example demo
@@ -45,7 +45,7 @@ contract: ## Runs schemathesis against the OpenAPI contract, with more examples 
 	tests/tools ensure postgresql schemathesis
 	CONTRACT_EXAMPLES=200 cargo test --test it an_outside_judge -- --nocapture
 
-pictures: ## Takes pictures of the console, wide and narrow, light and dark, into target/pictures
+pictures: ## Takes pictures of the console and of the demo's page, wide and narrow, light and dark, into target/pictures
 	tests/tools ensure postgresql chromium
 	PICTURES=$(CURDIR)/target/pictures cargo test --test it console:: -- --nocapture
 

@@ -1,4 +1,5 @@
-//! The demo: a company of 300 uses the service, with real processes. `make demo` runs it. `DEMO=keep` leaves it running.
+//! The demo: a company of 300 uses the service, with real processes. `make demo` runs it. `DEMO=keep` leaves it running, with
+//! a page on which visitors try it.
 //!
 //! The processes are a private PostgreSQL, the service, and a gateway. The gateway is an HTTP server: this program
 //! again, started as `demo gateway`. The users come from an HR service, send messages, decide an approval and miss some
@@ -28,8 +29,12 @@ mod story;
 mod support;
 #[path = "demo/tell.rs"]
 mod tell;
+#[path = "demo/tryit.rs"]
+mod tryit;
 #[path = "demo/turnover.rs"]
 mod turnover;
+#[path = "demo/visitors.rs"]
+mod visitors;
 
 use std::process::ExitCode;
 
@@ -70,10 +75,12 @@ async fn show() -> ExitCode {
     let month = month::goes_by(&mut stage, &announcement, &direct).await;
     let turnover = turnover::happens(&mut stage, &announcement).await;
     let kept_all = proof::compare(&stage, &month, &turnover).await;
-    tell::look_at(&stage, keep);
     if keep {
+        let site = visitors::welcome(&stage).await;
+        tell::look_at(&stage, Some(&site.url));
         std::future::pending::<()>().await;
     }
+    tell::look_at(&stage, None);
     if kept_all { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 

@@ -247,7 +247,12 @@ impl Process {
     }
 
     pub async fn set_offline(&self, offline: &BTreeSet<String>) {
-        self.control.put("/offline", json!(offline)).await.expect(200);
+        self.remote().set_offline(offline).await;
+    }
+
+    /// Sets who is offline, for longer than this is borrowed.
+    pub fn remote(&self) -> Remote {
+        Remote(self.control.clone())
     }
 
     pub async fn set_mode(&self, mode: &str) {
@@ -274,6 +279,16 @@ impl Process {
     pub async fn taken(&self, channel_id: &str) -> Vec<(i64, String, String)> {
         let path = format!("/taken?channel_id={channel_id}");
         serde_json::from_value(self.control.get(&path).await.expect(200)).expect("a list")
+    }
+}
+
+/// The control port of the gateway.
+#[derive(Clone)]
+pub struct Remote(Client);
+
+impl Remote {
+    pub async fn set_offline(&self, offline: &BTreeSet<String>) {
+        self.0.put("/offline", json!(offline)).await.expect(200);
     }
 }
 

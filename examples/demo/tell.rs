@@ -232,13 +232,27 @@ pub fn table(rows: &[Row]) {
     println!("   {}", paint(DIM, &rule));
 }
 
-/// Prints the addresses to try, now or with `DEMO=keep`.
-pub fn look_at(stage: &Stage, keep: bool) {
+/// Prints the addresses to try. `site`: the page for visitors, with `DEMO=keep`.
+pub fn look_at(stage: &Stage, site: Option<&str>) {
     let (api, docs) = (stage.service.api(), format!("{}/docs", stage.service.url()));
     let reader = &stage.people[0].user_id;
     println!();
-    if keep {
-        note("The demo keeps running; Ctrl-C stops it.");
+    if let Some(site) = site {
+        note("The demo keeps running; Ctrl-C stops it. Open this in a browser:");
+        println!();
+        note(&format!("{}    {site}/", paint(BOLD, "try it       ")));
+        note(
+            "                 Two users of the company, side by side. Write on the left, click on the right: read.",
+        );
+        note(
+            "                 Go offline and come back; “+” has a card, a picture, a voice; 2,000 people are in one group.",
+        );
+        note(
+            "                 Below is the HTTP of what you did, as curl, JavaScript and Java. 中文：右上角。",
+        );
+        note(&format!("{}    {site}/desk/console/   as a support person", paint(BOLD, "the console  ")));
+        note(&format!("                 {site}/ops/console/    as an operator"));
+        println!();
         note(&format!("documentation    {docs}   (OpenAPI: {}/openapi.json)", stage.service.url()));
         note(&format!("metrics          {}", stage.service.metrics_url()));
         note(&format!(

@@ -25,6 +25,7 @@ mod files;
 mod forwards;
 mod gate;
 mod host;
+mod joining;
 mod messages;
 mod notifications;
 mod observed;
@@ -34,6 +35,7 @@ mod presence;
 mod problem;
 mod rates;
 mod receipts;
+mod relations;
 mod request;
 mod robots;
 mod scim;
@@ -183,6 +185,8 @@ impl Api {
         let scheme = if self.config.server.is_encrypted() { "https" } else { "http" };
         let operations = Router::new()
             .merge(channels::routes())
+            .merge(joining::routes())
+            .merge(relations::routes())
             .merge(messages::routes())
             .merge(around::routes())
             .merge(cards::routes())

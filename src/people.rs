@@ -5,5 +5,6 @@ pub mod departments;
 pub mod headcount;
 pub mod preference;
 pub mod presence;
+pub mod relation;
 pub mod search_index;
 pub mod users;

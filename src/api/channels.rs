@@ -12,11 +12,13 @@ use super::wire::{Json, Page, PageQuery, PathId, PathMember, Query, check_client
 use super::{Api, Now, Person, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::number::ChannelId;
-use crate::chat::channel::group::{self, Change, NewGroup};
+use crate::chat::channel::group::{self, Change, Joining, NewGroup};
 use crate::chat::channel::members::{self, Joiners};
-use crate::chat::channel::{self, Channel, ChannelType, MemberRole, NewcomersSee, WhoSends};
+use crate::chat::channel::{
+    self, Channel, ChannelType, JoinRule, MemberRole, NewcomersSee, WhoAdds, WhoSends,
+};
 use crate::identity::Caller;
-use crate::people::contacts;
+use crate::people::{contacts, relation};
 
 /// Most members on a page.
 const MEMBERS_LIMIT_MAX: i64 = 1_000;
@@ -43,6 +45,10 @@ struct NewChannel {
     picture: Option<String>,
     newcomers_see: Option<String>,
     who_sends: Option<String>,
+    description: Option<String>,
+    join: Option<String>,
+    who_adds: Option<String>,
+    findable: Option<bool>,
     members: Vec<String>,
     client_id: Option<String>,
 }
@@ -55,6 +61,10 @@ struct Group {
     picture: Option<String>,
     newcomers_see: Option<String>,
     who_sends: Option<String>,
+    description: Option<String>,
+    join: Option<String>,
+    who_adds: Option<String>,
+    findable: Option<bool>,
     #[serde(default)]
     members: Vec<String>,
 }
@@ -68,12 +78,19 @@ struct ChannelChange {
     picture: Option<Option<String>>,
     #[serde(default, deserialize_with = "given")]
     announcement: Option<Option<String>>,
+    #[serde(default, deserialize_with = "given")]
+    description: Option<Option<String>>,
     newcomers_see: Option<String>,
     who_sends: Option<String>,
+    join: Option<String>,
+    who_adds: Option<String>,
+    findable: Option<bool>,
 }
 
 /// Distinguishes `null` from an absent field.
-fn given<'de, D: Deserializer<'de>>(de: D) -> std::result::Result<Option<Option<String>>, D::Error> {
+pub(super) fn given<'de, D: Deserializer<'de>>(
+    de: D,
+) -> std::result::Result<Option<Option<String>>, D::Error> {
     Option::deserialize(de).map(Some)
 }
 
@@ -96,7 +113,7 @@ struct NewRole {
 }
 
 #[derive(Serialize)]
-struct ChannelView {
+pub(super) struct ChannelView {
     channel_id: ChannelId,
     #[serde(rename = "type")]
     channel_type: ChannelType,
@@ -109,6 +126,10 @@ struct ChannelView {
     create_time: OffsetDateTime,
     newcomers_see: NewcomersSee,
     who_sends: WhoSends,
+    description: Option<String>,
+    join: JoinRule,
+    who_adds: WhoAdds,
+    findable: bool,
     member_count: i32,
     last_seq: i64,
     #[serde(with = "rfc3339::option")]
@@ -131,6 +152,8 @@ struct MemberView {
     role: MemberRole,
     #[serde(with = "rfc3339")]
     joined_at: OffsetDateTime,
+    #[serde(with = "rfc3339::option")]
+    silenced_until: Option<OffsetDateTime>,
 }
 
 impl From<Channel> for ChannelView {
@@ -146,6 +169,10 @@ impl From<Channel> for ChannelView {
             create_time: c.create_time,
             newcomers_see: c.newcomers_see,
             who_sends: c.who_sends,
+            description: c.description,
+            join: c.join,
+            who_adds: c.who_adds,
+            findable: c.findable,
             member_count: c.member_count,
             last_seq: c.last_seq,
             dissolved_at: c.dissolved_at,
@@ -161,8 +188,11 @@ async fn create(
     Now(now): Now,
     Json(new): Json<NewChannel>,
 ) -> Result<impl IntoResponse> {
-    let NewChannel { channel_type, name, picture, newcomers_see, who_sends, members, client_id } = new;
-    let group = NewGroup { name, picture, newcomers_see, who_sends, members, client_id };
+    let NewChannel { channel_type, name, picture, newcomers_see, who_sends, description, .. } = new;
+    let joining = Joining { join: new.join, who_adds: new.who_adds, findable: new.findable };
+    let (members, client_id) = (new.members, new.client_id);
+    let group =
+        NewGroup { name, picture, newcomers_see, who_sends, description, joining, members, client_id };
     check_client_id_if_any(group.client_id.as_deref())?;
     match ChannelType::parse(&channel_type) {
         Some(ChannelType::Direct) => {
@@ -191,8 +221,10 @@ async fn create_group(
     Now(now): Now,
     Json(new): Json<Group>,
 ) -> Result<impl IntoResponse> {
-    let Group { client_id, name, picture, newcomers_see, who_sends, members } = new;
-    let group = NewGroup { name, picture, newcomers_see, who_sends, members, client_id };
+    let Group { client_id, name, picture, newcomers_see, who_sends, description, members, .. } = new;
+    let joining = Joining { join: new.join, who_adds: new.who_adds, findable: new.findable };
+    let group =
+        NewGroup { name, picture, newcomers_see, who_sends, description, joining, members, client_id };
     check_client_id_if_any(group.client_id.as_deref())?;
     open_group(&api, &caller, group, now).await
 }
@@ -207,7 +239,7 @@ async fn open_group(
     if let Some(id) = group::made_before(&api.store, &caller.user_id, &group).await? {
         return opened(api, caller, id, false).await;
     }
-    check_seen(api, caller, &group.members, "/members").await?;
+    check_addable(api, caller, &group.members, "/members").await?;
     let most = api.config.chat.group_max_members;
     let (id, is_new) = group::create(&api.store, &caller.user_id, &group, most, now).await?;
     opened(api, caller, id, is_new).await
@@ -217,6 +249,12 @@ async fn open_group(
 async fn check_seen(api: &Api, caller: &Caller, users: &[String], at: &str) -> Result<()> {
     let Viewer(viewer) = Viewer::of(api, caller).await?;
     contacts::check_seen(&api.store, viewer.external(), users, at).await
+}
+
+/// Refuses users that the caller cannot see, and users who block the caller.
+async fn check_addable(api: &Api, caller: &Caller, users: &[String], at: &str) -> Result<()> {
+    check_seen(api, caller, users, at).await?;
+    relation::check_not_blocked(&api.store.client().await?, &caller.user_id, users, at).await
 }
 
 async fn opened(
@@ -243,8 +281,9 @@ async fn update(
     PathId(id): PathId<ChannelId>,
     Json(change): Json<ChannelChange>,
 ) -> Result<Reply<ChannelView>> {
-    let ChannelChange { name, picture, announcement, newcomers_see, who_sends } = change;
-    let change = Change { name, picture, announcement, newcomers_see, who_sends };
+    let ChannelChange { name, picture, announcement, description, newcomers_see, who_sends, .. } = change;
+    let joining = Joining { join: change.join, who_adds: change.who_adds, findable: change.findable };
+    let change = Change { name, picture, announcement, newcomers_see, who_sends, description, joining };
     group::update(&api.store, id, &caller.user_id, change).await?;
     Ok(Reply(channel::get(&api.store, id, &caller.user_id).await?.into()))
 }
@@ -274,6 +313,7 @@ async fn members(
         head_icon: m.head_icon,
         role: m.role,
         joined_at: m.joined_at,
+        silenced_until: m.silenced_until,
     };
     let items = members.into_iter().map(view).collect();
     Ok(Reply(Page::new(items, limit, |m: &MemberView| m.user_id.clone())))
@@ -289,7 +329,7 @@ async fn add_members(
     if users.user_ids.is_empty() {
         return Err(Error::field("/user_ids", "must name at least one user"));
     }
-    check_seen(&api, &caller, &users.user_ids, "/user_ids").await?;
+    check_addable(&api, &caller, &users.user_ids, "/user_ids").await?;
     let joiners = Joiners { users: &users.user_ids, most_members: api.config.chat.group_max_members, now };
     let added = members::add(&api.store, id, &caller.user_id, joiners).await?;
     let channel = channel::get(&api.store, id, &caller.user_id).await?.into();

@@ -30,6 +30,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "notifications",
     "preferences",
     "contacts",
+    "relations",
     "presence",
     "files",
     "favourites",

@@ -12,6 +12,7 @@ const TERMS = {
   '摘要': 'preview', '推送状态': 'push status|status', '推送': 'push', '已读游标': 'read_seq|cursor', '撤回': 'recall', '回执': 'receipt',
   '接收人': 'receiver', '副本': 'replica', '重放': 'replay', '重新加载': 'resync', '同步任务': 'run', '封存': 'seal|archive', '序号': 'seq',
   '槽位': 'slot|member', '数据源': 'source', '令牌': 'token', '未读数': 'unread', '投递结果': 'verdict|deliver', '归档': 'archive', '应用': 'application',
+  '拉黑': 'block', '关注': 'follow', '粉丝': 'follower', '好友': 'friend', '邀请': 'invite', '关系': 'relation', '禁言': 'silence',
   '网关': 'gateway', '未接收': 'unreceived', '已接收': 'received', '已读': 'read', '未读': 'unread',
 
   '游标': 'cursor', '消息': 'message', '发送': 'send', '发消息': 'send', '接收': 'receive', '提醒': 'remind', '工作通知': 'notification', '通知': 'notif|event', '订阅': 'observer|event',

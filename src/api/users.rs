@@ -1,17 +1,21 @@
 //! `/users`: search for users, and their cards.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::relations::RelationNote;
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::people::contacts::{self, Card, Contact, ContactCursor, ContactSearch, Workplace};
 use crate::people::presence::OnlineStatus;
+use crate::people::relation::{self, Relation};
 use crate::people::users::UserKind;
 
 /// Users on a page when the caller gives no `limit`.
@@ -56,6 +60,9 @@ struct ContactView {
     kind: String,
     title: Option<String>,
     department: Option<DepartmentName>,
+    /// What the user is to the caller, if there is anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relation: Option<RelationNote>,
 }
 
 #[derive(Serialize)]
@@ -80,6 +87,9 @@ struct CardView {
     departments: Vec<Workplace>,
     manager: Option<PersonName>,
     presence: Option<PresenceView>,
+    /// What the user is to the caller, if there is anything.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relation: Option<RelationNote>,
 }
 
 impl From<Contact> for ContactView {
@@ -91,12 +101,13 @@ impl From<Contact> for ContactView {
             kind: c.kind,
             title: c.title,
             department: c.department.map(|(department_id, name)| DepartmentName { department_id, name }),
+            relation: None,
         }
     }
 }
 
 impl CardView {
-    fn new(card: Card, presence: Option<PresenceView>) -> Self {
+    fn new(card: Card, presence: Option<PresenceView>, relation: Option<RelationNote>) -> Self {
         Self {
             user_id: card.user_id,
             name: card.name,
@@ -111,6 +122,7 @@ impl CardView {
             departments: card.departments,
             manager: card.manager.map(|(user_id, name)| PersonName { user_id, name }),
             presence,
+            relation,
         }
     }
 }
@@ -145,7 +157,13 @@ async fn find(
         .read(move |store| async move { contacts::find(&store, viewer, search, after.clone()).await })
         .await?;
     let next_cursor = next.map(|place| write_cursor(&place));
-    Ok(Reply(Page { items: found, next_cursor }.map(Into::into)))
+    let others: Vec<&str> = found.iter().map(|contact| contact.user_id.as_str()).collect();
+    let mut relations = relations_of(&api, &viewer, &others).await?;
+    let shown = |contact: Contact| {
+        let relation = relations.remove(&contact.user_id).map(Into::into);
+        ContactView { relation, ..contact.into() }
+    };
+    Ok(Reply(Page { items: found, next_cursor }.map(shown)))
 }
 
 async fn own_card(State(api): State<Api>, Person(caller): Person) -> Result<Reply<CardView>> {
@@ -169,5 +187,18 @@ async fn card_of(api: &Api, viewer: &contacts::Viewer, user_id: &str) -> Result<
         let statuses = api.presence.of_people(&[user_id], api.store.now().await?).await?;
         presence = statuses.into_iter().next().map(|s| PresenceView { status: s.status, since: s.since });
     }
-    Ok(Reply(CardView::new(card, presence)))
+    let relation = relations_of(api, viewer, &[user_id]).await?.remove(user_id).map(Into::into);
+    Ok(Reply(CardView::new(card, presence, relation)))
+}
+
+/// What these users are to a viewer who is a user.
+async fn relations_of(
+    api: &Api,
+    viewer: &contacts::Viewer,
+    others: &[&str],
+) -> Result<HashMap<String, Relation>> {
+    match viewer.user_id() {
+        Some(user_id) => relation::of_user(&api.store, user_id, others).await,
+        None => Ok(HashMap::new()),
+    }
 }

@@ -40,7 +40,7 @@ pub use files::{FileSettings, FileTarget};
 pub use identity::{IdentityMode, IdentityNames, IdentitySettings, UserEncoding};
 pub use mistakes::ConfigError;
 pub use notifications::NotificationSettings;
-pub use people::{PeopleSettings, ScimGroups, ScimUserId};
+pub use people::{FriendRequests, PeopleSettings, ScimGroups, ScimUserId, Unfriend};
 pub use server::ServerSettings;
 pub use shown::{ShownSetting, ShownSettings, without_secrets};
 pub use streams::StreamSettings;

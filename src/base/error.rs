@@ -24,6 +24,9 @@ pub enum Kind {
     Forbidden,
     OnlyAdminsSend,
     OnlyAdminsMentionAll,
+    Blocked,
+    NoFriends,
+    Silenced,
     GateRefused,
     NotFound,
     MethodNotAllowed,
@@ -49,7 +52,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 33] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -58,6 +61,9 @@ impl Kind {
         Self::Forbidden,
         Self::OnlyAdminsSend,
         Self::OnlyAdminsMentionAll,
+        Self::Blocked,
+        Self::NoFriends,
+        Self::Silenced,
         Self::GateRefused,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -97,6 +103,9 @@ impl Kind {
             Self::OnlyAdminsMentionAll => {
                 (403, "only-admins-mention-all", "Only admins and applications mention all members")
             }
+            Self::Blocked => (403, "blocked", "The other user takes nothing from the caller"),
+            Self::NoFriends => (403, "no-friends", "Only friends send direct messages to each other"),
+            Self::Silenced => (403, "silenced", "An admin has silenced the caller in this group for a while"),
             Self::GateRefused => (403, "gate-refused", "The company's filter refuses the message"),
             Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),

@@ -6,10 +6,13 @@
 pub mod department;
 pub mod direct;
 pub mod group;
+pub mod invite;
+pub mod joining;
 pub mod leavers;
 pub mod members;
 mod membership;
 pub mod oversight;
+pub mod silence;
 mod values;
 
 use deadpool_postgres::Transaction;
@@ -25,7 +28,7 @@ use crate::people::users::unknown_user;
 use crate::sql;
 
 pub(super) use membership::lock;
-pub use values::{ChannelType, MemberRole, NewcomersSee, WhoSends};
+pub use values::{ChannelType, JoinRule, MemberRole, NewcomersSee, WhoAdds, WhoSends};
 
 /// A channel as one of its members sees it.
 #[derive(Debug, Clone)]
@@ -40,6 +43,11 @@ pub struct Channel {
     pub create_time: OffsetDateTime,
     pub newcomers_see: NewcomersSee,
     pub who_sends: WhoSends,
+    pub description: Option<String>,
+    pub join: JoinRule,
+    pub who_adds: WhoAdds,
+    /// Whether a search finds the group although it is closed.
+    pub findable: bool,
     pub member_count: i32,
     pub last_seq: i64,
     pub dissolved_at: Option<OffsetDateTime>,
@@ -64,6 +72,10 @@ pub async fn get(store: &Store, channel_id: ChannelId, caller: &str) -> Result<C
         create_time: row.get("create_time"),
         newcomers_see: NewcomersSee::from_db(row.get("newcomers_see"))?,
         who_sends: WhoSends::from_db(row.get("who_sends"))?,
+        description: row.get("description"),
+        join: JoinRule::from_db(row.get("join_rule"))?,
+        who_adds: WhoAdds::from_db(row.get("who_adds"))?,
+        findable: row.get("findable"),
         member_count: row.get("member_count"),
         last_seq: row.get("last_seq"),
         dissolved_at: row.get("dissolved_at"),

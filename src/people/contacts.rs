@@ -103,6 +103,11 @@ pub struct Viewer {
 }
 
 impl Viewer {
+    /// The id of a viewer who is a user.
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
     /// The id of an external user, who sees only some users.
     pub fn external(&self) -> Option<&str> {
         self.user_id.as_deref().filter(|_| self.is_external)

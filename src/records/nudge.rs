@@ -80,6 +80,9 @@ async fn check(tx: &Transaction<'_>, nudge: Nudge<'_>) -> Result<(ChannelId, i64
     if row.get::<_, &str>("sender") != nudge.by {
         return Err(Error::new(Kind::Forbidden, "only the sender can nudge: ask the sender of the message"));
     }
+    if row.get("is_blocked") {
+        return Err(Error::new(Kind::Blocked, ""));
+    }
     if row.get("is_dissolved") {
         return Err(Error::new(Kind::ChannelDissolved, "send the message in another channel"));
     }

@@ -40,6 +40,7 @@ const WITH_CLIENT_ID: &[(&[&str], &str, &str)] = &[
     (&["sendMessage", "sendMessages"], "a send", "发消息"),
     (&["forwardMessage"], "a forward", "转发"),
     (&["createChannel", "createGroup"], "a group", "建群"),
+    (&["createInvite"], "an invite", "创建邀请"),
     (&["uploadFile", "createUpload"], "a file", "上传文件"),
     (&["createNotification"], "a notification", "发工作通知"),
     (&["createRobot"], "a robot", "创建机器人"),

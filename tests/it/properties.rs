@@ -526,14 +526,7 @@ impl Stage {
 
     /// A group of the first people; number 0 owns it.
     async fn group(&self, members: usize) -> ChannelId {
-        let group = NewGroup {
-            name: None,
-            picture: None,
-            newcomers_see: None,
-            who_sends: None,
-            members: (1..members).map(name).collect(),
-            client_id: None,
-        };
+        let group = NewGroup { members: (1..members).map(name).collect(), ..NewGroup::default() };
         group::create(&self.store, &name(0), &group, MOST_MEMBERS, now()).await.unwrap().0
     }
 

@@ -1,5 +1,6 @@
 -- Creates the direct channels of a user with others, unless they exist. In order of the pairs, so that two
--- transactions that create the same ones do not deadlock.
+-- transactions that create the same ones do not deadlock. If the creator is a person, an earlier statement locks the relations
+-- of the pair.
 -- $1 creator, $2 the others, $3 now
 -- Returns the new channels.
 WITH pair AS MATERIALIZED (
@@ -17,12 +18,20 @@ made AS (
 ),
 member AS MATERIALIZED (
     -- The lower id has slot 0.
-    SELECT channel_id, member.slot, member.user_id
-    FROM made CROSS JOIN LATERAL (VALUES (0, pair_low), (1, pair_high)) AS member (slot, user_id)
+    SELECT channel_id, member.slot, member.user_id, member.other_id
+    FROM made CROSS JOIN LATERAL (VALUES (0, pair_low, pair_high), (1, pair_high, pair_low)) AS member (slot, user_id, other_id)
 ),
 joined AS (
-    INSERT INTO t_im_channel_user (channel_id, user_id, from_seq, from_ms_id, sees_from_seq, joined_at, read_seq, read_ms_id)
-    SELECT channel_id, user_id, 1, 0, 1, $3, 0, 0 FROM member
+    INSERT INTO t_im_channel_user
+        (channel_id, user_id, from_seq, from_ms_id, sees_from_seq, joined_at, read_seq, read_ms_id, talk)
+    SELECT m.channel_id, m.user_id, 1, 0, 1, $3, 0, 0,
+           CASE WHEN r.blocked THEN 'blocked' WHEN r.friend IN ('friend', 'unfriended') THEN r.friend END
+    FROM member m
+    CROSS JOIN (SELECT coalesce((SELECT kind FROM t_im_user WHERE user_id = $1), '') AS kind) AS creator
+    LEFT JOIN LATERAL (
+        -- Applications have no relations.
+        SELECT friend, blocked FROM t_im_relation
+        WHERE creator.kind <> 'application' AND user_id = m.user_id AND other_id = m.other_id OFFSET 0) AS r ON true
 ),
 placed AS (
     INSERT INTO t_im_channel_slot (channel_id, slot, user_id) SELECT channel_id, slot, user_id FROM member

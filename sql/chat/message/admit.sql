@@ -1,8 +1,10 @@
 -- Decides each send of a batch on a snapshot taken after its channel was locked. Mints an ms_id for every new
 -- send and claims its client id. The next statement of the transaction reads the ms_ids.
 -- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element per send, in order
--- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, only_admins, refused (by an earlier statement), or
--- locked (by another transaction: retry)
+-- $5 whether people must be friends for a direct message
+-- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, only_admins, blocked, no_friends, silenced, refused (by
+-- an earlier statement), or locked (by another transaction: retry)
+-- until: when the silence of the sender ends; finds_out: whether the sender does not know yet that a friendship has ended
 WITH item AS MATERIALIZED (
     SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ord
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
@@ -17,8 +19,16 @@ judged AS MATERIALIZED (
                 WHEN m.user_id IS NULL THEN 'unknown_channel'
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
                 WHEN c.who_sends = 'admins' AND m.role = 'member' AND u.kind <> 'application' THEN 'only_admins'
+                WHEN m.talk = 'blocked' THEN 'blocked'
+                WHEN $5::boolean AND c.channel_type = 'direct' AND m.talk IS DISTINCT FROM 'friend' AND u.kind <> 'application'
+                     -- Read only for a pair that is no pair of friends.
+                     AND NOT EXISTS (SELECT FROM t_im_user other
+                                     WHERE other.user_id = CASE c.pair_low WHEN item.sender THEN c.pair_high ELSE c.pair_low END
+                                       AND other.kind = 'application') THEN 'no_friends'
+                WHEN m.silenced_until IS NOT NULL AND m.silenced_until > im_clock() THEN 'silenced'
                 WHEN item.ord = ANY (locked.refused) THEN 'refused'
-                ELSE 'admitted' END AS outcome
+                ELSE 'admitted' END AS outcome,
+           m.silenced_until AS until, m.talk IS NOT DISTINCT FROM 'unfriended' AS finds_out
     FROM item
     CROSS JOIN (SELECT coalesce(nullif(current_setting('im.locked', true), ''), '{}')::bigint[] AS channel_ids,
                        coalesce(nullif(current_setting('im.refused', true), ''), '{}')::bigint[] AS refused
@@ -26,15 +36,15 @@ judged AS MATERIALIZED (
     LEFT JOIN LATERAL (SELECT sender FROM t_im_client_id
                        WHERE sender = item.sender AND client_id = item.client_id OFFSET 0) AS known ON true
     LEFT JOIN LATERAL (SELECT user_id, kind FROM t_im_user WHERE user_id = item.sender AND active OFFSET 0) AS u ON true
-    LEFT JOIN LATERAL (SELECT last_ms_id, dissolved_at, who_sends FROM t_im_channel
+    LEFT JOIN LATERAL (SELECT last_ms_id, dissolved_at, who_sends, channel_type, pair_low, pair_high FROM t_im_channel
                        WHERE channel_id = item.channel_id OFFSET 0) AS c ON true
-    LEFT JOIN LATERAL (SELECT user_id, role FROM t_im_channel_user
+    LEFT JOIN LATERAL (SELECT user_id, role, talk, silenced_until FROM t_im_channel_user
                        WHERE channel_id = item.channel_id AND user_id = item.sender AND to_seq IS NULL OFFSET 0) AS m ON true
 ),
 decided AS MATERIALIZED (
     -- The first admitted send of a client id claims it. Refused sends claim nothing. Later sends of the batch
     -- with the same client id are repeats.
-    SELECT ord, channel_id, sender, client_id, digest, last_ms_id,
+    SELECT ord, channel_id, sender, client_id, digest, last_ms_id, until, finds_out,
            CASE WHEN outcome = 'admitted'
                  AND row_number() OVER (PARTITION BY sender, client_id, outcome ORDER BY ord) > 1 THEN 'repeated'
                 ELSE outcome END AS outcome
@@ -69,11 +79,12 @@ claimed AS (
     RETURNING ms_id
 ),
 told AS MATERIALIZED (
-    SELECT ord, ms_id,
+    SELECT ord, ms_id, until, finds_out,
            CASE WHEN outcome = 'admitted' AND ms_id NOT IN (SELECT ms_id FROM claimed) THEN 'repeated' ELSE outcome END AS outcome
     FROM minted
 )
-SELECT ord, outcome, ms_id
+SELECT ord, outcome, ms_id, until, finds_out,
+       CASE WHEN outcome = 'silenced' THEN ceil(extract(epoch FROM until - im_clock()))::bigint END AS wait_s
 FROM told
 CROSS JOIN (SELECT set_config('im.admitted', array_agg(CASE WHEN outcome = 'admitted' THEN ms_id END ORDER BY ord)::text, true)
             FROM told) AS noted

@@ -10,6 +10,11 @@ use super::values::{DAYS_MAX, TIME_MAX, broken, millis, no_url};
 const CLIENT_ID_KEEP_DAYS_MIN: u32 = 7;
 /// Most channels that a user can be allowed to pin.
 const PINNED_MAX: u32 = 1_000;
+/// Most invites that a group can be allowed to have, and most uses of one.
+const INVITES_MAX: u32 = 1_000;
+const INVITE_USES_MAX: u32 = 1_000_000;
+/// Most users who can be allowed to wait for a group.
+const JOIN_REQUESTS_MAX: u32 = 100_000;
 /// Most messages of a robot in a minute. Each call writes that many times into a row.
 const ROBOT_PER_MINUTE_MAX: u32 = 600;
 
@@ -17,6 +22,10 @@ const ROBOT_PER_MINUTE_MAX: u32 = 600;
 #[derive(Debug, Clone, Deserialize)]
 pub struct ChatSettings {
     pub group_max_members: u32,
+    pub invites_per_group: u32,
+    pub invite_uses_max: u32,
+    pub invite_expire_days: u32,
+    pub join_requests_max: u32,
     pub pinned_max: u32,
     pub robots_per_group: u32,
     pub robot_per_minute: u32,
@@ -63,6 +72,19 @@ impl ChatSettings {
             (self.escalate_within_days == 0, "`escalate_within_days` must be at least 1"),
             (self.nudge_every > TIME_MAX, "`nudge_every_ms` must be at most a day"),
             (self.remind_after > TIME_MAX, "`remind_after_ms` must be at most a day"),
+            (
+                !(1..=INVITES_MAX).contains(&self.invites_per_group),
+                "`invites_per_group` must be 1 to 1000: a group shows all of them",
+            ),
+            (
+                !(1..=INVITE_USES_MAX).contains(&self.invite_uses_max),
+                "`invite_uses_max` must be 1 to 1000000",
+            ),
+            (!(1..=DAYS_MAX).contains(&self.invite_expire_days), "`invite_expire_days` must be 1 to 3650"),
+            (
+                !(1..=JOIN_REQUESTS_MAX).contains(&self.join_requests_max),
+                "`join_requests_max` must be 1 to 100000: each request counts them",
+            ),
             (
                 self.pinned_max > PINNED_MAX,
                 "`pinned_max` must be at most 1000: the conversation list compares each channel with all of them",

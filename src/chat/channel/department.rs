@@ -13,7 +13,7 @@ use tokio_postgres::types::ToSql;
 
 use super::group::{NAME_MAX_CHARS, check_label, check_who_sends};
 use super::members::{self, JOIN_PAUSE, JOIN_STEP};
-use super::{NewcomersSee, WhoSends, emit};
+use super::{JoinRule, NewcomersSee, WhoAdds, WhoSends, emit};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::ids::check_id;
 use crate::base::number::ChannelId;
@@ -124,10 +124,14 @@ async fn create_once(
         tx.one(sql!("chat/channel/department_members"), &[&department_id, &below, &owner, &room]).await?;
     let members: Vec<&str> = people.get("members");
     let left_out = count_i32(people.get::<_, i64>("total") - members.len() as i64);
-    let (no_picture, who_sends): (Option<&str>, _) =
-        (None, who_sends.unwrap_or(WhoSends::Everybody.as_str()));
-    let params: [&(dyn ToSql + Sync); 7] =
-        [&owner, &name, &no_picture, &NewcomersSee::Nothing.as_str(), &members, &now, &who_sends];
+    let (nothing, who_sends): (Option<&str>, _) = (None, who_sends.unwrap_or(WhoSends::Everybody.as_str()));
+    // Its members follow the department: no user joins it, and none is added.
+    let (sees, join, who_adds) =
+        (NewcomersSee::Nothing.as_str(), JoinRule::Closed.as_str(), WhoAdds::Everybody.as_str());
+    let params: [&(dyn ToSql + Sync); 12] = [
+        &owner, &name, &nothing, &sees, &members, &now, &who_sends, &nothing, &join, &who_adds, &false,
+        &nothing,
+    ];
     let channel_id: ChannelId = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
     let follows = tx
         .run(

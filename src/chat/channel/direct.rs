@@ -9,10 +9,12 @@ use super::check_users;
 use crate::base::error::Result;
 use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store};
+use crate::people::relation::{self, Between};
 use crate::sql;
 
 /// Returns the direct channel of the caller and `other`, and whether it is new. Both users can create it at
-/// once. An existing channel is found even if the other user has left.
+/// once. An existing channel is found even if the other user has left. A new one with a user who blocks the caller is
+/// refused.
 pub async fn open(
     store: &Store,
     caller: &str,
@@ -24,9 +26,17 @@ pub async fn open(
         if let Some(found) = find(store, caller, other).await? {
             return Ok((found, false));
         }
-        check_users(store, std::slice::from_ref(&other.to_owned()), "/members").await?;
-        if let Some(created) = create(store, caller, &[other], now).await?.first() {
-            return Ok((*created, true));
+        let others = std::slice::from_ref(&other.to_owned()).to_vec();
+        check_users(store, &others, "/members").await?;
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        // The new members' rows copy the relation. It does not change meanwhile.
+        relation::lock(&tx, Between { user_id: caller, other_id: other }).await?;
+        relation::check_not_blocked(&tx, caller, &others, "/members").await?;
+        let created = create(&tx, caller, &[other], now).await?.first().copied();
+        tx.commit().await?;
+        if let Some(created) = created {
+            return Ok((created, true));
         }
     }
 }

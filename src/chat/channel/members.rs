@@ -36,12 +36,14 @@ pub struct Member {
     pub head_icon: Option<String>,
     pub role: MemberRole,
     pub joined_at: OffsetDateTime,
+    /// Until when the member sends nothing to the group.
+    pub silenced_until: Option<OffsetDateTime>,
 }
 
 /// The place of another member.
-struct OtherMember {
-    role: MemberRole,
-    is_robot: bool,
+pub(super) struct OtherMember {
+    pub role: MemberRole,
+    pub is_robot: bool,
 }
 
 /// Adds members in short steps, so that the channel is never locked for long. Returns the number of new
@@ -79,8 +81,7 @@ async fn join(store: &Store, channel_id: ChannelId, caller: &str, joiners: Joine
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
-    place.must_be_open()?;
-    place.must_not_follow()?;
+    place.must_add()?;
     let count = insert(&tx, channel_id, caller, (users, now)).await?;
     if count > 0 && !place.is_group {
         tx.run(sql!("chat/channel/upgrade"), &[&channel_id, &caller]).await?;
@@ -244,6 +245,7 @@ pub async fn list(
             head_icon: row.get("head_icon"),
             role: MemberRole::from_db(row.get("role"))?,
             joined_at: row.get("joined_at"),
+            silenced_until: row.get("silenced_until"),
         })
     };
     rows.iter().map(member).collect()
@@ -257,7 +259,11 @@ async fn find_member(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) ->
     .transpose()
 }
 
-async fn other_member(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<OtherMember> {
+pub(super) async fn other_member(
+    tx: &Transaction<'_>,
+    channel_id: ChannelId,
+    user: &str,
+) -> Result<OtherMember> {
     find_member(tx, channel_id, user).await?.ok_or_else(|| Error::not_found("no such member"))
 }
 

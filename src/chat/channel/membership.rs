@@ -3,7 +3,7 @@
 use deadpool_postgres::Transaction;
 use time::OffsetDateTime;
 
-use super::{ChannelType, MemberRole, no_channel};
+use super::{ChannelType, JoinRule, MemberRole, WhoAdds, no_channel};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::ChannelId;
 use crate::sql;
@@ -16,6 +16,10 @@ pub struct Membership {
     pub dissolved: bool,
     pub role: MemberRole,
     pub follows_department: bool,
+    pub who_adds: WhoAdds,
+    pub join: JoinRule,
+    /// Whether the other member of the direct channel blocks the caller.
+    pub is_blocked: bool,
     /// How many of the members are robots.
     pub robot_count: i32,
 }
@@ -56,6 +60,17 @@ impl Membership {
         Ok(())
     }
 
+    /// Refuses a caller who may not add users. A direct channel becomes a group with its first addition, unless the other
+    /// member blocks the caller.
+    pub fn must_add(&self) -> Result<()> {
+        self.must_be_open()?;
+        self.must_not_follow()?;
+        if self.is_blocked {
+            return Err(Error::new(Kind::Blocked, ""));
+        }
+        if self.is_group && self.who_adds == WhoAdds::Admins { self.role.must_manage() } else { Ok(()) }
+    }
+
     /// Refuses a caller who is no admin of an open group.
     pub fn must_manage(&self) -> Result<()> {
         self.must_be_group()?;
@@ -88,6 +103,9 @@ pub async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> 
         dissolved: row.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some(),
         role: MemberRole::from_db(row.get("role"))?,
         follows_department: row.get("follows_department"),
+        who_adds: WhoAdds::from_db(row.get("who_adds"))?,
+        join: JoinRule::from_db(row.get("join_rule"))?,
+        is_blocked: row.get::<_, Option<&str>>("talk") == Some("blocked"),
         robot_count: row.get("robot_count"),
     })
 }

@@ -30,6 +30,29 @@ named! {
 }
 
 named! {
+    /// How users join a group by themselves.
+    pub enum JoinRule ("value of join") {
+        /// Not at all: members add them.
+        Closed = "closed",
+        /// An admin agrees to each request.
+        Request = "request",
+        /// With the code of an invite.
+        Code = "code",
+        /// At once.
+        Open = "open",
+    }
+}
+
+named! {
+    /// Who may add users to a group.
+    pub enum WhoAdds ("value of who_adds") {
+        Everybody = "everybody",
+        /// The owner and admins.
+        Admins = "admins",
+    }
+}
+
+named! {
     /// Who may send to a group.
     pub enum WhoSends ("value of who_sends") {
         Everybody = "everybody",

@@ -8,17 +8,20 @@ use futures_util::FutureExt;
 use futures_util::future::{OptionFuture, try_join, try_join4};
 use postgres_types::{Json, ToSql};
 use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use tokio::sync::Notify;
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
 use super::extras::{Extras, Refusals};
 use super::outgoing::{Outgoing, Sent, is_replaced};
-use crate::base::config::{Config, WhoMentions};
+use crate::base::config::{Config, PeopleSettings, WhoMentions};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::extra::Extra;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::Store;
+use crate::people::relation;
 use crate::sql;
 
 /// The store of the sends, and the workers that a commit wakes.
@@ -41,6 +44,7 @@ pub struct Batches {
     batch_bytes: i32,
     partitions_by_month: bool,
     only_admins_mention_all: bool,
+    people: PeopleSettings,
 }
 
 /// The transaction of a batch.
@@ -65,6 +69,15 @@ pub struct Batch {
     pub outcomes: Vec<Option<SendOutcome>>,
     is_any_stored: bool,
     is_told: bool,
+    /// The senders who do not know yet that a friendship has ended, each with the direct channel.
+    finding_out: Vec<(ChannelId, String)>,
+}
+
+impl Batch {
+    /// Takes the senders who have just talked to a user who is no friend any more.
+    pub(super) fn take_finding_out(&mut self) -> Vec<(ChannelId, String)> {
+        std::mem::take(&mut self.finding_out)
+    }
 }
 
 impl Batches {
@@ -79,6 +92,18 @@ impl Batches {
             batch_bytes: i32::try_from(config.callbacks.batch_bytes).unwrap_or(i32::MAX),
             partitions_by_month: config.partitions_by_month(),
             only_admins_mention_all: config.chat.mention_all == WhoMentions::Admins,
+            people: config.people.clone(),
+        }
+    }
+
+    /// Ends friendships on the side of senders who did not know that the other side has ended them. Its transaction is
+    /// committed, and its connection is given back. After a failure the next message finds it out.
+    pub(super) async fn find_out(&self, finding_out: Vec<(ChannelId, String)>) {
+        for (channel_id, sender) in finding_out {
+            match relation::find_out(&self.store, channel_id, &sender, &self.people).await {
+                Ok(()) => self.events.notify_one(),
+                Err(error) => tracing::debug!(%error, "a friendship has not ended on its second side"),
+            }
         }
     }
 
@@ -117,7 +142,7 @@ impl Batches {
             client.prepare_cached(sql!("chat/message/admit")).await?,
             client.prepare_cached(sql!("chat/message/store")).await?,
         );
-        let (to_lock, to_admit) = (columns.to_lock(), columns.to_admit());
+        let (to_lock, to_admit) = (columns.to_lock(), columns.to_admit(&self.people.direct_needs_friendship));
         let most = (self.batch_pairs, self.batch_bytes);
         let to_store = columns.to_store(&most);
         let extras = Extras::prepare(client, of(), self.only_admins_mention_all).await?;
@@ -138,6 +163,7 @@ impl Batches {
             outcomes: outcomes(client, sends, (&admitted, &stored), (&extras, &refusals)).await?,
             is_any_stored: !stored.is_empty(),
             is_told: stored.iter().any(|row| row.get("told")),
+            finding_out: finding_out(sends, &admitted),
         })
     }
 }
@@ -175,8 +201,8 @@ impl<'a> Columns<'a> {
         [&self.channels]
     }
 
-    fn to_admit(&self) -> [Parameter<'_>; 4] {
-        [&self.channels, &self.senders, &self.client_ids, &self.digests]
+    fn to_admit<'b>(&'b self, needs_friendship: &'b bool) -> [Parameter<'b>; 5] {
+        [&self.channels, &self.senders, &self.client_ids, &self.digests, needs_friendship]
     }
 
     fn to_store<'b>(&'b self, (pairs, bytes): &'b (i32, i32)) -> [Parameter<'b>; 8] {
@@ -209,6 +235,7 @@ async fn outcomes(
             }
             "locked" => Some(SendOutcome::Locked),
             "refused" => Some(SendOutcome::Done(Err(extras.refusal(refusals, place)))),
+            "silenced" => Some(SendOutcome::Done(Err(silenced(row)?))),
             refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
         };
     }
@@ -265,11 +292,34 @@ pub async fn sent_before(store: &Store, sends: &[&Outgoing]) -> Result<Vec<Optio
     Ok(before)
 }
 
+/// The senders who have just talked to a user who is no friend any more.
+fn finding_out(sends: &[&Outgoing], admitted: &[Row]) -> Vec<(ChannelId, String)> {
+    let of_friend = admitted.iter().filter(|row| {
+        row.get::<_, bool>("finds_out") && matches!(row.get("outcome"), "admitted" | "no_friends")
+    });
+    let sends = of_friend.map(|row| sends[row.get::<_, i64>("ord") as usize - 1]);
+    sends.map(|send| (send.channel_id, send.sender.clone())).collect()
+}
+
+/// The sender is silenced. The error says until when.
+fn silenced(row: &Row) -> Result<Error> {
+    let until: OffsetDateTime = row.get("until");
+    let shown = until.format(&Rfc3339).map_err(Error::internal)?;
+    let wait_s: i64 = row.get("wait_s");
+    let error = Error::new(Kind::Silenced, format!("the silence ends at {shown}: send the message after it"));
+    Ok(error.retry_after(wait_s.max(1).unsigned_abs()))
+}
+
 fn refused(outcome: &str) -> Error {
     match outcome {
         "unknown_user" => Error::unknown_caller(),
         "dissolved" => Error::new(Kind::ChannelDissolved, ""),
         "only_admins" => Error::new(Kind::OnlyAdminsSend, ""),
+        "blocked" => Error::new(Kind::Blocked, ""),
+        "no_friends" => {
+            let detail = "send a friend request first: PUT /users/me/relations/{user_id}";
+            Error::new(Kind::NoFriends, detail)
+        }
         _ => Error::not_found("no such channel"),
     }
 }

@@ -86,6 +86,14 @@ impl Sender {
     }
 }
 
+/// What the transactions of a batch of a lane have in common.
+struct Course<'a> {
+    /// Channels that another transaction holds.
+    held: HashSet<ChannelId>,
+    /// The senders who have just talked to a user who is no friend any more.
+    finding_out: &'a mut Vec<(ChannelId, String)>,
+}
+
 /// A commit holds the sends of many requests, so none of them is its parent.
 fn commit_span(batch: &[Waiting]) -> Option<Span> {
     let mut span = Span::of_all("commit sends", batch.iter().filter_map(|waiting| waiting.link).collect())?;
@@ -159,10 +167,12 @@ impl Lane {
         let sends: Vec<&Outgoing> = batch.iter().map(|w| &w.send).collect();
         let span = commit_span(&batch);
         let started = Instant::now();
-        let outcomes = self.commit_all(&sends, deadline).await;
+        let mut finding_out = Vec::new();
+        let outcomes = self.commit_all(&sends, deadline, &mut finding_out).await;
         drop(span);
         metrics::histogram!("impg_send_commit_seconds").record(started.elapsed());
         metrics::histogram!("impg_send_batch_size").record(batch.len() as f64);
+        self.batches.find_out(finding_out).await;
         let mut left = Vec::new();
         for (waiting, outcome) in batch.into_iter().zip(outcomes) {
             match outcome {
@@ -181,14 +191,19 @@ impl Lane {
 
     /// Commits, and retries after contention, a missing partition or a commit without an answer. In the last
     /// case the client ids show what was stored. A send that fails by itself is found by bisection.
-    async fn commit_all(&self, sends: &[&Outgoing], deadline: Instant) -> Vec<SendOutcome> {
+    async fn commit_all(
+        &self,
+        sends: &[&Outgoing],
+        deadline: Instant,
+        finding_out: &mut Vec<(ChannelId, String)>,
+    ) -> Vec<SendOutcome> {
         let mut parts = vec![sends];
         let mut outcomes = Vec::with_capacity(sends.len());
         // A channel that is held stays out of the whole batch, so that its later sends do not overtake.
-        let mut held = HashSet::new();
+        let mut course = Course { held: HashSet::new(), finding_out };
         let mut reconnected = false;
         while let Some(part) = parts.pop() {
-            match self.commit(part, &mut held).await {
+            match self.commit(part, &mut course).await {
                 Ok(done) => outcomes.extend(done),
                 // After a switchover a new connection finds the primary. If the second one fails too, give up. A full disk
                 // stays full for longer than a caller waits, and requests that wait for it would take the place of reads.
@@ -237,9 +252,9 @@ impl Lane {
 
     /// Runs one transaction, with a time limit. A connection that does not answer in time is dropped. Its commit
     /// may have succeeded; the client ids show it.
-    async fn commit(&self, sends: &[&Outgoing], held: &mut HashSet<ChannelId>) -> Result<Vec<SendOutcome>> {
+    async fn commit(&self, sends: &[&Outgoing], course: &mut Course<'_>) -> Result<Vec<SendOutcome>> {
         let client = self.batches.store.client().await?;
-        match tokio::time::timeout(COMMIT_MAX, self.transact(&client, sends, held)).await {
+        match tokio::time::timeout(COMMIT_MAX, self.transact(&client, sends, course)).await {
             Ok(done) => done,
             Err(_) => {
                 drop(Client::take(client));
@@ -253,9 +268,9 @@ impl Lane {
         &self,
         client: &Client,
         sends: &[&Outgoing],
-        held: &mut HashSet<ChannelId>,
+        course: &mut Course<'_>,
     ) -> Result<Vec<SendOutcome>> {
-        match self.execute_batch(client, sends, held).await {
+        match self.execute_batch(client, sends, course).await {
             Ok(outcomes) => {
                 let forgotten = || SendOutcome::Done(Err(Error::internal("no result for a send")));
                 Ok(outcomes.into_iter().map(|o| o.unwrap_or_else(forgotten)).collect())
@@ -273,17 +288,21 @@ impl Lane {
         &self,
         client: &Client,
         sends: &[&Outgoing],
-        held: &mut HashSet<ChannelId>,
+        course: &mut Course<'_>,
     ) -> Result<Vec<Option<SendOutcome>>> {
-        let open: Vec<usize> = (0..sends.len()).filter(|&i| !held.contains(&sends[i].channel_id)).collect();
+        let open: Vec<usize> =
+            (0..sends.len()).filter(|&i| !course.held.contains(&sends[i].channel_id)).collect();
         let given: Vec<&Outgoing> = open.iter().map(|&i| sends[i]).collect();
-        let batch = self.batches.store(client, &given, Bounds::Alone).await?;
+        let mut batch = self.batches.store(client, &given, Bounds::Alone).await?;
         self.batches.wake(&batch);
-        let mut outcomes: Vec<Option<SendOutcome>> =
-            sends.iter().map(|s| held.contains(&s.channel_id).then_some(SendOutcome::Locked)).collect();
+        course.finding_out.extend(batch.take_finding_out());
+        let mut outcomes: Vec<Option<SendOutcome>> = sends
+            .iter()
+            .map(|s| course.held.contains(&s.channel_id).then_some(SendOutcome::Locked))
+            .collect();
         for (index, outcome) in open.into_iter().zip(batch.outcomes) {
             if matches!(outcome, Some(SendOutcome::Locked)) {
-                held.insert(sends[index].channel_id);
+                course.held.insert(sends[index].channel_id);
             }
             outcomes[index] = outcome;
         }

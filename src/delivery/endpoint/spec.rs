@@ -29,6 +29,8 @@ pub const EVENT_TYPES: &[&str] = &[
     "channel.members_added",
     "channel.members_removed",
     "channel.dissolved",
+    "channel.join_request",
+    "relation.changed",
     "user.created",
     "user.updated",
     "user.deactivated",

@@ -313,6 +313,8 @@ async fn every_operation_answers_as_documented() {
     root.put("/presence", json!({"users": [{"user_id": "a", "status": "online"}]})).await.expect(200);
     a.get("/presence?user_ids=a,b").await.expect(200);
     exercise_emojis(&a, &root).await;
+    crate::people::relations::exercise(&app).await;
+    crate::chat::joining::exercise(&app).await;
     crate::notification::exercise(&app).await;
     exercise_robots(&app, &a).await;
     exercise_cards(&app, &a, &direct).await;

@@ -8,12 +8,12 @@ use crate::app::{TestApp, text};
 use crate::delivery::callbacks::OPEN;
 
 /// A call: path, body, what names the thing that is made, and a body that is another one.
-fn calls(observer: &str) -> Vec<(String, Value, &'static str, Value)> {
-    let group = json!({"type": "group", "name": "g", "members": ["b"]});
+fn calls(observer: &str, group: &str) -> Vec<(String, Value, &'static str, Value)> {
+    let new = json!({"type": "group", "name": "g", "members": ["b"]});
     let callback =
         json!({"url": "http://127.0.0.1:9/", "event_types": ["channel.*"], "headers": {"x-key": "1"}});
     vec![
-        ("/channels".into(), group.clone(), "channel_id", with(&group, "members", json!(["b", "c"]))),
+        ("/channels".into(), new.clone(), "channel_id", with(&new, "members", json!(["b", "c"]))),
         ("/groups".into(), json!({"name": "g"}), "channel_id", json!({"name": "h"})),
         (
             "/callbacks".into(),
@@ -21,6 +21,7 @@ fn calls(observer: &str) -> Vec<(String, Value, &'static str, Value)> {
             "callback_id",
             with(&callback, "headers", json!({"x-key": "2"})),
         ),
+        (format!("/channels/{group}/invites"), json!({"uses": 3}), "invite_id", json!({"uses": 4})),
         (
             format!("/callbacks/{observer}/secrets"),
             json!({"overlap_ms": 60_000}),
@@ -55,7 +56,9 @@ async fn what_is_made_under_an_id_is_made_once_on_any_replica_and_at_once() {
     let admins: Vec<_> = replicas.iter().map(|app| app.client("a", &roles)).collect();
     let observer =
         text(&crate::delivery::callbacks::observer(&admins[0], "http://127.0.0.1:9/").await["callback_id"]);
-    for (path, body, id, other) in calls(&observer) {
+    let group = app.group(&["a", "d"]).await;
+    app.person("a").patch(&format!("/channels/{group}"), json!({"join": "code"})).await.expect(200);
+    for (path, body, id, other) in calls(&observer, &group) {
         let named = |body: &Value| with(body, "client_id", json!(format!("张三's {path}")));
         let both = || admins.iter().map(|admin| admin.post(&path, named(&body)));
         let answers = join_all(both().chain(both()).chain(both())).await;

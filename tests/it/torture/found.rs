@@ -10,6 +10,7 @@ use super::history::{Arrival, Conversation, Evidence, Interval, LedgerRow, Messa
 use super::load::id;
 use super::moods::said;
 use super::world::{REPLICAS, World};
+use crate::people::relations::{UNMARKED, UNPAIRED};
 use crate::support::Reply;
 
 /// What must be empty once all work is done.
@@ -49,6 +50,10 @@ async fn left_over(sql: &tokio_postgres::Client) -> Vec<(String, i64)> {
 pub async fn collect(world: &World, evidence: &mut Evidence, dice: &mut Dice) {
     let sql = world.sql().await;
     evidence.left_over = left_over(&sql).await;
+    for (what, query) in [("relations that are no pairs", UNPAIRED), ("members of pairs", UNMARKED)] {
+        let row = sql.query_one(query, &[]).await.expect("a count");
+        evidence.left_over.push((what.to_owned(), row.get(0)));
+    }
     rows(&sql, evidence).await;
     evidence.arrivals = arrivals(world);
     conversations(world, evidence, dice).await;

@@ -15,6 +15,7 @@ use crate::support::Reply;
 const SENDERS: usize = 12;
 const READERS: usize = 3;
 const GATEWAYS: usize = 2;
+const RELATING: usize = 2;
 /// Sends of one bulk call.
 const BULK_MAX: usize = 8;
 
@@ -35,6 +36,9 @@ pub fn start(world: &Arc<World>, dice: &mut Dice) -> JoinSet<()> {
         tasks.spawn(churn(world.clone(), channel, dice.fork()));
     }
     tasks.spawn(upgrades(world.clone(), dice.fork()));
+    for _ in 0..RELATING {
+        tasks.spawn(relations(world.clone(), dice.fork()));
+    }
     tasks
 }
 
@@ -197,6 +201,29 @@ async fn upgrades(world: Arc<World>, mut dice: Dice) {
         tokio::time::sleep(dice.pause(100, 400)).await;
         world.change(&mut dice, &channel, &members[2], true).await;
         tokio::time::sleep(dice.pause(1000, 2000)).await;
+    }
+}
+
+/// Pairs become friends and end it, and follow each other, while they talk and their channels become groups. There are no
+/// blocks: each send of the load is to be accepted.
+async fn relations(world: Arc<World>, mut dice: Dice) {
+    while !world.stopping() {
+        let pair = 100 + dice.below(20);
+        let (one, other) = (stable(pair), stable(pair + 30));
+        let (user, other) = if dice.percent(50) { (one, other) } else { (other, one) };
+        let path = format!("/users/me/relations/{other}");
+        let (method, path, body) = match dice.below(6) {
+            0 | 1 => (Method::PUT, path, Some(json!({"kind": "friend"}))),
+            2 => (Method::POST, format!("{path}/accept"), None),
+            3 => (Method::PUT, path, Some(json!({"kind": "follow"}))),
+            4 => (Method::DELETE, format!("{path}?kind=follow"), None),
+            _ => (Method::DELETE, format!("{path}?kind=friend"), None),
+        };
+        let client = world.client(dice.below(REPLICAS), &user);
+        let reply = world.call(client, method, &path, body).await;
+        let expected = [200, 204, 404, 503];
+        assert!(reply.as_ref().is_none_or(|reply| expected.contains(&reply.status)), "{reply:?}");
+        tokio::time::sleep(dice.pause(10, 150)).await;
     }
 }
 

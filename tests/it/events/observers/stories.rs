@@ -306,3 +306,44 @@ async fn who_joins_moves_and_leaves_the_company_is_told() {
     assert_eq!(told("user.deactivated", "user_id"), ["bob"]);
     blameless(&portal);
 }
+
+#[tokio::test]
+async fn each_side_of_a_relation_and_each_request_to_join_is_an_event() {
+    let app = start("").await;
+    let portal = Observer::start();
+    subscribe(&app, &portal.url(), Wish::of(&["relation.changed", "channel.join_request"])).await;
+    app.people(&["ann", "bob"]).await;
+    let (ann, bob) = (app.person("ann"), app.person("bob"));
+    ann.put("/users/me/relations/bob", json!({"kind": "friend", "message": "hi"})).await.expect(200);
+    bob.post("/users/me/relations/ann/accept", json!(null)).await.expect(200);
+    // A block is told for the one who blocks alone. What changes nothing is not told.
+    for _ in 0..2 {
+        bob.put("/users/me/relations/ann", json!({"kind": "block"})).await.expect(200);
+    }
+    let group = ann.post("/groups", json!({"name": "g", "join": "request"})).await.expect(201);
+    let group = text(&group["channel_id"]);
+    for _ in 0..2 {
+        bob.post(&format!("/channels/{group}/requests"), json!(null)).await.expect(200);
+    }
+    ann.post(&format!("/channels/{group}/requests/bob/decline"), json!(null)).await.expect(204);
+    portal.wait_for(|log| log.events().len() >= 7, LONG).await;
+    app.settled().await;
+    let mut told: Vec<_> = portal.read(|log| log.events().iter().map(|e| e.data.clone()).collect());
+    let relation = |user: &str, other: &str, kinds: &[&str], message: Option<&str>| json!({"user_id": user, "other_id": other, "kinds": kinds, "message": message});
+    let request = |state: &str| json!({"channel_id": group, "user_id": "bob", "state": state, "name": "g"});
+    let mut wanted = vec![
+        relation("ann", "bob", &["request_sent"], None),
+        relation("bob", "ann", &["request_received"], Some("hi")),
+        relation("ann", "bob", &["friend"], None),
+        relation("bob", "ann", &["friend"], None),
+        relation("bob", "ann", &["block"], None),
+        request("waiting"),
+        request("declined"),
+    ];
+    // Events of no channel are sent at once with others, so their order is not that of a channel.
+    for list in [&mut told, &mut wanted] {
+        list.sort_by_key(ToString::to_string);
+    }
+    assert_eq!(told, wanted);
+    blameless(&portal);
+}

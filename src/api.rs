@@ -1,5 +1,7 @@
 //! HTTP interface. This is the only module that uses axum and the wire format. One file per resource.
 
+mod account_admin;
+mod accounts;
 mod archive;
 mod around;
 mod at_work;
@@ -64,6 +66,7 @@ use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::accounts::Accounts;
 use crate::archive::Archive;
 use crate::archive::index::Index;
 use crate::archive::mover::Archiver;
@@ -103,6 +106,8 @@ pub struct Stages {
     /// What serves reads beside `store`.
     pub standby: Option<Arc<Standby>>,
     pub identity: Identity,
+    /// If users sign in to this service itself.
+    pub accounts: Option<Arc<Accounts>>,
     pub sender: GatedSender,
     pub inbox: Inbox,
     pub callbacks: Arc<Callbacks>,
@@ -201,6 +206,8 @@ impl Api {
             .merge(conversations::routes())
             .merge(sync::routes())
             .merge(tokens::routes())
+            .merge(accounts::routes())
+            .merge(account_admin::routes())
             .merge(directory::routes())
             .merge(users::routes())
             .merge(departments::routes())
@@ -226,7 +233,12 @@ impl Api {
         Router::new()
             .nest(
                 "/api/v1",
-                proven.merge(files::open_routes().merge(robots::open_routes()).layer(from_fn(check_open))),
+                proven.merge(
+                    files::open_routes()
+                        .merge(robots::open_routes())
+                        .merge(accounts::open_routes())
+                        .layer(from_fn(check_open)),
+                ),
             )
             .nest("/scim/v2", scim::routes(&self, &rates))
             .merge(service::routes())

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 pub use metrics::MetricsEndpoint;
 use metrics::Probe;
 
+use crate::accounts::Accounts;
 use crate::api::{Api, GatedSender, Stages};
 use crate::archive::{Archive, Shedding};
 use crate::base::certificate::Certificate;
@@ -44,6 +45,7 @@ pub struct App {
     standby: Option<Arc<Standby>>,
     certificate: Option<Arc<Certificate>>,
     identity: Identity,
+    accounts: Option<Arc<Accounts>>,
     callbacks: Arc<Callbacks>,
     archive: Option<ArchiveWorkers>,
     directory: Option<Arc<Runner>>,
@@ -57,6 +59,8 @@ impl App {
         let identity = Identity::new(&config.identity)?;
         let certificate = Certificate::open(&config.server)?;
         let store = Store::new(&config)?;
+        let accounts = identity.account_tokens().map(|tokens| Accounts::open(store.clone(), &config, tokens));
+        let accounts = accounts.transpose()?.map(Arc::new);
         let probes = store.for_probes(&config)?;
         let standby = Standby::open(&config, &store)?;
         store.check_sessions().await?;
@@ -79,6 +83,7 @@ impl App {
             standby,
             certificate,
             identity,
+            accounts,
             callbacks: Arc::new(callbacks),
             archive,
             directory,
@@ -133,6 +138,7 @@ impl App {
             probes: self.probes,
             standby: self.standby,
             identity: self.identity,
+            accounts: self.accounts,
             sender,
             inbox,
             callbacks: self.callbacks,

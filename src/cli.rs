@@ -1,5 +1,6 @@
 //! The commands of the binary beside `serve`.
 
+pub mod account;
 pub mod archive;
 pub mod check;
 pub mod directory;

@@ -1,8 +1,9 @@
-//! Authenticates the caller by a token, a signature or a trusted peer.
+//! Authenticates the caller by a token, a signature, a trusted peer or a session of an account.
 //!
 //! Identity returns the user id and the roles. It does not use the directory. The statement that does the
 //! work checks whether the user exists and is active.
 
+pub mod account;
 mod headers;
 mod hmac;
 mod jwt;
@@ -13,6 +14,7 @@ pub mod token;
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use time::OffsetDateTime;
@@ -34,6 +36,8 @@ pub struct Caller {
     pub until: Option<OffsetDateTime>,
     /// SHA-256 of the service's own token, if one was used. It can be revoked while an answer continues.
     pub token_hash: Option<Vec<u8>>,
+    /// The session of an account, if one was used. It can end while an answer continues.
+    pub session_id: Option<Vec<u8>>,
     /// Whether headers named the caller and the settings name none for roles.
     lacks_roles_header: bool,
 }
@@ -41,7 +45,7 @@ pub struct Caller {
 impl Caller {
     /// A caller authenticated for this request only.
     fn named(user_id: String, roles: Roles) -> Self {
-        Self { user_id, roles, until: None, token_hash: None, lacks_roles_header: false }
+        Self { user_id, roles, until: None, token_hash: None, session_id: None, lacks_roles_header: false }
     }
 
     /// Whether the caller is a program: it has a token of the service, or a role that only programs have.
@@ -89,6 +93,7 @@ enum Proof {
     Jwt(jwt::Tokens),
     Hmac(hmac::Signatures),
     Headers(peer::Trust),
+    Accounts(Arc<account::Tokens>),
 }
 
 impl Proof {
@@ -97,6 +102,7 @@ impl Proof {
             IdentityMode::Jwt => Self::Jwt(jwt::Tokens::new(settings)?),
             IdentityMode::Hmac => Self::Hmac(hmac::Signatures::new(settings)?),
             IdentityMode::Headers => Self::Headers(peer::Trust::new(settings)?),
+            IdentityMode::Accounts => Self::Accounts(Arc::new(account::Tokens::new(settings)?)),
         })
     }
 }
@@ -116,6 +122,14 @@ impl Identity {
     pub fn mistakes(settings: &IdentitySettings) -> Vec<String> {
         let refused = [headers::Watch::new(settings).err(), Proof::new(settings).err()];
         refused.iter().flatten().map(|e| e.detail().to_owned()).collect()
+    }
+
+    /// The tokens of accounts, if users sign in to this service.
+    pub fn account_tokens(&self) -> Option<Arc<account::Tokens>> {
+        match &self.proof {
+            Proof::Accounts(tokens) => Some(tokens.clone()),
+            _ => None,
+        }
     }
 
     /// Whether [`Claimed::body`] is required because a signature covers it. Everything else in the head is
@@ -146,6 +160,10 @@ impl Identity {
             (_, Some(bearer)) if bearer.starts_with(token::PREFIX) => token::find(store, bearer, now).await?,
             (Proof::Jwt(tokens), Some(bearer)) => tokens.caller(bearer, now).await?,
             (Proof::Jwt(_), None) => return Err(refused("a bearer token is required")),
+            (Proof::Accounts(tokens), Some(bearer)) => tokens.caller(store, bearer, now).await?,
+            (Proof::Accounts(_), None) => {
+                return Err(refused("sign in first: POST /users/login gives an access token"));
+            }
             (_, Some(_)) => {
                 return Err(refused(
                     "`Authorization` has a token that this identity mode cannot check; the gateway must remove it",

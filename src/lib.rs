@@ -11,6 +11,8 @@ pub mod people;
 
 pub mod sync;
 
+pub mod accounts;
+
 pub mod events;
 
 pub mod files;

@@ -1,4 +1,4 @@
-//! The command line: `serve`, `migrate`, `restored`, `token`, `archive`, `directory`, `check`, `support`, `settings`,
+//! The command line: `serve`, `migrate`, `restored`, `token`, `account`, `archive`, `directory`, `check`, `support`, `settings`,
 //! `roles`, `completions`, `man`.
 
 use std::path::{Path, PathBuf};
@@ -48,6 +48,9 @@ enum Command {
     /// Create, list and revoke bearer tokens for machines: applications, HR services, the gateway.
     #[command(subcommand)]
     Token(cli::token::TokenCommand),
+    /// Create accounts of people who sign in to this service itself, reset their passwords, replace the key of their tokens.
+    #[command(subcommand)]
+    Account(cli::account::AccountCommand),
     /// Move old records into the archive, switch to another archive, or repair what a restore left different.
     #[command(subcommand)]
     Archive(cli::archive::ArchiveCommand),
@@ -124,6 +127,7 @@ async fn configured(file: Option<&Path>, command: Command) -> Result<ExitCode, B
         }
         Command::Restored => restored(&config).await?,
         Command::Token(command) => cli::token::run(&Store::new(&config)?, command).await?,
+        Command::Account(command) => cli::account::run(&config, command).await?,
         Command::Archive(command) => return cli::archive::run(&config, command).await,
         Command::Directory(command) => cli::directory::run(&config, command).await?,
         Command::Support(command) => {

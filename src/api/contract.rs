@@ -39,6 +39,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "callbacks",
     "operations",
     "tokens",
+    "accounts",
     "directory",
     "archive",
     "service",

@@ -1,6 +1,6 @@
 //! `/users/{user_id}` and `/directory/edits`: edits of users, and their state at the source.
 
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::http::StatusCode;
 use axum::routing::{get, patch, post};
 use axum::{Json as Reply, Router};
@@ -8,28 +8,36 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use time::OffsetDateTime;
 
+use super::accounts::BESIDE_USERS;
 use super::wire::{Id, Json, Page, PageQuery, PathId, PathWord, Query, check_limit, read_cursor, rfc3339};
 use super::wire::{LIMIT_DEFAULT, LIMIT_MAX};
 use super::{Api, Authenticated, Now, Person};
-use crate::base::error::{Error, Result};
+use crate::accounts::profile;
+use crate::base::error::{Error, Kind, Result};
 use crate::identity::Role;
 use crate::sync::edit::{Edit, EditState, Edited, Values};
 
+/// What a user with an account does not decide: the place in the company, and the name for sign-in.
+const NOT_OWN: [&str; 5] = ["active", "login_name", "employee_number", "manager", "department_ids"];
+
 pub fn routes() -> Router<Api> {
-    Router::new()
+    let routes = Router::new()
         .route("/users/me", patch(edit_oneself))
         .route("/users/{user_id}", patch(edit))
         .route("/users/{user_id}/edits", get(list_of_person))
         .route("/directory/edits", get(list))
         .route("/directory/edits/{edit_id}/retry", post(retry))
-        .route("/directory/edits/{edit_id}/cancel", post(cancel))
+        .route("/directory/edits/{edit_id}/cancel", post(cancel));
+    BESIDE_USERS
+        .iter()
+        .fold(routes, |routes, id| routes.route(&format!("/users/{id}"), patch(edit_beside_call)))
 }
 
 #[derive(Serialize)]
 struct EditedView {
     user_id: String,
     /// The values in effect.
-    applied: Values,
+    applied: Map<String, Value>,
     edit: Option<EditView>,
 }
 
@@ -85,7 +93,8 @@ fn edited(api: &Api, user_id: String, edited: Edited) -> (StatusCode, Reply<Edit
     }
     let status = if edited.edit.is_some() { StatusCode::ACCEPTED } else { StatusCode::OK };
     let edit = edited.edit.map(Into::into);
-    (status, Reply(EditedView { user_id, applied: edited.applied, edit }))
+    let applied = edited.applied.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    (status, Reply(EditedView { user_id, applied, edit }))
 }
 
 async fn edit_oneself(
@@ -94,8 +103,51 @@ async fn edit_oneself(
     Now(now): Now,
     Json(body): Json<Map<String, Value>>,
 ) -> Result<(StatusCode, Reply<EditedView>)> {
+    if api.accounts.is_some() {
+        return edit_account(&api, caller.user_id, body, now).await;
+    }
     let done = api.edits.edit_oneself(&caller.user_id, &Values::asked(body)?, now).await?;
     Ok(edited(&api, caller.user_id, done))
+}
+
+/// Users with an account own their record: what they say about themselves, and these attributes.
+async fn edit_account(
+    api: &Api,
+    user_id: String,
+    mut body: Map<String, Value>,
+    now: OffsetDateTime,
+) -> Result<(StatusCode, Reply<EditedView>)> {
+    let change = profile::Change::take(&mut body, now)?;
+    if let Some(attribute) = body.keys().find(|name| NOT_OWN.contains(&name.as_str())) {
+        let why = "users cannot edit this attribute: ask an administrator";
+        return Err(Error::new(Kind::Forbidden, why).at(format!("/{attribute}")));
+    }
+    let mut answer = None;
+    if !body.is_empty() || change.is_empty() {
+        let values = Values::asked(body)?;
+        if !change.is_empty() && profile::get(&api.store, &user_id).await?.is_none() {
+            return Err(Error::not_found("no such account"));
+        }
+        answer = Some(edited(api, user_id.clone(), api.edits.edit(&user_id, &values, &user_id, now).await?));
+    }
+    if !change.is_empty() {
+        profile::change(&api.store, &user_id, &change).await?;
+    }
+    let none = || (StatusCode::OK, Reply(EditedView { user_id, applied: Map::new(), edit: None }));
+    let (status, Reply(mut view)) = answer.unwrap_or_else(none);
+    view.applied.extend(change.values().clone());
+    Ok((status, Reply(view)))
+}
+
+async fn edit_beside_call(
+    State(api): State<Api>,
+    caller: Authenticated,
+    Now(now): Now,
+    path: MatchedPath,
+    body: Json<Map<String, Value>>,
+) -> Result<(StatusCode, Reply<EditedView>)> {
+    let user_id = path.as_str().rsplit('/').next().unwrap_or_default().to_owned();
+    edit(State(api), caller, Now(now), PathWord(user_id), body).await
 }
 
 async fn edit(

@@ -31,6 +31,7 @@ pub fn routes() -> Router<Api> {
         .route("/openapi.json", get(async || asset("application/json", &contract::API_JSON)))
         .route("/openapi-scim.json", get(async || asset("application/json", &contract::SCIM_JSON)))
         .route("/openapi-push-callback.json", get(async || asset("application/json", &contract::PUSH_JSON)))
+        .route("/.well-known/jwks.json", get(jwks))
         .route("/", get(async || Redirect::temporary("/docs")))
         .route("/docs", get(docs))
         .route("/docs/scim", get(docs))
@@ -114,6 +115,12 @@ async fn archive_state(api: &Api, now: OffsetDateTime) -> Result<(&'static str, 
     let lag = index::backlog(&api.probes).await?.lag_seconds(now);
     let state = if index.is_away() { "away" } else { archiver.state(&api.probes, now).await?.as_str() };
     Ok((state, Some(lag)))
+}
+
+/// The public keys of access tokens (RFC 7517 §5).
+async fn jwks(State(api): State<Api>) -> Result<impl IntoResponse> {
+    let keys = api.accounts_on()?.public_keys().await?;
+    Ok(([(header::CACHE_CONTROL, "public, max-age=60")], Reply(keys)))
 }
 
 async fn docs() -> impl IntoResponse {

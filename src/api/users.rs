@@ -2,15 +2,17 @@
 
 use std::collections::HashMap;
 
-use axum::extract::State;
+use axum::extract::{MatchedPath, State};
 use axum::routing::get;
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::accounts::BESIDE_USERS;
 use super::relations::RelationNote;
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
+use crate::accounts::profile::{self, Profile};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::people::contacts::{self, Card, Contact, ContactCursor, ContactSearch, Workplace};
@@ -24,10 +26,13 @@ const LIMIT_DEFAULT: i64 = 50;
 const TYPED_MAX_CHARS: usize = 255;
 
 pub fn routes() -> Router<Api> {
-    Router::new()
+    let routes = Router::new()
         .route("/users", get(find))
         .route("/users/me", get(own_card))
-        .route("/users/{user_id}", get(card))
+        .route("/users/{user_id}", get(card));
+    BESIDE_USERS
+        .iter()
+        .fold(routes, |routes, id| routes.route(&format!("/users/{id}"), get(card_beside_call)))
 }
 
 #[derive(Deserialize)]
@@ -90,6 +95,27 @@ struct CardView {
     /// What the user is to the caller, if there is anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     relation: Option<RelationNote>,
+    /// What users with an account say about themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<ProfileView>,
+}
+
+#[derive(Serialize)]
+struct ProfileView {
+    signature: Option<String>,
+    sex: Option<String>,
+    birth_year: Option<i16>,
+    region: Option<String>,
+    tags: Vec<String>,
+    #[serde(with = "rfc3339::option")]
+    last_seen_at: Option<OffsetDateTime>,
+}
+
+impl From<Profile> for ProfileView {
+    fn from(profile: Profile) -> Self {
+        let Profile { signature, sex, birth_year, region, tags, last_seen_at } = profile;
+        Self { signature, sex, birth_year, region, tags, last_seen_at }
+    }
 }
 
 impl From<Contact> for ContactView {
@@ -123,6 +149,7 @@ impl CardView {
             manager: card.manager.map(|(user_id, name)| PersonName { user_id, name }),
             presence,
             relation,
+            profile: None,
         }
     }
 }
@@ -179,6 +206,15 @@ async fn card(
     card_of(&api, &viewer, &user_id).await
 }
 
+/// The card of a user whose id is the name of a call.
+async fn card_beside_call(
+    State(api): State<Api>,
+    Viewer(viewer): Viewer,
+    path: MatchedPath,
+) -> Result<Reply<CardView>> {
+    card_of(&api, &viewer, path.as_str().rsplit('/').next().unwrap_or_default()).await
+}
+
 async fn card_of(api: &Api, viewer: &contacts::Viewer, user_id: &str) -> Result<Reply<CardView>> {
     check_id(user_id).map_err(|_| Error::not_found("no such user"))?;
     let card = contacts::card(&api.store, viewer, user_id).await?;
@@ -188,7 +224,11 @@ async fn card_of(api: &Api, viewer: &contacts::Viewer, user_id: &str) -> Result<
         presence = statuses.into_iter().next().map(|s| PresenceView { status: s.status, since: s.since });
     }
     let relation = relations_of(api, viewer, &[user_id]).await?.remove(user_id).map(Into::into);
-    Ok(Reply(CardView::new(card, presence, relation)))
+    let profile = match (&api.accounts, card.active) {
+        (Some(_), true) => profile::get(&api.store, user_id).await?.map(Into::into),
+        _ => None,
+    };
+    Ok(Reply(CardView { profile, ..CardView::new(card, presence, relation) }))
 }
 
 /// What these users are to a viewer who is a user.

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use time::{Duration, OffsetDateTime};
 
+use crate::accounts;
 use crate::archive::index;
 use crate::archive::mover::{Archiver, State};
 use crate::base::claim;
@@ -143,11 +144,12 @@ impl Work for Maintenance {
         let removed = self.callbacks.tidy(now).await?;
         let replays = identity::prune_replays(&self.store, now).await?;
         let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;
+        let sessions = accounts::prune(&self.store, now, PRUNE_STEP).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
         let steps = [
-            client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, edits, left,
-            actions,
+            client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, sessions, edits,
+            left, actions,
         ];
         let full = steps.iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()

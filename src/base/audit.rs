@@ -61,6 +61,20 @@ pub enum Action {
     /// A token of the service was created or revoked.
     TokenCreated,
     TokenRevoked,
+    /// An account was created on the server, or an administrator changed its roles, suspended it, lifted that, or made a
+    /// code for a new password.
+    AccountCreated,
+    AccountRoles,
+    AccountSuspended,
+    AccountLifted,
+    AccountReset,
+    /// A user cancelled their account.
+    AccountCancelled,
+    /// A refresh token was used twice, which ended its session.
+    SessionReused,
+    /// An invitation to register was created or revoked.
+    InvitationCreated,
+    InvitationRevoked,
 }
 
 impl Action {
@@ -92,6 +106,15 @@ impl Action {
             Self::RobotRemoved => "robot-removed",
             Self::TokenCreated => "token-created",
             Self::TokenRevoked => "token-revoked",
+            Self::AccountCreated => "account-created",
+            Self::AccountRoles => "account-roles",
+            Self::AccountSuspended => "account-suspended",
+            Self::AccountLifted => "account-lifted",
+            Self::AccountReset => "account-reset",
+            Self::AccountCancelled => "account-cancelled",
+            Self::SessionReused => "session-reused",
+            Self::InvitationCreated => "invitation-created",
+            Self::InvitationRevoked => "invitation-revoked",
         }
     }
 }

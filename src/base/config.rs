@@ -4,6 +4,7 @@
 //! Each area has a struct with its settings and the rules about them. A stage that needs one area is handed that
 //! struct; one that needs more is handed [`Config`].
 
+mod accounts;
 mod archive;
 mod callbacks;
 mod chat;
@@ -30,6 +31,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use figment::value::Value;
 use serde::Deserialize;
 
+pub use accounts::{AccountSettings, Registration, SingleSession};
 pub use archive::{ArchiveSettings, ArchiveTarget};
 pub use callbacks::{CallbackSettings, GatewayTarget};
 pub use chat::{ChatSettings, WhoMentions};
@@ -58,6 +60,7 @@ pub struct Config {
     pub database: DatabaseSettings,
     pub server: ServerSettings,
     pub identity: IdentitySettings,
+    pub accounts: AccountSettings,
     pub people: PeopleSettings,
     pub directory: DirectorySettings,
     pub events: EventSettings,
@@ -122,6 +125,7 @@ impl Config {
             database: all.deserialize()?,
             server: all.deserialize()?,
             identity: all.deserialize()?,
+            accounts: all.deserialize()?,
             people: all.deserialize()?,
             directory: all.deserialize::<Tables>()?.directory,
             events: all.deserialize()?,
@@ -142,6 +146,7 @@ impl Config {
         [
             self.database.check(),
             self.server.check(),
+            self.accounts.check(),
             self.people.check(),
             self.directory.check(),
             self.events.check(),
@@ -155,6 +160,7 @@ impl Config {
             self.traces.check(),
             self.check_connections(),
             self.check_days(),
+            self.check_sessions(),
         ]
         .concat()
     }
@@ -210,6 +216,15 @@ impl Config {
                 "`event_keep_days` must be longer than `callback_give_up_ms`: events that are retried must still exist",
             ),
         ])
+    }
+
+    /// The rule about sessions that two areas share.
+    fn check_sessions(&self) -> Vec<String> {
+        let refuses = self.accounts.single_session == SingleSession::Refuse;
+        broken(&[(
+            refuses && self.accounts.single_session_idle <= self.identity.account_seen_every,
+            "`account_single_session_idle_ms` must be more than `account_seen_every_ms`: a session in use must not count as gone",
+        )])
     }
 
     /// With an archive, each day has its own partitions, because days move one by one.

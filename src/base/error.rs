@@ -20,7 +20,9 @@ pub enum Kind {
     InvalidField,
     InvalidParameter,
     Unauthenticated,
+    WrongCredentials,
     UnknownUser,
+    AccountSuspended,
     Forbidden,
     OnlyAdminsSend,
     OnlyAdminsMentionAll,
@@ -29,9 +31,12 @@ pub enum Kind {
     Silenced,
     GateRefused,
     NotFound,
+    AccountsOff,
     MethodNotAllowed,
     Conflict,
     ClientIdReused,
+    UsernameTaken,
+    AlreadyOnline,
     ChannelDissolved,
     TooLarge,
     QuotaExceeded,
@@ -52,12 +57,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
         Self::Unauthenticated,
+        Self::WrongCredentials,
         Self::UnknownUser,
+        Self::AccountSuspended,
         Self::Forbidden,
         Self::OnlyAdminsSend,
         Self::OnlyAdminsMentionAll,
@@ -66,9 +73,12 @@ impl Kind {
         Self::Silenced,
         Self::GateRefused,
         Self::NotFound,
+        Self::AccountsOff,
         Self::MethodNotAllowed,
         Self::Conflict,
         Self::ClientIdReused,
+        Self::UsernameTaken,
+        Self::AlreadyOnline,
         Self::ChannelDissolved,
         Self::TooLarge,
         Self::QuotaExceeded,
@@ -95,7 +105,9 @@ impl Kind {
             Self::InvalidField => (422, "invalid-field", "A field of the request body is invalid"),
             Self::InvalidParameter => (400, "invalid-parameter", "A parameter or header is invalid"),
             Self::Unauthenticated => (401, "unauthenticated", "Authentication required"),
+            Self::WrongCredentials => (401, "wrong-credentials", "The username or the password is wrong"),
             Self::UnknownUser => (403, "unknown-user", "The caller is not an active user of the directory"),
+            Self::AccountSuspended => (403, "account-suspended", "The account is suspended"),
             Self::Forbidden => (403, "forbidden", "The caller is not allowed to do this"),
             Self::OnlyAdminsSend => {
                 (403, "only-admins-send", "Only admins and applications send to this group")
@@ -108,11 +120,16 @@ impl Kind {
             Self::Silenced => (403, "silenced", "An admin has silenced the caller in this group for a while"),
             Self::GateRefused => (403, "gate-refused", "The company's filter refuses the message"),
             Self::NotFound => (404, "not-found", "Not found, or not visible to the caller"),
+            Self::AccountsOff => (404, "accounts-off", "Users do not sign in to this service itself"),
             Self::MethodNotAllowed => (405, "method-not-allowed", "The path does not support this method"),
             Self::Conflict => (409, "conflict", "The current state does not allow this"),
             Self::ClientIdReused => {
                 (409, "client-id-reused", "The client_id was already used for another request")
             }
+            Self::UsernameTaken => {
+                (409, "username-taken", "The username is taken, or looks like one that is")
+            }
+            Self::AlreadyOnline => (409, "already-online", "The user is signed in elsewhere"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::QuotaExceeded => (413, "quota-exceeded", "The files of the user take too much room"),

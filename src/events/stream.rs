@@ -137,7 +137,8 @@ impl Hub {
             None => self.limits.life,
         };
         let head = keep::whole(&self.store, self.limits.keep).await?;
-        Stream::begin(place, caller.token_hash.clone(), after, (head, Instant::now() + ends_in))
+        let proof = caller.token_hash.clone().or_else(|| caller.session_id.clone());
+        Stream::begin(place, proof, after, (head, Instant::now() + ends_in))
     }
 
     /// The newest event. A stream that begins after it misses nothing that is committed from now on.
@@ -211,7 +212,7 @@ impl Hub {
         Ok(true)
     }
 
-    /// Ends the streams of users who have left and of revoked tokens.
+    /// Ends the streams of users who have left, of revoked tokens and of sessions that have ended.
     async fn see_who_is_gone(&self) -> Result<()> {
         let roster = {
             let mut crowd = self.crowd();

@@ -47,6 +47,7 @@ const WITH_CLIENT_ID: &[(&[&str], &str, &str)] = &[
     (&["createCallback"], "a callback", "创建回调"),
     (&["rotateSecret"], "a secret", "换密钥"),
     (&["createToken"], "a token", "生成令牌"),
+    (&["createInvitation"], "an invitation", "创建邀请"),
     (&["syncDirectory"], "a directory run", "发起通讯录同步"),
 ];
 /// Places that list these operations: the file, how the list begins, and whether it is Chinese.

@@ -33,6 +33,11 @@ const AREAS: &[Area] = &[
         names: &["people"],
     },
     Area {
+        name: "accounts",
+        does: "people who sign in to this service itself: registration, passwords, sessions, administration",
+        names: &["identity", "people", "sync"],
+    },
+    Area {
         name: "events",
         does: "what has happened, put in order after its commit, and the live streams of it",
         names: &["identity"],
@@ -80,6 +85,7 @@ const AREAS: &[Area] = &[
             "identity",
             "people",
             "sync",
+            "accounts",
             "events",
             "files",
             "chat",
@@ -93,7 +99,7 @@ const AREAS: &[Area] = &[
     Area {
         name: "cli",
         does: "the commands beside `serve`",
-        names: &["identity", "sync", "delivery", "archive"],
+        names: &["identity", "sync", "accounts", "delivery", "archive"],
     },
     Area {
         name: "app",
@@ -102,6 +108,7 @@ const AREAS: &[Area] = &[
             "identity",
             "people",
             "sync",
+            "accounts",
             "events",
             "files",
             "chat",

@@ -41,6 +41,13 @@ pub struct IdentitySettings {
     pub jwt_max_bytes: usize,
     #[serde(rename = "jwt_refresh_ms", deserialize_with = "millis")]
     pub jwt_refresh: Duration,
+    pub account_issuer: String,
+    #[serde(deserialize_with = "list")]
+    pub account_keys: Vec<Secret>,
+    #[serde(rename = "account_token_ms", deserialize_with = "millis")]
+    pub account_token: Duration,
+    #[serde(rename = "account_seen_every_ms", deserialize_with = "millis")]
+    pub account_seen_every: Duration,
 }
 
 /// How callers are authenticated; see "Who is calling" in docs/operating.md.
@@ -50,6 +57,7 @@ pub enum IdentityMode {
     Jwt,
     Hmac,
     Headers,
+    Accounts,
 }
 
 /// How the header with the user's name encodes characters beyond ASCII.

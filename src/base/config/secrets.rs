@@ -16,6 +16,7 @@ pub(super) const SECRETS: [&str; 13] = [
     "database_read_url",
     "identity_secret",
     "hmac_secrets",
+    "account_keys",
     "callback_secrets",
     "callback_keys",
     "file_s3_secret_key",

@@ -18,6 +18,8 @@ use super::{Config, ConfigError, DEFAULTS};
 
 /// Settings whose texts are shown as they are.
 const PLAIN: &[&str] = &[
+    "account_register",
+    "account_single_session",
     "archive_index",
     "archive_schedule",
     "archive_time_zone",

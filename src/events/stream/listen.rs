@@ -24,7 +24,7 @@ const RETRY_SPREAD_MS: u64 = 1_000;
 /// The output of one stream. Dropping it removes it from the hub.
 pub struct Stream {
     place: StreamPermit,
-    token_hash: Option<Vec<u8>>,
+    proof: Option<Vec<u8>>,
     /// The event from which the log was complete when the stream began.
     complete_from: i64,
     /// When the authentication expires or the stream reaches its maximum age.
@@ -55,12 +55,12 @@ impl Stream {
     /// Joins the tail at once, or reads first what came after the event `after`.
     pub(super) fn begin(
         place: StreamPermit,
-        token_hash: Option<Vec<u8>>,
+        proof: Option<Vec<u8>>,
         after: Option<i64>,
         (head, ends): (Head, Instant),
     ) -> Result<Self> {
         let (complete_from, ready) = (head.complete_from, VecDeque::from([greeting()]));
-        let mut stream = Self { place, token_hash, complete_from, ends, ready, stage: Stage::Over };
+        let mut stream = Self { place, proof, complete_from, ends, ready, stage: Stage::Over };
         let refused = after.and_then(|after| refused(after, &head));
         match after {
             Some(after) if refused.is_none() => {
@@ -175,7 +175,7 @@ impl Stream {
     /// Joins the tail with a queue for events after `have`, or after the tail.
     fn join(&self, have: i64) -> Result<Arc<Queue>> {
         let (user_id, most) = (self.place.user_id.clone(), self.place.hub.limits.queue);
-        let queue = |tail: i64| Queue::new(user_id, self.token_hash.clone(), have.max(tail), most);
+        let queue = |tail: i64| Queue::new(user_id, self.proof.clone(), have.max(tail), most);
         self.place.hub.join(queue, have, self.complete_from)
     }
 

@@ -274,8 +274,8 @@ pub(super) async fn texts(store: &Store, event_ids: &[i64], reader: Option<&str>
 /// The positions of listeners in the list who may no longer listen.
 pub(super) async fn gone(store: &Store, queues: &[&Arc<Queue>]) -> Result<Vec<usize>> {
     let user_ids: Vec<&str> = queues.iter().map(|queue| &*queue.user_id).collect();
-    let tokens: Vec<Option<&[u8]>> = queues.iter().map(|queue| queue.token_hash.as_deref()).collect();
-    let rows = store.all(sql!("events/stream/gone"), &[&user_ids, &tokens]).await?;
+    let proofs: Vec<Option<&[u8]>> = queues.iter().map(|queue| queue.proof.as_deref()).collect();
+    let rows = store.all(sql!("events/stream/gone"), &[&user_ids, &proofs]).await?;
     Ok(rows.iter().map(|row| row.get::<_, i32>("number") as usize - 1).collect())
 }
 

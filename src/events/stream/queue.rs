@@ -52,7 +52,7 @@ pub(super) enum End {
     Aged,
     /// A failure. The client resumes.
     Broken,
-    /// The user has left, or the token is revoked.
+    /// The user has left, or the token or the session has ended.
     Gone,
     /// The service stops. The client resumes at another replica or later.
     Stopping,
@@ -64,7 +64,9 @@ impl End {
             Self::Resync(reason, event_id) => reason.text(event_id),
             Self::Aged => Bytes::from_static(b": connect again\n\n"),
             Self::Broken => Bytes::from_static(b": internal error, connect again\n\n"),
-            Self::Gone => Bytes::from_static(b": the user has left or the token is revoked\n\n"),
+            Self::Gone => {
+                Bytes::from_static(b": the user has left, or the token or the session has ended\n\n")
+            }
             Self::Stopping => Bytes::from_static(b": the service is stopping, connect again\n\n"),
         }
     }
@@ -73,8 +75,8 @@ impl End {
 /// The events that wait for a stream.
 pub(super) struct Queue {
     pub user_id: Arc<str>,
-    /// SHA-256 of the service's own token that opened the stream.
-    pub token_hash: Option<Vec<u8>>,
+    /// What opened the stream and can be withdrawn: SHA-256 of the service's own token, or the id of a session.
+    pub proof: Option<Vec<u8>>,
     /// The event at which it joined the tail. The stream reads earlier events from the log.
     pub joined: i64,
     /// Most events in the queue.
@@ -102,9 +104,9 @@ pub(super) enum Next {
 
 impl Queue {
     /// A queue of at most `most` events, for events after `joined`.
-    pub fn new(user_id: Arc<str>, token_hash: Option<Vec<u8>>, joined: i64, most: usize) -> Self {
+    pub fn new(user_id: Arc<str>, proof: Option<Vec<u8>>, joined: i64, most: usize) -> Self {
         let waiting = Waiting { after: joined, texts: VecDeque::new(), bytes: 0, unread: None, end: None };
-        Self { user_id, token_hash, joined, most, waiting: Mutex::new(waiting), filled: Notify::new() }
+        Self { user_id, proof, joined, most, waiting: Mutex::new(waiting), filled: Notify::new() }
     }
 
     /// Returns whether there was room. An ended queue ignores events and returns true.

@@ -320,6 +320,7 @@ async fn every_operation_answers_as_documented() {
     exercise_cards(&app, &a, &direct).await;
     exercise_callbacks(&app, &root).await;
     crate::identity::tokens::exercise(&root).await;
+    crate::accounts::exercise().await;
     exercise_contacts(&a, &root).await;
     crate::sync::scim::exercise(&app).await;
     crate::sync::directory_runs::exercise().await;

@@ -136,8 +136,9 @@ async fn ids_are_kept_for_their_days_and_not_longer() {
 /// The kind: a new call that makes something cannot forget it.
 #[test]
 fn every_call_that_makes_something_takes_an_id_for_it() {
-    // One a department; one a user and version of a card.
-    let naturally_one = ["/api/v1/departments/99/group", "/api/v1/messages/99/actions"];
+    // One a department; one a user and version of a card; one a username.
+    let naturally_one =
+        ["/api/v1/departments/99/group", "/api/v1/messages/99/actions", "/api/v1/users/register"];
     for (method, path, schema, _) in contract::with_bodies() {
         let makes = method == "POST"
             && contract::answers(method, &path).iter().any(|s| ["201", "202"].contains(&s.as_str()));

@@ -1,0 +1,153 @@
+//! What people say about themselves: shown on their card, and changed by themselves alone.
+
+use serde_json::{Map, Value};
+use time::OffsetDateTime;
+use tokio_postgres::Row;
+
+use crate::base::error::{Error, Result};
+use crate::base::store::{Statements, Store};
+use crate::base::text::is_label;
+use crate::sql;
+
+/// Attributes of a profile.
+pub const ATTRIBUTES: [&str; 5] = ["signature", "sex", "birth_year", "region", "tags"];
+const SIGNATURE_CHARS_MAX: usize = 200;
+const REGION_CHARS_MAX: usize = 100;
+const TAGS_MAX: usize = 20;
+const TAG_CHARS_MAX: usize = 50;
+const SEXES: [&str; 3] = ["female", "male", "other"];
+const FIRST_YEAR: i64 = 1900;
+
+/// The profile of a user with an account.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profile {
+    pub signature: Option<String>,
+    pub sex: Option<String>,
+    pub birth_year: Option<i16>,
+    pub region: Option<String>,
+    pub tags: Vec<String>,
+    pub last_seen_at: Option<OffsetDateTime>,
+}
+
+impl Profile {
+    fn of_row(row: &Row) -> Self {
+        Self {
+            signature: row.get("signature"),
+            sex: row.get("sex"),
+            birth_year: row.get("birth_year"),
+            region: row.get("region"),
+            tags: row.get("tags"),
+            last_seen_at: row.get("last_seen_at"),
+        }
+    }
+}
+
+/// Changes of a profile: the attributes that are set, each checked. Null clears.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Change(Map<String, Value>);
+
+impl Change {
+    /// Takes the attributes of a profile out of a body.
+    ///
+    /// # Errors
+    /// `Kind::InvalidField`.
+    pub fn take(body: &mut Map<String, Value>, now: OffsetDateTime) -> Result<Self> {
+        let mut change = Map::new();
+        for attribute in ATTRIBUTES {
+            if let Some(value) = body.remove(attribute) {
+                check(attribute, &value, now).map_err(|why| Error::field(format!("/{attribute}"), why))?;
+                change.insert(attribute.to_owned(), value);
+            }
+        }
+        Ok(Self(change))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The attributes with their values.
+    pub fn values(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+fn check(attribute: &str, value: &Value, now: OffsetDateTime) -> std::result::Result<(), &'static str> {
+    let label = |most: usize| value.as_str().is_some_and(|text| is_label(text, most));
+    let year = i64::from(now.year());
+    let (is_good, why) = match attribute {
+        _ if value.is_null() => (true, ""),
+        "signature" => (label(SIGNATURE_CHARS_MAX), "must be one line of 1 to 200 characters, or null"),
+        "region" => (label(REGION_CHARS_MAX), "must be one line of 1 to 100 characters, or null"),
+        "sex" => {
+            (value.as_str().is_some_and(|sex| SEXES.contains(&sex)), "must be female, male, other or null")
+        }
+        "birth_year" => (
+            value.as_i64().is_some_and(|born| (FIRST_YEAR..=year).contains(&born)),
+            "must be a year from 1900 to this one, or null",
+        ),
+        _ => {
+            let is_tag = |tag: &Value| tag.as_str().is_some_and(|tag| is_label(tag, TAG_CHARS_MAX));
+            let tags = value.as_array();
+            let good = tags.is_some_and(|tags| tags.len() <= TAGS_MAX && tags.iter().all(is_tag));
+            (good, "must be a list of at most 20 lines of 1 to 50 characters each, or null")
+        }
+    };
+    if is_good { Ok(()) } else { Err(why) }
+}
+
+/// Changes the profile of a user with an account.
+///
+/// # Errors
+/// `Kind::NotFound` if the user has none.
+pub async fn change(store: &Store, user_id: &str, change: &Change) -> Result<()> {
+    let text = |attribute: &str| change.0.get(attribute).and_then(Value::as_str);
+    let sets: Vec<&str> = change.0.keys().map(String::as_str).collect();
+    let year = change.0.get("birth_year").and_then(Value::as_i64).and_then(|year| i16::try_from(year).ok());
+    let tags = change.0.get("tags").and_then(Value::as_array);
+    let tags: Vec<&str> = tags.into_iter().flatten().filter_map(Value::as_str).collect();
+    let (signature, sex, region) = (text("signature"), text("sex"), text("region"));
+    let changed = store
+        .run(sql!("accounts/profile/change"), &[&user_id, &sets, &signature, &sex, &year, &region, &tags])
+        .await?;
+    if changed == 0 { Err(Error::not_found("no such account")) } else { Ok(()) }
+}
+
+/// The profile of a user. None: the user has no account.
+pub async fn get(store: &Store, user_id: &str) -> Result<Option<Profile>> {
+    Ok(store.opt(sql!("accounts/profile/get"), &[&user_id]).await?.as_ref().map(Profile::of_row))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn take(body: Value) -> Result<Change> {
+        let Value::Object(mut body) = body else { panic!("an object") };
+        Change::take(&mut body, OffsetDateTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_profile_has_bounds() {
+        let good = json!({"signature": "忙", "sex": "other", "birth_year": 1969, "region": "上海", "tags": ["rust"]});
+        assert_eq!(take(good).unwrap().values().len(), 5);
+        assert_eq!(take(json!({"tags": null, "sex": null})).unwrap().values().len(), 2);
+        for (attribute, value) in [
+            ("signature", json!("x".repeat(201))),
+            ("signature", json!("two\nlines")),
+            ("sex", json!("f")),
+            ("birth_year", json!(1971)),
+            ("birth_year", json!(1899)),
+            ("birth_year", json!("1960")),
+            ("region", json!("")),
+            ("tags", json!(["x"; 21])),
+            ("tags", json!("x")),
+            ("tags", json!([1])),
+        ] {
+            let refused = take(json!({attribute: value.clone()})).expect_err("bounds");
+            assert_eq!(refused.pointer, Some(format!("/{attribute}")), "{value}");
+        }
+    }
+}

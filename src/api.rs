@@ -28,6 +28,7 @@ mod forwards;
 mod gate;
 mod host;
 mod joining;
+mod links;
 mod messages;
 mod notifications;
 mod observed;
@@ -219,6 +220,7 @@ impl Api {
             .merge(deliveries::routes())
             .merge(statistics::routes())
             .merge(operations::routes())
+            .merge(links::routes())
             .merge(search::routes())
             .merge(events::routes())
             .merge(archive::routes())
@@ -317,6 +319,7 @@ async fn proven(api: &Api, request: Request) -> crate::base::error::Result<Reque
     }
     let caller = api.identity.caller(&api.store, claimed, clock()).await?;
     let caller = known(api, caller).await?;
+    links::confine(&mut parts, &caller).await?;
     check_text(&mut parts).await?;
     parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))

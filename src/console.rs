@@ -2,6 +2,8 @@
 
 pub mod answers;
 pub mod channel;
+pub mod developer;
+pub mod endpoint_link;
 mod findings;
 pub mod frame;
 pub mod lang;

@@ -8,6 +8,7 @@ mod headers;
 mod hmac;
 mod jwt;
 mod keys;
+pub mod link;
 mod peer;
 mod role;
 pub mod token;
@@ -38,6 +39,8 @@ pub struct Caller {
     pub token_hash: Option<Vec<u8>>,
     /// The session of an account, if one was used. It can end while an answer continues.
     pub session_id: Option<Vec<u8>>,
+    /// The link for one callback's developer. A caller with a link has no roles, and reaches this callback alone.
+    pub link: Option<link::Link>,
     /// Whether headers named the caller and the settings name none for roles.
     lacks_roles_header: bool,
 }
@@ -45,7 +48,8 @@ pub struct Caller {
 impl Caller {
     /// A caller authenticated for this request only.
     fn named(user_id: String, roles: Roles) -> Self {
-        Self { user_id, roles, until: None, token_hash: None, session_id: None, lacks_roles_header: false }
+        let (until, token_hash, session_id, link) = (None, None, None, None);
+        Self { user_id, roles, until, token_hash, session_id, link, lacks_roles_header: false }
     }
 
     /// Whether the caller is a program: it has a token of the service, or a role that only programs have.
@@ -158,6 +162,7 @@ impl Identity {
         let said = self.watch.read(claimed.headers)?;
         let caller = match (&self.proof, said.bearer) {
             (_, Some(bearer)) if bearer.starts_with(token::PREFIX) => token::find(store, bearer, now).await?,
+            (_, Some(bearer)) if bearer.starts_with(link::PREFIX) => link::find(store, bearer, now).await?,
             (Proof::Jwt(tokens), Some(bearer)) => tokens.caller(bearer, now).await?,
             (Proof::Jwt(_), None) => return Err(refused("a bearer token is required")),
             (Proof::Accounts(tokens), Some(bearer)) => tokens.caller(store, bearer, now).await?,

@@ -3,6 +3,9 @@
 
 mod calls;
 mod case;
+mod developer;
+mod endpoint_link;
+mod examples;
 mod operations;
 mod remedies;
 mod upkeep;
@@ -43,6 +46,7 @@ type Shown = Result<Response, Refusal>;
 
 /// All pages. `operations` are the calls that they are made from.
 pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
+    let developers = developer::routes(api, operations.clone(), rates);
     let pages = Router::new()
         .route("/console/search", get(search_page))
         .route("/console/channel", get(channel_page))
@@ -55,6 +59,7 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
         .merge(operations::routes())
         .merge(upkeep::routes())
         .merge(remedies::routes())
+        .route("/console/endpoint-link", get(endpoint_link::show).post(endpoint_link::change))
         .layer(Extension(Operations(operations)))
         .layer(from_fn_with_state(rates.clone(), rates::limit))
         .layer(from_fn_with_state(api.clone(), prove))
@@ -66,6 +71,7 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
         .route("/console/console.css", get(async || asset("text/css; charset=utf-8", STYLE)))
         .route("/console/console.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
         .merge(pages)
+        .merge(developers)
         .layer(from_fn(guard))
 }
 

@@ -4,22 +4,25 @@ use axum::extract::State;
 use axum::routing::{get, post};
 use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+use serde_json::value::RawValue;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::callbacks::manager;
+use super::callbacks::manager_of;
 use super::wire::{
     Id, Json, LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, PathPair, PathWord, Query, check_limit, read_cursor,
     rfc3339,
 };
 use super::{Api, Authenticated, Now};
-use crate::base::error::{Error, Result};
+use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::delivery::endpoint::GATEWAY;
 use crate::delivery::push::{
     self, DeadLetter, DeadLetterDetail, DeadLetters, LoggedEvents, PastAttempt, Replaying,
 };
 use crate::identity::Role;
+use crate::identity::link::{self, Use};
 
 /// Highest rate of a replay, in pushes a second.
 const PER_SECOND_MAX: i32 = 100_000;
@@ -29,6 +32,7 @@ const REASON_MAX_CHARS: usize = 500;
 pub fn routes() -> Router<Api> {
     Router::new()
         .route("/callbacks/{callback_id}/deliveries", get(deliveries))
+        .route("/callbacks/{callback_id}/deliveries/{attempt_id}/payload", get(payload))
         .route("/callbacks/{callback_id}/dead-letters", get(dead_letters))
         .route("/callbacks/{callback_id}/dead-letters/{dead_id}", get(dead_letter))
         .route("/callbacks/{callback_id}/replay", post(replay))
@@ -52,6 +56,14 @@ pub struct AttemptView {
     rejected: i32,
     retried: i32,
     unknown: i32,
+}
+
+#[derive(Serialize)]
+struct PayloadView {
+    batch_id: String,
+    callback_id: String,
+    events: Vec<Box<RawValue>>,
+    missing: i64,
 }
 
 #[derive(Serialize)]
@@ -100,12 +112,11 @@ struct Replay {
     #[serde(default, with = "rfc3339::option")]
     until: Option<OffsetDateTime>,
     reason: Option<String>,
-    #[serde(default)]
-    dry_run: bool,
     #[serde(default, with = "rfc3339::option")]
     events_since: Option<OffsetDateTime>,
     after_event_id: Option<Id>,
     per_second: Option<i32>,
+    dry_run: Option<bool>,
 }
 
 #[derive(Serialize, Default)]
@@ -207,6 +218,27 @@ async fn deliveries(
     Ok(Reply(Page::new(items, limit, |a: &AttemptView| a.attempt_id.0)))
 }
 
+/// What was sent belongs to the endpoint: its developer and its application see it, and no other role.
+async fn payload(
+    State(api): State<Api>,
+    caller: Authenticated,
+    PathPair(callback_id, attempt_id): PathPair<String, i64>,
+) -> Result<Reply<PayloadView>> {
+    let by = manager_of(&api, &caller, Role::Admin, &callback_id).await?;
+    if caller.0.link.is_none() && by.owner().is_none() {
+        let why = "payloads are for the endpoint itself: open a link of the callback (POST …/links), or call as the \
+                   application that made it";
+        return Err(Error::new(Kind::Forbidden, why));
+    }
+    api.callbacks.show(&callback_id, by.owner(), by.now).await?;
+    let note = json!({"attempt_id": attempt_id.to_string()});
+    link::note_use(&api.store, &caller.0, Use::Payload, (&note, by.now)).await?;
+    let sent = push::payload(&api.store, &callback_id, attempt_id).await?;
+    let sent = sent.ok_or_else(|| Error::not_found("no such attempt, or its events are not kept"))?;
+    let push::SentPayload { batch_id, events, missing } = sent;
+    Ok(Reply(PayloadView { batch_id, callback_id, events, missing }))
+}
+
 async fn dead_letters(
     State(api): State<Api>,
     caller: Authenticated,
@@ -240,25 +272,31 @@ async fn replay(
 ) -> Result<Reply<Replayed>> {
     check_managed(&api, &caller, Role::Admin, &callback_id).await?;
     which.check(&callback_id)?;
-    let actor = caller.0.user_id.as_str();
+    let (actor, dry_run) = (caller.0.user_id.as_str(), which.dry_run.unwrap_or_default());
     let replaying = Replaying { callback_id: &callback_id, per_second: which.per_second, actor, now };
-    if which.dry_run {
-        let found = push::replayable(&api.store, &callback_id, &which.letters()).await?;
-        return Ok(Reply(Replayed { replayed: found.letters, pairs: found.pairs, next_event_id: None }));
+    if !dry_run {
+        link::note_use(&api.store, &caller.0, Use::Replay, (&which.note(), now)).await?;
     }
     let replayed = match which.events_since {
         Some(since) => {
             let after = which.after_event_id.map_or(0, |id| id.0);
-            let (events, next) =
-                push::replay_events(&api.store, LoggedEvents { since, after }, replaying).await?;
+            let logged = LoggedEvents { since, after, dry_run };
+            let (events, next) = push::replay_events(&api.store, logged, replaying).await?;
             Replayed { replayed: events, pairs: events, next_event_id: next.map(Id) }
         }
         None => {
-            let put = push::replay(&api.store, &which.letters(), replaying).await?;
+            let letters = which.letters();
+            let put = if dry_run {
+                push::replayable(&api.store, &callback_id, &letters).await?
+            } else {
+                push::replay(&api.store, &letters, replaying).await?
+            };
             Replayed { replayed: put.letters, pairs: put.pairs, next_event_id: None }
         }
     };
-    api.wakers.dispatch.notify_one();
+    if !dry_run {
+        api.wakers.dispatch.notify_one();
+    }
     Ok(Reply(replayed))
 }
 
@@ -285,9 +323,6 @@ impl Replay {
                 "cannot be combined with `dead_ids`, `from_dead_id`, `to_dead_id`, `since`, `until` or `reason`",
             ));
         }
-        if self.events_since.is_some() && self.dry_run {
-            return Err(Error::field("/dry_run", "counts dead letters only: leave out `events_since`"));
-        }
         if self.reason.as_deref().is_some_and(is_too_long) {
             return Err(Error::field("/reason", format!("must have at most {REASON_MAX_CHARS} characters")));
         }
@@ -301,6 +336,13 @@ impl Replay {
             return Err(Error::field("/after_event_id", "requires `events_since`"));
         }
         Ok(())
+    }
+
+    /// What is asked for, for the audit.
+    fn note(&self) -> serde_json::Value {
+        let ids = self.dead_ids.as_ref().map(|ids| ids.iter().map(|id| id.0.to_string()).collect::<Vec<_>>());
+        let unix = |at: Option<OffsetDateTime>| at.map(OffsetDateTime::unix_timestamp);
+        json!({"dead_ids": ids, "since": unix(self.since), "events_since": unix(self.events_since)})
     }
 
     fn letters(self) -> DeadLetters {
@@ -322,7 +364,7 @@ pub(super) async fn check_managed(
     role: Role,
     callback_id: &str,
 ) -> Result<()> {
-    let by = manager(api, caller, role).await?;
+    let by = manager_of(api, caller, role, callback_id).await?;
     if by.owner().is_some() {
         return api.callbacks.show(callback_id, by.owner(), by.now).await.map(|_| ());
     }

@@ -29,11 +29,12 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 /// and has its whole burst again.
 const CALLERS_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("more than none");
 
-/// The limits of users and of machines. `None`: no limit.
+/// The limits of users, of machines and of links. `None`: no limit.
 #[derive(Clone)]
 pub struct Rates {
     user: Option<Arc<Limit>>,
     machine: Option<Arc<Limit>>,
+    link: Option<Arc<Limit>>,
 }
 
 impl Rates {
@@ -42,6 +43,7 @@ impl Rates {
         Self {
             user: limit("user", settings.user_requests_per_second, settings.user_requests_burst),
             machine: limit("machine", settings.machine_requests_per_second, settings.machine_requests_burst),
+            link: limit("link", settings.link_requests_per_second, settings.link_requests_burst),
         }
     }
 
@@ -55,7 +57,11 @@ impl Rates {
     ) -> Response {
         let caller = request.extensions().get::<Caller>();
         let limited = caller.and_then(|caller| {
-            let limit = if caller.is_machine() { &self.machine } else { &self.user };
+            let limit = match caller {
+                Caller { link: Some(_), .. } => &self.link,
+                machine if machine.is_machine() => &self.machine,
+                _ => &self.user,
+            };
             limit.as_ref().map(|limit| (limit.clone(), limit.take(&caller.user_id)))
         });
         let Some((limit, taken)) = limited else { return next.run(request).await };

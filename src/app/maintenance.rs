@@ -145,11 +145,12 @@ impl Work for Maintenance {
         let replays = identity::prune_replays(&self.store, now).await?;
         let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;
         let sessions = accounts::prune(&self.store, now, PRUNE_STEP).await?;
+        let links = identity::link::prune(&self.store, now, PRUNE_STEP).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
         let steps = [
-            client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, sessions, edits,
-            left, actions,
+            client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, sessions, links,
+            edits, left, actions,
         ];
         let full = steps.iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()

@@ -75,6 +75,10 @@ pub enum Action {
     /// An invitation to register was created or revoked.
     InvitationCreated,
     InvitationRevoked,
+    /// A link for the developer of a callback was created, used or revoked.
+    EndpointLinkCreated,
+    EndpointLinkUsed,
+    EndpointLinkRevoked,
 }
 
 impl Action {
@@ -115,6 +119,9 @@ impl Action {
             Self::SessionReused => "session-reused",
             Self::InvitationCreated => "invitation-created",
             Self::InvitationRevoked => "invitation-revoked",
+            Self::EndpointLinkCreated => "endpoint-link-created",
+            Self::EndpointLinkUsed => "endpoint-link-used",
+            Self::EndpointLinkRevoked => "endpoint-link-revoked",
         }
     }
 }

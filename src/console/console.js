@@ -43,6 +43,21 @@ async function copy(text) {
   field.remove();
 }
 
+// The secret of a link stands behind #, which browsers do not send. It goes into the form, and out of the address.
+const key = document.querySelector('[data-key]');
+function takeKey() {
+  if (!key || location.hash.length < 2 || location.hash === '#main') return;
+  key.value = location.hash.slice(1);
+  history.replaceState(null, '', location.pathname + location.search);
+}
+takeKey();
+addEventListener('hashchange', takeKey);
+
+// A link for others needs the whole address.
+for (const code of document.querySelectorAll('[data-address]')) {
+  code.textContent = new URL(code.textContent.replace(/^\/console\//, ''), location.href).href;
+}
+
 function move(step) {
   const rows = [...document.querySelectorAll('[data-row]')];
   if (rows.length === 0) return;
@@ -64,7 +79,7 @@ document.addEventListener('keydown', (event) => {
     box.select();
   } else if (event.key === 'j') move(1);
   else if (event.key === 'k') move(-1);
-  else if (event.key === '?') keys.showModal();
+  else if (event.key === '?' && keys) keys.showModal();
   else if (event.key === 'p' && bar && !bar.hidden) bar.querySelector('button').click();
   else return;
   event.preventDefault();

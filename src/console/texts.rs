@@ -1,9 +1,11 @@
 //! Every text of the console in both languages, a file a part. A text that lacks one does not compile.
 
+mod developer;
 mod operations;
 mod support;
 mod upkeep;
 
+pub use developer::DeveloperTexts;
 pub use operations::OperationsTexts;
 pub use support::Texts;
 pub use upkeep::Upkeep;

@@ -9,6 +9,7 @@ mod dead;
 mod load;
 mod notify;
 mod pair;
+mod sent;
 mod settle;
 mod statistics;
 
@@ -39,6 +40,7 @@ pub use dead::{
     replay, replay_events, replayable,
 };
 pub use pair::{GivenUp, Pair, PairState, Waiting, of_pair};
+pub use sent::{SentPayload, payload};
 pub use statistics::{Failure, Statistics, Stretch, statistics};
 
 /// The shortest time between two batches of an endpoint, unless the last one was full. A batch costs two commits

@@ -4,8 +4,11 @@
 //
 // The plan has sessions: { base, sessions: [{ user, roles, lang, scheme, width, reason, visits }], pictures }. A visit has
 // a `name`, an `address` below the console, the `status`, texts that the page `wants` and `lacks`, `keys` to press, and
-// `steps`: see `step`. With `clock`, time passes when a step says so. `tolerates` is the beginning of an expected error.
-// With `pictures`, a folder, each visit leaves a picture there. It prints { problems, seen } as one line of JSON.
+// `steps`: see `step`. With `clock`, time passes when a step says so. `tolerates` is the beginning of an expected error. It can
+// `fill` fields, `choose` in lists and `click`, which loads a page unless it is `in_place`; without an address it goes on
+// where the visit before it has ended. `stays`: the address after it. `takes`: an element whose text is in `took` of the
+// result. `secrets` of the plan must be in no address, no request but a form, and no `Referer`.
+// With `pictures`, a folder, each visit leaves a picture there. It prints { problems, seen, took } as one line of JSON.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,6 +19,7 @@ const axe = readFileSync(home.resolve('axe-core/axe.min.js'), 'utf8');
 const plan = JSON.parse(readFileSync(0, 'utf8'));
 const problems = [];
 const seen = {};
+const took = {};
 if (plan.pictures) mkdirSync(plan.pictures, { recursive: true });
 
 const browser = await chromium.launch({
@@ -49,6 +53,10 @@ for (const session of plan.sessions) {
   page.on('request', (request) => {
     const url = request.url();
     if (!url.startsWith(plan.base) && !url.startsWith('data:')) wrong(`a request to ${url}`);
+    for (const secret of plan.secrets ?? []) {
+      if (url.split('#')[0].includes(secret)) wrong(`an address with the secret: ${url}`);
+      if (request.headers().referer?.includes(secret)) wrong(`a Referer with the secret, to ${url}`);
+    }
   });
   if (session.reason) {
     visit = { name: 'reason' };
@@ -63,10 +71,16 @@ for (const session of plan.sessions) {
   page.on('request', (request) => requests.push(request.url()));
   if (session.visits.some((one) => one.clock)) await page.clock.install();
   for (visit of session.visits) {
-    const response = await page.goto(`${plan.base}/console/${visit.address}`);
-    if (response.status() !== (visit.status ?? 200)) wrong(`status ${response.status()}`);
-    const bytes = (await response.body()).length;
-    if (bytes > 100_000) wrong(`${bytes} bytes`);
+    if (visit.address) {
+      const response = await page.goto(`${plan.base}/console/${visit.address}`);
+      if (response.status() !== (visit.status ?? 200)) wrong(`status ${response.status()}`);
+      const bytes = (await response.body()).length;
+      if (bytes > 100_000) wrong(`${bytes} bytes`);
+    }
+    for (const [css, value] of Object.entries(visit.fill ?? {})) await page.fill(css, value);
+    for (const [css, value] of Object.entries(visit.choose ?? {})) await page.selectOption(css, value);
+    if (visit.click && visit.in_place) await page.click(visit.click);
+    else if (visit.click) await Promise.all([page.waitForEvent('load'), page.click(visit.click)]);
     for (const key of visit.keys ?? []) await page.keyboard.press(key);
     for (const one of visit.steps ?? []) {
       await step(context, page, requests, one).catch((error) => wrong(`${JSON.stringify(one)}: ${error.message}`));
@@ -78,11 +92,18 @@ for (const session of plan.sessions) {
       wrong(`${visit.focus} has no focus`);
     }
     await look(page, session, wrong, visit);
+    if (visit.takes) took[visit.name] = await page.textContent(visit.takes);
+    if (visit.stays && page.url() !== `${plan.base}/console/${visit.stays}`) wrong(`the address is ${page.url()}`);
+    for (const secret of plan.secrets ?? []) {
+      if (page.url().includes(secret)) wrong(`the address keeps the secret: ${page.url()}`);
+      const kept = await page.evaluate(() => JSON.stringify([{ ...localStorage }, { ...sessionStorage }, document.cookie, history.state]));
+      if (kept.includes(secret)) wrong('a script can read the secret');
+    }
   }
   await context.close();
 }
 await browser.close();
-console.log(JSON.stringify({ problems, seen }));
+console.log(JSON.stringify({ problems, seen, took }));
 
 // One step of a visit: what a person does, what happens meanwhile, or what is to be seen then.
 async function step(context, page, requests, one) {

@@ -46,6 +46,7 @@ const WITH_CLIENT_ID: &[(&[&str], &str, &str)] = &[
     (&["createRobot"], "a robot", "创建机器人"),
     (&["createCallback"], "a callback", "创建回调"),
     (&["rotateSecret"], "a secret", "换密钥"),
+    (&["createEndpointLink"], "a link", "生成开发者链接"),
     (&["createToken"], "a token", "生成令牌"),
     (&["createInvitation"], "an invitation", "创建邀请"),
     (&["syncDirectory"], "a directory run", "发起通讯录同步"),

@@ -105,6 +105,35 @@ async fn the_console_is_behind_the_same_sign_in() {
 }
 
 #[tokio::test]
+async fn the_page_of_an_endpoints_developer_needs_no_sign_in() {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for kind in ProxyKind::ALL {
+        let stage = Stage::start(kind).await;
+        let get = async |path: &str, headers: &[(&str, &str)]| {
+            let request = headers.iter().fold(http.get(stage.proxy.url(path)), |r, (k, v)| r.header(*k, *v));
+            request.send().await.unwrap().status().as_u16()
+        };
+        // What a client says about itself changes nothing, and a developer without a link sees nothing.
+        for headers in [&[][..], &[("x-user-id", "root"), ("x-user-roles", "admin")]] {
+            for file in ["open", "console.css", "console.js"] {
+                assert_eq!(
+                    get(&format!("/console/developer/{file}"), headers).await,
+                    200,
+                    "{kind:?}: {file}"
+                );
+            }
+            assert_eq!(get("/console/developer/endpoint", headers).await, 401, "{kind:?}");
+            for other in ["/console/search", "/console/endpoint-link", "/console/developer/../search"] {
+                assert_ne!(get(other, headers).await, 200, "{kind:?}: {other}");
+            }
+        }
+        // A person who is signed in can open a link as well.
+        let signed_in = format!("Bearer {}", stage.sign_in.token("a", ""));
+        assert_eq!(get("/console/developer/open", &[("authorization", &signed_in)]).await, 200, "{kind:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_gateway_proves_itself_by_its_secret() {
     for kind in ProxyKind::ALL {
         let stage = Stage::start(kind).await;

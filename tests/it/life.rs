@@ -162,6 +162,9 @@ async fn settings_that_cannot_work_are_refused_by_name() {
         ("database_url = \"postgresql://x\"\narchive_url = \"http://user:password@x\"", "archive_url"),
         ("database_url = \"postgresql://x\"\narchive_index = \"Messages\"", "archive_index"),
         ("database_url = \"postgresql://x\"\nrobot_url = \"im.example.com:8080/api\"", "robot_url"),
+        ("database_url = \"postgresql://x\"\nconsole_url = \"im.example.com/console\"", "console_url"),
+        ("database_url = \"postgresql://x\"\ncallback_link_max_hours = 721", "callback_link_max_hours"),
+        ("database_url = \"postgresql://x\"\nlink_requests_burst = 0", "link_requests_burst"),
         ("database_url = \"postgresql://x\"\nscim_url = \"im.example.com:8080/scim/v2\"", "scim_url"),
         ("database_url = \"postgresql://x\"\nfile_url = \"im.example.com:8080/files\"", "file_url"),
         (

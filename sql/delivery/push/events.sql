@@ -1,8 +1,8 @@
--- The events of a batch in order, with the type and name of their channel. Events about a new or updated message include the
+-- The events of a batch, or of an attempt that was made, in order, with the type and name of their channel. Events about a new or updated message include the
 -- message in its current state. Of messages that did not reach a user the observer gets those of its channels. The
 -- observer of an application gets what the application may hear of now. If the application was removed, the event that
 -- says so has the name of the channel at that time.
--- $1 batch id
+-- $1 batch id, or null; $2 attempt id, or null
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
        CASE e.type
            WHEN 'message.unreceived' THEN im_unreceived_in(e.data, heard.channel_ids)
@@ -17,8 +17,10 @@ SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
        c.channel_type,
        CASE WHEN held.owner = ANY (e.audience) THEN e.channel_name ELSE c.channel_name END AS channel_name,
        m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.extra, m.recalled
-FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id, o.channel_ids, o.owner
-      FROM t_im_push_batch b
+FROM (SELECT DISTINCT sent.event_id, o.channel_ids, o.owner
+      FROM (SELECT callback_id, items, NULL::bigint[] AS event_ids FROM t_im_push_batch WHERE batch_id = $1
+            UNION ALL
+            SELECT callback_id, NULL, event_ids FROM t_im_push_attempt WHERE attempt_id = $2) AS b
       CROSS JOIN LATERAL (
           SELECT channel_ids, owner
           FROM t_im_callback c
@@ -26,8 +28,8 @@ FROM (SELECT DISTINCT unnest(item.event_ids) AS event_id, o.channel_ids, o.owner
             AND (owner IS NULL OR EXISTS (SELECT FROM t_im_user WHERE user_id = c.owner AND active OFFSET 0))
           OFFSET 0
       ) AS o
-      CROSS JOIN LATERAL unnest(b.items) AS item
-      WHERE b.batch_id = $1) AS held
+      CROSS JOIN LATERAL (SELECT unnest(item.event_ids) AS event_id FROM unnest(b.items) AS item
+                          UNION ALL SELECT unnest(b.event_ids)) AS sent) AS held
 CROSS JOIN LATERAL (SELECT * FROM t_im_event WHERE event_id = held.event_id OFFSET 0) AS e
 -- The channels by which the observer gets the event, where that is to be asked.
 LEFT JOIN LATERAL (

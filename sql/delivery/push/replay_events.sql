@@ -1,6 +1,7 @@
 -- Queues the logged events since a time for an observer, out of turn. Events that it has had before are sent again. The
 -- observer of an application gets what the application may hear of now.
 -- $1 callback id, $2 since, $3 after this event id, $4 most events, $5 now, $6 most events a second, or null
+-- $7 whether to count them only
 -- events: number of queued events; last: the last event read, to continue after, if there may be more
 WITH observer AS MATERIALIZED (
     SELECT callback_id, event_types, channel_ids, department_ids, batch_events, owner
@@ -51,6 +52,7 @@ queued AS (
     SELECT $1, 0, array_agg(event_id ORDER BY event_id), count(*), 0, false, $5::timestamptz, $5,
            $5::timestamptz + coalesce(min(before) * interval '1 second' / $6::integer, '0')
     FROM taken
+    WHERE NOT $7::boolean
     GROUP BY before / batch_events
     ORDER BY min(event_id)
 )

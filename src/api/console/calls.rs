@@ -106,6 +106,11 @@ impl<'a> Calls<'a> {
         Self { operations, caller: &visit.caller, reason: "", made: Vec::new() }
     }
 
+    /// The calls of a page for a caller who is no user: without a case.
+    pub fn by(operations: &'a Operations, caller: &'a Caller) -> Self {
+        Self { operations, caller, reason: "", made: Vec::new() }
+    }
+
     /// A call that needs no reason.
     pub async fn get<T: DeserializeOwned>(
         &mut self,

@@ -20,6 +20,10 @@ pub const CASE: &str = "impg-case";
 /// What a form has to send back.
 pub const TOKEN: &str = "impg-form";
 pub const LANGUAGE: &str = "impg-lang";
+/// The secret of a developer's link. It holds until the browser is closed, or the link ends.
+pub const LINK: &str = "impg-link";
+/// What a form of a developer has to send back.
+pub const LINK_TOKEN: &str = "impg-link-form";
 /// A working day. The browser forgets the reason after it.
 const CASE_LIFE_S: u32 = 8 * 3_600;
 const LANGUAGE_LIFE_S: u32 = 400 * 86_400;
@@ -48,6 +52,7 @@ const PAGES: &[&str] = &[
     "absent",
     "nudge",
     "replay-one",
+    "endpoint-link",
 ];
 
 /// A cookie of a request.
@@ -60,7 +65,8 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 /// A cookie for the browser. Without a path it holds for the pages of the console, below any path of the gateway.
 pub fn set_cookie(headers: &HeaderMap, name: &str, value: &str) -> String {
     let (life_s, same_site) = match name {
-        TOKEN => (None, "Strict"),
+        TOKEN | LINK_TOKEN => (None, "Strict"),
+        LINK => (value.is_empty().then_some(0), "Strict"),
         // A link from a ticket opens a page of the case.
         CASE => (Some(if value.is_empty() { 0 } else { CASE_LIFE_S }), "Lax"),
         _ => (Some(LANGUAGE_LIFE_S), "Lax"),
@@ -134,11 +140,16 @@ pub struct Form(Vec<(String, String)>);
 impl Form {
     /// Reads a form, and refuses one of another site.
     pub async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
+        Self::read_of(api, headers, body, TOKEN).await
+    }
+
+    /// The same for pages whose cookie has another name.
+    pub async fn read_of(api: &Api, headers: &HeaderMap, body: Body, token: &str) -> Result<Self, Refusal> {
         let bytes = read_body(body, api).await?;
         let form = Self(url::form_urlencoded::parse(&bytes).into_owned().collect());
         // The token comes back in the form and in the cookie. A site that sends the form knows neither.
         let is_known =
-            cookie(headers, TOKEN).is_some_and(|token| !token.is_empty() && token == form.field("token"));
+            cookie(headers, token).is_some_and(|token| !token.is_empty() && token == form.field("token"));
         if is_foreign(headers) || !is_known {
             return Err(Refusal::foreign());
         }

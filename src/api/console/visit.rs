@@ -28,10 +28,10 @@ pub struct Visit {
 
 /// What a request asks for, before the caller is known.
 pub struct Asked {
-    lang: Lang,
+    pub lang: Lang,
     params: Vec<(String, String)>,
     /// The page and its parameters, relative to the console, without the language.
-    here: String,
+    pub here: String,
 }
 
 impl FromRequestParts<Api> for Visit {
@@ -78,7 +78,8 @@ impl Visit {
 }
 
 impl Asked {
-    fn param(&self, name: &str) -> &str {
+    /// A parameter of the page, or nothing.
+    pub fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
     }
 

@@ -7,10 +7,13 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Secret;
-use super::values::{DAY, DAYS_MAX, MONTH, broken, list, millis, no_time, web_url};
+use super::values::{DAY, DAYS_MAX, MONTH, broken, list, millis, no_time, no_url, web_url};
 
 /// A sender waits for the gate.
 const GATE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+
+/// A link for the developer of a callback holds for a while, not for good.
+const LINK_HOURS_MAX: u32 = 720;
 
 /// Settings of the push to the gateway and to other endpoints.
 #[derive(Debug, Clone, Deserialize)]
@@ -45,6 +48,10 @@ pub struct CallbackSettings {
     pub gate_questions_max: usize,
     #[serde(rename = "callback_own_max")]
     pub own_max: u32,
+    #[serde(rename = "callback_link_max_hours")]
+    pub link_max_hours: u32,
+    /// The address of `/console`, for links.
+    pub console_url: String,
     #[serde(rename = "callback_batch_pairs")]
     pub batch_pairs: u32,
     #[serde(rename = "callback_batch_rows")]
@@ -93,6 +100,14 @@ impl CallbackSettings {
         let gateway = self.gateway();
         let rules = broken(&[
             (self.concurrency == 0, "`callback_concurrency` must be at least 1"),
+            (
+                self.link_max_hours > LINK_HOURS_MAX,
+                "`callback_link_max_hours` must be at most 720 (30 days); 0 turns links off",
+            ),
+            (
+                no_url(&self.console_url),
+                "`console_url` must be empty or the URL of /console as people outside see it",
+            ),
             (self.gate_concurrency == 0, "`gate_concurrency` must be at least 1"),
             (
                 self.gate_questions_max < self.gate_concurrency,

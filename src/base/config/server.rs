@@ -47,6 +47,8 @@ pub struct ServerSettings {
     pub user_requests_burst: u32,
     pub machine_requests_per_second: u32,
     pub machine_requests_burst: u32,
+    pub link_requests_per_second: u32,
+    pub link_requests_burst: u32,
     pub compress_min_bytes: u64,
     pub time_zone: String,
     #[serde(rename = "shutdown_grace_ms", deserialize_with = "millis")]
@@ -78,6 +80,11 @@ impl ServerSettings {
             (
                 self.user_requests_per_second.max(self.machine_requests_per_second) > RATE_MAX,
                 "`user_requests_per_second` and `machine_requests_per_second` must be at most 1000000; 0 is no limit",
+            ),
+            (
+                !(1..=RATE_MAX).contains(&self.link_requests_per_second)
+                    || !BURST.contains(&self.link_requests_burst),
+                "`link_requests_per_second` and `link_requests_burst` must be 1 to 1000000",
             ),
             (
                 !BURST.contains(&self.user_requests_burst) || !BURST.contains(&self.machine_requests_burst),

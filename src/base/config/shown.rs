@@ -70,6 +70,7 @@ const PLAIN: &[&str] = &[
 const ADDRESSES: &[&str] = &[
     "archive_url",
     "callback_url",
+    "console_url",
     "file_s3_endpoint",
     "file_store",
     "file_url",

@@ -59,7 +59,10 @@ fn buttons(frame: &Frame<'_>, callback: &Callback, here: &str) -> Markup {
         form.row-of method="post" action=(here) {
             (frame.secret(here))
             button.primary[!is_active] type="submit" name="do" value=(does) { (name) }
-            @if callback.kind == "observer" { button type="submit" name="do" value="test" { (o.test) } }
+            @if callback.kind == "observer" {
+                button type="submit" name="do" value="test" { (o.test) }
+                a.button href=(link("endpoint-link", &[("callback_id", &callback.callback_id)])) { (o.developer_links) }
+            }
             span.soft { (if is_active { o.pause_note } else { o.resume_note }) }
         }
     }

@@ -128,6 +128,7 @@ super::texts! { OperationsTexts, operations;
     no_answer: "no answer", "无应答";
     pause: "Pause", "暂停";
     resume: "Resume", "恢复";
+    developer_links: "Links for its developer", "给开发者的链接";
     test: "Send a test event", "发送测试事件";
     pause_note: "A paused endpoint gets nothing. Its queue waits.", "暂停后不再推送，队列会等待。";
     resume_note: "Its queue is pushed again at once.", "恢复后立即继续推送队列。";

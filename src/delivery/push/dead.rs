@@ -140,26 +140,31 @@ pub struct LoggedEvents {
     pub since: OffsetDateTime,
     /// Only events after this id.
     pub after: i64,
+    /// Whether they are only counted.
+    pub dry_run: bool,
 }
 
-/// Queues logged events for an observer, also those sent before. Returns the number of events, and the event to
+/// Queues logged events for an observer, also those sent before, or counts them. Returns the number of events, and the event to
 /// continue after, if there may be more.
 pub async fn replay_events(
     store: &Store,
     events: LoggedEvents,
     replaying: Replaying<'_>,
 ) -> Result<(i64, Option<i64>)> {
-    let LoggedEvents { since, after } = events;
+    let LoggedEvents { since, after, dry_run } = events;
     let Replaying { callback_id, per_second, now, .. } = replaying;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let row = tx
         .one(
             sql!("delivery/push/replay_events"),
-            &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second],
+            &[&callback_id, &since, &after, &REPLAY_EVENTS_MAX, &now, &per_second, &dry_run],
         )
         .await?;
     let events = row.get("events");
+    if dry_run {
+        return Ok((events, row.get("last")));
+    }
     let what = json!({
         "events_since": since.format(&Rfc3339).ok(),
         "after_event_id": Some(after).filter(|after| *after > 0).map(|after| after.to_string()),

@@ -76,7 +76,7 @@ struct EventPayload<'a> {
 }
 
 #[derive(Serialize)]
-struct Event<'a> {
+pub(super) struct Event<'a> {
     event_id: String,
     #[serde(rename = "type")]
     what: &'a str,
@@ -104,10 +104,10 @@ pub(super) struct Loaded {
     held: Held,
 }
 
-/// The content of a batch: messages with their receivers, or a number of events.
+/// The content of a batch: messages with their receivers, or the ids of events.
 pub(super) enum Held {
     Messages(Messages),
-    Events(u32),
+    Events(Vec<i64>),
 }
 
 /// The receivers of a batch, by item and block.
@@ -150,7 +150,7 @@ impl Loaded {
     pub fn is_empty(&self) -> bool {
         match &self.held {
             Held::Messages(messages) => messages.counts().next().is_none(),
-            Held::Events(events) => *events == 0,
+            Held::Events(events) => events.is_empty(),
         }
     }
 
@@ -163,7 +163,7 @@ impl Held {
     pub fn pairs(&self) -> u32 {
         match self {
             Self::Messages(messages) => messages.counts().map(|(_, count)| count).sum(),
-            Self::Events(events) => *events,
+            Self::Events(events) => u32::try_from(events.len()).unwrap_or(u32::MAX),
         }
     }
 
@@ -172,6 +172,14 @@ impl Held {
         let Self::Messages(messages) = self else { return Vec::new() };
         let ms_ids = || messages.parts.iter().map(|part| part.key.ms_id);
         ms_ids().min().into_iter().chain(ms_ids().max()).collect()
+    }
+
+    /// The events of the batch. `None`: it has messages.
+    pub fn event_ids(&self) -> Option<&[i64]> {
+        match self {
+            Self::Messages(_) => None,
+            Self::Events(events) => Some(events),
+        }
     }
 
     /// The messages of the batch. Only they get verdicts.
@@ -212,15 +220,24 @@ pub(super) async fn load(
 
 async fn load_events(store: &Store, callback: &Callback, batch_id: Uuid) -> Result<Loaded> {
     let client = store.client().await?;
-    let rows = client.all(sql!("delivery/push/events"), &[&batch_id]).await?;
+    let rows = events_of(&client, Some(batch_id), None).await?;
     drop(client);
-    let events = rows.iter().map(event).collect::<Result<Vec<_>>>()?;
-    let held = Held::Events(u32::try_from(events.len()).unwrap_or(u32::MAX));
+    let events = rows.iter().map(event_of).collect::<Result<Vec<_>>>()?;
+    let held = Held::Events(rows.iter().map(|row| row.get("event_id")).collect());
     let payload = EventPayload { batch_id: batch_id.to_string(), callback_id: &callback.callback_id, events };
     Ok(Loaded { body: serde_json::to_vec(&payload).map_err(Error::internal)?, held })
 }
 
-fn event(row: &Row) -> Result<Event<'_>> {
+/// The events of a batch that is under way, or of an attempt.
+pub(super) async fn events_of(
+    client: &impl Statements,
+    batch_id: Option<Uuid>,
+    attempt_id: Option<i64>,
+) -> Result<Vec<Row>> {
+    client.all(sql!("delivery/push/events"), &[&batch_id, &attempt_id]).await
+}
+
+pub(super) fn event_of(row: &Row) -> Result<Event<'_>> {
     let is_message = row.get::<_, Option<MsId>>("ms_id").is_some();
     let channel_type: Option<&str> = row.get("channel_type");
     Ok(Event {

@@ -207,6 +207,7 @@ impl Attempt<'_> {
                 &request_bytes,
                 &kept(answer),
                 &self.held.span().as_slice(),
+                &self.held.event_ids(),
             ],
         )
         .await?;

@@ -207,6 +207,21 @@ pub fn with_bodies() -> Vec<(&'static str, String, Value, bool)> {
     found
 }
 
+/// Operations that need a caller: method, path, and whether a link for the developer of a callback reaches them.
+pub fn of_callers() -> Vec<(String, String, bool)> {
+    let pointed = |operation: &'static Operation, contract: &'static Contract| {
+        let at = operation.responses.trim_end_matches("/responses");
+        let described = contract.document.pointer(at).expect("an operation");
+        let is_open_to_all = described["security"].as_array().is_some_and(Vec::is_empty);
+        let by_link = described["x-endpoint-link"] == true;
+        (!is_open_to_all).then(|| (operation.method.clone(), operation.path.clone(), by_link))
+    };
+    [&*CONTRACT, &*SCIM_CONTRACT]
+        .into_iter()
+        .flat_map(|contract| contract.operations.iter().filter_map(move |one| pointed(one, contract)))
+        .collect()
+}
+
 /// The statuses that an operation answers with.
 pub fn answers(method: &str, path: &str) -> Vec<String> {
     let operation = CONTRACT.operation(method, path).expect("an operation");
@@ -442,11 +457,13 @@ async fn exercise_callbacks(app: &TestApp, root: &Client) {
     root.get(&format!("/callbacks/gateway/dead-letters/{dead_id}")).await.expect(200);
     root.post("/callbacks/gateway/replay", json!({})).await.expect(200);
     let observer = crate::delivery::callbacks::observer(root, "http://127.0.0.1:9/").await;
-    let observer = format!("/callbacks/{}", text(&observer["callback_id"]));
+    let callback_id = text(&observer["callback_id"]);
+    let observer = format!("/callbacks/{callback_id}");
     root.get(&observer).await.expect(200);
     root.patch(&observer, json!({"state": "paused"})).await.expect(200);
     root.post(&format!("{observer}/secrets"), json!({})).await.expect(201);
     root.post(&format!("{observer}/test"), json!({})).await.expect(200);
+    crate::delivery::callbacks::links::exercise(app, root, &callback_id).await;
     root.delete(&observer).await.expect(204);
 }
 

@@ -2,6 +2,7 @@
 
 mod allowed;
 mod connections;
+pub mod links;
 mod own;
 mod signatures;
 

@@ -138,7 +138,9 @@ async fn the_log_can_be_told_again() {
     let now = app.store.now().await.unwrap();
     let none: Option<i32> = None;
     let since = time::OffsetDateTime::UNIX_EPOCH;
-    let row = sql.query_one(&looked, &[&callback_id, &since, &0_i64, &4_i32, &now, &none]).await.unwrap();
+    let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+        [&callback_id, &since, &0_i64, &4_i32, &now, &none, &false];
+    let row = sql.query_one(&looked, &params).await.unwrap();
     assert_eq!(
         (row.get("events"), row.get("last")),
         (0_i64, Some(4_i64)),

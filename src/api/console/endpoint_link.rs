@@ -13,7 +13,7 @@ use super::calls::{Calls, Operations, Refusal, part};
 use super::case::{Form, new_token};
 use super::visit::Visit;
 use crate::api::{Api, Now};
-use crate::console::developer::answers::MadeLink;
+use crate::console::developer::answers::{Endpoint, Links, MadeLink};
 use crate::console::endpoint_link as page;
 use crate::console::frame::{Frame, Part, link};
 use crate::identity::Role;
@@ -34,8 +34,8 @@ async fn shown(
 ) -> Result<Response, Refusal> {
     let mut calls = Calls::without_case(operations, visit);
     let path = format!("/callbacks/{}", part(callback_id));
-    let endpoint = calls.get(&path, &[]).await?;
-    let links = calls.get(&format!("{path}/links"), &[]).await?;
+    let endpoint: Endpoint = calls.get(&path, &[]).await?;
+    let links: Links = calls.get(&format!("{path}/links"), &[]).await?;
     let client_id = new_token()?;
     let shown = page::Shown { endpoint: &endpoint, links: &links, made, client_id: &client_id, now };
     let here = link("endpoint-link", &[("callback_id", callback_id)]);

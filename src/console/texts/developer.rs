@@ -18,7 +18,6 @@ super::texts! { DeveloperTexts, developer;
     open_note:
         "The key stays out of the address, of logs and of other sites. Close the page when you are done.",
         "密钥不会留在地址栏、日志或其他网站中。用完后请退出。";
-    state: "State", "状态";
     active: "Active: batches are sent", "正常：正在推送";
     paused: "Paused: events wait", "已暂停：事件排队等待";
     disabled: "Disabled: nothing is sent and nothing waits", "已停用：不推送也不排队";
@@ -46,8 +45,6 @@ super::texts! { DeveloperTexts, developer;
     deliveries: "What was sent", "推送记录";
     d_lead: "Each POST to your endpoint, the newest first.", "对您接收端的每次 POST，最新的在前。";
     d_none: "Nothing was sent yet. Send a test event, or wait for the first event.", "尚未推送。可发送测试事件，或等待第一个事件。";
-    when: "When", "时间";
-    result: "Result", "结果";
     taken: "taken", "已接受";
     events: "Events", "事件数";
     show_payload: "Payload", "内容";

@@ -295,9 +295,12 @@ async fn only_a_form_of_the_page_counts_and_its_cookies_are_for_these_pages() {
         ("leave", ("x", "")),
         ("open", ("key", "")),
     ] {
-        for (token, from) in
-            [("", "same-origin"), ("guessed", "same-origin"), (&token, "cross-site"), (&token, "same-site")]
-        {
+        for (token, from) in [
+            ("", "same-origin"),
+            ("guessed", "same-origin"),
+            (token.as_str(), "cross-site"),
+            (token.as_str(), "same-site"),
+        ] {
             let refused = browser.post(page, &[("token", token), field], from).await;
             assert_eq!(
                 (refused.status().as_u16(), refused.headers().get(SET_COOKIE)),

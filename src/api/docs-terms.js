@@ -6,7 +6,7 @@ const TERMS = {
   'API 网关': 'gateway',
   '至少一次': 'at least once', '审计': 'audit', '批次': 'batch', '块': 'block', '熔断器': 'breaker|probe', '回调地址': 'endpoint|url',
   '回调': 'callback', '频道': 'channel', '客户端消息号': 'client_id', '冷': 'cold', '热': 'hot', '会话': 'conversation',
-  '翻页游标': 'cursor', '死信': 'dead letter|dead-letter', '部门群': 'department group|group of a department', '通讯录': 'directory|contacts',
+  '翻页游标': 'cursor', '死信': 'dead letter|dead-letter', '运维': 'operations|overview', '成功率': 'statistics', '部门群': 'department group|group of a department', '通讯录': 'directory|contacts',
   '发送前审核': 'gate', '审核': 'gate', '事件流': 'stream', '事件订阅方': 'observer', '事件': 'event', '外部用户': 'external', '保护阈值': 'guard|held', '冷热分界': 'archive_age_days|cold',
   '文件存储': 'store|file', '控制台': 'support', '结论': 'finding', '租约': 'lease', '回执台账': 'receipts|push status', '消息 id': 'ms_id', '分区': 'partition', '门户': 'portal', '在线状态': 'presence',
   '摘要': 'preview', '推送状态': 'push status|status', '推送': 'push', '已读游标': 'read_seq|cursor', '撤回': 'recall', '回执': 'receipt',

@@ -69,7 +69,7 @@ async fn list(Operator(visit): Operator, Extension(calls): Extension<Operations>
     for callback in all.items.into_iter().skip(from).take(ENDPOINTS) {
         let path = format!("/callbacks/{}/statistics", part(&callback.callback_id));
         let statistics: Statistics = calls.get(&path, &[("hours", HOURS)]).await?;
-        rows.push(endpoints::Row { callback, statistics });
+        rows.push(endpoints::Line { callback, statistics });
     }
     let frame = visit.frame(Part::Operations, &calls.made);
     Ok(visit.html(endpoints::show(&frame, &rows, next)))

@@ -12,13 +12,13 @@ use crate::console::texts::OperationsTexts;
 const ANSWER_MAX_CHARS: usize = 80;
 
 /// An endpoint and how it has answered in the last hours.
-pub struct Row {
+pub struct Line {
     pub callback: Callback,
     pub statistics: Statistics,
 }
 
 /// One page of endpoints. `next` is the number of endpoints before the next page.
-pub fn show(frame: &Frame<'_>, rows: &[Row], next: Option<usize>) -> String {
+pub fn show(frame: &Frame<'_>, rows: &[Line], next: Option<usize>) -> String {
     let o = frame.lang.operations();
     let body = html! {
         div data-live {
@@ -45,7 +45,7 @@ pub fn show(frame: &Frame<'_>, rows: &[Row], next: Option<usize>) -> String {
     page(frame, Tab::Endpoints, o.endpoints_title, &body)
 }
 
-fn line(o: &OperationsTexts, Row { callback, statistics }: &Row) -> Markup {
+fn line(o: &OperationsTexts, Line { callback, statistics }: &Line) -> Markup {
     let callback_id = callback.callback_id.as_str();
     html! {
         tr data-row data-key=(callback_id) {

@@ -195,7 +195,7 @@ async fn a_conflict_is_retried_and_a_guarded_run_approved_from_the_pages() {
     let app = &world.app;
     let retry = json!({
         "name": "retry", "address": "edits", "has": ["nav.tabs"], "wants": ["No edit is in conflict"],
-        "steps": [{"goes": "li.row[data-edit=conflict] .ways a"}, {"goes": "main form button"}],
+        "steps": [{"click": "li.row[data-edit=conflict] .ways a"}, {"sees": ".confirm"}, {"click": "main form button"}, {"sees": ".rows, .empty"}],
     });
     act(app, &[session("root", "admin", &[retry])]).await;
     app.until("SELECT count(*) FROM t_im_directory_edit WHERE state = 'applied'", 1).await;
@@ -212,13 +212,13 @@ async fn a_conflict_is_retried_and_a_guarded_run_approved_from_the_pages() {
     });
     let forced = json!({
         "name": "forced", "address": format!("run?run_id={run_id}&do=approve"), "status": 200,
-        "wants": ["You may not see or do this"], "steps": [{"goes": "main form button"}],
+        "wants": ["You may not see or do this"], "steps": [{"click": "main form button"}, {"sees": "[role=alert]"}],
     });
     act(app, &[session("reader", "support,directory", &[reader, forced])]).await;
     assert_eq!(app.count(ACTIVE, &[]).await, 4);
     let approve = json!({
         "name": "approve", "address": "runs", "leads": format!("run?run_id={run_id}"), "wants": ["approved by root"],
-        "steps": [{"goes": "[data-held] a.primary"}, {"goes": "main form button.danger"}],
+        "steps": [{"click": "[data-held] a.primary"}, {"sees": ".confirm"}, {"click": ".confirm .danger"}, {"sees": "p.facts"}],
     });
     act(app, &[session("root", "admin", &[approve])]).await;
     app.until(ACTIVE, 0).await;
@@ -236,7 +236,7 @@ async fn a_nudge_a_replay_and_a_rescue_are_made_from_the_pages() {
     let nudge = json!({
         "name": "nudge", "address": format!("message?ms_id={ms_id}"), "leads": "nudged=2",
         "wants": ["Receivers who get an urgent push: 2"],
-        "steps": [{"goes": "[data-nudge]"}, {"goes": "main form button"}],
+        "steps": [{"click": "[data-nudge]"}, {"sees": ".confirm"}, {"click": ".confirm button"}, {"sees": ".notice.good"}],
     });
     let of_others =
         json!({"name": "of-others", "address": format!("message?ms_id={lost}"), "lacks": ["Nudge those"]});
@@ -250,12 +250,13 @@ async fn a_nudge_a_replay_and_a_rescue_are_made_from_the_pages() {
     app.gateway.answer(|_| Answer::All);
     let replay = json!({
         "name": "replay", "address": why, "leads": "why?ms_id=",
-        "steps": [{"goes": "[data-replay]"}, {"goes": "main form button"}],
+        "steps": [{"click": "[data-replay]"}, {"sees": ".confirm"}, {"click": ".confirm button"}, {"sees": "[data-finding]"}],
     });
     let rescue = json!({
         "name": "rescue", "address": "groups", "wants": ["Every group has an active owner"],
         "steps": [
-            {"goes": "td.end a"}, {"fill": ["#new-owner", "bob"]}, {"goes": "main form button"},
+            {"click": "td.end a"}, {"sees": "#new-owner"}, {"fill": ["#new-owner", "bob"]}, {"click": ".confirm button"},
+            {"sees": ".empty"},
         ],
     });
     act(app, &[session("root", "admin", &[replay, rescue])]).await;

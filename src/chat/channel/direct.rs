@@ -26,7 +26,7 @@ pub async fn open(
         if let Some(found) = find(store, caller, other).await? {
             return Ok((found, false));
         }
-        let others = std::slice::from_ref(&other.to_owned()).to_vec();
+        let others = vec![other.to_owned()];
         check_users(store, &others, "/members").await?;
         let mut client = store.client().await?;
         let tx = client.transaction().await?;

@@ -34,6 +34,9 @@ CREATE TABLE t_im_account (
 ) WITH (fillfactor = 70);
 -- The list of accounts by name.
 CREATE INDEX t_im_account_list ON t_im_account (username_folded, user_id);
+-- Users of a region or with a tag, where the setting `account_search` allows to look for them.
+CREATE INDEX t_im_account_region ON t_im_account (region, user_id) WHERE region IS NOT NULL;
+CREATE INDEX t_im_account_tags ON t_im_account USING gin (tags);
 
 -- Sessions: what one sign-in began. A session is a family of refresh tokens, of which one is valid. Ending a session
 -- deletes its row, and its access tokens are refused from then on.

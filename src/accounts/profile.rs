@@ -4,8 +4,9 @@ use serde_json::{Map, Value};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 
-use crate::base::error::{Error, Result};
-use crate::base::store::{Statements, Store};
+use super::Accounts;
+use crate::base::error::{Error, Kind, Result};
+use crate::base::store::{Parameters, Statements, Store};
 use crate::base::text::is_label;
 use crate::sql;
 
@@ -111,6 +112,63 @@ pub async fn change(store: &Store, user_id: &str, change: &Change) -> Result<()>
         .run(sql!("accounts/profile/change"), &[&user_id, &sets, &signature, &sex, &year, &region, &tags])
         .await?;
     if changed == 0 { Err(Error::not_found("no such account")) } else { Ok(()) }
+}
+
+/// Which users to look for by what they say about themselves. One of the two at least.
+#[derive(Debug, Clone, Copy)]
+pub struct ProfileSearch<'a> {
+    pub region: Option<&'a str>,
+    pub tag: Option<&'a str>,
+    /// The external user who looks, who sees some users only.
+    pub external: Option<&'a str>,
+    pub limit: i64,
+}
+
+/// A user in the results.
+#[derive(Debug)]
+pub struct Found {
+    pub user_id: String,
+    pub name: String,
+    pub head_icon: Option<String>,
+    pub kind: String,
+    pub title: Option<String>,
+}
+
+impl Accounts {
+    /// A page of users by id, after the user `after`.
+    ///
+    /// # Errors
+    /// `Kind::Forbidden` with the setting that allows it.
+    pub async fn find(&self, search: ProfileSearch<'_>, after: &str) -> Result<Vec<Found>> {
+        let ProfileSearch { region, tag, external, limit } = search;
+        let wanted = [("region", region.is_some()), ("tags", tag.is_some())];
+        if let Some((name, _)) = wanted.iter().find(|(name, wanted)| *wanted && !self.is_searchable(name)) {
+            let detail = format!("nobody looks for users by {name} here: see the setting `account_search`");
+            return Err(Error::new(Kind::Forbidden, detail));
+        }
+        let rows = match tag {
+            Some(tag) => {
+                let parameters: Parameters<'_> = &[&tag, &region, &after, &limit, &external];
+                self.store.all(sql!("accounts/profile/with_tag"), parameters).await?
+            }
+            None => {
+                let parameters: Parameters<'_> = &[&region, &after, &limit, &external];
+                self.store.all(sql!("accounts/profile/of_region"), parameters).await?
+            }
+        };
+        let found = |row: &Row| Found {
+            user_id: row.get("user_id"),
+            name: row.get("name"),
+            head_icon: row.get("head_icon"),
+            kind: row.get("kind"),
+            title: row.get("title"),
+        };
+        Ok(rows.iter().map(found).collect())
+    }
+
+    fn is_searchable(&self, attribute: &str) -> bool {
+        self.settings.search.iter().any(|searchable| searchable == attribute)
+    }
 }
 
 /// The profile of a user. None: the user has no account.

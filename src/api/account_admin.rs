@@ -150,7 +150,7 @@ async fn list(
 ) -> Result<Reply<Page<AccountView>>> {
     caller.must_be(Role::Admin)?;
     api.accounts_on()?;
-    let (limit, after) = (page.limit()?, page.cursor()?);
+    let (limit, after): (_, Option<admin::Cursor>) = (page.limit()?, page.cursor()?);
     let (found, next) = admin::list(&api.store, after.as_ref(), limit).await?;
     let items = found.into_iter().map(AccountView::from).collect();
     Ok(Reply(Page { items, next_cursor: next.map(|place| write_cursor(&place)) }))

@@ -151,7 +151,7 @@ struct SessionView {
 impl SessionView {
     fn of(listed: Listed, current: Option<&str>) -> Self {
         Self {
-            current: current == Some(&listed.session_id),
+            current: current == Some(listed.session_id.as_str()),
             session_id: listed.session_id,
             device: listed.device,
             address: listed.address,

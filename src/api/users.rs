@@ -12,7 +12,7 @@ use super::accounts::BESIDE_USERS;
 use super::relations::RelationNote;
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
-use crate::accounts::profile::{self, Profile};
+use crate::accounts::profile::{self, Found, Profile, ProfileSearch};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
 use crate::people::contacts::{self, Card, Contact, ContactCursor, ContactSearch, Workplace};
@@ -41,6 +41,8 @@ struct FindQuery {
     q: Option<String>,
     department_id: Option<String>,
     kind: Option<String>,
+    region: Option<String>,
+    tag: Option<String>,
     limit: Option<i64>,
     cursor: Option<String>,
 }
@@ -132,6 +134,13 @@ impl From<Contact> for ContactView {
     }
 }
 
+impl From<Found> for ContactView {
+    fn from(found: Found) -> Self {
+        let Found { user_id, name, head_icon, kind, title } = found;
+        Self { user_id, name, head_icon, kind, title, department: None, relation: None }
+    }
+}
+
 impl CardView {
     fn new(card: Card, presence: Option<PresenceView>, relation: Option<RelationNote>) -> Self {
         Self {
@@ -176,6 +185,9 @@ async fn find(
 ) -> Result<Reply<Page<ContactView>>> {
     query.check()?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
+    if query.region.is_some() || query.tag.is_some() {
+        return find_by_profile(&api, &viewer, &query, limit).await;
+    }
     let after: ContactCursor = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
     let (typed, department_id) = (query.q.as_deref(), query.department_id.as_deref());
     let search = ContactSearch { typed, department_id, kind: query.kind.as_deref(), limit };
@@ -191,6 +203,29 @@ async fn find(
         ContactView { relation, ..contact.into() }
     };
     Ok(Reply(Page { items: found, next_cursor }.map(shown)))
+}
+
+/// Users by what they say about themselves, where the setting allows it.
+async fn find_by_profile(
+    api: &Api,
+    viewer: &contacts::Viewer,
+    query: &FindQuery,
+    limit: i64,
+) -> Result<Reply<Page<ContactView>>> {
+    let others = [("q", &query.q), ("department_id", &query.department_id), ("kind", &query.kind)];
+    if let Some((name, _)) = others.iter().find(|(_, given)| given.is_some()) {
+        return Err(Error::parameter(*name, "cannot be combined with `region` or `tag`"));
+    }
+    let search = ProfileSearch {
+        region: query.region.as_deref(),
+        tag: query.tag.as_deref(),
+        external: viewer.external(),
+        limit,
+    };
+    let after: String = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or_default();
+    let found = api.accounts_on()?.find(search, &after).await?;
+    let items = found.into_iter().map(ContactView::from).collect();
+    Ok(Reply(Page::new(items, limit, |one: &ContactView| one.user_id.clone())))
 }
 
 async fn own_card(State(api): State<Api>, Person(caller): Person) -> Result<Reply<CardView>> {

@@ -193,6 +193,39 @@ async fn what_people_say_about_themselves_is_on_their_card() {
 }
 
 #[tokio::test]
+async fn people_are_found_by_region_and_tag_where_the_setting_says_so() {
+    let mut app = open().await;
+    for (username, region, tags) in [
+        ("lisi", "上海", json!(["围棋", "rust"])),
+        ("wangwu", "上海", json!(["rust"])),
+        ("zhaoliu", "北京", json!(["rust"])),
+    ] {
+        register(&app, username).await;
+        let edit = json!({"region": region, "tags": tags});
+        with(&app, &sign_in(&app, username).await).patch("/users/me", edit).await.expect(200);
+    }
+    let me = with(&app, &sign_in(&app, "lisi").await);
+    let problem = me.get("/users?tag=rust").await.expect_problem(403, "forbidden");
+    assert!(text(&problem["detail"]).contains("account_search"), "{problem}");
+    app.set("account_search", "[\"region\", \"tags\"]");
+    app.halt().await;
+    app.run().await;
+    let me = with(&app, &sign_in(&app, "lisi").await);
+    let found = async |query: &str| {
+        let items = app.all(&me, &format!("/users?{query}")).await;
+        items.iter().map(|one| text(&one["name"])).collect::<Vec<_>>()
+    };
+    assert_eq!(found("tag=rust").await, ["LISI", "WANGWU", "ZHAOLIU"]);
+    assert_eq!(found("region=上海").await, ["LISI", "WANGWU"]);
+    assert_eq!(found("region=上海&tag=围棋").await, ["LISI"]);
+    assert_eq!(found("tag=Rust").await, [""; 0]);
+    let first = me.get("/users?tag=rust&limit=2").await.expect(200);
+    let rest = format!("/users?tag=rust&limit=2&cursor={}", text(&first["next_cursor"]));
+    assert_eq!(me.get(&rest).await.expect(200)["items"][0]["name"], "ZHAOLIU");
+    me.get("/users?tag=rust&q=li").await.expect_problem(400, "invalid-parameter");
+}
+
+#[tokio::test]
 async fn in_other_modes_the_calls_name_the_setting_that_turns_them_on_and_users_of_such_names_have_cards() {
     let app = TestApp::start().await;
     app.people(&["a", "login", "register"]).await;

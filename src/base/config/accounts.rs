@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::values::{DAYS_MAX, MONTH, TIME_MAX, broken, millis, no_time};
+use super::values::{DAYS_MAX, MONTH, TIME_MAX, broken, list, millis, no_time};
 
 /// What OWASP accepts of Argon2id with one lane: KiB of memory, and passes over it. The work is about the same.
 const HASH_LEAST: [(u32, u32); 5] = [(47_104, 1), (19_456, 2), (12_288, 3), (9_216, 4), (7_168, 5)];
@@ -17,6 +17,8 @@ const HASH_QUEUE: RangeInclusive<usize> = 1..=100_000;
 const PASSWORD_MIN_CHARS: RangeInclusive<usize> = 8..=64;
 const PASSWORD_MAX_CHARS: RangeInclusive<usize> = 64..=1_024;
 const ATTEMPTS: RangeInclusive<u32> = 1..=1_000_000;
+/// What people say about themselves and can be looked for.
+const SEARCHABLE: [&str; 2] = ["region", "tags"];
 const SESSIONS: RangeInclusive<u32> = 1..=1_000;
 
 /// Settings of accounts: who may register, passwords, attempts and sessions.
@@ -56,6 +58,8 @@ pub struct AccountSettings {
     pub single_session_idle: Duration,
     #[serde(rename = "account_reset_ms", deserialize_with = "millis")]
     pub reset_life: Duration,
+    #[serde(rename = "account_search", deserialize_with = "list")]
+    pub search: Vec<String>,
 }
 
 /// Who may register an account.
@@ -112,6 +116,10 @@ impl AccountSettings {
                 "`account_refresh_grace_ms` must be at most 600000: a stolen token works as long",
             ),
             (self.single_session_idle > TIME_MAX, "`account_single_session_idle_ms` must be at most a day"),
+            (
+                !self.search.iter().all(|attribute| SEARCHABLE.contains(&attribute.as_str())),
+                "`account_search` can have region and tags",
+            ),
             (
                 self.reset_life.is_zero() || self.reset_life > MONTH,
                 "`account_reset_ms` must be 1 ms to 30 days",

@@ -19,6 +19,7 @@ use super::{Config, ConfigError, DEFAULTS};
 /// Settings whose texts are shown as they are.
 const PLAIN: &[&str] = &[
     "account_register",
+    "account_search",
     "account_single_session",
     "archive_index",
     "archive_schedule",

@@ -166,8 +166,8 @@ async fn a_second_sign_in_is_refused_while_the_first_is_in_use_and_a_crashed_cli
     assert!(!works(&app, &first).await && works(&app, &second).await);
     // Of two at once, one is signed in.
     with(&app, &second).delete("/users/me/sessions/current").await.expect(204);
-    let both =
-        tokio::join!(login(&stranger(&app), "lisi", PASSWORD), login(&stranger(&app), "lisi", PASSWORD));
+    let device = stranger(&app);
+    let both = tokio::join!(login(&device, "lisi", PASSWORD), login(&device, "lisi", PASSWORD));
     let mut statuses = [both.0.status, both.1.status];
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 409]);

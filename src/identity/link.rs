@@ -127,8 +127,8 @@ pub async fn find(store: &Store, secret: &str, now: OffsetDateTime) -> Result<Ca
     let hash = bearer::hash(secret);
     let row = store.opt(sql!("identity/link/find_link"), &[&hash, &now]).await?.ok_or_else(unknown)?;
     let link = Link { link_id: row.get("link_id"), callback_id: row.get("callback_id") };
-    // No user can have this id.
-    let named = Caller::named(format!(".link.{}", link.link_id), Roles::default());
+    // No user can have an id with a slash.
+    let named = Caller::named(format!("link/{}", link.link_id), Roles::default());
     Ok(Caller { until: Some(row.get("expires_at")), token_hash: Some(hash), link: Some(link), ..named })
 }
 

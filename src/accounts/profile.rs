@@ -200,7 +200,7 @@ mod tests {
             ("birth_year", json!(1899)),
             ("birth_year", json!("1960")),
             ("region", json!("")),
-            ("tags", json!(["x"; 21])),
+            ("tags", json!(vec!["x"; 21])),
             ("tags", json!("x")),
             ("tags", json!([1])),
         ] {

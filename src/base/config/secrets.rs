@@ -11,7 +11,7 @@ use figment::value::{Dict, Value};
 use super::mistakes::{self, TABLE};
 
 /// The settings that are secrets. They have the type `Secret`, which a test holds them to.
-pub(super) const SECRETS: [&str; 13] = [
+pub(super) const SECRETS: [&str; 14] = [
     "database_url",
     "database_read_url",
     "identity_secret",

@@ -155,8 +155,8 @@ pub async fn made_before(store: &Store, caller: &str, group: &NewGroup) -> Resul
 
 /// Changes a group. Only for the owner and admins.
 pub async fn update(store: &Store, channel_id: ChannelId, caller: &str, change: Change) -> Result<()> {
-    check_label("/name", self.name.as_ref().and_then(Option::as_deref), NAME_MAX_CHARS)?;
-    check_label("/picture", self.picture.as_ref().and_then(Option::as_deref), PICTURE_MAX_CHARS)?;
+    check_label("/name", change.name.as_ref().and_then(Option::as_deref), NAME_MAX_CHARS)?;
+    check_label("/picture", change.picture.as_ref().and_then(Option::as_deref), PICTURE_MAX_CHARS)?;
     check_length(
         "/announcement",
         change.announcement.as_ref().and_then(Option::as_deref),

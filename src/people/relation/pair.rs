@@ -5,6 +5,7 @@ use crate::base::named::named;
 
 named! {
     /// A friendship, or the way to it, as one side has it.
+    #[derive(Hash)]
     pub enum Friendship ("friendship") {
         /// The user has asked.
         RequestSent = "request_sent",

@@ -198,15 +198,19 @@ fn routes(gate: Gate) -> Router {
 
 /// Refuses requests of other sites, and those that reach this machine under the name of another one.
 async fn guard(request: Request, next: Next) -> Response {
-    let text = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let host = text("host").and_then(|host| host.split(':').next()).unwrap_or_default();
-    let is_asset = ASSETS.iter().any(|(path, ..)| *path == request.uri().path());
-    let is_foreign = text("sec-fetch-site").is_some_and(|site| site == "cross-site") && !is_asset;
-    if is_foreign || !["127.0.0.1", "localhost"].contains(&host) {
+    if is_foreign(request.uri().path(), request.headers()) {
         return (StatusCode::FORBIDDEN, "The demo answers only its own page on this machine.\n")
             .into_response();
     }
     next.run(request).await
+}
+
+fn is_foreign(path: &str, headers: &HeaderMap) -> bool {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text("host").and_then(|host| host.split(':').next()).unwrap_or_default();
+    let is_asset = ASSETS.iter().any(|(name, ..)| *name == path);
+    let is_cross = text("sec-fetch-site").is_some_and(|site| site == "cross-site");
+    !["127.0.0.1", "localhost"].contains(&host) || is_cross && !is_asset
 }
 
 async fn asset(request: Request) -> Response {

@@ -102,7 +102,6 @@ struct Refresh {
 struct GrantView {
     user_id: String,
     session_id: String,
-    token_type: &'static str,
     access_token: String,
     expires_in: u64,
     refresh_token: String,
@@ -167,7 +166,6 @@ fn granted(grant: Grant) -> impl IntoResponse {
     let view = GrantView {
         user_id: grant.user_id,
         session_id: grant.session_id,
-        token_type: "Bearer",
         access_token: grant.access.token.expose().to_owned(),
         expires_in: grant.access.expires_in_s,
         refresh_token: grant.refresh.expose().to_owned(),

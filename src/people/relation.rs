@@ -63,6 +63,8 @@ pub struct Notes {
 /// Both sides as the database has them, and what limits a step.
 struct Known {
     pair: Pair,
+    /// Whether the user is an application.
+    is_application: bool,
     /// What the directory says of the other user. None: it does not know the user.
     other: Option<(UserKind, bool)>,
     /// The relations of the user and of the other one, and the requests that wait for the other one.
@@ -100,7 +102,7 @@ async fn change_once(
     // A statement of its own, so that its snapshot is taken after the locks.
     let known = known(&tx, between, settings).await?;
     if !step.is_end() {
-        known.must_be_person()?;
+        known.must_be_people()?;
     }
     let rules = FriendRules {
         at_once: settings.friend_requests == FriendRequests::AtOnce,
@@ -248,8 +250,11 @@ impl Notes {
 }
 
 impl Known {
-    /// Refuses a user who has left, and an application. Which applications there are is not told.
-    fn must_be_person(&self) -> Result<()> {
+    /// Refuses a user who has left, and applications. Which other applications there are is not told.
+    fn must_be_people(&self) -> Result<()> {
+        if self.is_application {
+            return Err(Error::new(Kind::Forbidden, "only people have relations: call as a person"));
+        }
         match self.other {
             Some((UserKind::Internal | UserKind::External, true)) => Ok(()),
             _ => Err(Error::not_found("no such user, or one that is no person")),
@@ -286,6 +291,7 @@ async fn known(tx: &Transaction<'_>, between: Between<'_>, settings: &PeopleSett
     };
     Ok(Known {
         pair: Pair { mine: side(mine)?, theirs: side(theirs)? },
+        is_application: mine.get::<_, Option<&str>>("kind") == Some(UserKind::Application.as_str()),
         other,
         relations: (mine.get("relations"), theirs.get("relations")),
         requests: theirs.get("requests"),

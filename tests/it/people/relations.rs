@@ -92,8 +92,11 @@ async fn two_people_become_friends_and_both_are_told() {
     app.person("a").patch(&at("b"), notes).await.expect(200);
     let card = app.person("a").get("/users/b").await.expect(200);
     assert_eq!(card["relation"]["remark"], "老 B");
-    let contacts = app.person("a").get("/users?q=B").await.expect(200);
-    assert_eq!(contacts["items"][0]["relation"]["tags"], json!(["客户", "北京"]));
+    let contacts = app.all(&app.person("a"), "/users").await;
+    let tags =
+        |user: &str| contacts.iter().find(|contact| contact["user_id"] == user).unwrap()["relation"].clone();
+    assert_eq!(tags("b")["tags"], json!(["客户", "北京"]));
+    assert_eq!(tags("c"), Value::Null);
     assert_eq!(app.person("b").get("/users/a").await.expect(200)["relation"]["remark"], Value::Null);
     assert_eq!(app.person("c").get("/users/b").await.expect(200)["relation"], Value::Null);
 
@@ -241,6 +244,7 @@ async fn relations_are_to_people_that_one_sees_and_within_their_limits() {
         put(&app, "a", other, "follow").await.expect_problem(404, "not-found");
     }
     put(&app, "ext", "b", "follow").await.expect_problem(404, "not-found");
+    put(&app, "oa", "a", "block").await.expect_problem(403, "forbidden");
     let own = put(&app, "a", "a", "follow").await.expect_problem(400, "invalid-parameter");
     assert_eq!(own["pointer"], "user_id");
     let unknown = put(&app, "a", "b", "follower").await.expect_problem(422, "invalid-field");

@@ -120,7 +120,7 @@ mod tests {
                 RefreshToken::parse(&format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes))).unwrap();
             assert!(!forged.is_of(&KEY), "byte {place}");
         }
-        for text in ["", "imrt_", "imrt_AAAA", "impg_AAAA", "é"] {
+        for text in ["", "imrt_", "imrt_AAAA", "im_AAAA", "é"] {
             assert!(RefreshToken::parse(text).is_none(), "{text}");
         }
         let long = format!("{}AAAA", token.show().expose());

@@ -44,7 +44,7 @@ async function copy(text) {
 }
 
 // The secret of a link stands behind #, which browsers do not send. It goes into the form, and out of the address.
-const key = document.querySelector('[data-key]');
+const key = document.querySelector('input[data-key]');
 function takeKey() {
   if (!key || location.hash.length < 2 || location.hash === '#main') return;
   key.value = location.hash.slice(1);

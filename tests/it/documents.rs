@@ -5,6 +5,7 @@ mod failures;
 mod metrics;
 mod runbooks;
 mod samples;
+mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -7,7 +7,7 @@ const PAGE: &str = "docs/failure-modes.md";
 const HEAD: &str = "| fault | callers |";
 
 /// Whether there is a test of this path: `faults::clock::name`, with its modules from `tests/it` on.
-fn is_test(path: &str) -> bool {
+pub fn is_test(path: &str) -> bool {
     let Some((module, name)) = path.rsplit_once("::") else {
         return false;
     };

@@ -22,24 +22,8 @@ const seen = {};
 let sampleText = null;
 const INJECTED = '<img src=x onerror="window.injected=1"><script>window.injected=1</script>';
 // Only a failing test waits for it.
-const LONG_MS = 120_000;
+const LONG_MS = Number(process.env.TRYIT_WAIT_MS ?? 120_000);
 if (plan.pictures) mkdirSync(plan.pictures, { recursive: true });
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync'],
-  timeout: LONG_MS,
-});
-for (const session of plan.sessions) {
-  try {
-    await tell(session);
-  } catch (error) {
-    problems.push(`${session.lang} ${session.scheme} ${session.width}: ${error.stack}`);
-  }
-}
-await browser.close();
-console.log(JSON.stringify({ problems, seen, sample_text: sampleText }));
 
 async function tell(session) {
   const zh = session.lang === 'zh';
@@ -53,7 +37,16 @@ async function tell(session) {
   const page = await context.newPage();
   const at = `${session.lang} ${session.scheme} ${session.width}`;
   const wrong = (what) => problems.push(`${at}: ${what}`);
-  const step = (name) => { seen[name] = (seen[name] ?? 0) + 1; };
+  /** A part of the story. One that fails does not hide what the next ones find. */
+  const part = async (name, act) => {
+    try {
+      await act();
+      seen[name] = (seen[name] ?? 0) + 1;
+    } catch (error) {
+      wrong(`${name}: ${error.stack}`);
+      if (plan.pictures) await page.screenshot({ path: join(plan.pictures, `failed-${name}.png`), fullPage: true, caret: 'initial', animations: 'allow' });
+    }
+  };
   page.on('pageerror', (error) => wrong(`an error of the script: ${error.message}`));
   page.on('console', (message) => { if (message.type() === 'error') wrong(`the browser says: ${message.text()} ${message.location().url}`); });
   page.on('request', (request) => {
@@ -85,46 +78,109 @@ async function tell(session) {
   const right = new Side(page, 1);
   await look('begin');
 
-  // Live, and the receipts.
   const first = `${zh ? '早上好' : 'Good morning'} ${at}`;
-  await left.say(first);
-  const arrived = right.message(first);
-  await arrived.waitFor();
-  step('live');
-  await left.counts(first, { received: 1 });
-  await right.log.click({ position: { x: 3, y: 3 } });
-  await left.counts(first, { read: 1 });
-  step('read');
+  await part('live', async () => {
+    await left.say(first);
+    await right.message(first).waitFor();
+    await left.counts(first, { received: 1 });
+  });
+  await part('read', async () => {
+    await right.log.click({ position: { x: 3, y: 3 } });
+    await left.counts(first, { read: 1 });
+  });
+  await part('injected', async () => {
+    await left.say(INJECTED);
+    await right.message('window.injected=1"><script>').last().waitFor();
+  });
+  await part('composer', async () => {
+    await left.open(0);
+    await left.pane.locator('.menu:visible button').first().click();
+    await left.text.press('Enter');
+    await right.last().locator('img.emoji').waitFor();
+    await left.open(1);
+    await left.pane.locator('.menu:visible button').first().click();
+    await left.text.press('Enter');
+    await right.last().locator('.chip.mention').waitFor();
+    await right.message(first).locator('.acts button').first().click();
+    const answer = `${zh ? '好的' : 'Fine'} ${at}`;
+    await right.say(answer);
+    await left.message(answer).locator('blockquote', { hasText: first }).waitFor();
+  });
+  await part('types', () => types({ page, left, right, at, wrong }));
+  await part('card', async () => {
+    await left.add('add_card');
+    await right.of('card').locator('.card button').first().click();
+    const decided = zh ? '已同意' : 'agreed';
+    await left.of('card').locator('.card .title', { hasText: decided }).waitFor();
+    await right.of('card').locator('.card .title', { hasText: decided }).waitFor();
+    if ((await left.of('card').locator('.card button').count()) > 0) wrong('the card still has buttons');
+    await look('types');
+  });
+  await part('forward', async () => {
+    await left.message(first).locator('.acts button').nth(1).click();
+    await left.pane.locator('dialog[open] .rows button', { hasText: 'Apollo' }).click();
+    await right.conversation('Apollo').click();
+    await right.of('forward').locator('.copy', { hasText: first }).waitFor();
+    await right.direct().click();
+    await right.message(first).waitFor();
+  });
+  await part('recall', async () => {
+    const mistake = `${zh ? '发错了' : 'A mistake'} ${at}`;
+    await left.say(mistake);
+    await right.message(mistake).waitFor();
+    await left.message(mistake).locator('.acts button').nth(2).click();
+    await right.message(mistake).waitFor({ state: 'detached' });
+  });
+  await part('offline', () => offline({ left, right, look, wrong, words: (n) => `${zh ? '离线时' : 'While away'} ${n} ${at}` }));
+  await part('crowd', () => crowd({ left, look, words: `${zh ? '大家好' : 'Hello all'} ${at}` }));
+  await part('samples', async () => {
+    await left.direct().click();
+    const text = `${zh ? "引号 ' 和 \\" : "A quote ' and \\"} "双" ${at}`;
+    await left.say(text);
+    await left.message(text).waitFor();
+    const samples = {};
+    for (const form of ['curl', 'javascript', 'java']) {
+      await page.locator(`[data-form=${form}]`).click();
+      samples[form] = await page.locator(`pre[data-sample=${form}] code`).textContent();
+    }
+    if (sampleText === null) {
+      sampleText = text;
+      await repeat(samples, wrong);
+    }
+    await page.locator('.check input').check();
+    await look('calls');
+  });
+  await part('third', async () => {
+    await page.locator('#add').click();
+    await until(page, () => document.querySelectorAll('.pane[data-live]').length === 3);
+    await look('three');
+    if (loads > 1) wrong('the page was loaded again');
+  });
+  // The same gateway leads to the console, as a support person and as an operator.
+  await part('console', async () => {
+    for (const who of ['desk', 'ops']) {
+      await page.goto(`${plan.base}/${who}/console/`);
+      await page.fill('#reason', at);
+      await page.click('button.primary');
+      await page.waitForSelector('.case');
+    }
+  });
+  await context.close();
+}
 
-  // What is written is text.
-  await left.say(INJECTED);
-  await right.message('window.injected=1"><script>').waitFor();
-
-  // An emoji, a mention, a reply.
-  await left.pane.locator('.opens').nth(0).locator('button').first().click();
-  await left.pane.locator('.menu:visible button').first().click();
-  await left.text.press('Enter');
-  await right.last().locator('img.emoji').waitFor();
-  await left.pane.locator('.opens').nth(1).locator('button').first().click();
-  await left.pane.locator('.menu:visible button').first().click();
-  await left.text.press('Enter');
-  await right.last().locator('.chip.mention').waitFor();
-  await right.message(first).locator('.acts button').first().click();
-  const answer = `${zh ? '好的' : 'Fine'} ${at}`;
-  await right.say(answer);
-  await left.message(answer).locator('blockquote', { hasText: first }).waitFor();
-
-  // Every type of content.
+/** Every type of content is shown on the other side, with the bytes that were sent. */
+async function types({ page, left, right, at, wrong }) {
   await left.add('add_picture');
-  await right.of('picture').locator('img.picture').waitFor();
   await until(page, (image) => image.naturalWidth === 640, await right.of('picture').locator('img.picture').elementHandle());
-  await left.pane.locator('input[type=file]').setInputFiles({ name: `${INJECTED.slice(0, 8)}.txt`, mimeType: 'text/plain', buffer: Buffer.from(`a file of ${at}`) });
-  await right.of('file').locator('a[download]').waitFor();
-  const bytes = await page.evaluate(async (address) => (await fetch(address)).text(), await right.of('file').locator('a[download]').getAttribute('href'));
-  if (bytes !== `a file of ${at}`) wrong(`the file is ${bytes}`);
+  const buffer = Buffer.from(`a file of ${at}`);
+  await left.pane.locator('input[type=file]').setInputFiles({ name: '<img src>.txt', mimeType: 'text/plain', buffer });
+  const link = right.of('file').locator('a[download]');
+  const bytes = await page.evaluate(async (address) => (await fetch(address)).text(), await link.getAttribute('href'));
+  if (bytes !== String(buffer)) wrong(`the file is ${bytes}`);
   await left.add('add_voice');
   const sound = await right.of('voice').locator('audio').elementHandle();
-  await page.evaluate((audio) => new Promise((loaded) => { audio.onloadedmetadata = loaded; audio.preload = 'metadata'; audio.load(); }), sound);
+  await sound.evaluate((audio) => { audio.preload = 'metadata'; audio.load(); });
+  await until(page, (audio) => audio.duration > 1, sound);
   await left.add('add_video');
   await until(page, (video) => video.videoWidth === 320, await right.of('video').locator('video').elementHandle());
   await left.add('add_place');
@@ -133,101 +189,45 @@ async function tell(session) {
   await right.of('link').locator('a').waitFor();
   await left.add('add_markdown');
   await right.of('markdown').locator('strong').waitFor();
-  step('types');
+}
 
-  // A card: the right side presses, the left side sees the next state.
-  await left.add('add_card');
-  await right.of('card').locator('.card button').first().click();
-  const decided = zh ? '已同意' : 'agreed';
-  await left.of('card').locator('.card .title', { hasText: decided }).waitFor();
-  await right.of('card').locator('.card .title', { hasText: decided }).waitFor();
-  if ((await left.of('card').locator('.card button').count()) > 0) wrong('the card still has buttons');
-  step('card');
-  await look('types');
-
-  // Forwarded, and taken back.
-  await left.message(first).locator('.acts button').nth(1).click();
-  await left.pane.locator('dialog[open] .rows button', { hasText: 'Apollo' }).click();
-  await right.conversation('Apollo').click();
-  await right.of('forward').locator('.copy', { hasText: first }).waitFor();
-  await right.direct().click();
-  const mistake = `${zh ? '发错了' : 'A mistake'} ${at}`;
-  await left.say(mistake);
-  await right.message(mistake).waitFor();
-  await left.message(mistake).locator('.acts button').nth(2).click();
-  await right.message(mistake).waitFor({ state: 'detached' });
-
-  // Offline and back.
+/** Messages wait while a person has no connection, and all of them come when there is one again. */
+async function offline({ left, right, look, wrong, words }) {
   await right.pane.locator('.toggle').click();
   await right.pane.locator('.notice').waitFor();
-  const missed = [1, 2, 3].map((n) => `${zh ? '离线时' : 'While away'} ${n} ${at}`);
-  for (const words of missed) {
-    await left.say(words);
-    await left.message(words).waitFor();
+  const missed = [1, 2, 3].map(words);
+  for (const text of missed) {
+    await left.say(text);
+    await left.message(text).waitFor();
   }
   await left.counts(missed[2], { unreceived: 1 });
   if ((await right.message(missed[0]).count()) > 0) wrong('a message came to a side that is offline');
   await look('offline');
   await right.pane.locator('.toggle').click();
-  for (const words of missed) await right.message(words).waitFor();
+  for (const text of missed) await right.message(text).waitFor();
   const order = await right.log.locator('article').evaluateAll((all) => all.map((one) => Number(one.dataset.seq)));
   if (order.some((seq, n) => n > 0 && seq !== order[n - 1] + 1)) wrong(`the right side has ${order}`);
   await left.counts(missed[2], { received: 1 });
-  step('offline');
+}
 
-  // A large group: all have received it, then many read.
+/** A large group: all receive an urgent message, get a nudge, and many read. */
+async function crowd({ left, look, words }) {
   await left.conversation('Star City').click();
-  const all = `${zh ? '大家好' : 'Hello all'} ${at}`;
   await left.pane.locator('.composer select').selectOption('urgent');
-  await left.say(all);
+  await left.say(words);
+  await left.message(words).waitFor();
   await left.pane.locator('.composer select').selectOption('normal');
-  await left.counts(all, { received: 2003 });
-  await left.message(all).locator('.acts button').nth(3).click();
-  await left.pane.locator('.note', { hasText: /2,003/ }).waitFor();
-  await left.message(all).locator('.receipts button').click();
+  await left.counts(words, { received: 2003 });
+  await left.message(words).locator('.acts button').nth(3).click();
+  await left.pane.locator('.note', { hasText: '2,003' }).waitFor();
+  await left.message(words).locator('.receipts button').click();
   const dialog = left.pane.locator('dialog[open]');
   await dialog.locator('.rows li').first().waitFor();
   await look('receivers');
   await dialog.locator('.actions button').nth(-2).click();
   await dialog.locator('.tabs button', { hasText: '200' }).waitFor();
   await dialog.locator('.actions .primary').click();
-  await left.counts(all, { received: 1803, read: 200 });
-  step('crowd');
-
-  // The calls: each form, and what they say runs.
-  await left.direct().click();
-  const sample = `${zh ? "引号 ' 和 \\" : "A quote ' and \\"} "双" ${at}`;
-  await left.say(sample);
-  await left.message(sample).waitFor();
-  const samples = {};
-  for (const form of ['curl', 'javascript', 'java']) {
-    await page.locator(`[data-form=${form}]`).click();
-    samples[form] = await page.locator(`pre[data-sample=${form}] code`).textContent();
-  }
-  if (sampleText === null) {
-    sampleText = sample;
-    await repeat(samples, wrong);
-    step('samples');
-  }
-  await page.locator('.check input').check();
-  await look('calls');
-
-  // A third person, whose name is text, and the keys.
-  await page.locator('#add').click();
-  await until(page, () => document.querySelectorAll('.pane[data-live]').length === 3);
-  await page.keyboard.press('Escape');
-  await look('three');
-  if (loads > 1) wrong('the page was loaded again');
-
-  // The console as a support person and as an operator, through the same gateway.
-  for (const who of ['desk', 'ops']) {
-    await page.goto(`${plan.base}/${who}/console/`);
-    await page.fill('#reason', at);
-    await page.click('button.primary');
-    await page.waitForSelector('.case');
-  }
-  step('console');
-  await context.close();
+  await left.counts(words, { received: 1803, read: 200 });
 }
 
 /** Waits until a function of the page is true. Playwright's own wait evaluates text in the page, which its policy refuses. */
@@ -294,9 +294,14 @@ class Side {
     return this.pane.locator('.conversation', { has: this.page.locator('.name .presence') }).first();
   }
 
-  add(key) {
-    return this.pane.locator('.opens').nth(2).locator('button').first().click()
-      .then(() => this.pane.locator(`[data-add=${key}]`).click());
+  /** Opens a menu of the composer: emojis, members, or what else can be sent. */
+  open(n) {
+    return this.pane.locator('.opens').nth(n).locator('button').first().click();
+  }
+
+  async add(key) {
+    await this.open(2);
+    await this.pane.locator(`[data-add=${key}]`).click();
   }
 
   /** Waits until the bar of an own message has these receivers, and no others. */
@@ -310,3 +315,19 @@ class Side {
     }, [label, wanted]);
   }
 }
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+    '--disable-sync'],
+  timeout: LONG_MS,
+});
+for (const session of plan.sessions) {
+  try {
+    await tell(session);
+  } catch (error) {
+    problems.push(`${session.lang} ${session.scheme} ${session.width}: ${error.stack}`);
+  }
+}
+await browser.close();
+console.log(JSON.stringify({ problems, seen, sample_text: sampleText }));

@@ -101,7 +101,7 @@ async fn a_body_that_may_be_left_out_may_be_empty_or_null() {
             }
         }
     }
-    assert_eq!(tried, 5 * 3);
+    assert_eq!(tried, 7 * 3);
 }
 
 /// A call, its body, where that is wrong, and what is said of it.

@@ -57,8 +57,10 @@ async fn world() -> World {
             Answer::All
         }
     });
-    app.say("ann", &bad, "poison").await;
+    // One after the other: a batch that holds both would be given up as a whole.
     app.say("ann", &good, "fine").await;
+    app.until("SELECT count(*) FROM t_im_message_push WHERE status = 1", 1).await;
+    app.say("ann", &bad, "poison").await;
     app.until("SELECT count(*) FROM t_im_push_dead WHERE callback_id = 'gateway'", 1).await;
     let more = "INSERT INTO t_im_directory_run (mode, asked_by, dry_run, asked_at, state) \
                 VALUES ('full', 'hand', false, now(), 'held'); \

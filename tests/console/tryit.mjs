@@ -77,6 +77,8 @@ async function tell(session) {
   const left = new Side(page, 0);
   const right = new Side(page, 1);
   await look('begin');
+  await left.begin();
+  await right.begin();
 
   const first = `${zh ? '早上好' : 'Good morning'} ${at}`;
   await part('live', async () => {
@@ -120,7 +122,7 @@ async function tell(session) {
     await left.message(first).locator('.acts button').nth(1).click();
     await left.pane.locator('dialog[open] .rows button', { hasText: 'Apollo' }).click();
     await right.conversation('Apollo').click();
-    await right.of('forward').locator('.copy', { hasText: first }).waitFor();
+    await right.log.locator('.copy', { hasText: first }).waitFor();
     await right.direct().click();
     await right.message(first).waitFor();
   });
@@ -277,8 +279,14 @@ class Side {
     return this.log.locator('article', { has: this.page.locator('p.words', { hasText: words }) });
   }
 
+  /** The story begins with what earlier ones have left. */
+  async begin() {
+    this.left = await this.log.locator('article').evaluateAll((all) => all.map((one) => one.dataset.type));
+  }
+
+  /** The first message of this type in this story. */
   of(type) {
-    return this.log.locator(`article[data-type=${type}]`).last();
+    return this.log.locator(`article[data-type=${type}]`).nth(this.left.filter((one) => one === type).length);
   }
 
   last() {

@@ -47,6 +47,8 @@ class World {
     }
     this.changed();
     await pane.start(channelId);
+    // The others see that this person is online.
+    this.refreshLists();
   }
 
   replace(pane, id) {

@@ -44,6 +44,10 @@ export class Pane {
     this.away = h('p', { class: 'notice open', hidden: true }, t('is_offline', person.name));
     this.title = h('h3', {}, t('pick'));
     this.log = h('div', { class: 'log', role: 'log', tabIndex: 0, 'aria-label': t('messages') });
+    // The end stays in view when it was: while messages come, pictures load and the log changes its size.
+    this.isAtEnd = true;
+    this.log.addEventListener('scroll', () => { this.isAtEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80; });
+    new ResizeObserver(() => this.stay()).observe(this.log);
     this.news = button(t('new_here'), () => this.read(false), { class: 'news small', hidden: true });
     this.note = h('p', { class: 'note', role: 'status' });
     this.composer = new Composer(this);
@@ -285,7 +289,6 @@ export class Pane {
 
   /** Puts a message into its place, or renews it. */
   put(message) {
-    const isAtEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80;
     const before = this.messages.get(message.seq);
     // An event of a card has no number of replies.
     this.messages.set(message.seq, { ...before, ...message });
@@ -298,17 +301,22 @@ export class Pane {
       if (next) next.before(article);
       else this.log.append(article);
     }
-    if (isAtEnd) this.down();
+    this.stay();
+  }
+
+  stay() {
+    if (this.isAtEnd) this.down();
   }
 
   down() {
+    this.isAtEnd = true;
     this.log.scrollTop = this.log.scrollHeight;
   }
 
   article(message) {
     const isMine = message.sender === this.person.user_id;
     const press = isMine ? null : (one) => this.attempt(() => this.press(message, one));
-    const context = { caller: this.caller, emojis: this.world.emojis, press, grown: () => this.grown() };
+    const context = { caller: this.caller, emojis: this.world.emojis, press, grown: () => this.stay() };
     const act = (key, run) => button(t(key), () => this.attempt(run), { class: 'plain' });
     return h('article', { class: isMine ? 'mine' : '', data: { seq: message.seq, type: message.type, ms: message.ms_id } },
       h('p', { class: 'head' }, h('span', { class: 'person' }, message.sender_name), ' ',
@@ -319,11 +327,6 @@ export class Pane {
         isMine ? act('recall', () => this.caller.post(`/messages/${message.ms_id}/recall`, {}, { does: t('recall') })) : null,
         isMine ? act('nudge', () => this.nudge(message)) : null),
       isMine && this.counts.has(message.ms_id) ? this.receipts(message) : null);
-  }
-
-  /** A picture has its height only when it is there. */
-  grown() {
-    if (this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 400) this.down();
   }
 
   receipts(message) {
@@ -372,15 +375,19 @@ export class Pane {
 
   /** The person has seen the messages. */
   async read(quiet) {
-    if (!this.online || this.unreadOfOthers().length === 0) return;
     const seq = Math.max(...this.messages.keys());
     const channel = this.opened;
+    // A click is a press and a focus: the second one has nothing to add.
+    const asked = `${channel}/${seq}`;
+    if (!this.online || this.unreadOfOthers().length === 0 || this.reading === asked) return;
+    this.reading = asked;
     await this.attemptQuietly(async () => {
       const { read_seq } = await this.caller.post(`/channels/${channel}/read`, { seq }, { quiet, does: t('does_read') });
       const known = this.conversations.find(channel);
       if (known) known.read_seq = Math.max(known.read_seq, read_seq);
       if (!quiet) this.world.done('read');
     });
+    this.reading = null;
     this.showNews();
     this.refreshList();
   }
@@ -410,14 +417,13 @@ export class Pane {
     const article = this.log.querySelector(`[data-ms="${msId}"]`);
     const message = article && this.messages.get(Number(article.dataset.seq));
     if (!message || message.sender !== this.person.user_id) return;
-    const isAtEnd = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight < 80;
     const old = article.querySelector('.receipts');
     const focused = old?.contains(document.activeElement);
     const now = this.receipts(message);
     if (old) old.replaceWith(now);
     else article.append(now);
     if (focused) now.querySelector('button').focus();
-    if (isAtEnd) this.down();
+    this.stay();
   }
 
   /** Receivers of a large group open it: their devices tell the gateway, which reports the receipts in bulk. */

@@ -59,7 +59,7 @@ export class Composer {
   }
 
   mention() {
-    const opener = h('button', { type: 'button', 'aria-label': t('mention'), onclick: () => this.listMembers() }, '@');
+    const opener = h('button', { type: 'button', 'aria-label': t('mention'), onclick: () => this.pane.attempt(() => this.listMembers()) }, '@');
     return menu(opener, this.members);
   }
 
@@ -133,13 +133,24 @@ export class Composer {
   sendText() {
     const text = this.text.value;
     if (text.trim() === '') return;
+    const body = this.body('text', { text }, text);
+    // The next message can be written while this one is sent.
+    this.clear();
     this.pane.attempt(async () => {
-      await this.send('text', { text }, text);
-      this.clear();
+      try {
+        await this.pane.post(body);
+      } catch (error) {
+        if (this.text.value === '') this.text.value = text;
+        throw error;
+      }
     });
   }
 
-  send(type, content, text = '') {
+  send(type, content) {
+    return this.pane.post(this.body(type, content, ''));
+  }
+
+  body(type, content, text) {
     const body = { client_id: clientId(), type, content };
     const named = [...this.mentions].filter(([words]) => text.includes(words)).map(([, id]) => id);
     if (named.includes('all')) body.mentions = 'all';
@@ -147,6 +158,6 @@ export class Composer {
     if (this.replyTo && text) body.reply_to = this.replyTo.ms_id;
     if (this.priority.value !== 'normal') body.priority = 'urgent';
     if (this.priority.value === 'escalate') body.escalate = ESCALATE;
-    return this.pane.post(body);
+    return body;
   }
 }

@@ -74,6 +74,8 @@ class World {
     const params = new URLSearchParams(location.search);
     params.set('people', this.panes.map((pane) => pane.person.user_id).join(','));
     history.replaceState(null, '', `?${params}`);
+    params.set('lang', zh ? 'en' : 'zh');
+    document.getElementById('language').href = `?${params}`;
   }
 
   /** The person who uses the page now sees what arrives. */
@@ -104,7 +106,7 @@ function dress(settings) {
   const outside = { target: '_blank', rel: 'noopener' };
   document.getElementById('links').append(
     h('a', { href: 'desk/console/', ...outside }, t('link_console')), h('a', { href: 'ops/console/', ...outside }, t('link_ops')),
-    h('a', { href: `${settings.service}/docs`, ...outside }, t('link_docs')), h('a', { href: `?${params}`, lang: zh ? 'en' : 'zh-CN' }, t('other_language')));
+    h('a', { href: `${settings.service}/docs`, ...outside }, t('link_docs')), h('a', { id: 'language', href: `?${params}`, lang: zh ? 'en' : 'zh-CN' }, t('other_language')));
   document.getElementById('steps').append(...STEPS.map((step) => h('li', { data: { step } }, t(`step_${step}`, number(settings.crowd.members)))));
 }
 

@@ -8,7 +8,8 @@ const parts = (counts) => [['read', counts.read], ['received', counts.received],
 
 function sentence(counts) {
   const shown = STATUSES.filter((status) => counts[status] > 0).map((status) => t(status, number(counts[status])));
-  return shown.join(' · ');
+  // A message without receivers has no numbers.
+  return shown.join(' · ') || t('receipts');
 }
 
 /** The bar with its numbers, which opens the dialog. */

@@ -25,6 +25,7 @@ const BASE: &str = "/api/v1";
 /// All that a caller with a link may do, with the callback of the link alone. `x-endpoint-link` marks them in the contract.
 const OPEN: &[(&str, &str)] = &[
     ("GET", "/callbacks/{callback_id}"),
+    ("GET", "/callbacks/{callback_id}/statistics"),
     ("POST", "/callbacks/{callback_id}/test"),
     ("GET", "/callbacks/{callback_id}/deliveries"),
     ("GET", "/callbacks/{callback_id}/deliveries/{attempt_id}/payload"),

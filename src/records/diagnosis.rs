@@ -153,6 +153,8 @@ impl Diagnosis {
         let Some(waiting) = &self.push.waiting else {
             return match (&self.push.dead, gateway) {
                 (Some(_), _) => Finding::DeadLetter,
+                // Nothing is pushed to users who have left.
+                (None, _) if !self.user.active => Finding::LeftCompany,
                 (None, "off") => Finding::PushOff,
                 (None, _) => Finding::NotDelivered,
             };

@@ -42,7 +42,8 @@ blocked AS (
 told AS (
     INSERT INTO t_im_event_new (type, channel_id, actor, data, at)
     SELECT 'channel.created', channel_id, $1,
-           jsonb_build_object('channel_type', 'direct', 'name', NULL, 'creator', $1::text, 'member_count', 2), im_clock()
+           jsonb_build_object('channel_id', channel_id::text, 'channel_type', 'direct', 'name', NULL, 'creator', $1::text,
+                              'member_count', 2), im_clock()
     FROM made WHERE im_event_wanted('channel.created')
 )
 SELECT channel_id FROM made

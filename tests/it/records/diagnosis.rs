@@ -183,6 +183,9 @@ async fn push_that_is_off_and_a_robot_that_only_sends_are_found() {
     let group = app.group(&["ann", "bob"]).await;
     app.person("ann").post(&format!("/channels/{group}/robots"), json!({"name": "r"})).await.expect(201);
     let ms_id = app.say("ann", &group, "hello").await["ms_id"].clone();
+    finding_becomes(&app, &ms_id, "bob", "no_gateway").await;
+    // As when `callback_hold_days` have passed.
+    app.sql().await.batch_execute("DELETE FROM t_im_push_queue; DELETE FROM t_im_push_commit").await.unwrap();
     let off = finding_becomes(&app, &ms_id, "bob", "push_off").await;
     assert_eq!((&off["gateway"], &off["waiting"]), (&json!("off"), &Value::Null), "{off}");
     let robot = "SELECT user_id FROM t_im_robot WHERE channel_id = $1::text::bigint";

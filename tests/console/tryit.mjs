@@ -122,7 +122,7 @@ async function tell(session) {
     await left.message(first).locator('.acts button').nth(1).click();
     await left.pane.locator('dialog[open] .rows button', { hasText: 'Apollo' }).click();
     await right.conversation('Apollo').click();
-    await right.log.locator('.copy', { hasText: first }).waitFor();
+    await right.log.locator('.copy', { hasText: first }).last().waitFor();
     await right.direct().click();
     await right.message(first).waitFor();
   });

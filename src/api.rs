@@ -33,6 +33,7 @@ mod messages;
 mod notifications;
 mod observed;
 mod operations;
+mod origin;
 mod preferences;
 mod presence;
 mod problem;
@@ -44,7 +45,9 @@ mod robots;
 mod scim;
 mod search;
 mod service;
+mod socket;
 mod statistics;
+mod statuses;
 mod support;
 mod sync;
 mod threads;
@@ -83,7 +86,7 @@ use crate::events::stream::Hub;
 use crate::files::Files;
 use crate::identity::{Caller, Claimed, Identity, Role, Roles};
 use crate::people::contacts;
-use crate::people::presence::Presence;
+use crate::people::presence::{Presence, Sockets};
 use crate::people::users::{check_active, of_login_name};
 use crate::records::receipt::Inbox;
 use crate::sync::Followers;
@@ -93,6 +96,7 @@ use bodies::Budget;
 use rates::Rates;
 
 pub use gate::GatedSender;
+pub use socket::Connection;
 
 /// State that all handlers share.
 #[derive(Clone)]
@@ -113,6 +117,8 @@ pub struct Stages {
     pub inbox: Inbox,
     pub callbacks: Arc<Callbacks>,
     pub presence: Presence,
+    /// The users with open sockets, if these make them online.
+    pub sockets: Option<Arc<Sockets>>,
     pub escalation: Arc<Escalation>,
     pub archive: Option<Arc<dyn Archive>>,
     pub index: Option<Arc<Index>>,
@@ -204,6 +210,7 @@ impl Api {
             .merge(receipts::routes())
             .merge(preferences::routes())
             .merge(presence::routes())
+            .merge(statuses::routes())
             .merge(conversations::routes())
             .merge(sync::routes())
             .merge(tokens::routes())
@@ -228,6 +235,7 @@ impl Api {
             .merge(files::routes())
             .merge(robots::routes());
         let pages = console::routes(&self, operations.clone().with_state(self.clone()), &rates);
+        let sockets = self.sockets(operations.clone(), (&bodies, &at_work), &rates);
         let proven = operations
             .layer(from_fn_with_state(rates.clone(), rates::limit))
             .layer(from_fn_with_state(self.clone(), prove));
@@ -235,7 +243,7 @@ impl Api {
         Router::new()
             .nest(
                 "/api/v1",
-                proven.merge(
+                proven.merge(sockets).merge(
                     files::open_routes()
                         .merge(robots::open_routes())
                         .merge(accounts::open_routes())
@@ -270,6 +278,32 @@ impl Api {
 }
 
 impl Api {
+    /// The route of sockets. Their requests are made of the operations, with the limits that requests of HTTP have.
+    fn sockets(
+        &self,
+        operations: Router<Api>,
+        (bodies, at_work): (&Budget, &AtWork),
+        rates: &Rates,
+    ) -> Router<Api> {
+        let (bodies, timeout) = (bodies.clone(), self.config.server.request_timeout);
+        let operations = operations
+            .with_state(self.clone())
+            .layer(from_fn_with_state(rates.clone(), rates::limit))
+            .layer(from_fn(move |request: Request, next: Next| bodies.clone().charge(request, next)))
+            .layer(from_fn_with_state(at_work.clone(), at_work::shed))
+            .layer(from_fn(move |request: Request, next: Next| async move {
+                match tokio::time::timeout(timeout, next.run(request)).await {
+                    Ok(response) => response,
+                    Err(_) => Error::new(Kind::Timeout, "").into_response(),
+                }
+            }))
+            .layer(CatchPanicLayer::custom(|_| Error::internal("a handler panicked").into_response()));
+        socket::routes(socket::Calls { operations, rates: rates.clone() })
+            .layer(from_fn_with_state(rates.clone(), rates::limit))
+            .layer(from_fn_with_state(self.clone(), prove))
+            .layer(from_fn_with_state(self.clone(), socket::admit))
+    }
+
     /// The routes that take the bytes of files. A body under a signature is read whole before it counts, so it has
     /// the limits of other bodies.
     fn transfers(&self, bodies: &Budget, rates: &Rates) -> Router<Api> {

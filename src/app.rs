@@ -120,6 +120,7 @@ impl App {
         workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
         self.spawn_workers(workers, &tasks, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
+        let sockets = self.spawn_sockets(&tasks, &stop_workers);
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
         if let Some(endpoint) = metrics {
@@ -143,6 +144,7 @@ impl App {
             inbox,
             callbacks: self.callbacks,
             presence,
+            sockets,
             escalation,
             archive,
             index: self.archive.as_ref().map(|cold| cold.index.clone()),

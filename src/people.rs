@@ -7,4 +7,5 @@ pub mod preference;
 pub mod presence;
 pub mod relation;
 pub mod search_index;
+pub mod status;
 pub mod users;

@@ -19,6 +19,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
+use super::origin::is_foreign;
 use super::rates::{self, Rates};
 use super::{Api, proven};
 use crate::console::answers::{
@@ -279,7 +280,7 @@ async fn edits_of(
 /// The export of the API, unchanged. A page of another site cannot begin one.
 async fn export(visit: Visit, headers: HeaderMap, Extension(operations): Extension<Operations>) -> Shown {
     let Some(calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
-    if case::is_foreign(&headers) {
+    if is_foreign(&headers) {
         return Err(Refusal::foreign());
     }
     let conditions = Conditions::of(|name| visit.param(name).to_owned());

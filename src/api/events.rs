@@ -12,6 +12,7 @@ use futures_util::stream;
 
 use super::{Api, Now, Person};
 use crate::base::error::Result;
+use crate::events::stream::Wants;
 
 /// The header with which a browser resumes. Clients that cannot set headers use one of the parameters.
 const HEADER: &str = "last-event-id";
@@ -33,8 +34,9 @@ async fn listen(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let after = last_event_id(&headers, uri.query().unwrap_or_default());
-    let opened = api.streams.open(&caller, after, now).await?;
+    let query = uri.query().unwrap_or_default();
+    let wants = Wants { presence: wants_presence(query), typing: false };
+    let opened = api.streams.open(&caller, (last_event_id(&headers, query), wants), now).await?;
     let pieces = stream::unfold(opened, async |mut opened| {
         let piece = opened.next().await?;
         Some((Ok::<_, Infallible>(piece), opened))
@@ -50,12 +52,18 @@ async fn listen(
 /// The last event that the client has. An empty value counts as none. The header wins, because a browser
 /// reconnects with its first URL. An invalid value is not refused: an `EventSource` does not reconnect after
 /// an error.
-fn last_event_id(headers: &HeaderMap, query: &str) -> Option<i64> {
+pub fn last_event_id(headers: &HeaderMap, query: &str) -> Option<i64> {
     let given = headers.get(HEADER).map(|value| String::from_utf8_lossy(value.as_bytes()));
     let named = url::form_urlencoded::parse(query.as_bytes())
         .filter(|(name, id)| PARAMETERS.contains(&name.as_ref()) && !id.is_empty())
         .last();
     given.filter(|id| !id.is_empty()).or(named.map(|(_, id)| id)).map(|id| read(&id))
+}
+
+/// Whether the listener hears of the presence of partners. Another value than `true` counts as no.
+pub fn wants_presence(query: &str) -> bool {
+    let named = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "presence").last();
+    named.is_some_and(|(_, value)| value == "true")
 }
 
 /// An id that was never assigned reads as an event in the future. The client is then told to reload.

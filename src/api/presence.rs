@@ -6,6 +6,7 @@ use axum::{Json as Reply, Router};
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+use super::statuses::UserStatusView;
 use super::wire::{AtMost, Json, Query, rfc3339};
 use super::{Api, Authenticated, Viewer};
 use crate::base::error::{Error, Result};
@@ -81,11 +82,12 @@ struct StatusView {
     status: OnlineStatus,
     #[serde(with = "rfc3339::option")]
     since: Option<OffsetDateTime>,
+    user_status: Option<UserStatusView>,
 }
 
 impl From<Status> for StatusView {
     fn from(s: Status) -> Self {
-        Self { user_id: s.user_id, status: s.status, since: s.since }
+        Self { user_id: s.user_id, status: s.status, since: s.since, user_status: s.says.map(Into::into) }
     }
 }
 

@@ -47,6 +47,16 @@ impl Rates {
         }
     }
 
+    /// Takes one request of a caller from its limit, for what comes otherwise than as a request of HTTP.
+    pub fn take(&self, caller: &Caller) -> Result<(), Error> {
+        let limit = if caller.is_machine() { &self.machine } else { &self.user };
+        let Some(limit) = limit else { return Ok(()) };
+        limit.take(&caller.user_id).map(drop).map_err(|wait_s| {
+            metrics::counter!("impg_rate_limited_total", "policy" => limit.name).increment(1);
+            Error::new(Kind::RateLimited, limit.detail()).retry_after(wait_s)
+        })
+    }
+
     /// Answers the request if the limit of its caller allows it. Otherwise `refuse` makes the answer. The headers
     /// of both say what is left.
     pub async fn answer(

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 
 use super::accounts::BESIDE_USERS;
 use super::relations::RelationNote;
+use super::statuses::UserStatusView;
 use super::wire::{LIMIT_MAX, Page, PathWord, Query, check_limit, read_cursor, rfc3339, write_cursor};
 use super::{Api, Person, Viewer};
 use crate::accounts::profile::{self, Found, Profile, ProfileSearch};
@@ -70,6 +71,7 @@ struct ContactView {
     /// What the user is to the caller, if there is anything.
     #[serde(skip_serializing_if = "Option::is_none")]
     relation: Option<RelationNote>,
+    user_status: Option<UserStatusView>,
 }
 
 #[derive(Serialize)]
@@ -100,6 +102,7 @@ struct CardView {
     /// What users with an account say about themselves.
     #[serde(skip_serializing_if = "Option::is_none")]
     profile: Option<ProfileView>,
+    user_status: Option<UserStatusView>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +133,7 @@ impl From<Contact> for ContactView {
             title: c.title,
             department: c.department.map(|(department_id, name)| DepartmentName { department_id, name }),
             relation: None,
+            user_status: c.status.map(Into::into),
         }
     }
 }
@@ -137,7 +141,7 @@ impl From<Contact> for ContactView {
 impl From<Found> for ContactView {
     fn from(found: Found) -> Self {
         let Found { user_id, name, head_icon, kind, title } = found;
-        Self { user_id, name, head_icon, kind, title, department: None, relation: None }
+        Self { user_id, name, head_icon, kind, title, department: None, relation: None, user_status: None }
     }
 }
 
@@ -159,6 +163,7 @@ impl CardView {
             presence,
             relation,
             profile: None,
+            user_status: card.status.map(Into::into),
         }
     }
 }

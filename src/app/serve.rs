@@ -6,6 +6,7 @@
 mod peers;
 mod slots;
 mod version;
+mod wire;
 
 use std::convert::Infallible;
 use std::io;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request};
+use axum::http::header::UPGRADE;
 use axum::response::{IntoResponse, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -24,18 +26,19 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::api::Connection;
 use crate::base::certificate::{Certificate, HTTP2};
 use crate::base::config::Config;
 use crate::base::error::Error;
 use peers::Peers;
 use slots::{Answer, RunningRequest, Silence, Slot, Slots, count_cut};
+use wire::Wire;
 
 /// File descriptors reserved for callbacks, the archive and files.
 const DESCRIPTORS_BESIDE: u64 = 256;
@@ -121,7 +124,9 @@ pub async fn serve(listener: TcpListener, server: Server, stop: CancellationToke
                     };
                     configure_socket(&socket, server.bounds.write);
                     let slot = Slot::take(&slots, permit).await;
-                    connections.spawn(connection((socket, peer), server.clone(), slot, stop.clone()));
+                    let upgraded = connections.clone();
+                    let connected = Connected { peer, slot, upgraded };
+                    connections.spawn(connection(socket, server.clone(), connected, stop.clone()));
                 }
                 Err(error) => slots.pause_after(&error).await,
             }
@@ -150,30 +155,30 @@ fn configure_socket(socket: &TcpStream, write_timeout: Duration) {
     }
 }
 
-/// A socket, encrypted or not.
-trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Socket for S {}
-
 /// Makes a connection ready for its first request. Returns whether it speaks HTTP/2.
-async fn open(socket: TcpStream, server: &Server) -> io::Result<(bool, Box<dyn Socket>)> {
+async fn open(socket: TcpStream, server: &Server) -> io::Result<(bool, Wire)> {
     let Some(certificate) = &server.certificate else {
         let (is_http2, socket) = version::detect(socket).await?;
-        return Ok((is_http2, Box::new(socket)));
+        return Ok((is_http2, Wire::new(socket)));
     };
     let socket = TlsAcceptor::from(certificate.current()).accept(socket).await.inspect_err(|error| {
         count_cut("tls");
         tracing::debug!(%error, "no handshake");
     })?;
     let is_http2 = socket.get_ref().1.alpn_protocol() == Some(HTTP2);
-    Ok((is_http2, Box::new(socket)))
+    Ok((is_http2, Wire::new(socket)))
 }
 
-async fn connection(
-    (socket, peer): (TcpStream, SocketAddr),
-    server: Arc<Server>,
+/// What belongs to one connection.
+struct Connected {
+    peer: SocketAddr,
     slot: Arc<Slot>,
-    stop: CancellationToken,
-) {
+    /// Connections whose requests have become sockets are waited for, too.
+    upgraded: TaskTracker,
+}
+
+async fn connection(socket: TcpStream, server: Arc<Server>, connected: Connected, stop: CancellationToken) {
+    let Connected { peer, slot, upgraded } = connected;
     let first_head = pin!(tokio::time::sleep(server.bounds.head));
     let mut supervisor = Supervisor { bounds: server.bounds, slot, stop, first_head };
     let Some(Ok((is_http2, socket))) = supervisor.before_head(open(socket, &server)).await else { return };
@@ -181,6 +186,11 @@ async fn connection(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let running = RunningRequest::of(&slot, is_http2);
         request.extensions_mut().insert(ConnectInfo(peer));
+        if !is_http2 && request.headers().contains_key(UPGRADE) {
+            // A socket is a request under way for as long as it is open.
+            let held = (RunningRequest::of(&slot, false), upgraded.token());
+            request.extensions_mut().insert(Connection(Arc::new(held)));
+        }
         let answer = running.is_admitted().then(|| router.call(request));
         async move {
             let response = match answer {
@@ -194,10 +204,11 @@ async fn connection(
         let serving = pin!(speak_http2(supervisor.bounds).serve_connection(TokioIo::new(socket), service));
         supervisor.supervise(serving, http2::Connection::graceful_shutdown).await;
     } else {
-        let serving = pin!(speak_http1(supervisor.bounds).serve_connection(TokioIo::new(socket), service));
+        let http = speak_http1(supervisor.bounds);
+        let serving = pin!(http.serve_connection(TokioIo::new(socket), service).with_upgrades());
         // hyper ends idle connections of HTTP/1.1 by itself, after the last byte of an answer.
         supervisor.bounds.idle = Duration::MAX;
-        supervisor.supervise(serving, http1::Connection::graceful_shutdown).await;
+        supervisor.supervise(serving, http1::UpgradeableConnection::graceful_shutdown).await;
     }
 }
 

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::App;
 use super::maintenance::Maintenance;
 use super::tasks::TaskSet;
+use crate::base::config::GatewayTarget;
 use crate::base::cron::Alarms;
 use crate::base::replica::Replica;
 use crate::base::store::Standby;
@@ -27,7 +28,7 @@ use crate::events::stream::Hub;
 use crate::files::{Files, Sweeper};
 use crate::notification::step::Notifications;
 use crate::people::headcount::Headcount;
-use crate::people::presence::Presence;
+use crate::people::presence::{Presence, Sockets};
 use crate::people::search_index;
 use crate::records::receipt;
 use crate::sync::Followers;
@@ -228,12 +229,31 @@ impl App {
             async move { totals.tell_totals().await }
         });
         tasks.spawn(totals.woken_by(&hub.greet()).run(stop_workers.clone()));
+        let live = hub.clone();
+        let live = Worker::of("live", self.config.streams.presence_window, move || {
+            let live = live.clone();
+            async move { live.tell_live().await }
+        });
+        tasks.spawn(live.woken_by(&hub.live_wake()).run(stop_workers.clone()));
+        let (signalled, until) = (hub.clone(), stop_workers.clone());
+        tasks.spawn(async move { signalled.follow_signals(until).await });
         let (closing, stop, stop_workers) = (hub.clone(), stop.clone(), stop_workers.clone());
         tasks.spawn(async move {
             tokio::select! { () = stop.cancelled() => {}, () = stop_workers.cancelled() => {} }
             closing.close();
         });
         hub
+    }
+
+    /// The users with open sockets, if no gateway says who is online.
+    pub(super) fn spawn_sockets(&self, tasks: &TaskSet, stop: &CancellationToken) -> Option<Arc<Sockets>> {
+        if self.config.callbacks.gateway() != GatewayTarget::Off {
+            return None;
+        }
+        let sockets = Arc::new(Sockets::new(self.store.clone(), &self.config.people));
+        let worker = Worker::new("sockets", self.config.workers.poll, sockets.clone());
+        tasks.spawn(worker.woken_by(&sockets.wake()).run(stop.clone()));
+        Some(sockets)
     }
 
     /// Starts the schedules of the settings. Without them workers find due work at their next poll.

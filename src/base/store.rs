@@ -4,6 +4,7 @@ mod fresh;
 mod schema;
 mod server;
 mod session;
+mod signals;
 mod standby;
 mod statements;
 
@@ -28,6 +29,7 @@ use crate::base::throttle::Throttle;
 use crate::base::tls::{self, Authorities};
 use fresh::Fresh;
 use server::{PRIMARY, STANDBY, Server};
+pub use signals::Signals;
 pub use standby::{Fitness, Standby};
 pub use statements::{Parameters, Statements};
 
@@ -134,6 +136,7 @@ pub struct Store {
     fresh: Option<Arc<Fresh>>,
     /// The replica that uses it, made up at its start.
     replica_id: Uuid,
+    settings: Arc<DatabaseSettings>,
 }
 
 impl Store {
@@ -205,7 +208,8 @@ impl Store {
             .map_err(Error::internal)?;
         let workers = &config.workers;
         let throttle = Arc::new(Throttle::new(workers.background_send_wait, workers.lease, Instant::now()));
-        Ok(Self { pool, server, throttle, fresh: None, replica_id: Uuid::now_v7() })
+        let settings = Arc::new(config.database.clone());
+        Ok(Self { pool, server, throttle, fresh: None, replica_id: Uuid::now_v7(), settings })
     }
 
     /// The replica that uses it.
@@ -378,14 +382,21 @@ fn address(url: &Secret, setting: &'static str) -> Result<tokio_postgres::Config
     url.expose().parse().map_err(refuse)
 }
 
-/// Encrypted and verified if the address asks for it, otherwise plain; no mode in between.
-fn manager(settings: &DatabaseSettings, setting: &'static str) -> Result<Manager> {
+/// How a server is connected: encrypted and verified if the address asks for it, otherwise plain; no mode in between.
+fn reachable(settings: &DatabaseSettings, setting: &'static str) -> Result<tokio_postgres::Config> {
     let url = if setting == STANDBY { &settings.read_url } else { &settings.url };
     let mut pg = address(url, setting)?;
     pg.tcp_user_timeout(GONE).keepalives_idle(GONE);
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     if pg.get_ssl_mode() != SslMode::Require {
         pg.ssl_mode(SslMode::Disable);
+    }
+    Ok(pg)
+}
+
+fn manager(settings: &DatabaseSettings, setting: &'static str) -> Result<Manager> {
+    let pg = reachable(settings, setting)?;
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    if pg.get_ssl_mode() != SslMode::Require {
         return Ok(Manager::from_config(pg, NoTls, recycling));
     }
     let tls = tls::client(&Authorities::Own(&settings.ca_file), "database_ca_file")?;

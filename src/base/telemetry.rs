@@ -131,7 +131,17 @@ fn describe_requests() {
     describe_counter!("impg_receipts_total", "Receipts accepted.");
     describe_counter!("impg_receipts_advanced_total", "Receipts that advanced a status or a read cursor.");
     describe_counter!("impg_searches_total", "Pages of a message search answered.");
-    describe_gauge!("impg_streams", "Event streams open on this replica.");
+    describe_gauge!("impg_streams", "Event streams open on this replica, sockets among them.");
+    describe_gauge!("impg_sockets", "Sockets open on this replica, by kind: im.v1 or im.v0.");
+    describe_counter!(
+        "impg_sockets_ended_total",
+        "Sockets ended, by why. closed: by the client or the network; silent: nothing came from the client; slow: it \
+         read too slowly; fault: it sent what no socket takes; gone, aged, stopping, broken: as streams end."
+    );
+    describe_counter!(
+        "impg_socket_requests_total",
+        "Requests over sockets answered, by method and status. Of im.v0 the status is the errno."
+    );
     describe_counter!("impg_stream_events_total", "Events sent to at least one stream.");
     describe_counter!("impg_stream_resyncs_total", "Streams whose client was told to reload, by reason.");
     describe_counter!("impg_jwks_failures_total", "Failed requests for the keys of jwt_jwks_url.");

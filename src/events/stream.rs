@@ -5,6 +5,7 @@
 
 mod keep;
 mod listen;
+mod live;
 mod log;
 mod queue;
 mod roster;
@@ -25,9 +26,13 @@ use crate::base::store::Store;
 use crate::base::worker::{Tick, Work};
 use crate::identity::Caller;
 
+use listen::Opening;
 pub use listen::Stream;
+use live::Live;
+pub use live::Typed;
 use log::Event;
-use queue::{End, Queue, Reason};
+use queue::Queue;
+pub use queue::{End, Reason, Wants};
 use roster::Roster;
 use unread::Unread;
 
@@ -65,6 +70,8 @@ pub struct Hub {
     greet: Arc<Notify>,
     /// When totals that changed were last told.
     totals_told: Mutex<Instant>,
+    /// What is told beside the log.
+    live: Live,
 }
 
 /// The listeners, and the position of the tail.
@@ -85,6 +92,10 @@ struct Listener {
     streams: usize,
     queues: Vec<Arc<Queue>>,
     unread: Unread,
+    /// Whether the partners whose presence the user hears of are to be read (again).
+    partners_due: bool,
+    /// Whether a new stream wants to know who is online.
+    greet: bool,
 }
 
 /// The position of the tail. A stream that joins gets the events after it. The stream reads earlier events
@@ -117,10 +128,11 @@ impl Hub {
         let crowd = Mutex::default();
         let (delivered, catching_up) = (AtomicI64::new(0), Semaphore::new(CATCHING_UP));
         let (greet, totals_told) = (Arc::default(), Mutex::new(Instant::now()));
-        Self { store, limits, wake, crowd, delivered, catching_up, greet, totals_told }
+        let live = Live::new(settings);
+        Self { store, limits, wake, crowd, delivered, catching_up, greet, totals_told, live }
     }
 
-    /// Opens a stream for `caller`, from now on or after the event `after`.
+    /// Opens a stream for `caller`, from now on or after the event `after`, with what it wants beside events.
     ///
     /// # Errors
     /// `Kind::TooManyStreams` if the user has too many streams. `Kind::Unavailable` if the replica has too
@@ -128,7 +140,7 @@ impl Hub {
     pub async fn open(
         self: &Arc<Self>,
         caller: &Caller,
-        after: Option<i64>,
+        (after, wants): (Option<i64>, Wants),
         now: OffsetDateTime,
     ) -> Result<Stream> {
         let place = self.take_place(&caller.user_id)?;
@@ -138,7 +150,8 @@ impl Hub {
         };
         let head = keep::whole(&self.store, self.limits.keep).await?;
         let proof = caller.token_hash.clone().or_else(|| caller.session_id.clone());
-        Stream::begin(place, proof, after, (head, Instant::now() + ends_in))
+        let ends = Instant::now() + ends_in;
+        Stream::begin(place, Opening { proof, wants, ends }, after, head)
     }
 
     /// The newest event. A stream that begins after it misses nothing that is committed from now on.
@@ -188,6 +201,7 @@ impl Hub {
         let heard = events.iter().map(|event| (event, roster.listeners(event, &spans)));
         let heard: Vec<(&Event, Vec<usize>)> = heard.filter(|(_, listeners)| !listeners.is_empty()).collect();
         self.note_counts(&heard, roster);
+        self.note_partners(&heard, roster);
         for step in heard.chunks(TEXTS) {
             let ids: Vec<i64> = step.iter().map(|(event, _)| event.event_id).collect();
             let texts = log::texts(&self.store, &ids, None).await?;
@@ -269,9 +283,15 @@ impl Hub {
             person.unread = Unread::default();
         }
         person.unread.tell_again();
+        if queue.wants.presence {
+            (person.partners_due, person.greet) = (true, true);
+        }
         person.queues.push(queue.clone());
         crowd.roster = None;
         self.greet.notify_one();
+        if queue.wants.any() {
+            self.live.wake();
+        }
         Ok(queue)
     }
 

@@ -12,6 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::search_index;
+use super::status::UserStatus;
 use super::users::{UserKind, kind_of_caller};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
@@ -51,6 +52,7 @@ pub struct Contact {
     pub title: Option<String>,
     /// The main department's id and name.
     pub department: Option<(String, String)>,
+    pub status: Option<UserStatus>,
 }
 
 /// A user that a search text may mean.
@@ -86,6 +88,7 @@ pub struct Card {
     pub departments: Vec<Workplace>,
     /// The manager's id and name.
     pub manager: Option<(String, String)>,
+    pub status: Option<UserStatus>,
 }
 
 /// A range of words with a prefix, and the position after which a page starts.
@@ -271,6 +274,7 @@ fn contact(row: &Row) -> Contact {
         kind: row.get("kind"),
         title: row.get("title"),
         department: pair(row, "department_id", "department_name"),
+        status: UserStatus::of_row(row),
     }
 }
 
@@ -300,6 +304,7 @@ pub async fn card(store: &Store, viewer: &Viewer, user_id: &str) -> Result<Card>
         login_name: shown("login_name"),
         departments: if active { departments } else { Vec::new() },
         manager: pair(&row, "manager_id", "manager_name").filter(|_| active),
+        status: UserStatus::of_row(&row),
     })
 }
 

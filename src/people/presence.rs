@@ -5,6 +5,8 @@
 //! and its users go offline. Presence does not depend on messages: a push goes to every receiver, and its
 //! answer says who was online.
 
+mod sockets;
+
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
@@ -12,12 +14,14 @@ use time::{Duration, OffsetDateTime};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::status::UserStatus;
 use crate::base::config::PeopleSettings;
 use crate::base::error::Result;
 use crate::base::named::named;
 use crate::base::store::{REPEATABLE, Statements, Store, retrying};
 use crate::base::worker::{Tick, Work};
 use crate::sql;
+pub use sockets::{OpenSocket, Sockets};
 
 /// Most unknown users that an answer names.
 const UNKNOWN_NAMED: usize = 100;
@@ -87,6 +91,8 @@ pub struct Status {
     pub status: OnlineStatus,
     /// `None`: the user has never been online.
     pub since: Option<OffsetDateTime>,
+    /// What the user says of themselves.
+    pub says: Option<UserStatus>,
 }
 
 impl Status {
@@ -213,6 +219,7 @@ impl Presence {
                 user_id: row.get("user_id"),
                 status: OnlineStatus::from_db(row.get("status"))?,
                 since: row.get("status_since"),
+                says: UserStatus::of_row(row),
             })
         };
         rows.iter().map(status).collect()

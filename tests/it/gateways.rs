@@ -5,7 +5,8 @@ use serde_json::json;
 
 use crate::app::{TestApp, text};
 use crate::files::{KEY, noise};
-use crate::support::{Client, Proxy, ProxyKind, SignIn};
+use crate::support::socket::PROTOCOL;
+use crate::support::{Client, Proxy, ProxyKind, SignIn, Socket};
 
 const SECRET: &str = "shared by the gateway and the service";
 /// A token of a sign-in that puts much into it.
@@ -159,6 +160,26 @@ async fn an_event_passes_while_its_stream_is_open() {
             stage.app.say("b", &channel, words).await;
             stream.through(words).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_socket_passes_and_says_who_is_calling() {
+    for kind in ProxyKind::ALL {
+        let stage = Stage::start(kind).await;
+        let channel = stage.app.direct("a", "b").await;
+        let (base, token) = (stage.proxy.url(""), stage.sign_in.token("a", ""));
+        let bearer = format!("Bearer {token}");
+        let forged = [("x-user-id", "root"), ("authorization", bearer.as_str()), PROTOCOL];
+        let mut socket = Socket::try_open(&base, "", &forged).await.expect("a socket");
+        socket.until("hello").await;
+        let message = json!({"channel_id": channel, "type": "text", "content": {"text": "through it"}});
+        socket.call("send", message).await;
+        let told = socket.until("message.created").await;
+        assert_eq!(told["data"]["data"]["sender"], "a", "{kind:?}");
+        stage.app.say("b", &channel, "and back").await;
+        assert_eq!(socket.until("message.created").await["data"]["data"]["content"]["text"], "and back");
+        assert_eq!(Socket::try_open(&base, "", &[PROTOCOL]).await.err(), Some(401), "{kind:?}");
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
 //! a [`Cluster`] to keep data in, a [`Gateway`] to push to, an [`Observer`] to tell, a [`Receiver`] that
-//! answers byte by byte, the [`Service`] itself, a [`Client`] for each person and a [`Listener`] for its
-//! events; a [`Disk`] that can be full; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
+//! answers byte by byte, the [`Service`] itself, a [`Client`] for each person, a [`Listener`] for its
+//! events and a [`Socket`] for both; a [`Disk`] that can be full; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
 //! [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
@@ -31,6 +31,7 @@ pub mod scim_server;
 pub mod service;
 pub mod sign_in;
 pub mod slapd;
+pub mod socket;
 
 pub use client::{Client, Exchange, Reply, observe};
 pub use collector::{Collector, SpanSeen};
@@ -54,3 +55,4 @@ pub use scim_server::ScimServer;
 pub use service::Service;
 pub use sign_in::SignIn;
 pub use slapd::Slapd;
+pub use socket::{Closed, Socket};

@@ -23,7 +23,8 @@ looked AS MATERIALIZED (
     UNION ALL
     (SELECT '', user_id FROM t_im_user WHERE $1 IS NULL AND user_id > $4 ORDER BY user_id LIMIT $5)
 )
-SELECT l.word, l.user_id, fits.name, fits.head_icon, fits.kind, fits.title, d.department_id, d.name AS department_name
+SELECT l.word, l.user_id, fits.name, fits.head_icon, fits.kind, fits.title, d.department_id, d.name AS department_name,
+       s.text AS status_text, s.emoji AS status_emoji, s.until AS status_until
 FROM looked l
 LEFT JOIN LATERAL (
     SELECT u.name, u.head_icon, u.kind, u.title, u.department_id
@@ -46,4 +47,9 @@ LEFT JOIN LATERAL (
 LEFT JOIN t_im_department d
        ON d.department_id = fits.department_id AND d.removed_at IS NULL
       AND ($8 IS NULL OR d.department_id IN (SELECT department_id FROM place))
+LEFT JOIN LATERAL (
+    SELECT text, emoji, until FROM t_im_user_status
+    WHERE user_id = l.user_id AND (until IS NULL OR until > im_clock())
+    OFFSET 0
+) AS s ON fits.name IS NOT NULL
 ORDER BY l.word, l.user_id

@@ -24,9 +24,15 @@ WITH page AS MATERIALIZED (
     ORDER BY w.word, u.user_id
     LIMIT $6
 )
-SELECT p.word, p.user_id, p.name, p.head_icon, p.kind, p.title, d.department_id, d.name AS department_name
+SELECT p.word, p.user_id, p.name, p.head_icon, p.kind, p.title, d.department_id, d.name AS department_name,
+       s.text AS status_text, s.emoji AS status_emoji, s.until AS status_until
 FROM page p
 LEFT JOIN t_im_department d
        ON d.department_id = p.department_id AND d.removed_at IS NULL
       AND ($8::text IS NULL OR im_granted($8, ARRAY[d.department_id]))
+LEFT JOIN LATERAL (
+    SELECT text, emoji, until FROM t_im_user_status
+    WHERE user_id = p.user_id AND (until IS NULL OR until > im_clock())
+    OFFSET 0
+) AS s ON true
 ORDER BY p.word, p.user_id

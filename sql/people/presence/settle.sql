@@ -22,5 +22,10 @@ told AS (
     SELECT im_emit('presence.changed', NULL, NULL,
                    jsonb_build_object('users', jsonb_agg(change ORDER BY user_id)), NULL, $2)
     FROM placed GROUP BY event ORDER BY event
+),
+-- The replicas whose users hear of it.
+signalled AS (
+    SELECT im_signal_users(array_agg(user_id)) AS parts FROM changed HAVING count(*) > 0
 )
-SELECT (SELECT count(*) FROM changed) AS changed, (SELECT count(*) FROM told) AS events
+SELECT (SELECT count(*) FROM changed) AS changed, (SELECT count(*) FROM told) AS events,
+       (SELECT parts FROM signalled) AS signals

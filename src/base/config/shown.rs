@@ -45,6 +45,7 @@ const PLAIN: &[&str] = &[
     "metrics_listen",
     "scim_groups",
     "scim_user_id",
+    "socket_origins",
     "time_zone",
     "traces_service_name",
     "trusted_peers",

@@ -118,7 +118,7 @@ impl Server {
                     "the role {role:?} may not connect: GRANT CONNECT ON DATABASE {database} TO {role}"
                 ),
                 "53300" => format!(
-                    "{place} takes no more connections: replicas × (database_pool_size + 1) must stay below its \
+                    "{place} takes no more connections: replicas × (database_pool_size + 2) must stay below its \
                      max_connections"
                 ),
                 "57P03" => format!("{place} is starting, stopping or recovering"),

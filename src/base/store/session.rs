@@ -14,7 +14,7 @@ use crate::sql;
 const CONNECTIONS: usize = 3;
 const SHARED: &str = "leads to a pooler that shares sessions (PgBouncer with pool_mode = transaction or \
      statement), which would lose prepared statements, settings and locks: set pool_mode = session, with a \
-     default_pool_size of at least replicas × (database_pool_size + 1), or connect directly";
+     default_pool_size of at least replicas × (database_pool_size + 2), or connect directly";
 
 const NO_LOCKS: &str = "the advisory locks of the database keep no other session out, as in CockroachDB and other \
      stores that only look like PostgreSQL: replicas would move the same day, and statuses would be lost. Name a \

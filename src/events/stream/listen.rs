@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::log::{self, Head, Stretch};
-use super::queue::{End, Next, Queue, Reason};
+use super::queue::{End, Next, Queue, Reason, Wants};
 use super::{StreamPermit, TEXTS};
 use crate::base::error::{Error, Result};
 
@@ -24,14 +24,22 @@ const RETRY_SPREAD_MS: u64 = 1_000;
 /// The output of one stream. Dropping it removes it from the hub.
 pub struct Stream {
     place: StreamPermit,
-    proof: Option<Vec<u8>>,
+    opening: Opening,
     /// The event from which the log was complete when the stream began.
     complete_from: i64,
-    /// When the authentication expires or the stream reaches its maximum age.
-    ends: Instant,
     /// Serialized output that is sent next.
     ready: VecDeque<Bytes>,
     stage: Stage,
+    end: Option<End>,
+}
+
+/// How a stream is opened.
+pub(super) struct Opening {
+    /// SHA-256 of the service's own token that opens it.
+    pub proof: Option<Vec<u8>>,
+    pub wants: Wants,
+    /// When the authentication expires or the stream reaches its maximum age.
+    pub ends: Instant,
 }
 
 enum Stage {
@@ -55,12 +63,12 @@ impl Stream {
     /// Joins the tail at once, or reads first what came after the event `after`.
     pub(super) fn begin(
         place: StreamPermit,
-        proof: Option<Vec<u8>>,
+        opening: Opening,
         after: Option<i64>,
-        (head, ends): (Head, Instant),
+        head: Head,
     ) -> Result<Self> {
         let (complete_from, ready) = (head.complete_from, VecDeque::from([greeting()]));
-        let mut stream = Self { place, proof, complete_from, ends, ready, stage: Stage::Over };
+        let mut stream = Self { place, opening, complete_from, ready, stage: Stage::Over, end: None };
         let refused = after.and_then(|after| refused(after, &head));
         match after {
             Some(after) if refused.is_none() => {
@@ -97,9 +105,14 @@ impl Stream {
         }
     }
 
+    /// Why the stream has ended.
+    pub fn end(&self) -> Option<End> {
+        self.end
+    }
+
     /// Waits for the next event or the next heartbeat.
     async fn live(&mut self, queue: &Queue) {
-        let silent = (Instant::now() + self.place.hub.limits.heartbeat).min(self.ends);
+        let silent = (Instant::now() + self.place.hub.limits.heartbeat).min(self.opening.ends);
         let next = tokio::select! {
             next = queue.next() => Some(next),
             () = tokio::time::sleep_until(silent.into()) => None,
@@ -110,7 +123,7 @@ impl Stream {
         match next.or_else(|| queue.try_next()) {
             Some(Next::Event(text)) => self.ready.push_back(text),
             Some(Next::End(end)) => self.finish(end),
-            None if silent == self.ends => self.finish(End::Aged),
+            None if silent == self.opening.ends => self.finish(End::Aged),
             None => self.ready.push_back(heartbeat(delivered)),
         }
     }
@@ -143,13 +156,15 @@ impl Stream {
             (missed.after, missed.is_last) = (stretch.reached, stretch.is_last);
             missed.event_ids = stretch.event_ids.into();
         }
-        let step: Vec<i64> = missed.event_ids.drain(..TEXTS.min(missed.event_ids.len())).collect();
+        let step: Vec<i64> = missed.event_ids.iter().take(TEXTS).copied().collect();
         let texts = log::texts(&hub.store, &step, Some(&self.place.user_id)).await?;
         if texts.len() < step.len() {
             let reached = missed.after;
             self.finish(End::Resync(Reason::TooOld, reached));
             return Ok(());
         }
+        // Taken once they are read: a caller may stop to wait in between.
+        missed.event_ids.drain(..step.len());
         self.ready.extend(texts.into_iter().map(|event| event.text));
         if missed.event_ids.is_empty() && missed.is_last {
             let (after, queue) = (missed.after, missed.queue.take());
@@ -175,12 +190,14 @@ impl Stream {
     /// Joins the tail with a queue for events after `have`, or after the tail.
     fn join(&self, have: i64) -> Result<Arc<Queue>> {
         let (user_id, most) = (self.place.user_id.clone(), self.place.hub.limits.queue);
-        let queue = |tail: i64| Queue::new(user_id, self.proof.clone(), have.max(tail), most);
+        let opening = (self.opening.proof.clone(), self.opening.wants);
+        let queue = |tail: i64| Queue::new(user_id, opening, have.max(tail), most);
         self.place.hub.join(queue, have, self.complete_from)
     }
 
     fn finish(&mut self, end: End) {
         self.leave();
+        self.end = Some(end);
         self.ready.push_back(end.text());
     }
 

@@ -42,6 +42,8 @@ pub(super) struct Event {
     /// Whether it is of a message that a reader may have on the screen.
     is_of_shown: bool,
     pub audience: Vec<String>,
+    /// Whether it can change which users share a channel.
+    pub is_of_members: bool,
     /// Whose number of unread messages the event can change.
     pub counts: Counts,
 }
@@ -133,6 +135,11 @@ impl Span {
 }
 
 impl Span {
+    /// Whether the listener is a member now.
+    pub fn is_current(&self) -> bool {
+        self.to_seq.is_none()
+    }
+
     /// Whether the listener may see a message of the channel.
     fn sees(&self, seq: i64) -> bool {
         seq >= self.sees_from_seq && self.to_seq.is_none_or(|to_seq| seq <= to_seq)
@@ -166,12 +173,18 @@ pub(super) async fn page(store: &Store, (after, up_to): (i64, i64), limit: i64) 
             event_id: row.get("event_id"),
             channel_id: row.get("channel_id"),
             seq: row.get("seq"),
+            is_of_members: is_of_members(kind, row.get("seq")),
             is_of_shown: matches!(kind, "message.recalled" | "message.updated"),
             audience,
             counts,
         }
     };
     Ok(rows.iter().map(event).collect())
+}
+
+/// Whether an event can change which users share a channel. A direct channel tells of itself by its first message.
+fn is_of_members(kind: &str, seq: Option<i64>) -> bool {
+    kind.starts_with("channel.") && kind != "channel.updated" || kind == "message.created" && seq == Some(1)
 }
 
 /// The unread channels of users: user, channel, number.

@@ -8,10 +8,27 @@ use tokio::sync::Notify;
 
 /// Most bytes in a queue. One event always fits.
 const BYTES_MAX: usize = 1 << 20;
+/// Most texts in a queue that are not of the log.
+const LIVE_MAX: usize = 64;
+
+/// What a listener wants beside the events of the log.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Presence and statuses of partners.
+    pub presence: bool,
+    /// Which members are typing.
+    pub typing: bool,
+}
+
+impl Wants {
+    pub(super) fn any(self) -> bool {
+        self.presence || self.typing
+    }
+}
 
 /// Why a client must reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reason {
+pub enum Reason {
     /// The log no longer holds the events after the client's event.
     TooOld,
     /// The client has missed so much that a reload is cheaper.
@@ -36,7 +53,7 @@ impl Reason {
     }
 
     /// The `resync` event. A client can resume after `event_id`.
-    pub fn text(self, event_id: i64) -> Bytes {
+    pub(super) fn text(self, event_id: i64) -> Bytes {
         let reason = self.as_str();
         metrics::counter!("impg_stream_resyncs_total", "reason" => reason).increment(1);
         format!("id: {event_id}\nevent: resync\ndata: {{\"reason\":\"{reason}\"}}\n\n").into()
@@ -45,7 +62,7 @@ impl Reason {
 
 /// How the service ends a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub enum End {
     /// The client must reload. It can resume after this event.
     Resync(Reason, i64),
     /// The stream reached its maximum age, or the authentication expired. The client reconnects.
@@ -59,7 +76,7 @@ pub(super) enum End {
 }
 
 impl End {
-    pub fn text(self) -> Bytes {
+    pub(super) fn text(self) -> Bytes {
         match self {
             Self::Resync(reason, event_id) => reason.text(event_id),
             Self::Aged => Bytes::from_static(b": connect again\n\n"),
@@ -77,6 +94,7 @@ pub(super) struct Queue {
     pub user_id: Arc<str>,
     /// What opened the stream and can be withdrawn: SHA-256 of the service's own token, or the id of a session.
     pub proof: Option<Vec<u8>>,
+    pub wants: Wants,
     /// The event at which it joined the tail. The stream reads earlier events from the log.
     pub joined: i64,
     /// Most events in the queue.
@@ -92,6 +110,8 @@ struct Waiting {
     bytes: usize,
     /// The newest total of unread messages. It comes after the events, and an older one is dropped.
     unread: Option<Bytes>,
+    /// Texts that are not of the log. They come last.
+    live: VecDeque<Bytes>,
     end: Option<End>,
 }
 
@@ -104,9 +124,15 @@ pub(super) enum Next {
 
 impl Queue {
     /// A queue of at most `most` events, for events after `joined`.
-    pub fn new(user_id: Arc<str>, proof: Option<Vec<u8>>, joined: i64, most: usize) -> Self {
-        let waiting = Waiting { after: joined, texts: VecDeque::new(), bytes: 0, unread: None, end: None };
-        Self { user_id, proof, joined, most, waiting: Mutex::new(waiting), filled: Notify::new() }
+    pub fn new(
+        user_id: Arc<str>,
+        (proof, wants): (Option<Vec<u8>>, Wants),
+        joined: i64,
+        most: usize,
+    ) -> Self {
+        let (texts, live) = (VecDeque::new(), VecDeque::new());
+        let waiting = Mutex::new(Waiting { after: joined, texts, bytes: 0, unread: None, live, end: None });
+        Self { user_id, proof, wants, joined, most, waiting, filled: Notify::new() }
     }
 
     /// Returns whether there was room. An ended queue ignores events and returns true.
@@ -138,12 +164,30 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Puts a text that is not of the log behind the events. Returns whether there was room. An ended queue ignores
+    /// it and returns true.
+    #[must_use]
+    pub fn put_live(&self, text: &Bytes) -> bool {
+        let mut waiting = self.waiting();
+        if waiting.end.is_some() {
+            return true;
+        }
+        if waiting.live.len() >= LIVE_MAX || waiting.bytes.saturating_add(text.len()) > BYTES_MAX {
+            return false;
+        }
+        waiting.bytes += text.len();
+        waiting.live.push_back(text.clone());
+        drop(waiting);
+        self.filled.notify_one();
+        true
+    }
+
     /// Ends the queue and drops its events. The first end stays.
     pub fn end(&self, end: End) {
         let mut waiting = self.waiting();
         if waiting.end.is_none() {
             (waiting.texts, waiting.bytes, waiting.end) = (VecDeque::new(), 0, Some(end));
-            waiting.unread = None;
+            (waiting.unread, waiting.live) = (None, VecDeque::new());
         }
         drop(waiting);
         self.filled.notify_one();
@@ -162,13 +206,18 @@ impl Queue {
     /// The next output, if there is one.
     pub fn try_next(&self) -> Option<Next> {
         let mut waiting = self.waiting();
-        match waiting.texts.pop_front() {
-            Some(text) => {
-                waiting.bytes -= text.len();
-                Some(Next::Event(text))
-            }
-            None => waiting.unread.take().map(Next::Event).or(waiting.end.map(Next::End)),
+        if let Some(text) = waiting.texts.pop_front() {
+            waiting.bytes -= text.len();
+            return Some(Next::Event(text));
         }
+        if let Some(total) = waiting.unread.take() {
+            return Some(Next::Event(total));
+        }
+        if let Some(text) = waiting.live.pop_front() {
+            waiting.bytes -= text.len();
+            return Some(Next::Event(text));
+        }
+        waiting.end.map(Next::End)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -181,7 +230,7 @@ mod tests {
     use super::*;
 
     fn queue(most: usize) -> Queue {
-        Queue::new("a".into(), None, 10, most)
+        Queue::new("a".into(), (None, Wants::default()), 10, most)
     }
 
     fn text(bytes: usize) -> Bytes {
@@ -224,6 +273,22 @@ mod tests {
         queue.put_unread(text(3));
         queue.end(End::Stopping);
         queue.put_unread(text(4));
+        assert_eq!(queue.try_next(), Some(Next::End(End::Stopping)));
+    }
+
+    #[test]
+    fn what_is_not_of_the_log_comes_last_and_is_bounded() {
+        let queue = queue(1);
+        for i in 0..LIVE_MAX {
+            assert!(queue.put_live(&text(i)));
+        }
+        assert!(!queue.put_live(&text(1)));
+        assert!(queue.push(11, &text(7)), "events have their own room");
+        assert_eq!(queue.try_next(), Some(Next::Event(text(7))));
+        assert_eq!(queue.try_next(), Some(Next::Event(text(0))));
+        assert!(queue.put_live(&text(1)));
+        queue.end(End::Stopping);
+        assert!(queue.put_live(&text(1)));
         assert_eq!(queue.try_next(), Some(Next::End(End::Stopping)));
     }
 

@@ -303,6 +303,16 @@ async fn every_operation_answers_as_documented() {
     a.get("/conversations").await.expect(200);
     exercise_preferences(&a, &at("/settings")).await;
     a.get("/events").await.expect(200);
+    let socket = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "im.v1"),
+    ];
+    assert_eq!(a.raw("GET", "/ws", &socket, &[]).await.0.status, 101);
+    a.put("/users/me/status", json!({"text": "in a meeting", "emoji": "📅"})).await.expect(200);
+    a.delete("/users/me/status").await.expect(204);
     app.indexed().await;
     for path in ["/search/messages?q=hello", "/search/messages?status=unreceived&direction=to_me"] {
         a.get(path).await.expect(200);

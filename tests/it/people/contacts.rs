@@ -115,7 +115,7 @@ async fn people_are_found_by_whatever_somebody_knows_of_them() {
     assert_eq!(ids(&boss, "/users?department_id=nowhere").await, [] as [&str; 0]);
     let page = boss.get("/users?q=zsf").await.expect(200);
     let item = json!({"user_id": "zsf", "name": "张三丰", "head_icon": null, "kind": "internal", "title": "工程师",
-                      "department": {"department_id": "be", "name": "后端组"}});
+                      "department": {"department_id": "be", "name": "后端组"}, "user_status": null});
     assert_eq!(page["items"], json!([item]));
     for bad in ["q=-", "q=%00", "kind=alien", "limit=0", "cursor=x", "department_id=,", "q=a&nonsense=1"] {
         boss.get(&format!("/users?{bad}")).await.expect_problem(400, "invalid-parameter");
@@ -250,7 +250,7 @@ async fn a_card_shows_all_of_a_person_and_little_of_a_leaver() {
         "user_id": "zsf", "name": "张三丰", "head_icon": null, "kind": "internal", "active": true, "title": "工程师",
         "email": "sanfeng.zhang@corp.example", "phone": "1", "employee_number": "E-0042", "login_name": "Zhang.SF",
         "departments": [{"department_id": "be", "name": "后端组", "main": true}, {"department_id": "hr", "name": "人事部", "main": false}],
-        "manager": {"user_id": "boss", "name": "李四"}, "presence": {"status": "online", "since": null},
+        "manager": {"user_id": "boss", "name": "李四"}, "presence": {"status": "online", "since": null}, "user_status": null,
     });
     assert_eq!(card, whole);
     assert_eq!(app.person("zsf").get("/users/me").await.expect(200)["user_id"], "zsf");

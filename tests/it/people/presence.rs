@@ -93,7 +93,10 @@ async fn a_gateway_tells_who_came_and_who_went() {
         (&json!(1), &json!(1), &json!(1))
     );
     let read = app.person("c").get("/presence?user_ids=a,b").await.expect(200);
-    assert_eq!(read["items"][0], json!({"user_id": "a", "status": "online", "since": since}));
+    assert_eq!(
+        read["items"][0],
+        json!({"user_id": "a", "status": "online", "since": since, "user_status": null})
+    );
     assert_eq!(read["items"][1]["status"], "offline");
     assert!(read["items"][1]["since"].is_string());
 }

@@ -8,6 +8,7 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::server::PRIMARY;
 use super::{Store, reachable};
 use crate::base::error::Result;
 use crate::base::tls::{self, Authorities};

@@ -1,6 +1,26 @@
 -- What users are to each other: friends, friend requests, follows and blocks. Relations are pairs: the row of one user says
 -- what the other one is, and the row of the other user mirrors it. Both are written in one transaction, under the locks of
 -- both users. Either both rows are there or none.
+
+-- In the order in which sends take them. A reader that takes long must not make all others queue behind the migration: it
+-- waits for half a second, lets them pass, and tries again, for 10 minutes at most.
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '500ms';
+    FOR attempt IN 1 .. 400 LOOP
+        BEGIN
+            LOCK TABLE t_im_channel, t_im_channel_user IN ACCESS EXCLUSIVE MODE;
+            SET LOCAL lock_timeout = 0;
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            -- What was locked is free again. Those who have waited behind it go first.
+            PERFORM pg_sleep(1);
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'a transaction that does not end uses t_im_channel, t_im_channel_user'
+        USING ERRCODE = 'lock_not_available', HINT = 'end it, and start the service or `migrate` again';
+END $$;
+
 CREATE TABLE t_im_relation (
     user_id    text COLLATE "C" NOT NULL,
     other_id   text COLLATE "C" NOT NULL,
@@ -50,9 +70,6 @@ ALTER TABLE t_im_channel
 ALTER TABLE t_im_channel
     ADD CONSTRAINT channel_join_rule_known CHECK (join_rule IN ('closed', 'request', 'code', 'open')) NOT VALID,
     ADD CONSTRAINT channel_who_adds_known CHECK (who_adds IN ('everybody', 'admins')) NOT VALID;
--- The groups that a search reads, newest first.
-CREATE INDEX t_im_channel_findable ON t_im_channel (channel_id)
-    WHERE (findable OR join_rule <> 'closed') AND dissolved_at IS NULL;
 
 -- What was said before a direct channel became a group, or while new members saw nothing, stays unseen by new members for
 -- good: no statement can lower the floor.
@@ -66,9 +83,6 @@ BEGIN
 END $$;
 CREATE TRIGGER channel_sees_floor_rises BEFORE UPDATE OF sees_floor_seq ON t_im_channel
     FOR EACH ROW EXECUTE FUNCTION im_keep_sees_floor();
-
--- The owner and admins of a group, who are told of requests to join.
-CREATE INDEX t_im_channel_user_managers ON t_im_channel_user (channel_id, user_id) WHERE role <> 'member' AND to_seq IS NULL;
 
 -- Codes with which users join a group.
 CREATE TABLE t_im_invite (

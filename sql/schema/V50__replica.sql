@@ -10,7 +10,3 @@ CREATE TABLE t_im_replica (
     -- Workers whose last steps failed, each with the number of failures in a row.
     failing    jsonb NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
-
--- Groups by owner: those without one, and those whose owner has left. Messages change none of these columns, so updates of
--- a channel stay HOT.
-CREATE INDEX t_im_channel_owner ON t_im_channel (owner, channel_id) WHERE channel_type = 'group' AND dissolved_at IS NULL;

@@ -10,6 +10,7 @@ pub mod readiness;
 pub mod repeats;
 pub mod restored;
 pub mod roles;
+pub mod schema;
 pub mod secrets;
 pub mod spans;
 pub mod standby;

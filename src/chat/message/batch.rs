@@ -10,7 +10,7 @@ use postgres_types::{Json, ToSql};
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio_postgres::Row;
 use tokio_postgres::error::SqlState;
 
@@ -69,13 +69,15 @@ pub struct Batch {
     pub outcomes: Vec<Option<SendOutcome>>,
     is_any_stored: bool,
     is_told: bool,
-    /// The senders who do not know yet that a friendship has ended, each with the direct channel.
-    finding_out: Vec<(ChannelId, String)>,
+    finding_out: Vec<FindingOut>,
 }
+
+/// A sender who does not know yet that a friendship has ended, with the direct channel.
+pub(super) type FindingOut = (ChannelId, String);
 
 impl Batch {
     /// Takes the senders who have just talked to a user who is no friend any more.
-    pub(super) fn take_finding_out(&mut self) -> Vec<(ChannelId, String)> {
+    pub(super) fn take_finding_out(&mut self) -> Vec<FindingOut> {
         std::mem::take(&mut self.finding_out)
     }
 }
@@ -96,10 +98,10 @@ impl Batches {
         }
     }
 
-    /// Ends friendships on the side of senders who did not know that the other side has ended them. Its transaction is
-    /// committed, and its connection is given back. After a failure the next message finds it out.
-    pub(super) async fn find_out(&self, finding_out: Vec<(ChannelId, String)>) {
-        for (channel_id, sender) in finding_out {
+    /// Ends friendships on the side of senders who did not know that the other side has ended them, one after another, with
+    /// one connection. Their sends are committed and answered. After a failure the next message finds it out.
+    pub(super) async fn find_out(self, mut found: mpsc::Receiver<FindingOut>) {
+        while let Some((channel_id, sender)) = found.recv().await {
             match relation::find_out(&self.store, channel_id, &sender, &self.people).await {
                 Ok(()) => self.events.notify_one(),
                 Err(error) => tracing::debug!(%error, "a friendship has not ended on its second side"),
@@ -293,7 +295,7 @@ pub async fn sent_before(store: &Store, sends: &[&Outgoing]) -> Result<Vec<Optio
 }
 
 /// The senders who have just talked to a user who is no friend any more.
-fn finding_out(sends: &[&Outgoing], admitted: &[Row]) -> Vec<(ChannelId, String)> {
+fn finding_out(sends: &[&Outgoing], admitted: &[Row]) -> Vec<FindingOut> {
     let of_friend = admitted.iter().filter(|row| {
         row.get::<_, bool>("finds_out") && matches!(row.get("outcome"), "admitted" | "no_friends")
     });

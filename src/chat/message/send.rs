@@ -9,7 +9,7 @@ use deadpool_postgres::Client;
 use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{Batches, Bounds, Lanes, SendOutcome, is_missing_partition};
+use super::batch::{Batches, Bounds, FindingOut, Lanes, SendOutcome, is_missing_partition};
 use super::outgoing::{Outgoing, Sent};
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
@@ -20,6 +20,8 @@ use crate::base::trace::{Link, Span};
 const PAUSE: Duration = Duration::from_millis(5);
 /// Longest duration of a group's transaction, including waits for locks.
 const COMMIT_MAX: Duration = Duration::from_secs(10);
+/// Senders who wait to learn that a friendship has ended. Beyond it, the next message of a sender finds it out.
+const FINDING_OUT_MAX: usize = 1_024;
 
 struct Waiting {
     send: Outgoing,
@@ -38,9 +40,11 @@ pub struct Sender {
 
 impl Sender {
     /// Opens the lanes. Each is a task for `spawn`. It ends when every `Sender` is dropped and its queue is
-    /// empty.
+    /// empty. One more task lets senders find out that a friendship has ended; it ends after the lanes.
     pub fn open(config: &Config, lanes: Lanes, spawn: impl Fn(BoxFuture<'static, ()>)) -> Self {
         let batches = Batches::new(config, lanes);
+        let (finding_out, found) = mpsc::channel(FINDING_OUT_MAX);
+        spawn(Box::pin(batches.clone().find_out(found)));
         let open_lane = |_| {
             let (entry, queue) = mpsc::channel(config.chat.send_queue);
             let lane = Lane {
@@ -48,6 +52,7 @@ impl Sender {
                 batch: config.chat.send_batch,
                 queue: config.chat.send_queue,
                 patience: config.server.request_timeout,
+                finding_out: finding_out.clone(),
             };
             spawn(Box::pin(lane.run(queue)));
             entry
@@ -91,7 +96,7 @@ struct Course<'a> {
     /// Channels that another transaction holds.
     held: HashSet<ChannelId>,
     /// The senders who have just talked to a user who is no friend any more.
-    finding_out: &'a mut Vec<(ChannelId, String)>,
+    finding_out: &'a mut Vec<FindingOut>,
 }
 
 /// A commit holds the sends of many requests, so none of them is its parent.
@@ -106,6 +111,7 @@ struct Lane {
     batch: usize,
     queue: usize,
     patience: Duration,
+    finding_out: mpsc::Sender<FindingOut>,
 }
 
 impl Lane {
@@ -172,7 +178,6 @@ impl Lane {
         drop(span);
         metrics::histogram!("impg_send_commit_seconds").record(started.elapsed());
         metrics::histogram!("impg_send_batch_size").record(batch.len() as f64);
-        self.batches.find_out(finding_out).await;
         let mut left = Vec::new();
         for (waiting, outcome) in batch.into_iter().zip(outcomes) {
             match outcome {
@@ -186,6 +191,10 @@ impl Lane {
                 }
             }
         }
+        for found in finding_out {
+            // The callers do not wait for it. If there is no room, their next message finds it out.
+            let _ = self.finding_out.try_send(found);
+        }
         left
     }
 
@@ -195,7 +204,7 @@ impl Lane {
         &self,
         sends: &[&Outgoing],
         deadline: Instant,
-        finding_out: &mut Vec<(ChannelId, String)>,
+        finding_out: &mut Vec<FindingOut>,
     ) -> Vec<SendOutcome> {
         let mut parts = vec![sends];
         let mut outcomes = Vec::with_capacity(sends.len());

@@ -20,7 +20,8 @@ async fn sends_go_on_while_a_migration_waits_for_a_long_reader() {
     let script = format!("BEGIN; {block} COMMIT");
     let migrating = tokio::spawn(async move { migration.batch_execute(&script).await });
     let waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND mode = 'AccessExclusiveLock' \
-                 AND relation = 't_im_channel_user'::regclass";
+                 AND relation = 't_im_channel_user'::regclass \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     for words in ["one", "two"] {
         app.until(waits, 1).await;
         app.say("a", &direct, words).await;

@@ -193,11 +193,17 @@ async fn who_was_unfriended_finds_out_with_the_next_message() {
     let watchers = relation::watchers(&app.store.client().await.unwrap(), &["a", "b"], 10).await.unwrap();
     assert_eq!(watchers, [], "of no presence");
     let mut of_b = listen(&app, "b").await;
+    // The answer to the message does not wait for the relation, which another step holds.
+    let holder = app.sql().await;
+    let hold = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('im-relation:a', 0))";
+    holder.batch_execute(hold).await.unwrap();
     app.say("b", &direct, "hello?").await;
+    assert_eq!(kinds(&app, "b", "a").await, ["friend"]);
+    holder.batch_execute("COMMIT").await.unwrap();
+    app.until("SELECT count(*) FROM t_im_relation", 0).await;
     assert_eq!(kinds(&app, "b", "a").await, [] as [String; 0]);
     of_b.expect("message.created").await;
     assert_eq!(told(&mut of_b, ("b", "a")).await, json!([]));
-    assert_eq!(app.count("SELECT count(*) FROM t_im_relation", &[]).await, 0);
 }
 
 #[tokio::test]
@@ -225,6 +231,7 @@ async fn where_friendship_is_asked_for_only_friends_and_applications_talk_alone(
     assert_eq!(kinds(&app, "a", "b").await, ["friend"]);
     let more = json!({"type": "text", "content": {"text": "?"}});
     app.person("a").post(&to, more).await.expect_problem(403, "no-friends");
+    app.until("SELECT count(*) FROM t_im_relation", 0).await;
     assert_eq!(kinds(&app, "a", "b").await, [] as [String; 0], "and knows it");
     app.person("a").post(&to, send).await.expect(200);
 }

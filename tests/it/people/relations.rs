@@ -186,8 +186,10 @@ async fn who_was_unfriended_finds_out_with_the_next_message() {
     let direct = app.direct("a", "b").await;
     put(&app, "a", "b", "friend").await.expect(200);
     assert_eq!(kinds(&app, "b", "a").await, ["friend"], "no answer is needed");
+    let seen = app.person("b").get(&at("a")).await.expect(200);
     end(&app, "a", "b", "friend").await;
     assert_eq!(kinds(&app, "a", "b").await, [] as [String; 0]);
+    assert_eq!(app.person("b").get(&at("a")).await.expect(200), seen, "also the time tells nothing");
     app.say("a", &direct, "one may still talk").await;
     assert_eq!(kinds(&app, "b", "a").await, ["friend"]);
     let watchers = relation::watchers(&app.store.client().await.unwrap(), &["a", "b"], 10).await.unwrap();

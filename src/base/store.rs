@@ -7,6 +7,7 @@ mod session;
 mod signals;
 mod standby;
 mod statements;
+mod turn;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use deadpool_postgres::{
     Runtime, Transaction,
 };
 use time::OffsetDateTime;
+use tokio::sync::Semaphore;
 use tokio_postgres::NoTls;
 use tokio_postgres::config::SslMode;
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -132,6 +134,8 @@ pub struct Store {
     pool: Pool,
     server: Arc<Server>,
     throttle: Arc<Throttle>,
+    /// For work that waits for a lock which many want.
+    turns: Arc<Semaphore>,
     /// On a standby: what the answer of a read must see.
     fresh: Option<Arc<Fresh>>,
     /// The replica that uses it, made up at its start.
@@ -208,8 +212,9 @@ impl Store {
             .map_err(Error::internal)?;
         let workers = &config.workers;
         let throttle = Arc::new(Throttle::new(workers.background_send_wait, workers.lease, Instant::now()));
+        let turns = Arc::new(Semaphore::new(turn::at_once(size)));
         let settings = Arc::new(config.database.clone());
-        Ok(Self { pool, server, throttle, fresh: None, replica_id: Uuid::now_v7(), settings })
+        Ok(Self { pool, server, throttle, turns, fresh: None, replica_id: Uuid::now_v7(), settings })
     }
 
     /// The replica that uses it.

@@ -60,16 +60,13 @@ pub struct Notes {
     pub tags: Option<Vec<String>>,
 }
 
-/// Both sides as the database has them, and what limits a step.
+/// Both sides as the database has them, and who they are.
 struct Known {
     pair: Pair,
     /// Whether the user is an application.
     is_application: bool,
     /// What the directory says of the other user. None: it does not know the user.
     other: Option<(UserKind, bool)>,
-    /// The relations of the user and of the other one, and the requests that wait for the other one.
-    relations: (i64, i64),
-    requests: i64,
 }
 
 /// Takes a step. A step that is taken already changes nothing.
@@ -96,11 +93,12 @@ async fn change_once(
     settings: &PeopleSettings,
     now: OffsetDateTime,
 ) -> Result<()> {
+    let _turn = store.turn().await?;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     lock(&tx, between).await?;
     // A statement of its own, so that its snapshot is taken after the locks.
-    let known = known(&tx, between, settings).await?;
+    let known = known(&tx, between).await?;
     if !step.is_end() {
         known.must_be_people()?;
     }
@@ -112,7 +110,7 @@ async fn change_once(
     if after == known.pair {
         return Ok(());
     }
-    known.must_fit(&after, settings)?;
+    must_fit(&tx, between, (&known.pair, &after), settings).await?;
     write(&tx, between, &after, now).await?;
     mark_direct(&tx, between, &after).await?;
     tell(&tx, between, (&known.pair.mine, &after.mine)).await?;
@@ -122,7 +120,8 @@ async fn change_once(
     Ok(tx.commit().await?)
 }
 
-/// Locks the relations of two users until the transaction ends.
+/// Locks the relations of two users until the transaction ends. Take a turn of the store before: the locks of a popular
+/// user are wanted by many.
 pub async fn lock(tx: &Transaction<'_>, between: Between<'_>) -> Result<()> {
     let (low, high) = between.sorted();
     tx.one(sql!("people/relation/lock"), &[&low, &high]).await?;
@@ -260,30 +259,47 @@ impl Known {
             _ => Err(Error::not_found("no such user, or one that is no person")),
         }
     }
-
-    /// Refuses what is beyond the limits.
-    fn must_fit(&self, after: &Pair, settings: &PeopleSettings) -> Result<()> {
-        let full = |detail: String| Err(Error::new(Kind::Conflict, detail));
-        let (most, requests) = (settings.relations_max, settings.friend_requests_max);
-        let is_new = |before: &Side, after: &Side| after.is_own() && !before.is_own();
-        let Self { pair, relations: (mine, theirs), .. } = self;
-        if is_new(&pair.mine, &after.mine) && *mine >= i64::from(most) {
-            return full(format!("you have {most} relations: end one first"));
-        }
-        if is_new(&pair.theirs, &after.theirs) && *theirs >= i64::from(most) {
-            return full(format!("the other user has {most} relations and can take no more"));
-        }
-        if after.theirs.is_asked() && !pair.theirs.is_asked() && self.requests >= i64::from(requests) {
-            return full(format!("{requests} friend requests wait for the other user: ask again later"));
-        }
-        Ok(())
-    }
 }
 
-async fn known(tx: &Transaction<'_>, between: Between<'_>, settings: &PeopleSettings) -> Result<Known> {
+/// Refuses what is beyond the limits. Counts only for a side that gains something.
+async fn must_fit(
+    tx: &Transaction<'_>,
+    between: Between<'_>,
+    (before, after): (&Pair, &Pair),
+    settings: &PeopleSettings,
+) -> Result<()> {
+    let full = |detail: String| Err(Error::new(Kind::Conflict, detail));
+    let gains = |of: fn(&Side) -> bool, before: &Side, after: &Side| of(after) && !of(before);
+    let (most, requests) = (settings.relations_max, settings.friend_requests_max);
     let Between { user_id, other_id } = between;
-    let (most, requests) = (i64::from(settings.relations_max), i64::from(settings.friend_requests_max));
-    let rows = tx.all(sql!("people/relation/pair"), &[&user_id, &other_id, &most, &requests]).await?;
+    if gains(Side::is_own, &before.mine, &after.mine) && is_full(tx, user_id, "made", most).await? {
+        return full(format!("you have {most} relations: end one first"));
+    }
+    // Apart from the rest: who has many relations can still block.
+    if gains(|side| side.blocks, &before.mine, &after.mine) && is_full(tx, user_id, "blocks", most).await? {
+        return full(format!("you block {most} users: end a block first"));
+    }
+    if gains(Side::is_own, &before.theirs, &after.theirs) && is_full(tx, other_id, "made", most).await? {
+        return full(format!("the other user has {most} relations and can take no more"));
+    }
+    if gains(Side::is_asked, &before.theirs, &after.theirs)
+        && is_full(tx, other_id, "requests", requests).await?
+    {
+        return full(format!("{requests} friend requests wait for the other user: ask again later"));
+    }
+    Ok(())
+}
+
+/// Whether a user has as many relations of a kind as may be.
+async fn is_full(tx: &Transaction<'_>, user_id: &str, kind: &str, most: u32) -> Result<bool> {
+    let most = i64::from(most);
+    let counted: i64 = tx.one(sql!("people/relation/count"), &[&user_id, &kind, &most]).await?.get(0);
+    Ok(counted >= most)
+}
+
+async fn known(tx: &Transaction<'_>, between: Between<'_>) -> Result<Known> {
+    let Between { user_id, other_id } = between;
+    let rows = tx.all(sql!("people/relation/pair"), &[&user_id, &other_id]).await?;
     let [mine, theirs] = &rows[..] else { return Err(Error::internal("a pair has two sides")) };
     let other = match theirs.get::<_, Option<&str>>("kind") {
         Some(kind) => Some((UserKind::from_db(kind)?, theirs.get("active"))),
@@ -293,8 +309,6 @@ async fn known(tx: &Transaction<'_>, between: Between<'_>, settings: &PeopleSett
         pair: Pair { mine: side(mine)?, theirs: side(theirs)? },
         is_application: mine.get::<_, Option<&str>>("kind") == Some(UserKind::Application.as_str()),
         other,
-        relations: (mine.get("relations"), theirs.get("relations")),
-        requests: theirs.get("requests"),
     })
 }
 

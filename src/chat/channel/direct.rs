@@ -28,6 +28,7 @@ pub async fn open(
         }
         let others = vec![other.to_owned()];
         check_users(store, &others, "/members").await?;
+        let _turn = store.turn().await?;
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
         // The new members' rows copy the relation. It does not change meanwhile.

@@ -158,6 +158,7 @@ pub async fn join(store: &Store, code: &str, user: &str, most_members: u32) -> R
 }
 
 async fn join_once(store: &Store, code: &str, user: &str, most_members: u32) -> Result<ChannelId> {
+    let _turn = store.turn().await?;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let now: OffsetDateTime = store::now(&tx).await?;

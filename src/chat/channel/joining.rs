@@ -81,6 +81,7 @@ impl Place {
 }
 
 /// Locks a group for a user who wants to join. None: there is no such group, or it is dissolved.
+/// Take a turn of the store before: the lock of an open group is wanted by many.
 pub(super) async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, user: &str) -> Result<Option<Place>> {
     // The first read can be older than the lock.
     tx.opt(sql!("chat/channel/lock_to_join"), &[&channel_id, &user]).await?;
@@ -115,6 +116,7 @@ pub async fn join(store: &Store, channel_id: ChannelId, user: &str, most_members
 }
 
 async fn join_once(store: &Store, channel_id: ChannelId, user: &str, most_members: u32) -> Result<()> {
+    let _turn = store.turn().await?;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, user).await?.ok_or_else(no_channel)?;
@@ -155,6 +157,7 @@ async fn ask_once(
     message: Option<&str>,
     most: u32,
 ) -> Result<OffsetDateTime> {
+    let _turn = store.turn().await?;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, user).await?.ok_or_else(no_channel)?;

@@ -89,9 +89,9 @@ impl Side {
         [friend, follow, follower, block].into_iter().flatten().collect()
     }
 
-    /// Whether the user has made something of it: it counts for the limit.
+    /// Whether the user has made something of it: it counts for the limit. Blocks are counted apart.
     pub fn is_own(&self) -> bool {
-        self.follows || self.blocks || self.friend.is_some_and(|f| f != Friendship::RequestReceived)
+        self.follows || self.friend.is_some_and(|f| f != Friendship::RequestReceived)
     }
 
     pub fn is_asked(&self) -> bool {

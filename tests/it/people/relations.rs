@@ -179,6 +179,50 @@ async fn a_channel_that_is_opened_after_a_block_knows_of_it() {
     app.person("b").post(&to, send).await.expect(201);
 }
 
+/// Another transaction holds what a popular user or an open group needs.
+#[tokio::test]
+async fn many_steps_on_one_popular_user_or_group_leave_connections_to_others() {
+    let app = TestApp::start_with("database_wait_ms = 120000").await;
+    let fans: Vec<String> = (0..20).map(|number| format!("fan{number}")).collect();
+    app.people(&["a", "b"]).await;
+    app.people(&fans.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let direct = app.direct("a", "b").await;
+    let group = app.group(&["a", "b"]).await;
+    app.person("a").patch(&format!("/channels/{group}"), json!({"join": "open"})).await.expect(200);
+    let holds = [
+        "SELECT pg_advisory_xact_lock(hashtextextended('im-relation:a', 0))".to_owned(),
+        format!("SELECT FROM t_im_channel WHERE channel_id = {group} FOR NO KEY UPDATE"),
+    ];
+    for (hold, is_group) in holds.iter().zip([false, true]) {
+        let holder = app.sql().await;
+        holder.batch_execute(&format!("BEGIN; {hold}")).await.unwrap();
+        let steps = join_all(fans.iter().map(|fan| {
+            let (app, group) = (&app, &group);
+            async move {
+                match is_group {
+                    true => app.person(fan).post(&format!("/channels/{group}/join"), json!(null)).await,
+                    false => put(app, fan, "a", "follow").await,
+                }
+            }
+        }));
+        let others = async {
+            // A quarter of the 8 connections.
+            let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                         AND wait_event_type = 'Lock' AND application_name = 'im-push-gateway'";
+            app.until(waits, 2).await;
+            for _ in 0..10 {
+                app.say("b", &direct, "others go on").await;
+            }
+            assert!(app.count(waits, &[]).await <= 2, "the rest waits without a connection");
+            holder.batch_execute("COMMIT").await.unwrap();
+        };
+        let (replies, ()) = futures_util::future::join(steps, others).await;
+        for reply in replies {
+            assert!([200, 204].contains(&reply.status), "{reply:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_was_unfriended_finds_out_with_the_next_message() {
     let app = TestApp::start_with("unfriend = \"one_side\"\nfriend_requests = \"at_once\"").await;
@@ -242,7 +286,7 @@ async fn where_friendship_is_asked_for_only_friends_and_applications_talk_alone(
 async fn relations_are_to_people_that_one_sees_and_within_their_limits() {
     let limits = "relations_max = 2\nfriend_requests_max = 1\nrelation_tags_max = 1";
     let app = TestApp::start_with(limits).await;
-    app.people(&["a", "b", "c", "d"]).await;
+    app.people(&["a", "b", "c", "d", "e", "f"]).await;
     let users = json!({"users": [
         {"user_id": "oa", "name": "oa", "kind": "application"},
         {"user_id": "ext", "name": "ext", "kind": "external"},
@@ -269,11 +313,16 @@ async fn relations_are_to_people_that_one_sees_and_within_their_limits() {
     put(&app, "c", "b", "friend").await.expect_problem(409, "conflict");
     put(&app, "a", "c", "follow").await.expect(200);
     put(&app, "a", "c", "follow").await.expect(200);
-    put(&app, "a", "d", "block").await.expect_problem(409, "conflict");
+    put(&app, "a", "d", "follow").await.expect_problem(409, "conflict");
+    // Blocks are counted apart: a user with many relations can still block.
+    for blocked in ["d", "e", "d"] {
+        put(&app, "a", blocked, "block").await.expect(200);
+    }
+    put(&app, "a", "f", "block").await.expect_problem(409, "conflict");
+    end(&app, "a", "e", "block").await;
     a.patch(&at("b"), json!({"tags": ["x", "y"]})).await.expect_problem(422, "invalid-field");
     a.patch(&at("b"), json!({"remark": "a\nb"})).await.expect_problem(422, "invalid-field");
     end(&app, "a", "c", "follow").await;
-    put(&app, "a", "d", "block").await.expect(200);
     let pages = app.all(&a, "/users/me/relations?limit=1").await;
     assert_eq!(pages.iter().map(|r| text(&r["user_id"])).collect::<Vec<_>>(), ["b", "d"]);
     for (kind, found) in [("block", 1), ("request_sent", 1), ("friend", 0), ("follow", 0)] {

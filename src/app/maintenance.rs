@@ -18,6 +18,7 @@ use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::{escalation, push, reminder};
 use crate::events;
 use crate::identity;
+use crate::people::relation;
 use crate::records::{card, conversation, history};
 use crate::sql;
 use crate::sync;
@@ -28,6 +29,8 @@ const PRUNE_STEP: i64 = 2_000;
 const CLIENT_ID_PAGES: i64 = 1_000;
 const EVENTS_STEP: i32 = 10_000;
 const HELD_STEP: i32 = 10_000;
+/// The newest channels that a step compares with the relations of their users.
+const NEWEST_CHANNELS: i64 = 2_000;
 /// How long after its end a day is frozen: most late receipts have arrived by then.
 const FREEZE_AFTER: Duration = Duration::hours(1);
 
@@ -146,6 +149,7 @@ impl Work for Maintenance {
         let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;
         let sessions = accounts::prune(&self.store, now, PRUNE_STEP).await?;
         let links = identity::link::prune(&self.store, now, PRUNE_STEP).await?;
+        relation::repair_directs(&self.store, NEWEST_CHANNELS).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
         let steps = [

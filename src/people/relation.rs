@@ -108,6 +108,11 @@ async fn change_once(
     };
     let after = known.pair.clone().after(step, rules)?;
     if after == known.pair {
+        // A replica of an earlier version may have made the channel.
+        if *step == Step::Block {
+            mark_direct(&tx, between, &after).await?;
+            tx.commit().await?;
+        }
         return Ok(());
     }
     must_fit(&tx, between, (&known.pair, &after), settings).await?;
@@ -117,6 +122,27 @@ async fn change_once(
     if step.is_told() {
         tell(&tx, between.turned(), (&known.pair.theirs, &after.theirs)).await?;
     }
+    Ok(tx.commit().await?)
+}
+
+/// Repairs direct channels that do not know what their users are to each other: replicas of an earlier version have made
+/// them. Looks at so many of the newest channels. Returns how many were repaired.
+pub async fn repair_directs(store: &Store, newest: i64) -> Result<usize> {
+    let rows = store.all(sql!("people/relation/unmarked"), &[&newest]).await?;
+    for row in &rows {
+        let between = Between { user_id: row.get("pair_low"), other_id: row.get("pair_high") };
+        retrying(|| repair_direct(store, between)).await?;
+    }
+    Ok(rows.len())
+}
+
+async fn repair_direct(store: &Store, between: Between<'_>) -> Result<()> {
+    let _turn = store.turn().await?;
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    lock(&tx, between).await?;
+    let known = known(&tx, between).await?;
+    mark_direct(&tx, between, &known.pair).await?;
     Ok(tx.commit().await?)
 }
 

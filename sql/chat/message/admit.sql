@@ -19,7 +19,8 @@ judged AS MATERIALIZED (
                 WHEN m.user_id IS NULL THEN 'unknown_channel'
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
                 WHEN c.who_sends = 'admins' AND m.role = 'member' AND u.kind <> 'application' THEN 'only_admins'
-                WHEN m.talk = 'blocked' THEN 'blocked'
+                -- Members of a group can still have it, if an earlier version has made the group of a pair.
+                WHEN m.talk = 'blocked' AND c.channel_type = 'direct' THEN 'blocked'
                 WHEN $5::boolean AND c.channel_type = 'direct' AND m.talk IS DISTINCT FROM 'friend' AND u.kind <> 'application'
                      -- Read only for a pair that is no pair of friends.
                      AND NOT EXISTS (SELECT FROM t_im_user other
@@ -28,7 +29,8 @@ judged AS MATERIALIZED (
                 WHEN m.silenced_until IS NOT NULL AND m.silenced_until > im_clock() THEN 'silenced'
                 WHEN item.ord = ANY (locked.refused) THEN 'refused'
                 ELSE 'admitted' END AS outcome,
-           m.silenced_until AS until, m.talk IS NOT DISTINCT FROM 'unfriended' AS finds_out
+           m.silenced_until AS until,
+           m.talk IS NOT DISTINCT FROM 'unfriended' AND c.channel_type IS NOT DISTINCT FROM 'direct' AS finds_out
     FROM item
     CROSS JOIN (SELECT coalesce(nullif(current_setting('im.locked', true), ''), '{}')::bigint[] AS channel_ids,
                        coalesce(nullif(current_setting('im.refused', true), ''), '{}')::bigint[] AS refused

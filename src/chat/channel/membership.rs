@@ -96,8 +96,9 @@ pub async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> 
     // The first read can be older than the lock. Read the membership again once the lock is held.
     tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
     let row = tx.query_opt(&statement, &[&channel_id, &caller]).await?.ok_or_else(no_channel)?;
+    let is_group = ChannelType::from_db(row.get("channel_type"))? == ChannelType::Group;
     Ok(Membership {
-        is_group: ChannelType::from_db(row.get("channel_type"))? == ChannelType::Group,
+        is_group,
         owner: row.get("owner"),
         member_count: row.get("member_count"),
         dissolved: row.get::<_, Option<OffsetDateTime>>("dissolved_at").is_some(),
@@ -105,7 +106,8 @@ pub async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> 
         follows_department: row.get("follows_department"),
         who_adds: WhoAdds::from_db(row.get("who_adds"))?,
         join: JoinRule::from_db(row.get("join_rule"))?,
-        is_blocked: row.get::<_, Option<&str>>("talk") == Some("blocked"),
+        // Members of a group can still have what they were to each other, if an earlier version has made it of a pair.
+        is_blocked: !is_group && row.get::<_, Option<&str>>("talk") == Some("blocked"),
         robot_count: row.get("robot_count"),
     })
 }

@@ -179,6 +179,35 @@ async fn a_channel_that_is_opened_after_a_block_knows_of_it() {
     app.person("b").post(&to, send).await.expect(201);
 }
 
+#[tokio::test]
+async fn what_an_earlier_version_leaves_out_of_channels_is_repaired() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c", "d"]).await;
+    put(&app, "a", "b", "block").await.expect(200);
+    let direct = app.direct("a", "b").await;
+    let b = app.person("b");
+    let send = json!({"type": "text", "content": {"text": "hi"}});
+    let to = format!("/channels/{direct}/messages");
+    // An earlier version makes direct channels without a copy of the relation.
+    let unmark = "UPDATE t_im_channel_user SET talk = NULL";
+    app.sql().await.batch_execute(unmark).await.unwrap();
+    put(&app, "a", "b", "block").await.expect(200);
+    assert_eq!(app.count(UNMARKED, &[]).await, 0, "a repeated block repairs it");
+    b.post(&to, send.clone()).await.expect_problem(403, "blocked");
+    app.sql().await.batch_execute(unmark).await.unwrap();
+    relation::repair_directs(&app.store, 1).await.unwrap();
+    assert_eq!(app.count(UNMARKED, &[]).await, 0, "so does the housekeeping");
+    b.post(&to, send.clone()).await.expect_problem(403, "blocked");
+
+    // It makes a group of a pair, and the copy stays.
+    let members = format!("/channels/{direct}/members");
+    app.person("a").post(&members, json!({"user_ids": ["c"]})).await.expect(200);
+    let mark = "UPDATE t_im_channel_user SET talk = 'blocked' WHERE user_id = 'b'";
+    app.sql().await.batch_execute(mark).await.unwrap();
+    b.post(&to, send).await.expect(201);
+    b.post(&members, json!({"user_ids": ["d"]})).await.expect(200);
+}
+
 /// Another transaction holds what a popular user or an open group needs.
 #[tokio::test]
 async fn many_steps_on_one_popular_user_or_group_leave_connections_to_others() {

@@ -1,7 +1,8 @@
 -- The receivers in the next block of each step who have not read. A receiver counts while a member of the channel and
 -- active; an application does not count, nor does a member who has left and come back: nothing from before counts as
--- unread. Recalled messages and dissolved channels have none. The read cursors are
--- locked, in the order in which reads lock them: reads that come now wait until the step is committed.
+-- unread. Recalled messages and dissolved channels have none, nor has a direct channel whose other member blocks the
+-- sender: a block ends the steps that wait. The read cursors are locked, in the order in which reads lock them: reads that
+-- come now wait until the step is committed.
 -- $1 steps, locked by an earlier statement
 WITH step AS MATERIALIZED (
     SELECT e.escalation_id, e.ms_id, e.channel_id, e.seq, e.kind, e.after_s, m.sender, m.server_time, m.bytes, part.block, part.receivers
@@ -14,6 +15,8 @@ WITH step AS MATERIALIZED (
         FROM t_im_ledger WHERE ms_id = e.ms_id AND block > e.done_block ORDER BY block LIMIT 1
     ) AS part
     WHERE NOT EXISTS (SELECT FROM t_im_recall WHERE ms_id = e.ms_id OFFSET 0)
+      AND NOT EXISTS (SELECT FROM t_im_channel_user
+                      WHERE channel_id = e.channel_id AND user_id = m.sender AND to_seq IS NULL AND talk = 'blocked' OFFSET 0)
 ),
 receiver AS MATERIALIZED (
     SELECT step.escalation_id, step.channel_id, step.seq, s.user_id

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{DONE, marks, read, say_with};
-use crate::app::{TestApp, text};
+use super::{DONE, marks, observer_of, read, say_with, told};
+use crate::app::{LONG, TestApp, text};
+use crate::delivery::callbacks::OPEN;
 use crate::support::Reply;
 
 async fn nudge(app: &TestApp, person: &str, ms_id: &str) -> Reply {
@@ -82,4 +83,33 @@ async fn a_nudge_whose_call_has_died_is_ended_by_the_worker() {
     app.until(DONE, 0).await;
     app.settled().await;
     assert_eq!(app.gateway.read(|r| r.marks(&ms_id, "b")), ["normal", "urgent"]);
+}
+
+#[tokio::test]
+async fn a_block_ends_the_steps_and_the_nudge_that_wait_in_the_direct_channel() {
+    let mut app = TestApp::start_with(OPEN).await;
+    app.gateway.ignore_time();
+    app.people(&["a", "b"]).await;
+    let observer = observer_of(&app).await;
+    let (direct, group) = (app.direct("a", "b").await, app.group(&["a", "b"]).await);
+    let steps = json!({"escalate": [{"after_s": 60, "priority": "urgent"}, {"after_s": 61, "event": true}]});
+    let of_direct = say_with(&app, "a", &direct, steps.clone()).await;
+    let of_group = say_with(&app, "a", &group, steps).await;
+    app.settled().await;
+    // A nudge under way, as its first transaction leaves it.
+    let begun = "INSERT INTO t_im_escalation (ms_id, channel_id, seq, kind, after_s, due_at, set_at) \
+                 SELECT ms_id, channel_id, seq, 'urgent', 0, im_clock() + interval '1 minute', im_clock() \
+                 FROM t_im_message WHERE channel_id = $1::bigint";
+    let direct_id: i64 = direct.parse().expect("a number");
+    app.sql().await.execute(begun, &[&direct_id]).await.unwrap();
+    app.person("b").put("/users/me/relations/a", json!({"kind": "block"})).await.expect(200);
+
+    app.clock("2 minutes").await;
+    app.until(DONE, 0).await;
+    app.settled().await;
+    observer.wait_for(|log| !log.events().is_empty(), LONG).await;
+    assert_eq!(app.gateway.read(|r| r.marks(&of_direct, "b")), ["normal"], "nothing more is pushed");
+    assert_eq!(told(&observer, &of_direct).len(), 0);
+    assert_eq!(app.gateway.read(|r| r.marks(&of_group, "b")), ["normal", "urgent"], "groups go on");
+    assert_eq!(told(&observer, &of_group).len(), 1);
 }

@@ -16,6 +16,7 @@ use super::{Api, Person, Viewer};
 use crate::accounts::profile::{self, Found, Profile, ProfileSearch};
 use crate::base::error::{Error, Result};
 use crate::base::ids::check_id;
+use crate::base::store::Store;
 use crate::people::contacts::{self, Card, Contact, ContactCursor, ContactSearch, Workplace};
 use crate::people::presence::OnlineStatus;
 use crate::people::relation::{self, Relation};
@@ -197,12 +198,17 @@ async fn find(
     let (typed, department_id) = (query.q.as_deref(), query.department_id.as_deref());
     let search = ContactSearch { typed, department_id, kind: query.kind.as_deref(), limit };
     let (viewer, after) = (&viewer, &after);
-    let (found, next) = api
-        .read(move |store| async move { contacts::find(&store, viewer, search, after.clone()).await })
+    // Both are of one server, so that they tell of the same time.
+    let (found, next, mut relations) = api
+        .read(move |store| async move {
+            let (found, next) = contacts::find(&store, viewer, search, after.clone()).await?;
+            let others: Vec<String> = found.iter().map(|contact| contact.user_id.clone()).collect();
+            let others: Vec<&str> = others.iter().map(String::as_str).collect();
+            let relations = relations_of(&store, viewer, &others).await?;
+            Ok((found, next, relations))
+        })
         .await?;
     let next_cursor = next.map(|place| write_cursor(&place));
-    let others: Vec<&str> = found.iter().map(|contact| contact.user_id.as_str()).collect();
-    let mut relations = relations_of(&api, &viewer, &others).await?;
     let shown = |contact: Contact| {
         let relation = relations.remove(&contact.user_id).map(Into::into);
         ContactView { relation, ..contact.into() }
@@ -263,7 +269,7 @@ async fn card_of(api: &Api, viewer: &contacts::Viewer, user_id: &str) -> Result<
         let statuses = api.presence.of_people(&[user_id], api.store.now().await?).await?;
         presence = statuses.into_iter().next().map(|s| PresenceView { status: s.status, since: s.since });
     }
-    let relation = relations_of(api, viewer, &[user_id]).await?.remove(user_id).map(Into::into);
+    let relation = relations_of(&api.store, viewer, &[user_id]).await?.remove(user_id).map(Into::into);
     let profile = match (&api.accounts, card.active) {
         (Some(_), true) => profile::get(&api.store, user_id).await?.map(Into::into),
         _ => None,
@@ -273,12 +279,12 @@ async fn card_of(api: &Api, viewer: &contacts::Viewer, user_id: &str) -> Result<
 
 /// What these users are to a viewer who is a user.
 async fn relations_of(
-    api: &Api,
+    store: &Store,
     viewer: &contacts::Viewer,
     others: &[&str],
 ) -> Result<HashMap<String, Relation>> {
     match viewer.user_id() {
-        Some(user_id) => relation::of_user(&api.store, user_id, others).await,
+        Some(user_id) => relation::of_user(store, user_id, others).await,
         None => Ok(HashMap::new()),
     }
 }

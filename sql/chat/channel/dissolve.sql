@@ -8,5 +8,8 @@ requests AS (
 ),
 silences AS (
     DELETE FROM t_im_silence WHERE channel_id = $1
+),
+removed AS (
+    DELETE FROM t_im_removed WHERE channel_id = $1
 )
 UPDATE t_im_channel SET dissolved_at = $2 WHERE channel_id = $1

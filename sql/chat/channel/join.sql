@@ -21,6 +21,9 @@ joined AS (
 answered AS (
     -- A request to join is answered however the user joins.
     DELETE FROM t_im_join_request WHERE channel_id = $1 AND user_id = ANY (ARRAY(SELECT user_id FROM joined))
+),
+readmitted AS (
+    DELETE FROM t_im_removed WHERE channel_id = $1 AND user_id = ANY (ARRAY(SELECT user_id FROM joined))
 )
 UPDATE t_im_channel
 SET member_count = member_count + (SELECT count(*) FROM joined)

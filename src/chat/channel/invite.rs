@@ -129,18 +129,21 @@ async fn made_before(
     // A caller who has left the group since does not see the code.
     get(store, channel_id, caller).await?;
     let now = store.now().await?;
-    let row = store.opt(sql!("chat/channel/invites"), &[&channel_id, &now, &Some(invite_id)]).await?;
+    let row = store
+        .opt(sql!("chat/channel/invites"), &[&channel_id, &now, &Some(invite_id), &None::<&str>])
+        .await?;
     row.map(|row| Some(invite(&row))).ok_or_else(claim::gone)
 }
 
-/// The invites of a group that can be used. For members who may add users.
+/// The invites of a group that can be used: all for the owner and admins, their own for other members who may add users.
 pub async fn list(store: &Store, channel_id: ChannelId, caller: &str) -> Result<Vec<Invite>> {
     let channel = get(store, channel_id, caller).await?;
     if channel.who_adds == WhoAdds::Admins {
         channel.role.must_manage()?;
     }
+    let creator = (channel.role == MemberRole::Member).then_some(caller);
     let now = store.now().await?;
-    let rows = store.all(sql!("chat/channel/invites"), &[&channel_id, &now, &None::<i64>]).await?;
+    let rows = store.all(sql!("chat/channel/invites"), &[&channel_id, &now, &None::<i64>, &creator]).await?;
     Ok(rows.iter().map(invite).collect())
 }
 
@@ -171,6 +174,7 @@ async fn join_once(store: &Store, code: &str, user: &str, most_members: u32) -> 
     if place.join == JoinRule::Closed {
         return Err(no_code());
     }
+    place.must_not_be_removed()?;
     place.must_have_room(most_members)?;
     if tx.run(sql!("chat/channel/use_invite"), &[&invite_id, &now]).await? == 0 {
         return Err(no_code());

@@ -23,6 +23,8 @@ const LOOK_MAX: i64 = 2_000;
 pub(super) struct Place {
     pub join: JoinRule,
     pub is_member: bool,
+    /// Whether the owner or an admin has removed the user.
+    was_removed: bool,
     findable: bool,
     member_count: i32,
 }
@@ -64,6 +66,24 @@ impl Place {
         Err(Error::new(Kind::Conflict, format!("the group has {most_members} members and is full")))
     }
 
+    /// Refuses a user that the owner or an admin has removed.
+    pub fn must_not_be_removed(&self) -> Result<()> {
+        if !self.was_removed {
+            return Ok(());
+        }
+        let detail = if self.takes_requests() {
+            "an admin has removed you from the group: ask a member to add you, or POST /channels/{id}/requests"
+        } else {
+            "an admin has removed you from the group: ask a member to add you"
+        };
+        Err(Error::new(Kind::Forbidden, detail))
+    }
+
+    /// Whether the user can ask to join. A user who was removed asks also where others join at once.
+    fn takes_requests(&self) -> bool {
+        self.join == JoinRule::Request || self.join == JoinRule::Open && self.was_removed
+    }
+
     /// Why a user cannot join in the way that was tried. A group that cannot be found does not exist for the user.
     fn refusal(&self) -> Error {
         match self.join {
@@ -94,6 +114,7 @@ pub(super) async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, user: &str
         // The members of a department group follow the department.
         join: if follows { JoinRule::Closed } else { join },
         is_member: row.get("is_member"),
+        was_removed: row.get("was_removed"),
         findable: row.get("findable"),
         member_count: row.get("member_count"),
     }))
@@ -126,6 +147,7 @@ async fn join_once(store: &Store, channel_id: ChannelId, user: &str, most_member
     if place.join != JoinRule::Open {
         return Err(place.refusal());
     }
+    place.must_not_be_removed()?;
     place.must_have_room(most_members)?;
     add_joiner(&tx, channel_id, user, store::now(&tx).await?).await?;
     Ok(tx.commit().await?)
@@ -164,7 +186,7 @@ async fn ask_once(
     if place.is_member {
         return Err(Error::new(Kind::Conflict, "you are a member of the group already"));
     }
-    if place.join != JoinRule::Request {
+    if !place.takes_requests() {
         return Err(place.refusal());
     }
     let most = i64::from(most);

@@ -112,7 +112,8 @@ pub async fn insert(
     Ok(count)
 }
 
-/// Removes a member from a group. Only for the owner and admins. The owner cannot be removed.
+/// Removes a member from a group. Only for the owner and admins. The owner cannot be removed. The user does not join again
+/// alone: a member adds the user, or an admin agrees to a request.
 pub async fn remove(store: &Store, channel_id: ChannelId, caller: &str, user: &str) -> Result<()> {
     retrying(|| remove_once(store, channel_id, caller, user)).await
 }
@@ -141,6 +142,7 @@ async fn remove_once(store: &Store, channel_id: ChannelId, caller: &str, user: &
         MemberRole::Admin | MemberRole::Member => {}
     }
     remove_membership(&tx, channel_id, caller, user).await?;
+    tx.run(sql!("chat/channel/note_removed"), &[&channel_id, &user]).await?;
     Ok(tx.commit().await?)
 }
 

@@ -295,3 +295,79 @@ async fn what_two_have_said_alone_stays_unseen_however_others_join() {
     let constraint = refused.as_db_error().and_then(|db| db.constraint());
     assert_eq!(constraint, Some("channel_sees_floor_rises"));
 }
+
+#[tokio::test]
+async fn a_removed_member_comes_back_only_if_a_member_or_an_admin_lets_the_user_in() {
+    let app = TestApp::start().await;
+    app.people(&["a", "m", "b"]).await;
+    let channel = group(&app, &["a", "m", "b"], json!({"join": "open"})).await;
+    let (a, m, b) = (app.person("a"), app.person("m"), app.person("b"));
+    let code = a.post(&at(&channel, "/invites"), json!(null)).await.expect(201)["code"].clone();
+    let by_code = async || b.post("/channels/join", json!({"code": code})).await;
+    let join = async || b.post(&at(&channel, "/join"), json!(null)).await;
+    let ask = async || b.post(&at(&channel, "/requests"), json!(null)).await;
+    let remove = async || a.delete(&at(&channel, "/members/b")).await.expect(204);
+    let set = async |rule: &str| a.patch(&at(&channel, ""), json!({"join": rule})).await.expect(200);
+
+    ask().await.expect_problem(409, "conflict");
+    remove().await;
+    for rule in ["open", "request", "code"] {
+        set(rule).await;
+        by_code().await.expect_problem(403, "forbidden");
+        join().await.expect_problem(403, "forbidden");
+    }
+    ask().await.expect_problem(403, "forbidden");
+    set("closed").await;
+    by_code().await.expect_problem(404, "not-found");
+    for rule in ["open", "request"] {
+        set(rule).await;
+        ask().await.expect(200);
+        a.post(&at(&channel, "/requests/b/approve"), json!(null)).await.expect(204);
+        remove().await;
+    }
+    m.post(&at(&channel, "/members"), json!({"user_ids": ["b"]})).await.expect(200);
+    // Who was added again, and leaves, comes back alone.
+    for by in ["code", "join"] {
+        set("open").await;
+        b.post(&at(&channel, "/leave"), json!({})).await.expect(204);
+        let reply = if by == "code" { by_code().await } else { join().await };
+        reply.expect(200);
+    }
+    remove().await;
+    a.delete(&at(&channel, "")).await.expect(204);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_removed", &[]).await, 0);
+}
+
+#[tokio::test]
+async fn members_see_their_own_codes_which_end_when_only_admins_add_users() {
+    let app = TestApp::start().await;
+    app.people(&["a", "admin", "m", "z"]).await;
+    let channel = group(&app, &["a", "admin", "m"], json!({"join": "code"})).await;
+    let role = async |role: &str| {
+        app.person("a").put(&at(&channel, "/members/admin/role"), json!({"role": role})).await.expect(204)
+    };
+    role("admin").await;
+    let invites = at(&channel, "/invites");
+    let mut codes = Vec::new();
+    for person in ["a", "admin", "m"] {
+        codes.push(app.person(person).post(&invites, json!(null)).await.expect(201)["code"].clone());
+    }
+    let seen = async |person: &str| {
+        let items = app.person(person).get(&invites).await.expect(200)["items"].clone();
+        items.as_array().expect("items").iter().rev().map(|item| item["code"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(seen("admin").await, codes);
+    assert_eq!(seen("m").await, codes[2..]);
+
+    let join = async |code: &Value| app.person("z").post("/channels/join", json!({"code": code})).await;
+    let adds = |who: &str| json!({"who_adds": who});
+    app.person("a").patch(&at(&channel, ""), adds("admins")).await.expect(200);
+    join(&codes[2]).await.expect_problem(404, "not-found");
+    assert_eq!(seen("a").await, codes[..2]);
+    // So does the code of an admin who is one no longer.
+    role("member").await;
+    join(&codes[1]).await.expect_problem(404, "not-found");
+    app.person("a").patch(&at(&channel, ""), adds("everybody")).await.expect(200);
+    join(&codes[2]).await.expect_problem(404, "not-found");
+    join(&codes[0]).await.expect(200);
+}

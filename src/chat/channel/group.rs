@@ -16,6 +16,7 @@ use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::base::text::{fold, is_blank, is_label};
 use crate::events::Type;
+use crate::people::relation;
 use crate::sql;
 
 /// Most characters of a group's name.
@@ -122,6 +123,7 @@ pub async fn create(
     let who_sends = group.who_sends.as_deref().unwrap_or(WhoSends::Everybody.as_str());
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
+    relation::check_not_blocked(&tx, caller, &group.members, "/members").await?;
     let Joining { join, who_adds, findable } = &group.joining;
     let join = join.as_deref().unwrap_or(JoinRule::Closed.as_str());
     let who_adds = who_adds.as_deref().unwrap_or(WhoAdds::Everybody.as_str());

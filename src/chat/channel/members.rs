@@ -14,6 +14,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::number::ChannelId;
 use crate::base::store::{Statements, Store, retrying};
 use crate::events::{self, NewEvent, Type};
+use crate::people::relation;
 use crate::sql;
 
 /// Members added to an existing channel in one transaction. Senders wait for one step at most.
@@ -82,6 +83,7 @@ async fn join(store: &Store, channel_id: ChannelId, caller: &str, joiners: Joine
     let tx = client.transaction().await?;
     let place = lock(&tx, channel_id, caller).await?;
     place.must_add()?;
+    must_not_be_blocked(&tx, caller, users).await?;
     let count = insert(&tx, channel_id, caller, (users, now)).await?;
     if count > 0 && !place.is_group {
         tx.run(sql!("chat/channel/upgrade"), &[&channel_id, &caller]).await?;
@@ -93,6 +95,12 @@ async fn join(store: &Store, channel_id: ChannelId, caller: &str, joiners: Joine
     }
     tx.commit().await?;
     Ok(count.unsigned_abs())
+}
+
+/// Refuses users who block the caller by now. The answer names no position: these are not in the caller's order.
+async fn must_not_be_blocked(tx: &Transaction<'_>, caller: &str, users: &[String]) -> Result<()> {
+    let checked = relation::check_not_blocked(tx, caller, users, "/user_ids").await;
+    checked.map_err(|error| if error.kind == Kind::Blocked { error.at("/user_ids") } else { error })
 }
 
 /// Makes users members of a channel that an earlier statement locks. Returns how many were none.

@@ -1,6 +1,10 @@
 //! Friends, friend requests, follows and blocks: both sides agree after every order and race, and a block holds at once.
 
 use futures_util::future::join_all;
+use im_push_gateway::base::error::Kind;
+use im_push_gateway::base::number::ChannelId;
+use im_push_gateway::chat::channel::group::{self, NewGroup};
+use im_push_gateway::chat::channel::members::{self, Joiners};
 use im_push_gateway::people::relation;
 use serde_json::{Value, json};
 
@@ -147,6 +151,7 @@ async fn a_blocked_person_s_direct_messages_are_refused_and_groups_go_on() {
     b.post(&members, json!({"user_ids": ["c"]})).await.expect_problem(403, "blocked");
     let refused = b.post("/groups", json!({"members": ["c", "a"]})).await.expect_problem(403, "blocked");
     assert_eq!(refused["pointer"], "/members/1");
+    assert_blocked_in_the_transaction(&app, &group).await;
     assert_eq!(app.count("SELECT count(*) FROM t_im_message", &[]).await, stored, "nothing is stored");
     app.settled().await;
 
@@ -157,6 +162,19 @@ async fn a_blocked_person_s_direct_messages_are_refused_and_groups_go_on() {
     end(&app, "a", "b", "block").await;
     b.post(&to(&direct), send("2")).await.expect(201);
     assert_eq!(kinds(&app, "a", "b").await, [] as [String; 0], "what the block has ended stays ended");
+}
+
+/// The block can come after the first look at it. b does not add a then, nor makes a group with a.
+async fn assert_blocked_in_the_transaction(app: &TestApp, group: &str) {
+    let now = app.store.now().await.expect("a clock");
+    let users = ["a".to_owned()];
+    let joiners = Joiners { users: &users, most_members: 10, now };
+    let channel_id = ChannelId(group.parse().expect("a number"));
+    let refused = members::add(&app.store, channel_id, "b", joiners).await.expect_err("refused");
+    assert_eq!((refused.kind, refused.pointer.as_deref()), (Kind::Blocked, Some("/user_ids")));
+    let new = NewGroup { members: users.to_vec(), ..NewGroup::default() };
+    let refused = group::create(&app.store, "b", &new, 10, now).await.expect_err("refused");
+    assert_eq!((refused.kind, refused.pointer.as_deref()), (Kind::Blocked, Some("/members/0")));
 }
 
 #[tokio::test]

@@ -98,9 +98,14 @@ pub async fn find(
     limit: usize,
 ) -> Result<(Vec<Overseen>, Option<ChannelId>)> {
     let words = wanted.words.map(fold);
-    let look = if words.is_some() { LOOK } else { limit as i64 };
+    let (look, looks_max) = match (&words, wanted.ownerless) {
+        (None, _) => (limit as i64, LOOKS_MAX),
+        (Some(_), false) => (LOOK, LOOKS_MAX),
+        // Each read asks for the groups of all users who have left. A page reads them once.
+        (Some(_), true) => (LOOK * LOOKS_MAX as i64, 1),
+    };
     let (mut found, mut below) = (Vec::new(), below);
-    for _ in 0..LOOKS_MAX {
+    for _ in 0..looks_max {
         let rows = read(store, wanted.member, None, wanted.ownerless, (below, look)).await?;
         let ended = (rows.len() as i64) < look;
         for row in &rows {

@@ -143,6 +143,10 @@ async fn groups_without_an_active_owner_are_listed_and_so_are_users_who_left() {
     assert_eq!(found[0]["owner"]["active"], false);
     let named = desk.get("/support/channels?owner=none&q=nothing&reason=why").await.expect(200);
     assert_eq!(items(&named).len(), 0);
+    let called = "UPDATE t_im_channel SET channel_name = 'Apollo'";
+    sql.execute(called, &[]).await.expect("names");
+    let pages = app.all(&desk, "/support/channels?owner=none&q=apollo&limit=1&reason=why").await;
+    assert_eq!(pages.iter().map(|one| text(&one["channel_id"])).collect::<Vec<_>>(), ids);
     for wrong in ["owner=none&member=ann", "owner=ann", "q="] {
         let path = format!("/support/channels?{wrong}&reason=why");
         desk.get(&path).await.expect_problem(400, "invalid-parameter");

@@ -12,7 +12,7 @@ use time::format_description::well_known::Rfc3339;
 use super::callbacks::manager_of;
 use super::wire::{
     Id, Json, LIMIT_DEFAULT, LIMIT_MAX, Page, PageQuery, PathPair, PathWord, Query, check_limit, read_cursor,
-    rfc3339,
+    rfc3339, write_cursor,
 };
 use super::{Api, Authenticated, Now};
 use crate::base::error::{Error, Kind, Result};
@@ -248,9 +248,10 @@ async fn dead_letters(
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let before: i64 = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
-    let letters = push::dead_letters(&api.store, &callback_id, &query.letters()?, (before, limit)).await?;
-    let items = letters.into_iter().map(Into::into).collect();
-    Ok(Reply(Page::new(items, limit, |d: &DeadLetterView| d.dead_id.0)))
+    let (items, next) =
+        push::dead_letters(&api.store, &callback_id, &query.letters()?, (before, limit)).await?;
+    let next_cursor = next.map(|before| write_cursor(&before));
+    Ok(Reply(Page { items, next_cursor }.map(Into::into)))
 }
 
 async fn dead_letter(

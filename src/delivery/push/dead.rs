@@ -14,6 +14,8 @@ use crate::sql;
 
 /// Most events of the log that one call reads.
 const REPLAY_EVENTS_MAX: i32 = 100_000;
+/// Most dead letters that one read compares with its conditions. A page ends there, full or not, and so does a count.
+const LOOK_MAX: i64 = 200_000;
 /// Most events or receivers in the answer for one dead letter.
 const ITEMS_SHOWN_MAX: i32 = 1_000;
 /// Most attempts before the end of a dead letter among which its own are looked for, and most that are shown.
@@ -125,11 +127,14 @@ pub async fn replay(store: &Store, letters: &DeadLetters, replaying: Replaying<'
     Ok(put)
 }
 
-/// Counts what a replay would queue again.
+/// Counts what a replay would queue again. Of more dead letters than one read takes, it counts the newest.
 pub async fn replayable(store: &Store, callback_id: &str, letters: &DeadLetters) -> Result<Replay> {
     let DeadLetters { ids, from, to, since, until, reason } = letters;
     let row = store
-        .one(sql!("delivery/push/replayable"), &[&callback_id, ids, from, to, since, until, reason])
+        .one(
+            sql!("delivery/push/replayable"),
+            &[&callback_id, ids, from, to, since, until, reason, &LOOK_MAX],
+        )
         .await?;
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
 }
@@ -174,18 +179,29 @@ pub async fn replay_events(
     Ok((events, row.get("last")))
 }
 
-/// One page of an endpoint's dead letters below `before`, newest first. Of the bounds, those by id do not count.
+/// One page of an endpoint's dead letters below `before`, newest first, and where the next one continues, if there may be more.
+/// A page can be short. Of the bounds, those by id do not count.
 pub async fn dead_letters(
     store: &Store,
     callback_id: &str,
     letters: &DeadLetters,
     (before, limit): (i64, i64),
-) -> Result<Vec<DeadLetter>> {
+) -> Result<(Vec<DeadLetter>, Option<i64>)> {
     let DeadLetters { since, until, reason, .. } = letters;
     let rows = store
-        .all(sql!("delivery/push/dead_letters"), &[&callback_id, &before, &limit, reason, since, until])
+        .all(
+            sql!("delivery/push/dead_letters"),
+            &[&callback_id, &before, &limit, reason, since, until, &LOOK_MAX],
+        )
         .await?;
-    Ok(rows.iter().map(DeadLetter::of).collect())
+    let is_found = |row: &&Row| row.get::<_, Option<i64>>("dead_id").is_some();
+    let found: Vec<DeadLetter> = rows.iter().filter(is_found).map(DeadLetter::of).collect();
+    let next = if found.len() as i64 >= limit {
+        found.last().map(|last| last.dead_id)
+    } else {
+        rows.first().and_then(|row| row.get::<_, Option<i64>>("reached"))
+    };
+    Ok((found, next))
 }
 
 /// One dead letter.

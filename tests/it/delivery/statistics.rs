@@ -100,6 +100,32 @@ async fn dead_letters_are_chosen_by_reason_and_time_and_counted_before_a_replay(
 }
 
 #[tokio::test]
+async fn a_page_and_a_count_read_200_000_dead_letters_and_the_next_page_goes_on() {
+    let app = TestApp::start_with(IMPATIENT).await;
+    let rows = "INSERT INTO t_im_push_dead (callback_id, channel_id, from_seq, to_seq, from_ms_id, to_ms_id, pairs, bytes, reason, dead_at) \
+                SELECT 'gateway', 1, i, i, im_first_ms_id(now()) + i, im_first_ms_id(now()) + i, 1, 1, \
+                       CASE i WHEN 1 THEN 'rare' ELSE 'timeout' END, now() \
+                FROM generate_series(1, 200001) AS i";
+    app.sql().await.execute(rows, &[]).await.unwrap();
+    let root = app.client("root", &["admin"]);
+    let list = "/callbacks/gateway/dead-letters?reason=rare";
+    let first = root.get(list).await.expect(200);
+    assert_eq!(first["items"], json!([]));
+    let second = root.get(&format!("{list}&cursor={}", text(&first["next_cursor"]))).await.expect(200);
+    assert_eq!((&second["items"][0]["dead_id"], &second["next_cursor"]), (&json!("1"), &Value::Null));
+    let count = async |mut which: Value| {
+        which["dry_run"] = json!(true);
+        root.post("/callbacks/gateway/replay", which).await.expect(200)["replayed"].clone()
+    };
+    assert_eq!(count(json!({})).await, 200_000);
+    assert_eq!(count(json!({"reason": "rare"})).await, 0, "it is not among the newest");
+    assert_eq!(count(json!({"reason": "rare", "to_dead_id": "100"})).await, 1);
+    assert_eq!(count(json!({"dead_ids": ["1", "2", "2"]})).await, 2);
+    assert_eq!(count(json!({"dead_ids": ["1", "2"], "reason": "rare"})).await, 1);
+    app.sql().await.batch_execute("DELETE FROM t_im_push_dead").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_dead_letter_has_the_attempts_that_held_it() {
     let app = TestApp::start_with(IMPATIENT).await;
     app.people(&["a", "b", "c"]).await;

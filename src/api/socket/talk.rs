@@ -84,6 +84,7 @@ impl Talk {
         let ending = self.talk(&mut socket).await;
         metrics::counter!("impg_sockets_ended_total", "why" => ending.why()).increment(1);
         let Some((code, reason)) = ending.close() else { return };
+        let write_timeout = self.context.api.config.server.write_timeout;
         let close = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         let farewell = async {
             if socket.send(close).await.is_err() {
@@ -95,7 +96,12 @@ impl Talk {
                 _ => while let Some(Ok(_)) = socket.recv().await {},
             }
         };
-        let _ = timeout(FAREWELL, farewell).await;
+        // A client that reads slowly has much to read before it learns why.
+        let within = match ending {
+            Ending::Stream(Some(End::Resync(..))) => write_timeout,
+            _ => FAREWELL,
+        };
+        let _ = timeout(within, farewell).await;
     }
 
     async fn talk(&mut self, socket: &mut WebSocket) -> Ending {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::app::TestApp;
+use crate::app::{TestApp, text};
 use crate::support::Socket;
 
 async fn open(app: &TestApp, user_id: &str) -> Socket {
@@ -71,6 +71,29 @@ async fn an_older_client_signs_in_talks_to_one_and_to_a_group_and_hears_of_both(
     let (mut two, _) = sign_in(&app, "2").await;
     ask(&mut two, json!({"msgid": 10})).await;
     assert_eq!(two.frame().await.expect("a frame")["msgid"], 10, "nothing was missed");
+}
+
+#[tokio::test]
+async fn an_older_client_makes_friends_and_joins_a_group() {
+    let app = TestApp::start_with("friend_requests = \"at_once\"").await;
+    app.people(&["1", "2"]).await;
+    let (mut one, _) = sign_in(&app, "1").await;
+    ask(&mut one, json!({"msgid": 5, "id": 1, "friendid": "2"})).await;
+    assert_eq!(until(&mut one, 5).await["errno"], 0);
+    ask(&mut one, json!({"msgid": 6, "id": 1, "gname": "chess", "gdesc": "evenings"})).await;
+    let gid = text(&until(&mut one, 6).await["gid"]);
+    let group = app.person("1").get(&format!("/channels/{gid}")).await.expect(200);
+    assert_eq!((&group["name"], &group["description"]), (&json!("chess"), &json!("evenings")));
+    let (mut two, answer) = sign_in(&app, "2").await;
+    assert_eq!(answer["friends"], json!([{"id": "1", "name": "1"}]));
+    ask(&mut two, json!({"msgid": 7, "id": 2, "gid": gid})).await;
+    assert_eq!(until(&mut two, 7).await["errno"], 2, "a closed group is not joined");
+    let open = app.person("1").patch(&format!("/channels/{gid}"), json!({"join": "open"})).await;
+    assert!((200..300).contains(&open.status), "{open:?}");
+    ask(&mut two, json!({"msgid": 7, "id": 2, "gid": gid})).await;
+    assert_eq!(until(&mut two, 7).await["errno"], 0);
+    ask(&mut two, json!({"msgid": 8, "id": 2, "gid": gid, "msg": "thanks"})).await;
+    assert_eq!(until(&mut one, 8).await["msg"], "thanks");
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Access tokens of accounts: short-lived JWTs that this service signs, each of one session.
 //!
 //! The token names the user and the session. Each request looks the session up, so a session that has ended, and an account
-//! that is suspended or cancelled, is refused at once on every replica. The roles come from the same lookup.
+//! that is suspended or cancelled or whose user has left, is refused at once on every replica. The roles come from the same lookup.
 
 mod keys;
 

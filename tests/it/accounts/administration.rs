@@ -77,6 +77,30 @@ async fn roles_count_from_the_next_request_on_and_nobody_gives_them_to_themselve
 }
 
 #[tokio::test]
+async fn an_administrator_who_has_left_is_refused_at_once_also_by_the_console_and_on_a_stream() {
+    let app = open_with("stream_heartbeat_ms = 50").await;
+    let root = administrator(&app).await;
+    let li = register(&app, "lisi").await;
+    root.put(&format!("/accounts/{li}/roles"), json!({"roles": ["admin", "support"]})).await.expect(200);
+    let grant = sign_in(&app, "lisi").await;
+    let me = with(&app, &grant);
+    let bearer = format!("Bearer {}", text(&grant["access_token"]));
+    let pages = Client::anonymous(&app.base).with_header("authorization", &bearer);
+    me.get("/accounts").await.expect(200);
+    pages.get("/console/home").await.expect(200);
+    let mut stream = me.listen(None).await;
+
+    let leaves = json!({"users": [{"user_id": li, "name": "LISI", "active": false}]});
+    assert_eq!(root.post("/directory/changes", leaves).await.expect(200)["users"]["applied"], 1);
+    me.get("/accounts").await.expect_problem(401, "unauthenticated");
+    me.get("/support/channels?q=x&reason=why").await.expect_problem(401, "unauthenticated");
+    assert_eq!(pages.get("/console/home").await.status, 401);
+    while stream.next().await.is_some() {}
+    refresh(&app, &grant).await.expect_problem(401, "unauthenticated");
+    login(&stranger(&app), "lisi", PASSWORD).await.expect_problem(401, "wrong-credentials");
+}
+
+#[tokio::test]
 async fn a_one_time_code_sets_a_password_once() {
     let app = open().await;
     let root = administrator(&app).await;

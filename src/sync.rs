@@ -37,6 +37,9 @@ const STEP: usize = 1_000;
 
 /// The source of users and departments that are known only from the API.
 pub const API: &str = "api";
+/// The source of users with an account of this service. No other source takes them over, and SCIM does not show them:
+/// people choose their username themselves, and it must not make them the employee who has it elsewhere.
+pub const ACCOUNT: &str = "account";
 
 /// Workers to wake after a change of the directory, so that they do not wait for their next poll.
 #[derive(Clone, Default)]

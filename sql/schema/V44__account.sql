@@ -1,7 +1,8 @@
 -- Accounts: users who sign in to this service itself (`identity_mode = "accounts"`).
 
 -- The account of a user, with what only they say about themselves. Cancelling an account deletes its row, so that the
--- username is free again; the user stays in t_im_user, so that history keeps the name.
+-- username is free again; the user stays in t_im_user, so that history keeps the name. These users have the source
+-- `account`: no other source takes them over.
 CREATE TABLE t_im_account (
     user_id             text COLLATE "C" PRIMARY KEY,
     username            text NOT NULL,
@@ -37,6 +38,11 @@ CREATE INDEX t_im_account_list ON t_im_account (username_folded, user_id);
 -- Users of a region or with a tag, where the setting `account_search` allows to look for them.
 CREATE INDEX t_im_account_region ON t_im_account (region, user_id) WHERE region IS NOT NULL;
 CREATE INDEX t_im_account_tags ON t_im_account USING gin (tags);
+
+-- Whether a username is the login name of another user who is suspended at their source. Users who are active have the index
+-- t_im_user_login.
+CREATE INDEX t_im_user_login_away ON t_im_user (login_name_folded)
+    WHERE NOT active AND deleted_at IS NULL AND login_name_folded IS NOT NULL;
 
 -- Sessions: what one sign-in began. A session is a family of refresh tokens, of which one is valid. Ending a session
 -- deletes its row, and its access tokens are refused from then on.

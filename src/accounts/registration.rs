@@ -183,9 +183,14 @@ fn is_email(text: &str) -> bool {
     is_whole && is_label(text, NAME_CHARS_MAX) && !text.contains(char::is_whitespace)
 }
 
-/// Of two registrations of one username at once, the second waits for the first and is refused.
+/// Of two registrations of one username at once, the second waits for the first and is refused. So is the login name of
+/// another user of the directory: two people with one name are taken for each other.
 async fn insert(tx: &Transaction<'_>, new: &Stored<'_>, record: &UserRecord) -> Result<()> {
     let Username { shown, folded, shape } = new.username;
+    let taken = || Error::new(Kind::UsernameTaken, "").at("/username");
+    if tx.one(sql!("accounts/registration/is_login_name"), &[folded]).await?.get(0) {
+        return Err(taken());
+    }
     let (code, code_ends) = new.code.clone().unzip();
     let changed_at = new.password_hash.map(|_| new.now);
     let roles = new.roles.names();
@@ -207,9 +212,9 @@ async fn insert(tx: &Transaction<'_>, new: &Stored<'_>, record: &UserRecord) -> 
         )
         .await?;
     if inserted == 0 {
-        return Err(Error::new(Kind::UsernameTaken, "").at("/username"));
+        return Err(taken());
     }
-    let step = sync::change_users_in(tx, sync::API, &[record], new.now).await?;
+    let step = sync::change_users_in(tx, sync::ACCOUNT, &[record], new.now).await?;
     match step.refused.first() {
         None => Ok(()),
         Some((_, _, reason)) => {

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use super::source::{self, Source};
 pub use super::values::Values;
-use super::{API, apply, change_users_in};
+use super::{ACCOUNT, API, apply, change_users_in};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::config::{Config, DirectorySettings};
 use crate::base::error::{Error, Kind, Result};
@@ -181,7 +181,7 @@ impl Edits {
 
     /// Splits an edit into our attributes and those of the source.
     fn split(&self, person: &EditedUser, changes: Values) -> Result<(Values, Values)> {
-        if person.source == API {
+        if [API, ACCOUNT].contains(&person.source.as_str()) {
             return Ok((changes, Values::default()));
         }
         let own = self.source.as_ref().filter(|source| source.name() == person.source);

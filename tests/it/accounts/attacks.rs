@@ -75,6 +75,49 @@ async fn a_username_that_looks_like_another_is_taken() {
 }
 
 #[tokio::test]
+async fn a_username_neither_takes_over_an_employee_nor_is_one() {
+    let app = open().await;
+    let root = administrator(&app).await;
+    let li = register(&app, "lisi").await;
+    let admin = sign_in(&app, "boss").await;
+    let bearer = format!("Bearer {}", text(&admin["access_token"]));
+    let idp = Client::anonymous(&format!("{}/scim/v2", app.base)).with_header("authorization", &bearer);
+    let schema = "urn:ietf:params:scim:schemas:core:2.0:User";
+
+    // The employee with the name of an account is another user, whom SCIM alone shows.
+    let shown = idp.get("/Users?filter=userName%20eq%20%22lisi%22").await.expect(200);
+    assert_eq!(shown["totalResults"], 0, "{shown}");
+    let employee = json!({"schemas": [schema], "userName": "LiSi", "displayName": "Li Si"});
+    let made = text(&idp.post("/Users", employee).await.expect(201)["id"]);
+    assert_ne!(made, li);
+    assert_eq!(idp.get(&format!("/Users/{li}")).await.status, 404);
+    assert_eq!(idp.delete(&format!("/Users/{li}")).await.status, 404);
+    sign_in(&app, "lisi").await;
+    let own = "SELECT count(*) FROM t_im_user WHERE user_id = $1 AND source = 'account' AND external_id = $1";
+    assert_eq!(app.count(own, &[&li]).await, 1);
+    // Administrators change such a user all the same.
+    root.patch(&format!("/users/{li}"), json!({"title": "Chef"})).await.expect(200);
+    let users = json!({"users": [{"user_id": li, "name": "Li", "login_name": "lisi"}]});
+    assert_eq!(root.post("/directory/changes", users).await.expect(200)["users"]["applied"], 1);
+    assert_eq!(app.count(own, &[&li]).await, 1, "the source stays");
+
+    // The login name of an employee is taken, also while the employee is away. That of a leaver is free.
+    let register = async |name: &str| {
+        let new = json!({"username": name, "password": PASSWORD, "name": "N"});
+        stranger(&app).post("/users/register", new).await
+    };
+    let employee = json!({"schemas": [schema], "userName": "WangWu", "displayName": "Wang Wu"});
+    let wang = text(&idp.post("/Users", employee).await.expect(201)["id"]);
+    register("wangwu").await.expect_problem(409, "username-taken");
+    let away = json!({"users": [{"user_id": wang, "name": "W", "login_name": "WangWu", "active": false}]});
+    assert_eq!(root.post("/directory/changes", away).await.expect(200)["users"]["applied"], 1);
+    let problem = register("WANGWU").await.expect_problem(409, "username-taken");
+    assert_eq!(problem["pointer"], "/username");
+    assert_eq!(idp.delete(&format!("/Users/{wang}")).await.status, 204);
+    register("wangwu").await.expect(201);
+}
+
+#[tokio::test]
 async fn a_cancelled_account_is_over_and_its_username_is_free_for_somebody_else() {
     let app = open().await;
     let li_id = register(&app, "lisi").await;

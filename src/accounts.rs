@@ -48,6 +48,22 @@ pub struct Grant {
     pub refresh: Secret,
 }
 
+/// What a call without a session shows.
+#[derive(Debug, Clone, Copy)]
+pub enum With {
+    /// A password, of a sign-in or of a new account: it costs a hash.
+    Password,
+    /// A refresh token or a one-time code: 256 random bits, which cost one look-up.
+    Token,
+}
+
+/// A call without a session, which is counted for its address.
+#[derive(Debug, Clone, Copy)]
+pub struct Admission {
+    pub address: IpAddr,
+    pub with: With,
+}
+
 /// The accounts of this service.
 pub struct Accounts {
     store: Store,
@@ -56,6 +72,7 @@ pub struct Accounts {
     hasher: Hasher,
     by_name: Attempts,
     by_address: Attempts,
+    by_address_tokens: Attempts,
     proxies: Proxies,
 }
 
@@ -75,19 +92,43 @@ impl Accounts {
                 settings.address_attempt_every,
                 TOO_OFTEN_HERE,
             ),
+            by_address_tokens: Attempts::new(
+                settings.address_token_attempts,
+                settings.address_token_attempt_every,
+                TOO_OFTEN_HERE,
+            ),
             proxies: proxies.map_err(|problem| Error::new(Kind::Internal, problem))?,
             settings,
         })
     }
 
-    /// The address that a request without a session comes from, and counts it.
+    /// Counts a call without a session for the address that it comes from. Calls with a token have a limit of their own:
+    /// they cost little, and wrong ones must not keep an office from signing in.
     ///
     /// # Errors
     /// `Kind::RateLimited` if too many came from there.
-    pub fn admit(&self, peer: IpAddr, headers: &HeaderMap, now: OffsetDateTime) -> Result<IpAddr> {
+    pub fn admit(
+        &self,
+        with: With,
+        peer: IpAddr,
+        headers: &HeaderMap,
+        now: OffsetDateTime,
+    ) -> Result<Admission> {
         let address = network(self.proxies.client(peer, headers));
-        self.by_address.take(address, now)?;
-        Ok(address)
+        self.limit(with).take(address, now)?;
+        Ok(Admission { address, with })
+    }
+
+    /// A call that was right does not count: an office behind one address has many of them.
+    pub fn was_right(&self, admission: Admission) {
+        self.limit(admission.with).give_back(admission.address);
+    }
+
+    fn limit(&self, with: With) -> &Attempts {
+        match with {
+            With::Password => &self.by_address,
+            With::Token => &self.by_address_tokens,
+        }
     }
 
     /// How many passwords were hashed.

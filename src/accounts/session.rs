@@ -179,17 +179,16 @@ impl Accounts {
         was_lost || now - row.get::<_, OffsetDateTime>("rotated_at") < grace
     }
 
-    /// Ends the session of a refresh token. A session that has ended already is no error.
-    pub async fn sign_out(&self, token: &str, now: OffsetDateTime) -> Result<()> {
-        let Some(token) = RefreshToken::parse(token) else { return Ok(()) };
+    /// Ends the session of a refresh token. A session that has ended already is no error. Returns whether one has ended now.
+    pub async fn sign_out(&self, token: &str, now: OffsetDateTime) -> Result<bool> {
+        let Some(token) = RefreshToken::parse(token) else { return Ok(false) };
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let row = tx.opt(sql!("accounts/session/lock"), &[&token.session_id(), &now]).await?;
-        if let Some(row) = row.filter(|row| token.is_of(row.get("chain_key"))) {
-            tx.run(sql!("accounts/session/end"), &[&row.get::<_, &str>("user_id"), &token.session_id()])
-                .await?;
-        }
-        Ok(tx.commit().await?)
+        let Some(row) = row.filter(|row| token.is_of(row.get("chain_key"))) else { return Ok(false) };
+        tx.run(sql!("accounts/session/end"), &[&row.get::<_, &str>("user_id"), &token.session_id()]).await?;
+        tx.commit().await?;
+        Ok(true)
     }
 
     /// The sessions of a user, the newest first.

@@ -1,6 +1,6 @@
 //! `/users/register`, `/users/login` and the other calls of people who sign in to this service itself.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use axum::Json as Reply;
 use axum::Router;
@@ -15,7 +15,7 @@ use time::OffsetDateTime;
 use super::wire::{Json, PathWord, rfc3339};
 use super::{Api, Now, Person};
 use crate::accounts::registration::NewAccount;
-use crate::accounts::{Accounts, Grant, Listed, NewPassword, SignIn};
+use crate::accounts::{Accounts, Admission, Grant, Listed, NewPassword, SignIn, With};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::text::hex;
 
@@ -53,18 +53,34 @@ impl Api {
     }
 }
 
-/// The address of a call without a session, which is counted before its body is read.
-struct Admitted(IpAddr);
+/// A call that shows a password. It is counted for its address before its body is read.
+struct Admitted(Admission);
+/// The same for a call that shows a refresh token or a one-time code.
+struct AdmittedToken(Admission);
 
 impl FromRequestParts<Api> for Admitted {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
-        let Now(now) = Now::from_request_parts(parts, api).await?;
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
-        let peer = peer.ok_or_else(|| Error::internal("the peer's address is missing").into_response())?;
-        let admitted =
-            api.accounts.as_ref().map(|accounts| accounts.admit(peer, &parts.headers, now)).transpose();
-        Ok(Self(admitted.map_err(IntoResponse::into_response)?.unwrap_or(peer)))
+        admit(parts, api, With::Password).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Api> for AdmittedToken {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> std::result::Result<Self, Response> {
+        admit(parts, api, With::Token).await.map(Self)
+    }
+}
+
+async fn admit(parts: &mut Parts, api: &Api, with: With) -> std::result::Result<Admission, Response> {
+    let Now(now) = Now::from_request_parts(parts, api).await?;
+    let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let peer = peer.ok_or_else(|| Error::internal("the peer's address is missing").into_response())?;
+    match &api.accounts {
+        Some(accounts) => {
+            accounts.admit(with, peer, &parts.headers, now).map_err(IntoResponse::into_response)
+        }
+        None => Ok(Admission { address: peer, with }),
     }
 }
 
@@ -188,7 +204,7 @@ async fn register(
 
 async fn login(
     State(api): State<Api>,
-    Admitted(address): Admitted,
+    Admitted(admission): Admitted,
     Now(now): Now,
     headers: HeaderMap,
     Json(with): Json<Login>,
@@ -197,38 +213,53 @@ async fn login(
     let agent: Option<String> =
         agent.map(|agent| agent.chars().take(200).collect()).filter(|a: &String| !a.trim().is_empty());
     let device = with.device.or(agent);
-    let with =
-        SignIn { username: &with.username, password: &with.password, device: device.as_deref(), address };
-    Ok(granted(api.accounts_on()?.sign_in(with, now).await?))
+    let with = SignIn {
+        username: &with.username,
+        password: &with.password,
+        device: device.as_deref(),
+        address: admission.address,
+    };
+    let accounts = api.accounts_on()?;
+    let grant = accounts.sign_in(with, now).await?;
+    accounts.was_right(admission);
+    Ok(granted(grant))
 }
 
 async fn refresh(
     State(api): State<Api>,
-    Admitted(_): Admitted,
+    AdmittedToken(admission): AdmittedToken,
     Now(now): Now,
     Json(body): Json<Refresh>,
 ) -> Result<impl IntoResponse> {
-    Ok(granted(api.accounts_on()?.refresh(&body.refresh_token, now).await?))
+    let accounts = api.accounts_on()?;
+    let grant = accounts.refresh(&body.refresh_token, now).await?;
+    accounts.was_right(admission);
+    Ok(granted(grant))
 }
 
 async fn logout(
     State(api): State<Api>,
-    Admitted(_): Admitted,
+    AdmittedToken(admission): AdmittedToken,
     Now(now): Now,
     Json(body): Json<Refresh>,
 ) -> Result<StatusCode> {
-    api.accounts_on()?.sign_out(&body.refresh_token, now).await?;
+    let accounts = api.accounts_on()?;
+    if accounts.sign_out(&body.refresh_token, now).await? {
+        accounts.was_right(admission);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 
 async fn reset_password(
     State(api): State<Api>,
-    Admitted(_): Admitted,
+    AdmittedToken(admission): AdmittedToken,
     Now(now): Now,
     Json(new): Json<PasswordReset>,
 ) -> Result<StatusCode> {
     let new = NewPassword { username: &new.username, code: &new.code, password: &new.password };
-    api.accounts_on()?.reset_password(new, now).await?;
+    let accounts = api.accounts_on()?;
+    accounts.reset_password(new, now).await?;
+    accounts.was_right(admission);
     Ok(StatusCode::NO_CONTENT)
 }
 

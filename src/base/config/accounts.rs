@@ -46,6 +46,10 @@ pub struct AccountSettings {
     pub address_attempts: u32,
     #[serde(rename = "account_address_attempt_every_ms", deserialize_with = "millis")]
     pub address_attempt_every: Duration,
+    #[serde(rename = "account_address_token_attempts")]
+    pub address_token_attempts: u32,
+    #[serde(rename = "account_address_token_attempt_every_ms", deserialize_with = "millis")]
+    pub address_token_attempt_every: Duration,
     #[serde(rename = "account_session_days")]
     pub session_days: u32,
     #[serde(rename = "account_sessions_max")]
@@ -104,11 +108,17 @@ impl AccountSettings {
                 "`account_password_max_chars` must be 64 to 1024",
             ),
             (
-                !ATTEMPTS.contains(&self.attempts) || !ATTEMPTS.contains(&self.address_attempts),
-                "`account_attempts` and `account_address_attempts` must be 1 to 1000000",
+                ![self.attempts, self.address_attempts, self.address_token_attempts]
+                    .iter()
+                    .all(|attempts| ATTEMPTS.contains(attempts)),
+                "`account_attempts`, `account_address_attempts` and `account_address_token_attempts` must be 1 to 1000000",
             ),
             (no_time(self.attempt_every), "`account_attempt_every_ms` must be 1 ms to a day"),
             (no_time(self.address_attempt_every), "`account_address_attempt_every_ms` must be 1 ms to a day"),
+            (
+                no_time(self.address_token_attempt_every),
+                "`account_address_token_attempt_every_ms` must be 1 ms to a day",
+            ),
             (!(1..=DAYS_MAX).contains(&self.session_days), "`account_session_days` must be 1 to 3650"),
             (!SESSIONS.contains(&self.sessions_max), "`account_sessions_max` must be 1 to 1000"),
             (

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use im_push_gateway::accounts::{Accounts, SignIn};
 use im_push_gateway::base::error::Kind;
 use im_push_gateway::identity::Identity;
-use serde_json::json;
+use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 use super::*;
@@ -61,9 +61,41 @@ async fn stuffing_from_one_address_is_slowed_down_over_all_names() {
     // What the client itself writes before the proxy's address changes nothing.
     let cunning = at(&app, "198.51.100.1, 203.0.113.9");
     login(&cunning, "another", "a wrong guess").await.expect_problem(429, "rate-limited");
-    let token = json!({"refresh_token": "imrt_guess"});
-    thief.post("/users/refresh", token).await.expect_problem(429, "rate-limited");
     login(&at(&app, "198.51.100.7"), "user0", "a wrong guess").await.expect_problem(401, "wrong-credentials");
+}
+
+#[tokio::test]
+async fn an_office_behind_one_address_is_not_locked_out_by_right_calls_nor_by_wrong_tokens() {
+    let limits = "account_address_attempts = 3\naccount_address_attempt_every_ms = 3600000\n\
+                  account_address_token_attempts = 4\naccount_address_token_attempt_every_ms = 3600000";
+    let app = open_with(limits).await;
+    register(&app, "lisi").await;
+    let office = at(&app, "198.51.100.7");
+    let token = |grant: &Value| json!({"refresh_token": grant["refresh_token"]});
+    let mut grant = login(&office, "lisi", PASSWORD).await.expect(200);
+    for _ in 0..10 {
+        grant = office.post("/users/refresh", token(&grant)).await.expect(200);
+        let other = login(&office, "lisi", PASSWORD).await.expect(200);
+        office.post("/users/logout", token(&other)).await.expect(204);
+    }
+    // Wrong tokens use up a limit of their own, and people sign in all the same.
+    for _ in 0..3 {
+        let guess = json!({"refresh_token": "imrt_guess"});
+        office.post("/users/refresh", guess).await.expect_problem(401, "unauthenticated");
+    }
+    office.post("/users/logout", json!({"refresh_token": "imrt_guess"})).await.expect(204);
+    office.post("/users/refresh", token(&grant)).await.expect_problem(429, "rate-limited");
+    office.post("/users/logout", token(&grant)).await.expect_problem(429, "rate-limited");
+    let code = json!({"username": "lisi", "code": "imrc_guess", "password": PASSWORD});
+    office.post("/users/password-reset", code).await.expect_problem(429, "rate-limited");
+    login(&office, "lisi", PASSWORD).await.expect(200);
+    // Wrong passwords count.
+    for guess in 0..3 {
+        login(&office, &format!("user{guess}"), "a wrong guess")
+            .await
+            .expect_problem(401, "wrong-credentials");
+    }
+    login(&office, "lisi", PASSWORD).await.expect_problem(429, "rate-limited");
 }
 
 #[tokio::test]

@@ -103,7 +103,8 @@ async fn edit_oneself(
     Now(now): Now,
     Json(body): Json<Map<String, Value>>,
 ) -> Result<(StatusCode, Reply<EditedView>)> {
-    if api.accounts.is_some() {
+    // An application with a token signs in without an account, also where people have one.
+    if caller.session_id.is_some() {
         return edit_account(&api, caller.user_id, body, now).await;
     }
     let done = api.edits.edit_oneself(&caller.user_id, &Values::asked(body)?, now).await?;

@@ -193,6 +193,21 @@ async fn what_people_say_about_themselves_is_on_their_card() {
 }
 
 #[tokio::test]
+async fn an_application_without_an_account_edits_itself_as_far_as_the_setting_says() {
+    let app = open().await;
+    let root = administrator(&app).await;
+    let desk = json!({"users": [{"user_id": "desk", "name": "Desk", "kind": "application"}]});
+    root.post("/directory/changes", desk).await.expect(200);
+    let wanted = json!({"name": "desk", "user_id": "desk", "roles": ["user"]});
+    let made = root.post("/tokens", wanted).await.expect(201);
+    let desk = stranger(&app).with_header("authorization", &format!("Bearer {}", text(&made["secret"])));
+    let problem = desk.patch("/users/me", json!({"name": "The boss"})).await.expect_problem(403, "forbidden");
+    assert_eq!(problem["pointer"], "/name");
+    assert!(text(&problem["detail"]).contains("directory.editable"), "{problem}");
+    assert_eq!(desk.get("/users/me").await.expect(200)["name"], "Desk");
+}
+
+#[tokio::test]
 async fn people_are_found_by_region_and_tag_where_the_setting_says_so() {
     let mut app = open().await;
     for (username, region, tags) in [

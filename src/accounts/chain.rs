@@ -3,7 +3,8 @@
 //! The database has the hash of the valid token and a key of the session. A token and the key together give the next token.
 //! So the answer of an exchange can be given again without storing a token, a stolen database gives none, and a stolen old
 //! token gives none without the database. A tag tells tokens that were given out from made-up ones: only the former may end a
-//! session as used twice.
+//! session as used twice. Under the tag is also the number of exchanges before the token: a token that is ahead of the
+//! database was given out before the database was restored.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -18,6 +19,7 @@ use crate::identity::account::SESSION_ID_BYTES;
 /// Lets secret scanners find a leaked token.
 pub const PREFIX: &str = "imrt_";
 const SECRET_BYTES: usize = 32;
+const GENERATION_BYTES: usize = 4;
 const TAG_BYTES: usize = 16;
 /// Bytes of the key of a session.
 pub const KEY_BYTES: usize = 32;
@@ -27,42 +29,56 @@ pub const KEY_BYTES: usize = 32;
 pub struct RefreshToken {
     session_id: [u8; SESSION_ID_BYTES],
     secret: [u8; SECRET_BYTES],
+    /// How many tokens of its session were exchanged before it.
+    generation: i32,
     tag: [u8; TAG_BYTES],
 }
 
 impl RefreshToken {
     /// The first token of a new session.
     pub fn first(session_id: [u8; SESSION_ID_BYTES], key: &[u8]) -> Result<Self> {
-        Self::of(session_id, random()?, key)
+        Self::of(session_id, (random()?, 0), key)
     }
 
-    fn of(session_id: [u8; SESSION_ID_BYTES], secret: [u8; SECRET_BYTES], key: &[u8]) -> Result<Self> {
-        let whole = mac(key, b"tag", &secret)?;
+    fn of(
+        session_id: [u8; SESSION_ID_BYTES],
+        (secret, generation): ([u8; SECRET_BYTES], i32),
+        key: &[u8],
+    ) -> Result<Self> {
+        let whole = mac(key, b"tag", &[&secret, &generation.to_be_bytes()])?;
         let tag = std::array::from_fn(|place| whole[place]);
-        Ok(Self { session_id, secret, tag })
+        Ok(Self { session_id, secret, generation, tag })
     }
 
     /// The token that this one is exchanged for. It is the same each time.
     pub fn next(&self, key: &[u8]) -> Result<Self> {
-        Self::of(self.session_id, mac(key, b"next", &self.secret)?, key)
+        let secret = mac(key, b"next", &[&self.secret])?;
+        Self::of(self.session_id, (secret, self.generation.saturating_add(1)), key)
     }
 
     /// Reads what a client sends. None: it has not the form of a token.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text.strip_prefix(PREFIX)?).ok()?;
         let (session_id, rest) = bytes.split_first_chunk()?;
-        let (secret, tag) = rest.split_first_chunk()?;
-        Some(Self { session_id: *session_id, secret: *secret, tag: tag.try_into().ok()? })
+        let (secret, rest) = rest.split_first_chunk()?;
+        let (generation, tag) = rest.split_first_chunk::<GENERATION_BYTES>()?;
+        let generation = i32::from_be_bytes(*generation);
+        Some(Self { session_id: *session_id, secret: *secret, generation, tag: tag.try_into().ok()? })
     }
 
     /// The token as it is shown once.
     pub fn show(&self) -> Secret {
-        let bytes = [self.session_id.as_slice(), &self.secret, &self.tag].concat();
+        let generation = self.generation.to_be_bytes();
+        let bytes = [self.session_id.as_slice(), &self.secret, &generation, &self.tag].concat();
         format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes)).into()
     }
 
     pub fn session_id(&self) -> &[u8] {
         &self.session_id
+    }
+
+    pub fn generation(&self) -> i32 {
+        self.generation
     }
 
     /// What the database keeps.
@@ -72,7 +88,8 @@ impl RefreshToken {
 
     /// Whether it was given out for the session with this key.
     pub fn is_of(&self, key: &[u8]) -> bool {
-        Self::of(self.session_id, self.secret, key).is_ok_and(|own| own.tag.ct_eq(&self.tag).into())
+        Self::of(self.session_id, (self.secret, self.generation), key)
+            .is_ok_and(|own| own.tag.ct_eq(&self.tag).into())
     }
 }
 
@@ -83,10 +100,12 @@ pub fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-fn mac(key: &[u8], purpose: &[u8], secret: &[u8]) -> Result<[u8; 32]> {
+fn mac(key: &[u8], purpose: &[u8], parts: &[&[u8]]) -> Result<[u8; 32]> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).map_err(Error::internal)?;
     mac.update(purpose);
-    mac.update(secret);
+    for part in parts {
+        mac.update(part);
+    }
     Ok(mac.finalize().into_bytes().into())
 }
 
@@ -103,7 +122,8 @@ mod tests {
         assert!(next == again && next != first && next.next(&KEY).unwrap() != next);
         assert!(first.next(&[2; KEY_BYTES]).unwrap() != next, "not without the key of the session");
         let shown = next.show();
-        assert_eq!(shown.expose().len(), 91);
+        assert_eq!(shown.expose().len(), 96);
+        assert_eq!([first.generation(), next.generation()], [0, 1]);
         assert!(RefreshToken::parse(shown.expose()) == Some(next));
         assert!(RefreshToken::first([7; 16], &KEY).unwrap() != first);
     }
@@ -113,7 +133,7 @@ mod tests {
         let token = RefreshToken::first([7; 16], &KEY).unwrap();
         assert!(token.is_of(&KEY) && token.next(&KEY).unwrap().is_of(&KEY));
         assert!(!token.is_of(&[2; KEY_BYTES]));
-        for place in 0..SECRET_BYTES + TAG_BYTES {
+        for place in 0..SECRET_BYTES + GENERATION_BYTES + TAG_BYTES {
             let mut bytes = BASE64_URL_SAFE_NO_PAD.decode(&token.show().expose()[PREFIX.len()..]).unwrap();
             bytes[SESSION_ID_BYTES + place] ^= 1;
             let forged =

@@ -124,7 +124,8 @@ impl Accounts {
     /// Exchanges a refresh token for a new one and a new access token.
     ///
     /// The token before the valid one gives the same new token again, for a short time, and as long as nobody has used the
-    /// access token that came with it: the answer may have been lost. Every other token that was given out before ends the
+    /// access token that came with it: the answer may have been lost. A token that is ahead of the database is valid: the
+    /// database was restored, or a failover lost its last commits. Every other token that was given out before ends the
     /// session, because two parties have it (RFC 9700 §4.14.2).
     ///
     /// # Errors
@@ -154,12 +155,10 @@ impl Accounts {
         let Some(row) = row.filter(|row| token.is_of(row.get("chain_key"))) else { return Ok(None) };
         let (user_id, generation): (String, i32) = (row.get("user_id"), row.get("generation"));
         let (next, hash) = (token.next(row.get("chain_key"))?, token.hash());
-        if row.get::<_, &[u8]>("refresh_hash") == hash {
-            let expires_at = now + self.session_life();
-            tx.run(sql!("accounts/session/rotate"), &[&token.session_id(), &next.hash(), &now, &expires_at])
-                .await?;
+        if row.get::<_, &[u8]>("refresh_hash") == hash || token.generation() > generation {
+            self.rotate(&tx, token, &next, now).await?;
             tx.commit().await?;
-            return Ok(Some(Exchange::Given { user_id, generation: generation + 1, next }));
+            return Ok(Some(Exchange::Given { user_id, generation: next.generation(), next }));
         }
         if row.get::<_, Option<&[u8]>>("previous_hash") == Some(hash.as_slice()) && self.may_repeat(&row, now)
         {
@@ -170,6 +169,23 @@ impl Accounts {
         audit::append_with(&tx, Entry::change(Action::SessionReused, filter, (&user_id, now))).await?;
         tx.commit().await?;
         Ok(Some(Exchange::UsedTwice))
+    }
+
+    async fn rotate(
+        &self,
+        tx: &Transaction<'_>,
+        token: &RefreshToken,
+        next: &RefreshToken,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let expires_at = now + self.session_life();
+        let (id, hash, before) = (token.session_id(), next.hash(), token.hash());
+        tx.run(
+            sql!("accounts/session/rotate"),
+            &[&id, &hash, &now, &expires_at, &before, &next.generation()],
+        )
+        .await?;
+        Ok(())
     }
 
     /// Whether the last exchange may be answered again.

@@ -55,6 +55,35 @@ async fn an_old_token_ends_its_session_and_no_other() {
 }
 
 #[tokio::test]
+async fn after_a_restore_a_client_that_has_refreshed_since_stays_and_an_old_token_still_ends_the_session() {
+    let app = open_with("account_refresh_grace_ms = 0").await;
+    register(&app, "lisi").await;
+    let first = sign_in(&app, "lisi").await;
+    assert!(works(&app, &first).await);
+    app.sql().await.batch_execute("CREATE TABLE backup AS SELECT * FROM t_im_session").await.unwrap();
+    let mut grants = vec![first];
+    for _ in 0..3 {
+        let next = refresh(&app, grants.last().unwrap()).await.expect(200);
+        assert!(works(&app, &next).await);
+        grants.push(next);
+    }
+    let restore = "DELETE FROM t_im_session; INSERT INTO t_im_session SELECT * FROM backup";
+    app.sql().await.batch_execute(restore).await.unwrap();
+    assert!(works(&app, &grants[3]).await, "the session is there");
+    let after = refresh(&app, &grants[3]).await.expect(200);
+    // Also while that answer is lost.
+    assert_eq!(refresh(&app, &grants[3]).await.expect(200)["refresh_token"], after["refresh_token"]);
+    assert!(works(&app, &after).await);
+    assert_eq!(app.count("SELECT generation::bigint FROM t_im_session", &[]).await, 4);
+    let reused = "SELECT count(*) FROM t_im_audit WHERE action = 'session-reused'";
+    assert_eq!(app.count(reused, &[]).await, 0);
+    // A token that was exchanged before is in two hands, as ever.
+    refresh(&app, &grants[2]).await.expect_problem(401, "unauthenticated");
+    assert_eq!(app.count(reused, &[]).await, 1);
+    assert!(!works(&app, &after).await);
+}
+
+#[tokio::test]
 async fn two_refreshes_at_once_get_the_same_token() {
     let app = open().await;
     register(&app, "lisi").await;

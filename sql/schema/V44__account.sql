@@ -55,8 +55,8 @@ CREATE TABLE t_im_session (
     -- SHA-256 of the refresh token that is valid, and of the one before it.
     refresh_hash    bytea NOT NULL,
     previous_hash   bytea,
-    -- How often the refresh token was exchanged, and the newest number whose access token was seen. If it lags behind,
-    -- the answer of the exchange may have been lost.
+    -- How often the refresh token was exchanged, and the newest number whose access token was seen (-1: none yet). If it
+    -- lags behind, the answer of the exchange or of the sign-in may have been lost.
     generation      integer NOT NULL,
     seen_generation integer NOT NULL,
     rotated_at      timestamptz NOT NULL,

@@ -35,9 +35,17 @@ CREATE TABLE t_im_account (
 ) WITH (fillfactor = 70);
 -- The list of accounts by name.
 CREATE INDEX t_im_account_list ON t_im_account (username_folded, user_id);
--- Users of a region or with a tag, where the setting `account_search` allows to look for them.
+-- Users of a region, where the setting `account_search` allows to look for them.
 CREATE INDEX t_im_account_region ON t_im_account (region, user_id) WHERE region IS NOT NULL;
-CREATE INDEX t_im_account_tags ON t_im_account USING gin (tags);
+
+-- The tags of accounts once more, one a row: a page of the users with a tag is read in order, also if very many have it.
+CREATE TABLE t_im_account_tag (
+    tag     text COLLATE "C" NOT NULL,
+    user_id text COLLATE "C" NOT NULL REFERENCES t_im_account ON DELETE CASCADE,
+    PRIMARY KEY (tag, user_id)
+);
+-- For the tags of one user. A hash has no order, so no plan reads all tags of all users by it.
+CREATE INDEX t_im_account_tag_user ON t_im_account_tag USING hash (user_id);
 
 -- Whether a username is the login name of another user who is suspended at their source. Users who are active have the index
 -- t_im_user_login.

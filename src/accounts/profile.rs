@@ -6,7 +6,7 @@ use tokio_postgres::Row;
 
 use super::Accounts;
 use crate::base::error::{Error, Kind, Result};
-use crate::base::store::{Parameters, Statements, Store};
+use crate::base::store::{Parameters, Statements, Store, retrying};
 use crate::base::text::is_label;
 use crate::sql;
 
@@ -108,10 +108,17 @@ pub async fn change(store: &Store, user_id: &str, change: &Change) -> Result<()>
     let tags = change.0.get("tags").and_then(Value::as_array);
     let tags: Vec<&str> = tags.into_iter().flatten().filter_map(Value::as_str).collect();
     let (signature, sex, region) = (text("signature"), text("sex"), text("region"));
-    let changed = store
-        .run(sql!("accounts/profile/change"), &[&user_id, &sets, &signature, &sex, &year, &region, &tags])
-        .await?;
-    if changed == 0 { Err(Error::not_found("no such account")) } else { Ok(()) }
+    retrying(|| async {
+        let mut client = store.client().await?;
+        let tx = client.transaction().await?;
+        if tx.opt(sql!("accounts/profile/lock"), &[&user_id]).await?.is_none() {
+            return Err(Error::not_found("no such account"));
+        }
+        let values: Parameters<'_> = &[&user_id, &sets, &signature, &sex, &year, &region, &tags];
+        tx.run(sql!("accounts/profile/change"), values).await?;
+        Ok(tx.commit().await?)
+    })
+    .await
 }
 
 /// Which users to look for by what they say about themselves. One of the two at least.

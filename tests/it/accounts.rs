@@ -238,6 +238,25 @@ async fn people_are_found_by_region_and_tag_where_the_setting_says_so() {
     let rest = format!("/users?tag=rust&limit=2&cursor={}", text(&first["next_cursor"]));
     assert_eq!(me.get(&rest).await.expect(200)["items"][0]["name"], "ZHAOLIU");
     me.get("/users?tag=rust&q=li").await.expect_problem(400, "invalid-parameter");
+
+    // Tags that go are no longer found, and what a cancelled account said is gone.
+    me.patch("/users/me", json!({"tags": ["围棋", "围棋", "go"]})).await.expect(200);
+    me.patch("/users/me", json!({"signature": "忙"})).await.expect(200);
+    assert_eq!(found("tag=rust").await, ["WANGWU", "ZHAOLIU"]);
+    assert_eq!(
+        (found("tag=go").await, found("tag=围棋").await),
+        (vec!["LISI".to_owned()], vec!["LISI".to_owned()])
+    );
+    let both = tokio::join!(
+        me.patch("/users/me", json!({"tags": ["a", "b"]})),
+        me.patch("/users/me", json!({"tags": ["b", "c"]}))
+    );
+    assert_eq!((both.0.status, both.1.status), (200, 200));
+    let differ = "SELECT count(*) FROM (SELECT user_id, unnest(tags) AS tag FROM t_im_account) a \
+                  FULL JOIN t_im_account_tag t USING (user_id, tag) WHERE a.tag IS NULL OR t.tag IS NULL";
+    assert_eq!(app.count(differ, &[]).await, 0);
+    cancel(&me, PASSWORD).await.expect(204);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_account_tag", &[]).await, 2);
 }
 
 #[tokio::test]

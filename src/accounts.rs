@@ -29,7 +29,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::store::Store;
 use crate::identity::account::{AccessToken, Tokens};
 use address::Proxies;
-use attempts::{Attempts, network};
+use attempts::{Attempts, ByAddress, network};
 use hashing::Hasher;
 pub use own::NewPassword;
 pub use session::Listed;
@@ -71,8 +71,8 @@ pub struct Accounts {
     tokens: Arc<Tokens>,
     hasher: Hasher,
     by_name: Attempts,
-    by_address: Attempts,
-    by_address_tokens: Attempts,
+    by_address: ByAddress,
+    by_address_tokens: ByAddress,
     proxies: Proxies,
 }
 
@@ -87,12 +87,12 @@ impl Accounts {
             tokens,
             hasher: Hasher::new(&settings)?,
             by_name: Attempts::new(settings.attempts, settings.attempt_every, TOO_OFTEN_NAME),
-            by_address: Attempts::new(
+            by_address: ByAddress::new(
                 settings.address_attempts,
                 settings.address_attempt_every,
                 TOO_OFTEN_HERE,
             ),
-            by_address_tokens: Attempts::new(
+            by_address_tokens: ByAddress::new(
                 settings.address_token_attempts,
                 settings.address_token_attempt_every,
                 TOO_OFTEN_HERE,
@@ -124,7 +124,7 @@ impl Accounts {
         self.limit(admission.with).give_back(admission.address);
     }
 
-    fn limit(&self, with: With) -> &Attempts {
+    fn limit(&self, with: With) -> &ByAddress {
         match with {
             With::Password => &self.by_address,
             With::Token => &self.by_address_tokens,

@@ -15,6 +15,11 @@ const KEYS_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("more than none
 /// Users of IPv6 have a network of this length each.
 const NETWORK_V6: u128 = !(u64::MAX as u128);
 
+/// Sites of IPv6 have a network of this length each, with 65,536 of the networks above.
+const SITE_V6: u128 = !(u128::MAX >> 48);
+/// How many networks of a site can use up their limits.
+const SITE_NETWORKS: u32 = 16;
+
 /// So many attempts at once, then one more after each interval (GCRA). The state of a key is the time at which all of its
 /// attempts are there again.
 pub struct Attempts {
@@ -68,6 +73,49 @@ impl Attempts {
     }
 }
 
+/// A limit by address. Of IPv6, sites have a limit beside those of their networks: a site could try from another network
+/// each time.
+pub struct ByAddress {
+    addresses: Attempts,
+    sites: Attempts,
+}
+
+impl ByAddress {
+    pub fn new(burst: u32, every: std::time::Duration, detail: &'static str) -> Self {
+        Self {
+            addresses: Attempts::new(burst, every, detail),
+            sites: Attempts::new(burst.saturating_mul(SITE_NETWORKS), every / SITE_NETWORKS, detail),
+        }
+    }
+
+    /// Takes one attempt of an address as [`network`] gives it.
+    ///
+    /// # Errors
+    /// `Kind::RateLimited`.
+    pub fn take(&self, address: IpAddr, now: OffsetDateTime) -> Result<()> {
+        self.addresses.take(address, now)?;
+        match site(address) {
+            Some(site) => self.sites.take(site, now).inspect_err(|_| self.addresses.give_back(address)),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives one attempt back: it was a right one.
+    pub fn give_back(&self, address: IpAddr) {
+        self.addresses.give_back(address);
+        if let Some(site) = site(address) {
+            self.sites.give_back(site);
+        }
+    }
+}
+
+fn site(address: IpAddr) -> Option<u128> {
+    match address {
+        IpAddr::V6(v6) => Some(v6.to_bits() & SITE_V6),
+        IpAddr::V4(_) => None,
+    }
+}
+
 /// What counts as one address: of IPv6 the network, because a client has all of it.
 pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
@@ -116,6 +164,17 @@ mod tests {
         let at = |seconds: i64| limit.take("a", NOW + Duration::seconds(seconds)).is_ok();
         assert!(at(86_400));
         assert!(!at(0) && !at(59) && at(60) && !at(61));
+    }
+
+    #[test]
+    fn a_site_of_ipv6_has_the_limits_of_sixteen_networks_and_no_more() {
+        let limit = ByAddress::new(2, std::time::Duration::from_secs(3_600), "wait");
+        let taken = |text: &str| limit.take(network(text.parse().expect("an address")), NOW).is_ok();
+        assert!((0..32).all(|n| taken(&format!("2001:db8:7:{n:x}::1"))));
+        assert!(!taken("2001:db8:7:ffff::1") && taken("2001:db8:8::1") && taken("192.0.2.1"));
+        // What the site refuses costs the network nothing, and what was right costs neither anything.
+        limit.give_back(network("2001:db8:7:1::1".parse().expect("an address")));
+        assert!(taken("2001:db8:7:ffff::1") && !taken("2001:db8:7:ffff::1"));
     }
 
     #[test]

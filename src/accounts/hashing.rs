@@ -1,4 +1,5 @@
-//! Hashes passwords with Argon2id, on threads of their own: few, at a low priority, with a bounded queue.
+//! Hashes passwords with Argon2id, on threads of their own: few, at a low priority, with a bounded queue. A part of the queue
+//! is kept for people who are known, so that a rush of made-up names keeps none of them from signing in.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -8,7 +9,7 @@ use argon2::password_hash::{PasswordHash, PasswordHasher, PasswordVerifier, Salt
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::base::config::AccountSettings;
 use crate::base::error::{Error, Result};
@@ -22,11 +23,24 @@ const NICE: i32 = 10;
 /// When a sign-in that finds the queue full can come again.
 const WAIT_S: u64 = 1;
 
+/// One of so many places in the queue is kept for people who are known.
+const KEPT_PART: usize = 4;
+
+/// Who waits for a hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Stranger,
+    /// The user has a session from this address, has just proved who they are, or has a one-time code.
+    Known,
+}
+
 type Job = Box<dyn FnOnce(&Argon2<'static>) + Send>;
 
 /// The threads that hash, and their queue.
 pub struct Hasher {
     jobs: SyncSender<Job>,
+    /// The places in the queue that strangers can have.
+    places: Arc<Semaphore>,
     params: Params,
     /// A hash of no password. Checking against it takes as long as checking against a real one.
     nobody: String,
@@ -56,19 +70,20 @@ impl Hasher {
             encode(&salt),
             encode(&hash)
         );
-        Ok(Self { jobs, params, nobody, done: Arc::default() })
+        let places = Arc::new(Semaphore::new(settings.hash_queue - settings.hash_queue / KEPT_PART));
+        Ok(Self { jobs, places, params, nobody, done: Arc::default() })
     }
 
     /// The PHC string of a password.
-    pub async fn hash(&self, password: String) -> Result<String> {
-        self.work(move |argon2| hash_with(argon2, &password)).await?
+    pub async fn hash(&self, password: String, who: Who) -> Result<String> {
+        self.work(who, move |argon2| hash_with(argon2, &password)).await?
     }
 
     /// Whether a password is that of a hash. `None`, an account that does not exist or has no password, takes as long.
-    pub async fn verify(&self, password: String, hash: Option<String>) -> Result<bool> {
+    pub async fn verify(&self, password: String, hash: Option<String>, who: Who) -> Result<bool> {
         let is_real = hash.is_some();
         let hash = hash.unwrap_or_else(|| self.nobody.clone());
-        let is_right = self.work(move |argon2| {
+        let is_right = self.work(who, move |argon2| {
             let parsed =
                 PasswordHash::new(&hash).map_err(|_| Error::internal("a stored password hash is broken"))?;
             Ok::<_, Error>(argon2.verify_password(password.as_bytes(), &parsed).is_ok())
@@ -90,19 +105,26 @@ impl Hasher {
     /// Waits for a thread. A caller who is gone by then costs nothing.
     async fn work<T: Send + 'static>(
         &self,
+        who: Who,
         work: impl FnOnce(&Argon2<'static>) -> T + Send + 'static,
     ) -> Result<T> {
+        let full =
+            || Error::unavailable("too many people sign in at the same time: try again").retry_after(WAIT_S);
+        let place = match who {
+            Who::Known => None,
+            Who::Stranger => Some(self.places.clone().try_acquire_owned().map_err(|_| full())?),
+        };
         let (answer, answered) = oneshot::channel();
         let done = self.done.clone();
         let job: Job = Box::new(move |argon2| {
+            // The job has left the queue.
+            drop(place);
             if !answer.is_closed() {
                 done.fetch_add(1, Ordering::Relaxed);
                 let _ = answer.send(work(argon2));
             }
         });
-        self.jobs.try_send(job).map_err(|_| {
-            Error::unavailable("too many people sign in at the same time: try again").retry_after(WAIT_S)
-        })?;
+        self.jobs.try_send(job).map_err(|_| full())?;
         answered.await.map_err(|_| Error::internal("a thread that hashes passwords has ended"))
     }
 }
@@ -160,11 +182,11 @@ mod tests {
     #[tokio::test]
     async fn a_password_is_told_from_others_and_nobody_has_none() {
         let hasher = Hasher::new(&settings("")).unwrap();
-        let hash = hasher.hash("correct horse".to_owned()).await.unwrap();
+        let hash = hasher.hash("correct horse".to_owned(), Who::Stranger).await.unwrap();
         assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "OWASP's parameters: {hash}");
-        assert_ne!(hash, hasher.hash("correct horse".to_owned()).await.unwrap(), "salted");
+        assert_ne!(hash, hasher.hash("correct horse".to_owned(), Who::Stranger).await.unwrap(), "salted");
         let verify = async |password: &str, hash: Option<&String>| {
-            hasher.verify(password.to_owned(), hash.cloned()).await.unwrap()
+            hasher.verify(password.to_owned(), hash.cloned(), Who::Stranger).await.unwrap()
         };
         assert!(verify("correct horse", Some(&hash)).await);
         assert!(!verify("correct horsf", Some(&hash)).await);
@@ -178,11 +200,25 @@ mod tests {
     async fn a_rush_beyond_the_queue_is_told_to_come_again() {
         let hasher =
             Arc::new(Hasher::new(&settings("account_hash_queue = 1\naccount_hash_threads = 1")).unwrap());
-        let rush = (0..20).map(|_| hasher.hash("x".to_owned()));
+        let rush = (0..20).map(|_| hasher.hash("x".to_owned(), Who::Stranger));
         let answers = futures_util::future::join_all(rush).await;
         let refused: Vec<&Error> = answers.iter().filter_map(|answer| answer.as_ref().err()).collect();
         assert!(!refused.is_empty() && refused.len() < 20);
         assert!(refused.iter().all(|e| e.kind == Kind::Unavailable && e.retry_after_s == Some(WAIT_S)));
-        assert!(hasher.hash("x".to_owned()).await.is_ok(), "the queue is empty again");
+        assert!(hasher.hash("x".to_owned(), Who::Stranger).await.is_ok(), "the queue is empty again");
+    }
+
+    #[tokio::test]
+    async fn a_rush_of_strangers_leaves_places_to_people_who_are_known() {
+        let hasher = Hasher::new(&settings("account_hash_queue = 8\naccount_hash_threads = 1")).unwrap();
+        let rush = (0..20).map(|_| hasher.hash("x".to_owned(), Who::Stranger));
+        let known = (0..2).map(|_| hasher.hash("x".to_owned(), Who::Known));
+        let (rush, known) = futures_util::future::join(
+            futures_util::future::join_all(rush),
+            futures_util::future::join_all(known),
+        )
+        .await;
+        assert!(rush.iter().any(Result::is_err) && rush.iter().any(Result::is_ok));
+        assert!(known.iter().all(Result::is_ok));
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::json;
 use time::OffsetDateTime;
 
+use super::hashing::Who;
 use super::{Accounts, password, session, username, wrong_credentials};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::bearer;
@@ -37,7 +38,7 @@ impl Accounts {
     ) -> Result<()> {
         let row = self.confirm(user_id, password, now).await?;
         let new = password::chosen(&self.settings, new, row.get("username"), "/new_password")?;
-        let hash = self.hasher.hash(new).await?;
+        let hash = self.hasher.hash(new, Who::Known).await?;
         let held: Option<&str> = row.get("password_hash");
         retrying(|| async {
             let mut client = self.store.client().await?;
@@ -62,7 +63,7 @@ impl Accounts {
         let row = row.ok_or_else(wrong_credentials)?;
         let (user_id, shown): (&str, &str) = (row.get("user_id"), row.get("username"));
         let password = password::chosen(&self.settings, new.password, shown, "/password")?;
-        let hash = self.hasher.hash(password).await?;
+        let hash = self.hasher.hash(password, Who::Known).await?;
         retrying(|| async {
             let mut client = self.store.client().await?;
             let tx = client.transaction().await?;

@@ -5,7 +5,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::hashing::hash_now;
+use super::hashing::{Who, hash_now};
 use super::username::Username;
 use super::{Accounts, invitation, password};
 use crate::base::audit::{self, Action, Entry};
@@ -79,7 +79,7 @@ impl Accounts {
         }
         let record = record(new, &username)?;
         let password = password::chosen(&self.settings, password, &username.shown, "/password")?;
-        let hash = self.hasher.hash(password).await?;
+        let hash = self.hasher.hash(password, Who::Stranger).await?;
         let user_id = record.user_id.clone();
         let stored = Stored {
             user_id: &user_id,

@@ -10,6 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio_postgres::Row;
 
+use super::hashing::Who;
 use super::session::NewSession;
 use super::{Accounts, Grant, password, username, wrong_credentials};
 use crate::base::error::{Error, Kind, Result};
@@ -74,7 +75,8 @@ impl Accounts {
         let key = (name, if is_familiar { address } else { "" });
         self.by_name.take(key, now)?;
         let hash = row.as_ref().and_then(|row| row.get("password_hash"));
-        let checked = self.hasher.verify(password.to_owned(), hash).await;
+        let who = if is_familiar { Who::Known } else { Who::Stranger };
+        let checked = self.hasher.verify(password.to_owned(), hash, who).await;
         // An attempt counts as wrong until it is known to be right, so that many at once are not more guesses. One that
         // was not looked at does not count.
         if checked.as_ref().is_ok_and(|is_right| *is_right) || checked.is_err() {
@@ -89,7 +91,7 @@ impl Accounts {
     async fn renew_hash(&self, user_id: &str, row: &Row, password: String) -> Result<()> {
         let held: Option<&str> = row.get("password_hash");
         let Some(held) = held.filter(|held| self.hasher.is_outdated(held)) else { return Ok(()) };
-        let hash = self.hasher.hash(password).await?;
+        let hash = self.hasher.hash(password, Who::Known).await?;
         self.store.run(sql!("accounts/sign_in/renew_hash"), &[&user_id, &held, &hash]).await?;
         Ok(())
     }

@@ -99,6 +99,20 @@ async fn an_office_behind_one_address_is_not_locked_out_by_right_calls_nor_by_wr
 }
 
 #[tokio::test]
+async fn a_site_of_ipv6_does_not_guess_from_each_of_its_networks() {
+    let app = open_with("account_address_attempts = 1\naccount_address_attempt_every_ms = 3600000").await;
+    let guess = async |number: u32, address: &str| {
+        login(&at(&app, address), &format!("user{number}"), "a wrong guess").await
+    };
+    for number in 0..16 {
+        let address = format!("2001:db8:7:{number:x}::1");
+        guess(number, &address).await.expect_problem(401, "wrong-credentials");
+    }
+    guess(16, "2001:db8:7:ffff::1").await.expect_problem(429, "rate-limited");
+    guess(17, "2001:db8:8::1").await.expect_problem(401, "wrong-credentials");
+}
+
+#[tokio::test]
 async fn answers_do_not_tell_who_has_an_account() {
     let app = open().await;
     register(&app, "lisi").await;

@@ -35,6 +35,8 @@ CREATE TABLE t_im_account (
 ) WITH (fillfactor = 70);
 -- The list of accounts by name.
 CREATE INDEX t_im_account_list ON t_im_account (username_folded, user_id);
+-- The administrators, of whom one stays.
+CREATE INDEX t_im_account_admin ON t_im_account (user_id) WHERE 'admin' = ANY (roles);
 -- Users of a region, where the setting `account_search` allows to look for them.
 CREATE INDEX t_im_account_region ON t_im_account (region, user_id) WHERE region IS NOT NULL;
 

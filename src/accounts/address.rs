@@ -1,6 +1,6 @@
 //! The address of a client: of the socket, or what trusted proxies say of it.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -33,7 +33,7 @@ impl Proxies {
         let lines = headers.get_all(FORWARDED_FOR).iter().rev().filter_map(|line| line.to_str().ok());
         let mut client = peer;
         for text in lines.flat_map(|line| line.rsplit(',')) {
-            let Ok(address) = text.trim().parse::<IpAddr>() else { break };
+            let Some(address) = address_of(text.trim()) else { break };
             client = address.to_canonical();
             if !self.has(client) {
                 break;
@@ -45,6 +45,14 @@ impl Proxies {
     fn has(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
+}
+
+/// Some proxies add the port, and brackets around an address of IPv6.
+fn address_of(text: &str) -> Option<IpAddr> {
+    let whole =
+        text.parse::<IpAddr>().or_else(|_| text.parse::<SocketAddr>().map(|with_port| with_port.ip()));
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    whole.ok().or_else(bare)
 }
 
 #[cfg(test)]
@@ -72,6 +80,10 @@ mod tests {
         assert_eq!(client("10.0.0.1", &["203.0.113.9", "198.51.100.7, 10.0.0.2"]), "198.51.100.7");
         assert_eq!(client("10.0.0.1", &["203.0.113.9, nonsense"]), "10.0.0.1");
         assert_eq!(client("10.0.0.1", &[]), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", &["203.0.113.9, 198.51.100.7:49152, 10.0.0.2:80"]), "198.51.100.7");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::7]:49152"]), "2001:db8::7");
+        assert_eq!(client("10.0.0.1", &["[2001:db8::7]"]), "2001:db8::7");
+        assert_eq!(client("10.0.0.1", &["198.51.100.7:port"]), "10.0.0.1");
         assert_eq!(client("::ffff:10.0.0.1", &["::ffff:198.51.100.7"]), "198.51.100.7");
     }
 

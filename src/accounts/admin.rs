@@ -90,10 +90,23 @@ impl Act<'_> {
     }
 }
 
+/// Refuses to let the last administrator go who can sign in: no account could give the role to another.
+///
+/// # Errors
+/// `Kind::Conflict`.
+pub(super) async fn keep_one(tx: &Transaction<'_>, user_id: &str, now: OffsetDateTime) -> Result<()> {
+    if tx.one(sql!("accounts/admin/is_last"), &[&user_id, &now]).await?.get(0) {
+        let detail =
+            "this is the last administrator who can sign in: give the role admin to another user first";
+        return Err(Error::new(Kind::Conflict, detail));
+    }
+    Ok(())
+}
+
 /// Gives an account exactly these roles beside `user`. They count from the next request on.
 ///
 /// # Errors
-/// `Kind::NotFound`. `Kind::Conflict` if administrators take the role from themselves.
+/// `Kind::NotFound`. `Kind::Conflict` if administrators take the role from themselves, or if none stays.
 pub async fn set_roles(store: &Store, act: Act<'_>, roles: Roles) -> Result<()> {
     if !roles.given(Role::Admin) {
         act.check_other("another administrator must take the role admin from you")?;
@@ -102,6 +115,9 @@ pub async fn set_roles(store: &Store, act: Act<'_>, roles: Roles) -> Result<()> 
     retrying(|| async {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
+        if !roles.given(Role::Admin) {
+            keep_one(&tx, act.user_id, act.now).await?;
+        }
         found(tx.run(sql!("accounts/admin/set_roles"), &[&act.user_id, &names]).await?)?;
         act.note(&tx, Action::AccountRoles, json!({"user_id": act.user_id, "roles": names})).await?;
         Ok(tx.commit().await?)

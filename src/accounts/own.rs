@@ -4,7 +4,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::hashing::Who;
-use super::{Accounts, password, session, username, wrong_credentials};
+use super::{Accounts, admin, password, session, username, wrong_credentials};
 use crate::base::audit::{self, Action, Entry};
 use crate::base::bearer;
 use crate::base::error::{Error, Result};
@@ -80,7 +80,7 @@ impl Accounts {
     /// all groups. The name stays in history.
     ///
     /// # Errors
-    /// `Kind::WrongCredentials` if `password` is not theirs.
+    /// `Kind::WrongCredentials` if `password` is not theirs. `Kind::Conflict` for the last administrator.
     pub async fn cancel(&self, user_id: &str, password: &str, now: OffsetDateTime) -> Result<()> {
         self.confirm(user_id, password, now).await?;
         let record = UserRecord {
@@ -92,6 +92,7 @@ impl Accounts {
         retrying(|| async {
             let mut client = self.store.client().await?;
             let tx = client.transaction().await?;
+            admin::keep_one(&tx, user_id, now).await?;
             if tx.run(sql!("accounts/own/delete"), &[&user_id]).await? == 0 {
                 return Err(Error::not_found("no such account"));
             }

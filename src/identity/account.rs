@@ -136,7 +136,8 @@ impl Tokens {
         let session_id = session_id(&claims.sid).ok_or_else(ended)?;
         let found = store.opt(sql!("identity/account/session"), &[&session_id, &claims.sub, &now]).await?;
         let row = found.ok_or_else(ended)?;
-        self.see(store, &row, (&session_id, claims.r#gen), now).await;
+        let subject = Subject { user_id: &claims.sub, session_id: &session_id, generation: claims.r#gen };
+        self.see(store, &row, subject, now).await;
         let roles = Roles::named(row.get::<_, Vec<&str>>("roles")).with(Role::User);
         let until = OffsetDateTime::from_unix_timestamp(claims.exp.saturating_add(LEEWAY_SECONDS)).ok();
         Ok(Caller { until, session_id: Some(session_id), ..Caller::named(claims.sub, roles) })
@@ -165,20 +166,16 @@ impl Tokens {
 
     /// Notes that the session is in use, if that was not noted for some minutes, or if the newest access token is seen for
     /// the first time. A request does not fail when this cannot be written: the next one tries again.
-    async fn see(
-        &self,
-        store: &Store,
-        row: &Row,
-        (session_id, generation): (&[u8], i32),
-        now: OffsetDateTime,
-    ) {
+    async fn see(&self, store: &Store, row: &Row, subject: Subject<'_>, now: OffsetDateTime) {
         let (newest, seen): (i32, i32) = (row.get("generation"), row.get("seen_generation"));
-        let generation = generation.min(newest);
+        let generation = subject.generation.min(newest);
         let before = now - self.seen_every;
         if generation <= seen && row.get::<_, OffsetDateTime>("last_seen_at") > before {
             return;
         }
-        let noted = store.run(sql!("identity/account/see"), &[&session_id, &generation, &now, &before]).await;
+        let (id, user_id) = (subject.session_id, subject.user_id);
+        let noted =
+            store.run(sql!("identity/account/see"), &[&id, &generation, &now, &before, &user_id]).await;
         if let Err(error) = noted {
             tracing::debug!(%error, "the use of a session could not be noted");
         }

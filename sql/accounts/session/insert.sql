@@ -1,4 +1,4 @@
--- Begins a session. Its user is seen now. Nobody has used its tokens yet: the answer may be lost.
+-- Begins a session. Its user is seen now. Its tokens are not in use yet: the answer may be lost.
 -- $1 session id, $2 user id, $3 key of its tokens, $4 SHA-256 of the first one, $5 now, $6 expiry, $7 device, $8 address
 WITH seen AS (
     UPDATE t_im_account SET last_seen_at = greatest(last_seen_at, $5::timestamptz) WHERE user_id = $2::text

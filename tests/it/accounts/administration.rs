@@ -101,6 +101,42 @@ async fn an_administrator_who_has_left_is_refused_at_once_also_by_the_console_an
 }
 
 #[tokio::test]
+async fn the_last_administrator_who_can_sign_in_stays() {
+    let app = open().await;
+    let root = administrator(&app).await;
+    let boss = text(&root.get("/users/me").await.expect(200)["user_id"]);
+    let problem = cancel(&root, PASSWORD).await.expect_problem(409, "conflict");
+    assert!(text(&problem["detail"]).contains("last administrator"), "{problem}");
+    let li = register(&app, "lisi").await;
+    let roles = |id: &str| format!("/accounts/{id}/roles");
+    root.put(&roles(&li), json!({"roles": ["admin"]})).await.expect(200);
+    // One who is suspended cannot give the role to another.
+    let suspension = format!("/accounts/{li}/suspension");
+    let until = json!({"until": "2999-01-01T00:00:00Z", "reason": "away"});
+    root.put(&suspension, until).await.expect(200);
+    cancel(&root, PASSWORD).await.expect_problem(409, "conflict");
+    root.delete(&suspension).await.expect(204);
+    // Of two who take the role from each other at once, one keeps it. So it is when both cancel.
+    let other = with(&app, &sign_in(&app, "lisi").await);
+    let (li_path, boss_path) = (roles(&li), roles(&boss));
+    let both =
+        tokio::join!(root.put(&li_path, json!({"roles": []})), other.put(&boss_path, json!({"roles": []})));
+    // The second is an administrator no longer, or is refused as it would leave none.
+    let mut statuses = [both.0.status, both.1.status];
+    statuses.sort_unstable();
+    assert!(statuses[0] == 200 && [403, 409].contains(&statuses[1]), "{statuses:?}");
+    let admins = "SELECT count(*) FROM t_im_account WHERE 'admin' = ANY (roles)";
+    assert_eq!(app.count(admins, &[]).await, 1);
+    let again = "UPDATE t_im_account SET roles = '{admin}'";
+    app.sql().await.batch_execute(again).await.unwrap();
+    let both = tokio::join!(cancel(&root, PASSWORD), cancel(&other, PASSWORD));
+    let mut statuses = [both.0.status, both.1.status];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 409]);
+    assert_eq!(app.count(admins, &[]).await, 1);
+}
+
+#[tokio::test]
 async fn a_one_time_code_sets_a_password_once() {
     let app = open().await;
     let root = administrator(&app).await;

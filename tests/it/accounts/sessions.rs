@@ -252,6 +252,29 @@ async fn expired_sessions_are_over_and_go_away() {
 }
 
 #[tokio::test]
+async fn a_request_waits_for_the_account_before_it_touches_the_session() {
+    let app = open().await;
+    register(&app, "lisi").await;
+    let grant = sign_in(&app, "lisi").await;
+    // A suspension or a sign-in has locked the account, and goes on to the sessions.
+    let mut other = app.sql().await;
+    let tx = other.transaction().await.unwrap();
+    tx.execute("SELECT FROM t_im_account FOR UPDATE", &[]).await.unwrap();
+    let request = with(&app, &grant);
+    let ask = request.get("/users/me");
+    let wait_and_end = async {
+        let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                     AND wait_event_type = 'Lock' AND query LIKE '%t_im_session%'";
+        app.until(waits, 1).await;
+        assert_eq!(tx.execute("DELETE FROM t_im_session", &[]).await.unwrap(), 1, "no deadlock");
+        tx.commit().await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(ask, wait_and_end);
+    assert_eq!(answer.status, 200, "the session was there when the request came");
+    assert!(!works(&app, &grant).await);
+}
+
+#[tokio::test]
 async fn that_somebody_was_here_is_written_seldom() {
     let app = open().await;
     register(&app, "lisi").await;

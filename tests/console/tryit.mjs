@@ -161,7 +161,7 @@ async function tell(session) {
   // The same gateway leads to the console, as a support person and as an operator.
   await part('console', async () => {
     for (const who of ['desk', 'ops']) {
-      await page.goto(`${plan.base}/${who}/console/`);
+      await page.goto(`${plan.base}/${who}/console/search`);
       await page.fill('#reason', at);
       await page.click('button.primary');
       await page.waitForSelector('.case');

@@ -159,14 +159,14 @@ async fn assert_browses(app: &TestApp, sessions: Vec<Value>) -> Value {
 async fn every_page_of_operators_is_whole_in_both_languages_light_and_dark_wide_and_narrow() {
     let world = world().await;
     let mut sessions = Vec::new();
-    for look in [("zh", "light", 1280), ("zh", "dark", 390), ("en", "dark", 1280), ("en", "light", 390)] {
+    for look in super::looks() {
         sessions.push(session("root", "admin", look, visits(&world, look.0)));
         let words = if look.0 == "zh" { "您需要 admin 角色" } else { "You need the role admin" };
         let refused = json!({"name": "operators-only", "address": "home", "status": 403, "wants": [words]});
         sessions.push(session("desk", "support", look, vec![refused]));
     }
     let found = assert_browses(&world.app, sessions).await;
-    assert_eq!(found["seen"]["home"], 4, "{found}");
+    assert_eq!(found["seen"]["home"], super::looks().len(), "{found}");
 }
 
 #[tokio::test]

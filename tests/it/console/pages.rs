@@ -166,9 +166,7 @@ async fn every_page_is_whole_in_both_languages_light_and_dark_wide_and_narrow() 
     let mut aged = Aged::embedded().await;
     let world = world(&mut aged).await;
     let mut sessions = Vec::new();
-    for (lang, scheme, width) in
-        [("zh", "light", 1280), ("zh", "dark", 390), ("en", "dark", 1280), ("en", "light", 390)]
-    {
+    for (lang, scheme, width) in super::looks() {
         let reason = "工单 4711：客户没有收到通知";
         sessions.push(json!({
             "user": "desk", "roles": "support", "lang": lang, "scheme": scheme, "width": width, "reason": reason,

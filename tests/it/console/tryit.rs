@@ -67,14 +67,8 @@ async fn browse(plan: &Value) -> Value {
 async fn two_people_side_by_side_see_each_other_live_and_every_call_can_be_repeated() {
     let app = TestApp::start().await;
     let site = site(&app).await;
-    let session =
-        |lang: &str, scheme: &str, width: u32| json!({"lang": lang, "scheme": scheme, "width": width});
-    let sessions = [
-        session("zh", "light", 1280),
-        session("en", "dark", 1280),
-        session("en", "light", 390),
-        session("zh", "dark", 390),
-    ];
+    let session = |(lang, scheme, width)| json!({"lang": lang, "scheme": scheme, "width": width});
+    let sessions: Vec<Value> = super::looks().into_iter().map(session).collect();
     let pictures = std::env::var("PICTURES").ok();
     let plan = json!({"base": site.url, "sessions": sessions, "pictures": pictures});
     let found = browse(&plan).await;

@@ -23,3 +23,8 @@ CREATE INDEX t_im_endpoint_link_expires ON t_im_endpoint_link (expires_at);
 -- The events that the request of an attempt held, in order, so that its payload can be shown. Null: messages of the
 -- gateway, or an attempt of an earlier version.
 ALTER TABLE t_im_push_attempt ADD COLUMN event_ids bigint[];
+
+-- When the URL or a filter of the callback last changed; null: never. What is older belongs to those whose endpoint it
+-- was: no link shows it. Of earlier versions the last change of any kind is known.
+ALTER TABLE t_im_callback ADD COLUMN aimed_at timestamptz;
+UPDATE t_im_callback SET aimed_at = updated_at WHERE updated_at > created_at;

@@ -178,7 +178,7 @@ impl From<DeadLetterDetail> for DeadLetterDetailView {
 }
 
 impl DeadLetterQuery {
-    fn letters(&self) -> Result<DeadLetters> {
+    fn letters(&self, since_aimed: bool) -> Result<DeadLetters> {
         let time = |name: &str, text: &Option<String>| match text {
             None => Ok(None),
             Some(text) => OffsetDateTime::parse(text, &Rfc3339)
@@ -195,6 +195,7 @@ impl DeadLetterQuery {
             since: time("since", &self.since)?,
             until: time("until", &self.until)?,
             reason: self.reason.clone(),
+            since_aimed,
             ..DeadLetters::default()
         })
     }
@@ -212,8 +213,8 @@ async fn deliveries(
 ) -> Result<Reply<Page<AttemptView>>> {
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let limit = page.limit()?;
-    let attempts =
-        push::attempts(&api.store, &callback_id, page.cursor()?.unwrap_or(i64::MAX), limit).await?;
+    let place = (page.cursor()?.unwrap_or(i64::MAX), limit);
+    let attempts = push::attempts(&api.store, &callback_id, place, caller.0.link.is_some()).await?;
     let items = attempts.into_iter().map(Into::into).collect();
     Ok(Reply(Page::new(items, limit, |a: &AttemptView| a.attempt_id.0)))
 }
@@ -233,7 +234,7 @@ async fn payload(
     api.callbacks.show(&callback_id, by.owner(), by.now).await?;
     let note = json!({"attempt_id": attempt_id.to_string()});
     link::note_use(&api.store, &caller.0, Use::Payload, (&note, by.now)).await?;
-    let sent = push::payload(&api.store, &callback_id, attempt_id).await?;
+    let sent = push::payload(&api.store, &callback_id, attempt_id, caller.0.link.is_some()).await?;
     let sent = sent.ok_or_else(|| Error::not_found("no such attempt, or its events are not kept"))?;
     let push::SentPayload { batch_id, events, missing } = sent;
     Ok(Reply(PayloadView { batch_id, callback_id, events, missing }))
@@ -248,8 +249,8 @@ async fn dead_letters(
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
     let limit = check_limit(query.limit, LIMIT_DEFAULT, LIMIT_MAX)?;
     let before: i64 = query.cursor.as_deref().map(read_cursor).transpose()?.unwrap_or(i64::MAX);
-    let (items, next) =
-        push::dead_letters(&api.store, &callback_id, &query.letters()?, (before, limit)).await?;
+    let letters = query.letters(caller.0.link.is_some())?;
+    let (items, next) = push::dead_letters(&api.store, &callback_id, &letters, (before, limit)).await?;
     let next_cursor = next.map(|before| write_cursor(&before));
     Ok(Reply(Page { items, next_cursor }.map(Into::into)))
 }
@@ -260,7 +261,7 @@ async fn dead_letter(
     PathPair(callback_id, dead_id): PathPair<String, i64>,
 ) -> Result<Reply<DeadLetterDetailView>> {
     check_managed(&api, &caller, Role::Support, &callback_id).await?;
-    let found = push::dead_letter(&api.store, &callback_id, dead_id).await?;
+    let found = push::dead_letter(&api.store, &callback_id, dead_id, caller.0.link.is_some()).await?;
     Ok(Reply(found.ok_or_else(|| Error::not_found("no such dead letter"))?.into()))
 }
 
@@ -286,7 +287,7 @@ async fn replay(
             Replayed { replayed: events, pairs: events, next_event_id: next.map(Id) }
         }
         None => {
-            let letters = which.letters();
+            let letters = which.letters(caller.0.link.is_some());
             let put = if dry_run {
                 push::replayable(&api.store, &callback_id, &letters).await?
             } else {
@@ -346,7 +347,7 @@ impl Replay {
         json!({"dead_ids": ids, "since": unix(self.since), "events_since": unix(self.events_since)})
     }
 
-    fn letters(self) -> DeadLetters {
+    fn letters(self, since_aimed: bool) -> DeadLetters {
         DeadLetters {
             ids: self.dead_ids.map(|ids| ids.into_iter().map(|id| id.0).collect()),
             from: self.from_dead_id.map(|id| id.0),
@@ -354,6 +355,7 @@ impl Replay {
             since: self.since,
             until: self.until,
             reason: self.reason,
+            since_aimed,
         }
     }
 }

@@ -311,9 +311,16 @@ pub struct PastAttempt {
     pub unknown: i32,
 }
 
-/// One page of an endpoint's attempts below `before`, newest first.
-pub async fn attempts(store: &Store, callback_id: &str, before: i64, limit: i64) -> Result<Vec<PastAttempt>> {
-    let rows = store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit]).await?;
+/// One page of an endpoint's attempts below `before`, newest first. `since_aimed`: only those since its URL or a filter
+/// changed.
+pub async fn attempts(
+    store: &Store,
+    callback_id: &str,
+    (before, limit): (i64, i64),
+    since_aimed: bool,
+) -> Result<Vec<PastAttempt>> {
+    let rows =
+        store.all(sql!("delivery/push/attempts"), &[&callback_id, &before, &limit, &since_aimed]).await?;
     Ok(rows.iter().map(PastAttempt::of).collect())
 }
 

@@ -16,4 +16,7 @@ SET url = $4, description = $5, event_types = $6, channel_ids = $7, department_i
     failing_since = CASE WHEN NOT $15 THEN c.failing_since END,
     disabled_reason = CASE WHEN NOT $15 THEN c.disabled_reason END,
     created_at = CASE WHEN c.url IS NULL THEN $3 ELSE c.created_at END,
+    aimed_at = CASE WHEN (c.url, c.event_types, c.channel_ids, c.department_ids)
+                         IS DISTINCT FROM (excluded.url, excluded.event_types, excluded.channel_ids, excluded.department_ids)
+                    THEN $3 ELSE c.aimed_at END,
     updated_at = $3, revision = c.revision + 1

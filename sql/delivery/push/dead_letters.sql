@@ -1,6 +1,7 @@
 -- One page of an endpoint's dead letters, newest first.
 -- $1 callback id, $2 before this id, $3 limit, $4 the beginning of the reason, or null
 -- $5 dead since, or null, $6 dead before, or null, $7 most dead letters to read
+-- $8 whether only those since the URL or a filter of the callback changed
 -- reached: where a short page has stopped to read, or null if there are no more. There is a row without a dead letter if none
 -- is found.
 WITH found AS MATERIALIZED (
@@ -12,6 +13,7 @@ WITH found AS MATERIALIZED (
           LIMIT $7) AS looked
     WHERE ($4::text IS NULL OR starts_with(reason, $4))
       AND ($5::timestamptz IS NULL OR dead_at >= $5) AND ($6::timestamptz IS NULL OR dead_at < $6)
+      AND (NOT $8::boolean OR dead_at >= coalesce((SELECT aimed_at FROM t_im_callback WHERE callback_id = $1), '-infinity'))
     ORDER BY callback_id DESC, dead_id DESC
     LIMIT $3
 )

@@ -1,7 +1,8 @@
 -- The events of a batch, or of an attempt that was made, in order, with the type and name of their channel. Events about a new or updated message include the
 -- message in its current state. Of messages that did not reach a user the observer gets those of its channels. The
 -- observer of an application gets what the application may hear of now. If the application was removed, the event that
--- says so has the name of the channel at that time.
+-- says so has the name of the channel at that time. Of an attempt that was made these are the events that its observer
+-- takes now, and tests.
 -- $1 batch id, or null; $2 attempt id, or null
 SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
        CASE e.type
@@ -17,12 +18,12 @@ SELECT e.event_id, e.type AS what, e.at, e.channel_id AS event_channel_id,
        c.channel_type,
        CASE WHEN held.owner = ANY (e.audience) THEN e.channel_name ELSE c.channel_name END AS channel_name,
        m.channel_id, m.ms_id, m.seq, m.sender, m.sender_name, m.server_time, m.ms_type, m.content, m.extra, m.recalled
-FROM (SELECT DISTINCT sent.event_id, o.channel_ids, o.owner
+FROM (SELECT DISTINCT sent.event_id, o.channel_ids, o.owner, o.event_types, o.department_ids
       FROM (SELECT callback_id, items, NULL::bigint[] AS event_ids FROM t_im_push_batch WHERE batch_id = $1
             UNION ALL
             SELECT callback_id, NULL, event_ids FROM t_im_push_attempt WHERE attempt_id = $2) AS b
       CROSS JOIN LATERAL (
-          SELECT channel_ids, owner
+          SELECT channel_ids, owner, event_types, department_ids
           FROM t_im_callback c
           WHERE callback_id = b.callback_id
             AND (owner IS NULL OR EXISTS (SELECT FROM t_im_user WHERE user_id = c.owner AND active OFFSET 0))
@@ -54,5 +55,17 @@ LEFT JOIN LATERAL (
     WHERE m.ms_id = e.ms_id AND e.type IN ('message.created', 'message.updated')
     OFFSET 0
 ) AS m ON true
-WHERE heard.channel_ids IS NULL OR heard.channel_ids <> '{}'
+WHERE (heard.channel_ids IS NULL OR heard.channel_ids <> '{}')
+  -- As in replay_events.sql.
+  AND ($2::bigint IS NULL OR e.type = 'callback.test'
+       OR im_takes(held.event_types, e.type)
+          AND (held.channel_ids IS NULL
+               OR held.channel_ids && coalesce(heard.channel_ids, im_channels_of(e.type, e.channel_id, e.data)))
+          AND (held.department_ids IS NULL OR EXISTS (
+                  WITH RECURSIVE up (department_id) AS (
+                      SELECT department_id FROM t_im_user WHERE user_id = e.actor AND department_id IS NOT NULL
+                      UNION
+                      SELECT d.parent_id FROM up JOIN t_im_department d USING (department_id) WHERE d.parent_id IS NOT NULL
+                  )
+                  SELECT FROM up WHERE department_id = ANY (held.department_ids))))
 ORDER BY e.event_id

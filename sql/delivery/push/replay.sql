@@ -3,12 +3,14 @@
 -- $1 callback id, $2 dead letter ids or null, $3 from this id or null, $4 to this id or null
 -- $5 dead since or null, $6 dead before or null, $7 the beginning of the reason or null
 -- $8 now, $9 most pairs a second, or null
+-- $10 whether only those since the URL or a filter of the callback changed
 WITH raised AS (
     DELETE FROM t_im_push_dead
     WHERE callback_id = $1 AND ($2::bigint[] IS NULL OR dead_id = ANY ($2::bigint[]))
       AND dead_id BETWEEN coalesce($3::bigint, 0) AND coalesce($4::bigint, 9223372036854775807)
       AND dead_at >= coalesce($5::timestamptz, '-infinity') AND dead_at < coalesce($6::timestamptz, 'infinity')
       AND ($7::text IS NULL OR starts_with(reason, $7))
+      AND (NOT $10::boolean OR dead_at >= coalesce((SELECT aimed_at FROM t_im_callback WHERE callback_id = $1), '-infinity'))
       AND (event_ids IS NOT NULL OR from_ms_id >= (SELECT sealed_ms_id FROM t_im_horizon))
     RETURNING *
 ),

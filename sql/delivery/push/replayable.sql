@@ -2,6 +2,7 @@
 -- replay.sql.
 -- $1 callback id, $2 dead letter ids or null, $3 from this id or null, $4 to this id or null
 -- $5 dead since or null, $6 dead before or null, $7 the beginning of the reason or null, $8 most dead letters to read
+-- $9 whether only those since the URL or a filter of the callback changed
 WITH looked AS (
     SELECT d.*
     FROM (SELECT DISTINCT unnest($2::bigint[]) AS dead_id) AS given
@@ -24,3 +25,4 @@ WHERE dead_id BETWEEN coalesce($3::bigint, 0) AND coalesce($4::bigint, 922337203
   AND dead_at >= coalesce($5::timestamptz, '-infinity') AND dead_at < coalesce($6::timestamptz, 'infinity')
   AND ($7::text IS NULL OR starts_with(reason, $7))
   AND (has_events OR from_ms_id >= (SELECT sealed_ms_id FROM t_im_horizon))
+  AND (NOT $9::boolean OR dead_at >= coalesce((SELECT aimed_at FROM t_im_callback WHERE callback_id = $1), '-infinity'))

@@ -34,6 +34,8 @@ pub struct DeadLetters {
     pub until: Option<OffsetDateTime>,
     /// Only those whose reason begins with this.
     pub reason: Option<String>,
+    /// Only those given up since the URL or a filter of the callback changed.
+    pub since_aimed: bool,
 }
 
 impl DeadLetters {
@@ -113,12 +115,12 @@ pub async fn replay(store: &Store, letters: &DeadLetters, replaying: Replaying<'
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.batch_execute(SHARE_SEAL).await?;
-    let DeadLetters { ids, from, to, since, until, reason } = letters;
+    let DeadLetters { ids, from, to, since, until, reason, since_aimed } = letters;
     let Replaying { callback_id, per_second, now, .. } = replaying;
     let row = tx
         .one(
             sql!("delivery/push/replay"),
-            &[&callback_id, ids, from, to, since, until, reason, &now, &per_second],
+            &[&callback_id, ids, from, to, since, until, reason, &now, &per_second, since_aimed],
         )
         .await?;
     let put = Replay { letters: row.get("letters"), pairs: row.get("pairs") };
@@ -129,11 +131,11 @@ pub async fn replay(store: &Store, letters: &DeadLetters, replaying: Replaying<'
 
 /// Counts what a replay would queue again. Of more dead letters than one read takes, it counts the newest.
 pub async fn replayable(store: &Store, callback_id: &str, letters: &DeadLetters) -> Result<Replay> {
-    let DeadLetters { ids, from, to, since, until, reason } = letters;
+    let DeadLetters { ids, from, to, since, until, reason, since_aimed } = letters;
     let row = store
         .one(
             sql!("delivery/push/replayable"),
-            &[&callback_id, ids, from, to, since, until, reason, &LOOK_MAX],
+            &[&callback_id, ids, from, to, since, until, reason, &LOOK_MAX, since_aimed],
         )
         .await?;
     Ok(Replay { letters: row.get("letters"), pairs: row.get("pairs") })
@@ -187,11 +189,11 @@ pub async fn dead_letters(
     letters: &DeadLetters,
     (before, limit): (i64, i64),
 ) -> Result<(Vec<DeadLetter>, Option<i64>)> {
-    let DeadLetters { since, until, reason, .. } = letters;
+    let DeadLetters { since, until, reason, since_aimed, .. } = letters;
     let rows = store
         .all(
             sql!("delivery/push/dead_letters"),
-            &[&callback_id, &before, &limit, reason, since, until, &LOOK_MAX],
+            &[&callback_id, &before, &limit, reason, since, until, &LOOK_MAX, since_aimed],
         )
         .await?;
     let is_found = |row: &&Row| row.get::<_, Option<i64>>("dead_id").is_some();
@@ -204,16 +206,23 @@ pub async fn dead_letters(
     Ok((found, next))
 }
 
-/// One dead letter.
-pub async fn dead_letter(store: &Store, callback_id: &str, dead_id: i64) -> Result<Option<DeadLetterDetail>> {
+/// One dead letter. `since_aimed`: only if it was given up since the URL or a filter of the callback changed, and with the
+/// attempts since then.
+pub async fn dead_letter(
+    store: &Store,
+    callback_id: &str,
+    dead_id: i64,
+    since_aimed: bool,
+) -> Result<Option<DeadLetterDetail>> {
     let client = store.client().await?;
-    let found =
-        client.opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX]).await?;
+    let found = client
+        .opt(sql!("delivery/push/dead_letter"), &[&callback_id, &dead_id, &ITEMS_SHOWN_MAX, &since_aimed])
+        .await?;
     let Some(row) = found else { return Ok(None) };
     let attempts = client
         .all(
             sql!("delivery/push/dead_attempts"),
-            &[&callback_id, &dead_id, &ATTEMPTS_LOOKED_AT, &ATTEMPTS_SHOWN_MAX],
+            &[&callback_id, &dead_id, &ATTEMPTS_LOOKED_AT, &ATTEMPTS_SHOWN_MAX, &since_aimed],
         )
         .await?;
     Ok(Some(DeadLetterDetail {

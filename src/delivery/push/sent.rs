@@ -15,16 +15,21 @@ pub struct SentPayload {
     pub batch_id: String,
     /// The events as the endpoint gets them, in JSON.
     pub events: Vec<Box<RawValue>>,
-    /// Events that the log has no more, or that the application may no longer hear of.
+    /// Events that the log has no more, that the callback takes no more, or that the application may no longer hear of.
     pub missing: i64,
 }
 
-/// The payload of an attempt. `None`: the endpoint has no such attempt, or its events are not kept.
-pub async fn payload(store: &Store, callback_id: &str, attempt_id: i64) -> Result<Option<SentPayload>> {
+/// The payload of an attempt: of its events those that the callback takes now. `since_aimed`: only of an attempt since its
+/// URL or a filter changed. `None`: the endpoint has no such attempt, or its events are not kept.
+pub async fn payload(
+    store: &Store,
+    callback_id: &str,
+    attempt_id: i64,
+    since_aimed: bool,
+) -> Result<Option<SentPayload>> {
     let client = store.client().await?;
-    let Some(attempt) = client.opt(sql!("delivery/push/sent"), &[&callback_id, &attempt_id]).await? else {
-        return Ok(None);
-    };
+    let attempt = client.opt(sql!("delivery/push/sent"), &[&callback_id, &attempt_id, &since_aimed]).await?;
+    let Some(attempt) = attempt else { return Ok(None) };
     let rows = events_of(&client, None, Some(attempt_id)).await?;
     drop(client);
     let json =

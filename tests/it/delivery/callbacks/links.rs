@@ -272,3 +272,59 @@ async fn a_dry_run_counts_what_a_replay_would_queue_and_queues_nothing() {
     assert_eq!(app.count("SELECT count(*) FROM t_im_push_dead", &[]).await, 0);
     assert_eq!(app.count(noted, &[]).await, 1);
 }
+
+#[tokio::test]
+async fn a_link_reads_nothing_from_before_its_callback_got_another_url_or_filter() {
+    let app = TestApp::start_with(&format!("{OPEN}{IMPATIENT}")).await;
+    app.people(&["a", "b", "c"]).await;
+    let admin = app.client("root", &["admin"]);
+    let (before, vendor) = (Receiver::start().await, Receiver::start().await);
+    before.answer(Script::status(500, &[], "the answer of another"));
+    let wish = json!({"url": before.url(), "event_types": ["message.created"], "batch_events": 1});
+    let made = admin.post("/callbacks", wish).await.expect(201);
+    let (taken, left) = (app.direct("a", "b").await, app.direct("a", "c").await);
+    app.say("a", &taken, "words of the taken").await;
+    app.say("a", &left, "words of the left").await;
+    app.until("SELECT count(*) FROM t_im_push_dead", 2).await;
+    app.settled().await;
+    let developer = bearer(&app, &link(&admin, &made).await);
+    let ids = async |list: &str, id: &str| -> Vec<String> {
+        let page = developer.get(&path(&made, list)).await.expect(200);
+        page["items"].as_array().unwrap().iter().map(|one| text(&one[id])).collect()
+    };
+    let (attempts, letters) = (ids("/deliveries", "attempt_id").await, ids("/dead-letters", "dead_id").await);
+    assert!(!attempts.is_empty() && letters.len() == 2, "{attempts:?} {letters:?}");
+
+    let change = json!({"url": vendor.url(), "channel_ids": [taken]});
+    admin.patch(&path(&made, ""), change).await.expect(200);
+    assert_eq!(ids("/deliveries", "attempt_id").await, [""; 0]);
+    assert_eq!(ids("/dead-letters", "dead_id").await, [""; 0]);
+    for attempt in &attempts {
+        let payload = path(&made, &format!("/deliveries/{attempt}/payload"));
+        developer.get(&payload).await.expect_problem(404, "not-found");
+    }
+    developer
+        .get(&path(&made, &format!("/dead-letters/{}", letters[0])))
+        .await
+        .expect_problem(404, "not-found");
+    for which in [json!({"dry_run": true}), json!({}), json!({"dead_ids": letters})] {
+        let put = developer.post(&path(&made, "/replay"), which).await.expect(200);
+        assert_eq!(put["replayed"], 0, "{put}");
+    }
+    assert_eq!(app.count("SELECT count(*) FROM t_im_push_dead", &[]).await, 2);
+    let page = admin.get(&path(&made, "/dead-letters")).await.expect(200);
+    assert_eq!(page["items"].as_array().map(Vec::len), Some(2), "an administrator still has them");
+
+    // Other changes hide nothing, and what the callback takes no more stays hidden in what a link may read.
+    app.sql().await.execute("UPDATE t_im_callback SET aimed_at = NULL", &[]).await.unwrap();
+    admin.patch(&path(&made, ""), json!({"description": "of a vendor"})).await.expect(200);
+    assert_eq!(ids("/deliveries", "attempt_id").await, attempts);
+    let (mut shown, mut missing) = (String::new(), 0);
+    for attempt in &attempts {
+        let found = developer.get(&path(&made, &format!("/deliveries/{attempt}/payload"))).await.expect(200);
+        shown += &found["events"].to_string();
+        missing += found["missing"].as_i64().unwrap();
+    }
+    assert!(shown.contains("words of the taken") && !shown.contains("words of the left"), "{shown}");
+    assert!(missing > 0, "{shown}");
+}

@@ -273,9 +273,13 @@ async fn replay(
     Json(which): Json<Replay>,
 ) -> Result<Reply<Replayed>> {
     check_managed(&api, &caller, Role::Admin, &callback_id).await?;
-    which.check(&callback_id)?;
+    let (is_link, settings) = (caller.0.link.is_some(), &api.config.callbacks);
+    let rate_max = if is_link { settings.link_replay_per_second } else { PER_SECOND_MAX };
+    which.check(&callback_id, rate_max)?;
     let (actor, dry_run) = (caller.0.user_id.as_str(), which.dry_run.unwrap_or_default());
-    let replaying = Replaying { callback_id: &callback_id, per_second: which.per_second, actor, now };
+    let per_second = which.per_second.or(is_link.then_some(rate_max));
+    let waiting_max = is_link.then_some(settings.link_replay_waiting_pairs);
+    let replaying = Replaying { callback_id: &callback_id, per_second, actor, now, waiting_max };
     if !dry_run {
         link::note_use(&api.store, &caller.0, Use::Replay, (&which.note(), now)).await?;
     }
@@ -287,9 +291,9 @@ async fn replay(
             Replayed { replayed: events, pairs: events, next_event_id: next.map(Id) }
         }
         None => {
-            let letters = which.letters(caller.0.link.is_some());
+            let letters = which.letters(is_link);
             let put = if dry_run {
-                push::replayable(&api.store, &callback_id, &letters).await?
+                push::replayable(&api.store, &letters, replaying).await?
             } else {
                 push::replay(&api.store, &letters, replaying).await?
             };
@@ -303,15 +307,15 @@ async fn replay(
 }
 
 impl Replay {
-    fn check(&self, callback_id: &str) -> Result<()> {
+    fn check(&self, callback_id: &str, rate_max: i32) -> Result<()> {
         if self.dead_ids.as_ref().is_some_and(Vec::is_empty) {
             return Err(Error::field(
                 "/dead_ids",
                 "must name at least one dead letter; leave it out to replay all",
             ));
         }
-        if self.per_second.is_some_and(|rate| !(1..=PER_SECOND_MAX).contains(&rate)) {
-            return Err(Error::field("/per_second", format!("must be 1 to {PER_SECOND_MAX}")));
+        if self.per_second.is_some_and(|rate| !(1..=rate_max).contains(&rate)) {
+            return Err(Error::field("/per_second", format!("must be 1 to {rate_max}")));
         }
         let names_letters = self.dead_ids.is_some()
             || self.from_dead_id.is_some()

@@ -164,6 +164,14 @@ async fn settings_that_cannot_work_are_refused_by_name() {
         ("database_url = \"postgresql://x\"\nrobot_url = \"im.example.com:8080/api\"", "robot_url"),
         ("database_url = \"postgresql://x\"\nconsole_url = \"im.example.com/console\"", "console_url"),
         ("database_url = \"postgresql://x\"\ncallback_link_max_hours = 721", "callback_link_max_hours"),
+        (
+            "database_url = \"postgresql://x\"\ncallback_link_replay_per_second = 0",
+            "callback_link_replay_per_second",
+        ),
+        (
+            "database_url = \"postgresql://x\"\ncallback_link_replay_waiting_pairs = 0",
+            "callback_link_replay_waiting_pairs",
+        ),
         ("database_url = \"postgresql://x\"\nlink_requests_burst = 0", "link_requests_burst"),
         ("database_url = \"postgresql://x\"\nscim_url = \"im.example.com:8080/scim/v2\"", "scim_url"),
         ("database_url = \"postgresql://x\"\nfile_url = \"im.example.com:8080/files\"", "file_url"),

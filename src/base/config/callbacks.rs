@@ -12,6 +12,10 @@ use super::values::{DAY, DAYS_MAX, MONTH, broken, list, millis, no_time, no_url,
 /// A sender waits for the gate.
 const GATE_TIMEOUT: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
 
+/// Highest rate of a replay by a link, in pushes a second, and most pairs that can wait before one.
+const LINK_REPLAY_RATE: RangeInclusive<i32> = 1..=100_000;
+const LINK_REPLAY_WAITING: RangeInclusive<i64> = 1..=1_000_000;
+
 /// A link for the developer of a callback holds for a while, not for good.
 const LINK_HOURS_MAX: u32 = 720;
 
@@ -50,6 +54,10 @@ pub struct CallbackSettings {
     pub own_max: u32,
     #[serde(rename = "callback_link_max_hours")]
     pub link_max_hours: u32,
+    #[serde(rename = "callback_link_replay_per_second")]
+    pub link_replay_per_second: i32,
+    #[serde(rename = "callback_link_replay_waiting_pairs")]
+    pub link_replay_waiting_pairs: i64,
     /// The address of `/console`, for links.
     pub console_url: String,
     #[serde(rename = "callback_batch_pairs")]
@@ -103,6 +111,14 @@ impl CallbackSettings {
             (
                 self.link_max_hours > LINK_HOURS_MAX,
                 "`callback_link_max_hours` must be at most 720 (30 days); 0 turns links off",
+            ),
+            (
+                !LINK_REPLAY_RATE.contains(&self.link_replay_per_second),
+                "`callback_link_replay_per_second` must be 1 to 100000",
+            ),
+            (
+                !LINK_REPLAY_WAITING.contains(&self.link_replay_waiting_pairs),
+                "`callback_link_replay_waiting_pairs` must be 1 to 1000000",
             ),
             (
                 no_url(&self.console_url),

@@ -7,7 +7,7 @@ use tokio_postgres::Row;
 
 use super::PastAttempt;
 use crate::base::audit::{self, Action, Entry};
-use crate::base::error::Result;
+use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store};
 use crate::sql;
@@ -95,9 +95,29 @@ pub struct Replaying<'a> {
     pub per_second: Option<i32>,
     pub actor: &'a str,
     pub now: OffsetDateTime,
+    /// For a link: nothing is replayed while more pairs than this wait for the callback, and one replay runs at a time.
+    pub waiting_max: Option<i64>,
 }
 
 impl Replaying<'_> {
+    /// Takes the turn of a replay by a link, until the transaction ends.
+    async fn hold(&self, tx: &impl Statements, dry_run: bool) -> Result<()> {
+        let Some(most) = self.waiting_max else { return Ok(()) };
+        let row = tx.one(sql!("delivery/push/hold_replay"), &[&self.callback_id, &most]).await?;
+        if !row.get::<_, bool>("held") {
+            let why = "another replay of this callback is under way: try again when it has ended";
+            return Err(Error::new(Kind::Conflict, why));
+        }
+        if !dry_run && row.get::<_, i64>("waiting") > most {
+            let why = format!(
+                "more than {most} events wait for this callback already: try again when its endpoint has taken them \
+                 (`callback_link_replay_waiting_pairs`)"
+            );
+            return Err(Error::new(Kind::Conflict, why));
+        }
+        Ok(())
+    }
+
     /// Writes what is replayed into the audit.
     async fn note(&self, client: &impl Statements, mut what: Value, results: i64) -> Result<()> {
         what["callback_id"] = json!(self.callback_id);
@@ -111,9 +131,13 @@ impl Replaying<'_> {
 }
 
 /// Queues dead letters again, out of turn.
+///
+/// # Errors
+/// `Kind::Conflict` for a link that has to wait.
 pub async fn replay(store: &Store, letters: &DeadLetters, replaying: Replaying<'_>) -> Result<Replay> {
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
+    replaying.hold(&tx, false).await?;
     tx.batch_execute(SHARE_SEAL).await?;
     let DeadLetters { ids, from, to, since, until, reason, since_aimed } = letters;
     let Replaying { callback_id, per_second, now, .. } = replaying;
@@ -130,9 +154,16 @@ pub async fn replay(store: &Store, letters: &DeadLetters, replaying: Replaying<'
 }
 
 /// Counts what a replay would queue again. Of more dead letters than one read takes, it counts the newest.
-pub async fn replayable(store: &Store, callback_id: &str, letters: &DeadLetters) -> Result<Replay> {
+///
+/// # Errors
+/// `Kind::Conflict` for a link that has to wait.
+pub async fn replayable(store: &Store, letters: &DeadLetters, replaying: Replaying<'_>) -> Result<Replay> {
+    let mut client = store.client().await?;
+    let tx = client.transaction().await?;
+    replaying.hold(&tx, true).await?;
+    let callback_id = replaying.callback_id;
     let DeadLetters { ids, from, to, since, until, reason, since_aimed } = letters;
-    let row = store
+    let row = tx
         .one(
             sql!("delivery/push/replayable"),
             &[&callback_id, ids, from, to, since, until, reason, &LOOK_MAX, since_aimed],
@@ -153,6 +184,9 @@ pub struct LoggedEvents {
 
 /// Queues logged events for an observer, also those sent before, or counts them. Returns the number of events, and the event to
 /// continue after, if there may be more.
+///
+/// # Errors
+/// `Kind::Conflict` for a link that has to wait.
 pub async fn replay_events(
     store: &Store,
     events: LoggedEvents,
@@ -162,6 +196,7 @@ pub async fn replay_events(
     let Replaying { callback_id, per_second, now, .. } = replaying;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
+    replaying.hold(&tx, dry_run).await?;
     let row = tx
         .one(
             sql!("delivery/push/replay_events"),

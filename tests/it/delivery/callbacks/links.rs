@@ -328,3 +328,78 @@ async fn a_link_reads_nothing_from_before_its_callback_got_another_url_or_filter
     assert!(shown.contains("words of the taken") && !shown.contains("words of the left"), "{shown}");
     assert!(missing > 0, "{shown}");
 }
+
+#[tokio::test]
+async fn a_link_replays_slowly_one_at_a_time_and_not_onto_a_queue() {
+    let few = "callback_link_replay_waiting_pairs = 2\ncallback_link_replay_per_second = 5\n";
+    let app = TestApp::start_with(&format!("{OPEN}{few}")).await;
+    app.people(&["a", "b"]).await;
+    let admin = app.client("root", &["admin"]);
+    let endpoint = Receiver::start().await;
+    let wish = json!({"url": endpoint.url(), "event_types": ["message.created"], "batch_events": 1});
+    let made = admin.post("/callbacks", wish).await.expect(201);
+    let direct = app.direct("a", "b").await;
+    for words in ["one", "two", "three"] {
+        app.say("a", &direct, words).await;
+    }
+    app.settled().await;
+    admin.patch(&path(&made, ""), json!({"state": "paused"})).await.expect(200);
+    let (developer, replay) = (bearer(&app, &link(&admin, &made).await), path(&made, "/replay"));
+    let since = "2000-01-01T00:00:00Z";
+    let (all, count) = (json!({"events_since": since}), json!({"events_since": since, "dry_run": true}));
+    let too_fast = json!({"events_since": since, "per_second": 6});
+    let problem = developer.post(&replay, too_fast).await.expect_problem(422, "invalid-field");
+    assert_eq!(problem["pointer"], "/per_second");
+
+    let mut sql = app.sql().await;
+    let turn = sql.transaction().await.unwrap();
+    let taken = "SELECT pg_advisory_xact_lock(hashtextextended('im-replay:' || $1::text, 0))";
+    turn.execute(taken, &[&text(&made["callback_id"])]).await.unwrap();
+    for which in [&all, &count, &json!({}), &json!({"dry_run": true})] {
+        developer.post(&replay, which.clone()).await.expect_problem(409, "conflict");
+    }
+    assert_eq!(admin.post(&replay, count.clone()).await.expect(200)["replayed"], 3, "no link");
+    turn.commit().await.unwrap();
+
+    assert_eq!(developer.post(&replay, all.clone()).await.expect(200)["replayed"], 3);
+    let later = "SELECT count(*) FROM t_im_push_queue WHERE due_at > queued_at";
+    assert_eq!(app.count(later, &[]).await, 2, "at the rate of links");
+    let problem = developer.post(&replay, all.clone()).await.expect_problem(409, "conflict");
+    assert!(text(&problem["detail"]).contains("callback_link_replay_waiting_pairs"), "{problem}");
+    assert_eq!(developer.post(&replay, count).await.expect(200)["replayed"], 3, "a count queues nothing");
+    assert_eq!(admin.post(&replay, all).await.expect(200)["replayed"], 3);
+}
+
+#[tokio::test]
+async fn a_replay_takes_exactly_the_events_since_its_time() {
+    let app = TestApp::start_with(OPEN).await;
+    let admin = app.client("root", &["admin"]);
+    let wish = json!({"url": "http://127.0.0.1:9/", "event_types": ["message.created"], "state": "paused"});
+    let made = admin.post("/callbacks", wish).await.expect(201);
+    // One each minute, with gaps between the ids, and pairs of neighbours in the wrong order, as transactions leave them.
+    let sql = app.sql().await;
+    let log = "INSERT INTO t_im_event (event_id, type, data, at) \
+               SELECT 1000 + 3 * i, 'message.created', '{}', timestamptz '2026-01-01Z' + (i # 1) * interval '1 minute' \
+               FROM generate_series(0, 999) AS i";
+    sql.batch_execute(log).await.unwrap();
+    // Between them tallies of before, which came late.
+    let late = "INSERT INTO t_im_event (event_id, type, data, at) \
+                SELECT event_id + 1, 'message.read', '{}', '2025-12-31Z' FROM t_im_event";
+    sql.batch_execute(late).await.unwrap();
+    for (since, events) in [
+        ("2025-01-01T00:00:00Z", 1000),
+        ("2026-01-01T00:00:00Z", 1000),
+        ("2026-01-01T00:00:01Z", 999),
+        ("2026-01-01T00:01:00Z", 999),
+        ("2026-01-01T08:20:00Z", 500),
+        ("2026-01-01T16:39:00Z", 1),
+        ("2026-01-01T16:39:01Z", 0),
+        ("2027-01-01T00:00:00Z", 0),
+    ] {
+        let which = json!({"events_since": since, "dry_run": true});
+        let counted = admin.post(&path(&made, "/replay"), which).await.expect(200);
+        assert_eq!(counted["replayed"], events, "{since}");
+    }
+    let rest = json!({"events_since": "2025-01-01T00:00:00Z", "after_event_id": "3994", "dry_run": true});
+    assert_eq!(admin.post(&path(&made, "/replay"), rest).await.expect(200)["replayed"], 1);
+}

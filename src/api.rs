@@ -100,7 +100,7 @@ pub use socket::Connection;
 
 /// State that all handlers share.
 #[derive(Clone)]
-pub struct Api(Arc<Stages>);
+pub struct Api(Arc<Stages>, Rates);
 
 /// The modules that handlers call.
 pub struct Stages {
@@ -147,7 +147,13 @@ impl std::ops::Deref for Api {
 
 impl Api {
     pub fn new(stages: Stages) -> Self {
-        Self(Arc::new(stages))
+        let rates = Rates::new(&stages.config.server);
+        Self(Arc::new(stages), rates)
+    }
+
+    /// The limits of callers on this replica.
+    fn rates(&self) -> &Rates {
+        &self.1
     }
 
     fn archive(&self) -> Option<&dyn Archive> {
@@ -192,7 +198,7 @@ impl Api {
     pub fn router(self) -> Router {
         let timeout = self.config.server.request_timeout;
         let bodies = Budget::new(self.config.server.request_bodies_max_bytes);
-        let rates = Rates::new(&self.config.server);
+        let rates = self.rates().clone();
         let at_work = AtWork::new(self.config.server.requests_max);
         let scheme = if self.config.server.is_encrypted() { "https" } else { "http" };
         let operations = Router::new()
@@ -353,7 +359,11 @@ async fn proven(api: &Api, request: Request) -> crate::base::error::Result<Reque
     }
     let caller = api.identity.caller(&api.store, claimed, clock()).await?;
     let caller = known(api, caller).await?;
-    links::confine(&mut parts, &caller).await?;
+    if let Err(refused) = links::confine(&mut parts, &caller).await {
+        // A request that is refused here does not come to the limit of its caller, and has to count as well.
+        api.rates().take(&caller)?;
+        return Err(refused);
+    }
     check_text(&mut parts).await?;
     parts.extensions.insert(caller);
     Ok(Request::from_parts(parts, body))

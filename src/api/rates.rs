@@ -47,14 +47,19 @@ impl Rates {
         }
     }
 
-    /// Takes one request of a caller from its limit, for what comes otherwise than as a request of HTTP.
-    pub fn take(&self, caller: &Caller) -> Result<(), Error> {
-        let limit = if caller.is_machine() { &self.machine } else { &self.user };
-        let Some(limit) = limit else { return Ok(()) };
-        limit.take(&caller.user_id).map(drop).map_err(|wait_s| {
-            metrics::counter!("impg_rate_limited_total", "policy" => limit.name).increment(1);
-            Error::new(Kind::RateLimited, limit.detail()).retry_after(wait_s)
-        })
+    fn of(&self, caller: &Caller) -> Option<&Arc<Limit>> {
+        let limit = match caller {
+            Caller { link: Some(_), .. } => &self.link,
+            machine if machine.is_machine() => &self.machine,
+            _ => &self.user,
+        };
+        limit.as_ref()
+    }
+
+    /// Takes one request of a caller from its limit, where [`Rates::answer`] does not see the caller.
+    pub fn take(&self, caller: &Caller) -> crate::base::error::Result<()> {
+        let Some(limit) = self.of(caller) else { return Ok(()) };
+        limit.take(&caller.user_id).map(|_| ()).map_err(|wait_s| limit.refusal(wait_s))
     }
 
     /// Answers the request if the limit of its caller allows it. Otherwise `refuse` makes the answer. The headers
@@ -67,22 +72,14 @@ impl Rates {
     ) -> Response {
         let caller = request.extensions().get::<Caller>();
         let limited = caller.and_then(|caller| {
-            let limit = match caller {
-                Caller { link: Some(_), .. } => &self.link,
-                machine if machine.is_machine() => &self.machine,
-                _ => &self.user,
-            };
-            limit.as_ref().map(|limit| (limit.clone(), limit.take(&caller.user_id)))
+            let limit = self.of(caller)?;
+            Some((limit.clone(), limit.take(&caller.user_id)))
         });
         let Some((limit, taken)) = limited else { return next.run(request).await };
         let name = limit.name;
         let (mut response, state) = match taken {
             Ok(left) => (next.run(request).await, format!("\"{name}\";r={left}")),
-            Err(wait_s) => {
-                metrics::counter!("impg_rate_limited_total", "policy" => name).increment(1);
-                let error = Error::new(Kind::RateLimited, limit.detail()).retry_after(wait_s);
-                (refuse(error), format!("\"{name}\";r=0;t={wait_s}"))
-            }
+            Err(wait_s) => (refuse(limit.refusal(wait_s)), format!("\"{name}\";r=0;t={wait_s}")),
         };
         let headers = response.headers_mut();
         headers.extend(HeaderValue::try_from(limit.policy()).map(|value| (POLICY, value)));
@@ -141,6 +138,11 @@ impl<C: Clock> Limit<C> {
     fn policy(&self) -> String {
         let window_s = self.burst.get().div_ceil(self.per_second);
         format!("\"{}\";q={};w={window_s}", self.name, self.burst)
+    }
+
+    fn refusal(&self, wait_s: u64) -> Error {
+        metrics::counter!("impg_rate_limited_total", "policy" => self.name).increment(1);
+        Error::new(Kind::RateLimited, self.detail()).retry_after(wait_s)
     }
 
     fn detail(&self) -> String {

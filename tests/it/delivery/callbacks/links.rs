@@ -180,6 +180,11 @@ async fn a_link_has_a_rate_of_its_own() {
     assert_eq!(refused.header("ratelimit-policy"), "\"link\";q=3;w=3");
     assert_eq!(other.get(&here).await.header("ratelimit"), "\"link\";r=2", "another link has its own");
     admin.get(&here).await.expect(200);
+    // Also what a link may not do counts.
+    let strange = bearer(&app, &link(&admin, &made).await);
+    strange.get("/users/me").await.expect_problem(403, "forbidden");
+    let refused = until(|| strange.get("/users/me"), |reply| reply.status == 429).await;
+    assert!(!refused.header("retry-after").is_empty(), "{refused:?}");
 }
 
 #[tokio::test]

@@ -132,21 +132,17 @@ pub async fn find(store: &Store, secret: &str, now: OffsetDateTime) -> Result<Ca
     Ok(Caller { until: Some(row.get("expires_at")), token_hash: Some(hash), link: Some(link), ..named })
 }
 
-/// The same for a browser that opens the link, which is written into the audit.
-///
-/// # Errors
-/// The same as [`find`].
-pub async fn open(store: &Store, secret: &str, now: OffsetDateTime) -> Result<Caller> {
-    let caller = find(store, secret, now).await?;
+/// Notes that a browser opens a link, also in the audit: once a minute, so that a repeat writes nothing.
+pub async fn note_opened(store: &Store, caller: &Caller, now: OffsetDateTime) -> Result<()> {
     retrying(|| async {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
-        tx.run(sql!("identity/link/open_link"), &[&caller.token_hash, &now]).await?;
-        note_with(&tx, &caller, Use::Opened, (&json!({}), now)).await?;
+        if tx.run(sql!("identity/link/open_link"), &[&caller.token_hash, &now]).await? > 0 {
+            note_with(&tx, caller, Use::Opened, (&json!({}), now)).await?;
+        }
         Ok(tx.commit().await?)
     })
-    .await?;
-    Ok(caller)
+    .await
 }
 
 /// Writes into the audit what a caller with a link does, before it is done. Of other callers it writes nothing.

@@ -203,7 +203,9 @@ async fn open(State(api): State<Api>, Now(now): Now, headers: HeaderMap, body: B
     let key = form.field("key").trim();
     // A whole link is pasted as easily as its end.
     let key = key.rsplit('#').next().unwrap_or_default();
-    link::open(&api.store, key, now).await?;
+    let caller = link::find(&api.store, key, now).await?;
+    api.rates().take(&caller)?;
+    link::note_opened(&api.store, &caller, now).await?;
     let cookie = set_cookie(&headers, LINK, key);
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "endpoint".to_owned())]).into_response())
 }

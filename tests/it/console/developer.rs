@@ -10,6 +10,7 @@ use standardwebhooks::Webhook;
 
 use super::pages::browse;
 use crate::app::{TestApp, text};
+use crate::base::database::until;
 use crate::delivery::callbacks::OPEN;
 use crate::delivery::callbacks::links::{IMPATIENT, secret};
 use crate::support::{Client, Receiver, Script, Service, shared};
@@ -208,10 +209,10 @@ async fn a_developer_tests_and_resends_by_the_link_that_an_admin_has_made() {
         let id = row.get::<_, String>(0);
         assert!(taken.contains(&json!(id)), "{id} was not sent again: {taken:?}");
     }
-    for used in ["opened", "payload", "replay"] {
+    for (used, times) in [("opened", 1), ("payload", 4), ("replay", 4)] {
         let kept =
             "SELECT count(*) FROM t_im_audit WHERE action = 'endpoint-link-used' AND filter ->> 'use' = $1";
-        assert!(stage.app.count(kept, &[&used]).await >= 4, "{used}");
+        assert!(stage.app.count(kept, &[&used]).await >= times, "{used}");
     }
 }
 
@@ -371,6 +372,34 @@ async fn a_page_ends_with_its_link_and_shows_nothing_of_other_endpoints() {
     let again = Browser::new(&stage.app.base).open(&secret).await;
     assert_eq!(again.status(), 401);
     assert!(again.text().await.unwrap().contains("Ask the administrator"));
+}
+
+#[tokio::test]
+async fn opening_a_link_again_and_again_writes_nothing_and_has_the_rate_of_the_link() {
+    let app =
+        TestApp::start_with(&format!("{OPEN}link_requests_per_second = 1\nlink_requests_burst = 3\n")).await;
+    let admin = app.client("root", &["admin"]);
+    let wish = json!({"url": "http://127.0.0.1:9/", "event_types": ["message.*"]});
+    let links = format!(
+        "/callbacks/{}/links",
+        text(&admin.post("/callbacks", wish).await.expect(201)["callback_id"])
+    );
+    let made = secret(&admin.post(&links, json!({"hours": 1})).await.expect(201));
+    let mut browser = Browser::new(&app.base);
+    assert_eq!(browser.open(&made).await.status(), 303);
+    assert_eq!(browser.open(&made).await.status(), 303);
+    let noted =
+        "SELECT count(*) FROM t_im_audit WHERE action = 'endpoint-link-used' AND filter ->> 'use' = 'opened'";
+    assert_eq!(app.count(noted, &[]).await, 1);
+    let token = browser.token();
+    let fields = [("token", token.as_str()), ("key", made.as_str())];
+    let refused = until(|| browser.post("open", &fields, "same-origin"), |page| page.status() == 429).await;
+    assert_eq!(refused.headers().get(SET_COOKIE), None);
+    // Later it is an opening of its own.
+    let past = "UPDATE t_im_endpoint_link SET opened_at = opened_at - interval '2 minutes'";
+    app.sql().await.batch_execute(past).await.unwrap();
+    until(|| browser.post("open", &fields, "same-origin"), |page| page.status() == 303).await;
+    assert_eq!(app.count(noted, &[]).await, 2);
 }
 
 #[tokio::test]

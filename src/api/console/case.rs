@@ -13,6 +13,7 @@ use super::visit::Visit;
 use crate::api::Api;
 use crate::api::origin::is_foreign;
 use crate::api::wire::{check_reason, read_body};
+use crate::base::config::Config;
 use crate::base::error::Error;
 
 /// The reason, with the user who gave it: another user of the browser gives their own.
@@ -63,7 +64,7 @@ pub fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 /// A cookie for the browser. Without a path it holds for the pages of the console, below any path of the gateway.
-pub fn set_cookie(headers: &HeaderMap, name: &str, value: &str) -> String {
+pub fn set_cookie(config: &Config, headers: &HeaderMap, name: &str, value: &str) -> String {
     let (life_s, same_site) = match name {
         TOKEN | LINK_TOKEN => (None, "Strict"),
         LINK => (value.is_empty().then_some(0), "Strict"),
@@ -72,9 +73,18 @@ pub fn set_cookie(headers: &HeaderMap, name: &str, value: &str) -> String {
         _ => (Some(LANGUAGE_LIFE_S), "Lax"),
     };
     let life = life_s.map(|life_s| format!("; Max-Age={life_s}")).unwrap_or_default();
-    let is_tls = headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https");
-    let secure = if is_tls { "; Secure" } else { "" };
+    let secure = if is_secure(config, headers, name) { "; Secure" } else { "" };
     format!("{name}={value}; HttpOnly; SameSite={same_site}{life}{secure}")
+}
+
+/// Whether browsers reach the page by TLS. Then they send the cookie by nothing else. `console_url` is the address of
+/// developers alone: staff can come by another one.
+fn is_secure(config: &Config, headers: &HeaderMap, name: &str) -> bool {
+    let is_of_developer = [LINK, LINK_TOKEN].contains(&name);
+    headers.get("x-forwarded-proto").is_some_and(|proto| proto == "https")
+        || config.server.is_encrypted()
+        || is_of_developer
+            && Url::parse(&config.callbacks.console_url).is_ok_and(|url| url.scheme() == "https")
 }
 
 /// The reason in a cookie, if this user gave it.
@@ -111,7 +121,7 @@ pub async fn change(
         let reason = check_reason(Some(form.field("reason")))?.unwrap_or_default();
         kept(&visit.caller.user_id, reason)
     };
-    let cookie = set_cookie(&headers, CASE, &value);
+    let cookie = set_cookie(&api.config, &headers, CASE, &value);
     let next = if is_end { "search" } else { form.next() };
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, next.to_owned())]).into_response())
 }
@@ -172,6 +182,30 @@ mod tests {
             ["", "//evil.example", "https://evil.example", "search\r\nx: y", "/search", "export?format=csv"]
         {
             assert_eq!(next(strange), "search", "{strange:?}");
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_for_tls_alone_where_browsers_come_by_tls() {
+        let config = |more: &str| {
+            let needed = "database_url = \"postgresql://x\"\ntrusted_peers = [\"127.0.0.1\"]\n";
+            Config::from_toml(&format!("{needed}{more}")).unwrap()
+        };
+        let (plain, outside) = (config(""), config("console_url = \"https://im.corp/console\""));
+        let own = config("tls_certificate_file = \"a.pem\"\ntls_key_file = \"a.key\"");
+        let (none, mut behind) = (HeaderMap::new(), HeaderMap::new());
+        behind.insert("x-forwarded-proto", "https".parse().unwrap());
+        for (config, headers, name, is_secure) in [
+            (&plain, &none, LINK, false),
+            (&plain, &behind, CASE, true),
+            (&own, &none, LINK, true),
+            (&own, &none, TOKEN, true),
+            (&outside, &none, LINK, true),
+            (&outside, &none, LINK_TOKEN, true),
+            (&outside, &none, TOKEN, false),
+        ] {
+            let set = set_cookie(config, headers, name, "x");
+            assert_eq!(set.ends_with("; Secure"), is_secure, "{set}");
         }
     }
 

@@ -118,19 +118,19 @@ struct Guest {
 
 impl FromRequestParts<Api> for Guest {
     type Rejection = Response;
-    async fn from_request_parts(parts: &mut Parts, _: &Api) -> Result<Self, Response> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let asked = Visit::outside(&parts.headers, &parts.uri);
         let mut cookies = Vec::new();
         let token = match cookie(&parts.headers, LINK_TOKEN).filter(|token| !token.is_empty()) {
             Some(token) => token.to_owned(),
             None => {
                 let token = new_token().map_err(IntoResponse::into_response)?;
-                cookies.push(set_cookie(&parts.headers, LINK_TOKEN, &token));
+                cookies.push(set_cookie(&api.config, &parts.headers, LINK_TOKEN, &token));
                 token
             }
         };
         if asked.param("lang") == asked.lang.code() {
-            cookies.push(set_cookie(&parts.headers, LANGUAGE, asked.lang.code()));
+            cookies.push(set_cookie(&api.config, &parts.headers, LANGUAGE, asked.lang.code()));
         }
         Ok(Self { asked, token, cookies })
     }
@@ -206,14 +206,14 @@ async fn open(State(api): State<Api>, Now(now): Now, headers: HeaderMap, body: B
     let caller = link::find(&api.store, key, now).await?;
     api.rates().take(&caller)?;
     link::note_opened(&api.store, &caller, now).await?;
-    let cookie = set_cookie(&headers, LINK, key);
+    let cookie = set_cookie(&api.config, &headers, LINK, key);
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "endpoint".to_owned())]).into_response())
 }
 
 /// Forgets the secret in this browser.
 async fn leave(State(api): State<Api>, _: Session, headers: HeaderMap, body: Body) -> Shown {
     Form::read_of(&api, &headers, body, LINK_TOKEN).await?;
-    let cookie = set_cookie(&headers, LINK, "");
+    let cookie = set_cookie(&api.config, &headers, LINK, "");
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "open".to_owned())]).into_response())
 }
 

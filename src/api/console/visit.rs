@@ -39,7 +39,7 @@ impl FromRequestParts<Api> for Visit {
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
         caller.require(Role::Support).map_err(IntoResponse::into_response)?;
-        Self::of(caller, parts).map_err(IntoResponse::into_response)
+        Self::of(api, caller, parts).map_err(IntoResponse::into_response)
     }
 }
 
@@ -53,24 +53,24 @@ impl FromRequestParts<Api> for Operator {
         if !caller.roles.has(Role::Admin) {
             return Err(Refusal::not_an_operator().into_response());
         }
-        Visit::of(caller, parts).map(Self).map_err(IntoResponse::into_response)
+        Visit::of(api, caller, parts).map(Self).map_err(IntoResponse::into_response)
     }
 }
 
 impl Visit {
-    fn of(caller: Caller, parts: &Parts) -> Result<Self, Error> {
+    fn of(api: &Api, caller: Caller, parts: &Parts) -> Result<Self, Error> {
         let asked = Self::outside(&parts.headers, &parts.uri);
         let mut cookies = Vec::new();
         let token = match cookie(&parts.headers, TOKEN).filter(|token| !token.is_empty()) {
             Some(token) => token.to_owned(),
             None => {
                 let token = new_token()?;
-                cookies.push(set_cookie(&parts.headers, TOKEN, &token));
+                cookies.push(set_cookie(&api.config, &parts.headers, TOKEN, &token));
                 token
             }
         };
         if asked.param("lang") == asked.lang.code() {
-            cookies.push(set_cookie(&parts.headers, LANGUAGE, asked.lang.code()));
+            cookies.push(set_cookie(&api.config, &parts.headers, LANGUAGE, asked.lang.code()));
         }
         let reason = reason_of(&parts.headers, &caller.user_id);
         Ok(Self { caller, reason, asked, token, cookies })

@@ -375,6 +375,22 @@ async fn a_page_ends_with_its_link_and_shows_nothing_of_other_endpoints() {
 }
 
 #[tokio::test]
+async fn the_cookies_of_a_link_are_for_tls_alone_where_its_address_is() {
+    let app = TestApp::start_with(&format!("{OPEN}console_url = \"https://im.example/console\"\n")).await;
+    let admin = app.client("root", &["admin"]);
+    let wish = json!({"url": "http://127.0.0.1:9/", "event_types": ["message.*"]});
+    let made = admin.post("/callbacks", wish).await.expect(201);
+    let links = format!("/callbacks/{}/links", text(&made["callback_id"]));
+    let secret = secret(&admin.post(&links, json!({"hours": 1})).await.expect(201));
+    let mut browser = Browser::new(&app.base);
+    let page = browser.get("open").await;
+    let opened = browser.open(&secret).await;
+    for set in [&page, &opened].map(|response| response.headers()[SET_COOKIE].to_str().unwrap()) {
+        assert!(set.starts_with("impg-link") && set.ends_with("; Secure"), "{set}");
+    }
+}
+
+#[tokio::test]
 async fn opening_a_link_again_and_again_writes_nothing_and_has_the_rate_of_the_link() {
     let app =
         TestApp::start_with(&format!("{OPEN}link_requests_per_second = 1\nlink_requests_burst = 3\n")).await;

@@ -162,7 +162,7 @@ impl Identity {
         let said = self.watch.read(claimed.headers)?;
         let caller = match (&self.proof, said.bearer) {
             (_, Some(bearer)) if bearer.starts_with(token::PREFIX) => token::find(store, bearer, now).await?,
-            (_, Some(bearer)) if bearer.starts_with(link::PREFIX) => link::find(store, bearer, now).await?,
+            (_, Some(bearer)) if bearer.starts_with(link::PREFIX) => link::find(store, bearer).await?,
             (Proof::Jwt(tokens), Some(bearer)) => tokens.caller(bearer, now).await?,
             (Proof::Jwt(_), None) => return Err(refused("a bearer token is required")),
             (Proof::Accounts(tokens), Some(bearer)) => tokens.caller(store, bearer, now).await?,

@@ -150,7 +150,7 @@ async fn create(
         hours: new.hours,
         hours_max: settings.link_max_hours,
     };
-    // The clock of the database, by which all replicas judge the expiry.
+    // The clock of the database, by which `find_link` judges the expiry for all replicas.
     let now = api.store.now().await?;
     let by = Issuer { actor: &caller.0.user_id, now, client_id: new.client_id.as_deref() };
     let issued = link::issue(&api.store, &wish, by).await?;

@@ -1,6 +1,6 @@
 -- The link of a secret, unless it has expired or its observer is removed.
--- $1 SHA-256 of the secret, $2 now
+-- $1 SHA-256 of the secret
 SELECT encode(substring(l.link_hash FOR 8), 'hex') AS link_id, l.callback_id, l.expires_at
 FROM t_im_endpoint_link l
 JOIN t_im_callback c USING (callback_id)
-WHERE l.link_hash = $1::bytea AND l.expires_at > $2::timestamptz AND c.kind = 'observer' AND c.removed_at IS NULL
+WHERE l.link_hash = $1::bytea AND l.expires_at > im_clock() AND c.kind = 'observer' AND c.removed_at IS NULL

@@ -66,9 +66,9 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
 }
 
 /// Finds the link of the cookie.
-async fn enter(State(api): State<Api>, Now(now): Now, mut request: Request, next: Next) -> Response {
+async fn enter(State(api): State<Api>, mut request: Request, next: Next) -> Response {
     let found = match cookie(request.headers(), LINK) {
-        Some(secret) => link::find(&api.store, secret, now).await,
+        Some(secret) => link::find(&api.store, secret).await,
         None => Err(Error::new(Kind::Unauthenticated, "open the link again")),
     };
     match found {
@@ -203,7 +203,7 @@ async fn open(State(api): State<Api>, Now(now): Now, headers: HeaderMap, body: B
     let key = form.field("key").trim();
     // A whole link is pasted as easily as its end.
     let key = key.rsplit('#').next().unwrap_or_default();
-    let caller = link::find(&api.store, key, now).await?;
+    let caller = link::find(&api.store, key).await?;
     api.rates().take(&caller)?;
     link::note_opened(&api.store, &caller, now).await?;
     let cookie = set_cookie(&api.config, &headers, LINK, key);

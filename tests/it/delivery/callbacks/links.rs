@@ -168,6 +168,17 @@ async fn a_link_that_has_ended_was_revoked_or_whose_callback_is_gone_is_refused_
 }
 
 #[tokio::test]
+async fn a_link_ends_by_the_clock_that_has_set_its_end() {
+    let mut app = TestApp::start_with(OPEN).await;
+    let made = observer(&app.client("root", &["admin"]), "http://127.0.0.1:9/").await;
+    let secret = link(&app.client("root", &["admin"]), &made).await;
+    app.clock("50 minutes").await;
+    bearer(&app, &secret).get(&path(&made, "")).await.expect(200);
+    app.clock("2 hours").await;
+    bearer(&app, &secret).get(&path(&made, "")).await.expect_problem(401, "unauthenticated");
+}
+
+#[tokio::test]
 async fn a_link_has_a_rate_of_its_own() {
     let app =
         TestApp::start_with(&format!("{OPEN}link_requests_per_second = 1\nlink_requests_burst = 3\n")).await;

@@ -142,7 +142,7 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
     ]
 }
 
-fn session(user: &str, roles: &str, look: (&str, &str, i32), visits: Vec<Value>) -> Value {
+fn session(user: &str, roles: &str, look: (&str, &str, u32), visits: Vec<Value>) -> Value {
     let (lang, scheme, width) = look;
     json!({"user": user, "roles": roles, "lang": lang, "scheme": scheme, "width": width, "visits": visits})
 }

@@ -299,7 +299,7 @@ mod tests {
             "`starttls` is not a setting: did you mean `directory.starttls`?",
             "`directory.users_urls` is not a setting: did you mean `directory.users_url`?",
             "`listen` must be an address and a port, such as `127.0.0.1:8080`, not 8080",
-            "`identity_mode` must be one of `jwt`, `hmac`, `headers`, not `jtw`",
+            "`identity_mode` must be one of `jwt`, `hmac`, `headers`, `accounts`, not `jtw`",
             "`poll_ms` must be a whole number of milliseconds, such as `1000`, not \"5s\"",
             "`directory.guard_share` must be a number, such as `0.1`, not \"many\"",
             "`send_lanes` must be at least 1 (it is 0)",

@@ -101,6 +101,20 @@ impl App {
         Probe { store: self.probes.clone(), wait: self.config.database.readiness_wait }
     }
 
+    /// Serves the metrics, if the settings have an address for them.
+    fn spawn_metrics(
+        &self,
+        endpoint: Option<MetricsEndpoint>,
+        bounds: Bounds,
+        tasks: &TaskSet,
+        stop: &CancellationToken,
+    ) {
+        if let Some(endpoint) = endpoint {
+            let (store, probe) = (self.store.clone(), self.probe());
+            tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, probe, stop.clone()));
+        }
+    }
+
     /// Answers on `listener` until `stop`. Then waits for running requests and batches.
     pub async fn run(
         self,
@@ -123,10 +137,7 @@ impl App {
         let sockets = self.spawn_sockets(&tasks, &stop_workers);
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
-        if let Some(endpoint) = metrics {
-            let (store, probe) = (self.store.clone(), self.probe());
-            tasks.spawn(metrics::serve_metrics(endpoint, store, bounds, probe, stop_workers.clone()));
-        }
+        self.spawn_metrics(metrics, bounds, &tasks, &stop_workers);
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
         let sender = GatedSender::new(sender, Gate::new(self.callbacks.clone(), &self.config));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));

@@ -303,24 +303,12 @@ async fn every_operation_answers_as_documented() {
     a.get("/conversations").await.expect(200);
     exercise_preferences(&a, &at("/settings")).await;
     a.get("/events").await.expect(200);
-    let socket = [
-        ("connection", "upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ("sec-websocket-protocol", "im.v1"),
-    ];
-    assert_eq!(a.raw("GET", "/ws", &socket, &[]).await.0.status, 101);
-    a.put("/users/me/status", json!({"text": "in a meeting", "emoji": "📅"})).await.expect(200);
-    a.delete("/users/me/status").await.expect(204);
+    exercise_sockets_and_status(&a).await;
     app.indexed().await;
     for path in ["/search/messages?q=hello", "/search/messages?status=unreceived&direction=to_me"] {
         a.get(path).await.expect(200);
     }
-    root.get("/support/messages?q=hello&reason=a+test").await.expect(200);
-    for format in ["csv", "ndjson"] {
-        root.get(&format!("/support/messages/export?format={format}&reason=a+test")).await.expect(200);
-    }
+    exercise_support(&root).await;
     a.post(&format!("/messages/{}/nudge", text(&sent["ms_id"])), json!({})).await.expect(200);
     a.post(&format!("/messages/{}/recall", text(&sent["ms_id"])), json!({"reason": "a slip"}))
         .await
@@ -328,13 +316,7 @@ async fn every_operation_answers_as_documented() {
     a.get(&at("/messages")).await.expect(200);
     a.get("/conversations").await.expect(200);
     a.get("/search/messages").await.expect(200);
-    let now = app.store.now().await.expect("a clock");
-    mover::ask(&app.store, "hand", now).await.expect("a run is asked for");
-    for path in
-        ["/archive/runs", "/archive/days", "/schedule", "/replicas", "/support/users?reason=why", "/audit"]
-    {
-        root.get(path).await.expect(200);
-    }
+    exercise_upkeep(&app, &root).await;
     root.put("/presence", json!({"users": [{"user_id": "a", "status": "online"}]})).await.expect(200);
     a.get("/presence?user_ids=a,b").await.expect(200);
     exercise_emojis(&a, &root).await;
@@ -358,6 +340,36 @@ async fn every_operation_answers_as_documented() {
     let left: Vec<String> =
         operations().map(|o| format!("{} {}", o.method, o.path)).filter(|o| !seen.contains(o)).collect();
     assert_eq!(left, [] as [String; 0], "documented, and never answered with success");
+}
+
+async fn exercise_sockets_and_status(a: &Client) {
+    let socket = [
+        ("connection", "upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "im.v1"),
+    ];
+    assert_eq!(a.raw("GET", "/ws", &socket, &[]).await.0.status, 101);
+    a.put("/users/me/status", json!({"text": "in a meeting", "emoji": "📅"})).await.expect(200);
+    a.delete("/users/me/status").await.expect(204);
+}
+
+async fn exercise_upkeep(app: &TestApp, root: &Client) {
+    let now = app.store.now().await.expect("a clock");
+    mover::ask(&app.store, "hand", now).await.expect("a run is asked for");
+    for path in
+        ["/archive/runs", "/archive/days", "/schedule", "/replicas", "/support/users?reason=why", "/audit"]
+    {
+        root.get(path).await.expect(200);
+    }
+}
+
+async fn exercise_support(root: &Client) {
+    root.get("/support/messages?q=hello&reason=a+test").await.expect(200);
+    for format in ["csv", "ndjson"] {
+        root.get(&format!("/support/messages/export?format={format}&reason=a+test")).await.expect(200);
+    }
 }
 
 /// Replies, topics, references, forwards and favourites.

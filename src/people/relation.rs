@@ -209,6 +209,9 @@ pub async fn check_not_blocked(
     users: &[String],
     at: &str,
 ) -> Result<()> {
+    // The ids are not checked yet, and the database refuses U+0000.
+    let users: Vec<&str> =
+        users.iter().map(|user| if user.contains('\0') { "" } else { user.as_str() }).collect();
     match client.opt(sql!("people/relation/blocking"), &[&caller, &users]).await? {
         None => Ok(()),
         Some(row) => {

@@ -76,9 +76,10 @@ async fn flat() -> Vec<Row> {
     let mut windows = Vec::new();
     for number in 1..=WINDOWS {
         windows.push(watch(&scene, &talk, window).await);
-        let Window { sends, p50, p99, memory, bloat, .. } = windows[number - 1];
+        let Window { sends, p50, p99, reads_p99, memory, bloat } = windows[number - 1];
         println!(
-            "{number} of {WINDOWS}: {sends:.0} sends, p50 {p50:.1} ms, p99 {p99:.1} ms, {memory:.0} MB, {bloat:.0} KB"
+            "{number} of {WINDOWS}: {sends:.0} sends, p50 {p50:.1} ms, p99 {p99:.1} ms, reads p99 {reads_p99:.0} ms, \
+             {memory:.0} MB, {bloat:.0} KB"
         );
     }
     let (last, _) = talk.end().await;

@@ -127,7 +127,7 @@ async fn a_link_reaches_the_listed_operations_of_its_callback_and_nothing_else()
             reached += usize::from(!is_refused);
         }
     }
-    assert_eq!(reached, 7, "of its callback");
+    assert_eq!(reached, 8, "of its callback");
     let api = bearer(&app, &secret);
     let problem = api.get(&path(&other, "")).await.expect_problem(403, "forbidden");
     assert!(text(&problem["detail"]).contains(&text(&mine["callback_id"])), "{problem}");

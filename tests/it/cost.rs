@@ -131,6 +131,8 @@ const OF_DAYS: &[&str] = &[
     "base/store/crowding",
     "base/store/ready",
     "base/store/unfrozen",
+    // A sample of a bounded number of pages.
+    "records/traffic/hours",
 ];
 /// Statements whose number of calls depends on how the workers are scheduled: their budgets alone hold them.
 const SCHEDULED: &[&str] = &[

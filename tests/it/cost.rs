@@ -123,6 +123,7 @@ const OF_DAYS: &[&str] = &[
     "archive/mover/documents",
     "archive/mover/size",
     "archive/index/backlog",
+    "archive/index/hot",
     "archive/index/walk",
     "records/search/oldest",
     "archive/mover/movable",
@@ -476,11 +477,15 @@ impl Company {
         let named = statements();
         let all =
             named.values().filter(|(_, text)| text.contains("t_im_message") || text.contains("t_im_ledger"));
+        let mut wrong = Vec::new();
         for (name, _) in all.filter(|(name, _)| !OF_DAYS.contains(&name.as_str())) {
             let plan = plan(&self.app, name).await;
             let scans = scans_of_days(&plan);
-            assert!(scans.is_empty(), "{state}: {name} reads whole days: {scans:#?}\n{plan}");
+            if !scans.is_empty() {
+                wrong.push(format!("{name} reads whole days: {scans:#?}\n{plan}"));
+            }
         }
+        assert!(wrong.is_empty(), "{state}: {}", wrong.join("\n"));
     }
 
     /// Holds a story's costs against the budgets; what is over them is told with its plan.

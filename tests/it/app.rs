@@ -126,9 +126,22 @@ impl TestApp {
 
     /// With an embedded archive in a folder of its own.
     pub async fn with_archive(overrides: &str) -> Self {
+        Self::with_archive_on(database().await, overrides, false).await
+    }
+
+    /// The same, at about noon: just after midnight a day is empty, and plans are those of an empty day.
+    pub async fn with_archive_at_noon(overrides: &str) -> Self {
+        Self::with_archive_on(database().await, overrides, true).await
+    }
+
+    async fn with_archive_on(database: String, overrides: &str, at_noon: bool) -> Self {
         let folder = TempDir::new().expect("a folder");
-        let archive = format!("archive_url = \"embedded:{}\"\n", folder.path().display());
-        let mut app = Self::start_with(&format!("{archive}{overrides}")).await;
+        let settings = format!("archive_url = \"embedded:{}\"\n{overrides}", folder.path().display());
+        let mut app = if at_noon {
+            Self::start_at_noon_on(database, &settings).await
+        } else {
+            Self::start_on(database, &settings).await
+        };
         app.folder = Some(folder);
         app
     }

@@ -253,7 +253,8 @@ struct Company {
 
 impl Company {
     async fn open() -> Self {
-        let mut app = TestApp::with_archive("").await;
+        let mut app = TestApp::with_archive_at_noon("").await;
+        app.gateway.ignore_time();
         app.sql().await.batch_execute(COUNTED).await.expect("PostgreSQL's contrib is there");
         // New connections are counted.
         app.halt().await;

@@ -132,6 +132,8 @@ const OF_DAYS: &[&str] = &[
     "base/store/crowding",
     "base/store/ready",
     "base/store/unfrozen",
+    // On a day of a few pages it also reads the part of the day's ids that is unread, as a bitmap.
+    "records/history/unread",
     // A sample of a bounded number of pages.
     "records/traffic/hours",
 ];

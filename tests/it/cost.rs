@@ -68,7 +68,7 @@ impl Per {
 const BUDGETS: &[(&str, Per, f64, f64)] = &[
     ("chat/message/lock_channels", Message, 3.5, 2.0),
     // Every 30 s: it compares the newest channels with the relations of their pairs.
-    ("people/relation/unmarked", Call, 2_000.0, 1.0),
+    ("people/relation/unmarked", Call, 2_000.0, 20.0),
     ("chat/message/admit", Message, 25.0, 6.0),
     ("chat/message/store", Message, 60.0, 20.0),
     // How many of the commits wait for their channels depends on how the workers are scheduled.

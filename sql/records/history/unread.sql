@@ -9,10 +9,16 @@ LEFT JOIN LATERAL (
     CROSS JOIN LATERAL (
         SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content,
                CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra, channel_id, $4) ELSE extra END AS extra
-        FROM t_im_message unread
-        WHERE channel_id = c.channel_id AND seq > c.read_seq AND ms_id > c.read_ms_id
-          AND ms_id >= h.ms_id AND ms_id < $5 AND sender <> $4
-          AND NOT EXISTS (SELECT FROM t_im_recall r WHERE r.ms_id = unread.ms_id OFFSET 0)
+        FROM (
+            -- Apart from the conditions below, which would make a bitmap of the day's ids look cheap.
+            SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content, extra
+            FROM t_im_message
+            WHERE channel_id = c.channel_id AND seq > c.read_seq AND ms_id > c.read_ms_id
+              AND ms_id >= h.ms_id AND ms_id < $5
+            ORDER BY seq DESC
+            OFFSET 0
+        ) AS unread
+        WHERE sender <> $4 AND NOT EXISTS (SELECT FROM t_im_recall r WHERE r.ms_id = unread.ms_id OFFSET 0)
         ORDER BY seq DESC
         LIMIT $6
     ) AS m

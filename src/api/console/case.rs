@@ -1,7 +1,6 @@
 //! The case: the reason for which its caller looks, kept in a cookie of the browser.
 
-use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::header::{COOKIE, LOCATION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -112,9 +111,8 @@ pub async fn change(
     State(api): State<Api>,
     visit: Visit,
     headers: HeaderMap,
-    body: Body,
+    form: Form,
 ) -> Result<Response, Refusal> {
-    let form = Form::read(&api, &headers, body).await?;
     let is_end = !form.field("end").is_empty();
     let value = if is_end {
         String::new()
@@ -127,17 +125,31 @@ pub async fn change(
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, next.to_owned())]).into_response())
 }
 
-/// A form that a page of the console has sent.
+/// A form that a page of the console has sent. One of another site is refused.
 pub struct Form(Vec<(String, String)>);
 
-impl Form {
-    /// Reads a form, and refuses one of another site.
-    pub async fn read(api: &Api, headers: &HeaderMap, body: Body) -> Result<Self, Refusal> {
-        Self::read_of(api, headers, body, TOKEN).await
-    }
+/// The same for the pages of a link, whose cookie has another name.
+pub struct LinkForm(pub Form);
 
-    /// The same for pages whose cookie has another name.
-    pub async fn read_of(api: &Api, headers: &HeaderMap, body: Body, token: &str) -> Result<Self, Refusal> {
+impl FromRequest<Api> for Form {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Refusal> {
+        Self::read(api, request, TOKEN).await
+    }
+}
+
+impl FromRequest<Api> for LinkForm {
+    type Rejection = Refusal;
+    async fn from_request(request: Request, api: &Api) -> Result<Self, Refusal> {
+        Form::read(api, request, LINK_TOKEN).await.map(Self)
+    }
+}
+
+impl Form {
+    /// `token` is the cookie that has what the form sends back.
+    async fn read(api: &Api, request: Request, token: &str) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let headers = &parts.headers;
         let bytes = read_body(body, api).await?;
         let form = Self(url::form_urlencoded::parse(&bytes).into_owned().collect());
         // The token comes back in the form and in the cookie. A site that sends the form knows neither.

@@ -19,7 +19,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::calls::{self, Calls, Operations, Refusal, problem_of};
-use super::case::{Form, LANGUAGE, LINK, LINK_TOKEN, cookie, new_token, set_cookie};
+use super::case::{LANGUAGE, LINK, LINK_TOKEN, LinkForm, cookie, new_token, set_cookie};
 use super::examples::EXAMPLES;
 use super::visit::{Asked, Visit};
 use super::{asset, moved};
@@ -198,8 +198,7 @@ async fn open_page(guest: Guest) -> Response {
 }
 
 /// Takes the secret of a link, and keeps it in a cookie of these pages.
-async fn open(State(api): State<Api>, Now(now): Now, headers: HeaderMap, body: Body) -> Shown {
-    let form = Form::read_of(&api, &headers, body, LINK_TOKEN).await?;
+async fn open(State(api): State<Api>, Now(now): Now, headers: HeaderMap, LinkForm(form): LinkForm) -> Shown {
     let key = form.field("key").trim();
     // A whole link is pasted as easily as its end.
     let key = key.rsplit('#').next().unwrap_or_default();
@@ -211,8 +210,7 @@ async fn open(State(api): State<Api>, Now(now): Now, headers: HeaderMap, body: B
 }
 
 /// Forgets the secret in this browser.
-async fn leave(State(api): State<Api>, _: Session, headers: HeaderMap, body: Body) -> Shown {
-    Form::read_of(&api, &headers, body, LINK_TOKEN).await?;
+async fn leave(State(api): State<Api>, _: Session, headers: HeaderMap, _: LinkForm) -> Shown {
     let cookie = set_cookie(&api.config, &headers, LINK, "");
     Ok((StatusCode::SEE_OTHER, [(SET_COOKIE, cookie), (LOCATION, "open".to_owned())]).into_response())
 }
@@ -232,14 +230,7 @@ async fn show_endpoint(session: &Session, operations: &Operations, tested: Optio
     Ok(session.guest.html(endpoint::page(&shell, &shown, &sent, tested)))
 }
 
-async fn test(
-    State(api): State<Api>,
-    session: Session,
-    Extension(operations): Extension<Operations>,
-    headers: HeaderMap,
-    body: Body,
-) -> Shown {
-    Form::read_of(&api, &headers, body, LINK_TOKEN).await?;
+async fn test(session: Session, Extension(operations): Extension<Operations>, _: LinkForm) -> Shown {
     let calls = Calls::by(&operations, &session.caller);
     let tested: Tested = calls.change(Method::POST, &session.path("/test"), None).await?;
     show_endpoint(&session, &operations, Some(&tested)).await
@@ -282,13 +273,10 @@ const MINUTES: usize = 16;
 
 /// Sends one dead letter again.
 async fn resend(
-    State(api): State<Api>,
     session: Session,
     Extension(operations): Extension<Operations>,
-    headers: HeaderMap,
-    body: Body,
+    LinkForm(form): LinkForm,
 ) -> Shown {
-    let form = Form::read_of(&api, &headers, body, LINK_TOKEN).await?;
     let calls = Calls::by(&operations, &session.caller);
     let which = json!({"dead_ids": [form.field("dead_id")]});
     let put: Replayed = calls.change(Method::POST, &session.path("/replay"), Some(&which)).await?;
@@ -297,13 +285,10 @@ async fn resend(
 
 /// Counts what a replay would send, then sends it when the developer confirms.
 async fn recover(
-    State(api): State<Api>,
     session: Session,
     Extension(operations): Extension<Operations>,
-    headers: HeaderMap,
-    body: Body,
+    LinkForm(form): LinkForm,
 ) -> Shown {
-    let form = Form::read_of(&api, &headers, body, LINK_TOKEN).await?;
     let wish = Wish { since: form.field("since"), what: form.field("what"), after: form.field("after") };
     let is_confirmed = !form.field("confirmed").is_empty();
     let calls = Calls::by(&operations, &session.caller);

@@ -1,9 +1,7 @@
 //! The page of an administrator that makes and revokes links for the developer of one callback.
 
 use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method};
+use axum::http::Method;
 use axum::response::Response;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -12,7 +10,7 @@ use super::Shown;
 use super::calls::{Calls, Operations, Refusal, part};
 use super::case::{Form, new_token};
 use super::visit::Visit;
-use crate::api::{Api, Now};
+use crate::api::Now;
 use crate::console::developer::answers::{Endpoint, Links, MadeLink};
 use crate::console::endpoint_link as page;
 use crate::console::frame::{Frame, Part, link};
@@ -47,14 +45,12 @@ async fn shown(
 
 /// Makes or revokes a link. A new link is shown in the answer itself: its secret is in no address.
 pub async fn change(
-    State(api): State<Api>,
     visit: Visit,
     Now(now): Now,
     Extension(operations): Extension<Operations>,
-    (headers, body): (HeaderMap, Body),
+    form: Form,
 ) -> Shown {
     visit.caller.require(Role::Admin)?;
-    let form = Form::read(&api, &headers, body).await?;
     let calls = Calls::without_case(&operations, &visit);
     let callback_id = form.field("callback_id");
     let path = format!("/callbacks/{}/links", part(callback_id));

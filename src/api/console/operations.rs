@@ -1,9 +1,7 @@
 //! Pages for operators: home, overview, endpoints, dead letters. They ask for no case, because they show no messages.
 
-use axum::body::Body;
-use axum::extract::State;
 use axum::http::header::LOCATION;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -95,13 +93,10 @@ async fn one_endpoint(visit: &Visit, calls: &Operations, tested: Option<&Tested>
 
 /// Pauses or resumes an endpoint, or tests it.
 async fn change(
-    State(api): State<Api>,
     Operator(visit): Operator,
-    headers: HeaderMap,
     Extension(operations): Extension<Operations>,
-    body: Body,
+    form: Form,
 ) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
     let calls = Calls::without_case(&operations, &visit);
     let path = format!("/callbacks/{}", part(visit.param("callback_id")));
     let state = match form.field("do") {
@@ -203,13 +198,10 @@ fn asked(filter: &Filter, (dead_id, newest): (&str, &str)) -> Map<String, Value>
 }
 
 async fn replay(
-    State(api): State<Api>,
     Operator(visit): Operator,
-    headers: HeaderMap,
     Extension(operations): Extension<Operations>,
-    body: Body,
+    form: Form,
 ) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
     let mut calls = Calls::without_case(&operations, &visit);
     let callback_id = visit.param("callback_id");
     let filter =

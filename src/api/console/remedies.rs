@@ -1,8 +1,6 @@
 //! What support and administrators can put right: groups without an owner, a nudge, the replay of a dead letter.
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -49,14 +47,7 @@ async fn rescue_page(visit: Visit, Extension(operations): Extension<Operations>)
     Ok(visit.html(groups::rescue(&visit.frame(Part::People, &calls.made), &group, &members)))
 }
 
-async fn rescue(
-    State(api): State<Api>,
-    visit: Visit,
-    headers: HeaderMap,
-    Extension(operations): Extension<Operations>,
-    body: Body,
-) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
+async fn rescue(visit: Visit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
     let calls = Calls::without_case(&operations, &visit);
     let path = format!("/support/channels/{}/owner", part(form.field("channel_id")));
     let owner = json!({"user_id": form.field("user_id").trim(), "reason": form.field("reason")});
@@ -87,14 +78,7 @@ async fn nudge_page(visit: Visit, Extension(operations): Extension<Operations>) 
     Ok(visit.html(nudge::ask(&frame, message, receipts.counts)))
 }
 
-async fn send_nudge(
-    State(api): State<Api>,
-    visit: Visit,
-    headers: HeaderMap,
-    Extension(operations): Extension<Operations>,
-    body: Body,
-) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
+async fn send_nudge(visit: Visit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
     let calls = Calls::without_case(&operations, &visit);
     let ms_id = form.field("ms_id");
     let path = format!("/messages/{}/nudge", part(ms_id));
@@ -113,14 +97,7 @@ async fn replay_page(visit: Visit, Extension(operations): Extension<Operations>)
     Ok(visit.html(replay::ask(&frame, &letter, pair)))
 }
 
-async fn send_replay(
-    State(api): State<Api>,
-    visit: Visit,
-    headers: HeaderMap,
-    Extension(operations): Extension<Operations>,
-    body: Body,
-) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
+async fn send_replay(visit: Visit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
     let calls = Calls::without_case(&operations, &visit);
     let which = json!({"dead_ids": [form.field("dead_id")]});
     calls.change::<Value>(Method::POST, "/callbacks/gateway/replay", Some(&which)).await?;

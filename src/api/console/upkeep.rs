@@ -1,8 +1,6 @@
 //! Pages for operators: the archive, runs and edits of the directory, the schedule, the replicas.
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
@@ -79,14 +77,7 @@ async fn runs_page(visit: Visit, Extension(operations): Extension<Operations>) -
     Ok(visit.html(runs::list(&visit.frame(Part::Operations, &calls.made), &page)))
 }
 
-async fn start_run(
-    State(api): State<Api>,
-    visit: Visit,
-    headers: HeaderMap,
-    Extension(operations): Extension<Operations>,
-    body: Body,
-) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
+async fn start_run(visit: Visit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
     let calls = Calls::without_case(&operations, &visit);
     let wanted = json!({"mode": form.field("mode"), "dry_run": !form.field("dry_run").is_empty()});
     let asked: AskedRun = calls.change(Method::POST, "/directory/sync", Some(&wanted)).await?;
@@ -117,14 +108,7 @@ async fn run_page(visit: Visit, Extension(operations): Extension<Operations>) ->
     Ok(visit.html(runs::one(&frame, &run, &runs::Shown::Differences(&found))))
 }
 
-async fn decide_run(
-    State(api): State<Api>,
-    visit: Visit,
-    headers: HeaderMap,
-    Extension(operations): Extension<Operations>,
-    body: Body,
-) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
+async fn decide_run(visit: Visit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
     let word = one_of("do", form.field("do"), &["approve", "cancel"])?;
     let path = format!("/directory/runs/{}/{word}", part(form.field("run_id")));
     let calls = Calls::without_case(&operations, &visit);
@@ -162,14 +146,7 @@ async fn edit_page(visit: Visit, Extension(operations): Extension<Operations>) -
     Ok(visit.html(edits::ask(&frame, &edit, word, visit.param("state"))))
 }
 
-async fn decide_edit(
-    State(api): State<Api>,
-    visit: Visit,
-    headers: HeaderMap,
-    Extension(operations): Extension<Operations>,
-    body: Body,
-) -> Shown {
-    let form = Form::read(&api, &headers, body).await?;
+async fn decide_edit(visit: Visit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
     let word = one_of("do", form.field("do"), &["retry", "cancel"])?;
     let path = format!("/directory/edits/{}/{word}", part(form.field("edit_id")));
     let calls = Calls::without_case(&operations, &visit);

@@ -5,11 +5,11 @@ pub mod endpoint;
 pub mod failed;
 pub mod guide;
 
-use maud::{DOCTYPE, Markup, html};
+use maud::{Markup, html};
 use time::OffsetDateTime;
 
 use super::answers::Problem;
-use super::frame::moment;
+use super::frame::{document, moment};
 use super::lang::Lang;
 use super::problem::FOREIGN_FORM;
 use super::texts::{DeveloperTexts, Texts};
@@ -55,29 +55,13 @@ impl Shell<'_> {
 
     /// The whole page. Every address is relative, so that it works below any path of the gateway.
     pub fn page(&self, title: &str, body: &Markup) -> String {
-        let (t, common) = (self.texts(), self.common());
-        html! {
-            (DOCTYPE)
-            html lang=(self.lang.tag()) {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    meta name="robots" content="noindex";
-                    title { (title) " · " (t.title) }
-                    link rel="icon" href="data:,";
-                    link rel="stylesheet" href="console.css";
-                    script src="console.js" defer {}
-                }
-                body data-copied=(common.copied) {
-                    a.skip href="#main" { (common.skip) }
-                    (self.bar())
-                    main #main tabindex="-1" { (body) }
-                    footer { span.utc data-zone=(common.times_of) { (common.times_utc) } }
-                }
-            }
-        }
-        .into_string()
+        let common = self.common();
+        let body = html! {
+            (self.bar())
+            main #main tabindex="-1" { (body) }
+            footer { span.utc data-zone=(common.times_of) { (common.times_utc) } }
+        };
+        document(self.lang, (title, self.texts().title), &body)
     }
 
     fn bar(&self) -> Markup {

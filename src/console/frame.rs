@@ -53,31 +53,16 @@ impl Frame<'_> {
     /// The whole page.
     pub fn page(&self, title: &str, body: &Markup) -> String {
         let t = self.texts();
-        html! {
-            (DOCTYPE)
-            html lang=(self.lang.tag()) {
-                head {
-                    meta charset="utf-8";
-                    meta name="viewport" content="width=device-width, initial-scale=1";
-                    meta name="color-scheme" content="light dark";
-                    title { (title) " · " (t.console) }
-                    link rel="icon" href="data:,";
-                    link rel="stylesheet" href="console.css";
-                    script src="console.js" defer {}
-                }
-                body data-copied=(t.copied) {
-                    a.skip href="#main" { (t.skip) }
-                    (self.bar())
-                    main #main tabindex="-1" { (body) }
-                    footer {
-                        span.utc data-zone=(t.times_of) { (t.times_utc) }
-                        @if self.reason.is_some() { span { (t.audited) } }
-                    }
-                    (self.keys())
-                }
+        let body = html! {
+            (self.bar())
+            main #main tabindex="-1" { (body) }
+            footer {
+                span.utc data-zone=(t.times_of) { (t.times_utc) }
+                @if self.reason.is_some() { span { (t.audited) } }
             }
-        }
-        .into_string()
+            (self.keys())
+        };
+        document(self.lang, (title, t.console), &body)
     }
 
     fn bar(&self) -> Markup {
@@ -216,6 +201,31 @@ impl Frame<'_> {
             }
         }
     }
+}
+
+/// The document around a page: its title, and the name of the site.
+pub fn document(lang: Lang, (title, site): (&str, &str), body: &Markup) -> String {
+    let t = lang.texts();
+    html! {
+        (DOCTYPE)
+        html lang=(lang.tag()) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="robots" content="noindex";
+                title { (title) " · " (site) }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="console.css";
+                script src="console.js" defer {}
+            }
+            body data-copied=(t.copied) {
+                a.skip href="#main" { (t.skip) }
+                (body)
+            }
+        }
+    }
+    .into_string()
 }
 
 /// The address of a page of the console. Every address is relative, so that the console works below any path.

@@ -1,5 +1,5 @@
 -- The users of whose presence listeners hear: their friends and those they follow, their partners in direct channels, then
--- those in the smallest groups. Nobody hears of a user who blocks them.
+-- those in the smallest groups. A listener hears of no user who blocks it.
 -- $1 user ids of listeners, $2 most partners of each
 SELECT l.user_id AS listener, p.user_id
 FROM unnest($1::text[]) AS l (user_id)

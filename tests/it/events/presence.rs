@@ -33,6 +33,25 @@ async fn heard(socket: &mut Socket, event: &str, field: &str) -> Vec<(String, Va
 }
 
 #[tokio::test]
+async fn friends_and_followers_hear_who_is_online_and_a_blocked_user_does_not() {
+    let app = TestApp::start_with("presence_window_ms = 20\nfriend_requests = \"at_once\"").await;
+    app.people(&["a", "b", "c", "d"]).await;
+    // Neither of them has a conversation with a.
+    for (other, kind) in [("b", "friend"), ("c", "follow")] {
+        let path = format!("/users/me/relations/{other}");
+        app.person("a").put(&path, json!({"kind": kind})).await.expect(200);
+    }
+    app.direct("a", "d").await;
+    app.person("d").put("/users/me/relations/a", json!({"kind": "block"})).await.expect(200);
+    let mut a = open(&app, "a").await;
+    let online = |user: &str| (user.to_owned(), json!("online"));
+    put(&app, &[("b", "online")]).await;
+    assert_eq!(heard(&mut a, "presence.changed", "status").await, [online("b")]);
+    put(&app, &[("d", "online"), ("c", "online")]).await;
+    assert_eq!(heard(&mut a, "presence.changed", "status").await, [online("c")]);
+}
+
+#[tokio::test]
 async fn partners_hear_who_is_online_and_others_do_not() {
     let app = TestApp::start_with("presence_window_ms = 20").await;
     app.people(&["a", "b", "c", "d"]).await;

@@ -8,7 +8,7 @@ use reqwest::{Client as Http, Response};
 use serde_json::{Value, json};
 use standardwebhooks::Webhook;
 
-use super::pages::browse;
+use super::{LOOKS, browse};
 use crate::app::{TestApp, text};
 use crate::base::database::until;
 use crate::delivery::callbacks::OPEN;
@@ -120,9 +120,6 @@ fn mends(secret: &str, lang: &str, is_last: bool) -> Vec<Value> {
     visits.extend([all, left, closed]);
     visits
 }
-
-const LOOKS: [(&str, &str, u32); 4] =
-    [("zh", "light", 1280), ("zh", "dark", 390), ("en", "dark", 1280), ("en", "light", 390)];
 
 async fn see(stage: &Stage, secret: &str, visits: impl Fn(&str, bool) -> Vec<Value>) {
     let session = |(place, (lang, scheme, width)): (usize, (&str, &str, u32))| {

@@ -6,7 +6,8 @@ use reqwest::redirect::Policy;
 use reqwest::{Client as Http, RequestBuilder};
 use serde_json::{Value, json};
 
-use super::pages::{INJECTED, browse};
+use super::browse;
+use super::pages::INJECTED;
 use crate::app::{LONG, TestApp, text};
 use crate::delivery::callbacks::OPEN;
 use crate::support::{Answer, Conduct, Observer, Record};
@@ -159,14 +160,14 @@ async fn assert_browses(app: &TestApp, sessions: Vec<Value>) -> Value {
 async fn every_page_of_operators_is_whole_in_both_languages_light_and_dark_wide_and_narrow() {
     let world = world().await;
     let mut sessions = Vec::new();
-    for look in super::looks() {
+    for look in super::LOOKS {
         sessions.push(session("root", "admin", look, visits(&world, look.0)));
         let words = if look.0 == "zh" { "您需要 admin 角色" } else { "You need the role admin" };
         let refused = json!({"name": "operators-only", "address": "home", "status": 403, "wants": [words]});
         sessions.push(session("desk", "support", look, vec![refused]));
     }
     let found = assert_browses(&world.app, sessions).await;
-    assert_eq!(found["seen"]["home"], super::looks().len(), "{found}");
+    assert_eq!(found["seen"]["home"], super::LOOKS.len(), "{found}");
 }
 
 #[tokio::test]

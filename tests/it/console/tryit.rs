@@ -4,14 +4,11 @@
 mod page;
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
 use futures_util::future::BoxFuture;
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use self::page::{People, Site};
 use crate::app::{TestApp, text};
@@ -43,35 +40,15 @@ async fn site(app: &TestApp) -> Site {
     Site::open(&app.base, &people, disconnected).await
 }
 
-async fn browse(plan: &Value) -> Value {
-    let root = env!("CARGO_MANIFEST_DIR");
-    let mut child = Command::new("node")
-        .arg(format!("{root}/tests/console/tryit.mjs"))
-        .env("CONSOLE_HOME", format!("{root}/.cache/console"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("node runs: tests/tools ensure chromium");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(plan.to_string().as_bytes()).await.expect("the plan is read");
-    drop(stdin);
-    let output = child.wait_with_output().await.expect("it ends");
-    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{said}{errors}");
-    serde_json::from_str(said.lines().last().expect("a line")).expect("JSON")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_people_side_by_side_see_each_other_live_and_every_call_can_be_repeated() {
     let app = TestApp::start().await;
     let site = site(&app).await;
     let session = |(lang, scheme, width)| json!({"lang": lang, "scheme": scheme, "width": width});
-    let sessions: Vec<Value> = super::looks().into_iter().map(session).collect();
+    let sessions: Vec<Value> = super::LOOKS.into_iter().map(session).collect();
     let pictures = std::env::var("PICTURES").ok();
     let plan = json!({"base": site.url, "sessions": sessions, "pictures": pictures});
-    let found = browse(&plan).await;
+    let found = super::run("tryit", &plan).await;
     let problems = found["problems"].as_array().expect("a list");
     assert!(problems.is_empty(), "{}", problems.iter().map(|one| text(one) + "\n\n").collect::<String>());
     for step in ["live", "read", "types", "card", "offline", "crowd", "samples", "console"] {

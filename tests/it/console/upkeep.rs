@@ -3,7 +3,8 @@
 use reqwest::header::SET_COOKIE;
 use serde_json::{Value, json};
 
-use super::pages::{INJECTED, browse};
+use super::browse;
+use super::pages::INJECTED;
 use crate::api::upkeep::{DAYS, RARELY};
 use crate::app::{TestApp, text};
 use crate::records::diagnosis::{finding, finding_becomes};
@@ -148,7 +149,7 @@ async fn pages_of_operators_are_whole_in_both_languages_light_and_dark_wide_and_
     app.until("SELECT count(*) FROM t_im_replica", 1).await;
     let run_id = held_run(&world).await;
     let mut sessions = Vec::new();
-    for (lang, scheme, width) in super::looks() {
+    for (lang, scheme, width) in super::LOOKS {
         sessions.push(json!({
             "user": "root", "roles": "admin", "lang": lang, "scheme": scheme, "width": width, "reason": REASON,
             "visits": visits(&world, &run_id, lang),
@@ -167,7 +168,7 @@ async fn pages_of_operators_are_whole_in_both_languages_light_and_dark_wide_and_
     let pictures = std::env::var("PICTURES").ok();
     let found = browse(&json!({"base": app.base, "sessions": sessions, "pictures": pictures})).await;
     assert_no_problems(&found);
-    assert_eq!(found["seen"]["runs"], super::looks().len(), "{found}");
+    assert_eq!(found["seen"]["runs"], super::LOOKS.len(), "{found}");
 }
 
 fn assert_no_problems(found: &Value) {

@@ -31,6 +31,8 @@ const EVENTS_STEP: i32 = 10_000;
 const HELD_STEP: i32 = 10_000;
 /// The newest channels that a step compares with the relations of their users.
 const NEWEST_CHANNELS: i64 = 2_000;
+/// How long after its creation a channel is compared.
+const NEW_FOR: Duration = Duration::hours(1);
 /// How long after its end a day is frozen: most late receipts have arrived by then.
 const FREEZE_AFTER: Duration = Duration::hours(1);
 
@@ -149,7 +151,7 @@ impl Work for Maintenance {
         let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;
         let sessions = accounts::prune(&self.store, now, PRUNE_STEP).await?;
         let links = identity::link::prune(&self.store, now, PRUNE_STEP).await?;
-        relation::repair_directs(&self.store, NEWEST_CHANNELS).await?;
+        relation::repair_directs(&self.store, NEWEST_CHANNELS, now - NEW_FOR).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
         let steps = [

@@ -126,9 +126,9 @@ async fn change_once(
 }
 
 /// Repairs direct channels that do not know what their users are to each other: replicas of an earlier version have made
-/// them. Looks at so many of the newest channels. Returns how many were repaired.
-pub async fn repair_directs(store: &Store, newest: i64) -> Result<usize> {
-    let rows = store.all(sql!("people/relation/unmarked"), &[&newest]).await?;
+/// them. Looks at so many of the newest channels, created since a time. Returns how many were repaired.
+pub async fn repair_directs(store: &Store, newest: i64, since: OffsetDateTime) -> Result<usize> {
+    let rows = store.all(sql!("people/relation/unmarked"), &[&newest, &since]).await?;
     for row in &rows {
         let between = Between { user_id: row.get("pair_low"), other_id: row.get("pair_high") };
         retrying(|| repair_direct(store, between)).await?;
@@ -219,17 +219,6 @@ pub async fn check_not_blocked(
             Err(Error::new(Kind::Blocked, "").at(format!("{at}/{position}")))
         }
     }
-}
-
-/// The friends and followers of these users, who hear of their presence: pairs of a user and a watcher, at most `most` for
-/// each user.
-pub async fn watchers(
-    client: &impl Statements,
-    user_ids: &[&str],
-    most: i64,
-) -> Result<Vec<(String, String)>> {
-    let rows = client.all(sql!("people/relation/watchers"), &[&user_ids, &most]).await?;
-    Ok(rows.iter().map(|row| (row.get("user_id"), row.get("watcher"))).collect())
 }
 
 pub fn no_relation() -> Error {

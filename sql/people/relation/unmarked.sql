@@ -1,8 +1,8 @@
 -- Pairs whose direct channel, one of the newest channels, does not know what they are to each other.
--- $1 how many of the newest channels to look at
+-- $1 how many of the newest channels to look at, $2 the earliest time of their creation
 SELECT newest.pair_low, newest.pair_high
-FROM (SELECT channel_id, pair_low, pair_high FROM t_im_channel ORDER BY channel_id DESC LIMIT $1::bigint) AS newest
-WHERE newest.pair_low IS NOT NULL
+FROM (SELECT channel_id, pair_low, pair_high, create_time FROM t_im_channel ORDER BY channel_id DESC LIMIT $1::bigint) AS newest
+WHERE newest.pair_low IS NOT NULL AND newest.create_time >= $2
   AND EXISTS (
     SELECT FROM t_im_channel_user m
     LEFT JOIN LATERAL (

@@ -7,6 +7,7 @@ mod around;
 mod at_work;
 mod bodies;
 mod callbacks;
+mod calls;
 mod cards;
 mod channels;
 mod compress;
@@ -80,6 +81,7 @@ use crate::base::error::{Error, Kind};
 use crate::base::number::MsId;
 use crate::base::store::{Standby, Store};
 use crate::base::wakers::Wakers;
+use crate::calls::Calls;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::escalation::Escalation;
 use crate::events::stream::Hub;
@@ -114,6 +116,7 @@ pub struct Stages {
     /// If users sign in to this service itself.
     pub accounts: Option<Arc<Accounts>>,
     pub sender: GatedSender,
+    pub calls: Calls,
     pub inbox: Inbox,
     pub callbacks: Arc<Callbacks>,
     pub presence: Presence,
@@ -254,6 +257,7 @@ fn operations_of_callers() -> Router<Api> {
         .merge(messages::routes())
         .merge(around::routes())
         .merge(cards::routes())
+        .merge(calls::routes())
         .merge(threads::routes())
         .merge(forwards::routes())
         .merge(favourites::routes())

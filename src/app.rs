@@ -22,6 +22,7 @@ use crate::base::certificate::Certificate;
 use crate::base::config::Config;
 use crate::base::error::{Error, Result};
 use crate::base::store::{Standby, Store};
+use crate::calls::Calls;
 use crate::chat::message::Sender;
 use crate::delivery::endpoint::Callbacks;
 use crate::delivery::gate::Gate;
@@ -131,6 +132,7 @@ impl App {
         let escalation = self.escalation(&wakes);
         let mut workers = self.workers(&wakes, &stop_workers, &escalation, &files);
         workers.push(self.notifications(&wakes));
+        workers.push(self.calls(&wakes));
         workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
         self.spawn_workers(workers, &tasks, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
@@ -140,6 +142,7 @@ impl App {
         self.spawn_metrics(metrics, bounds, &tasks, &stop_workers);
         let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
         let sender = GatedSender::new(sender, Gate::new(self.callbacks.clone(), &self.config));
+        let calls = Calls::new(&self.config, self.lanes(&wakes));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();
         let presence = Presence::new(self.store.clone(), &self.config.people);
@@ -152,6 +155,7 @@ impl App {
             identity: self.identity,
             accounts: self.accounts,
             sender,
+            calls,
             inbox,
             callbacks: self.callbacks,
             presence,

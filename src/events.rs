@@ -40,6 +40,11 @@ pub enum Type {
     ChannelMembersAdded,
     ChannelMembersRemoved,
     ChannelDissolved,
+    CallRinging,
+    CallAccepted,
+    CallDeclined,
+    CallLeft,
+    CallEnded,
 }
 
 impl Type {
@@ -50,6 +55,11 @@ impl Type {
             Self::ChannelMembersAdded => "channel.members_added",
             Self::ChannelMembersRemoved => "channel.members_removed",
             Self::ChannelDissolved => "channel.dissolved",
+            Self::CallRinging => "call.ringing",
+            Self::CallAccepted => "call.accepted",
+            Self::CallDeclined => "call.declined",
+            Self::CallLeft => "call.left",
+            Self::CallEnded => "call.ended",
         }
     }
 }

@@ -19,6 +19,8 @@ pub mod files;
 
 pub mod chat;
 
+pub mod calls;
+
 pub mod delivery;
 
 pub mod archive;

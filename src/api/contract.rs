@@ -20,6 +20,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "common",
     "messages",
     "cards",
+    "calls",
     "channels",
     "robots",
     "receipts",

@@ -35,7 +35,7 @@ async fn listen(
     headers: HeaderMap,
 ) -> Result<Response> {
     let query = uri.query().unwrap_or_default();
-    let wants = Wants { presence: wants_presence(query), typing: false };
+    let wants = Wants { presence: wants(query, "presence"), typing: false, calls: wants(query, "calls") };
     let opened = api.streams.open(&caller, (last_event_id(&headers, query), wants), now).await?;
     let pieces = stream::unfold(opened, async |mut opened| {
         let piece = opened.next().await?;
@@ -60,9 +60,10 @@ pub fn last_event_id(headers: &HeaderMap, query: &str) -> Option<i64> {
     given.filter(|id| !id.is_empty()).or(named.map(|(_, id)| id)).map(|id| read(&id))
 }
 
-/// Whether the listener hears of the presence of partners. Another value than `true` counts as no.
-pub fn wants_presence(query: &str) -> bool {
-    let named = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == "presence").last();
+/// Whether the listener hears of something beside events: `presence` of partners, `calls`. Another value than `true` counts
+/// as no.
+pub fn wants(query: &str, what: &str) -> bool {
+    let named = url::form_urlencoded::parse(query.as_bytes()).filter(|(name, _)| name == what).last();
     named.is_some_and(|(_, value)| value == "true")
 }
 

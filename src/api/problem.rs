@@ -25,6 +25,9 @@ pub fn problem(error: &Error) -> Value {
     if let Some(pointer) = &error.pointer {
         problem.insert("pointer".into(), json!(pointer));
     }
+    if let Some(call_id) = &error.call_id {
+        problem.insert("call_id".into(), json!(call_id));
+    }
     if let Some(id) = request::id() {
         problem.insert("request_id".into(), json!(id));
     }

@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
 
-use super::events::{last_event_id, wants_presence};
+use super::events::{last_event_id, wants};
 use super::origin::is_foreign;
 use super::{Api, Now, Person};
 use crate::base::config::IdentityMode;
@@ -136,12 +136,12 @@ impl Opening {
             .ok_or_else(|| Error::parameter("sec-websocket-protocol", "must offer `im.v1` or `im.v0`"))?;
         let query = parts.uri.query().unwrap_or_default();
         // Friends of the older protocol are told of each other without being asked.
-        let presence = protocol == Protocol::V0 || wants_presence(query);
+        let presence = protocol == Protocol::V0 || wants(query, "presence");
         Ok(Self {
             upgrade: upgrade.protocols([protocol.name()]),
             protocol,
             after: last_event_id(&parts.headers, query),
-            wants: Wants { presence, typing: true },
+            wants: Wants { presence, typing: true, calls: protocol == Protocol::V1 },
             calls,
             connection: parts.extensions.remove::<Connection>(),
         })

@@ -13,6 +13,7 @@ use crate::base::config::Config;
 use crate::base::error::Result;
 use crate::base::store::{Crowding, Statements, Store};
 use crate::base::worker::{Tick, Work};
+use crate::calls;
 use crate::chat::channel::leavers;
 use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::{escalation, push, reminder};
@@ -152,11 +153,13 @@ impl Work for Maintenance {
         let sessions = accounts::prune(&self.store, now, PRUNE_STEP).await?;
         let links = identity::link::prune(&self.store, now, PRUNE_STEP).await?;
         relation::repair_directs(&self.store, NEWEST_CHANNELS, now - NEW_FOR).await?;
+        let keep = Duration::days(self.config.chat.client_id_keep_days.into());
+        let calls = calls::prune(&self.store, now - keep, PRUNE_STEP).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
         let steps = [
             client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, sessions, links,
-            edits, left, actions,
+            edits, left, actions, calls,
         ];
         let full = steps.iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()

@@ -16,6 +16,7 @@ use crate::base::replica::Replica;
 use crate::base::store::Standby;
 use crate::base::wakers::Wakers;
 use crate::base::worker::{Failing, Tick, Worker};
+use crate::calls::Calls;
 use crate::chat::channel::department::Groups;
 use crate::chat::channel::leavers;
 use crate::chat::message::Lanes;
@@ -83,7 +84,13 @@ impl App {
         Worker::new("notifications", self.config.workers.poll, notifications).woken_by(&wakes.notifications)
     }
 
-    /// The table of workers, beside that of notifications and the one that starts the workers of the endpoints.
+    /// Ends the calls that no user ends.
+    pub(super) fn calls(&self, wakes: &Wakes) -> Worker {
+        let calls = Arc::new(Calls::new(&self.config, self.lanes(wakes)));
+        Worker::new("calls", self.config.workers.poll, calls)
+    }
+
+    /// The table of workers, beside those of notifications and calls and the one that starts the workers of the endpoints.
     /// All replicas have the same; leases decide who works.
     pub(super) fn workers(
         &self,

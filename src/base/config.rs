@@ -7,6 +7,7 @@
 mod accounts;
 mod archive;
 mod callbacks;
+mod calls;
 mod chat;
 mod database;
 mod directory;
@@ -34,6 +35,7 @@ use serde::Deserialize;
 pub use accounts::{AccountSettings, Registration, SingleSession};
 pub use archive::{ArchiveSettings, ArchiveTarget};
 pub use callbacks::{CallbackSettings, GatewayTarget};
+pub use calls::{CallSettings, is_turn};
 pub use chat::{ChatSettings, WhoMentions};
 pub use database::DatabaseSettings;
 pub use directory::{DirectorySettings, Paging, SourceKind};
@@ -67,6 +69,7 @@ pub struct Config {
     pub streams: StreamSettings,
     pub files: FileSettings,
     pub chat: ChatSettings,
+    pub calls: CallSettings,
     pub notifications: NotificationSettings,
     pub callbacks: CallbackSettings,
     pub archive: ArchiveSettings,
@@ -132,6 +135,7 @@ impl Config {
             streams: all.deserialize()?,
             files: all.deserialize()?,
             chat: all.deserialize()?,
+            calls: all.deserialize()?,
             notifications: all.deserialize()?,
             callbacks: all.deserialize()?,
             archive: all.deserialize()?,
@@ -153,6 +157,7 @@ impl Config {
             self.streams.check(),
             self.files.check(),
             self.chat.check(),
+            self.calls.check(),
             self.notifications.check(),
             self.callbacks.check(),
             self.archive.check(),

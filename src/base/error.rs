@@ -8,6 +8,8 @@ use std::fmt;
 use deadpool_postgres::PoolError;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::base::number::CallId;
+
 use state::Remedy;
 pub use state::is_stale;
 
@@ -37,6 +39,7 @@ pub enum Kind {
     ClientIdReused,
     UsernameTaken,
     AlreadyOnline,
+    CallRunning,
     ChannelDissolved,
     TooLarge,
     QuotaExceeded,
@@ -57,7 +60,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -79,6 +82,7 @@ impl Kind {
         Self::ClientIdReused,
         Self::UsernameTaken,
         Self::AlreadyOnline,
+        Self::CallRunning,
         Self::ChannelDissolved,
         Self::TooLarge,
         Self::QuotaExceeded,
@@ -130,6 +134,7 @@ impl Kind {
                 (409, "username-taken", "The username is taken, or looks like one that is")
             }
             Self::AlreadyOnline => (409, "already-online", "The user is signed in elsewhere"),
+            Self::CallRunning => (409, "call-running", "There is a call in the channel already"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::QuotaExceeded => (413, "quota-exceeded", "The files of the user take too much room"),
@@ -168,12 +173,14 @@ pub struct Error {
     pub pointer: Option<String>,
     /// How many seconds the caller should wait, if that is known.
     pub retry_after_s: Option<u64>,
+    /// The call that is in the way.
+    pub call_id: Option<CallId>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), pointer: None, retry_after_s: None, source: None }
+        Self { kind, detail: detail.into(), pointer: None, retry_after_s: None, call_id: None, source: None }
     }
 
     /// An invalid field of the body. `pointer` is its JSON pointer.
@@ -203,6 +210,12 @@ impl Error {
     /// The same error with a time to wait.
     pub fn retry_after(self, seconds: u64) -> Self {
         Self { retry_after_s: Some(seconds), ..self }
+    }
+
+    /// There is a call in the channel already.
+    pub fn call_running(call_id: CallId) -> Self {
+        let detail = format!("join the call with POST /calls/{call_id}/accept");
+        Self { call_id: Some(call_id), ..Self::new(Kind::CallRunning, detail) }
     }
 
     pub fn not_found(what: &'static str) -> Self {

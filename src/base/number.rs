@@ -93,6 +93,10 @@ impl MsId {
 }
 
 number!(
+    /// The id of a call.
+    CallId
+);
+number!(
     /// The id of an uploaded file.
     FileId
 );

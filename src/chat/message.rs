@@ -1,6 +1,7 @@
 //! Messages: their content is parsed and checked, and sends are committed in groups.
 
 mod batch;
+mod call;
 mod content;
 mod extras;
 mod forward;
@@ -11,7 +12,10 @@ mod send;
 mod thread;
 mod urgency;
 
-pub use batch::{Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition, sent_before};
+pub use batch::{
+    Batch, Batches, Bounds, Lanes, SendOutcome, is_missing_partition, refused, sent_before, silenced,
+};
+pub use call::{CALL, CallRecord};
 pub use content::{
     Card, CardChange, Content, StoredFile, TEXT_MAX_CHARS, check_client_id, cut, safe_integer,
 };

@@ -64,7 +64,7 @@ pub enum Found<'a> {
 
 /// Types of messages, as the API knows them.
 const TYPES: &[&str] =
-    &["text", "picture", "file", "voice", "video", "location", "markdown", "link", "card", "forward"];
+    &["text", "picture", "file", "voice", "video", "location", "markdown", "link", "card", "forward", "call"];
 
 pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> String {
     let t = frame.texts();

@@ -9,6 +9,7 @@ mod api;
 mod app;
 mod archive;
 mod base;
+mod calls;
 mod chat;
 mod console;
 mod cost;

@@ -53,6 +53,11 @@ const AREAS: &[Area] = &[
         names: &["people", "events"],
     },
     Area {
+        name: "calls",
+        does: "calls in channels: who is called and who is in, signals handed on live, the message that a call leaves",
+        names: &["events", "chat"],
+    },
+    Area {
         name: "delivery",
         does: "a status for every receiver: the ledger in blocks, the endpoints, the push, reminders of those who have \
                not read",
@@ -89,6 +94,7 @@ const AREAS: &[Area] = &[
             "events",
             "files",
             "chat",
+            "calls",
             "delivery",
             "archive",
             "records",
@@ -112,6 +118,7 @@ const AREAS: &[Area] = &[
             "events",
             "files",
             "chat",
+            "calls",
             "delivery",
             "archive",
             "records",

@@ -23,6 +23,8 @@ pub struct Listener {
     ready: VecDeque<StreamEvent>,
     /// The totals of unread messages, in the order in which they were told. They come between events.
     pub totals: Vec<i64>,
+    /// The data of signals and data of calls. They have no place in the log.
+    live: VecDeque<Value>,
 }
 
 /// One event.
@@ -36,8 +38,8 @@ pub struct StreamEvent {
 impl Listener {
     pub fn new(response: reqwest::Response) -> Self {
         let (unread, ready) = (Vec::new(), VecDeque::new());
-        let totals = Vec::new();
-        Self { response, unread, last_id: None, read_id: None, retry_ms: None, beats: 0, ready, totals }
+        let (totals, live) = (Vec::new(), VecDeque::new());
+        Self { response, unread, last_id: None, read_id: None, retry_ms: None, beats: 0, ready, totals, live }
     }
 
     pub fn header(&self, name: &str) -> &str {
@@ -60,6 +62,13 @@ impl Listener {
         if self.ready.is_empty() {
             self.last_id = self.read_id;
         }
+    }
+
+    /// The data of the next signal of a call.
+    pub async fn next_live(&mut self) -> Value {
+        let reading = async { while self.live.is_empty() && self.read().await {} };
+        tokio::time::timeout(LONG, reading).await.expect("a signal in time");
+        self.live.pop_front().expect("a signal before the end")
     }
 
     /// The next event, which there must be, of this type.
@@ -173,6 +182,11 @@ impl Listener {
             assert!(!has_id, "a total has no place in the log");
             let total: Value = serde_json::from_str(&data.join("\n")).expect("data is JSON");
             self.totals.push(total["unread_total"].as_i64().expect("a total"));
+            return;
+        }
+        if matches!(event.as_deref(), Some("call.signal" | "call.data")) {
+            assert!(!has_id, "a signal has no place in the log");
+            self.live.push_back(serde_json::from_str(&data.join("\n")).expect("data is JSON"));
             return;
         }
         self.ready.push_back(StreamEvent {

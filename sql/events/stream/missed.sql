@@ -23,7 +23,7 @@ SELECT head.last_event_id, head.complete_from,
        ARRAY(
            SELECT e.event_id
            FROM stretch e
-           WHERE (e.type IN ('message.created', 'message.recalled', 'message.updated', 'message.read', 'relation.changed') OR e.type LIKE 'channel.%')
+           WHERE (e.type IN ('message.created', 'message.recalled', 'message.updated', 'message.read', 'relation.changed') OR e.type LIKE 'channel.%' OR e.type LIKE 'call.%')
              AND ($1 = ANY (e.audience) OR EXISTS (
                  SELECT FROM v_im_visible v
                  WHERE v.channel_id = e.channel_id AND v.user_id = $1

@@ -5,6 +5,6 @@ SELECT event_id, type, channel_id, seq, audience,
             THEN ARRAY(SELECT jsonb_array_elements_text(data -> 'readers')) END AS readers
 FROM t_im_event
 WHERE event_id > $1 AND event_id <= $2
-  AND (type IN ('message.created', 'message.recalled', 'message.updated', 'message.read', 'relation.changed') OR type LIKE 'channel.%')
+  AND (type IN ('message.created', 'message.recalled', 'message.updated', 'message.read', 'relation.changed') OR type LIKE 'channel.%' OR type LIKE 'call.%')
 ORDER BY event_id
 LIMIT $3

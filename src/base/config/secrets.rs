@@ -11,12 +11,14 @@ use figment::value::{Dict, Value};
 use super::mistakes::{self, TABLE};
 
 /// The settings that are secrets. They have the type `Secret`, which a test holds them to.
-pub(super) const SECRETS: [&str; 14] = [
+pub(super) const SECRETS: [&str; 16] = [
     "database_url",
     "database_read_url",
     "identity_secret",
     "hmac_secrets",
     "account_keys",
+    "turn_secret",
+    "livekit_api_secret",
     "callback_secrets",
     "callback_keys",
     "file_s3_secret_key",

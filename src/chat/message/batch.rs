@@ -237,7 +237,7 @@ async fn outcomes(
             }
             "locked" => Some(SendOutcome::Locked),
             "refused" => Some(SendOutcome::Done(Err(extras.refusal(refusals, place)))),
-            "silenced" => Some(SendOutcome::Done(Err(silenced(row)?))),
+            "silenced" => Some(SendOutcome::Done(Err(silenced(row.get("until"), row.get("wait_s"))?))),
             refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
         };
     }
@@ -303,16 +303,15 @@ fn finding_out(sends: &[&Outgoing], admitted: &[Row]) -> Vec<FindingOut> {
     sends.map(|send| (send.channel_id, send.sender.clone())).collect()
 }
 
-/// The sender is silenced. The error says until when.
-fn silenced(row: &Row) -> Result<Error> {
-    let until: OffsetDateTime = row.get("until");
+/// The sender is silenced. The error says until when, in so many seconds.
+pub fn silenced(until: OffsetDateTime, wait_s: i64) -> Result<Error> {
     let shown = until.format(&Rfc3339).map_err(Error::internal)?;
-    let wait_s: i64 = row.get("wait_s");
     let error = Error::new(Kind::Silenced, format!("the silence ends at {shown}: send the message after it"));
     Ok(error.retry_after(wait_s.max(1).unsigned_abs()))
 }
 
-fn refused(outcome: &str) -> Error {
+/// Why a member cannot send, by the outcome of a statement.
+pub fn refused(outcome: &str) -> Error {
     match outcome {
         "unknown_user" => Error::unknown_caller(),
         "dissolved" => Error::new(Kind::ChannelDissolved, ""),

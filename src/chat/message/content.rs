@@ -276,4 +276,4 @@ fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Resul
 
 pub use card::{Card, CardChange};
 pub use check::{TEXT_MAX_CHARS, check_client_id};
-pub use preview::cut;
+pub use preview::{cut, duration};

@@ -1,9 +1,11 @@
-//! What is told live and is no event of the log: presence and statuses of partners, and which members are typing.
+//! What is told live and is no event of the log: presence and statuses of partners, which members are typing, and the signals
+//! of calls.
 //!
 //! Transactions signal by NOTIFY which users have changed. A signal is only a hint. A replica reads the state of the users
 //! that its listeners watch, compares it with what it has told, and tells the difference. So a lost signal only delays
 //! it until the next check of all. A user who changes often is told once in a window.
 
+mod relay;
 mod signals;
 mod state;
 mod typing;

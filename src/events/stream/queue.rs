@@ -18,11 +18,13 @@ pub struct Wants {
     pub presence: bool,
     /// Which members are typing.
     pub typing: bool,
+    /// Signals and data of calls.
+    pub calls: bool,
 }
 
 impl Wants {
     pub(super) fn any(self) -> bool {
-        self.presence || self.typing
+        self.presence || self.typing || self.calls
     }
 }
 

@@ -322,6 +322,7 @@ async fn every_operation_answers_as_documented() {
     exercise_emojis(&a, &root).await;
     crate::people::relations::exercise(&app).await;
     crate::chat::joining::exercise(&app).await;
+    crate::calls::exercise(&app).await;
     crate::notification::exercise(&app).await;
     exercise_robots(&app, &a).await;
     exercise_cards(&app, &a, &direct).await;

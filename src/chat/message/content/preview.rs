@@ -55,7 +55,7 @@ fn marked(symbol: &str, text: Option<&str>) -> String {
 }
 
 /// Minutes and seconds, or hours before them.
-fn duration(ms: u64) -> String {
+pub fn duration(ms: u64) -> String {
     let seconds = (ms.saturating_add(500) / 1_000).max(1);
     let mut shown = String::new();
     let (hours, minutes) = (seconds / 3_600, seconds / 60 % 60);

@@ -1,10 +1,11 @@
-//! The signals between replicas, by NOTIFY: users who may have changed, and members who are typing.
+//! The signals between replicas, by NOTIFY: users who may have changed, members who are typing, and what is relayed.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use super::relay::{Assembly, Part};
 use super::typing::Typing;
 use crate::base::error::Result;
 use crate::base::store::Signals;
@@ -21,6 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 enum Signal {
     Users(Vec<String>),
     Typing(Typing),
+    Part(Part),
 }
 
 impl Hub {
@@ -49,8 +51,9 @@ impl Hub {
         // What was signalled before is lost.
         self.live.watch().recheck();
         self.live.wake.notify_one();
+        let mut relayed = Assembly::default();
         while self.is_live_wanted() {
-            if tokio::time::timeout(PAUSE, self.take_all(&mut signals)).await.is_ok() {
+            if tokio::time::timeout(PAUSE, self.take_all(&mut signals, &mut relayed)).await.is_ok() {
                 tracing::debug!("the connection for signals is lost; listening again");
                 return Ok(());
             }
@@ -59,11 +62,17 @@ impl Hub {
     }
 
     /// Takes signals until the connection is lost.
-    async fn take_all(&self, signals: &mut Signals) {
+    async fn take_all(&self, signals: &mut Signals, relayed: &mut Assembly) {
         while let Some(text) = signals.next().await {
             match serde_json::from_str(&text) {
                 Ok(Signal::Users(names)) => self.live.watch().hint(names.into_iter().map(Into::into)),
                 Ok(Signal::Typing(typing)) => self.live.note_typing(typing),
+                Ok(Signal::Part(part)) => {
+                    if let Some(told) = relayed.take(part) {
+                        self.tell_relayed(&told);
+                    }
+                    continue;
+                }
                 // A later version may signal more.
                 Err(_) => continue,
             }

@@ -308,6 +308,39 @@ async fn who_joins_moves_and_leaves_the_company_is_told() {
 }
 
 #[tokio::test]
+async fn a_call_is_told_from_its_ring_to_its_end() {
+    let app = start("").await;
+    let portal = Observer::start();
+    subscribe(&app, &portal.url(), Wish::of(&["call.*"])).await;
+    app.people(&["ann", "bob", "cy"]).await;
+    let group = app.group(&["ann", "bob", "cy"]).await;
+    let body = json!({"channel_id": group, "media": "audio"});
+    let begun = app.person("ann").post("/calls", body).await.expect(201);
+    let call = text(&begun["call_id"]);
+    for (user, what) in [("bob", "accept"), ("bob", "accept"), ("cy", "decline"), ("bob", "end")] {
+        app.person(user).post(&format!("/calls/{call}/{what}"), json!(null)).await.expect(200);
+    }
+    portal.wait_for(|log| log.types(&group).contains(&"call.ended"), LONG).await;
+    let told: Vec<_> =
+        portal.read(|log| log.events().iter().map(|e| (e.what.clone(), e.data.clone())).collect());
+    let of = |user: &str| json!({"call_id": call, "channel_id": group, "user_id": user});
+    let duration = told.last().expect("the end").1["duration_ms"].clone();
+    assert!(duration.as_u64().is_some_and(|ms| ms >= 1), "{duration}");
+    let ringing = json!({"call_id": call, "channel_id": group, "caller": "ann", "media": "audio", "rings_until": begun["rings_until"]});
+    let ended = json!({"call_id": call, "channel_id": group, "outcome": "ended", "duration_ms": duration, "user_ids": ["ann", "bob"]});
+    let wanted = [
+        ("call.ringing", ringing),
+        ("call.accepted", of("bob")),
+        ("call.declined", of("cy")),
+        ("call.left", of("bob")),
+        ("call.ended", ended),
+    ];
+    assert_eq!(told, wanted.map(|(what, data)| (what.to_owned(), data)));
+    app.settled().await;
+    blameless(&portal);
+}
+
+#[tokio::test]
 async fn each_side_of_a_relation_and_each_request_to_join_is_an_event() {
     let app = start("").await;
     let portal = Observer::start();

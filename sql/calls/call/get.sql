@@ -1,0 +1,27 @@
+-- Calls as a member of their channels sees them, oldest first: one call, or those that go on.
+-- $1 user id, $2 call id or null, $3 channel id or null, $4 limit
+SELECT c.call_id, c.channel_id, c.caller, c.media, c.state, c.outcome, c.began_at, c.rings_until, c.answered_at, c.ended_at,
+       users.users,
+       CASE WHEN users.is_in AND c.state <> 'ended'
+            THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'user_id', d.user_id, 'data', d.data)
+                                            ORDER BY d.name), '[]')
+                  FROM t_im_call_data d WHERE d.call_id = c.call_id) END AS data
+FROM t_im_call c
+JOIN t_im_channel_user m ON m.channel_id = c.channel_id AND m.user_id = $1 AND m.to_seq IS NULL
+CROSS JOIN LATERAL (
+    SELECT jsonb_agg(jsonb_build_object(
+               'user_id', u.user_id, 'state', u.state,
+               -- The user is in another call, too.
+               'busy', c.state <> 'ended' AND EXISTS (
+                   SELECT FROM t_im_call_user other
+                   JOIN t_im_call oc ON oc.call_id = other.call_id AND oc.state <> 'ended'
+                   WHERE other.user_id = u.user_id AND other.state = 'joined' AND other.call_id <> c.call_id))
+               ORDER BY u.user_id) AS users,
+           bool_or(u.user_id = $1 AND u.state = 'joined') AS is_in
+    FROM v_im_call_user u
+    WHERE u.call_id = c.call_id
+) AS users
+WHERE CASE WHEN $2::bigint IS NULL THEN c.state <> 'ended' ELSE c.call_id = $2 END
+  AND ($3::bigint IS NULL OR c.channel_id = $3)
+ORDER BY c.call_id
+LIMIT $4

@@ -14,7 +14,7 @@ demo: ## Runs a demo company on this machine; DEMO=keep leaves it running, with 
 	cargo run --release --example demo
 
 test: lint ## Runs lint, then all tests against real servers
-	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots sockets promtool nginx haproxy caddy systemd cargo-deb otelcol chromium
+	tests/tools ensure postgresql pgbouncer elasticsearch slapd schemathesis standardwebhooks scim2-cli scim-sanity scim2-server clients tus-js-client moto robots sockets promtool nginx haproxy coturn caddy systemd cargo-deb otelcol chromium
 	cargo test
 
 lint: ## Checks the format, clippy, the licences and sources of dependencies, the chart, the image and the alerts

@@ -4,6 +4,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -11,6 +12,11 @@ use super::call::Calls;
 use crate::base::config::is_turn;
 use crate::base::error::{Error, Result};
 use crate::base::number::CallId;
+
+/// What user ids have in them that coturn takes as it is. It refuses blanks, for example.
+const IN_USERNAMES: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+/// Most bytes of a user id in a username. One of STUN has less than 513 bytes.
+const USER_BYTES: usize = 400;
 
 /// A server for ICE, as `RTCPeerConnection` takes it.
 #[derive(Debug, Clone, Serialize)]
@@ -68,7 +74,9 @@ impl Calls {
             servers.push(IceServer { urls: stun, username: None, credential: None });
         }
         if !turn.is_empty() {
-            let username = format!("{}:{user_id}", expires_at.unix_timestamp());
+            let user: String = utf8_percent_encode(user_id, IN_USERNAMES).collect();
+            let user = &user[..user.len().min(USER_BYTES)];
+            let username = format!("{}:{user}", expires_at.unix_timestamp());
             let key = self.settings.turn_secret.expose().as_bytes();
             // The scheme of TURN servers is SHA-1.
             let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key);

@@ -1,6 +1,7 @@
 //! Calls: who rings and who is in, what users hand each other, how calls end and the one message that each leaves.
 
 mod ends;
+mod media;
 mod relayed;
 mod stories;
 

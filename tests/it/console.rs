@@ -23,7 +23,7 @@ async fn browse(plan: &Value) -> Value {
 }
 
 /// Runs a script of `tests/console` with a plan, and returns what it has found.
-async fn run(script: &str, plan: &Value) -> Value {
+pub async fn run(script: &str, plan: &Value) -> Value {
     let root = env!("CARGO_MANIFEST_DIR");
     let mut child = Command::new("node")
         .arg(format!("{root}/tests/console/{script}.mjs"))

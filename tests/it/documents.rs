@@ -40,6 +40,7 @@ const CONFIG: &str = "config";
 const WITH_CLIENT_ID: &[(&[&str], &str, &str)] = &[
     (&["sendMessage", "sendMessages"], "a send", "发消息"),
     (&["forwardMessage"], "a forward", "转发"),
+    (&["beginCall"], "a call", "发起通话"),
     (&["createChannel", "createGroup"], "a group", "建群"),
     (&["createInvite"], "an invite", "创建邀请"),
     (&["uploadFile", "createUpload"], "a file", "上传文件"),

@@ -32,6 +32,7 @@ pub mod service;
 pub mod sign_in;
 pub mod slapd;
 pub mod socket;
+pub mod turn_server;
 
 pub use client::{Client, Exchange, Reply, observe};
 pub use collector::{Collector, SpanSeen};
@@ -56,3 +57,4 @@ pub use service::Service;
 pub use sign_in::SignIn;
 pub use slapd::Slapd;
 pub use socket::{Closed, Socket};
+pub use turn_server::TurnServer;

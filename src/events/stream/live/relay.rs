@@ -115,13 +115,8 @@ mod tests {
         let told = Told { to: vec!["a".into()], text: text.into() };
         let parts = parts(&told).expect("parts");
         let of = parts.len();
-        let part =
-            |(at, text): (usize, String)| Part { id: text.len().to_string() + "x", at: at + 1, of, text };
-        let mut parts: Vec<Part> = parts.into_iter().enumerate().map(part).collect();
-        for part in &mut parts {
-            part.id = "1".into();
-        }
-        parts
+        let part = |(at, text)| Part { id: "1".into(), at: at + 1, of, text };
+        parts.into_iter().enumerate().map(part).collect()
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use im_push_gateway::base::store::Store;
+
 use crate::app::{LONG, TestApp, text};
 use crate::files::put;
 use crate::support::{Answer, Client};
@@ -146,7 +148,7 @@ const SCHEDULED: &[&str] = &[
 const APART: f64 = 1.5;
 
 /// The server counts what statements cost, and analyses nothing by itself.
-const COUNTED: &str = "CREATE EXTENSION pg_stat_statements; \
+pub const COUNTED: &str = "CREATE EXTENSION pg_stat_statements; \
     DO $$ DECLARE name regclass; BEGIN \
         EXECUTE format('ALTER DATABASE %I SET pg_stat_statements.track = top', current_database()); \
         FOR name IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP \
@@ -156,18 +158,18 @@ const COUNTED: &str = "CREATE EXTENSION pg_stat_statements; \
 
 /// What one statement has done, all its calls together.
 #[derive(Debug, Default, Clone, Copy)]
-struct Cost {
+pub struct Cost {
     calls: f64,
     rows: f64,
-    buffers: f64,
+    pub buffers: f64,
     wal_records: f64,
     wal_bytes: f64,
 }
 
-type Costs = BTreeMap<String, Cost>;
+pub type Costs = BTreeMap<String, Cost>;
 
 /// The statements of `sql/` by their first line, under which the server counts them.
-fn statements() -> BTreeMap<String, (String, String)> {
+pub fn statements() -> BTreeMap<String, (String, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
     let mut named = BTreeMap::new();
     let mut folders = vec![folder.clone()];
@@ -191,7 +193,7 @@ fn statements() -> BTreeMap<String, (String, String)> {
 }
 
 /// What the service's statements have cost since this was last asked.
-async fn costs(app: &TestApp) -> Costs {
+pub async fn costs(app: &TestApp) -> Costs {
     let counted = "SELECT split_part(query, E'\\n', 1) AS line, sum(calls)::float8, sum(rows)::float8, \
                    sum(shared_blks_hit + shared_blks_read)::float8, sum(wal_records)::float8, sum(wal_bytes)::float8 \
                    FROM pg_stat_statements JOIN pg_database d ON d.oid = dbid AND d.datname = current_database() \
@@ -215,10 +217,15 @@ async fn costs(app: &TestApp) -> Costs {
 /// The plan of a statement as the service would have it made now.
 async fn plan(app: &TestApp, name: &str) -> String {
     let (_, statement) = statements().into_values().find(|(n, _)| n == name).expect("a statement");
-    let params = (1..20).take_while(|i| statement.contains(&format!("${i}"))).count();
+    plan_of(&app.store, &statement).await
+}
+
+/// The same of any text.
+pub async fn plan_of(store: &Store, statement: &str) -> String {
+    let params = (1..=60).filter(|i| statement.contains(&format!("${i}"))).max().unwrap_or(0);
     let nothing = vec!["NULL"; params].join(", ");
     let execute = if params == 0 { "it".to_owned() } else { format!("it({nothing})") };
-    let client = app.store.client().await.expect("a connection");
+    let client = store.client().await.expect("a connection");
     // The parameters are null: PostgreSQL would leave out every day, and show none of its scans.
     client.batch_execute("SET enable_partition_pruning = off").await.expect("a setting");
     client.batch_execute(&format!("PREPARE it AS {statement}")).await.expect("it prepares");

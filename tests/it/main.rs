@@ -25,6 +25,7 @@ mod life;
 mod notification;
 mod package;
 mod people;
+mod plans;
 mod properties;
 mod records;
 mod replicas;

@@ -9,7 +9,7 @@ WITH belongs AS MATERIALIZED (
 member AS MATERIALIZED (
     SELECT user_id, role FROM t_im_channel_user m
     WHERE m.channel_id = $1 AND m.to_seq IS NULL
-      AND NOT EXISTS (SELECT FROM t_im_robot r WHERE r.channel_id = $1 AND r.user_id = m.user_id)
+      AND NOT EXISTS (SELECT FROM t_im_robot r WHERE r.channel_id = $1 AND r.user_id = m.user_id OFFSET 0)
 )
 SELECT ARRAY(SELECT user_id FROM belongs EXCEPT SELECT user_id FROM member ORDER BY 1) AS joining,
        ARRAY(SELECT user_id FROM member WHERE role <> 'owner' EXCEPT SELECT user_id FROM belongs ORDER BY 1) AS leaving,

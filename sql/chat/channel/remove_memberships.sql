@@ -6,14 +6,15 @@ WITH channel AS (
     SELECT last_seq FROM t_im_channel WHERE channel_id = $1
 ),
 removed AS (
-    DELETE FROM t_im_channel_user m USING channel c
-    WHERE m.channel_id = $1 AND m.user_id = ANY ($2::text[]) AND m.to_seq IS NULL AND m.role <> 'owner' AND m.from_seq > c.last_seq
+    DELETE FROM t_im_channel_user m USING channel c, unnest($2::text[]) AS given (user_id)
+    -- The array of one makes each user a key lookup. ANY ($2) could be searched for each member.
+    WHERE m.channel_id = $1 AND m.user_id = ANY (ARRAY[given.user_id]) AND m.to_seq IS NULL AND m.role <> 'owner' AND m.from_seq > c.last_seq
     RETURNING m.user_id
 ),
 closed AS (
     UPDATE t_im_channel_user m SET to_seq = c.last_seq, sees_from_seq = m.from_seq, role = 'member'
-    FROM channel c
-    WHERE m.channel_id = $1 AND m.user_id = ANY ($2::text[]) AND m.to_seq IS NULL AND m.role <> 'owner' AND m.from_seq <= c.last_seq
+    FROM channel c, unnest($2::text[]) AS given (user_id)
+    WHERE m.channel_id = $1 AND m.user_id = ANY (ARRAY[given.user_id]) AND m.to_seq IS NULL AND m.role <> 'owner' AND m.from_seq <= c.last_seq
     RETURNING m.user_id
 ),
 parted AS MATERIALIZED (

@@ -4,6 +4,6 @@
 SELECT c.channel_type, c.owner, c.dissolved_at,
        EXISTS (SELECT FROM t_im_channel_user m JOIN t_im_user u USING (user_id)
                WHERE m.channel_id = $1 AND m.user_id = $2 AND m.to_seq IS NULL AND u.active
-                 AND NOT EXISTS (SELECT FROM t_im_robot r WHERE r.user_id = m.user_id)) AS can_own
+                 AND NOT EXISTS (SELECT FROM t_im_robot r WHERE r.user_id = $2)) AS can_own
 FROM t_im_channel c
 WHERE c.channel_id = $1

@@ -7,7 +7,8 @@ WITH revoked AS (
     DELETE FROM t_im_invite i
     WHERE i.channel_id = $1 AND $13::text = 'admins'
       AND NOT EXISTS (SELECT FROM t_im_channel_user m
-                      WHERE m.channel_id = i.channel_id AND m.user_id = i.created_by AND m.to_seq IS NULL AND m.role <> 'member')
+                      WHERE m.channel_id = i.channel_id AND m.user_id = i.created_by AND m.to_seq IS NULL AND m.role <> 'member'
+                      OFFSET 0)
 )
 UPDATE t_im_channel
 SET channel_name = CASE WHEN $2 THEN $3 ELSE channel_name END,

@@ -15,7 +15,7 @@ failing AS (
         disabled_reason = CASE WHEN e.ends THEN $5 ELSE c.disabled_reason END,
         revision = c.revision + e.ends::integer
     FROM endpoint e
-    WHERE c.callback_id = e.callback_id AND (c.failing_since IS NULL OR c.failing_since > $2 OR e.ends)
+    WHERE c.callback_id = $1 AND (c.failing_since IS NULL OR c.failing_since > $2 OR e.ends)
     RETURNING c.callback_id, c.disabled_reason, c.failing_since, e.ends
 ),
 told AS (

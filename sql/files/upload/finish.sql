@@ -22,7 +22,7 @@ replaced AS (
     SET drop_after = $7
     FROM mine
     WHERE o.file_id = $1 AND o.form = 'original' AND o.drop_after IS NULL
-      AND o.from_byte IN (SELECT from_byte FROM planned WHERE form = 'original')
+      AND (o.from_byte IN (SELECT from_byte FROM planned WHERE form = 'original')) IS TRUE
 ),
 kept AS (
     UPDATE t_im_file_object o

@@ -27,7 +27,10 @@ known AS MATERIALIZED (
 place (department_id) AS (
     SELECT department_id COLLATE "C" FROM known WHERE is_known
     UNION
-    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id
+-- OFFSET 0 makes the departments below one a key lookup.
+    SELECT d.department_id
+    FROM place p
+    CROSS JOIN LATERAL (SELECT department_id, removed_at FROM t_im_department WHERE parent_id = p.department_id OFFSET 0) AS d
     WHERE $6::boolean AND d.removed_at IS NULL
 ),
 receiver AS MATERIALIZED (

@@ -7,12 +7,17 @@
 -- $7 only users of this department or below it, or $8 only users that this external user sees, or nulls
 WITH RECURSIVE place (department_id) AS (
     -- The department, or the granted ones, and the departments below.
-    SELECT department_id FROM t_im_department
-    WHERE removed_at IS NULL
-      AND department_id = ANY (ARRAY(SELECT $7::text UNION ALL
-                                     SELECT department_id FROM t_im_department_grant WHERE user_id = $8::text))
+    SELECT d.department_id
+    FROM (SELECT $7::text AS department_id
+          UNION ALL SELECT department_id FROM t_im_department_grant WHERE user_id = $8::text) AS given
+    CROSS JOIN LATERAL (SELECT department_id, removed_at FROM t_im_department WHERE department_id = given.department_id OFFSET 0) AS d
+    WHERE d.removed_at IS NULL
     UNION
-    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id WHERE d.removed_at IS NULL
+    -- OFFSET 0 makes the departments below one a key lookup.
+    SELECT d.department_id
+    FROM place p
+    CROSS JOIN LATERAL (SELECT department_id, removed_at FROM t_im_department WHERE parent_id = p.department_id OFFSET 0) AS d
+    WHERE d.removed_at IS NULL
 ),
 looked AS MATERIALIZED (
     (SELECT word, user_id FROM t_im_user_word
@@ -36,16 +41,20 @@ LEFT JOIN LATERAL (
            OR EXISTS (SELECT FROM t_im_department_user w
                       -- IS TRUE makes the plan hash the departments once, not once for each user.
                       WHERE w.user_id = u.user_id AND (w.department_id IN (SELECT department_id FROM place)) IS TRUE)
-           OR EXISTS (SELECT FROM t_im_channel_user mine
-                      JOIN t_im_channel_user theirs
-                        ON theirs.channel_id = mine.channel_id AND theirs.user_id = u.user_id AND theirs.to_seq IS NULL
-                      WHERE mine.user_id = $8 AND mine.to_seq IS NULL))
+           OR EXISTS (SELECT FROM t_im_channel_user theirs
+                      -- The same for the channels of the external user. The array keeps the plan from counting them.
+                      WHERE theirs.user_id = u.user_id AND theirs.to_seq IS NULL
+                        AND (theirs.channel_id IN (SELECT unnest(ARRAY(SELECT channel_id FROM t_im_channel_user
+                                                                       WHERE user_id = $8 AND to_seq IS NULL)))) IS TRUE))
       -- A user found by an earlier word is already on an earlier page.
-      AND NOT EXISTS (SELECT FROM t_im_user_word e WHERE e.user_id = u.user_id AND e.word >= $1 AND e.word < l.word)
+      AND NOT EXISTS (SELECT FROM (SELECT word FROM t_im_user_word WHERE user_id = u.user_id OFFSET 0) AS e
+                      WHERE e.word >= $1 AND e.word < l.word)
     OFFSET 0
 ) AS fits ON true
-LEFT JOIN t_im_department d
-       ON d.department_id = fits.department_id AND d.removed_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT department_id, name, removed_at FROM t_im_department WHERE department_id = fits.department_id
+    OFFSET 0
+) AS d ON d.removed_at IS NULL
       AND ($8 IS NULL OR d.department_id IN (SELECT department_id FROM place))
 LEFT JOIN LATERAL (
     SELECT text, emoji, until FROM t_im_user_status

@@ -27,8 +27,10 @@ WITH page AS MATERIALIZED (
 SELECT p.word, p.user_id, p.name, p.head_icon, p.kind, p.title, d.department_id, d.name AS department_name,
        s.text AS status_text, s.emoji AS status_emoji, s.until AS status_until
 FROM page p
-LEFT JOIN t_im_department d
-       ON d.department_id = p.department_id AND d.removed_at IS NULL
+LEFT JOIN LATERAL (
+    SELECT department_id, name, removed_at FROM t_im_department WHERE department_id = p.department_id
+    OFFSET 0
+) AS d ON d.removed_at IS NULL
       AND ($8::text IS NULL OR im_granted($8, ARRAY[d.department_id]))
 LEFT JOIN LATERAL (
     SELECT text, emoji, until FROM t_im_user_status

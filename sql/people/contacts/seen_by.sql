@@ -1,10 +1,16 @@
 -- The users that an external user sees, unless they are too many. A user may come twice.
 -- $1 the external user, $2 most users
 WITH RECURSIVE place (department_id) AS (
-    SELECT g.department_id FROM t_im_department_grant g JOIN t_im_department d USING (department_id)
+    SELECT g.department_id
+    FROM t_im_department_grant g
+    CROSS JOIN LATERAL (SELECT removed_at FROM t_im_department WHERE department_id = g.department_id OFFSET 0) AS d
     WHERE g.user_id = $1 AND d.removed_at IS NULL
     UNION
-    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id WHERE d.removed_at IS NULL
+    -- OFFSET 0 makes the departments below one a key lookup.
+    SELECT d.department_id
+    FROM place p
+    CROSS JOIN LATERAL (SELECT department_id, removed_at FROM t_im_department WHERE parent_id = p.department_id OFFSET 0) AS d
+    WHERE d.removed_at IS NULL
 )
 (SELECT $1 AS user_id)
 UNION ALL

@@ -3,7 +3,11 @@
 WITH RECURSIVE place (department_id) AS (
     SELECT department_id FROM t_im_department WHERE department_id = $1 AND removed_at IS NULL
     UNION
-    SELECT d.department_id FROM place p JOIN t_im_department d ON d.parent_id = p.department_id WHERE d.removed_at IS NULL
+    -- OFFSET 0 makes the departments below one a key lookup.
+    SELECT d.department_id
+    FROM place p
+    CROSS JOIN LATERAL (SELECT department_id, removed_at FROM t_im_department WHERE parent_id = p.department_id OFFSET 0) AS d
+    WHERE d.removed_at IS NULL
 )
 SELECT w.user_id
 FROM place p

@@ -16,5 +16,5 @@ SELECT d.department_id, d.name, (SELECT department_id FROM above WHERE height = 
        ARRAY(SELECT department_id FROM above ORDER BY height DESC) AS path_ids,
        ARRAY(SELECT name FROM above ORDER BY height DESC) AS path_names
 FROM t_im_department d
-LEFT JOIN t_im_department_count c ON c.department_id = d.department_id
+LEFT JOIN t_im_department_count c ON c.department_id = $1
 WHERE d.department_id = $1 AND d.removed_at IS NULL AND ($2::text IS NULL OR im_granted($2, ARRAY[d.department_id]))

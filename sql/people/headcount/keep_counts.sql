@@ -7,7 +7,8 @@ WITH followed AS (
 gone AS (
     DELETE FROM t_im_department_count c
     WHERE EXISTS (SELECT FROM followed)
-      AND NOT EXISTS (SELECT FROM t_im_department d WHERE d.department_id = c.department_id AND d.removed_at IS NULL)
+      AND NOT EXISTS (SELECT FROM (SELECT removed_at FROM t_im_department WHERE department_id = c.department_id OFFSET 0) AS d
+                      WHERE d.removed_at IS NULL)
 )
 INSERT INTO t_im_department_count AS c (department_id, people)
 SELECT department_id, people FROM unnest($3::text[], $4::integer[]) AS counted (department_id, people)

@@ -45,11 +45,18 @@ SELECT moment.unread_total, page.channel_id, c.channel_type, c.announcement, pag
        moment.now
 FROM (SELECT im_clock() AS now, coalesce(sum(unread_count), 0)::bigint AS unread_total FROM mine) AS moment
 LEFT JOIN page ON true
-LEFT JOIN t_im_channel c ON c.channel_id = page.channel_id
-LEFT JOIN t_im_channel_preference p ON p.user_id = $1 AND p.channel_id = page.channel_id
-LEFT JOIN t_im_user other
-       ON other.user_id = CASE WHEN c.pair_low = $1 THEN c.pair_high ELSE c.pair_low END
-LEFT JOIN t_im_user sender ON sender.user_id = c.last_sender
+-- OFFSET 0 makes each row a key lookup, also with a plan made while there were few.
+LEFT JOIN LATERAL (SELECT * FROM t_im_channel WHERE channel_id = page.channel_id OFFSET 0) AS c ON true
+LEFT JOIN LATERAL (
+    SELECT muted, mute_until, remark FROM t_im_channel_preference WHERE user_id = $1 AND channel_id = page.channel_id
+    OFFSET 0
+) AS p ON true
+LEFT JOIN LATERAL (
+    SELECT user_id, name, head_icon, kind FROM t_im_user
+    WHERE user_id = CASE WHEN c.pair_low = $1 THEN c.pair_high ELSE c.pair_low END
+    OFFSET 0
+) AS other ON true
+LEFT JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = c.last_sender OFFSET 0) AS sender ON true
 LEFT JOIN LATERAL (
     -- The oldest unread message that mentions the user, alone or with all others.
     SELECT min(first.seq) AS seq
@@ -67,7 +74,7 @@ LEFT JOIN LATERAL (
     FROM (SELECT user_id FROM t_im_channel_user
           WHERE channel_id = page.channel_id AND to_seq IS NULL AND user_id <> $1
           ORDER BY channel_id, user_id LIMIT 4) AS first
-    JOIN t_im_user u USING (user_id)
+    CROSS JOIN LATERAL (SELECT name FROM t_im_user WHERE user_id = first.user_id OFFSET 0) AS u
     WHERE c.channel_name IS NULL AND c.channel_type = 'group'
 ) AS gathered ON true
 ORDER BY page.pinned DESC, page.unread_count > 0 DESC, page.sorted_at DESC, page.channel_id DESC

@@ -7,8 +7,8 @@ WHERE edit_id = (
     SELECT e.edit_id FROM t_im_directory_edit e
     WHERE e.ended_at IS NULL AND (e.due_at <= $1 OR im_stepped_back(e.set_at, $1))
       AND (e.state = 'sent'
-           OR NOT EXISTS (SELECT FROM t_im_directory_edit other
-                          WHERE other.user_id = e.user_id AND other.ended_at IS NULL AND other.edit_id <> e.edit_id
+           OR NOT EXISTS (SELECT FROM (SELECT * FROM t_im_directory_edit WHERE user_id = e.user_id OFFSET 0) AS other
+                          WHERE other.ended_at IS NULL AND other.edit_id <> e.edit_id
                             AND (other.state = 'sent' OR other.edit_id < e.edit_id)))
     ORDER BY e.due_at
     LIMIT 1

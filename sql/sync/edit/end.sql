@@ -15,4 +15,4 @@ UPDATE t_im_directory_edit later
 SET base = later.base || (SELECT coalesce(jsonb_object_agg(key, value), '{}') FROM jsonb_each(ended.attributes)
                           WHERE later.base ? key)
 FROM ended
-WHERE $2 = 'applied' AND later.user_id = ended.user_id AND later.edit_id > $1 AND later.ended_at IS NULL
+WHERE $2 = 'applied' AND later.user_id = (SELECT user_id FROM ended) AND later.edit_id > $1 AND later.ended_at IS NULL

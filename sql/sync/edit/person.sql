@@ -8,6 +8,6 @@ SELECT u.user_id, u.source, u.external_id, u.source_version, u.version,
                               || ARRAY(SELECT d.department_id FROM t_im_department_user d
                                        WHERE d.user_id = u.user_id AND d.department_id IS DISTINCT FROM u.department_id
                                        ORDER BY d.department_id)) AS attributes,
-       (SELECT count(*) FROM t_im_directory_edit e WHERE e.user_id = u.user_id AND e.ended_at IS NULL) AS pending
+       (SELECT count(*) FILTER (WHERE e.ended_at IS NULL) FROM t_im_directory_edit e WHERE e.user_id = u.user_id) AS pending
 FROM t_im_user u
 WHERE u.user_id = $1

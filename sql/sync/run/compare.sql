@@ -8,11 +8,14 @@ departments AS MATERIALIZED (
 ),
 same_users AS (
     DELETE FROM t_im_stage_user
-    WHERE run_id = $1 AND row_no = ANY (ARRAY(SELECT row_no FROM users WHERE action = 'same' AND NOT is_newer))
+    WHERE run_id = $1 AND row_no > $2 AND row_no <= $3
+      -- IS TRUE makes the plan hash the numbers.
+      AND (row_no IN (SELECT row_no FROM users WHERE action = 'same' AND NOT is_newer)) IS TRUE
 ),
 same_departments AS (
     DELETE FROM t_im_stage_department
-    WHERE run_id = $1 AND row_no = ANY (ARRAY(SELECT row_no FROM departments WHERE action = 'same'))
+    WHERE run_id = $1 AND row_no > $2 AND row_no <= $3
+      AND (row_no IN (SELECT row_no FROM departments WHERE action = 'same')) IS TRUE
 )
 SELECT coalesce((SELECT jsonb_object_agg(action, n) FROM (SELECT action, count(*) AS n FROM users GROUP BY action) AS c), '{}') AS users,
        coalesce((SELECT jsonb_object_agg(action, n) FROM (SELECT action, count(*) AS n FROM departments GROUP BY action) AS c), '{}')

@@ -2,7 +2,7 @@
 -- An earlier statement locks the directory.
 -- $1 run id, $2 after this row, $3 up to this row
 WITH edited AS MATERIALIZED (
-    -- Begins with the edits, which are few. The arrays make every plan look the others up by key.
+    -- Begins with the edits, which are few. The array makes every plan look the users up by key.
     SELECT source, external_id
     FROM t_im_user
     WHERE user_id = ANY (ARRAY(
@@ -11,9 +11,9 @@ WITH edited AS MATERIALIZED (
 ),
 overtaken AS (
     DELETE FROM t_im_stage_user s
-    WHERE s.run_id = $1 AND s.external_id = ANY (ARRAY(SELECT external_id FROM edited))
-      AND s.row_no > $2 AND s.row_no <= $3
-      AND EXISTS (SELECT FROM edited e WHERE e.source = s.source AND e.external_id = s.external_id)
+    WHERE s.run_id = $1 AND s.row_no > $2 AND s.row_no <= $3
+      -- IS TRUE makes the plan hash the edited users.
+      AND ((s.source, s.external_id) IN (SELECT source, external_id FROM edited)) IS TRUE
     RETURNING s.external_id
 )
 INSERT INTO t_im_directory_changed (kind, external_id)

@@ -3,7 +3,8 @@
 -- $1 source, $2 kind, $3 external ids, $4 run id
 WITH listed AS (
     DELETE FROM t_im_directory_missing m
-    WHERE m.source = $1 AND m.kind = $2 AND NOT EXISTS (SELECT FROM unnest($3::text[]) AS w (id) WHERE w.id = m.external_id)
+    -- IS NOT TRUE makes the plan hash the ids.
+    WHERE m.source = $1 AND m.kind = $2 AND (m.external_id IN (SELECT unnest($3::text[]))) IS NOT TRUE
 )
 INSERT INTO t_im_directory_missing (source, kind, external_id, run_id)
 SELECT $1, $2, id, $4 FROM unnest($3) AS w (id) ORDER BY id

@@ -5,7 +5,10 @@ WITH taken AS (
     DELETE FROM t_im_scim_waiting WHERE user_id = $1 RETURNING department_id
 ),
 all_of_them AS (
-    SELECT t.department_id FROM taken t JOIN t_im_department d ON d.department_id = t.department_id AND d.removed_at IS NULL
+    SELECT t.department_id
+    FROM taken t
+    CROSS JOIN LATERAL (SELECT removed_at FROM t_im_department WHERE department_id = t.department_id OFFSET 0) AS d
+    WHERE d.removed_at IS NULL
     UNION
     SELECT department_id FROM t_im_user WHERE user_id = $1 AND department_id IS NOT NULL
 )

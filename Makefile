@@ -35,7 +35,7 @@ soak: ## Runs sends and reads for half an hour, an overload, and an upgrade from
 	cargo test --release --test it faults::soak -- --ignored --nocapture --test-threads=1
 
 bench: ## Measures the ledger, the archive, events and the directory: sends per second, search times, delays, runs
-	tests/tools ensure postgresql elasticsearch
+	tests/tools ensure postgresql elasticsearch chromium
 	cargo bench --bench ledger
 	cargo bench --bench archive
 	cargo bench --bench events

@@ -1,5 +1,5 @@
-//! `make bench`, second part: the move into the archive, and reading and searching after it, on a real
-//! PostgreSQL and a real Elasticsearch.
+//! `make bench`, second part: the move into the archive, reading and searching after it, and the console's search in
+//! Chromium, on a real PostgreSQL and a real Elasticsearch.
 //!
 //! `cargo bench --bench archive -- a d` runs only those sections. What is compared is measured in one run,
 //! one after the other, so that what else this machine does falls on both. `ARCHIVE_BENCH_MESSAGES=1000000,5000000`
@@ -16,6 +16,7 @@ mod http;
 #[path = "../ledger/load.rs"]
 mod load;
 mod moving;
+mod painting;
 mod raw;
 mod reading;
 #[path = "../ledger/report.rs"]
@@ -84,6 +85,9 @@ async fn run() {
     if wanted("d") {
         sending::measure(&bench, &mut report).await;
     }
+    if wanted("f") {
+        painting::measure(&bench, &mut report).await;
+    }
     conditions(&bench, &mut report, begun).await;
     report.print();
 }
@@ -95,7 +99,7 @@ async fn conditions(bench: &Bench, report: &mut Report, begun: Instant) {
     report.note(format!(
         "Conditions: {cores} cores shared by the bench, PostgreSQL {version} (fsync on) and Elasticsearch (one node, \
          no replicas, a heap of 512 MB, C1 only, as the tests start it); (a), (b), (c) and (e) run in the process of the \
-         bench, (d) on the service as a process of its own; the whole run took {:.0} s.",
+         bench, (d) and (f) on the service as a process of its own; the whole run took {:.0} s.",
         begun.elapsed().as_secs_f64()
     ));
 }

@@ -25,7 +25,7 @@ use super::{Api, proven};
 use crate::console::answers::{
     Around, Attendance, Card, Channel, Contact, Department, Diagnosis, Hit, Page, Problem, Receipts,
 };
-use crate::console::frame::Part;
+use crate::console::frame::{Part, link};
 use crate::console::search::{Conditions, Found};
 use crate::console::upkeep::answers::Edit;
 use crate::console::{SCRIPT, STYLE, channel, message, people, problem, search, why};
@@ -158,16 +158,25 @@ async fn search_page(visit: Visit, Extension(operations): Extension<Operations>)
     params.push(("limit", LIMIT));
     params.extend(visit.cursor());
     let found = calls.look::<Page<Hit>>("/support/messages", &params).await;
-    let frame = visit.frame(Part::Search, &calls.made);
     let html = match found {
-        Ok(page) => search::page(&frame, &conditions, &Found::Hits(&page)),
+        Ok(page) => search::page(&visit.frame(Part::Search, &calls.made), &conditions, &Found::Hits(&page)),
         // The page with the conditions shows which of them is wrong.
         Err(Refusal::Problem(problem)) if problem.status == 400 => {
-            search::page(&frame, &conditions, &Found::Refused(&problem))
+            let users = match conditions.typed(&problem.pointer) {
+                Some(typed) => named(&mut calls, typed).await?.items,
+                None => Vec::new(),
+            };
+            let frame = visit.frame(Part::Search, &calls.made);
+            search::page(&frame, &conditions, &Found::Refused(&problem, &users))
         }
         Err(other) => return Err(other),
     };
     Ok(visit.html(html))
+}
+
+/// The users whose names begin as typed.
+async fn named(calls: &mut Calls<'_>, typed: &str) -> Result<Page<Contact>, Refusal> {
+    calls.get("/users", &[("q", typed), ("limit", LIMIT)]).await
 }
 
 async fn channel_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
@@ -213,11 +222,37 @@ async fn why_page(visit: Visit, Extension(operations): Extension<Operations>) ->
     let Some(mut calls) = Calls::of(&operations, &visit) else { return Ok(visit.ask_reason()) };
     let (ms_id, user_id) = (visit.param("ms_id").trim(), visit.param("user_id").trim());
     if ms_id.is_empty() || user_id.is_empty() {
-        return Ok(visit.html(why::ask(&visit.frame(Part::Delivery, &[]), ms_id, user_id)));
+        return Ok(visit.html(why::ask(&visit.frame(Part::Delivery, &[]), (ms_id, user_id), None)));
     }
     let path = format!("/support/messages/{}/receivers/{}", calls::part(ms_id), calls::part(user_id));
-    let found: Diagnosis = calls.look(&path, &[]).await?;
+    let found: Diagnosis = match calls.look(&path, &[]).await {
+        Err(Refusal::Problem(missing)) if missing.status == 404 => {
+            return why_by_name(&visit, calls, (ms_id, user_id), missing).await;
+        }
+        other => other?,
+    };
     Ok(visit.html(why::page(&visit.frame(Part::Delivery, &calls.made), &found)))
+}
+
+/// The same page for a person given by name. `missing` is what the API says if the name is an id.
+async fn why_by_name(
+    visit: &Visit,
+    mut calls: Calls<'_>,
+    (ms_id, typed): (&str, &str),
+    missing: Problem,
+) -> Shown {
+    let card = calls.get::<Card>(&format!("/users/{}", calls::part(typed)), &[]).await;
+    if card.is_ok() {
+        return Err(Refusal::Problem(missing));
+    }
+    let found = named(&mut calls, typed).await?;
+    let same: Vec<&Contact> = found.items.iter().filter(|one| one.name == typed).collect();
+    let only = if let [one] = same[..] { Some(one) } else { found.items.first() };
+    if let Some(one) = only.filter(|_| same.len() == 1 || found.items.len() == 1) {
+        let page = link("why", &[("ms_id", ms_id), ("user_id", &one.user_id)]);
+        return Ok((StatusCode::SEE_OTHER, [(header::LOCATION, page)]).into_response());
+    }
+    Ok(visit.html(why::ask(&visit.frame(Part::Delivery, &calls.made), (ms_id, typed), Some(&found))))
 }
 
 async fn people_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {

@@ -131,7 +131,15 @@ struct RunView {
     ended_at: Option<OffsetDateTime>,
     staged: i64,
     counts: Value,
+    guard: Option<GuardView>,
     problems: i64,
+}
+
+#[derive(Serialize)]
+struct GuardView {
+    kind: String,
+    leaving: i64,
+    known: i64,
 }
 
 #[derive(Serialize)]
@@ -166,6 +174,7 @@ impl From<Run> for RunView {
             ended_at: run.ended_at,
             staged: run.staged,
             counts: run.counts,
+            guard: run.guard.map(|g| GuardView { kind: g.kind, leaving: g.leaving, known: g.known }),
             problems: run.problems,
         }
     }

@@ -38,6 +38,8 @@ pub enum Action {
     OwnerChanged,
     /// A message was recalled.
     Recall,
+    /// A sender nudged the receivers who had not read.
+    Nudge,
     /// One page of the users who are suspended or have left.
     Users,
     /// A held directory run was approved, or a run cancelled.
@@ -93,6 +95,7 @@ impl Action {
             Self::Messages => "messages",
             Self::OwnerChanged => "owner-changed",
             Self::Recall => "recall",
+            Self::Nudge => "nudge",
             Self::Users => "users",
             Self::RunApproved => "run-approved",
             Self::RunCancelled => "run-cancelled",

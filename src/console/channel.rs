@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::answers::{Around, Attendance, Channel, Message, Page};
 use super::frame::{Frame, link, moment, person};
-use super::search::recalled;
+use super::search::{recalled, type_name};
 use super::texts::Texts;
 
 /// What the page shows of the channel.
@@ -69,7 +69,13 @@ fn messages(frame: &Frame<'_>, channel: &Channel, around: &Around) -> Markup {
     let at = |cursor: &str| link("channel", &[("channel_id", &channel.channel_id), ("cursor", cursor)]);
     let hit = around.position.and_then(|position| around.items.get(position)).map(|hit| hit.ms_id.as_str());
     html! {
-        @if around.items.is_empty() { p.empty { (t.no_messages) } }
+        @if around.items.is_empty() { p.empty { (t.no_messages) } } @else {
+            div.tools {
+                @for (format, name) in [("csv", t.export_csv), ("ndjson", t.export_ndjson)] {
+                    a.button href=(link("export", &[("channel_id", &channel.channel_id), ("format", format)])) download { (name) }
+                }
+            }
+        }
         @if let Some(cursor) = &around.older_cursor {
             p.more { a.button href=(at(cursor)) rel="prev" { (t.older) } }
         }
@@ -91,7 +97,7 @@ fn bubble(t: &Texts, message: &Message, is_hit: bool) -> Markup {
             div.head {
                 (moment(message.server_time))
                 span.from { (person(&message.sender, &message.sender_name)) }
-                @if message.ms_type != "text" { span.chip { (message.ms_type) } }
+                @if message.ms_type != "text" { span.chip { (type_name(t, &message.ms_type)) } }
                 span.id { "#" (message.seq) }
                 a.end href=(link("message", &[("ms_id", &message.ms_id)])) data-open { (t.receivers) }
             }

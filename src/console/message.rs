@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::answers::{Counts, Message, Receipt, Receipts};
 use super::frame::{Frame, link, moment, person};
-use super::search::{recalled, status_chip};
+use super::search::{recalled, status_chip, type_name};
 use super::texts::Texts;
 
 pub fn page(frame: &Frame<'_>, message: Option<&Message>, receipts: &Receipts, asked: &Asked<'_>) -> String {
@@ -39,7 +39,7 @@ pub fn quote(t: &Texts, message: &Message) -> Markup {
             div.head {
                 (moment(message.server_time))
                 span.from { (person(&message.sender, &message.sender_name)) }
-                @if message.ms_type != "text" { span.chip { (message.ms_type) } }
+                @if message.ms_type != "text" { span.chip { (type_name(t, &message.ms_type)) } }
                 a.end href=(around) { (t.around) }
             }
             p.words dir="auto" {
@@ -105,7 +105,7 @@ fn tabs(t: &Texts, counts: Counts, asked: &Asked<'_>) -> Markup {
             @for (status, name, count) in tabs {
                 a href=(link("message", &[("ms_id", asked.ms_id), ("status", status)]))
                     aria-current=[(status == asked.status).then_some("page")] {
-                    span class={ "dot " (status) } aria-hidden="true" {} (name) " " b { (count) }
+                    @if !status.is_empty() { span class={ "dot " (status) } aria-hidden="true" {} } (name) " " b { (count) }
                 }
             }
         }
@@ -120,7 +120,8 @@ fn table(frame: &Frame<'_>, receipts: &Receipts, asked: &Asked<'_>) -> Markup {
             div.scroll {
                 table {
                     thead { tr {
-                        th scope="col" { (t.person) } th scope="col" { (t.status) } th scope="col" { (t.since) } td {}
+                        // The time comes last: a narrow window cuts off the last column, and the way on must stay.
+                        th scope="col" { (t.person) } th scope="col" { (t.status) } td {} th scope="col" { (t.since) }
                     } }
                     tbody { @for one in &receipts.items { (line(t, one, asked.ms_id)) } }
                 }
@@ -138,8 +139,8 @@ fn line(t: &Texts, one: &Receipt, ms_id: &str) -> Markup {
                 (status_chip(t, &one.status, one.verdict.as_deref()))
                 @if let Some(reason) = &one.verdict_reason { " " span.soft { (reason) } }
             }
+            td { a href=(link("why", &[("ms_id", ms_id), ("user_id", &one.receiver)])) data-open { (t.line) } }
             td { (moment(one.last_modified_time)) }
-            td.end { a href=(link("why", &[("ms_id", ms_id), ("user_id", &one.receiver)])) data-open { (t.line) } }
         }
     }
 }

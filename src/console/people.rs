@@ -88,6 +88,34 @@ fn level(frame: &Frame<'_>, tree: &Tree<'_>) -> Markup {
     }
 }
 
+/// Users of whom one is meant, each with the page that follows.
+pub fn choices(users: &[Contact], address: impl Fn(&str) -> String) -> Markup {
+    html! {
+        ul.rows {
+            @for one in users {
+                li.row.wide data-row {
+                    a href=(address(&one.user_id)) data-open { (one.name) }
+                    span.soft {
+                        @if let Some(title) = &one.title { (title) " " }
+                        @if let Some(department) = &one.department { (department.name) " " }
+                        span.id { (one.user_id) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The kind of a user in words.
+pub fn kind_name<'a>(t: &'a Texts, kind: &'a str) -> &'a str {
+    match kind {
+        "external" => t.k_external,
+        "application" => t.k_application,
+        "robot" => t.k_robot,
+        other => other,
+    }
+}
+
 fn contacts(t: &Texts, page: &Page<Contact>) -> Markup {
     html! {
         div.scroll {
@@ -96,7 +124,7 @@ fn contacts(t: &Texts, page: &Page<Contact>) -> Markup {
                 tbody {
                     @for one in &page.items {
                         tr data-row {
-                            td { (person(&one.user_id, &one.name)) @if one.kind != "internal" { " " span.chip { (one.kind) } } }
+                            td { (person(&one.user_id, &one.name)) @if one.kind != "internal" { " " span.chip { (kind_name(t, &one.kind)) } } }
                             td {
                                 @if let Some(title) = &one.title { (title) }
                                 @if let Some(department) = &one.department { " " span.soft { (department.name) } }
@@ -118,7 +146,7 @@ pub fn one(frame: &Frame<'_>, card: &Card, channels: &Page<Channel>, edits: Opti
         p.facts {
             span.id { (card.user_id) }
             @if card.active { span.chip { (t.active) } } @else { span.chip.bad { (t.inactive) } }
-            @if card.kind != "internal" { span.chip { (card.kind) } }
+            @if card.kind != "internal" { span.chip { (kind_name(t, &card.kind)) } }
             @if let Some(presence) = &card.presence {
                 span.chip.read[presence.status == "online"] { @if presence.status == "online" { (t.online) } @else { (t.offline) } }
                 @if let Some(since) = presence.since { span.soft { (moment(since)) } }
@@ -161,7 +189,7 @@ fn list_of(t: &Texts, channels: &Page<Channel>) -> Markup {
     html! {
         div.scroll {
             table {
-                thead { tr { th scope="col" { (t.channel) } th scope="col" { (t.members) } th scope="col" { (t.messages) } th scope="col" { (t.since) } } }
+                thead { tr { th scope="col" { (t.channel) } th scope="col" { (t.members) } th scope="col" { (t.messages) } th scope="col" { (t.last_message) } } }
                 tbody {
                     @for one in &channels.items {
                         tr data-row {

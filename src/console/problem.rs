@@ -39,6 +39,7 @@ fn words(frame: &Frame<'_>, problem: &Problem) -> (&'static str, &'static str) {
         (403, _) if problem.detail.contains("role support") => (t.p_403, t.p_403_do),
         (403, _) => (u.not_allowed, u.not_allowed_do),
         (404, _) => (t.p_404, t.p_404_do),
+        (409, _) => (t.p_409, t.p_409_do),
         (429, _) => (t.p_429, t.p_429_do),
         (503, _) => (t.p_503, t.p_503_do),
         (400..=499, _) => (t.p_400, t.p_400_do),

@@ -2,8 +2,9 @@
 
 use maud::{Markup, html};
 
-use super::answers::{Hit, Message, Page, Problem};
+use super::answers::{Contact, Hit, Message, Page, Problem};
 use super::frame::{Frame, link, moment, person};
+use super::people::choices;
 use super::texts::Texts;
 
 /// The conditions, as typed. They are the parameters of the page and of the API.
@@ -51,6 +52,23 @@ impl Conditions {
         ];
         all.into_iter().map(|(name, value)| (name, value.trim())).filter(|(_, v)| !v.is_empty()).collect()
     }
+
+    /// What was typed for a person, if the condition is about one.
+    pub fn typed(&self, condition: &str) -> Option<&str> {
+        match condition {
+            "sender" => Some(self.sender.trim()),
+            "receiver" => Some(self.receiver.trim()),
+            _ => None,
+        }
+    }
+
+    /// The address of the search with one user in place of what was typed.
+    fn with(&self, condition: &str, user_id: &str) -> String {
+        let mut params = self.params();
+        params.iter_mut().filter(|(name, _)| *name == condition).for_each(|(_, value)| *value = user_id);
+        params.push(("go", "1"));
+        link("search", &params)
+    }
 }
 
 /// What the page shows below the conditions.
@@ -58,8 +76,8 @@ pub enum Found<'a> {
     /// Nothing was asked for yet.
     Nothing,
     Hits(&'a Page<Hit>),
-    /// The API refused the conditions.
-    Refused(&'a Problem),
+    /// The API refused the conditions. If a name is of several users, they are here.
+    Refused(&'a Problem, &'a [Contact]),
 }
 
 /// Types of messages, as the API knows them.
@@ -73,7 +91,11 @@ pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> St
         (form(t, conditions, found))
         @match found {
             Found::Nothing => { p.empty { (t.begin) } }
-            Found::Refused(problem) => {
+            Found::Refused(problem, users) if !users.is_empty() => {
+                p role="alert" { strong { (t.which_person) } }
+                (choices(users, |user_id| conditions.with(&problem.pointer, user_id)))
+            }
+            Found::Refused(problem, _) => {
                 div.notice.bad role="alert" {
                     strong { (t.p_400) }
                     p { code { (problem.pointer) } " " (problem.detail) }
@@ -88,7 +110,7 @@ pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> St
 
 fn form(t: &Texts, c: &Conditions, found: &Found<'_>) -> Markup {
     let wrong = match found {
-        Found::Refused(problem) => problem.pointer.as_str(),
+        Found::Refused(problem, _) => problem.pointer.as_str(),
         _ => "",
     };
     let text = |name: &'static str, label: &str, value: &str, hint: &str| {
@@ -133,7 +155,7 @@ fn form(t: &Texts, c: &Conditions, found: &Found<'_>) -> Markup {
                 span { (t.f_type) }
                 select name="type" {
                     option value="" { (t.any) }
-                    @for one in TYPES { option value=(one) selected[*one == c.ms_type] { (one) } }
+                    @for one in TYPES { option value=(one) selected[*one == c.ms_type] { (type_name(t, one)) } }
                 }
             }
             (date("from", t.f_from, &c.from))
@@ -182,7 +204,7 @@ fn row(t: &Texts, hit: &Hit, receiver: &str) -> Markup {
             div.head {
                 (moment(m.server_time))
                 span.from { (person(&m.sender, &m.sender_name)) }
-                @if m.ms_type != "text" { span.chip { (m.ms_type) } }
+                @if m.ms_type != "text" { span.chip { (type_name(t, &m.ms_type)) } }
                 @if let Some(status) = &hit.status { (status_chip(t, status, None)) }
             }
             p.words dir="auto" {
@@ -201,6 +223,23 @@ fn row(t: &Texts, hit: &Hit, receiver: &str) -> Markup {
                 span.id { (t.channel) " " (m.channel_id) " · " (m.ms_id) }
             }
         }
+    }
+}
+
+/// The type of a message in words.
+pub fn type_name<'a>(t: &'a Texts, ms_type: &'a str) -> &'a str {
+    match ms_type {
+        "text" => t.t_text,
+        "picture" => t.t_picture,
+        "file" => t.t_file,
+        "voice" => t.t_voice,
+        "video" => t.t_video,
+        "location" => t.t_location,
+        "markdown" => t.t_markdown,
+        "link" => t.t_link,
+        "card" => t.t_card,
+        "forward" => t.t_forward,
+        other => other,
     }
 }
 

@@ -3,23 +3,34 @@
 use maud::{Markup, html};
 use time::{Duration, OffsetDateTime};
 
-use super::answers::{Attempt, Diagnosis, Interval};
+use super::answers::{Attempt, Contact, Diagnosis, Interval, Page};
 use super::channel;
 use super::findings::{Tone, advice, sentence, tone};
 use super::frame::{Frame, elapsed, link, moment, person};
 use super::message::quote;
+use super::people::choices;
 use super::replay::{self, Pair};
 use super::search::status_chip;
 use super::texts::Texts;
 use crate::records::diagnosis::Finding;
 
-/// The page before anything is asked.
-pub fn ask(frame: &Frame<'_>, ms_id: &str, user_id: &str) -> String {
+/// The page before anything is asked, and the one that asks which person is meant: `found` has the users of that name.
+pub fn ask(frame: &Frame<'_>, (ms_id, user_id): (&str, &str), found: Option<&Page<Contact>>) -> String {
     let t = frame.texts();
     let body = html! {
         h1 { (t.ask_why) }
         p.soft { (t.delivery_lead) }
         (form(t, ms_id, user_id))
+        @match found {
+            Some(page) if page.items.is_empty() => {
+                div.empty role="status" { p { strong { (t.no_people) } } p { (t.no_people_do) } }
+            }
+            Some(page) => {
+                p role="status" { strong { (t.which_person) } }
+                (choices(&page.items, |user_id| link("why", &[("ms_id", ms_id), ("user_id", user_id)])))
+            }
+            None => {}
+        }
     };
     frame.page(t.ask_why, &body)
 }

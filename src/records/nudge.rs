@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use deadpool_postgres::Transaction;
+use serde_json::json;
 use time::OffsetDateTime;
 
+use crate::base::audit::{self, Action, Entry};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
@@ -63,6 +65,8 @@ async fn begin(store: &Store, nudge: Nudge<'_>) -> Result<i64> {
         let detail = format!("this message was nudged a short time ago; nudge it again in {wait_s} s");
         return Err(Error::new(Kind::NudgedRecently, detail).retry_after(wait_s));
     }
+    let filter = json!({"ms_id": ms_id, "channel_id": channel_id});
+    audit::append_with(&tx, Entry::change(Action::Nudge, filter, (nudge.by, now))).await?;
     let step = escalation::begin(&tx, ms_id, channel_id, seq, now).await?;
     tx.commit().await?;
     Ok(step)

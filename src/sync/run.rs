@@ -26,7 +26,7 @@ use crate::sql;
 use pulling::{Pulling, Tools};
 use repository::{Counts, Decision, Open};
 pub use repository::{
-    Difference, Mode, Problem, Run, RunState, Sync, approve, ask, ask_once, cancel, differences, held,
+    Difference, Guard, Mode, Problem, Run, RunState, Sync, approve, ask, ask_once, cancel, differences, held,
     name_changed, name_changed_in, problems, prune_runs, runs,
 };
 
@@ -226,7 +226,8 @@ impl Runner {
         if !repository::is_staged(&self.store, run.run_id).await? {
             return repository::again(&self.store, run.run_id).await;
         }
-        let held = self.guard(&counts, run).await?;
+        counts.guard = self.guard(&counts, run).await?;
+        let held = counts.guard.as_ref().map(Guard::detail);
         let state = match held {
             _ if run.dry_run => RunState::Shown,
             Some(_) => RunState::Held,
@@ -247,18 +248,18 @@ impl Runner {
     }
 
     /// Why a run must be approved, if it must: a list may have been emptied by mistake.
-    async fn guard(&self, counts: &Counts, run: &Open) -> Result<Option<String>> {
+    async fn guard(&self, counts: &Counts, run: &Open) -> Result<Option<Guard>> {
         let (users, departments) = repository::known_here(&self.store, self.source.name()).await?;
         let leaving = counts.of("users", "deactivated");
         let removed = counts.of("departments", "removed");
-        for (what, going, there) in [("people", leaving, users), ("departments", removed, departments)] {
+        for (kind, going, there) in [("user", leaving, users), ("department", removed, departments)] {
             let share = going as f64 / there.max(1) as f64;
             let all = run.mode == Mode::Full && going > 0 && going >= there;
             if all
                 || going > i64::from(self.settings.guard_count)
                 || going > 1 && share > self.settings.guard_share
             {
-                return Ok(Some(format!("{going} of {there} {what} would leave")));
+                return Ok(Some(Guard { kind: kind.to_owned(), leaving: going, known: there }));
             }
         }
         Ok(None)

@@ -4,6 +4,7 @@ mod developer;
 mod forms;
 mod operations;
 mod pages;
+mod trial;
 mod tryit;
 mod upkeep;
 

@@ -88,12 +88,13 @@ super::texts! { Texts, texts;
     since: "Since", "时间";
     no_receivers: "No receiver has this status.", "没有接收人处于此状态。";
     ask_why: "Why didn't a person get it?", "某人为什么没有收到？";
-    ask_person: "User id", "用户编号";
+    ask_person: "Name or user id", "姓名或用户编号";
+    which_person: "Which of these people?", "是哪一位？";
     ask_message: "Message id", "消息编号";
     ask: "Find out", "查明原因";
     delivery_lead:
-        "Give the message and the person. The search shows the ids of both.",
-        "填写消息和人员。两者的编号可在搜索结果中找到。";
+        "Give the message and the person. The search shows the id of the message.",
+        "填写消息和人员。消息编号可在搜索结果中找到。";
     line: "What happened", "经过";
     e_accepted: "Accepted and stored", "已接受并存储";
     e_accepted_note:
@@ -133,6 +134,20 @@ super::texts! { Texts, texts;
     no_people_do: "Give the beginning of the name, or the exact user id.", "请输入姓名的开头，或完整的用户编号。";
     their_channels: "Channels", "频道";
     no_channels: "This user was never in a channel.", "该用户从未加入任何频道。";
+    last_message: "Last message", "最后一条消息";
+    k_external: "External", "外部人员";
+    k_application: "Application", "应用";
+    k_robot: "Robot", "机器人";
+    t_text: "Text", "文本";
+    t_picture: "Picture", "图片";
+    t_file: "File", "文件";
+    t_voice: "Voice", "语音";
+    t_video: "Video", "视频";
+    t_location: "Location", "位置";
+    t_markdown: "Markdown", "Markdown";
+    t_link: "Link", "链接";
+    t_card: "Card", "卡片";
+    t_forward: "Forwarded messages", "转发的消息";
     was_in: "Was a member", "曾是成员";
     active: "Active", "在职";
     inactive: "Has left", "已离职";
@@ -158,6 +173,8 @@ super::texts! { Texts, texts;
     p_404_do: "Check the ids. Copy them from the search.", "请检查编号，可从搜索结果中复制。";
     p_400: "A condition is not right", "条件有误";
     p_400_do: "Correct it and search again.", "请更正后重新搜索。";
+    p_409: "This cannot be done now", "当前无法执行";
+    p_409_do: "The line below says why.", "原因见下一行。";
     p_429: "Too many requests", "请求过多";
     p_429_do: "Wait a few seconds, then open the page again.", "请等待几秒后重新打开页面。";
     p_503: "The service cannot answer now", "服务暂时无法应答";

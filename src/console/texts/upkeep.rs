@@ -51,7 +51,7 @@ super::texts! { Upkeep, upkeep;
     by_change: "by a change", "变更触发";
     r_running: "Running", "运行中";
     // Runs of the directory.
-    runs: "Directory runs", "目录同步";
+    runs: "Directory runs", "通讯录同步";
     no_runs:
         "No run yet. The schedule begins one, and so does the button above. Without directory.source there is nothing to read.",
         "尚无运行。计划任务会自动开始，也可点击上面的按钮。若未设置 directory.source，则没有可读取的来源。";
@@ -63,7 +63,7 @@ super::texts! { Upkeep, upkeep;
     dry_run_only: "Dry run: only show the changes", "试运行：仅显示变更";
     start_run: "Begin a run", "开始同步";
     start_dry: "Begin a dry run", "开始试运行";
-    start_title: "Begin a run of the directory?", "开始目录同步？";
+    start_title: "Begin a run of the directory?", "开始通讯录同步？";
     start_what:
         "The service reads the source and applies what has changed. If too many users would leave, the guard stops it for an approval.",
         "服务会读取来源并应用变更。若离职人员过多，保护机制会暂停运行并等待批准。";
@@ -158,8 +158,8 @@ super::texts! { Upkeep, upkeep;
         "没有计划任务。设置 archive_url 或 directory.source 后才有。";
     job: "Job", "任务";
     j_archive: "Archive", "归档";
-    j_directory: "Directory, changes", "目录同步（变更）";
-    j_directory_full: "Directory, everything", "目录同步（全部）";
+    j_directory: "Directory, changes", "通讯录同步（变更）";
+    j_directory_full: "Directory, everything", "通讯录同步（全部）";
     cron: "Schedule", "时间表";
     last_begun: "Last begun", "上次开始";
     next_here: "Next, for you", "下次（您的时区）";

@@ -55,7 +55,16 @@ pub struct DirectoryRun {
     pub ended_at: Option<OffsetDateTime>,
     pub staged: i64,
     pub counts: Counts,
+    pub guard: Option<Guard>,
     pub problems: i64,
+}
+
+/// How many of the known users or departments would leave.
+#[derive(Debug, Deserialize)]
+pub struct Guard {
+    pub kind: String,
+    pub leaving: i64,
+    pub known: i64,
 }
 
 /// Records of a run by action.

@@ -46,7 +46,7 @@ fn job_line(t: &Upkeep, job: &Job) -> Markup {
                 @if let Some(at) = job.next_at { (moment(at)) }
                 @if let Some(since) = job.due_since { div { span.chip.received { (t.due_since) " " (moment(since)) } } }
             }
-            td { @if let Some(at) = &job.next_local { (at) " " } span.soft { (job.time_zone) } }
+            td { @if let Some(at) = &job.next_local { (at) " " span.soft { (job.time_zone) } } }
         }
     }
 }

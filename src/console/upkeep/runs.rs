@@ -9,7 +9,7 @@ use super::super::answers::Page;
 use super::super::frame::{Frame, elapsed, link, moment};
 use super::super::lang::Lang;
 use super::super::texts::Upkeep;
-use super::answers::{Difference, DirectoryRun, RunProblem};
+use super::answers::{Difference, DirectoryRun, Guard, RunProblem};
 use super::archive::asked_by;
 use super::confirm::{self, Question};
 
@@ -130,27 +130,16 @@ fn state_chip(t: &Upkeep, state: &str) -> Markup {
     html! { span class=(class) { (name) } }
 }
 
-/// What the guard says: how many would leave, of how many, and whether they are users.
-fn stopped(detail: &str) -> Option<(i64, i64, bool)> {
-    let words: Vec<&str> = detail.split(' ').collect();
-    match words[..] {
-        [leaving, "of", all, what, "would", "leave"] => {
-            Some((leaving.parse().ok()?, all.parse().ok()?, what == "people"))
-        }
-        _ => None,
-    }
-}
-
 fn guard_sentence(lang: Lang, run: &DirectoryRun) -> String {
-    let detail = run.detail.as_deref().unwrap_or_default();
-    match (lang, stopped(detail)) {
-        (Lang::En, Some((leaving, all, true))) => format!("{leaving} of {all} people would leave."),
-        (Lang::En, Some((leaving, all, false))) => {
-            format!("{leaving} of {all} departments would be removed.")
-        }
-        (Lang::Zh, Some((leaving, all, true))) => format!("{all} 人中将有 {leaving} 人离职。"),
-        (Lang::Zh, Some((leaving, all, false))) => format!("{all} 个部门中将有 {leaving} 个被移除。"),
-        (_, None) => detail.to_owned(),
+    // A run of an earlier release has the sentence alone.
+    let Some(Guard { kind, leaving, known }) = &run.guard else {
+        return run.detail.clone().unwrap_or_default();
+    };
+    match (lang, kind.as_str()) {
+        (Lang::En, "user") => format!("{leaving} of {known} people would leave."),
+        (Lang::En, _) => format!("{leaving} of {known} departments would be removed."),
+        (Lang::Zh, "user") => format!("{known} 人中将有 {leaving} 人离职。"),
+        (Lang::Zh, _) => format!("{known} 个部门中将有 {leaving} 个被移除。"),
     }
 }
 
@@ -186,7 +175,7 @@ pub fn one(frame: &Frame<'_>, run: &DirectoryRun, shown: &Shown<'_>) -> String {
     let is_problems = matches!(shown, Shown::Problems(_));
     let body = html! {
         p { a href="runs" { (t.runs) } }
-        h1 { (mode_name(t, &run.mode)) " " span.id { (run.run_id) } }
+        h1 { (mode_name(t, &run.mode)) " " span.id { (t.run) " " (run.run_id) } }
         (facts(t, run))
         @if run.state == "held" { (held(frame, run)) }
         @else if let Some(detail) = &run.detail { section.notice { p { (detail) } } }
@@ -334,16 +323,4 @@ pub fn ask(frame: &Frame<'_>, run: &DirectoryRun, word: &str, preview: &Page<Dif
         back: &page,
     };
     confirm::page(frame, &question)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stopped;
-
-    #[test]
-    fn the_words_of_the_guard_are_read() {
-        assert_eq!(stopped("12 of 300 people would leave"), Some((12, 300, true)));
-        assert_eq!(stopped("3 of 3 departments would leave"), Some((3, 3, false)));
-        assert_eq!(stopped("cancelled by root"), None);
-    }
 }

@@ -80,6 +80,8 @@ pub struct Run {
     pub approved_by: Option<String>,
     pub staged: i64,
     pub counts: serde_json::Value,
+    /// What the guard has stopped, or would have stopped in a dry run.
+    pub guard: Option<Guard>,
     pub problems: i64,
 }
 
@@ -105,11 +107,30 @@ pub struct Difference {
 /// Kind, external id and reason of a record that is not applied.
 pub(super) type Noted = (&'static str, Option<String>, String);
 
+/// What the guard says of a run: so many of the users or departments that are known would leave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Guard {
+    /// `user` or `department`.
+    pub kind: String,
+    pub leaving: i64,
+    pub known: i64,
+}
+
+impl Guard {
+    pub(super) fn detail(&self) -> String {
+        let what = if self.kind == "user" { "people" } else { "departments" };
+        format!("{} of {} {what} would leave", self.leaving, self.known)
+    }
+}
+
 /// Number of records by action.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Counts {
     users: BTreeMap<String, i64>,
     departments: BTreeMap<String, i64>,
+    /// It is stored with the counts that it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<Guard>,
 }
 
 impl Counts {
@@ -226,7 +247,7 @@ pub(super) async fn begun(store: &Store, name: &str, now: OffsetDateTime) -> Res
 pub(super) async fn compare(store: &Store, run_id: i64, after: i64, up_to: i64) -> Result<Counts> {
     let row = store.one(sql!("sync/run/compare"), &[&run_id, &after, &up_to]).await?;
     let (Json(users), Json(departments)) = (row.get("users"), row.get("departments"));
-    Ok(Counts { users, departments })
+    Ok(Counts { users, departments, guard: None })
 }
 
 pub(super) async fn is_staged(store: &Store, run_id: i64) -> Result<bool> {
@@ -290,6 +311,8 @@ pub(super) async fn fail(store: &Store, run_id: i64, why: &str, now: OffsetDateT
 pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
     let rows = store.all(sql!("sync/run/runs"), &[&before, &limit]).await?;
     let run = |row: &tokio_postgres::Row| {
+        let mut counts: serde_json::Value = row.get("counts");
+        let guard = counts.as_object_mut().and_then(|counts| counts.remove("guard"));
         Ok(Run {
             run_id: row.get("run_id"),
             mode: Mode::from_db(row.get("mode"))?,
@@ -301,7 +324,8 @@ pub async fn runs(store: &Store, before: i64, limit: i64) -> Result<Vec<Run>> {
             detail: row.get("detail"),
             approved_by: row.get("approved_by"),
             staged: row.get("staged"),
-            counts: row.get("counts"),
+            counts,
+            guard: guard.map(serde_json::from_value).transpose().map_err(Error::internal)?,
             problems: row.get("problems"),
         })
     };

@@ -152,6 +152,7 @@ async fn too_many_leavers_wait_for_an_admins_word() {
     hr.books().remove("e3");
     let held = run(&app, json!({"mode": "incremental"})).await;
     assert_eq!((&held["state"], &held["detail"]), (&json!("held"), &json!("2 of 3 people would leave")));
+    assert_eq!(held["guard"], json!({"kind": "user", "leaving": 2, "known": 3}));
     assert!(person(&app, "e2").await.1);
     let approve = format!("/directory/runs/{}/approve", text(&held["run_id"]));
     desk(&app).post(&approve, json!({})).await.expect_problem(403, "forbidden");

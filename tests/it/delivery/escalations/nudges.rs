@@ -45,6 +45,11 @@ async fn a_sender_nudges_those_who_have_not_read_once_in_a_while() {
     assert_eq!(nudge(&app, "a", &ms_id).await.expect(200)["urged"], 0, "all have read");
     app.settled().await;
     assert_eq!(app.gateway.read(|r| r.marks(&ms_id, "c")), ["normal", "urgent", "urgent"]);
+    // What was refused is not in the audit.
+    let kept =
+        "SELECT count(*) FROM t_im_audit WHERE action = 'nudge' AND actor = 'a' AND filter->>'ms_id' = $1";
+    assert_eq!(app.count(kept, &[&ms_id]).await, 3);
+    assert_eq!(app.count("SELECT count(*) FROM t_im_audit WHERE action = 'nudge'", &[]).await, 3);
 }
 
 #[tokio::test]

@@ -1,0 +1,77 @@
+// Does the tasks of support staff with Chromium, by the words on the pages, and counts the clicks.
+//
+//   CONSOLE_HOME=.cache/console node tests/console/trial.mjs < plan.json
+//
+// The plan is { base, user, roles, trials: [{ lang, width, tasks: [{ name, steps }] }], pictures }. Each task begins at
+// the address of the console, in a new browser. A step is `write: [label, text]`, which types into the field with that
+// label, `press: name`, which clicks the button or the link of that name, `saves: name`, which clicks what begins a
+// download, or `sees: text`. Typing is no click. It prints { problems, clicks, saved } as one line of JSON.
+import { createRequire } from 'node:module';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
+const { chromium } = home('playwright-core');
+const plan = JSON.parse(readFileSync(0, 'utf8'));
+const problems = [];
+const clicks = {};
+const saved = {};
+if (plan.pictures) mkdirSync(plan.pictures, { recursive: true });
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
+  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+    '--disable-sync'],
+  timeout: 120_000,
+});
+
+for (const trial of plan.trials) {
+  for (const task of trial.tasks) {
+    const key = `${task.name}-${trial.lang}`;
+    const context = await browser.newContext({
+      locale: trial.lang === 'zh' ? 'zh-CN' : 'en-GB',
+      timezoneId: 'Asia/Shanghai',
+      viewport: { width: trial.width, height: 860 },
+      extraHTTPHeaders: { 'x-user-id': plan.user, 'x-user-roles': plan.roles },
+    });
+    context.setDefaultTimeout(120_000);
+    const page = await context.newPage();
+    clicks[key] = 0;
+    try {
+      await page.goto(`${plan.base}/console`);
+      for (const one of task.steps) await step(page, key, one);
+    } catch (error) {
+      const text = await page.evaluate(() => document.body.innerText);
+      problems.push(`${key}: ${error.message}\n${page.url()}\n${text.slice(0, 1_500)}`);
+    }
+    if (plan.pictures) {
+      const path = join(plan.pictures, `trial-${key}-${trial.width}.png`);
+      await page.screenshot({ path, fullPage: true, caret: 'initial', animations: 'allow' });
+    }
+    await context.close();
+  }
+}
+await browser.close();
+console.log(JSON.stringify({ problems, clicks, saved }));
+
+// What a person can click by this name: the first one on the page, and not in the bar.
+function named(page, name) {
+  const main = page.locator('main');
+  const exact = { name, exact: true };
+  return main.getByRole('button', exact).or(main.getByRole('link', exact)).first();
+}
+
+async function step(page, key, one) {
+  if (one.write) await page.locator('main').getByLabel(one.write[0], { exact: true }).first().fill(one.write[1]);
+  if (one.press) {
+    clicks[key] += 1;
+    // Each of these leads to another page.
+    await Promise.all([page.waitForEvent('load'), named(page, one.press).click()]);
+  }
+  if (one.saves) {
+    clicks[key] += 1;
+    const [download] = await Promise.all([page.waitForEvent('download'), named(page, one.saves).click()]);
+    saved[key] = readFileSync(await download.path(), 'utf8');
+  }
+  if (one.sees) await page.getByText(one.sees).first().waitFor();
+}

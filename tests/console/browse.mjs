@@ -4,10 +4,10 @@
 //
 // The plan has sessions: { base, sessions: [{ user, roles, lang, scheme, width, reason, visits }], pictures }. A visit has
 // a `name`, an `address` below the console, the `status`, texts that the page `wants` and `lacks`, `keys` to press, and
-// `steps`: see `step`. With `clock`, time passes when a step says so. `tolerates` is the beginning of an expected error. It can
-// `fill` fields, `choose` in lists and `click`, which loads a page unless it is `in_place`; without an address it goes on
-// where the visit before it has ended. `stays`: the address after it. `takes`: an element whose text is in `took` of the
-// result. `secrets` of the plan must be in no address, no request but a form, and no `Referer`.
+// `steps`: see `step`. With `clock`, time passes when a step says so. `tolerates` is the beginning of an expected error.
+// Without an address it goes on where the visit before it has ended. `stays`: the address after it. `takes`: an element
+// whose text is in `took` of the result. `secrets` of the plan must be in no address, no request but a form, and no
+// `Referer`.
 // With `pictures`, a folder, each visit leaves a picture there. It prints { problems, seen, took } as one line of JSON.
 import { createRequire } from 'node:module';
 import { mkdirSync, readFileSync } from 'node:fs';
@@ -77,10 +77,6 @@ for (const session of plan.sessions) {
       const bytes = (await response.body()).length;
       if (bytes > 100_000) wrong(`${bytes} bytes`);
     }
-    for (const [css, value] of Object.entries(visit.fill ?? {})) await page.fill(css, value);
-    for (const [css, value] of Object.entries(visit.choose ?? {})) await page.selectOption(css, value);
-    if (visit.click && visit.in_place) await page.click(visit.click);
-    else if (visit.click) await Promise.all([page.waitForEvent('load'), page.click(visit.click)]);
     for (const key of visit.keys ?? []) await page.keyboard.press(key);
     for (const one of visit.steps ?? []) {
       await step(context, page, requests, one).catch((error) => wrong(`${JSON.stringify(one)}: ${error.message}`));
@@ -107,9 +103,11 @@ console.log(JSON.stringify({ problems, seen, took }));
 
 // One step of a visit: what a person does, what happens meanwhile, or what is to be seen then.
 async function step(context, page, requests, one) {
-  if (one.click) await page.click(one.click);
+  // Only a click that `loads` another page waits for it.
+  if (one.click) await Promise.all([one.loads && page.waitForEvent('load'), page.click(one.click)]);
   if (one.focus) await page.focus(one.focus);
   if (one.fill) await page.fill(one.fill[0], one.fill[1]);
+  if (one.choose) await page.selectOption(one.choose[0], one.choose[1]);
   if (one.press) await page.keyboard.press(one.press);
   if (one.call) {
     const [method, path, data] = one.call;

@@ -63,17 +63,17 @@ fn looks(secret: &str, lang: &str) -> Vec<Value> {
             "wants": [word("Open the page of your endpoint", "打开您的接收端页面")],
         }),
         json!({
-            "name": "developer-endpoint", "click": "button.primary", "stays": "developer/endpoint",
+            "name": "developer-endpoint", "steps": [{"click": "button.primary", "loads": true}], "stays": "developer/endpoint",
             "wants": ["审批门户 OA", word("Active", "正常"), "answered 500: not 2xx"],
             "has": ["[data-state=active]", "[data-breaker=closed]", "[data-attempt]", "[aria-current=page]"],
         }),
-        json!({"name": "developer-answer", "click": "[data-attempt] summary", "in_place": true, "wants": ["<script>window.injected=1"]}),
+        json!({"name": "developer-answer", "steps": [{"click": "[data-attempt] summary"}], "wants": ["<script>window.injected=1"]}),
         json!({
-            "name": "developer-payload", "click": "[data-attempt] a[data-open]",
+            "name": "developer-payload", "steps": [{"click": "[data-attempt] a[data-open]", "loads": true}],
             "wants": ["message.created", "<img src=x"],
         }),
         json!({
-            "name": "developer-test-bad", "address": "developer/endpoint", "click": "form[action=test] button",
+            "name": "developer-test-bad", "address": "developer/endpoint", "steps": [{"click": "form[action=test] button", "loads": true}],
             "has": ["[data-tested=false]"], "wants": ["500", "<script>"],
         }),
         json!({"name": "developer-catalogue", "address": "developer/catalogue", "has": ["[data-event='message.created']", "[data-event='callback.test']"], "lacks": ["user.created"]}),
@@ -86,33 +86,36 @@ fn mends(secret: &str, lang: &str, is_last: bool) -> Vec<Value> {
     let word = |en: &'static str, zh: &'static str| if lang == "zh" { zh } else { en };
     let mut visits = vec![
         json!({"name": "developer-again", "address": format!("developer/open#{secret}"), "stays": "developer/open"}),
-        json!({"name": "developer-opened", "click": "button.primary", "stays": "developer/endpoint"}),
+        json!({"name": "developer-opened", "steps": [{"click": "button.primary", "loads": true}], "stays": "developer/endpoint"}),
         json!({
-            "name": "developer-test", "click": "form[action=test] button", "has": ["[data-tested=true]"],
+            "name": "developer-test", "steps": [{"click": "form[action=test] button", "loads": true}], "has": ["[data-tested=true]"],
             "wants": [word("Your endpoint took the test", "您的接收端已接受测试")],
         }),
         json!({"name": "developer-failed", "address": "developer/failed", "has": ["[data-dead]"], "wants": ["answered 500"]}),
         json!({
-            "name": "developer-resent", "click": "[data-dead] button", "stays": "developer/failed?done=resent",
+            "name": "developer-resent", "steps": [{"click": "[data-dead] button", "loads": true}], "stays": "developer/failed?done=resent",
             "wants": [word("It is in the queue again", "已重新排队")],
         }),
         json!({
-            "name": "developer-count", "address": "developer/failed", "fill": {"[name=since]": "2020-01-01T00:00"},
-            "click": "form[action=recover] button", "has": ["[data-count]", "button[name=confirmed]"],
+            "name": "developer-count", "address": "developer/failed", "steps": [
+                {"fill": ["[name=since]", "2020-01-01T00:00"]}, {"click": "form[action=recover] button", "loads": true},
+            ], "has": ["[data-count]", "button[name=confirmed]"],
         }),
     ];
     if is_last {
         visits.push(json!({
-            "name": "developer-recovered", "click": "button[name=confirmed]",
+            "name": "developer-recovered", "steps": [{"click": "button[name=confirmed]", "loads": true}],
             "stays": "developer/failed?done=recovered", "wants": [word("Nothing was given up", "没有放弃的推送")],
         }));
     }
     let all = json!({
         "name": "developer-count-all", "address": "developer/failed?lang=".to_owned() + lang,
-        "fill": {"[name=since]": "2020-01-01T00:00"}, "choose": {"[name=what]": "all"},
-        "click": "form[action=recover] button", "has": ["[data-count]"],
+        "steps": [
+            {"fill": ["[name=since]", "2020-01-01T00:00"]}, {"choose": ["[name=what]", "all"]},
+            {"click": "form[action=recover] button", "loads": true},
+        ], "has": ["[data-count]"],
     });
-    let left = json!({"name": "developer-left", "click": "form.leave button", "stays": "developer/open"});
+    let left = json!({"name": "developer-left", "steps": [{"click": "form.leave button", "loads": true}], "stays": "developer/open"});
     let closed = json!({
         "name": "developer-closed", "address": "developer/endpoint", "status": 401,
         "wants": [word("This link does not open any more", "链接已失效")],
@@ -150,10 +153,12 @@ async fn made_by_an_admin(stage: &Stage) -> String {
             "visits": [
                 {"name": "endpoint-link-ask", "address": "endpoint-link", "has": ["[name=callback_id]"]},
                 {"name": "endpoint-link", "address": address, "wants": ["审批门户 OA"]},
-                {"name": "endpoint-link-made", "fill": {"[name=name]": "Li Si <b>", "[name=hours]": "3"},
-                 "click": "button.primary", "has": ["[data-address]", "[data-link-id]"], "takes": "[data-address]",
+                {"name": "endpoint-link-made", "steps": [
+                    {"fill": ["[name=name]", "Li Si <b>"]}, {"fill": ["[name=hours]", "3"]},
+                    {"click": "button.primary", "loads": true},
+                 ], "has": ["[data-address]", "[data-link-id]"], "takes": "[data-address]",
                  "wants": ["Li Si <b>", word("This link is shown once", "链接只显示一次")]},
-                {"name": "endpoint-link-revoked", "address": format!("{address}&lang={lang}"), "click": "[data-link-id] button"},
+                {"name": "endpoint-link-revoked", "address": format!("{address}&lang={lang}"), "steps": [{"click": "[data-link-id] button", "loads": true}]},
             ],
         })
     };

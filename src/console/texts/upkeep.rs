@@ -33,6 +33,11 @@ super::texts! { Upkeep, upkeep;
     day_lost_do:
         "Restore the newest snapshot of the archive. Then run im-push-gateway archive reconcile --apply. Until then reads of this day get 503.",
         "请恢复最新的归档快照，然后执行 im-push-gateway archive reconcile --apply。在此之前读取这一天会得到 503。";
+    step_sealed: "sealed", "已封存";
+    step_written: "written", "已写入";
+    step_verified: "verified", "已核对";
+    step_switched: "read from the archive", "已改由归档读取";
+    step_dropped: "moved", "已移完";
     lost_documents: "Documents lost:", "丢失的文档：";
     lost_rows: "receipts lost:", "丢失的回执：";
     messages: "Messages", "消息";

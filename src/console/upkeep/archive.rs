@@ -125,7 +125,7 @@ fn table(t: &Upkeep, days: &[Day]) -> Markup {
                                 td { (day.day) }
                                 td {
                                     (name(t, &day.state))
-                                    @if let Some(step) = &day.step { " " span.soft { (step) } }
+                                    @if let Some(step) = &day.step { " " span.soft { (step_name(t, step)) } }
                                 }
                                 td { (number(day.messages)) }
                                 td { (number(day.ledger_rows)) }
@@ -173,12 +173,27 @@ fn run_line(t: &Upkeep, run: &ArchiveRun) -> Markup {
                     Some(_) => { span.chip.bad { (t.r_failed) } }
                     None => { span.chip.received { (t.r_running) } }
                 }
-                @if let Some(doing) = &run.doing { div.soft { (doing) } }
+                // What is wrong, or under way, in the words of the service.
+                @if let Some(doing) = run.doing.as_ref().filter(|_| run.outcome.as_deref() != Some("done")) {
+                    div.soft { (doing) }
+                }
             }
-            td { @for day in &run.days { div { (day.day) " " span.soft { (day.step) } } } }
+            td { @for day in &run.days { div { (day.day) " " span.soft { (step_name(t, &day.step)) } } } }
             td { (run.messages) }
             td { (run.ledger_rows) }
         }
+    }
+}
+
+/// How far a day has come, in words.
+fn step_name<'a>(t: &'a Upkeep, step: &'a str) -> &'a str {
+    match step {
+        "sealed" => t.step_sealed,
+        "written" => t.step_written,
+        "verified" => t.step_verified,
+        "switched" => t.step_switched,
+        "dropped" => t.step_dropped,
+        other => other,
     }
 }
 

@@ -38,6 +38,8 @@ pub fn page(
 
 fn state(t: &DeveloperTexts, endpoint: &Endpoint) -> Markup {
     let (tone, state) = match endpoint.state.as_str() {
+        // Batches are sent, and refused or not answered.
+        "active" if endpoint.failing_since.is_some() => ("open", t.active),
         "active" => ("good", t.active),
         "paused" => ("open", t.paused),
         _ => ("bad", t.disabled),

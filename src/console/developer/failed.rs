@@ -48,7 +48,7 @@ pub fn page(shell: &Shell<'_>, letters: &Page<DeadLetter>, (done, wish): (Done, 
         p.soft { (t.r_lead) }
         form.sentence method="post" action="recover" {
             (shell.secret())
-            label.term {
+            label.term.date {
                 span { (t.r_since) }
                 input name="since" type="datetime-local" value=(wish.since) required;
             }

@@ -29,6 +29,7 @@ mod forwards;
 mod gate;
 mod host;
 mod joining;
+mod key_packages;
 mod links;
 mod messages;
 mod notifications;
@@ -254,6 +255,7 @@ fn operations_of_callers() -> Router<Api> {
         .merge(channels::routes())
         .merge(joining::routes())
         .merge(relations::routes())
+        .merge(key_packages::routes())
         .merge(messages::routes())
         .merge(around::routes())
         .merge(cards::routes())

@@ -3,6 +3,7 @@
 pub mod contacts;
 pub mod departments;
 pub mod headcount;
+pub mod key_package;
 pub mod preference;
 pub mod presence;
 pub mod relation;

@@ -32,6 +32,7 @@ pub const PARTS: &[(&str, &str)] = parts![
     "preferences",
     "contacts",
     "relations",
+    "key-packages",
     "presence",
     "files",
     "favourites",

@@ -19,7 +19,7 @@ use crate::delivery::endpoint::{Callbacks, GATEWAY};
 use crate::delivery::{escalation, push, reminder};
 use crate::events;
 use crate::identity;
-use crate::people::relation;
+use crate::people::{key_package, relation};
 use crate::records::{card, conversation, history};
 use crate::sql;
 use crate::sync;
@@ -152,14 +152,29 @@ impl Work for Maintenance {
         let tokens = identity::token::prune(&self.store, now, PRUNE_STEP).await?;
         let sessions = accounts::prune(&self.store, now, PRUNE_STEP).await?;
         let links = identity::link::prune(&self.store, now, PRUNE_STEP).await?;
+        let key_packages = key_package::prune(&self.store, now, PRUNE_STEP).await?;
         relation::repair_directs(&self.store, NEWEST_CHANNELS, now - NEW_FOR).await?;
         let keep = Duration::days(self.config.chat.client_id_keep_days.into());
         let calls = calls::prune(&self.store, now - keep, PRUNE_STEP).await?;
         self.read_gauges(now).await?;
         let (attempts, reminded) = (attempts.unsigned_abs(), reminded.unsigned_abs());
         let steps = [
-            client_ids, claims, mentions, marks, attempts, reminded, told, replays, tokens, sessions, links,
-            edits, left, actions, calls,
+            client_ids,
+            claims,
+            mentions,
+            marks,
+            attempts,
+            reminded,
+            told,
+            replays,
+            tokens,
+            sessions,
+            links,
+            edits,
+            left,
+            actions,
+            calls,
+            key_packages,
         ];
         let full = steps.iter().any(|n| *n >= PRUNE_STEP.unsigned_abs())
             || held >= HELD_STEP.unsigned_abs().into()

@@ -10,6 +10,10 @@ use super::values::{broken, millis, no_time, no_url};
 const RELATIONS_MAX: u32 = 100_000;
 /// Most tags that a relation can be allowed to have.
 const TAGS_MAX: u32 = 100;
+/// The largest key package that can be allowed, the most of a user, and the longest time that they are kept.
+const KEY_PACKAGE_MAX_BYTES: u32 = 65_536;
+const KEY_PACKAGES_MAX: u32 = 10_000;
+const KEY_PACKAGE_DAYS_MAX: u32 = 3650;
 
 /// Settings of the people: SCIM, who is online, and what they are to each other.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +29,10 @@ pub struct PeopleSettings {
     pub relations_max: u32,
     pub friend_requests_max: u32,
     pub relation_tags_max: u32,
+    pub key_package_max_bytes: u32,
+    pub key_packages_max: u32,
+    pub key_package_days: u32,
+    pub key_package_claims_per_hour: u32,
 }
 
 /// Whether the other user answers a friend request.
@@ -74,6 +82,22 @@ impl PeopleSettings {
                 "`friend_requests_max` must be 1 to 100000: each request counts them",
             ),
             (self.relation_tags_max > TAGS_MAX, "`relation_tags_max` must be at most 100"),
+            (
+                !(1..=KEY_PACKAGE_MAX_BYTES).contains(&self.key_package_max_bytes),
+                "`key_package_max_bytes` must be 1 to 65536",
+            ),
+            (
+                !(1..=KEY_PACKAGES_MAX).contains(&self.key_packages_max),
+                "`key_packages_max` must be 1 to 10000: each addition counts them",
+            ),
+            (
+                !(1..=KEY_PACKAGE_DAYS_MAX).contains(&self.key_package_days),
+                "`key_package_days` must be 1 to 3650",
+            ),
+            (
+                self.key_package_claims_per_hour == 0,
+                "`key_package_claims_per_hour` must be at least 1: with 0, no user can be added to an encrypted group",
+            ),
         ])
     }
 }

@@ -1,4 +1,5 @@
 pub mod contacts;
+pub mod key_packages;
 pub mod preferences;
 pub mod presence;
 pub mod relations;

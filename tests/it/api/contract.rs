@@ -321,6 +321,7 @@ async fn every_operation_answers_as_documented() {
     a.get("/presence?user_ids=a,b").await.expect(200);
     exercise_emojis(&a, &root).await;
     crate::people::relations::exercise(&app).await;
+    crate::people::key_packages::exercise(&app).await;
     crate::chat::joining::exercise(&app).await;
     crate::calls::exercise(&app).await;
     crate::notification::exercise(&app).await;

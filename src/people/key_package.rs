@@ -60,7 +60,6 @@ pub async fn publish(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.one(sql!("people/key_package/lock"), &[&user_id]).await?;
-    // Room for new ones, also if expired ones are not pruned yet.
     tx.run(sql!("people/key_package/add"), &[&user_id, device_id, packages, &expires]).await?;
     if let Some(package) = last_resort {
         tx.run(sql!("people/key_package/put_last_resort"), &[&user_id, device_id, package, &expires]).await?;
@@ -130,6 +129,8 @@ pub async fn claim(
     }
     let (hour, left_s) = hour_of(now);
     let most = i32::try_from(settings.key_package_claims_per_hour).unwrap_or(i32::MAX);
+    // Claims of one claimer wait for each other. They must not hold all connections.
+    let _turn = store.turn().await?;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     let params: [&(dyn postgres_types::ToSql + Sync); 4] = [&claimer, &claim.user_id, &hour, &most];

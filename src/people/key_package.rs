@@ -2,6 +2,7 @@
 //!
 //! The service does not read them. Each is given out once. The last resort of a device is given out when none is left.
 
+use postgres_types::ToSql;
 use time::{Duration, OffsetDateTime};
 
 use super::contacts::{self, Viewer};
@@ -66,7 +67,7 @@ pub async fn publish(
     }
     let stock = stock_of(&tx, user_id, now).await?;
     let kept: i64 = stock.iter().map(|s| s.remaining + i64::from(s.last_resort)).sum();
-    if kept > settings.key_packages_max.into() {
+    if kept > i64::from(settings.key_packages_max) {
         let most = settings.key_packages_max;
         let told =
             format!("a user keeps at most {most} key packages: send fewer, or remove those of old devices");
@@ -133,7 +134,7 @@ pub async fn claim(
     let _turn = store.turn().await?;
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
-    let params: [&(dyn postgres_types::ToSql + Sync); 4] = [&claimer, &claim.user_id, &hour, &most];
+    let params: [&(dyn ToSql + Sync); 4] = [&claimer, &claim.user_id, &hour, &most];
     if tx.opt(sql!("people/key_package/count_claim"), &params).await?.is_none() {
         let told = format!("a user claims key packages of another one at most {most} times an hour");
         return Err(Error::new(Kind::RateLimited, told).retry_after(left_s));

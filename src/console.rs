@@ -14,6 +14,7 @@ pub mod people;
 pub mod problem;
 pub mod replay;
 pub mod search;
+pub mod sign_in;
 mod texts;
 pub mod upkeep;
 pub mod why;

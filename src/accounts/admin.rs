@@ -129,7 +129,8 @@ pub async fn set_roles(store: &Store, act: Act<'_>, roles: Roles) -> Result<()> 
 /// groups.
 ///
 /// # Errors
-/// `Kind::NotFound`. `Kind::Conflict` if administrators suspend themselves. `Kind::InvalidField`.
+/// `Kind::NotFound`. `Kind::Conflict` if administrators suspend themselves, or for the last who can sign in.
+/// `Kind::InvalidField`.
 pub async fn suspend(store: &Store, act: Act<'_>, (until, reason): (OffsetDateTime, &str)) -> Result<()> {
     if until <= act.now {
         return Err(Error::field("/until", "must be in the future"));
@@ -144,6 +145,7 @@ pub async fn suspend(store: &Store, act: Act<'_>, (until, reason): (OffsetDateTi
     retrying(|| async {
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
+        keep_one(&tx, act.user_id, act.now).await?;
         found(tx.run(sql!("accounts/admin/suspend"), &[&act.user_id, &until, &reason]).await?)?;
         session::end_others(&tx, act.user_id, None).await?;
         let filter = json!({"user_id": act.user_id, "until": until.unix_timestamp(), "reason": reason});

@@ -8,6 +8,7 @@ mod endpoint_link;
 mod examples;
 mod operations;
 mod remedies;
+mod sign_in;
 mod upkeep;
 mod visit;
 
@@ -25,7 +26,7 @@ use super::{Api, proven};
 use crate::console::answers::{
     Around, Attendance, Card, Channel, Contact, Department, Diagnosis, Hit, Page, Problem, Receipts,
 };
-use crate::console::frame::{Part, link};
+use crate::console::frame::{Frame, Part, link};
 use crate::console::search::{Conditions, Found};
 use crate::console::upkeep::answers::Edit;
 use crate::console::{SCRIPT, STYLE, channel, message, people, problem, search, why};
@@ -72,6 +73,7 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
         .route("/console/console.css", get(async || asset("text/css; charset=utf-8", STYLE)))
         .route("/console/console.js", get(async || asset("text/javascript; charset=utf-8", SCRIPT)))
         .merge(pages)
+        .merge(sign_in::routes(api).layer(from_fn(dress)))
         .merge(developers)
         .layer(from_fn(guard))
 }
@@ -79,15 +81,24 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
 /// Operators begin at home, all others with the search.
 async fn front(State(api): State<Api>, request: Request) -> Response {
     let is_folder = request.uri().path().ends_with('/');
+    // The cookies of a session are for the folder.
+    if api.accounts.is_some() && !is_folder {
+        return moved("console/");
+    }
+    let mut request = request;
+    let session = match sign_in::enter(&api, &mut request).await {
+        Ok(session) => session,
+        Err(led) => return led,
+    };
     let caller =
         proven(&api, request).await.ok().and_then(|request| request.extensions().get::<Caller>().cloned());
     let operates = caller.is_some_and(|caller| caller.roles.has(Role::Admin));
-    moved(match (operates, is_folder) {
+    session.keep(moved(match (operates, is_folder) {
         (true, true) => "home",
         (true, false) => "console/home",
         (false, true) => "search",
         (false, false) => "console/search",
-    })
+    }))
 }
 
 fn moved(to: &'static str) -> Response {
@@ -116,7 +127,11 @@ async fn guard(request: Request, next: Next) -> Response {
 }
 
 /// Authenticates the caller, and tells the pages of problems who it is.
-async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response {
+async fn prove(State(api): State<Api>, mut request: Request, next: Next) -> Response {
+    let session = match sign_in::enter(&api, &mut request).await {
+        Ok(session) => session,
+        Err(led) => return led,
+    };
     match proven(&api, request).await {
         Ok(request) => {
             let caller = request.extensions().get::<Caller>().cloned();
@@ -124,24 +139,27 @@ async fn prove(State(api): State<Api>, request: Request, next: Next) -> Response
             if let Some(caller) = caller {
                 response.extensions_mut().insert(caller);
             }
-            response
+            session.keep(response)
         }
-        Err(e) => e.into_response(),
+        Err(e) => session.keep(e.into_response()),
     }
 }
 
 /// Shows a problem as a page.
 async fn dress(request: Request, next: Next) -> Response {
     let visit = Visit::outside(request.headers(), request.uri());
+    let token = case::cookie(request.headers(), case::TOKEN).unwrap_or_default().to_owned();
     let response = next.run(request).await;
     let media_type = response.headers().get(header::CONTENT_TYPE);
     if media_type.is_none_or(|media_type| media_type != "application/problem+json") {
         return response;
     }
     let caller = response.extensions().get::<Caller>().cloned();
+    let signs_out = response.extensions().get::<sign_in::OwnSession>().is_some();
     let (mut parts, body) = response.into_parts();
     let found: Problem = problem_of(parts.status, body).await;
-    let html = problem::page(&visit.frame_of(caller.as_ref()), &found);
+    let frame = Frame { signs_out, token: &token, ..visit.frame_of(caller.as_ref()) };
+    let html = problem::page(&frame, &found);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     parts.headers.remove(header::CONTENT_LENGTH);
     Response::from_parts(parts, Body::from(html))

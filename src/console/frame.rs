@@ -35,6 +35,8 @@ pub struct Frame<'a> {
     pub caller: Option<&'a str>,
     /// Whether the caller may see the pages of operators.
     pub operates: bool,
+    /// Whether the caller has signed in to the console itself, and so can sign out.
+    pub signs_out: bool,
     /// The reason of the case. `None`: there is none yet.
     pub reason: Option<&'a str>,
     /// The page and its parameters, relative to the console, without the language.
@@ -89,10 +91,20 @@ impl Frame<'_> {
                     @if let Some(caller) = self.caller {
                         span.who title=(t.signed_in) { (caller) }
                     }
+                    @if self.signs_out { (self.leave()) }
                     a.lang href=(self.in_other_language()) lang=(self.lang.other().tag())
                         hreflang=(self.lang.other().tag()) { (t.language) }
                     button.keys type="button" data-help hidden aria-label=(t.help) title=(t.help) { "?" }
                 }
+            }
+        }
+    }
+
+    fn leave(&self) -> Markup {
+        html! {
+            form.leave method="post" action="sign-out" {
+                (self.secret(""))
+                button.small type="submit" { (self.lang.sign_in().leave) }
             }
         }
     }

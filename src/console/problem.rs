@@ -32,10 +32,13 @@ pub const OPERATORS_ONLY: &str = "operators-only";
 
 fn words(frame: &Frame<'_>, problem: &Problem) -> (&'static str, &'static str) {
     let (t, o, u) = (frame.texts(), frame.lang.operations(), frame.lang.upkeep());
+    let s = frame.lang.sign_in();
     match (problem.status, problem.slug()) {
         (_, FOREIGN_FORM) => (t.p_form, t.p_form_do),
+        (_, OPERATORS_ONLY) if frame.signs_out => (o.p_operators, s.admin_do),
         (_, OPERATORS_ONLY) => (o.p_operators, o.p_operators_do),
         (401, _) => (t.p_401, t.p_401_do),
+        (403, _) if frame.signs_out && problem.detail.contains("role support") => (t.p_403, s.support_do),
         (403, _) if problem.detail.contains("role support") => (t.p_403, t.p_403_do),
         (403, _) => (u.not_allowed, u.not_allowed_do),
         (404, _) => (t.p_404, t.p_404_do),

@@ -2,6 +2,7 @@
 
 mod developer;
 mod operations;
+mod sign_in;
 mod support;
 mod upkeep;
 

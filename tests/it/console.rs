@@ -4,6 +4,7 @@ mod developer;
 mod forms;
 mod operations;
 mod pages;
+mod sign_in;
 mod trial;
 mod tryit;
 mod upkeep;

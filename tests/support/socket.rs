@@ -55,7 +55,21 @@ impl Socket {
         opened.unwrap_or_else(|status| panic!("{user_id} gets no socket: {status}"))
     }
 
+    /// Whether an opening with these headers is answered by a socket: the subprotocol that the service chose, or the status.
+    pub async fn chosen(base: &str, headers: &[(&str, &str)]) -> Result<(Self, String), u16> {
+        Self::opened(connect(base, None).await, base, "", headers).await
+    }
+
     async fn over(tcp: TcpStream, base: &str, query: &str, headers: &[(&str, &str)]) -> Result<Self, u16> {
+        Self::opened(tcp, base, query, headers).await.map(|(socket, _)| socket)
+    }
+
+    async fn opened(
+        tcp: TcpStream,
+        base: &str,
+        query: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Self, String), u16> {
         let url = format!("{}/api/v1/ws{query}", base.replacen("http", "ws", 1));
         let mut request = url.into_client_request().expect("an address");
         for (name, value) in headers {
@@ -65,14 +79,12 @@ impl Socket {
         let opening =
             tokio::time::timeout(LONG, client_async(request, tcp)).await.expect("an answer in time");
         match opening {
-            Ok((inner, _)) => Ok(Self {
-                inner,
-                last_id: None,
-                next_id: 1,
-                ready: VecDeque::new(),
-                live: Vec::new(),
-                closed: None,
-            }),
+            Ok((inner, answer)) => {
+                let chosen = answer.headers().get("sec-websocket-protocol");
+                let chosen = chosen.map(|name| name.to_str().expect("text").to_owned()).unwrap_or_default();
+                let (ready, live) = (VecDeque::new(), Vec::new());
+                Ok((Self { inner, last_id: None, next_id: 1, ready, live, closed: None }, chosen))
+            }
             Err(Error::Http(answer)) => Err(answer.status().as_u16()),
             Err(error) => panic!("no socket: {error}"),
         }

@@ -179,7 +179,7 @@ fn target(path: &str, params: &[(&str, &str)]) -> String {
 }
 
 /// The answer, or the problem.
-async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Refusal> {
+pub async fn read<T: DeserializeOwned>(response: Response) -> Result<T, Refusal> {
     let status = response.status();
     if !status.is_success() {
         return Err(Refusal::Problem(problem_of(status, response.into_body()).await));

@@ -21,6 +21,10 @@ pub const CASE: &str = "impg-case";
 /// What a form has to send back.
 pub const TOKEN: &str = "impg-form";
 pub const LANGUAGE: &str = "impg-lang";
+/// The access token of a person who has signed in to the console itself.
+pub const ACCESS: &str = "impg-access";
+/// The refresh token of the same session.
+pub const REFRESH: &str = "impg-refresh";
 /// The secret of a developer's link. It holds until the browser is closed, or the link ends.
 pub const LINK: &str = "impg-link";
 /// What a form of a developer has to send back.
@@ -68,6 +72,8 @@ pub fn set_cookie(config: &Config, headers: &HeaderMap, name: &str, value: &str)
     let (life_s, same_site) = match name {
         TOKEN | LINK_TOKEN => (None, "Strict"),
         LINK => (value.is_empty().then_some(0), "Strict"),
+        // Until the browser is closed. A link from a ticket opens its page; no form of another site is sent with it.
+        ACCESS | REFRESH => (value.is_empty().then_some(0), "Lax"),
         // A link from a ticket opens a page of the case.
         CASE => (Some(if value.is_empty() { 0 } else { CASE_LIFE_S }), "Lax"),
         _ => (Some(LANGUAGE_LIFE_S), "Lax"),
@@ -179,9 +185,14 @@ impl Form {
 
 /// The page that follows: only one of the console.
 fn next(asked: &str) -> &str {
+    page_of(asked).unwrap_or("search")
+}
+
+/// A page of the console with its parameters, if it is one.
+pub fn page_of(asked: &str) -> Option<&str> {
     let page = asked.split('?').next().unwrap_or_default();
     let is_plain = asked.bytes().all(|b| b.is_ascii_graphic());
-    if PAGES.contains(&page) && is_plain { asked } else { "search" }
+    (PAGES.contains(&page) && is_plain).then_some(asked)
 }
 
 #[cfg(test)]

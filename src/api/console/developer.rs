@@ -19,7 +19,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 
 use super::calls::{self, Calls, Operations, Refusal, problem_of};
-use super::case::{LANGUAGE, LINK, LINK_TOKEN, LinkForm, cookie, new_token, set_cookie};
+use super::case::{LINK, LINK_TOKEN, LinkForm, cookie, new_token, set_cookie};
 use super::examples::EXAMPLES;
 use super::visit::{Asked, Visit};
 use super::{asset, moved};
@@ -129,9 +129,7 @@ impl FromRequestParts<Api> for Guest {
                 token
             }
         };
-        if asked.param("lang") == asked.lang.code() {
-            cookies.push(set_cookie(&api.config, &parts.headers, LANGUAGE, asked.lang.code()));
-        }
+        cookies.extend(asked.language_cookie(api, &parts.headers));
         Ok(Self { asked, token, cookies })
     }
 }

@@ -9,6 +9,7 @@ use url::form_urlencoded::{Serializer, parse};
 
 use super::calls::Refusal;
 use super::case::{LANGUAGE, TOKEN, cookie, new_token, reason_of, set_cookie};
+use super::sign_in::OwnSession;
 use crate::api::{Api, Authenticated};
 use crate::base::error::Error;
 use crate::console::frame::{Frame, Part};
@@ -20,6 +21,8 @@ pub struct Visit {
     pub caller: Caller,
     /// `None`: the caller has to give one.
     pub reason: Option<String>,
+    /// Whether the caller has signed in to the console itself.
+    signs_out: bool,
     asked: Asked,
     token: String,
     /// Cookies that the answer sets.
@@ -69,11 +72,10 @@ impl Visit {
                 token
             }
         };
-        if asked.param("lang") == asked.lang.code() {
-            cookies.push(set_cookie(&api.config, &parts.headers, LANGUAGE, asked.lang.code()));
-        }
+        cookies.extend(asked.language_cookie(api, &parts.headers));
         let reason = reason_of(&parts.headers, &caller.user_id);
-        Ok(Self { caller, reason, asked, token, cookies })
+        let signs_out = parts.extensions.get::<OwnSession>().is_some();
+        Ok(Self { caller, reason, signs_out, asked, token, cookies })
     }
 }
 
@@ -81,6 +83,12 @@ impl Asked {
     /// A parameter of the page, or nothing.
     pub fn param(&self, name: &str) -> &str {
         self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// Keeps the language that the reader has chosen.
+    pub fn language_cookie(&self, api: &Api, headers: &HeaderMap) -> Option<String> {
+        let is_chosen = self.param("lang") == self.lang.code();
+        is_chosen.then(|| set_cookie(&api.config, headers, LANGUAGE, self.lang.code()))
     }
 
     /// The frame of a page for a caller who has no case, or may not see the page.
@@ -91,6 +99,7 @@ impl Asked {
             part: Part::None,
             caller: caller.map(|caller| caller.user_id.as_str()),
             operates: caller.is_some_and(|caller| caller.roles.has(Role::Admin)),
+            signs_out: false,
             reason: None,
             here,
             token: "",
@@ -135,6 +144,7 @@ impl Visit {
             part,
             caller,
             operates,
+            signs_out: self.signs_out,
             reason: self.reason.as_deref(),
             here,
             token: &self.token,

@@ -77,7 +77,8 @@ impl Standing {
         } else {
             "the API"
         };
-        if let Some(before) = before {
+        // The first gateway of an instance changes nothing.
+        if let Some(before) = before.filter(|before| before.url.is_some()) {
             tracing::warn!(was = shown(&before.url), now, by, "the push gateway has changed");
             metrics::counter!("impg_gateway_changes_total").increment(1);
         }

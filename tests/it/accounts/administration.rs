@@ -120,6 +120,16 @@ async fn the_last_administrator_who_can_sign_in_stays() {
     root.put(&suspension, until).await.expect(200);
     cancel(&root, PASSWORD).await.expect_problem(409, "conflict");
     root.delete(&suspension).await.expect(204);
+    // An application with the role has no account, and cannot leave the service without an administrator either.
+    let made = root.post("/tokens", json!({"name": "tool", "roles": ["admin"]})).await.expect(201);
+    let tool = stranger(&app).with_header("authorization", &format!("Bearer {}", text(&made["secret"])));
+    let until = json!({"until": "2999-01-01T00:00:00Z", "reason": "away"});
+    tool.put(&suspension, until.clone()).await.expect(200);
+    let boss_suspension = format!("/accounts/{boss}/suspension");
+    let problem = tool.put(&boss_suspension, until).await.expect_problem(409, "conflict");
+    assert!(text(&problem["detail"]).contains("last administrator"), "{problem}");
+    tool.put(&roles(&boss), json!({"roles": []})).await.expect_problem(409, "conflict");
+    root.delete(&suspension).await.expect(204);
     // Of two who take the role from each other at once, one keeps it. So it is when both cancel.
     let other = with(&app, &sign_in(&app, "lisi").await);
     let (li_path, boss_path) = (roles(&li), roles(&boss));

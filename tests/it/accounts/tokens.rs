@@ -9,7 +9,7 @@ use sha2::Sha256;
 
 use super::*;
 
-const SEED: [u8; 32] = [7; 32];
+pub const SEED: [u8; 32] = [7; 32];
 
 fn encode(value: &Value) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(value.to_string())
@@ -26,7 +26,7 @@ fn parts(token: &str) -> (Value, Value) {
 }
 
 /// A token signed with a key.
-fn signed(seed: &[u8], header: &Value, claims: &Value) -> String {
+pub fn signed(seed: &[u8], header: &Value, claims: &Value) -> String {
     let input = format!("{}.{}", encode(header), encode(claims));
     let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("a key");
     let signature = BASE64_URL_SAFE_NO_PAD.encode(pair.sign(input.as_bytes()).as_ref());

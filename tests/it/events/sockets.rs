@@ -1,5 +1,6 @@
 //! Sockets: events and requests over one connection, with the limits of HTTP, resumed without a hole.
 
+mod bearer;
 mod many;
 mod old;
 mod outside;

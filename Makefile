@@ -29,10 +29,11 @@ torture: ## Kills and stops replicas and the database for 15 minutes, then check
 	tests/tools ensure postgresql
 	TORTURE_SECONDS=900 TORTURE_CROWD=20000 cargo test --release --test it torture -- --nocapture --test-threads=1
 
-soak: ## Runs sends and reads for half an hour, an overload, and an upgrade from the version before; SOAK_SECONDS shortens it
+soak: ## Runs sends and reads for half an hour, an overload, an upgrade from the version before, and 10,000 sockets; SOAK_SECONDS shortens it
 	tests/tools ensure postgresql
 	old=$$(tests/old-binary) && OLD_BINARY=$$old cargo test --release --test it faults::upgrade -- --ignored --nocapture --test-threads=1
 	cargo test --release --test it faults::soak -- --ignored --nocapture --test-threads=1
+	ulimit -n $$(ulimit -Hn) && cargo test --release --test it sockets::many -- --ignored --nocapture
 
 bench: ## Measures the ledger, the archive, events and the directory: sends per second, search times, delays, runs
 	tests/tools ensure postgresql elasticsearch chromium

@@ -103,6 +103,12 @@ pub(super) async fn keep_one(tx: &Transaction<'_>, user_id: &str, now: OffsetDat
     Ok(())
 }
 
+/// Whether there is an administrator who can sign in. A source of the directory can take the last one away: it is not asked
+/// back. Then a command on the server makes another one.
+pub async fn can_administer(store: &Store, now: OffsetDateTime) -> Result<bool> {
+    Ok(store.one(sql!("accounts/admin/can_administer"), &[&now]).await?.get(0))
+}
+
 /// Gives an account exactly these roles beside `user`. They count from the next request on.
 ///
 /// # Errors

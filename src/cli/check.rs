@@ -9,9 +9,10 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use time::OffsetDateTime;
 
+use crate::accounts::admin;
 use crate::archive::index;
 use crate::archive::mover::{self, State};
-use crate::base::config::Config;
+use crate::base::config::{Config, IdentityMode};
 use crate::base::error::{Error, Result};
 use crate::base::store::{Fitness, Standby, Statements, Store};
 use crate::delivery::endpoint::GATEWAY;
@@ -206,6 +207,9 @@ async fn live(config: &Config, command: &CheckCommand, findings: &mut Vec<Findin
         findings.extend(archive(&store, config, command.search_age, ready.now).await?);
     }
     findings.push(directory(&store).await?);
+    if config.identity.mode == IdentityMode::Accounts {
+        findings.push(administrators(&store, ready.now).await?);
+    }
     findings.extend(standby(&store, config).await?);
     Ok(())
 }
@@ -286,6 +290,18 @@ async fn directory(store: &Store) -> Result<Finding> {
             Finding::new("directory", Level::Warning, "a run waits for an approval")
         }
         Some(run) => Finding::new("directory", Level::Ok, format!("the last run is {}", run.state.as_str())),
+    })
+}
+
+/// Without an administrator nobody suspends, invites or gives roles. People go on talking.
+async fn administrators(store: &Store, now: OffsetDateTime) -> Result<Finding> {
+    Ok(match admin::can_administer(store, now).await? {
+        true => Finding::new("administrators", Level::Ok, "one can sign in"),
+        false => Finding::new(
+            "administrators",
+            Level::Warning,
+            "none can sign in: make one with `account create --admin`",
+        ),
     })
 }
 

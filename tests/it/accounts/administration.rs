@@ -237,3 +237,30 @@ async fn the_first_administrator_comes_from_the_server() {
     run(&app, &["account", "rotate-key"], "").await.unwrap();
     assert!(app.count("SELECT count(*) FROM t_im_account_key", &[]).await >= 2);
 }
+
+#[tokio::test]
+async fn check_warns_when_no_administrator_can_sign_in() {
+    let app = open().await;
+    let root = administrator(&app).await;
+    let url = shared().url(&app.database);
+    let findings = async || {
+        let output = Command::new(env!("CARGO_BIN_EXE_im-push-gateway"))
+            .args(["check", "--format", "json"])
+            .env("IMPG_DATABASE_URL", &url)
+            .env("IMPG_IDENTITY_MODE", "accounts")
+            .env("IMPG_CALLBACK_URL", "none")
+            .env("IMPG_CALLBACK_HOLD_DAYS", "0")
+            .output()
+            .await
+            .expect("it runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let well = findings().await;
+    assert!(well.contains("administrators") && !well.contains("none can sign in"), "{well}");
+    // The source of the directory says that the last one has left.
+    let boss = text(&root.get("/users/me").await.expect(200)["user_id"]);
+    let leaves = json!({"users": [{"user_id": boss, "name": "Boss", "active": false}]});
+    root.post("/directory/changes", leaves).await.expect(200);
+    let warned = findings().await;
+    assert!(warned.contains("none can sign in"), "{warned}");
+}

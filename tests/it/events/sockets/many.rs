@@ -17,6 +17,16 @@ const MESSAGES: usize = 5;
 /// Most memory of ours for an idle socket.
 const BYTES_MAX: u64 = 10 * 1024;
 
+/// Files that this process, and the service that it starts, can have open at least.
+const FILES: u64 = 12_000;
+
+/// How many files this process can have open. A process that it starts can have as many.
+fn files() -> u64 {
+    let limits = fs::read_to_string("/proc/self/limits").expect("limits");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("a limit");
+    line.split_whitespace().next().and_then(|soft| soft.parse().ok()).unwrap_or(u64::MAX)
+}
+
 /// The memory of a process that is its own, in bytes.
 fn memory(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
@@ -24,10 +34,15 @@ fn memory(pid: u32) -> u64 {
     line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }
 
-/// Run it by itself, with `ulimit -n 65536`: `cargo test --release --test it many -- --ignored --nocapture`.
+/// `make soak` runs it, by itself. The clients are in this process, and the service is another one, whose memory counts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "opens 10,000 sockets"]
 async fn ten_thousand_idle_sockets_take_little_memory_and_a_thousand_busy_ones_are_served() {
+    let found = files();
+    assert!(
+        found >= FILES,
+        "{FILES} open files are needed, and {found} are allowed: run `ulimit -n 65536` before"
+    );
     let database = database().await;
     let url = shared().url(&database);
     let settings = [

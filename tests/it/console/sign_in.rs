@@ -255,7 +255,7 @@ async fn the_api_takes_no_cookie_and_a_cookie_holds_nothing_but_a_session() {
 
 #[tokio::test]
 async fn a_session_goes_on_when_its_access_token_expires_and_ends_with_its_page_kept() {
-    let app = open().await;
+    let app = open_with("account_refresh_grace_ms = 60000").await;
     let (root, user_id) = supporter(&app, "lisi").await;
     let mut browser = Browser::new(&app.base);
     browser.get("sign-in").await;
@@ -364,12 +364,12 @@ fn visits(lang: &str) -> Vec<Value> {
     vec![
         json!({
             "name": "sign-in", "address": "people?q=li", "stays": "sign-in?next=people%3Fq%3Dli&why=needed",
-            "has": ["[data-why=needed]"], "focus": "#username",
+            "has": ["[data-why=needed]"], "steps": [{"sees": "#username:focus"}],
             "wants": [word("Sign in to the console", "登录控制台"), word("needs a sign-in", "需要登录")],
         }),
         json!({
             "name": "sign-in-wrong", "status": 401, "fill": {"#username": "lisi", "#password": "a wrong guess"},
-            "click": "button.primary", "stays": "sign-in", "focus": "#password",
+            "click": "button.primary", "stays": "sign-in", "steps": [{"sees": "#password:focus"}],
             "wants": [word("The username or the password is wrong", "用户名或密码错误")],
         }),
         json!({

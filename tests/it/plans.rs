@@ -85,8 +85,10 @@ async fn no_plan_without_statistics_compares_all_rows_with_all_others() {
         assert!(all.values().any(|(named, _)| named == name), "{name} is gone, which was exempt: {reason}");
     }
     let mut wrong = Vec::new();
-    // COPY has no plan.
-    let planned = all.values().filter(|(_, text)| !text.lines().any(|line| line.starts_with("COPY ")));
+    // COPY has no plan, and the list of released migrations is no statement.
+    let has_plan =
+        |name: &str, text: &str| name.contains('/') && !text.lines().any(|line| line.starts_with("COPY "));
+    let planned = all.values().filter(|(name, text)| has_plan(name, text));
     for (name, statement) in planned.filter(|(name, _)| FEW.iter().all(|(few, _)| few != name)) {
         let plan = plan_of(&store, statement).await;
         let products = products(&plan);

@@ -128,9 +128,9 @@ async fn the_rules_of_a_send_hold_for_a_call() {
     app.people(&["a", "b", "c", "d"]).await;
     let body = |channel: &str| json!({"channel_id": channel, "media": "audio"});
     let direct = app.direct("a", "b").await;
+    let (group, large) = (app.group(&["a", "b", "c"]).await, app.group(&["a", "b", "c", "d"]).await);
     app.person("b").put("/users/me/relations/a", json!({"kind": "block"})).await.expect(200);
     app.person("a").post("/calls", body(&direct)).await.expect_problem(403, "blocked");
-    let group = app.group(&["a", "b", "c"]).await;
     let now = app.store.now().await.expect("a time") + time::Duration::hours(1);
     let now = now.format(&time::format_description::well_known::Rfc3339).expect("a text");
     let silence = format!("/channels/{group}/members/c/silence");
@@ -138,7 +138,6 @@ async fn the_rules_of_a_send_hold_for_a_call() {
     app.person("c").post("/calls", body(&group)).await.expect_problem(403, "silenced");
     let call = ring(&app, "a", &group).await;
     act(&app, "c", &call, "accept").await.expect_problem(403, "silenced");
-    let large = app.group(&["a", "b", "c", "d"]).await;
     app.person("a").post("/calls", body(&large)).await.expect_problem(422, "invalid-field");
     let other = json!({"channel_id": large, "media": "smoke"});
     app.person("a").post("/calls", other).await.expect_problem(422, "invalid-field");

@@ -2,6 +2,7 @@
 
 pub mod answers;
 pub mod channel;
+mod choices;
 pub mod developer;
 pub mod endpoint_link;
 mod findings;

@@ -88,24 +88,6 @@ fn level(frame: &Frame<'_>, tree: &Tree<'_>) -> Markup {
     }
 }
 
-/// Users of whom one is meant, each with the page that follows.
-pub fn choices(users: &[Contact], address: impl Fn(&str) -> String) -> Markup {
-    html! {
-        ul.rows {
-            @for one in users {
-                li.row.wide data-row {
-                    a href=(address(&one.user_id)) data-open { (one.name) }
-                    span.soft {
-                        @if let Some(title) = &one.title { (title) " " }
-                        @if let Some(department) = &one.department { (department.name) " " }
-                        span.id { (one.user_id) }
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// The kind of a user in words.
 pub fn kind_name<'a>(t: &'a Texts, kind: &'a str) -> &'a str {
     match kind {

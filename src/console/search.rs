@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::answers::{Contact, Hit, Message, Page, Problem};
+use super::choices::choices;
 use super::frame::{Frame, link, moment, person};
-use super::people::choices;
 use super::texts::Texts;
 
 /// The conditions, as typed. They are the parameters of the page and of the API.

@@ -5,10 +5,10 @@ use time::{Duration, OffsetDateTime};
 
 use super::answers::{Attempt, Contact, Diagnosis, Interval, Page};
 use super::channel;
+use super::choices::choices;
 use super::findings::{Tone, advice, sentence, tone};
 use super::frame::{Frame, elapsed, link, moment, person};
 use super::message::quote;
-use super::people::choices;
 use super::replay::{self, Pair};
 use super::search::status_chip;
 use super::texts::Texts;

@@ -239,7 +239,7 @@ async fn the_api_takes_no_cookie_and_a_cookie_holds_nothing_but_a_session() {
         .await
         .expect_problem(401, "unauthenticated");
     // The token of an application is no session of a person.
-    let wanted = json!({"name": "desk", "roles": ["support"]});
+    let wanted = json!({"name": "desk", "user_id": "desk", "roles": ["support"]});
     let made = root.post("/tokens", wanted).await.expect(201);
     let mut browser = Browser::new(&app.base);
     browser.cookies.insert("impg-access".to_owned(), text(&made["secret"]));
@@ -360,7 +360,6 @@ async fn no_token_and_no_password_is_in_a_page_an_address_or_the_log() {
 /// What a person does in Chromium, from a page to a sign-in and out again.
 fn visits(lang: &str) -> Vec<Value> {
     let word = |en: &'static str, zh: &'static str| if lang == "zh" { zh } else { en };
-    let right = json!({"#username": "lisi", "#password": PASSWORD});
     vec![
         json!({
             "name": "sign-in", "address": "people?q=li", "stays": "sign-in?next=people%3Fq%3Dli&why=needed",
@@ -368,12 +367,19 @@ fn visits(lang: &str) -> Vec<Value> {
             "wants": [word("Sign in to the console", "登录控制台"), word("needs a sign-in", "需要登录")],
         }),
         json!({
-            "name": "sign-in-wrong", "status": 401, "fill": {"#username": "lisi", "#password": "a wrong guess"},
-            "click": "button.primary", "stays": "sign-in", "steps": [{"sees": "#password:focus"}],
+            "name": "sign-in-wrong", "status": 401, "stays": "sign-in",
+            "steps": [
+                {"fill": ["#username", "lisi"]}, {"fill": ["#password", "a wrong guess"]},
+                {"click": "button.primary", "loads": true}, {"sees": "#password:focus"},
+            ],
             "wants": [word("The username or the password is wrong", "用户名或密码错误")],
         }),
         json!({
-            "name": "sign-in-done", "fill": right, "click": "button.primary", "stays": "people?q=li",
+            "name": "sign-in-done", "stays": "people?q=li",
+            "steps": [
+                {"fill": ["#username", "lisi"]}, {"fill": ["#password", PASSWORD]},
+                {"click": "button.primary", "loads": true},
+            ],
             "wants": [word("Why do you look?", "为什么要查看？"), word("Sign out", "退出登录")],
         }),
         json!({
@@ -381,7 +387,7 @@ fn visits(lang: &str) -> Vec<Value> {
             "wants": [word("Ask an administrator to give your account the role admin", "授予您的账号 admin 角色")],
         }),
         json!({
-            "name": "sign-out", "click": "form.leave button", "stays": "sign-in?why=out",
+            "name": "sign-out", "steps": [{"click": "form.leave button", "loads": true}], "stays": "sign-in?why=out",
             "wants": [word("You have signed out", "您已退出登录")],
         }),
     ]

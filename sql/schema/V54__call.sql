@@ -60,9 +60,11 @@ CREATE VIEW v_im_call_user AS
 SELECT u.call_id, c.channel_id, u.user_id, u.joined_at,
        CASE WHEN m.user_id IS NULL OR p.user_id IS NULL THEN 'left' ELSE u.state END AS state
 FROM t_im_call_user u
-JOIN t_im_call c ON c.call_id = u.call_id
-LEFT JOIN t_im_channel_user m ON m.channel_id = c.channel_id AND m.user_id = u.user_id AND m.to_seq IS NULL
-LEFT JOIN t_im_user p ON p.user_id = u.user_id AND p.active;
+-- OFFSET 0 makes each of them a key lookup, also with a plan made while there were few.
+CROSS JOIN LATERAL (SELECT channel_id FROM t_im_call WHERE call_id = u.call_id OFFSET 0) AS c
+LEFT JOIN LATERAL (SELECT user_id FROM t_im_channel_user
+                   WHERE channel_id = c.channel_id AND user_id = u.user_id AND to_seq IS NULL OFFSET 0) AS m ON true
+LEFT JOIN LATERAL (SELECT user_id, active FROM t_im_user WHERE user_id = u.user_id OFFSET 0) AS p ON p.active;
 
 -- Whether an event of this type has a possible listener. Streams take calls, too.
 CREATE OR REPLACE FUNCTION im_event_wanted(type text) RETURNS boolean LANGUAGE plpgsql STABLE AS $$

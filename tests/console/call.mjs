@@ -38,7 +38,9 @@ function portal() {
   let peer = null;
   let other = null;
   const early = [];
-  const send = (data) => post(`/calls/${call}/signal`, { to: other, data });
+  // Signals are handed on in the order in which the service gets them: each waits for the one before.
+  let sending = Promise.resolve();
+  const send = (data) => (sending = sending.then(() => post(`/calls/${call}/signal`, { to: other, data })));
 
   const on = async ({ from, data }) => {
     if (!peer) return early.push({ from, data });

@@ -11,7 +11,8 @@ called AS (
            CASE WHEN m.user_id = $2 THEN $4::timestamptz END
     FROM made
     JOIN t_im_channel_user m ON m.channel_id = $1 AND m.to_seq IS NULL
-    JOIN t_im_user u ON u.user_id = m.user_id AND u.active AND (u.kind <> 'application' OR u.user_id = $2)
+    CROSS JOIN LATERAL (SELECT user_id, active, kind FROM t_im_user WHERE user_id = m.user_id OFFSET 0) AS u
+    WHERE u.active AND (u.kind <> 'application' OR u.user_id = $2)
     RETURNING user_id
 )
 SELECT made.call_id, (SELECT count(*) FROM called) AS users FROM made

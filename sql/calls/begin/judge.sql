@@ -19,6 +19,6 @@ SELECT CASE WHEN u.user_id IS NULL THEN 'unknown_user'
        coalesce(ceil(extract(epoch FROM m.silenced_until - im_clock())), 0)::bigint AS wait_s
 FROM t_im_channel c
 LEFT JOIN t_im_user u ON u.user_id = $2 AND u.active
-LEFT JOIN t_im_channel_user m ON m.channel_id = c.channel_id AND m.user_id = $2 AND m.to_seq IS NULL
-LEFT JOIN t_im_call open ON open.channel_id = c.channel_id AND open.state <> 'ended'
+LEFT JOIN t_im_channel_user m ON m.channel_id = $1 AND m.user_id = $2 AND m.to_seq IS NULL
+LEFT JOIN t_im_call open ON open.channel_id = $1 AND open.state <> 'ended'
 WHERE c.channel_id = $1

@@ -7,15 +7,17 @@ SELECT c.call_id, c.channel_id, c.caller, c.media, c.state, c.outcome, c.began_a
                                             ORDER BY d.name), '[]')
                   FROM t_im_call_data d WHERE d.call_id = c.call_id) END AS data
 FROM t_im_call c
-JOIN t_im_channel_user m ON m.channel_id = c.channel_id AND m.user_id = $1 AND m.to_seq IS NULL
+CROSS JOIN LATERAL (SELECT FROM t_im_channel_user
+                    WHERE channel_id = c.channel_id AND user_id = $1 AND to_seq IS NULL OFFSET 0) AS m
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(jsonb_build_object(
                'user_id', u.user_id, 'state', u.state,
                -- The user is in another call, too.
                'busy', c.state <> 'ended' AND EXISTS (
                    SELECT FROM t_im_call_user other
-                   JOIN t_im_call oc ON oc.call_id = other.call_id AND oc.state <> 'ended'
-                   WHERE other.user_id = u.user_id AND other.state = 'joined' AND other.call_id <> c.call_id))
+                   CROSS JOIN LATERAL (SELECT state FROM t_im_call WHERE call_id = other.call_id OFFSET 0) AS oc
+                   WHERE other.user_id = u.user_id AND other.state = 'joined' AND other.call_id <> c.call_id
+                     AND oc.state <> 'ended'))
                ORDER BY u.user_id), '[]') AS users,
            bool_or(u.user_id = $1 AND u.state = 'joined') AS is_in
     FROM v_im_call_user u

@@ -7,5 +7,5 @@ JOIN t_im_channel c ON c.channel_id = call.channel_id
 WHERE call.call_id = $1
   AND ($2::text IS NULL
        OR EXISTS (SELECT FROM t_im_channel_user m
-                  WHERE m.channel_id = call.channel_id AND m.user_id = $2 AND m.to_seq IS NULL))
+                  WHERE m.channel_id = call.channel_id AND m.user_id = $2 AND m.to_seq IS NULL OFFSET 0))
 FOR NO KEY UPDATE OF c

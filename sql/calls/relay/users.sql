@@ -5,4 +5,4 @@ SELECT c.channel_id, c.state,
        ARRAY(SELECT u.user_id FROM v_im_call_user u WHERE u.call_id = c.call_id AND u.state = 'joined' ORDER BY u.user_id) AS joined
 FROM t_im_call c
 WHERE c.call_id = $1
-  AND EXISTS (SELECT FROM t_im_channel_user m WHERE m.channel_id = c.channel_id AND m.user_id = $2 AND m.to_seq IS NULL)
+  AND EXISTS (SELECT FROM t_im_channel_user m WHERE m.channel_id = c.channel_id AND m.user_id = $2 AND m.to_seq IS NULL OFFSET 0)

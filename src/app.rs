@@ -131,8 +131,7 @@ impl App {
         let files = Files::new(self.store.clone(), &self.config.files, stop.clone());
         let escalation = self.escalation(&wakes);
         let mut workers = self.workers(&wakes, &stop_workers, &escalation, &files);
-        workers.push(self.notifications(&wakes));
-        workers.push(self.calls(&wakes));
+        workers.extend([self.notifications(&wakes), self.calls(&wakes)]);
         workers.push(self.dispatch(&wakes, &tasks, &stop_workers));
         self.spawn_workers(workers, &tasks, &stop_workers);
         let streams = self.spawn_streams(&tasks, &wakes, &stop, &stop_workers);
@@ -140,8 +139,8 @@ impl App {
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
         self.spawn_metrics(metrics, bounds, &tasks, &stop_workers);
-        let sender = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
-        let sender = GatedSender::new(sender, Gate::new(self.callbacks.clone(), &self.config));
+        let ungated = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
+        let sender = GatedSender::new(ungated, Gate::new(self.callbacks.clone(), &self.config));
         let calls = Calls::new(&self.config, self.lanes(&wakes));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();

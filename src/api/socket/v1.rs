@@ -71,7 +71,8 @@ pub async fn answer(context: &Context, memory: &Memory, text: &str) -> String {
             let (id, method) = (asked.id.clone(), known(&asked.method));
             (id, method, answer_to(context, memory, asked).await)
         }
-        Err((id, error)) => {
+        Err(refused) => {
+            let (id, error) = *refused;
             // What cannot be read is counted, too.
             let error = context.check_rate().err().unwrap_or(error);
             (id, "unknown", Answer::refusal(&error))
@@ -96,31 +97,31 @@ fn known(method: &str) -> &'static str {
 }
 
 /// The request in a frame. An error has the id, as far as it can be read.
-fn read(text: &str) -> std::result::Result<Asked, (Value, Error)> {
-    let refused = |id: Value| move |error: Error| (id, error);
+fn read(text: &str) -> std::result::Result<Asked, Box<(Value, Error)>> {
+    let refused = |id: Value| move |error: Error| Box::new((id, error));
     let mut fields: Map<String, Value> = strict::read(text.as_bytes()).map_err(refused(Value::Null))?;
     let id = match fields.remove("id") {
         Some(Value::String(id)) if id.chars().count() <= ID_MAX_CHARS => Value::String(id),
         Some(Value::Number(id)) if id.is_i64() || id.is_u64() => Value::Number(id),
         _ => {
             let rule = format!("must be a whole number, or a text of at most {ID_MAX_CHARS} characters");
-            return Err((Value::Null, Error::field("/id", rule)));
+            return Err(refused(Value::Null)(Error::field("/id", rule)));
         }
     };
     let method = match fields.remove("method") {
         Some(Value::String(method)) => method,
-        _ => return Err((id, Error::field("/method", format!("must be {METHODS}")))),
+        _ => return Err(refused(id)(Error::field("/method", format!("must be {METHODS}")))),
     };
     let params = match fields.remove("params") {
         Some(Value::Object(params)) => params,
         None | Some(Value::Null) => Map::new(),
-        Some(_) => return Err((id, Error::field("/params", "must be an object"))),
+        Some(_) => return Err(refused(id)(Error::field("/params", "must be an object"))),
     };
     match fields.keys().next() {
         None => Ok(Asked { id, method, params }),
         Some(unknown) => {
             let pointer = format!("/{unknown}");
-            Err((id, Error::field(pointer, "is not known; a request has `id`, `method` and `params`")))
+            Err(refused(id)(Error::field(pointer, "is not known; a request has `id`, `method` and `params`")))
         }
     }
 }
@@ -217,7 +218,8 @@ mod tests {
             (r#"{"id":1,"method":"ping","params":[]}"#, json!(1), Some("/params")),
             (r#"{"id":1,"method":"ping","more":1}"#, json!(1), Some("/more")),
         ] {
-            let Err((found, error)) = read(text) else { panic!("{text}") };
+            let Err(refused) = read(text) else { panic!("{text}") };
+            let (found, error) = *refused;
             assert_eq!((found, error.pointer.as_deref()), (id, pointer), "{text}");
         }
     }

@@ -121,7 +121,10 @@ async fn the_last_administrator_who_can_sign_in_stays() {
     cancel(&root, PASSWORD).await.expect_problem(409, "conflict");
     root.delete(&suspension).await.expect(204);
     // An application with the role has no account, and cannot leave the service without an administrator either.
-    let made = root.post("/tokens", json!({"name": "tool", "roles": ["admin"]})).await.expect(201);
+    let made = root
+        .post("/tokens", json!({"name": "tool", "user_id": "tool", "roles": ["admin"]}))
+        .await
+        .expect(201);
     let tool = stranger(&app).with_header("authorization", &format!("Bearer {}", text(&made["secret"])));
     let until = json!({"until": "2999-01-01T00:00:00Z", "reason": "away"});
     tool.put(&suspension, until.clone()).await.expect(200);

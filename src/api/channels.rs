@@ -49,6 +49,7 @@ struct NewChannel {
     join: Option<String>,
     who_adds: Option<String>,
     findable: Option<bool>,
+    encrypted: Option<bool>,
     members: Vec<String>,
     client_id: Option<String>,
 }
@@ -65,6 +66,7 @@ struct Group {
     join: Option<String>,
     who_adds: Option<String>,
     findable: Option<bool>,
+    encrypted: Option<bool>,
     #[serde(default)]
     members: Vec<String>,
 }
@@ -130,6 +132,7 @@ pub(super) struct ChannelView {
     join: JoinRule,
     who_adds: WhoAdds,
     findable: bool,
+    encrypted: bool,
     member_count: i32,
     last_seq: i64,
     #[serde(with = "rfc3339::option")]
@@ -173,6 +176,7 @@ impl From<Channel> for ChannelView {
             join: c.join,
             who_adds: c.who_adds,
             findable: c.findable,
+            encrypted: c.encrypted,
             member_count: c.member_count,
             last_seq: c.last_seq,
             dissolved_at: c.dissolved_at,
@@ -190,9 +194,18 @@ async fn create(
 ) -> Result<impl IntoResponse> {
     let NewChannel { channel_type, name, picture, newcomers_see, who_sends, description, .. } = new;
     let joining = Joining { join: new.join, who_adds: new.who_adds, findable: new.findable };
-    let (members, client_id) = (new.members, new.client_id);
-    let group =
-        NewGroup { name, picture, newcomers_see, who_sends, description, joining, members, client_id };
+    let (members, client_id, encrypted) = (new.members, new.client_id, new.encrypted.unwrap_or_default());
+    let group = NewGroup {
+        name,
+        picture,
+        newcomers_see,
+        who_sends,
+        description,
+        joining,
+        encrypted,
+        members,
+        client_id,
+    };
     check_client_id_if_any(group.client_id.as_deref())?;
     match ChannelType::parse(&channel_type) {
         Some(ChannelType::Direct) => {
@@ -207,7 +220,8 @@ async fn create(
                 ));
             };
             check_seen(&api, &caller, std::slice::from_ref(other), "/members").await?;
-            let (id, is_new) = channel::direct::open(&api.store, &caller.user_id, other, now).await?;
+            let (id, is_new) =
+                channel::direct::open(&api.store, (&caller.user_id, other), encrypted, now).await?;
             opened(&api, &caller, id, is_new).await
         }
         Some(ChannelType::Group) => open_group(&api, &caller, group, now).await,
@@ -223,8 +237,18 @@ async fn create_group(
 ) -> Result<impl IntoResponse> {
     let Group { client_id, name, picture, newcomers_see, who_sends, description, members, .. } = new;
     let joining = Joining { join: new.join, who_adds: new.who_adds, findable: new.findable };
-    let group =
-        NewGroup { name, picture, newcomers_see, who_sends, description, joining, members, client_id };
+    let encrypted = new.encrypted.unwrap_or_default();
+    let group = NewGroup {
+        name,
+        picture,
+        newcomers_see,
+        who_sends,
+        description,
+        joining,
+        encrypted,
+        members,
+        client_id,
+    };
     check_client_id_if_any(group.client_id.as_deref())?;
     open_group(&api, &caller, group, now).await
 }

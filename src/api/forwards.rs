@@ -11,7 +11,7 @@ use super::wire::{AtMost, Json, PathId, check_client_id_if_any};
 use super::{Api, Person};
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
-use crate::chat::message::{self, Forward, Original, Sent};
+use crate::chat::message::{self, Forward, Mls, Original, Sent};
 use crate::records::history::{self, Message};
 
 /// Most channels of a call.
@@ -101,6 +101,10 @@ async fn originals(api: &Api, caller: &str, ms_ids: &[MsId]) -> Result<Vec<Origi
 fn original(message: &Message) -> Result<Original> {
     if message.recalled.is_some() {
         return Err(Error::new(Kind::Conflict, "the message was recalled"));
+    }
+    if message.ms_type == Mls::TYPE {
+        let told = "only its members can read the message: let the client send it as a new one";
+        return Err(Error::new(Kind::ChannelEncrypted, told));
     }
     Ok(Original {
         ms_id: message.ms_id,

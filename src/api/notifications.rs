@@ -19,7 +19,7 @@ use super::wire::{
 use super::{Api, Person};
 use crate::base::error::{Error, Result};
 use crate::base::number::{ChannelId, MsId};
-use crate::chat::message::{Content, NO_FILE, Urgency};
+use crate::chat::message::{Content, Mls, NO_FILE, Urgency};
 use crate::delivery::gate::Subject;
 use crate::identity::Caller;
 use crate::notification::notice::{self, Limits, NewNotice, Notice, Target};
@@ -169,7 +169,7 @@ impl NewNotification {
     /// The notification as the caller gives it. Its file is not read yet.
     fn read(self, api: &Api) -> Result<NewNotice> {
         let To { user_ids, department_ids, below, all } = self.to;
-        let content = Content::parse(&self.ms_type, self.content, "")?;
+        let content = plain(Content::parse(&self.ms_type, self.content, "")?)?;
         Ok(NewNotice {
             client_id: self.client_id,
             to: Target {
@@ -189,6 +189,17 @@ impl NewNotification {
             expires_at: self.expires_at,
         })
     }
+}
+
+/// Refuses an encrypted content: direct channels with an application are plain.
+fn plain(content: Content) -> Result<Content> {
+    if content.ms_type() == Mls::TYPE {
+        return Err(Error::field(
+            "/type",
+            "must not be mls: a notification goes to many channels, and they are not encrypted",
+        ));
+    }
+    Ok(content)
 }
 
 /// The content with what is known of its file, which each message will hold. The send checks again whether the sender can
@@ -220,7 +231,7 @@ async fn pass(api: &Api, sender: &str, mut new: NewNotice) -> Result<NewNotice> 
     let Some(gate) = api.gate() else { return Ok(new) };
     let asked = gate::ask(api, &gate, Subject::Notification, (None, sender), new.to_json()).await?;
     let Some(by) = asked else { return Ok(new) };
-    let made = match Content::parse(&by.ms_type, by.content, "") {
+    let made = match Content::parse(&by.ms_type, by.content, "").and_then(plain) {
         Ok(content) => complete(api, sender, content, new.send_at).await,
         Err(e) => Err(e),
     };

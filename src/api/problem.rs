@@ -28,6 +28,9 @@ pub fn problem(error: &Error) -> Value {
     if let Some(call_id) = &error.call_id {
         problem.insert("call_id".into(), json!(call_id));
     }
+    if let Some(epoch) = error.epoch {
+        problem.insert("epoch".into(), json!(epoch));
+    }
     if let Some(id) = request::id() {
         problem.insert("request_id".into(), json!(id));
     }

@@ -41,6 +41,9 @@ pub enum Kind {
     AlreadyOnline,
     CallRunning,
     ChannelDissolved,
+    ChannelEncrypted,
+    ChannelNotEncrypted,
+    EpochTaken,
     TooLarge,
     QuotaExceeded,
     PreconditionFailed,
@@ -60,7 +63,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::MalformedBody,
         Self::InvalidField,
         Self::InvalidParameter,
@@ -84,6 +87,9 @@ impl Kind {
         Self::AlreadyOnline,
         Self::CallRunning,
         Self::ChannelDissolved,
+        Self::ChannelEncrypted,
+        Self::ChannelNotEncrypted,
+        Self::EpochTaken,
         Self::TooLarge,
         Self::QuotaExceeded,
         Self::PreconditionFailed,
@@ -136,6 +142,9 @@ impl Kind {
             Self::AlreadyOnline => (409, "already-online", "The user is signed in elsewhere"),
             Self::CallRunning => (409, "call-running", "There is a call in the channel already"),
             Self::ChannelDissolved => (409, "channel-dissolved", "The channel is dissolved"),
+            Self::ChannelEncrypted => (409, "channel-encrypted", "The channel is encrypted"),
+            Self::ChannelNotEncrypted => (409, "channel-not-encrypted", "The channel is not encrypted"),
+            Self::EpochTaken => (409, "epoch-taken", "The commit is not of the channel's epoch"),
             Self::TooLarge => (413, "too-large", "The request is too large"),
             Self::QuotaExceeded => (413, "quota-exceeded", "The files of the user take too much room"),
             Self::PreconditionFailed => (412, "precondition-failed", "A condition of the request is not met"),
@@ -175,12 +184,15 @@ pub struct Error {
     pub retry_after_s: Option<u64>,
     /// The call that is in the way.
     pub call_id: Option<CallId>,
+    /// The epoch of the encrypted channel.
+    pub epoch: Option<i64>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
     pub fn new(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), pointer: None, retry_after_s: None, call_id: None, source: None }
+        let detail = detail.into();
+        Self { kind, detail, pointer: None, retry_after_s: None, call_id: None, epoch: None, source: None }
     }
 
     /// An invalid field of the body. `pointer` is its JSON pointer.
@@ -216,6 +228,13 @@ impl Error {
     pub fn call_running(call_id: CallId) -> Self {
         let detail = format!("join the call with POST /calls/{call_id}/accept");
         Self { call_id: Some(call_id), ..Self::new(Kind::CallRunning, detail) }
+    }
+
+    /// Another commit has taken the epoch, or it has not begun.
+    pub fn epoch_taken(epoch: i64) -> Self {
+        let detail =
+            format!("the channel is in epoch {epoch}: apply its commits up to there, then commit again");
+        Self { epoch: Some(epoch), ..Self::new(Kind::EpochTaken, detail) }
     }
 
     pub fn not_found(what: &'static str) -> Self {

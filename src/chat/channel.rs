@@ -48,6 +48,8 @@ pub struct Channel {
     pub who_adds: WhoAdds,
     /// Whether a search finds the group although it is closed.
     pub findable: bool,
+    /// Whether it takes only messages that clients have encrypted.
+    pub encrypted: bool,
     pub member_count: i32,
     pub last_seq: i64,
     pub dissolved_at: Option<OffsetDateTime>,
@@ -76,6 +78,7 @@ pub async fn get(store: &Store, channel_id: ChannelId, caller: &str) -> Result<C
         join: JoinRule::from_db(row.get("join_rule"))?,
         who_adds: WhoAdds::from_db(row.get("who_adds"))?,
         findable: row.get("findable"),
+        encrypted: row.get("encrypted"),
         member_count: row.get("member_count"),
         last_seq: row.get("last_seq"),
         dissolved_at: row.get("dissolved_at"),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod call;
+mod commit;
 mod content;
 mod extras;
 mod forward;
@@ -17,7 +18,7 @@ pub use batch::{
 };
 pub use call::{CALL, CallRecord};
 pub use content::{
-    Card, CardChange, Content, StoredFile, TEXT_MAX_CHARS, check_client_id, cut, safe_integer,
+    Card, CardChange, Content, Mls, StoredFile, TEXT_MAX_CHARS, check_client_id, cut, safe_integer,
 };
 pub use forward::{FORWARD, Forward, Original};
 pub use held::{HeldFile, NO_FILE};

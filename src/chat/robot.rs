@@ -135,6 +135,10 @@ async fn create_once(
     let tx = client.transaction().await?;
     let place = channel::lock(&tx, channel_id, caller).await?;
     place.must_manage()?;
+    if place.is_encrypted {
+        let told = "a robot cannot encrypt: create it in a group that is not encrypted";
+        return Err(Error::new(Kind::ChannelEncrypted, told));
+    }
     if tx.one(sql!("chat/robot/count"), &[&channel_id]).await?.get::<_, i64>(0) >= i64::from(limits.robots) {
         let told = format!("the group has {} robots already: remove one first", limits.robots);
         return Err(Error::new(Kind::Conflict, told));

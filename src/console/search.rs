@@ -81,8 +81,10 @@ pub enum Found<'a> {
 }
 
 /// Types of messages, as the API knows them.
-const TYPES: &[&str] =
-    &["text", "picture", "file", "voice", "video", "location", "markdown", "link", "card", "forward", "call"];
+const TYPES: &[&str] = &[
+    "text", "picture", "file", "voice", "video", "location", "markdown", "link", "card", "forward", "call",
+    "mls",
+];
 
 pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> String {
     let t = frame.texts();
@@ -239,6 +241,7 @@ pub fn type_name<'a>(t: &'a Texts, ms_type: &'a str) -> &'a str {
         "link" => t.t_link,
         "card" => t.t_card,
         "forward" => t.t_forward,
+        "mls" => t.t_mls,
         other => other,
     }
 }

@@ -1,15 +1,15 @@
 -- Creates the direct channels of a user with others, unless they exist. In order of the pairs, so that two
 -- transactions that create the same ones do not deadlock. If the creator is a person, an earlier statement locks the relations
 -- of the pair.
--- $1 creator, $2 the others, $3 now
+-- $1 creator, $2 the others, $3 now, $4 whether they are encrypted
 -- Returns the new channels.
 WITH pair AS MATERIALIZED (
     SELECT DISTINCT least(other, $1 COLLATE "C") AS low, greatest(other, $1 COLLATE "C") AS high
     FROM unnest($2::text[] COLLATE "C") AS given (other)
 ),
 made AS (
-    INSERT INTO t_im_channel (channel_type, creator, create_time, pair_low, pair_high, member_count)
-    SELECT 'direct', $1, $3, low, high, 2
+    INSERT INTO t_im_channel (channel_type, creator, create_time, pair_low, pair_high, member_count, mls_epoch)
+    SELECT 'direct', $1, $3, low, high, 2, CASE WHEN $4 THEN 0 END
     FROM pair
     WHERE NOT EXISTS (SELECT FROM t_im_channel WHERE pair_low = pair.low AND pair_high = pair.high OFFSET 0)
     ORDER BY low, high

@@ -2,13 +2,14 @@
 -- send and claims its client id. The next statement of the transaction reads the ms_ids.
 -- $1 channel ids, $2 senders, $3 client ids, $4 digests: one element per send, in order
 -- $5 whether people must be friends for a direct message
--- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, only_admins, blocked, no_friends, silenced, refused (by
--- an earlier statement), or locked (by another transaction: retry)
+-- $6 types: one element per send, in order
+-- outcome: admitted, repeated, unknown_user, unknown_channel, dissolved, encrypted, not_encrypted, only_admins, blocked,
+-- no_friends, silenced, refused (by an earlier statement), or locked (by another transaction: retry)
 -- until: when the silence of the sender ends; finds_out: whether the sender does not know yet that a friendship has ended
 WITH item AS MATERIALIZED (
-    SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ord
-    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[])
-         WITH ORDINALITY AS i (channel_id, sender, client_id, digest, ord)
+    SELECT i.channel_id, i.sender, i.client_id, i.digest, i.ms_type, i.ord
+    FROM unnest($1::bigint[], $2::text[], $3::text[], $4::bytea[], $6::text[])
+         WITH ORDINALITY AS i (channel_id, sender, client_id, digest, ms_type, ord)
 ),
 judged AS MATERIALIZED (
     -- A known client id is a repeat, whatever happened to its sender since.
@@ -18,6 +19,9 @@ judged AS MATERIALIZED (
                 WHEN u.user_id IS NULL THEN 'unknown_user'
                 WHEN m.user_id IS NULL THEN 'unknown_channel'
                 WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
+                -- The service itself leaves the message of a call.
+                WHEN c.mls_epoch IS NOT NULL AND item.ms_type NOT IN ('mls', 'call') THEN 'encrypted'
+                WHEN c.mls_epoch IS NULL AND item.ms_type = 'mls' THEN 'not_encrypted'
                 WHEN c.who_sends = 'admins' AND m.role = 'member' AND u.kind <> 'application' THEN 'only_admins'
                 -- Members of a group can still have it, if an earlier version has made the group of a pair.
                 WHEN m.talk = 'blocked' AND c.channel_type = 'direct' THEN 'blocked'
@@ -38,7 +42,7 @@ judged AS MATERIALIZED (
     LEFT JOIN LATERAL (SELECT sender FROM t_im_client_id
                        WHERE sender = item.sender AND client_id = item.client_id OFFSET 0) AS known ON true
     LEFT JOIN LATERAL (SELECT user_id, kind FROM t_im_user WHERE user_id = item.sender AND active OFFSET 0) AS u ON true
-    LEFT JOIN LATERAL (SELECT last_ms_id, dissolved_at, who_sends, channel_type, pair_low, pair_high FROM t_im_channel
+    LEFT JOIN LATERAL (SELECT last_ms_id, dissolved_at, who_sends, channel_type, pair_low, pair_high, mls_epoch FROM t_im_channel
                        WHERE channel_id = item.channel_id OFFSET 0) AS c ON true
     LEFT JOIN LATERAL (SELECT user_id, role, talk, silenced_until FROM t_im_channel_user
                        WHERE channel_id = item.channel_id AND user_id = item.sender AND to_seq IS NULL OFFSET 0) AS m ON true

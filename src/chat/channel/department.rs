@@ -128,9 +128,9 @@ async fn create_once(
     // Its members follow the department: no user joins it, and none is added.
     let (sees, join, who_adds) =
         (NewcomersSee::Nothing.as_str(), JoinRule::Closed.as_str(), WhoAdds::Everybody.as_str());
-    let params: [&(dyn ToSql + Sync); 12] = [
+    let params: [&(dyn ToSql + Sync); 13] = [
         &owner, &name, &nothing, &sees, &members, &now, &who_sends, &nothing, &join, &who_adds, &false,
-        &nothing,
+        &nothing, &false,
     ];
     let channel_id: ChannelId = tx.one(sql!("chat/channel/create_group"), &params).await?.get(0);
     let follows = tx

@@ -42,6 +42,8 @@ pub struct NewGroup {
     pub who_sends: Option<String>,
     pub description: Option<String>,
     pub joining: Joining,
+    /// Whether it takes only messages that clients have encrypted. No change alters it.
+    pub encrypted: bool,
     pub members: Vec<String>,
     /// The caller's own id of this request. It makes a repeat safe.
     pub client_id: Option<String>,
@@ -55,6 +57,9 @@ impl NewGroup {
     fn digest(&self) -> Result<Vec<u8>> {
         let said = (&self.name, &self.picture, &self.newcomers_see, &self.who_sends, &self.members);
         // Without these fields it is the digest that releases before them have kept.
+        if self.encrypted {
+            return claim::digest(&(said, &self.description, &self.joining, "encrypted"));
+        }
         if self.description.is_none() && self.joining == Joining::default() {
             return claim::digest(&said);
         }
@@ -129,7 +134,8 @@ pub async fn create(
     let who_adds = who_adds.as_deref().unwrap_or(WhoAdds::Everybody.as_str());
     let findable = findable.unwrap_or_default();
     let words = words(group.name.as_deref(), group.description.as_deref());
-    let choices: [&(dyn ToSql + Sync); 5] = [&group.description, &join, &who_adds, &findable, &words];
+    let choices: [&(dyn ToSql + Sync); 6] =
+        [&group.description, &join, &who_adds, &findable, &words, &group.encrypted];
     let first: [&(dyn ToSql + Sync); 7] =
         [&caller, &group.name, &group.picture, &newcomers_see, &members, &now, &who_sends];
     let params = [&first[..], &choices[..]].concat();

@@ -22,6 +22,7 @@ pub struct Membership {
     pub is_blocked: bool,
     /// How many of the members are robots.
     pub robot_count: i32,
+    pub is_encrypted: bool,
 }
 
 impl MemberRole {
@@ -109,5 +110,6 @@ pub async fn lock(tx: &Transaction<'_>, channel_id: ChannelId, caller: &str) -> 
         // Members of a group can still have what they were to each other, if an earlier version has made it of a pair.
         is_blocked: !is_group && row.get::<_, Option<&str>>("talk") == Some("blocked"),
         robot_count: row.get("robot_count"),
+        is_encrypted: row.get("encrypted"),
     })
 }

@@ -203,8 +203,8 @@ impl<'a> Columns<'a> {
         [&self.channels]
     }
 
-    fn to_admit<'b>(&'b self, needs_friendship: &'b bool) -> [Parameter<'b>; 5] {
-        [&self.channels, &self.senders, &self.client_ids, &self.digests, needs_friendship]
+    fn to_admit<'b>(&'b self, needs_friendship: &'b bool) -> [Parameter<'b>; 6] {
+        [&self.channels, &self.senders, &self.client_ids, &self.digests, needs_friendship, &self.types]
     }
 
     fn to_store<'b>(&'b self, (pairs, bytes): &'b (i32, i32)) -> [Parameter<'b>; 8] {
@@ -236,6 +236,8 @@ async fn outcomes(
                 None
             }
             "locked" => Some(SendOutcome::Locked),
+            // An earlier commit of the batch decides first. The next batch shows whether the epoch is taken.
+            "refused" if extras.must_wait(refusals, place) => Some(SendOutcome::Locked),
             "refused" => Some(SendOutcome::Done(Err(extras.refusal(refusals, place)))),
             "silenced" => Some(SendOutcome::Done(Err(silenced(row.get("until"), row.get("wait_s"))?))),
             refusal => Some(SendOutcome::Done(Err(refused(refusal)))),
@@ -315,6 +317,15 @@ pub fn refused(outcome: &str) -> Error {
     match outcome {
         "unknown_user" => Error::unknown_caller(),
         "dissolved" => Error::new(Kind::ChannelDissolved, ""),
+        "encrypted" => {
+            let detail = "encrypt the message, and send it with the type mls: the channel takes no other";
+            Error::new(Kind::ChannelEncrypted, detail)
+        }
+        "not_encrypted" => {
+            let detail =
+                "send the message plain: only a channel that was created with `encrypted` takes the type mls";
+            Error::new(Kind::ChannelNotEncrypted, detail)
+        }
         "only_admins" => Error::new(Kind::OnlyAdminsSend, ""),
         "blocked" => Error::new(Kind::Blocked, ""),
         "no_friends" => {

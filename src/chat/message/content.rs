@@ -2,6 +2,7 @@
 
 mod card;
 mod check;
+mod mls;
 mod preview;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -12,7 +13,7 @@ use crate::base::number::FileId;
 use crate::base::strict;
 
 /// The fields of all content types.
-const FIELDS: [&str; 19] = [
+const FIELDS: [&str; 22] = [
     "text",
     "url",
     "file_id",
@@ -32,6 +33,9 @@ const FIELDS: [&str; 19] = [
     "buttons",
     "version",
     "messages",
+    "mls",
+    "kind",
+    "epoch",
 ];
 
 /// A message's content: one of these. A text names emoji as `[:emoji_id:]`.
@@ -46,6 +50,7 @@ pub enum Content {
     Markdown(Text),
     Link(Link),
     Card(Card),
+    Mls(Mls),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -161,10 +166,11 @@ pub struct StoredFile {
 
 impl Content {
     /// The types that a caller can send.
-    pub const TYPES: [&str; 9] =
-        ["text", "picture", "file", "voice", "video", "location", "markdown", "link", "card"];
+    pub const TYPES: [&str; 10] =
+        ["text", "picture", "file", "voice", "video", "location", "markdown", "link", "card", Mls::TYPE];
     /// What a wrong type must be.
-    pub const TYPE_RULE: &str = "must be text, picture, file, voice, video, location, markdown, link or card";
+    pub const TYPE_RULE: &str =
+        "must be text, picture, file, voice, video, location, markdown, link, card or mls";
 
     /// Parses and checks `content` by its `ms_type`. `at` is the pointer of the item that holds both; errors
     /// point below it.
@@ -184,6 +190,7 @@ impl Content {
             "markdown" => Self::Markdown(strict::read_value(content, &below)?),
             "link" => Self::Link(strict::read_value(content, &below)?),
             "card" => Self::Card(strict::read_value(content, &below)?),
+            Mls::TYPE => Self::Mls(strict::read_value(content, &below)?),
             _ => return Err(Error::field(format!("{at}/type"), Self::TYPE_RULE)),
         };
         parsed.check().map_err(|(field, reason)| Error::field(format!("{at}/content/{field}"), reason))?;
@@ -201,6 +208,7 @@ impl Content {
             Self::Markdown(_) => "markdown",
             Self::Link(_) => "link",
             Self::Card(_) => "card",
+            Self::Mls(_) => Mls::TYPE,
         }
     }
 
@@ -255,6 +263,7 @@ impl Content {
             Self::Location(location) => json!(location),
             Self::Link(link) => json!(link),
             Self::Card(card) => json!(card),
+            Self::Mls(mls) => json!(mls),
         }
     }
 }
@@ -276,4 +285,5 @@ fn optional_safe_integer<'de, D: Deserializer<'de>>(de: D) -> std::result::Resul
 
 pub use card::{Card, CardChange};
 pub use check::{TEXT_MAX_CHARS, check_client_id};
+pub use mls::Mls;
 pub use preview::{cut, duration};

@@ -3,9 +3,10 @@
 
 use deadpool_postgres::GenericClient;
 use futures_util::FutureExt;
-use futures_util::future::{OptionFuture, try_join3, try_join4};
+use futures_util::future::{OptionFuture, try_join4, try_join5};
 use tokio_postgres::Row;
 
+use super::commit::Commits;
 use super::held::Files;
 use super::mention::Mentioned;
 use super::outgoing::Outgoing;
@@ -19,6 +20,7 @@ pub struct Extras<'a> {
     mentioned: Option<Mentioned<'a>>,
     threads: Option<Threads<'a>>,
     files: Option<Files<'a>>,
+    commits: Option<Commits>,
 }
 
 /// The sends that a transaction refuses, as its statements found them.
@@ -26,6 +28,7 @@ pub struct Refusals {
     mentions: Option<Vec<Row>>,
     threads: Option<Vec<Row>>,
     files: Option<Vec<Row>>,
+    commits: Option<Vec<Row>>,
 }
 
 impl<'a> Extras<'a> {
@@ -39,7 +42,8 @@ impl<'a> Extras<'a> {
             urgency: Note::prepare(client, sends.clone().map(|send| &send.urgency)).await?,
             mentioned: Mentioned::prepare(client, sends.clone(), only_admins_mention_all).await?,
             threads: Threads::prepare(client, sends.clone()).await?,
-            files: Files::prepare(client, sends).await?,
+            files: Files::prepare(client, sends.clone()).await?,
+            commits: Commits::prepare(client, sends).await?,
         })
     }
 
@@ -51,9 +55,11 @@ impl<'a> Extras<'a> {
         let mentions = OptionFuture::from(self.mentioned.as_ref().map(|mentioned| mentioned.check(client)));
         let threads = OptionFuture::from(self.threads.as_ref().map(|threads| threads.check(client)));
         let files = OptionFuture::from(self.files.as_ref().map(|files| files.check(client)));
+        let commits = OptionFuture::from(self.commits.as_ref().map(|commits| commits.check(client)));
         let (mentions, threads) = (mentions.map(Option::transpose), threads.map(Option::transpose));
-        let (mentions, threads, files) = try_join3(mentions, threads, files.map(Option::transpose)).await?;
-        Ok(Refusals { mentions, threads, files })
+        let (files, commits) = (files.map(Option::transpose), commits.map(Option::transpose));
+        let (mentions, threads, files, commits) = try_join4(mentions, threads, files, commits).await?;
+        Ok(Refusals { mentions, threads, files, commits })
     }
 
     /// Writes them in the transaction that has just stored the sends.
@@ -63,8 +69,15 @@ impl<'a> Extras<'a> {
         let threads = OptionFuture::from(self.threads.as_ref().map(|threads| threads.write(client)));
         let (urgency, mentions) = (urgency.map(Option::transpose), mentions.map(Option::transpose));
         let files = OptionFuture::from(self.files.as_ref().map(|files| files.write(client)));
+        let commits = OptionFuture::from(self.commits.as_ref().map(|commits| commits.write(client)));
         let (threads, files) = (threads.map(Option::transpose), files.map(Option::transpose));
-        try_join4(urgency, mentions, threads, files).await.map(|_| ())
+        let commits = commits.map(Option::transpose);
+        try_join5(urgency, mentions, threads, files, commits).await.map(|_| ())
+    }
+
+    /// Whether a send must wait for an earlier one of the batch, by its place from 1.
+    pub fn must_wait(&self, refusals: &Refusals, place: i64) -> bool {
+        refusals.commits.as_ref().is_some_and(|rows| Commits::must_wait(rows, place))
     }
 
     /// Why a send is refused, by its place in the batch from 1.
@@ -75,6 +88,7 @@ impl<'a> Extras<'a> {
         let files = self.files.as_ref().zip(refusals.files.as_ref());
         let refusal = refusal.or_else(|| threads.and_then(|(threads, rows)| threads.refusal(rows, place)));
         let refusal = refusal.or_else(|| files.and_then(|(files, rows)| files.refusal(rows, place)));
+        let refusal = refusal.or_else(|| Commits::refusal(refusals.commits.as_ref()?, place));
         refusal.unwrap_or_else(|| Error::internal("a refused send has no reason"))
     }
 }

@@ -6,6 +6,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
+use super::content::Mls;
 use super::{Content, HeldFile, Mentions, Thread, Urgency};
 use crate::base::error::{Error, Result};
 use crate::base::extra::Extra;
@@ -179,6 +180,11 @@ impl Outgoing {
         said.insert("type".into(), self.ms_type.into());
         said.insert("content".into(), self.content.clone());
         said
+    }
+
+    /// The epoch that it ends, if it is a commit of MLS.
+    pub(super) fn commit_epoch(&self) -> Option<i64> {
+        if self.ms_type == Mls::TYPE { Mls::commit_epoch(&self.content) } else { None }
     }
 
     /// Whether a digest in the database stands for the same send.

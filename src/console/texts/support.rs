@@ -148,6 +148,7 @@ super::texts! { Texts, texts;
     t_link: "Link", "链接";
     t_card: "Card", "卡片";
     t_forward: "Forwarded messages", "转发的消息";
+    t_mls: "Encrypted message", "加密消息";
     was_in: "Was a member", "曾是成员";
     active: "Active", "在职";
     inactive: "Has left", "已离职";

@@ -45,6 +45,7 @@ impl Content {
             Self::Location(l) => l.check(),
             Self::Link(l) => l.check(),
             Self::Card(c) => c.check(),
+            Self::Mls(m) => m.check(),
         }
     }
 }

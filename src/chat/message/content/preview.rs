@@ -8,6 +8,8 @@ use super::{Content, Location, Text};
 
 /// Characters of a preview, without the symbol.
 const PREVIEW_CHARS: usize = 120;
+/// Stands for a message that only the clients of the channel can read.
+const ENCRYPTED: &str = "🔒 加密消息 · Encrypted message";
 
 impl Content {
     /// The text that stands for the message where there is no room for it, or where its type is not known.
@@ -22,13 +24,15 @@ impl Content {
             Self::Location(location) => marked("📍", Some(&location.shown())),
             Self::Link(link) => marked("🔗", Some(&link.title)),
             Self::Card(card) => marked("🗂️", Some(card.title())),
+            Self::Mls(_) => ENCRYPTED.to_owned(),
         }
     }
 
     /// The content as the conversation list shows it: `text` is the preview.
     pub fn short(&self) -> Value {
         let mut short = match self {
-            Self::Text(_) | Self::Markdown(_) => json!({}),
+            // What is encrypted says nothing in a list.
+            Self::Text(_) | Self::Markdown(_) | Self::Mls(_) => json!({}),
             // A list needs no buttons.
             Self::Card(card) => json!({"title": card.title(), "version": card.version()}),
             other => other.to_json(),
@@ -154,6 +158,7 @@ mod tests {
         for (ms_type, content, shown) in [
             ("text", json!({"text": "收到"}), "收到"),
             ("picture", json!({"url": "/p"}), "🖼️"),
+            ("mls", json!({"mls": "AAEC", "kind": "application"}), ENCRYPTED),
             ("picture", json!({"url": "/p", "name": "白板.png"}), "🖼️ 白板.png"),
             ("file", json!({"url": "/f", "name": "a.pdf", "size": 1, "media_type": "a/b"}), "📄 a.pdf"),
             ("voice", json!({"url": "/v", "duration_ms": 12_499, "media_type": "audio/ogg"}), "🎤 0:12"),

@@ -2,6 +2,7 @@ pub mod broadcast;
 pub mod channels;
 pub mod contents;
 pub mod department_groups;
+pub mod encrypted;
 pub mod joining;
 pub mod large;
 pub mod mentions;

@@ -520,7 +520,8 @@ impl Stage {
     }
 
     async fn direct(&self) -> ChannelId {
-        let (channel, _) = channel::direct::open(&self.store, &name(0), &name(1), now()).await.unwrap();
+        let (channel, _) =
+            channel::direct::open(&self.store, (&name(0), &name(1)), false, now()).await.unwrap();
         channel
     }
 

@@ -23,7 +23,7 @@ const QUICK: &str = "request_timeout_ms = 2000\narchive_drop_grace_ms = 2001\npo
 pub struct Aged {
     pub app: TestApp,
     archive: Vec<(&'static str, String)>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 #[derive(Clone, Copy)]
@@ -75,7 +75,12 @@ impl Aged {
         let toml: String = archive.iter().map(|(key, value)| format!("{key} = {}\n", toml(value))).collect();
         let app = TestApp::start_at_noon_on(database, &format!("{toml}{QUICK}")).await;
         app.gateway.ignore_time();
-        Some(Self { app, archive, _folder: folder })
+        Some(Self { app, archive, folder })
+    }
+
+    /// The folder of an embedded archive.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
     }
 
     /// Moves everything that is old enough, and waits until it is cold.

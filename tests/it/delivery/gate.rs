@@ -367,3 +367,21 @@ async fn what_the_gate_gives_is_stored_on_each_way() {
     let updated = ways.update(2).await.expect(200);
     assert_eq!((updated.get("replaced"), &updated["content"]["title"]), (None, &json!("two")));
 }
+
+#[tokio::test]
+async fn an_encrypted_content_is_asked_about_as_it_is_and_a_plain_one_does_not_take_its_place() {
+    let app = TestApp::start_with(OPEN).await;
+    app.people(&["a", "b"]).await;
+    let channel = crate::chat::encrypted::group(&app, &["a", "b"]).await;
+    let filter = Filter::start(&app.client("root", &["admin"]), json!({})).await;
+    let (a, path) = (app.person("a"), format!("/channels/{channel}/messages"));
+    let sealed = json!({"type": "mls", "content": {"mls": "AAECAw==", "kind": "application"}});
+    a.post(&path, sealed.clone()).await.expect(201);
+    let message = filter.asked().pop().unwrap()["message"].clone();
+    assert_eq!((&message["type"], &message["content"]), (&sealed["type"], &sealed["content"]));
+    filter.replaces_by("in the clear");
+    a.post(&path, sealed.clone()).await.expect_problem(409, "channel-encrypted");
+    filter.refuses("no");
+    a.post(&path, sealed).await.expect_problem(403, "gate-refused");
+    assert_eq!(app.count(STORED, &[]).await, 1);
+}

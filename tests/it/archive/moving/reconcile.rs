@@ -194,7 +194,7 @@ async fn an_older_archive_is_written_again_as_far_as_the_database_has_it() {
     aged.move_all().await;
     let recalled = format!("/messages/{}/recall", alpha[1]);
     aged.app.halt().await;
-    let (older, archive) = (TempDir::new().unwrap(), aged._folder.path().to_owned());
+    let (older, archive) = (TempDir::new().unwrap(), aged.folder().to_owned());
     copy(&archive, older.path());
     aged.app.run().await;
     aged.client("root", &["admin"]).post(&recalled, json!({})).await.expect(200);

@@ -198,7 +198,7 @@ async fn remove(app: &TestApp, channel: &str, by: &mut Device, user: &str) {
 async fn race(app: &TestApp, channel: &str, one: &mut Device, other: &mut Device) {
     let (first, second) = (one.renew(), other.renew());
     let (won, also) = tokio::join!(one.commit(app, channel, &first), other.commit(app, channel, &second));
-    assert!(won != also, "one commit is taken");
+    assert_ne!(won, also, "one commit is taken");
     let (ahead, late) = if won { (one, other) } else { (other, one) };
     late.pull(app, channel).await;
     let again = late.renew();
@@ -236,7 +236,7 @@ async fn three_clients_talk_and_the_service_holds_none_of_their_words() {
     bob.pull(&aged, &channel).await;
     assert_eq!(ann.read, [SECRETS[1], SECRETS[2]]);
     assert_eq!(bob.read, [SECRETS[0], SECRETS[1], SECRETS[3]]);
-    // Whoever was removed gets nothing any more, and could not read it.
+    // A member who was removed gets nothing any more, and could not read it.
     assert_eq!(aged.person("cy").get(&messages(&channel)).await.status, 404);
     let page = aged.person("ann").get(&format!("{}?limit=2", messages(&channel))).await.expect(200);
     for message in page["items"].as_array().expect("items") {

@@ -116,6 +116,12 @@ impl App {
         }
     }
 
+    /// Sends pass the gate of the company, if there is one, and then the lanes.
+    fn sender(&self, wakes: &Wakes, tasks: &TaskSet) -> GatedSender {
+        let sender = Sender::open(&self.config, self.lanes(wakes), |lane| tasks.spawn(lane));
+        GatedSender::new(sender, Gate::new(self.callbacks.clone(), &self.config))
+    }
+
     /// Answers on `listener` until `stop`. Then waits for running requests and batches.
     pub async fn run(
         self,
@@ -139,8 +145,7 @@ impl App {
         let bounds = Bounds::of(&self.config);
         let alarms = self.start_alarms(&wakes).await;
         self.spawn_metrics(metrics, bounds, &tasks, &stop_workers);
-        let ungated = Sender::open(&self.config, self.lanes(&wakes), |lane| tasks.spawn(lane));
-        let sender = GatedSender::new(ungated, Gate::new(self.callbacks.clone(), &self.config));
+        let sender = self.sender(&wakes, &tasks);
         let calls = Calls::new(&self.config, self.lanes(&wakes));
         let inbox = Inbox::open(self.store.clone(), |worker| tasks.spawn(worker));
         tasks.tracker.close();

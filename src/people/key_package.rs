@@ -61,6 +61,8 @@ pub async fn publish(
     let mut client = store.client().await?;
     let tx = client.transaction().await?;
     tx.one(sql!("people/key_package/lock"), &[&user_id]).await?;
+    let owner = tx.opt(sql!("people/key_package/owner"), &[&user_id]).await?;
+    owner.ok_or_else(|| Error::not_found("no such user"))?;
     tx.run(sql!("people/key_package/add"), &[&user_id, device_id, packages, &expires]).await?;
     if let Some(package) = last_resort {
         tx.run(sql!("people/key_package/put_last_resort"), &[&user_id, device_id, package, &expires]).await?;

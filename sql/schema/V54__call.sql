@@ -1,5 +1,24 @@
 -- Calls in channels. The service carries the signals and decides who is in a call; it carries no sound and no picture.
 
+-- A transaction that takes long must not make sends queue behind the migration, so it waits for half a second, lets them pass,
+-- and tries again.
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '500ms';
+    FOR attempt IN 1 .. 400 LOOP
+        BEGIN
+            LOCK TABLE t_im_message IN ACCESS EXCLUSIVE MODE;
+            SET LOCAL lock_timeout = 0;
+            RETURN;
+        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+            -- What was locked is free again. Those who have waited behind it go first.
+            PERFORM pg_sleep(1);
+        END;
+    END LOOP;
+    RAISE EXCEPTION 'a transaction that does not end uses t_im_message'
+        USING ERRCODE = 'lock_not_available', HINT = 'end it, and start the service or `migrate` again';
+END $$;
+
 -- The message that a call leaves. All rows that are there have one of the types of before, so nothing is read.
 ALTER TABLE t_im_message
     DROP CONSTRAINT message_type_known,

@@ -78,6 +78,8 @@ impl Calls {
     /// `None`: a concurrent call with the same client id was first.
     async fn begin_once(&self, caller: &str, new: &NewCall) -> Result<Option<CallId>> {
         let NewCall { channel_id, media, .. } = new;
+        // Many can call at once. Those who wait for a channel must not hold all connections.
+        let _turn = self.store.turn().await?;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         let locked = tx.opt(sql!("calls/begin/lock"), &[channel_id, &caller]).await?;

@@ -19,6 +19,8 @@ use crate::sql;
 
 /// Most users of whom the message of a call is tried. The caller is first.
 const SENDERS_MAX: usize = 8;
+/// Most users whom the message of a call names.
+const NAMED_MAX: i64 = 500;
 /// The longest duration that a message can tell.
 const DURATION_MAX_MS: i128 = 86_400_000;
 
@@ -68,6 +70,8 @@ struct Locked {
     ringing: i64,
     /// Those who are or were in it, the caller first.
     took_part: Vec<String>,
+    /// Some of the users who have not come.
+    others: Vec<String>,
 }
 
 impl Calls {
@@ -116,11 +120,16 @@ impl Calls {
 
     /// Returns the batch with the message, if the call has ended.
     async fn change_once(&self, call_id: CallId, user_id: Option<&str>, step: Step) -> Result<Option<Batch>> {
+        // Many can answer one call at once. Those who wait for its channel must not hold all connections.
+        let _turn = self.store.turn().await?;
         let mut client = self.store.client().await?;
         let tx = client.transaction().await?;
         tx.opt(sql!("calls/change/lock_channel"), &[&call_id, &user_id]).await?.ok_or_else(no_call)?;
         // What was read before can be older than the lock.
-        let row = tx.opt(sql!("calls/change/read"), &[&call_id, &user_id]).await?.ok_or_else(no_call)?;
+        let row = tx
+            .opt(sql!("calls/change/read"), &[&call_id, &user_id, &NAMED_MAX, &(SENDERS_MAX as i64)])
+            .await?
+            .ok_or_else(no_call)?;
         if user_id.is_some() && !row.get::<_, bool>("is_member") {
             return Err(no_call());
         }
@@ -193,7 +202,7 @@ impl Calls {
         let mut data = json!({"outcome": record.outcome, "user_ids": record.user_ids});
         data["duration_ms"] = record.duration_ms.into();
         call.emit(tx, Type::CallEnded, &call.caller, data).await?;
-        for sender in call.took_part.iter().take(SENDERS_MAX) {
+        for sender in call.took_part.iter().take(SENDERS_MAX).chain(&call.others) {
             let message = record.to_message(sender)?;
             let mut batch = self.batches.store(tx, &[&message], Bounds::Within).await?;
             match batch.outcomes.pop().flatten() {
@@ -264,6 +273,7 @@ impl Locked {
             joined: row.get("joined"),
             ringing: row.get("ringing"),
             took_part: row.get("took_part"),
+            others: row.get("others"),
         }
     }
 

@@ -5,13 +5,13 @@
 SELECT CASE WHEN u.user_id IS NULL THEN 'unknown_user'
             WHEN m.user_id IS NULL THEN 'unknown_channel'
             WHEN c.dissolved_at IS NOT NULL THEN 'dissolved'
+            WHEN m.silenced_until IS NOT NULL AND m.silenced_until > im_clock() THEN 'silenced'
             WHEN c.who_sends = 'admins' AND m.role = 'member' AND u.kind <> 'application' THEN 'only_admins'
             WHEN m.talk = 'blocked' AND c.channel_type = 'direct' THEN 'blocked'
             WHEN $3::boolean AND c.channel_type = 'direct' AND m.talk IS DISTINCT FROM 'friend' AND u.kind <> 'application'
                  AND NOT EXISTS (SELECT FROM t_im_user other
                                  WHERE other.user_id = CASE c.pair_low WHEN $2 THEN c.pair_high ELSE c.pair_low END
                                    AND other.kind = 'application') THEN 'no_friends'
-            WHEN m.silenced_until IS NOT NULL AND m.silenced_until > im_clock() THEN 'silenced'
             WHEN open.call_id IS NOT NULL THEN 'running'
             WHEN c.member_count > $4::integer THEN 'too_many'
             ELSE 'admitted' END AS outcome,

@@ -6,8 +6,10 @@ SELECT c.call_id, c.channel_id, c.caller, c.media, c.state, c.outcome, c.began_a
             THEN (SELECT coalesce(jsonb_agg(jsonb_build_object('name', d.name, 'user_id', d.user_id, 'data', d.data)
                                             ORDER BY d.name), '[]')
                   FROM t_im_call_data d WHERE d.call_id = c.call_id) END AS data
-FROM t_im_call c
-CROSS JOIN LATERAL (SELECT FROM t_im_channel_user
+FROM (SELECT * FROM t_im_call WHERE call_id = $2
+      UNION ALL
+      SELECT * FROM t_im_call WHERE $2::bigint IS NULL AND state <> 'ended') AS c
+CROSS JOIN LATERAL (SELECT joined_at FROM t_im_channel_user
                     WHERE channel_id = c.channel_id AND user_id = $1 AND to_seq IS NULL OFFSET 0) AS m
 CROSS JOIN LATERAL (
     SELECT coalesce(jsonb_agg(jsonb_build_object(
@@ -23,7 +25,8 @@ CROSS JOIN LATERAL (
     FROM v_im_call_user u
     WHERE u.call_id = c.call_id
 ) AS users
-WHERE CASE WHEN $2::bigint IS NULL THEN c.state <> 'ended' ELSE c.call_id = $2 END
-  AND ($3::bigint IS NULL OR c.channel_id = $3)
+WHERE ($3::bigint IS NULL OR c.channel_id = $3)
+  -- Who joins later does not learn of the calls before.
+  AND (c.ended_at IS NULL OR m.joined_at <= c.ended_at)
 ORDER BY c.call_id
 LIMIT $4

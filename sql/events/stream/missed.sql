@@ -6,7 +6,7 @@ WITH head AS MATERIALIZED (
     SELECT last_event_id, complete_from, least($3::bigint, last_event_id) AS up_to FROM t_im_event_head
 ),
 stretch AS MATERIALIZED (
-    SELECT e.event_id, e.type, e.channel_id, e.seq, e.audience
+    SELECT e.event_id, e.type, e.channel_id, e.seq, e.audience, e.at
     FROM t_im_event e
     WHERE e.event_id > $2 AND e.event_id <= (SELECT up_to FROM head)
     ORDER BY e.event_id
@@ -27,7 +27,7 @@ SELECT head.last_event_id, head.complete_from,
              AND ($1 = ANY (e.audience) OR EXISTS (
                  SELECT FROM v_im_visible v
                  WHERE v.channel_id = e.channel_id AND v.user_id = $1
-                   AND CASE WHEN e.seq IS NULL THEN v.to_seq IS NULL
+                   AND CASE WHEN e.seq IS NULL THEN v.to_seq IS NULL AND (e.type NOT LIKE 'call.%' OR v.joined_at <= e.at)
                             ELSE e.seq >= CASE WHEN e.type IN ('message.recalled', 'message.updated') THEN v.sees_from_seq ELSE v.from_seq END
                                  AND (v.to_seq IS NULL OR e.seq <= v.to_seq) END))
            ORDER BY e.event_id

@@ -10,6 +10,7 @@ use crate::base::error::{Error, Kind, Result};
 use crate::base::extra;
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{SHARE_SEAL, Statements, Store, retrying};
+use crate::chat::message::Mls;
 use crate::records::history;
 use crate::sql;
 
@@ -46,6 +47,8 @@ struct Message {
     /// The message that it replies to.
     replied: Option<MsId>,
     topic: Option<String>,
+    /// Whether clients that have not read it can read no later message: a commit or a Welcome of MLS.
+    is_needed: bool,
 }
 
 /// Recalls a message, hot or cold. A repeated recall succeeds, and the first one counts. A cold message needs
@@ -70,6 +73,7 @@ async fn take_back(store: &Store, archive: Option<&dyn Archive>, recall: Recall<
     let message = Message {
         replied: extra::replied(&document.extra),
         topic: extra::topic(&document.extra).map(str::to_owned),
+        is_needed: Mls::is_needed(&document.ms_type, &document.content),
         channel_id: document.channel_id,
         seq: document.seq,
         sender: document.sender,
@@ -93,6 +97,7 @@ async fn recall_hot(store: &Store, recall: Recall<'_>) -> Result<bool> {
         server_time: row.get("server_time"),
         replied: row.get("replied"),
         topic: row.get("topic"),
+        is_needed: Mls::is_needed(row.get("ms_type"), &row.get("content")),
     };
     write(&tx, &message, recall).await?;
     tx.commit().await?;
@@ -166,7 +171,7 @@ async fn write_all(
 /// message, it is not found.
 async fn check_may(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) -> Result<()> {
     if recall.any {
-        return Ok(());
+        return if message.is_needed { Err(needed()) } else { Ok(()) };
     }
     let spans = history::visible(tx, message.channel_id, recall.by).await?;
     if !history::holds(&spans, message.channel_id, message.seq) {
@@ -174,6 +179,9 @@ async fn check_may(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) 
     }
     if message.sender != recall.by {
         return Err(Error::new(Kind::Forbidden, "only the sender can recall a message"));
+    }
+    if message.is_needed {
+        return Err(needed());
     }
     if recall.now - message.server_time > recall.within {
         if !history::recalls(tx, &[recall.ms_id]).await?.is_empty() {
@@ -186,4 +194,9 @@ async fn check_may(tx: &Transaction<'_>, message: &Message, recall: Recall<'_>) 
         ));
     }
     Ok(())
+}
+
+fn needed() -> Error {
+    let told = "a commit and a Welcome of MLS stay: without them a client could read no later message of the channel";
+    Error::new(Kind::Conflict, told)
 }

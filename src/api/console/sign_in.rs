@@ -238,7 +238,8 @@ async fn sign_in(
     let problem = match read::<Grant>(answer).await {
         Ok(grant) => {
             // The session before it, if there is one, has no cookie any more.
-            end(&api, (peer, &headers)).await?;
+            // It ends by itself if it cannot be ended now: the new session must reach the browser.
+            let _ = end(&api, (peer, &headers)).await;
             // Without a page, the way of every visitor: the home page, or the search.
             let to = next.unwrap_or("./").to_owned();
             return Ok(with_cookies(see(to), &grant.cookies(&api, &headers)));

@@ -48,6 +48,11 @@ impl Mls {
         Ok(())
     }
 
+    /// Whether clients need a stored message to read the later ones.
+    pub fn is_needed(ms_type: &str, content: &Value) -> bool {
+        ms_type == Self::TYPE && matches!(content["kind"].as_str(), Some("commit" | "welcome"))
+    }
+
     /// The epoch that a stored content ends, if it is a commit.
     pub fn commit_epoch(content: &Value) -> Option<i64> {
         content["epoch"].as_i64().filter(|_| content["kind"] == "commit")

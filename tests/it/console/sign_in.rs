@@ -111,7 +111,7 @@ async fn a_person_with_an_account_signs_in_and_comes_to_the_page_asked_for() {
     let led = browser.get("why?ms_id=7&user_id=%E6%9D%8E").await;
     assert_eq!(led.status, 303);
     assert_eq!(led.location(), "sign-in?next=why%3Fms_id%3D7%26user_id%3D%25E6%259D%258E&why=needed");
-    let page = browser.get(&led.location().to_owned()).await;
+    let page = browser.get(led.location()).await;
     assert_eq!(page.status, 200);
     assert!(page.html.contains("data-why=\"needed\"") && page.html.contains("type=\"password\""));
     assert!(page.html.split('"').all(|part| !part.starts_with('/')), "every address is relative");
@@ -286,7 +286,7 @@ async fn a_session_goes_on_when_its_access_token_expires_and_ends_with_its_page_
         browser.http.post(format!("{}case", browser.base)).header("referer", address).body("reason=x");
     let led = browser.send(request).await;
     assert_eq!((led.status, led.location()), (303, "sign-in?next=people%3Fq%3Da&why=ended"));
-    let page = browser.get(&led.location().to_owned()).await;
+    let page = browser.get(led.location()).await;
     assert!(page.html.contains("data-why=\"ended\""), "{}", page.html);
     let refused = browser.sign_in("lisi", PASSWORD, "people?q=a").await;
     assert_eq!(refused.status, 403);

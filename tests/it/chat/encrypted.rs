@@ -204,7 +204,7 @@ async fn what_cannot_encrypt_stays_out() {
 
 #[tokio::test]
 async fn what_is_beside_the_content_works_as_everywhere() {
-    let app = TestApp::start().await;
+    let app = TestApp::with_archive("").await;
     app.people(&["ann", "bob"]).await;
     let channel = group(&app, &["ann", "bob"]).await;
     let (ann, bob) = (app.person("ann"), app.person("bob"));
@@ -222,9 +222,17 @@ async fn what_is_beside_the_content_works_as_everywhere() {
     let (receiver, status, _) = app.ledger(&json!(ms_id)).await.remove(0);
     assert_eq!((receiver.as_str(), status.as_str()), ("bob", "read"));
     // Support sees that it is there.
+    app.indexed().await;
     let desk = app.client("desk", &["support"]);
     let seen = desk.get("/support/messages?sender=ann&reason=a+test").await.expect(200);
     assert_eq!(seen["items"][0]["preview"], PREVIEW);
+    // What the clients need to read on stays, also for an administrator.
+    let commit = json!({"type": "mls", "content": {"mls": "AAAA", "kind": "commit", "epoch": 0}});
+    let commit = text(&send(&app, "ann", &channel, commit).await.expect(201)["ms_id"]);
+    for caller in [&ann, &app.client("root", &["admin"])] {
+        let recall = json!({"reason": "a test"});
+        caller.post(&format!("/messages/{commit}/recall"), recall).await.expect_problem(409, "conflict");
+    }
     ann.post(&format!("/messages/{ms_id}/recall"), json!({})).await.expect(200);
     let left = ann.get(&format!("/messages/{ms_id}")).await.expect(200);
     assert_eq!(left["items"][0]["content"], json!({}));

@@ -293,12 +293,13 @@ fn forms(word: &str) -> Vec<String> {
     [word.to_owned(), hex].into_iter().chain(encoded).collect()
 }
 
-/// Whether a column of a table has the word, in any form.
+/// Whether a column of a table has the word, in any form. The audit is left out: it has what support has searched for.
 async fn holds(app: &TestApp, word: &str) -> bool {
     let sql = app.sql().await;
     let columns = "SELECT format('%I.%I', c.table_schema, c.table_name), format('%I', c.column_name) \
                    FROM information_schema.columns c JOIN information_schema.tables t USING (table_schema, table_name) \
-                   WHERE t.table_type = 'BASE TABLE' AND c.table_schema NOT IN ('pg_catalog', 'information_schema')";
+                   WHERE t.table_type = 'BASE TABLE' AND c.table_schema NOT IN ('pg_catalog', 'information_schema') \
+                     AND c.table_name <> 't_im_audit'";
     let columns = sql.query(columns, &[]).await.expect("columns");
     assert!(columns.len() > 100, "the walk sees the tables");
     let patterns: Vec<String> = forms(word).iter().map(|form| format!("%{form}%")).collect();

@@ -138,6 +138,10 @@ async fn the_rules_of_a_send_hold_for_a_call() {
     app.person("c").post("/calls", body(&group)).await.expect_problem(403, "silenced");
     let call = ring(&app, "a", &group).await;
     act(&app, "c", &call, "accept").await.expect_problem(403, "silenced");
+    // Also where only admins send: there, too, those who are called can answer, but for this one.
+    app.person("a").patch(&format!("/channels/{group}"), json!({"who_sends": "admins"})).await.expect(200);
+    act(&app, "c", &call, "accept").await.expect_problem(403, "silenced");
+    act(&app, "b", &call, "accept").await.expect(200);
     app.person("a").post("/calls", body(&large)).await.expect_problem(422, "invalid-field");
     let other = json!({"channel_id": large, "media": "smoke"});
     app.person("a").post("/calls", other).await.expect_problem(422, "invalid-field");
@@ -170,4 +174,32 @@ async fn a_group_goes_on_until_fewer_than_two_are_left() {
     let message = only(&app, "a", &group).await;
     assert_eq!((&message["sender"], &message["content"]["user_ids"][0]), (&json!("a"), &json!("a")));
     assert_eq!(message["content"]["user_ids"].as_array().map(Vec::len), Some(4));
+}
+
+#[tokio::test]
+async fn a_member_who_joins_later_learns_of_no_earlier_call() {
+    let app = TestApp::start().await;
+    app.people(&["a", "b", "c"]).await;
+    let group = app.group(&["a", "b"]).await;
+    let earlier = ring(&app, "a", &group).await;
+    act(&app, "b", &earlier, "decline").await.expect(200);
+    app.person("a").post(&format!("/channels/{group}/members"), json!({"user_ids": ["c"]})).await.expect(200);
+    app.person("c").get(&format!("/calls/{earlier}")).await.expect_problem(404, "not-found");
+    let later = ring(&app, "a", &group).await;
+    act(&app, "a", &later, "end").await.expect(200);
+    app.person("c").get(&format!("/calls/{later}")).await.expect(200);
+    app.person("b").get(&format!("/calls/{earlier}")).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_call_whose_caller_has_left_the_group_leaves_its_message_all_the_same() {
+    let app = TestApp::start().await;
+    app.people(&["boss", "a", "b"]).await;
+    let group = app.group(&["boss", "a", "b"]).await;
+    ring(&app, "a", &group).await;
+    app.person("boss").delete(&format!("/channels/{group}/members/a")).await.expect(204);
+    app.until("SELECT count(*) FROM t_im_call WHERE state = 'ended'", 1).await;
+    let message = only(&app, "b", &group).await;
+    assert_eq!((&message["sender"], &message["content"]["user_ids"]), (&json!("b"), &json!(["a"])));
+    assert_eq!(message["content"]["outcome"], "cancelled");
 }

@@ -50,6 +50,10 @@ async fn fifty_claims_at_once_get_fifty_packages() {
     assert_eq!(claimed.iter().collect::<HashSet<_>>().len(), 50, "none is given out twice");
     let none = app.person("claimer-0").post("/users/bob/key-packages/claim", json!(null)).await;
     assert_eq!(none.status, 404);
+    // A repeat of the call that added them adds none again.
+    publish(&app, "bob", json!({"key_packages": packages("bob", 50)})).await;
+    let none = app.person("claimer-0").post("/users/bob/key-packages/claim", json!(null)).await;
+    assert_eq!(none.status, 404);
 }
 
 #[tokio::test]

@@ -595,7 +595,7 @@ async fn an_outside_judge_finds_nothing() {
     let judge = tokio::process::Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/contract"))
         .arg(&app.base)
         .args(["x-user-id: zhangsan", "x-user-roles: admin,gateway,directory,support"])
-        .env("CONTRACT_EXAMPLES", std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("15"))
+        .env("CONTRACT_EXAMPLES", std::env::var("CONTRACT_EXAMPLES").as_deref().unwrap_or("8"))
         .kill_on_drop(true)
         .output()
         .await

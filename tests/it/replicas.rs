@@ -154,7 +154,11 @@ async fn no_other_process_turns_the_push_off_by_silence_and_none_loses_a_message
     assert_eq!(warnings(&silent, &["callback_url is not set", &gateway.url()]), 1);
     pushed(&gateway, &world.say(&silent, "by the silent one").await).await;
     push_is(&healthy, "ok").await;
-    assert_eq!(warnings(&healthy, &["has changed"]), 0, "the first gateway is no change, and there was none since");
+    assert_eq!(
+        warnings(&healthy, &["has changed"]),
+        0,
+        "the first gateway is no change, and there was none since"
+    );
 
     // One that turns it off: all say so, and what is sent waits for a restart of one with a gateway.
     let mut off = world.serve(&[("callback_url", "none")]).await;

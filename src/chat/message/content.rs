@@ -13,7 +13,7 @@ use crate::base::number::FileId;
 use crate::base::strict;
 
 /// The fields of all content types.
-const FIELDS: [&str; 22] = [
+const FIELDS: [&str; 26] = [
     "text",
     "url",
     "file_id",
@@ -33,6 +33,10 @@ const FIELDS: [&str; 22] = [
     "buttons",
     "version",
     "messages",
+    "call_id",
+    "media",
+    "outcome",
+    "user_ids",
     "mls",
     "kind",
     "epoch",

@@ -199,8 +199,14 @@ async fn newer_contents_out_of_bounds_are_refused_with_their_place() {
         assert_eq!(reply.expect_problem(422, "invalid-field")["pointer"], at, "{message}");
     }
     assert_eq!(app.count("SELECT last_seq FROM t_im_channel", &[]).await, 0);
-    // Unused fields can be null.
-    let voice =
-        json!({"url": "/v", "duration_ms": 1, "media_type": "audio/ogg", "text": null, "title": null});
+    // Unused fields can be null, those of every type in the contract.
+    let contract = serde_json::to_value(im_push_gateway::api::contract::api()).expect("JSON");
+    let known = contract["components"]["schemas"]["Content"]["properties"].as_object().expect("fields");
+    let mut voice: Value = known.keys().map(|name| (name.clone(), Value::Null)).collect();
+    assert!(voice.as_object().is_some_and(|fields| fields.len() > 20));
+    for (name, value) in [("url", json!("/v")), ("duration_ms", json!(1)), ("media_type", json!("audio/ogg"))]
+    {
+        voice[name] = value;
+    }
     app.person("a").post(&format!("/channels/{channel}/messages"), of("voice", voice)).await.expect(201);
 }

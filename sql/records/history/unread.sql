@@ -10,11 +10,12 @@ LEFT JOIN LATERAL (
         SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content,
                CASE WHEN extra ? 'reply_to' THEN im_shown_extra(extra, channel_id, $4) ELSE extra END AS extra
         FROM (
-            -- Apart from the conditions below, which would make a bitmap of the day's ids look cheap.
+            -- Apart from the conditions below, which would make a bitmap of the day's ids look cheap. So would both ends of
+            -- a range of ids: IS TRUE takes the upper one out of the choice of an index.
             SELECT ms_id, channel_id, seq, server_time, sender, ms_type, content, extra
             FROM t_im_message
             WHERE channel_id = c.channel_id AND seq > c.read_seq AND ms_id > c.read_ms_id
-              AND ms_id >= h.ms_id AND ms_id < $5
+              AND ms_id >= h.ms_id AND (ms_id < $5) IS TRUE
             ORDER BY seq DESC
             OFFSET 0
         ) AS unread

@@ -107,9 +107,13 @@ function portal() {
         return stats.find(({ type, kind, framesDecoded }) => type === 'inbound-rtp' && kind === 'video' && framesDecoded > 0);
       };
       const frames = (await until(decoded)).framesDecoded;
-      const stats = await peer.getStats();
-      const pair = [...stats.values()].find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
-      return { frames, picture: await window.shown, local: stats.get(pair.localCandidateId)?.candidateType };
+      // Frames can come before a pair is nominated.
+      const connected = async () => {
+        const stats = await peer.getStats();
+        const pair = [...stats.values()].find(({ type, nominated, state }) => type === 'candidate-pair' && nominated && state === 'succeeded');
+        return pair && stats.get(pair.localCandidateId);
+      };
+      return { frames, picture: await window.shown, local: (await until(connected)).candidateType };
     },
     leave: () => post(`/calls/${call}/end`, null),
     left: () => until(() => heard.find(({ kind, data }) => kind === 'message.created' && data.type === 'call')),

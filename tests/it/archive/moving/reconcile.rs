@@ -244,8 +244,6 @@ async fn an_older_archive_is_written_again_as_far_as_the_database_has_it() {
     );
 
     aged.app.set("archive_drop_grace_ms", "2001");
-    aged.app.run().await;
-    aged.until(super::OUTBOX, 0).await;
     assert_readers_are_told(&mut aged, &group).await;
     aged.app.halt().await;
     let end = aged.reconcile(true).await;
@@ -255,8 +253,21 @@ async fn an_older_archive_is_written_again_as_far_as_the_database_has_it() {
     );
 }
 
+/// Days stay as they are until the transaction ends: no replica takes the lease.
+async fn pause_moves(sql: &mut tokio_postgres::Client) -> tokio_postgres::Transaction<'_> {
+    let paused = sql.transaction().await.unwrap();
+    let held =
+        paused.execute("SELECT FROM t_im_lease WHERE name = 'archiver' FOR UPDATE", &[]).await.unwrap();
+    assert_eq!(held, 1);
+    paused
+}
+
 /// Readers who reach the day that is lost are refused. The day that is hot again moves again.
 async fn assert_readers_are_told(aged: &mut Aged, group: &str) {
+    let mut sql = aged.sql().await;
+    let paused = pause_moves(&mut sql).await;
+    aged.app.run().await;
+    aged.until(super::OUTBOX, 0).await;
     let ann = aged.person("ann");
     let newest = ann.get(&format!("/channels/{group}/messages?limit=3")).await.expect(200);
     assert_eq!(words(newest["items"].as_array().unwrap()), ["delta 0", "gamma 1", "gamma 0"]);
@@ -268,6 +279,7 @@ async fn assert_readers_are_told(aged: &mut Aged, group: &str) {
     assert_eq!(words(unread["items"].as_array().unwrap()), ["gamma 1"]);
     let next = format!("/sync/messages?cursor={}", text(&unread["next_cursor"]));
     ann.get(&next).await.expect_problem(503, "unavailable");
+    paused.rollback().await.unwrap();
     aged.move_all().await;
     aged.indexed().await;
     let found = ann.get("/search/messages?q=gamma").await.expect(200);

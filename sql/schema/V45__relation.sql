@@ -2,14 +2,14 @@
 -- what the other one is, and the row of the other user mirrors it. Both are written in one transaction, under the locks of
 -- both users. Either both rows are there or none.
 
--- In the order in which sends take them. A reader that takes long must not make all others queue behind the migration: it
--- waits for half a second, lets them pass, and tries again, for 10 minutes at most.
-DO $$
+-- Locks tables for a migration, in the order in which sends take them. A transaction that takes long must not make all others
+-- queue behind the migration: it waits for half a second, lets them pass, and tries again, for 10 minutes at most.
+CREATE FUNCTION im_lock_gently(tables text, mode text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     SET LOCAL lock_timeout = '500ms';
     FOR attempt IN 1 .. 400 LOOP
         BEGIN
-            LOCK TABLE t_im_channel, t_im_channel_user IN ACCESS EXCLUSIVE MODE;
+            EXECUTE format('LOCK TABLE %s IN %s MODE', tables, mode);
             SET LOCAL lock_timeout = 0;
             RETURN;
         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
@@ -17,9 +17,11 @@ BEGIN
             PERFORM pg_sleep(1);
         END;
     END LOOP;
-    RAISE EXCEPTION 'a transaction that does not end uses t_im_channel, t_im_channel_user'
+    RAISE EXCEPTION 'a transaction that does not end uses %', tables
         USING ERRCODE = 'lock_not_available', HINT = 'end it, and start the service or `migrate` again';
 END $$;
+
+SELECT im_lock_gently('t_im_channel, t_im_channel_user', 'ACCESS EXCLUSIVE');
 
 CREATE TABLE t_im_relation (
     user_id    text COLLATE "C" NOT NULL,

@@ -20,6 +20,8 @@ CREATE INDEX t_im_endpoint_link_callback ON t_im_endpoint_link (callback_id, cre
 -- The pruning job deletes by age.
 CREATE INDEX t_im_endpoint_link_expires ON t_im_endpoint_link (expires_at);
 
+SELECT im_lock_gently('t_im_callback, t_im_push_attempt', 'ACCESS EXCLUSIVE');
+
 -- The events that the request of an attempt held, in order, so that its payload can be shown. Null: messages of the
 -- gateway, or an attempt of an earlier version.
 ALTER TABLE t_im_push_attempt ADD COLUMN event_ids bigint[];

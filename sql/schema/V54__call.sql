@@ -1,30 +1,14 @@
 -- Calls in channels. The service carries the signals and decides who is in a call; it carries no sound and no picture.
 
--- A transaction that takes long must not make sends queue behind the migration, so it waits for half a second, lets them pass,
--- and tries again.
-DO $$
-BEGIN
-    SET LOCAL lock_timeout = '500ms';
-    FOR attempt IN 1 .. 400 LOOP
-        BEGIN
-            LOCK TABLE t_im_message IN ACCESS EXCLUSIVE MODE;
-            SET LOCAL lock_timeout = 0;
-            RETURN;
-        EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-            -- What was locked is free again. Those who have waited behind it go first.
-            PERFORM pg_sleep(1);
-        END;
-    END LOOP;
-    RAISE EXCEPTION 'a transaction that does not end uses t_im_message'
-        USING ERRCODE = 'lock_not_available', HINT = 'end it, and start the service or `migrate` again';
-END $$;
+SELECT im_lock_gently('t_im_message', 'ACCESS EXCLUSIVE');
 
--- The message that a call leaves. All rows that are there have one of the types of before, so nothing is read.
+-- The message that a call leaves, and those of V58 that clients encrypt: the table is locked once. All rows that are there
+-- have one of the types of before, so nothing is read.
 ALTER TABLE t_im_message
     DROP CONSTRAINT message_type_known,
     ADD CONSTRAINT message_type_known
         CHECK (ms_type IN ('text', 'picture', 'file', 'voice', 'video', 'location', 'markdown', 'link', 'card',
-                           'forward', 'call')) NOT VALID;
+                           'forward', 'call', 'mls')) NOT VALID;
 
 CREATE TABLE t_im_call (
     call_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -93,25 +77,4 @@ BEGIN
         OR split_part(type, '.', 1) IN ('message', 'channel', 'relation', 'call')
            AND type NOT IN ('message.received', 'message.unread', 'message.unreceived')
            AND EXISTS (SELECT FROM t_im_event_head WHERE streams_until > im_clock());
-END $$;
-
--- Skips ids after a restore, also those of calls: a call is a room elsewhere, too.
-CREATE OR REPLACE FUNCTION im_restored() RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    beyond bigint := (extract(epoch FROM im_clock()) * 1000000)::bigint;
-    numbered text[];
-    sequence regclass;
-BEGIN
-    UPDATE t_im_database SET place = im_database_place(), restored_at = im_clock();
-    UPDATE t_im_event_head
-    SET last_event_id = greatest(last_event_id + 1, beyond),
-        complete_from = greatest(complete_from, last_event_id + 1, beyond);
-    FOREACH numbered SLICE 1 IN ARRAY ARRAY[
-        ['t_im_channel', 'channel_id'], ['t_im_file', 'file_id'], ['t_im_notification', 'notification_id'],
-        ['t_im_robot', 'robot_id'], ['t_im_favourite', 'favourite_id'], ['t_im_directory_edit', 'edit_id'],
-        ['t_im_directory_run', 'run_id'], ['t_im_archive_run', 'run_id'], ['t_im_push_dead', 'dead_id'],
-        ['t_im_call', 'call_id']] LOOP
-        sequence := pg_get_serial_sequence(numbered[1], numbered[2]);
-        PERFORM setval(sequence, greatest(nextval(sequence), beyond));
-    END LOOP;
 END $$;

@@ -1,12 +1,9 @@
 //! (f) The console's search over many messages, in Chromium: when the page is painted, and its bytes.
 
-use std::process::Stdio;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use super::Bench;
 use super::aged::{self, Aged};
@@ -14,6 +11,7 @@ use super::corpus::{Corpus, FREQUENT, PHRASE, RARE};
 use super::load::Load;
 use super::raw::Raw;
 use super::report::{Figure, Report, count};
+use super::support::run_script;
 use super::world::World;
 
 const MESSAGES: i64 = 1_000_000;
@@ -77,20 +75,5 @@ async fn paint(base: &str) -> Vec<Paint> {
     let plan = json!({
         "base": base, "user": "desk", "roles": "support", "reason": "bench", "addresses": addresses,
     });
-    let root = env!("CARGO_MANIFEST_DIR");
-    let mut child = Command::new("node")
-        .arg(format!("{root}/tests/console/paint.mjs"))
-        .env("CONSOLE_HOME", format!("{root}/.cache/console"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("node runs: tests/tools ensure chromium");
-    let mut stdin = child.stdin.take().expect("a pipe");
-    stdin.write_all(plan.to_string().as_bytes()).await.expect("the plan is read");
-    drop(stdin);
-    let output = child.wait_with_output().await.expect("it ends");
-    assert!(output.status.success(), "the pages are painted");
-    let said = String::from_utf8_lossy(&output.stdout);
-    serde_json::from_str(said.lines().last().expect("a line")).expect("JSON")
+    serde_json::from_value(run_script("paint", &plan).await).expect("paints")
 }

@@ -9,25 +9,16 @@
 // whose text is in `took` of the result. `secrets` of the plan must be in no address, no request but a form, and no
 // `Referer`.
 // With `pictures`, a folder, each visit leaves a picture there. It prints { problems, seen, took } as one line of JSON.
-import { createRequire } from 'node:module';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { axe, launch, plan } from './chromium.mjs';
 
-const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
-const { chromium } = home('playwright-core');
-const axe = readFileSync(home.resolve('axe-core/axe.min.js'), 'utf8');
-const plan = JSON.parse(readFileSync(0, 'utf8'));
 const problems = [];
 const seen = {};
 const took = {};
 if (plan.pictures) mkdirSync(plan.pictures, { recursive: true });
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync'],
-  timeout: 120_000,
-});
+const browser = await launch();
 
 for (const session of plan.sessions) {
   const headers = {};

@@ -4,21 +4,11 @@
 //
 // The plan has { base, channel, caller, called, member, outside }: the user who calls, the one who accepts, one who is called and
 // does not accept, and one who is no member. It prints as one line of JSON what each of them has seen.
-import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { launch, plan } from './chromium.mjs';
 
-const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
-const { chromium } = home('playwright-core');
-const plan = JSON.parse(readFileSync(0, 'utf8'));
 const WAIT_MS = 120_000;
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
-  timeout: WAIT_MS,
-});
+const browser = await launch('--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream');
 
 // What runs in each page: the stream of events, and the part of a portal that makes a call.
 function portal() {

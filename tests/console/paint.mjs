@@ -5,20 +5,9 @@
 // The plan is { base, user, roles, reason, addresses }: addresses below the console, which begins a case first. Each is
 // opened in a new tab with an empty cache. It prints one line of JSON: [{ address, ms, bytes, rows }], with the time from
 // the start of the navigation to the first contentful paint, the bytes of all that the page loaded, and its entries.
-import { createRequire } from 'node:module';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { launch, plan } from './chromium.mjs';
 
-const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
-const { chromium } = home('playwright-core');
-const plan = JSON.parse(readFileSync(0, 'utf8'));
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync'],
-  timeout: 120_000,
-});
+const browser = await launch();
 const context = await browser.newContext({
   locale: 'zh-CN',
   viewport: { width: 1280, height: 860 },

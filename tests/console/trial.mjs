@@ -6,24 +6,16 @@
 // the address of the console, in a new browser. A step is `write: [label, text]`, which types into the field with that
 // label, `press: name`, which clicks the button or the link of that name, `saves: name`, which fetches what a
 // click would download, or `sees: text`. Typing is no click. It prints { problems, clicks, saved } as one line of JSON.
-import { createRequire } from 'node:module';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { launch, plan } from './chromium.mjs';
 
-const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
-const { chromium } = home('playwright-core');
-const plan = JSON.parse(readFileSync(0, 'utf8'));
 const problems = [];
 const clicks = {};
 const saved = {};
 if (plan.pictures) mkdirSync(plan.pictures, { recursive: true });
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync'],
-  timeout: 120_000,
-});
+const browser = await launch();
 
 for (const trial of plan.trials) {
   for (const task of trial.tasks) {

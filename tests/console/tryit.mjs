@@ -6,17 +6,13 @@
 // folder, it leaves pictures there. It prints { problems, seen, sample_text } as one line of JSON: `seen` counts the steps,
 // and `sample_text` is the message whose samples in curl, JavaScript and Java were run.
 import { execFile } from 'node:child_process';
-import { createRequire } from 'node:module';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { axe, launch, plan } from './chromium.mjs';
 
 const run = promisify(execFile);
-const home = createRequire(join(process.env.CONSOLE_HOME, 'package.json'));
-const { chromium } = home('playwright-core');
-const axe = readFileSync(home.resolve('axe-core/axe.min.js'), 'utf8');
-const plan = JSON.parse(readFileSync(0, 'utf8'));
 const problems = [];
 const seen = {};
 let sampleText = null;
@@ -324,12 +320,7 @@ class Side {
   }
 }
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--no-first-run', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync'],
-  timeout: LONG_MS,
-});
+const browser = await launch();
 for (const session of plan.sessions) {
   try {
     await tell(session);

@@ -3,7 +3,7 @@
 //! `#[path = "../support/mod.rs"] mod support;` from any target. In the order one needs them:
 //! a [`Cluster`] to keep data in, a [`Gateway`] to push to, an [`Observer`] to tell, a [`Receiver`] that
 //! answers byte by byte, the [`Service`] itself, a [`Client`] for each person, a [`Listener`] for its
-//! events and a [`Socket`] for both; a [`Disk`] that can be full; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it. What they start lives in a
+//! events and a [`Socket`] for both; a [`Disk`] that can be full; a [`Proxy`] before it with the [`SignIn`] of a company; an [`Elastic`] to be searched, with a [`Meddler`] before it; [`run_script`] for pages in Chromium. What they start lives in a
 //! [`Sandbox`], so that even `kill -9` of us leaves nothing.
 
 // Every target uses a part of this and would be told about the rest.
@@ -20,6 +20,7 @@ pub mod listener;
 pub mod meddler;
 pub mod name_server;
 pub mod observer;
+pub mod pages;
 pub mod pooler;
 pub mod postgres;
 pub mod proxy;
@@ -45,6 +46,7 @@ pub use listener::{Listener, StreamEvent};
 pub use meddler::{Meddler, Meddling};
 pub use name_server::NameServer;
 pub use observer::{Conduct, Event as ObservedEvent, Impostor, Log, Observer};
+pub use pages::run_script;
 pub use pooler::Pooler;
 pub use postgres::{Cluster, shared};
 pub use proxy::{Proxy, ProxyKind};

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::{LISTENING, act, only, open, ring};
 use crate::app::{TestApp, text};
-use crate::console;
-use crate::support::TurnServer;
 use crate::support::turn_server::TURN_SECRET;
+use crate::support::{TurnServer, run_script};
 
 fn with(turn: &TurnServer) -> String {
     format!("turn_urls = [\"stun:stun.example.com\", \"{}\"]\nturn_secret = \"{TURN_SECRET}\"", turn.url())
@@ -88,7 +87,7 @@ async fn two_pages_of_chromium_see_each_other_through_coturn_and_others_are_kept
     let _listening = open(&app, "anna").await;
     app.until(LISTENING, 1).await;
     let plan = json!({"base": app.base, "channel": group, "caller": "wang", "called": "li", "member": "anna", "outside": "mallory"});
-    let found = console::run("call", &plan).await;
+    let found = run_script("call", &plan).await;
     for who in ["caller", "called"] {
         assert!(found[who]["frames"].as_u64().is_some_and(|frames| frames > 0), "{found}");
         assert!(found[who]["picture"]["width"].as_u64().is_some_and(|width| width > 0), "{found}");

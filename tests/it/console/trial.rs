@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::run;
 use crate::app::text;
 use crate::archive::moving::Aged;
 use crate::records::diagnosis::{by_their_ids, finding_becomes};
-use crate::support::Answer;
+use crate::support::{Answer, run_script};
 
 /// The most clicks of a task, with the one after the reason of the case.
 const CLICKS_MAX: u64 = 6;
@@ -100,7 +99,7 @@ async fn support_does_each_of_three_tasks_in_six_clicks_at_most() {
         "base": aged.base, "user": "desk", "roles": "support", "trials": [trial("zh", 1280), trial("en", 390)],
         "pictures": std::env::var("PICTURES").ok(),
     });
-    let found = run("trial", &plan).await;
+    let found = run_script("trial", &plan).await;
     let problems = found["problems"].as_array().expect("a list");
     assert!(problems.is_empty(), "{}", problems.iter().map(|one| text(one) + "\n\n").collect::<String>());
     let clicks = found["clicks"].as_object().expect("clicks");

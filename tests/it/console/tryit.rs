@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use self::page::{People, Site};
 use crate::app::{TestApp, text};
-use crate::support::Answer;
+use crate::support::{Answer, run_script};
 
 /// The name of one of the people: it would run a script if it were not shown as text.
 const INJECTED: &str = "<img src=x onerror=\"window.injected=1\">";
@@ -48,7 +48,7 @@ async fn two_people_side_by_side_see_each_other_live_and_every_call_can_be_repea
     let sessions: Vec<Value> = super::LOOKS.into_iter().map(session).collect();
     let pictures = std::env::var("PICTURES").ok();
     let plan = json!({"base": site.url, "sessions": sessions, "pictures": pictures});
-    let found = super::run("tryit", &plan).await;
+    let found = run_script("tryit", &plan).await;
     let problems = found["problems"].as_array().expect("a list");
     assert!(problems.is_empty(), "{}", problems.iter().map(|one| text(one) + "\n\n").collect::<String>());
     for step in ["live", "read", "types", "card", "offline", "crowd", "samples", "console"] {

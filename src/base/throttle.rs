@@ -70,6 +70,14 @@ impl Throttle {
     }
 }
 
+/// Waits until `count` items of work that began at `began` are due at a rate, 0: no limit.
+pub async fn pace(began: Instant, count: u64, per_second: u64) {
+    if per_second > 0 {
+        let due = Duration::from_secs_f64(count as f64 / per_second as f64);
+        tokio::time::sleep(due.saturating_sub(began.elapsed())).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

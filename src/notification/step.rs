@@ -15,6 +15,7 @@ use crate::base::config::Config;
 use crate::base::error::{Error, Kind, Result};
 use crate::base::number::{ChannelId, MsId};
 use crate::base::store::{Statements, Store, retrying};
+use crate::base::throttle::pace;
 use crate::base::worker::{Tick, Work};
 use crate::chat::channel::direct;
 use crate::chat::message::{
@@ -46,6 +47,7 @@ pub struct Notifications {
     store: Store,
     batches: Batches,
     lanes: Lanes,
+    receivers_per_second: u64,
 }
 
 type Parameter<'a> = &'a (dyn ToSql + Sync);
@@ -84,9 +86,21 @@ struct Step {
     is_done: bool,
 }
 
+impl Step {
+    /// The messages sent or recalled.
+    fn messages(&self) -> u64 {
+        (self.sent + self.recalled).unsigned_abs().into()
+    }
+}
+
 impl Notifications {
     pub fn new(config: &Config, lanes: Lanes) -> Self {
-        Self { store: lanes.store.clone(), batches: Batches::new(config, lanes.clone()), lanes }
+        Self {
+            store: lanes.store.clone(),
+            batches: Batches::new(config, lanes.clone()),
+            lanes,
+            receivers_per_second: config.notifications.receivers_per_second.into(),
+        }
     }
 
     /// Does the next step. None: none is due, or other replicas do them. `taken` tells of which notification the step is.
@@ -236,6 +250,7 @@ impl Work for Notifications {
             }
         }
         self.store.throttle().rest("notifications", began).await;
+        pace(began, step.messages(), self.receivers_per_second).await;
         Ok(Tick::More)
     }
 }

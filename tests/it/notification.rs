@@ -83,6 +83,18 @@ pub async fn exercise(app: &TestApp) {
 }
 
 #[tokio::test]
+async fn a_notification_keeps_its_pace() {
+    let app = TestApp::start_with("notification_step = 1\nnotification_receivers_per_second = 10").await;
+    company(&app).await;
+    notify(&app.person("oa"), words("slowly", json!({"user_ids": ["a", "b", "c", "d"]}))).await;
+    app.until(OPEN, 0).await;
+    let took =
+        "SELECT (1000 * extract(epoch FROM max(server_time) - min(server_time)))::bigint FROM t_im_message";
+    let took = app.count(took, &[]).await;
+    assert!(took >= 290, "three messages after the first, ten a second: {took} ms");
+}
+
+#[tokio::test]
 async fn each_receiver_gets_one_message_and_the_application_sees_who_has_read() {
     let app = TestApp::start_with("notification_step = 2").await;
     company(&app).await;

@@ -18,6 +18,7 @@ use crate::base::lease::Lease;
 use crate::base::named::named;
 use crate::base::number::MsId;
 use crate::base::store::{Statements, Store};
+use crate::base::throttle::pace;
 use crate::sql;
 
 /// Target ledger rows, and most documents, of one verified page. After a heavier page, the next has half as
@@ -131,7 +132,7 @@ impl Archiver {
             day.add(&page);
             self.save(&day, epoch).await?;
             rows += page.sum.ledger_rows;
-            self.slow_down(started, rows).await;
+            pace(started, rows.unsigned_abs(), self.rows_per_second).await;
             self.store.throttle().rest("archive", read).await;
             read = Instant::now();
         }
@@ -206,14 +207,6 @@ impl Archiver {
         )
         .await?;
         Ok(tx.commit().await?)
-    }
-
-    /// Waits so that the rows per second stay at the configured rate.
-    async fn slow_down(&self, since: Instant, rows: i64) {
-        if self.rows_per_second > 0 {
-            let due = Duration::from_secs_f64(rows as f64 / self.rows_per_second as f64);
-            tokio::time::sleep(due.saturating_sub(since.elapsed())).await;
-        }
     }
 }
 

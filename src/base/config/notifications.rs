@@ -19,6 +19,9 @@ pub struct NotificationSettings {
     pub ahead_days: u32,
     #[serde(rename = "notification_step")]
     pub step: u32,
+    /// 0: no limit.
+    #[serde(rename = "notification_receivers_per_second")]
+    pub receivers_per_second: u32,
 }
 
 impl NotificationSettings {

@@ -1,8 +1,8 @@
 //! Department groups: groups whose members follow a department.
 //!
 //! Each change of the directory raises its revision. Each group is then compared with its department, and the
-//! differences are applied in short steps. A step records its revision first, so that an older comparison
-//! cannot undo a newer one.
+//! differences are applied in short steps. A comparison records its revision before it reads the members, and each step
+//! records it again. So no step of an older comparison comes after the members were read, and none undoes a newer one.
 
 use std::time::Instant;
 
@@ -183,6 +183,10 @@ impl Groups {
 
     /// Applies the differences of a group, unless a newer comparison does.
     async fn follow(&self, channel_id: ChannelId, revision: i64) -> Result<()> {
+        // This waits for a step of an older comparison that is under way, and ends that comparison.
+        if self.store.run(sql!("chat/channel/begin_to_follow"), &[&channel_id, &revision]).await? == 0 {
+            return Ok(());
+        }
         let differences = self.compare(channel_id, revision).await?;
         let now = self.store.now().await?;
         let (mut leaving, mut joining) = (&differences.leaving[..], &differences.joining[..]);

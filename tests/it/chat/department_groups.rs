@@ -203,6 +203,35 @@ async fn whoever_does_not_fit_is_left_out_until_there_is_room() {
     assert_eq!(shown().await["left_out"], 1);
 }
 
+/// A step of an older comparison that comes late changes nothing that a newer one has read.
+#[tokio::test]
+async fn an_older_comparison_does_not_slip_between_a_newer_one_and_its_steps() {
+    const WAIT: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+                        AND wait_event_type = 'Lock' AND query LIKE '-- Locks a department group%'";
+    let app = company(ALONE).await;
+    let rd = made(&app, "rd", json!({"owner": "owner"})).await;
+    app.until(BEHIND, 0).await;
+    let mut sql = app.sql().await;
+    let held = sql.transaction().await.unwrap();
+    held.execute(
+        "SELECT FROM t_im_channel WHERE channel_id = $1::bigint FOR UPDATE",
+        &[&rd.parse::<i64>().unwrap()],
+    )
+    .await
+    .unwrap();
+    // The worker of the service has compared, and waits to add c.
+    works(&app, "c", &["rd", "be"]).await;
+    app.until(WAIT, 1).await;
+    works(&app, "c", &["be"]).await;
+    let newer = Groups::new(app.store.clone(), 10_000);
+    let follows = tokio::spawn(async move { newer.tick().await });
+    app.until(WAIT, 2).await;
+    held.rollback().await.unwrap();
+    follows.await.unwrap().unwrap();
+    app.until(BEHIND, 0).await;
+    assert_eq!(members(&app, &rd).await, set(&["owner", "a", "b"]));
+}
+
 /// Two replicas follow while people move, in groups that take several steps.
 #[tokio::test]
 async fn two_replicas_at_once_end_where_the_directory_does() {

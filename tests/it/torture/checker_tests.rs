@@ -260,6 +260,31 @@ fn one_done_without_an_answer() {
 }
 
 #[test]
+fn one_lost_by_a_crash_of_the_database() {
+    let lost = |e: &mut Evidence| {
+        e.arrivals.insert(0, arrival("zero", &[(11, 1)], &[(&["b", "c"], &[11])], None));
+        e.arrivals[0].at = 3_000_000;
+    };
+    finds(&[Fault::NeverAnswered], lost);
+    finds(&[], |e| {
+        lost(e);
+        e.crashes.push((3_400_000, 3_500_000));
+    });
+    // The database had it in its log by then, or was killed before it came.
+    for crash in [(4_400_000, 4_500_000), (2_000_000, 2_100_000)] {
+        finds(&[Fault::NeverAnswered], |e| {
+            lost(e);
+            e.crashes.push(crash);
+        });
+    }
+    // What was in it did not come again.
+    finds(&[Fault::NeverAnswered, Fault::WrongVerdict, Fault::StatusTooHigh], |e| {
+        e.arrivals.pop();
+        e.crashes.push((0, 100));
+    });
+}
+
+#[test]
 fn one_status_too_high() {
     // c never read; d was rejected, and nobody said that it got anything.
     finds(&[Fault::StatusTooHigh], |e| e.ledger[1].status = 2);
@@ -366,6 +391,7 @@ fn arrival(
 ) -> Arrival {
     let names = |all: &[&str]| all.iter().map(|name| (*name).to_owned()).collect();
     Arrival {
+        at: 0,
         batch_id: batch_id.into(),
         messages: messages.iter().map(|(ms_id, seq)| (*ms_id, CHANNEL, *seq)).collect(),
         deliveries: deliveries

@@ -129,6 +129,7 @@ fn arrivals(world: &World) -> Vec<Arrival> {
             .arrivals
             .iter()
             .map(|arrival| Arrival {
+                at: world.recorder.moment(arrival.at),
                 batch_id: arrival.batch.webhook_id.clone(),
                 messages: arrival
                     .batch

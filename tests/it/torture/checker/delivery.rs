@@ -3,7 +3,10 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Case, Fault, Findings};
-use crate::torture::history::{Arrival, Verdict};
+use crate::torture::history::{Arrival, Moment, Verdict};
+
+/// PostgreSQL writes a commit that it does not wait for to its log within three times `wal_writer_delay`: 600 ms.
+const WAL_DELAY: Moment = 1_000_000;
 
 pub fn check(case: &Case, findings: &mut Findings) {
     ledger(case, findings);
@@ -86,7 +89,8 @@ fn sightings(case: &Case, findings: &mut Findings) {
 }
 
 /// A batch is done when an answer said something of it; whom every such answer of it said to
-/// try again came again in another one.
+/// try again came again in another one. A crash of the database may lose a batch that it has just made: then all that is in
+/// it came again in others.
 fn answers(case: &Case, findings: &mut Findings) {
     let mut last_seen: HashMap<(i64, &str), usize> = HashMap::new();
     let mut attempts: HashMap<&str, Vec<usize>> = HashMap::new();
@@ -99,10 +103,14 @@ fn answers(case: &Case, findings: &mut Findings) {
     for (batch_id, orders) in attempts {
         let of_batch = orders.iter().map(|order| &case.evidence.arrivals[*order]);
         let judged: Vec<_> = of_batch.filter_map(|arrival| arrival.answer.as_ref()).collect();
-        findings.check(!judged.is_empty(), Fault::NeverAnswered, || {
+        let last = orders[orders.len() - 1];
+        let is_lost = || {
+            is_cut(case, case.evidence.arrivals[last].at)
+                && pairs(&case.evidence.arrivals[last]).all(|pair| last_seen[&pair] > last)
+        };
+        findings.check(!judged.is_empty() || is_lost(), Fault::NeverAnswered, || {
             format!("batch {batch_id} came {} times", orders.len())
         });
-        let last = orders[orders.len() - 1];
         for (ms_id, receiver) in pairs(&case.evidence.arrivals[last]) {
             let retry =
                 !judged.is_empty() && judged.iter().all(|answer| answer.of(receiver) == Verdict::Retry);
@@ -111,6 +119,11 @@ fn answers(case: &Case, findings: &mut Findings) {
             });
         }
     }
+}
+
+/// Whether the database was killed before it had to have a batch that came at a moment in its log.
+fn is_cut(case: &Case, at: Moment) -> bool {
+    case.evidence.crashes.iter().any(|(from, to)| from.saturating_sub(WAL_DELAY) <= at && at <= *to)
 }
 
 /// The pairs of message and receiver that a POST brought.

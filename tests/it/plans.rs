@@ -8,10 +8,6 @@ use crate::cost::{COUNTED, costs, plan_of, statements};
 
 /// Statements that compare rows one by one, and why few rows are there.
 const FEW: &[(&str, &str)] = &[
-    (
-        "cli/support/server",
-        "the settings of one database: the plan depends on how many databases the cluster has",
-    ),
     ("cli/support/tables", "the tables of the service, for one support archive"),
     ("sync/apply/apply_users", "the three kinds of change"),
     ("delivery/push/replay_events", "the settings of one observer, by its key"),

@@ -5,14 +5,14 @@ SELECT jsonb_build_object(
     'transaction_id_age', age(d.datfrozenxid),
     'connections', (SELECT jsonb_object_agg(state, many)
                     FROM (SELECT coalesce(state, 'none') AS state, count(*) AS many FROM pg_stat_activity
-                          WHERE datname = d.datname GROUP BY 1) AS by_state),
+                          WHERE datname = current_database() GROUP BY 1) AS by_state),
     'waits', (SELECT jsonb_object_agg(wait, many)
               FROM (SELECT concat_ws('/', wait_event_type, wait_event) AS wait, count(*) AS many FROM pg_stat_activity
-                    WHERE datname = d.datname AND wait_event IS NOT NULL GROUP BY 1) AS by_wait),
+                    WHERE datname = current_database() AND wait_event IS NOT NULL GROUP BY 1) AS by_wait),
     'oldest_transaction_s', (SELECT extract(epoch FROM max(now() - xact_start)) FROM pg_stat_activity
-                             WHERE datname = d.datname),
+                             WHERE datname = current_database()),
     'locks_waited_for', (SELECT count(*) FROM pg_locks WHERE NOT granted),
-    'counts', (SELECT to_jsonb(s) - 'datid' - 'datname' FROM pg_stat_database s WHERE s.datid = d.oid),
+    'counts', (SELECT to_jsonb(s) - 'datid' - 'datname' FROM pg_stat_database s WHERE s.datname = current_database()),
     'settings', (SELECT jsonb_object_agg(name, setting || coalesce(' × ' || unit, '') ORDER BY name)
                  FROM pg_settings
                  WHERE name = ANY (ARRAY[

@@ -253,4 +253,14 @@ mod tests {
             assert!(Config::by_area(&rest.into()).is_err(), "no area has `{key}`");
         }
     }
+
+    #[test]
+    fn the_pause_after_a_step_of_a_notification_is_a_second_at_most() {
+        let is_refused = |pace: u32| {
+            let settings = format!("notification_step = 250\nnotification_receivers_per_second = {pace}");
+            let refused = Config::from_toml(&settings).err().map(|e| e.to_string()).unwrap_or_default();
+            refused.contains("`notification_receivers_per_second` must be 0 or at least `notification_step`")
+        };
+        assert_eq!([0, 1, 249, 250].map(is_refused), [false, true, true, false]);
+    }
 }

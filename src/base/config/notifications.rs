@@ -37,6 +37,11 @@ impl NotificationSettings {
                 !(1..=STEP_MAX).contains(&self.step),
                 "`notification_step` must be 1 to 1000: one transaction locks as many channels",
             ),
+            (
+                (1..self.step).contains(&self.receivers_per_second),
+                "`notification_receivers_per_second` must be 0 or at least `notification_step`: a replica that stops waits for \
+                 the pause after a step, a second at most",
+            ),
         ])
     }
 }

@@ -3,10 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Case, Fault, Findings};
-use crate::torture::history::{Arrival, Moment, Verdict};
+use crate::torture::history::{Arrival, Evidence, Moment, Verdict};
 
 /// PostgreSQL writes a commit that it does not wait for to its log within three times `wal_writer_delay`: 600 ms.
 const WAL_DELAY: Moment = 1_000_000;
+/// What is told of a violation happened within this time of it.
+const NEAR: Moment = 10_000_000;
 
 pub fn check(case: &Case, findings: &mut Findings) {
     ledger(case, findings);
@@ -115,13 +117,26 @@ fn answers(case: &Case, findings: &mut Findings) {
             let retry =
                 !judged.is_empty() && judged.iter().all(|answer| answer.of(receiver) == Verdict::Retry);
             findings.check(!retry || last_seen[&(ms_id, receiver)] > last, Fault::NotRetried, || {
-                format!("{ms_id} for {receiver}, after batch {batch_id}")
+                let story = story(case, (ms_id, receiver), case.evidence.arrivals[last].at);
+                format!("{ms_id} for {receiver}, after batch {batch_id}\n{story}")
             });
         }
     }
 }
 
-/// Whether the database was killed before it had to have a batch that came at a moment in its log.
+/// All arrivals of a pair, and the crashes of the database around a moment.
+fn story(case: &Case, pair: (i64, &str), around: Moment) -> String {
+    let Evidence { arrivals, crashes, .. } = case.evidence;
+    let came = arrivals.iter().filter(|arrival| pairs(arrival).any(|one| one == pair)).map(|arrival| {
+        let verdict = arrival.answer.as_ref().map(|answer| answer.of(pair.1));
+        format!("  {} µs: batch {}, {verdict:?}", arrival.at, arrival.batch_id)
+    });
+    let near = crashes.iter().filter(|(from, to)| from.abs_diff(around).min(to.abs_diff(around)) < NEAR);
+    let killed = near.map(|(from, to)| format!("  {from} to {to} µs: the database was killed"));
+    came.chain(killed).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether the database was killed so soon after a moment that a batch that came then may not be in its log.
 fn is_cut(case: &Case, at: Moment) -> bool {
     case.evidence.crashes.iter().any(|(from, to)| from.saturating_sub(WAL_DELAY) <= at && at <= *to)
 }

@@ -1,5 +1,5 @@
 // The list of a person's conversations, as the service orders it: unread ones first.
-import { h } from './dom.js';
+import { h, settle } from './dom.js';
 import { number, t } from './texts.js';
 
 /** Several events within this time ask for the list once. */
@@ -31,8 +31,12 @@ export class Conversations {
 
   show(items) {
     this.items = items;
+    settle(() => this.renew());
+  }
+
+  renew() {
     const focused = this.list.contains(document.activeElement) ? document.activeElement.dataset.channel : null;
-    this.list.replaceChildren(...items.map((one) => this.row(one)));
+    this.list.replaceChildren(...this.items.map((one) => this.row(one)));
     this.mark(this.opened);
     if (focused) this.list.querySelector(`[data-channel="${focused}"]`)?.focus();
   }

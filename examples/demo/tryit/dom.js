@@ -65,3 +65,28 @@ export function menu(opener, panel) {
   });
   return box;
 }
+
+/** A button that is held down longer no longer keeps the page as it is. */
+const HELD_MS = 1000;
+const waiting = [];
+let held = null;
+
+function release() {
+  clearTimeout(held);
+  held = null;
+  for (const change of waiting.splice(0)) change();
+}
+
+document.addEventListener('pointerdown', (event) => {
+  if (event.button !== 0) return;
+  clearTimeout(held);
+  held = setTimeout(release, HELD_MS);
+}, true);
+// The click follows the release at once: what waits comes after it.
+for (const end of ['pointerup', 'pointercancel']) document.addEventListener(end, () => setTimeout(release), true);
+
+/** Makes a change that comes by itself. While a button is held down it waits: what moves under the pointer gets no click. */
+export function settle(change) {
+  if (held === null) change();
+  else waiting.push(change);
+}

@@ -2,7 +2,7 @@
 import { Caller, clientId } from './api.js';
 import { Composer } from './composer.js';
 import { Conversations } from './conversations.js';
-import { button, h } from './dom.js';
+import { button, h, settle } from './dom.js';
 import { inside } from './message.js';
 import { Receivers, below } from './receipts.js';
 import { number, t, time } from './texts.js';
@@ -174,7 +174,7 @@ export class Pane {
     this.source = source;
     const on = (type, handle) => source.addEventListener(type, (event) => {
       if (event.lastEventId) this.lastEvent = event.lastEventId;
-      handle(event.data ? JSON.parse(event.data) : {});
+      settle(() => handle(event.data ? JSON.parse(event.data) : {}));
     });
     on('unread', ({ unread_total }) => this.showUnread(unread_total));
     on('message.created', ({ channel_id, data }) => this.arrived(channel_id, data));
@@ -234,7 +234,7 @@ export class Pane {
   showList({ items, unread_total }) {
     this.conversations.show(items);
     this.showUnread(unread_total);
-    this.showNews();
+    settle(() => this.showNews());
   }
 
   async open(channelId, quiet) {
@@ -388,7 +388,7 @@ export class Pane {
       if (!quiet) this.world.done('read');
     });
     this.reading = null;
-    this.showNews();
+    settle(() => this.showNews());
     this.refreshList();
   }
 
@@ -405,7 +405,7 @@ export class Pane {
     if (open.length === 0) return;
     const ids = open.map((one) => one.ms_id).sort((one, other) => (BigInt(one) < BigInt(other) ? -1 : 1)).slice(-COUNTED);
     const { items } = await this.caller.get(`/receipts?ms_ids=${ids.join(',')}`, { quiet: true, does: t('does_receipts') });
-    for (const { ms_id, counts } of items) this.count(ms_id, counts);
+    settle(() => items.forEach(({ ms_id, counts }) => this.count(ms_id, counts)));
     const isWaiting = items.some(({ counts }) => counts.unreceived > 0);
     if (isWaiting) this.look(Math.min(LAST_LOOK_MS, Math.max(FIRST_LOOK_MS, wait * 1.6)));
   }

@@ -55,7 +55,8 @@ async fn everything_works_through_a_pooler_that_keeps_sessions() {
     app.halt().await;
     let sql = app.sql().await;
     let later = format!("ALTER DATABASE {} SET impg.clock_offset = '40 days'", app.database);
-    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    // It waits for their end. Otherwise the pooler could check one, hand it out, and only then lose it.
+    let end = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
     sql.batch_execute(&later).await.unwrap();
     sql.batch_execute(end).await.unwrap();
     app.run().await;

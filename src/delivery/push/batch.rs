@@ -80,7 +80,11 @@ impl BatchClaim<'_> {
         let callback_id = &self.callback.callback_id;
         let mut client = store.client().await?;
         let tx = client.transaction().await?;
-        tx.batch_execute(REPEATABLE).await?;
+        // A batch of the gateway comes again under its id until it is answered, so a crash must not lose it. The events of an
+        // observer's batch may come in others.
+        if self.callback.kind != Kind::Gateway {
+            tx.batch_execute(REPEATABLE).await?;
+        }
         let Some(endpoint) = tx.opt(sql!("delivery/push/lock_callback"), &[callback_id, &self.now]).await?
         else {
             return Ok(Claimed::Nothing);

@@ -129,7 +129,6 @@ fn arrivals(world: &World) -> Vec<Arrival> {
             .arrivals
             .iter()
             .map(|arrival| Arrival {
-                at: world.recorder.moment(arrival.at),
                 batch_id: arrival.batch.webhook_id.clone(),
                 messages: arrival
                     .batch

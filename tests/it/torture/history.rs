@@ -97,7 +97,6 @@ impl Verdicts {
 /// One POST at the gateway.
 #[derive(Debug, Clone)]
 pub struct Arrival {
-    pub at: Moment,
     pub batch_id: String,
     /// `(ms_id, channel_id, seq)`, in the order they were told.
     pub messages: Vec<(i64, i64, i64)>,
@@ -170,8 +169,6 @@ pub struct Evidence {
     pub receipts: Vec<Receipt>,
     pub reads: Vec<Read>,
     pub arrivals: Vec<Arrival>,
-    /// When the database was killed: from and to.
-    pub crashes: Vec<(Moment, Moment)>,
     pub messages: Vec<Message>,
     pub intervals: Vec<Interval>,
     pub ledger: Vec<LedgerRow>,
@@ -197,11 +194,7 @@ impl Recorder {
     }
 
     pub fn now(&self) -> Moment {
-        self.moment(Instant::now())
-    }
-
-    pub fn moment(&self, at: Instant) -> Moment {
-        at.saturating_duration_since(self.began).as_micros() as Moment
+        self.began.elapsed().as_micros() as Moment
     }
 
     pub fn write(&self, entry: impl FnOnce(&mut Evidence)) {

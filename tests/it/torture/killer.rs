@@ -136,9 +136,6 @@ impl Killer {
         let from = self.world.recorder.now();
         tokio::task::block_in_place(|| self.kill(victim));
         let to = self.world.recorder.now();
-        if victim == Victim::Postgres {
-            self.world.recorder.write(|evidence| evidence.crashes.push((from, to)));
-        }
         let mid_message = victim == Victim::Replicas && self.is_message_cut().await;
         gate.open();
         self.world.moods.release();

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
 
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -96,7 +95,6 @@ impl Batch {
 /// A batch and what it was answered, once that is decided.
 #[derive(Debug)]
 pub struct Arrival {
-    pub at: Instant,
     pub batch: Arc<Batch>,
     pub answer: Option<Answer>,
 }
@@ -182,7 +180,7 @@ impl Record {
             }
         }
         let batch = Arc::new(batch);
-        self.arrivals.push(Arrival { at: Instant::now(), batch: batch.clone(), answer: None });
+        self.arrivals.push(Arrival { batch: batch.clone(), answer: None });
         batch
     }
 

@@ -3,12 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Case, Fault, Findings};
-use crate::torture::history::{Arrival, Evidence, Moment, Verdict};
-
-/// PostgreSQL writes a commit that it does not wait for to its log within three times `wal_writer_delay`: 600 ms.
-const WAL_DELAY: Moment = 1_000_000;
-/// What is told of a violation happened within this time of it.
-const NEAR: Moment = 10_000_000;
+use crate::torture::history::{Arrival, Verdict};
 
 pub fn check(case: &Case, findings: &mut Findings) {
     ledger(case, findings);
@@ -91,54 +86,30 @@ fn sightings(case: &Case, findings: &mut Findings) {
 }
 
 /// A batch is done when an answer said something of it; whom every such answer of it said to
-/// try again came again in another one. A crash of the database may lose a batch that it has just made: then all that is in
-/// it came again in others.
+/// try again came again in another one. A worker that lost its lease can bring the batch once more, also after that.
 fn answers(case: &Case, findings: &mut Findings) {
-    let mut last_seen: HashMap<(i64, &str), usize> = HashMap::new();
+    let mut came: HashMap<(i64, &str), Vec<usize>> = HashMap::new();
     let mut attempts: HashMap<&str, Vec<usize>> = HashMap::new();
     for (order, arrival) in case.evidence.arrivals.iter().enumerate() {
         attempts.entry(&arrival.batch_id).or_default().push(order);
-        for pair in pairs(arrival) {
-            last_seen.insert(pair, order);
-        }
+        pairs(arrival).for_each(|pair| came.entry(pair).or_default().push(order));
     }
     for (batch_id, orders) in attempts {
         let of_batch = orders.iter().map(|order| &case.evidence.arrivals[*order]);
         let judged: Vec<_> = of_batch.filter_map(|arrival| arrival.answer.as_ref()).collect();
-        let last = orders[orders.len() - 1];
-        let is_lost = || {
-            is_cut(case, case.evidence.arrivals[last].at)
-                && pairs(&case.evidence.arrivals[last]).all(|pair| last_seen[&pair] > last)
-        };
-        findings.check(!judged.is_empty() || is_lost(), Fault::NeverAnswered, || {
+        findings.check(!judged.is_empty(), Fault::NeverAnswered, || {
             format!("batch {batch_id} came {} times", orders.len())
         });
-        for (ms_id, receiver) in pairs(&case.evidence.arrivals[last]) {
-            let retry =
-                !judged.is_empty() && judged.iter().all(|answer| answer.of(receiver) == Verdict::Retry);
-            findings.check(!retry || last_seen[&(ms_id, receiver)] > last, Fault::NotRetried, || {
-                let story = story(case, (ms_id, receiver), case.evidence.arrivals[last].at);
-                format!("{ms_id} for {receiver}, after batch {batch_id}\n{story}")
-            });
+        let said = orders.iter().find(|order| case.evidence.arrivals[**order].answer.is_some());
+        let Some(&said) = said else { continue };
+        for pair in pairs(&case.evidence.arrivals[said]) {
+            let retry = judged.iter().all(|answer| answer.of(pair.1) == Verdict::Retry);
+            let mut later = came[&pair].iter().filter(|order| **order > said);
+            let again = later.any(|order| case.evidence.arrivals[*order].batch_id != batch_id);
+            findings
+                .check(!retry || again, Fault::NotRetried, || format!("{pair:?}, after batch {batch_id}"));
         }
     }
-}
-
-/// All arrivals of a pair, and the crashes of the database around a moment.
-fn story(case: &Case, pair: (i64, &str), around: Moment) -> String {
-    let Evidence { arrivals, crashes, .. } = case.evidence;
-    let came = arrivals.iter().filter(|arrival| pairs(arrival).any(|one| one == pair)).map(|arrival| {
-        let verdict = arrival.answer.as_ref().map(|answer| answer.of(pair.1));
-        format!("  {} µs: batch {}, {verdict:?}", arrival.at, arrival.batch_id)
-    });
-    let near = crashes.iter().filter(|(from, to)| from.abs_diff(around).min(to.abs_diff(around)) < NEAR);
-    let killed = near.map(|(from, to)| format!("  {from} to {to} µs: the database was killed"));
-    came.chain(killed).collect::<Vec<_>>().join("\n")
-}
-
-/// Whether the database was killed so soon after a moment that a batch that came then may not be in its log.
-fn is_cut(case: &Case, at: Moment) -> bool {
-    case.evidence.crashes.iter().any(|(from, to)| from.saturating_sub(WAL_DELAY) <= at && at <= *to)
 }
 
 /// The pairs of message and receiver that a POST brought.

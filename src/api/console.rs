@@ -26,7 +26,7 @@ use super::{Api, proven};
 use crate::console::answers::{
     Around, Attendance, Card, Channel, Contact, Department, Diagnosis, Hit, Page, Problem, Receipts,
 };
-use crate::console::frame::{Frame, Part, link};
+use crate::console::frame::{Frame, Part, first_page, link};
 use crate::console::search::{Conditions, Found};
 use crate::console::upkeep::answers::Edit;
 use crate::console::{SCRIPT, STYLE, channel, message, people, problem, search, why};
@@ -78,7 +78,7 @@ pub fn routes(api: &Api, operations: Router, rates: &Rates) -> Router<Api> {
         .layer(from_fn(guard))
 }
 
-/// Operators begin at home, all others with the search.
+/// Each caller begins with the first page of the own roles.
 async fn front(State(api): State<Api>, request: Request) -> Response {
     let is_folder = request.uri().path().ends_with('/');
     // The cookies of a session are for the folder.
@@ -92,17 +92,12 @@ async fn front(State(api): State<Api>, request: Request) -> Response {
     };
     let caller =
         proven(&api, request).await.ok().and_then(|request| request.extensions().get::<Caller>().cloned());
-    let operates = caller.is_some_and(|caller| caller.roles.has(Role::Admin));
-    session.keep(moved(match (operates, is_folder) {
-        (true, true) => "home",
-        (true, false) => "console/home",
-        (false, true) => "search",
-        (false, false) => "console/search",
-    }))
+    let page = first_page(caller.map(|caller| caller.roles).unwrap_or_default());
+    session.keep(moved(&if is_folder { page.to_owned() } else { format!("console/{page}") }))
 }
 
-fn moved(to: &'static str) -> Response {
-    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
+fn moved(to: &str) -> Response {
+    (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to.to_owned())]).into_response()
 }
 
 fn asset(media_type: &'static str, text: &'static str) -> Response {

@@ -4,6 +4,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use super::frame::beginning;
+
+/// Characters of a message in a list. The page of the message shows all.
+const LIST_CHARS: usize = 300;
+
 #[derive(Debug, Deserialize)]
 pub struct Page<T> {
     pub items: Vec<T>,
@@ -27,6 +32,16 @@ pub struct Message {
 }
 
 impl Message {
+    /// The beginning of its words, for a list.
+    pub fn brief(&self) -> String {
+        beginning(self.words(), LIST_CHARS)
+    }
+
+    /// Whether a list does not show all of its words.
+    pub fn is_long(&self) -> bool {
+        self.words().chars().nth(LIST_CHARS).is_some()
+    }
+
     /// The message in words, if it has any.
     pub fn words(&self) -> &str {
         let of = |field: &str| self.content.get(field).and_then(Value::as_str);

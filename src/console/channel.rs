@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::answers::{Around, Attendance, Channel, Message, Page};
 use super::frame::{Frame, link, moment, person};
-use super::search::{recalled, type_name};
+use super::search::{recalled, type_name, whole_text};
 use super::texts::Texts;
 
 /// What the page shows of the channel.
@@ -102,7 +102,7 @@ fn bubble(t: &Texts, message: &Message, is_hit: bool) -> Markup {
                 a.end href=(link("message", &[("ms_id", &message.ms_id)])) data-open { (t.receivers) }
             }
             p.words dir="auto" {
-                @if message.recalled.is_some() { (recalled(t, message)) } @else { (message.words()) }
+                @if message.recalled.is_some() { (recalled(t, message)) } @else { (message.brief()) (whole_text(t, message)) }
             }
         }
     }

@@ -67,19 +67,19 @@ fn chinese(finding: Finding, name: &str) -> String {
         Received => format!("{name} 已收到，但尚未阅读。"),
         Offline => format!("推送时 {name} 不在线，消息会等到 {name} 登录后送达。"),
         LeftCompany => format!("{name} 当时已离职，因此没有推送。"),
-        Rejected => format!("网关拒绝为 {name} 接收这条消息，不会再次推送。"),
+        Rejected => format!("网关拒收了发给 {name} 的这条消息，不会再次推送。"),
         Waiting => format!("消息正在排队，等待推送给 {name}。"),
-        Retrying => format!("推送给 {name} 尚未成功，服务会继续重试。"),
+        Retrying => format!("向 {name} 推送尚未成功，服务会继续重试。"),
         GatewayFailing => "网关没有正常应答，所有推送都在等待它恢复。".to_owned(),
         GatewayPaused => "管理员已暂停网关，所有推送都在等待。".to_owned(),
         NoGateway => "尚未配置网关，所有推送都在等待。".to_owned(),
         PushOff => format!("推送已关闭，{name} 下次登录时会收到。"),
-        DeadLetter => format!("推送给 {name} 长时间失败，服务已放弃。"),
+        DeadLetter => format!("向 {name} 推送长时间失败，服务已放弃。"),
         NotDelivered => format!("{name} 没有收到，也没有等待中的推送。"),
         NeverMember => format!("{name} 从未加入这个频道。"),
         JoinedLater => format!("{name} 在这条消息之后才加入频道。"),
         LeftBefore => format!("{name} 在这条消息之前已退出频道。"),
-        NotReceiver => format!("{name} 在频道中，但作为机器人不接收消息。"),
+        NotReceiver => format!("{name} 是频道中的机器人，不接收消息。"),
     }
 }
 
@@ -94,7 +94,7 @@ pub const fn advice(lang: Lang, finding: Finding) -> &'static str {
 const fn english_advice(finding: Finding) -> &'static str {
     use Finding::*;
     match finding {
-        Sender | Read | LeftCompany => "Nothing is to be done.",
+        Sender | Read | LeftCompany => "Nothing needs to be done.",
         Received => {
             "Ask the person to open the channel. The sender can nudge the receivers who have not read."
         }
@@ -109,9 +109,13 @@ const fn english_advice(finding: Finding) -> &'static str {
         GatewayFailing => {
             "Tell the operator of the gateway the last answer below. Nothing is lost: pushes go on when it answers."
         }
-        GatewayPaused => "An administrator starts it again with PATCH /callbacks/gateway.",
-        NoGateway => "The operator sets callback_url, or an administrator creates the callback.",
-        PushOff => "If push is wanted, the operator sets callback_url.",
+        GatewayPaused => {
+            "An administrator presses Resume on the page of the endpoint \"gateway\". Nothing is lost."
+        }
+        NoGateway => {
+            "The operator sets callback_url in the settings of the service, or an administrator creates the callback of the gateway. Nothing is lost."
+        }
+        PushOff => "If push is wanted, the operator sets callback_url in the settings of the service.",
         DeadLetter => "Find the cause in the answers below. Then an administrator replays the dead letter.",
         NotDelivered => {
             "The person gets it at the next sign-in. If a push is wanted, the sender can nudge or send it again."
@@ -135,14 +139,14 @@ const fn chinese_advice(finding: Finding) -> &'static str {
         Waiting => "几秒后重新打开本页。若仍在等待，请查看网关的队列。",
         Retrying => "请查看下面的应答。若应答一直不变，请告知网关运维人员。",
         GatewayFailing => "请将下面的最后一次应答告知网关运维人员。消息不会丢失，网关恢复后会继续推送。",
-        GatewayPaused => "由管理员通过 PATCH /callbacks/gateway 重新启用。",
-        NoGateway => "由运维人员设置 callback_url，或由管理员创建回调。",
-        PushOff => "如需推送，由运维人员设置 callback_url。",
+        GatewayPaused => "由管理员在端点 gateway 的页面上点击“恢复”。消息不会丢失。",
+        NoGateway => "由运维人员在服务配置中设置 callback_url，或由管理员创建网关的回调。消息不会丢失。",
+        PushOff => "如需推送，由运维人员在服务配置中设置 callback_url。",
         DeadLetter => "先从下面的应答中找出原因，再由管理员重放死信。",
         NotDelivered => "对方下次登录时会收到。如需推送，发送人可以提醒对方或重新发送。",
         NeverMember => "将对方加入频道，然后重新发送。",
         JoinedLater => "将消息转发给对方。新成员能否看到历史消息由频道设置决定。",
         LeftBefore => "将消息转发给对方，或重新将其加入频道。",
-        NotReceiver => "请将消息发送给人员。机器人只发送消息。",
+        NotReceiver => "请把消息发给人员。机器人只发送、不接收消息。",
     }
 }

@@ -7,6 +7,7 @@ use url::form_urlencoded::Serializer;
 
 use super::lang::Lang;
 use super::texts::Texts;
+use crate::identity::{Role, Roles};
 
 /// The parts of the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub enum Part {
     Search,
     Delivery,
     People,
+    /// What a caller with the role `directory` sees of the operations, who is no administrator.
+    Directory,
     Operations,
     /// A page that belongs to none of them.
     None,
@@ -22,7 +25,17 @@ pub enum Part {
 impl Part {
     /// Whether the caller of a page sees the part.
     fn is_for(self, frame: &Frame<'_>) -> bool {
-        self != Self::Operations || frame.operates
+        match self {
+            Self::Search | Self::Delivery | Self::People => frame.roles.has(Role::Support),
+            Self::Directory => frame.roles.has(Role::Directory) && !frame.operates(),
+            Self::Operations => frame.operates(),
+            Self::None => false,
+        }
+    }
+
+    /// Whether its pages can load themselves again.
+    fn is_live(self) -> bool {
+        matches!(self, Self::Directory | Self::Operations)
     }
 }
 
@@ -33,8 +46,8 @@ pub struct Frame<'a> {
     pub part: Part,
     /// `None`: the caller is not known.
     pub caller: Option<&'a str>,
-    /// Whether the caller may see the pages of operators.
-    pub operates: bool,
+    /// The roles of the caller. They decide which pages the bar names.
+    pub roles: Roles,
     /// Whether the caller has signed in to the console itself, and so can sign out.
     pub signs_out: bool,
     /// The reason of the case. `None`: there is none yet.
@@ -50,6 +63,11 @@ pub struct Frame<'a> {
 impl Frame<'_> {
     pub const fn texts(&self) -> &'static Texts {
         self.lang.texts()
+    }
+
+    /// Whether the caller may see the pages of operators.
+    pub fn operates(&self) -> bool {
+        self.roles.has(Role::Admin)
     }
 
     /// The whole page.
@@ -73,11 +91,12 @@ impl Frame<'_> {
             (Part::Search, "search", t.search),
             (Part::Delivery, "why", t.delivery),
             (Part::People, "people", t.people),
+            (Part::Directory, "runs", self.lang.upkeep().directory),
             (Part::Operations, "home", t.operations),
         ];
         html! {
             header.bar {
-                a.brand href=(if self.operates { "home" } else { "search" }) { span.mark aria-hidden="true" {} (t.console) }
+                a.brand href=(first_page(self.roles)) { span.mark aria-hidden="true" {} (t.console) }
                 @if self.caller.is_some() {
                     nav aria-label=(t.console) {
                         @for (part, page, name) in parts.into_iter().filter(|(part, ..)| part.is_for(self)) {
@@ -86,7 +105,7 @@ impl Frame<'_> {
                     }
                 }
                 div.side {
-                    @if self.part == Part::Operations { (self.live()) }
+                    @if self.part.is_live() { (self.live()) }
                     @if let Some(reason) = self.reason { (self.case(reason)) }
                     @if let Some(caller) = self.caller {
                         span.who title=(t.signed_in) { (caller) }
@@ -174,7 +193,7 @@ impl Frame<'_> {
                     dt { kbd { "/" } } dd { (t.help_search) }
                     dt { kbd { "j" } " " kbd { "k" } } dd { (t.help_move) }
                     dt { kbd { "Enter" } } dd { (t.help_open) }
-                    @if self.part == Part::Operations { dt { kbd { "p" } } dd { (self.lang.operations().help_pause) } }
+                    @if self.part.is_live() { dt { kbd { "p" } } dd { (self.lang.operations().help_pause) } }
                     dt { kbd { "Esc" } } dd { (t.help_close) }
                 }
                 form method="dialog" { button { (t.help_close) } }
@@ -185,7 +204,7 @@ impl Frame<'_> {
     /// The calls of this page for a command line.
     pub fn curl(&self) -> Markup {
         let t = self.texts();
-        let note = if self.part == Part::Operations { self.lang.operations().curl_note } else { t.curl_note };
+        let note = if self.part.is_live() { self.lang.operations().curl_note } else { t.curl_note };
         let line = |call: &String| format!("curl -H \"Authorization: Bearer $TOKEN\" \"$API{call}\"");
         let lines: Vec<String> = self.calls.iter().map(line).collect();
         html! {
@@ -212,6 +231,15 @@ impl Frame<'_> {
                 p.more { a.button href=(with(cursor)) rel="next" { (self.texts().more) } }
             }
         }
+    }
+}
+
+/// The page that a caller with these roles begins with.
+pub fn first_page(roles: Roles) -> &'static str {
+    match () {
+        () if roles.has(Role::Admin) => "home",
+        () if roles.has(Role::Directory) && !roles.has(Role::Support) => "runs",
+        () => "search",
     }
 }
 
@@ -251,6 +279,15 @@ pub fn link(page: &str, params: &[(&str, &str)]) -> String {
     if query.is_empty() { page.to_owned() } else { format!("{page}?{query}") }
 }
 
+/// The beginning of a text, for a page that shows many.
+pub fn beginning(text: &str, most: usize) -> String {
+    let mut short: String = text.chars().take(most).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
 /// A moment. Without the script it is UTC; with it, of the reader's zone.
 pub fn moment(at: OffsetDateTime) -> Markup {
     let exact = at.format(&Rfc3339).unwrap_or_default();
@@ -282,6 +319,16 @@ pub fn person(user_id: &str, name: &str) -> Markup {
     }
 }
 
+/// The kind of a user in words.
+pub fn kind_name<'a>(t: &'a Texts, kind: &'a str) -> &'a str {
+    match kind {
+        "external" => t.k_external,
+        "application" => t.k_application,
+        "robot" => t.k_robot,
+        other => other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,6 +355,12 @@ mod tests {
         ] {
             assert_eq!(elapsed(Duration::milliseconds(ms)), shown);
         }
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_characters() {
+        assert_eq!(beginning("网关没有应答", 2), "网关…");
+        assert_eq!(beginning("网关", 2), "网关");
     }
 
     #[test]

@@ -45,7 +45,7 @@ pub fn quote(t: &Texts, message: &Message) -> Markup {
             p.words dir="auto" {
                 @if message.recalled.is_some() { (recalled(t, message)) } @else { (message.words()) }
             }
-            p.links { span.id { (t.channel) " " (message.channel_id) " · #" (message.seq) " · " (message.ms_id) } }
+            p.links { span.id { (t.channel) " " (message.channel_id) " · #" (message.seq) " · " (t.message) " " (message.ms_id) } }
         }
     }
 }

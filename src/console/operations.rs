@@ -31,6 +31,13 @@ pub enum Tab {
     None,
 }
 
+impl Tab {
+    /// Whether the caller of a page sees it.
+    fn is_for(self, frame: &Frame<'_>) -> bool {
+        frame.operates() || matches!(self, Self::Runs | Self::Edits)
+    }
+}
+
 const fn tabs(o: &OperationsTexts) -> [(Tab, &'static str, &'static str); 9] {
     [
         (Tab::Home, "home", o.home),
@@ -50,7 +57,7 @@ pub fn page(frame: &Frame<'_>, tab: Tab, title: &str, body: &Markup) -> String {
     let o = frame.lang.operations();
     let body = html! {
         nav.tabs.sub aria-label=(o.pages) {
-            @for (of, page, name) in tabs(o) {
+            @for (of, page, name) in tabs(o).into_iter().filter(|(of, ..)| of.is_for(frame)) {
                 a href=(page) aria-current=[(of == tab).then_some("page")] { (name) }
             }
         }
@@ -86,15 +93,6 @@ fn age(at: OffsetDateTime, now: OffsetDateTime) -> Markup {
     html! { (elapsed(now - at)) }
 }
 
-/// The beginning of a text. Answers of endpoints can be long.
-fn beginning(text: &str, most: usize) -> String {
-    let mut short: String = text.chars().take(most).collect();
-    if short.len() < text.len() {
-        short.push('…');
-    }
-    short
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,11 +109,5 @@ mod tests {
         ] {
             assert_eq!(number(value), shown);
         }
-    }
-
-    #[test]
-    fn a_long_answer_is_cut_between_characters() {
-        assert_eq!(beginning("网关没有应答", 2), "网关…");
-        assert_eq!(beginning("网关", 2), "网关");
     }
 }

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::answers::{Card, Channel, Contact, Department, Page};
 use super::channel::title;
-use super::frame::{Frame, link, moment, person};
+use super::frame::{Frame, kind_name, link, moment, person};
 use super::texts::Texts;
 use super::upkeep::answers::Edit;
 use super::upkeep::edits::of_person;
@@ -85,16 +85,6 @@ fn level(frame: &Frame<'_>, tree: &Tree<'_>) -> Markup {
                 (frame.more("people", &[("department_id", &department.department_id)], users.next_cursor.as_deref()))
             }
         }
-    }
-}
-
-/// The kind of a user in words.
-pub fn kind_name<'a>(t: &'a Texts, kind: &'a str) -> &'a str {
-    match kind {
-        "external" => t.k_external,
-        "application" => t.k_application,
-        "robot" => t.k_robot,
-        other => other,
     }
 }
 

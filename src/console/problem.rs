@@ -3,13 +3,17 @@
 use maud::html;
 
 use super::answers::Problem;
-use super::frame::Frame;
+use super::frame::{Frame, first_page};
 
 pub fn page(frame: &Frame<'_>, problem: &Problem) -> String {
     let t = frame.texts();
     let (title, advice) = words(frame, problem);
-    let (back, name) =
-        if frame.operates { ("home", frame.lang.operations().back) } else { ("search", t.back) };
+    let back = first_page(frame.roles);
+    let name = match back {
+        "home" => frame.lang.operations().back,
+        "runs" => frame.lang.upkeep().back,
+        _ => t.back,
+    };
     let body = html! {
         section.card.narrow role="alert" {
             p.status-of { (problem.status) }

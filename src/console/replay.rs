@@ -18,7 +18,7 @@ pub fn button(frame: &Frame<'_>, dead_id: &str, pair: Pair<'_>) -> Markup {
     let t = frame.lang.upkeep();
     let to = link("replay-one", &[("dead_id", dead_id), ("ms_id", pair.ms_id), ("user_id", pair.user_id)]);
     html! {
-        @if frame.operates { p { a.button href=(to) data-replay { (t.replay) } } } @else { p.soft { (t.admin_replays) } }
+        @if frame.operates() { p { a.button href=(to) data-replay { (t.replay) } } } @else { p.soft { (t.admin_replays) } }
     }
 }
 

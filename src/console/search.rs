@@ -211,18 +211,19 @@ fn row(t: &Texts, hit: &Hit, receiver: &str) -> Markup {
             }
             p.words dir="auto" {
                 @if m.recalled.is_some() { (recalled(t, m)) }
-                @else if hit.highlight.is_empty() { (m.words()) }
+                @else if hit.highlight.is_empty() { (m.brief()) }
                 @else {
                     @for piece in &hit.highlight {
                         @if piece.hit { mark { (piece.text) } } @else { (piece.text) }
                     }
                 }
+                (whole_text(t, m))
             }
             p.links {
                 a href=(around) data-open { (t.around) }
                 a href=(link("message", &[("ms_id", &m.ms_id)])) { (t.receivers) }
                 a href=(link("why", &[("ms_id", &m.ms_id), ("user_id", receiver)])) { (t.why_link) }
-                span.id { (t.channel) " " (m.channel_id) " · " (m.ms_id) }
+                span.id { (t.channel) " " (m.channel_id) " · " (t.message) " " (m.ms_id) }
             }
         }
     }
@@ -241,8 +242,18 @@ pub fn type_name<'a>(t: &'a Texts, ms_type: &'a str) -> &'a str {
         "link" => t.t_link,
         "card" => t.t_card,
         "forward" => t.t_forward,
+        "call" => t.t_call,
         "mls" => t.t_mls,
         other => other,
+    }
+}
+
+/// The way to the rest of a long text.
+pub fn whole_text(t: &Texts, message: &Message) -> Markup {
+    html! {
+        @if message.recalled.is_none() && message.is_long() {
+            " " a href=(link("message", &[("ms_id", &message.ms_id)])) { (t.whole_text) }
+        }
     }
 }
 
@@ -250,7 +261,7 @@ pub fn type_name<'a>(t: &'a Texts, ms_type: &'a str) -> &'a str {
 pub fn recalled(t: &Texts, message: &Message) -> Markup {
     html! {
         @if let Some(recalled) = &message.recalled {
-            span.soft { (t.recalled_by) " " (recalled.by) ", " (moment(recalled.at)) }
+            span.soft { (t.recalled_by) " " (person(&recalled.by, "")) ", " (moment(recalled.at)) }
         }
     }
 }

@@ -32,6 +32,7 @@ for (const session of plan.sessions) {
     extraHTTPHeaders: headers,
   });
   context.setDefaultTimeout(120_000);
+  await context.grantPermissions(['clipboard-read', 'clipboard-write']);
   const page = await context.newPage();
   let visit;
   const wrong = (what) => problems.push(`${session.lang} ${session.scheme} ${session.width} ${visit?.name}: ${what}`);
@@ -118,6 +119,10 @@ async function step(context, page, requests, one) {
   // The same document as when it was marked.
   if (one.same && !(await page.evaluate(() => window.marked))) throw new Error('the page was loaded anew');
   if (one.sees) await page.waitForSelector(one.sees, { state: 'attached', timeout: 60_000 });
+  if (one.copied) {
+    const copied = await page.evaluate(() => navigator.clipboard.readText());
+    if (!copied.includes(one.copied)) throw new Error(`copied ${copied}`);
+  }
   if (one.lacks && (await page.$(one.lacks))) throw new Error(`has ${one.lacks}`);
   if (one.focused && !(await page.evaluate((css) => document.activeElement?.matches(css), one.focused))) {
     throw new Error(`${one.focused} has no focus`);
@@ -132,6 +137,12 @@ async function look(page, session, wrong, visit) {
   if (await page.evaluate(() => window.injected !== undefined)) wrong('a script that a user injected ran');
   if (await page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth)) {
     wrong('it is wider than the window');
+  }
+  // Times are of the reader's zone, which is 8 hours ahead of UTC. The title has UTC.
+  const times = await page.evaluate(() => [...document.querySelectorAll('time')].map((one) => [one.dateTime, one.title, one.textContent]));
+  for (const [exact, title, shown] of times) {
+    const there = new Date(Date.parse(exact) + 8 * 3_600_000).toISOString().slice(11, 19);
+    if (!exact.endsWith('Z') || title !== exact || !shown.includes(there)) wrong(`the time ${exact} is shown as ${shown}, with ${title}`);
   }
   const lang = await page.evaluate(() => document.documentElement.lang);
   if (!lang.startsWith(session.lang)) wrong(`its language is ${lang}`);

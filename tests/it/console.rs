@@ -1,6 +1,7 @@
 //! The console: pages in Chromium, and what other sites and other callers cannot do. And the page of the demo.
 
 mod developer;
+mod findings;
 mod forms;
 mod operations;
 mod pages;

@@ -81,7 +81,7 @@ const AREAS: &[Area] = &[
     Area {
         name: "console",
         does: "pages of the answers of the API, in two languages; knows no HTTP and no database",
-        names: &["records"],
+        names: &["identity", "records"],
     },
     Area {
         name: "api",

@@ -46,6 +46,27 @@ impl FromRequestParts<Api> for Visit {
     }
 }
 
+/// A request of a page of the directory. Support staff may open it too; the calls of the API decide what they see.
+pub struct DirectoryVisit(pub Visit);
+
+impl FromRequestParts<Api> for DirectoryVisit {
+    type Rejection = Response;
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
+        let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
+        if !caller.roles.has(Role::Directory) {
+            caller.require(Role::Support).map_err(IntoResponse::into_response)?;
+        }
+        Visit::of(api, caller, parts).map(Self).map_err(IntoResponse::into_response)
+    }
+}
+
+impl DirectoryVisit {
+    pub fn frame<'a>(&'a self, calls: &'a [String]) -> Frame<'a> {
+        let part = if self.0.caller.roles.has(Role::Admin) { Part::Operations } else { Part::Directory };
+        self.0.frame(part, calls)
+    }
+}
+
 /// A request of a page for operators.
 pub struct Operator(pub Visit);
 
@@ -98,7 +119,7 @@ impl Asked {
             lang: *lang,
             part: Part::None,
             caller: caller.map(|caller| caller.user_id.as_str()),
-            operates: caller.is_some_and(|caller| caller.roles.has(Role::Admin)),
+            roles: caller.map(|caller| caller.roles).unwrap_or_default(),
             signs_out: false,
             reason: None,
             here,
@@ -138,12 +159,11 @@ impl Visit {
     pub fn frame<'a>(&'a self, part: Part, calls: &'a [String]) -> Frame<'a> {
         let Asked { lang, here, .. } = &self.asked;
         let caller = Some(self.caller.user_id.as_str());
-        let operates = self.caller.roles.has(Role::Admin);
         Frame {
             lang: *lang,
             part,
             caller,
-            operates,
+            roles: self.caller.roles,
             signs_out: self.signs_out,
             reason: self.reason.as_deref(),
             here,

@@ -125,7 +125,8 @@ pub fn list(frame: &Frame<'_>, shown: &Shown<'_>) -> String {
             @if let Some(after) = after { (outcome(o, callback, after)) }
             (conditions(o, filter))
             @if letters.items.is_empty() {
-                div.empty { p { strong { (if filter.is_empty() { o.no_dead } else { o.no_dead_match }) } } p { (o.no_dead_do) } }
+                div.empty { p { strong { (if filter.is_empty() { o.no_dead } else { o.no_dead_match }) } }
+                    p { (if filter.is_empty() { o.no_dead_here } else { o.no_dead_do }) } }
             } @else {
                 p.tools { a.button.primary href=(filter.link(&[("view", "replay")])) { (o.replay_matching) } }
                 (rows(o, filter, &letters.items))
@@ -261,7 +262,7 @@ fn items(o: &OperationsTexts, found: &DeadLetterDetail) -> Markup {
         dl.facts-of {
             @if let Some(ms_id) = &letter.from_ms_id { div { dt { (o.first_message) } dd { (message(ms_id)) } } }
             @if let Some(ms_id) = &letter.to_ms_id { div { dt { (o.last_message) } dd { (message(ms_id)) } } }
-            @if let (Some(from), Some(to)) = (found.from_seq, found.to_seq) { div { dt { "seq" } dd { (from) " – " (to) } } }
+            @if let (Some(from), Some(to)) = (found.from_seq, found.to_seq) { div { dt { (o.seqs) } dd { (from) " – " (to) } } }
             @if letter.event_ids.is_none() {
                 div { dt { (o.receivers) } dd {
                     @match &found.receivers { Some(receivers) => { (receivers.join(", ")) }, None => (o.all_receivers) }

@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use super::answers::{Callback, Delivery, Failure, Statistics, Tested};
 use super::endpoints::{chips, rate};
 use super::home::oldest;
-use super::{Tab, beginning, count, number, page};
+use super::{Tab, count, number, page};
 use crate::console::answers::Page;
-use crate::console::frame::{Frame, elapsed, link, moment};
+use crate::console::frame::{Frame, beginning, elapsed, link, moment};
 use crate::console::texts::OperationsTexts;
 
 /// Most characters of an answer.

@@ -4,8 +4,8 @@ use maud::{Markup, html};
 
 use super::answers::{Callback, Statistics};
 use super::home::oldest;
-use super::{Tab, beginning, chart, count, number, page};
-use crate::console::frame::{Frame, link, moment};
+use super::{Tab, chart, count, number, page};
+use crate::console::frame::{Frame, beginning, link, moment};
 use crate::console::texts::OperationsTexts;
 
 /// Most characters of an answer in the list.

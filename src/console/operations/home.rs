@@ -28,7 +28,7 @@ pub fn show(frame: &Frame<'_>, found: &Overview) -> String {
     page(frame, Tab::Home, o.home, &body)
 }
 
-/// What needs a person, with the page where it is mended and the runbook.
+/// What needs a person, with the page where it is fixed and the runbook.
 fn attention(frame: &Frame<'_>, found: &[Attention]) -> Markup {
     let o = frame.lang.operations();
     html! {
@@ -61,7 +61,7 @@ fn item(frame: &Frame<'_>, one: &Attention) -> Markup {
                 @if let Some(since) = one.since { span.soft { (o.since) " " (moment(since)) } }
             }
             p.links {
-                a href=(place(one)) data-open { (o.mend) }
+                a href=(place(one)) data-open { (o.fix) }
                 @if let Some(runbook) = &one.runbook { a href=(link("runbook", &[("name", runbook)])) { (o.runbook) } }
             }
         }
@@ -101,7 +101,7 @@ fn unit(o: &OperationsTexts, kind: &str) -> &'static str {
     }
 }
 
-/// The page where it is mended.
+/// The page where it is fixed.
 fn place(one: &Attention) -> String {
     let callback_id = one.callback_id.as_deref().unwrap_or("gateway");
     let run_id = one.run_id.as_deref().unwrap_or_default();

@@ -8,7 +8,7 @@ super::texts! { OperationsTexts, operations;
     endpoints: "Endpoints", "端点";
     archive: "Archive", "归档";
     runs: "Directory", "通讯录同步";
-    edits: "Edits", "回写";
+    edits: "Edits", "修改";
     schedule: "Schedule", "计划任务";
     replicas: "Replicas", "副本";
     estimate: "An estimate: there are too many to count", "估计值：数量过多，未逐一计数";
@@ -42,9 +42,9 @@ super::texts! { OperationsTexts, operations;
     things_to_do: "need a person. The worst is first.", "项需要人工处理，最严重的在前。";
     critical: "Now", "紧急";
     warning: "Soon", "尽快";
-    mend: "Mend it", "去处理";
-    runbook: "Runbook", "处置手册";
-    runbook_lead: "From the runbooks of this release. They are in English.", "摘自本版本的处置手册（英文）。";
+    fix: "Fix it", "去处理";
+    runbook: "Runbook", "运维手册";
+    runbook_lead: "From the runbooks of this release. They are in English.", "摘自本版本的运维手册（英文）。";
     a_not_ready: "This replica is not ready: it cannot store messages.", "本副本未就绪，无法存储消息。";
     a_endpoint_failing: "An endpoint does not answer as it should. Its pushes wait.", "端点没有正常应答，推送正在等待。";
     a_endpoint_paused: "An administrator has paused an endpoint. Its pushes wait.", "管理员已暂停端点，推送正在等待。";
@@ -77,7 +77,7 @@ super::texts! { OperationsTexts, operations;
     read: "Read", "已读";
     offline: "Offline", "离线";
     rejected: "Refused", "被拒收";
-    retried: "Again", "重试";
+    retried: "To be retried", "待重试";
     busiest_hour: "most in an hour", "单小时最多";
     hour_from: "From", "起始时间";
     waiting: "Waiting", "等待中";
@@ -148,12 +148,13 @@ super::texts! { OperationsTexts, operations;
     source: "Made by", "来源";
     from_settings: "the settings", "设置";
     dead_lead:
-        "A dead letter is a delivery that was given up. Find the cause, mend it, then replay.",
+        "A dead letter is a delivery that was given up. Find the cause, fix it, then replay.",
         "死信是已放弃的投递。请先找出并修复原因，再重放。";
     no_dead: "There are no dead letters.", "没有死信。";
     no_dead_match: "No dead letter matches.", "没有匹配的死信。";
+    no_dead_here: "Dead letters are kept for callback_keep_days.", "死信保留 callback_keep_days 天。";
     no_dead_do:
-        "Dead letters are kept for callback_keep_days. Give fewer conditions, or look at another endpoint.",
+        "Dead letters are kept for callback_keep_days. Try fewer conditions, or look at another endpoint.",
         "死信保留 callback_keep_days 天。请减少条件，或查看其他端点。";
     all_endpoints: "All endpoints", "所有端点";
     dead_letter: "Dead letter", "死信";
@@ -173,6 +174,7 @@ super::texts! { OperationsTexts, operations;
     items_note:
         "Hidden until you ask. Texts of messages are on the page of the message, with a reason.",
         "默认隐藏。消息正文在消息页面查看，需填写理由。";
+    seqs: "Numbers in the channel", "频道内序号";
     first_message: "First message", "第一条消息";
     last_message: "Last message", "最后一条消息";
     all_receivers: "all receivers of the channel", "频道的所有接收人";
@@ -187,7 +189,7 @@ super::texts! { OperationsTexts, operations;
     replay_note:
         "They are sent again, out of order. The endpoint drops what it has already by its id.",
         "它们会重新发送，不保证顺序。端点按编号丢弃已有的内容。";
-    replay_audited: "The audit records it with your name.", "此操作会连同您的姓名记入审计日志。";
+    replay_audited: "The audit records it with your name.", "此操作会记入审计日志，包括您的姓名。";
     per_second: "At most so many deliveries a second (empty: no limit)", "每秒最多投递数（留空则不限）";
     nothing_to_replay: "Nothing is left to replay.", "没有可重放的内容。";
     nothing_to_replay_do:

@@ -18,7 +18,7 @@ super::texts! { Texts, texts;
     case_title: "Why do you look?", "为什么要查看？";
     case_why:
         "You are about to see messages of other people. The audit records each look with your name and this reason.",
-        "接下来会看到他人的消息。每次查看都会连同您的姓名和理由记入审计日志。";
+        "接下来会看到他人的消息。每次查看都会记入审计日志，包括您的姓名和理由。";
     case_label: "Reason, such as a ticket number", "理由，例如工单号";
     case_begin: "Continue", "继续";
     case_end: "End the case", "结束工单";
@@ -51,7 +51,7 @@ super::texts! { Texts, texts;
     export_ndjson: "Export NDJSON", "导出 NDJSON";
     no_hits: "No message matches.", "没有匹配的消息。";
     no_hits_do:
-        "Give fewer conditions, another spelling, or a longer time. The newest messages can be found a few seconds after they are sent.",
+        "Try fewer conditions, another spelling, or a longer time. The newest messages can be found a few seconds after they are sent.",
         "请减少条件、换一种写法或延长时间范围。最新的消息发送几秒后即可搜到。";
     begin:
         "Fill in what you know, and search. Without conditions you see the newest messages.",
@@ -106,8 +106,8 @@ super::texts! { Texts, texts;
     e_waiting: "Waits", "等待中";
     e_next: "Next try", "下次尝试";
     e_dead: "Given up", "已放弃";
-    e_offline: "Verdict: offline", "网关判定：离线";
-    e_rejected: "Verdict: refused", "网关判定：拒收";
+    e_offline: "The gateway said: offline", "网关答复：离线";
+    e_rejected: "The gateway refused it", "网关拒收";
     e_received: "Received", "已收到";
     e_read: "Read", "已读";
     e_archived: "Archived", "已归档";
@@ -148,6 +148,7 @@ super::texts! { Texts, texts;
     t_link: "Link", "链接";
     t_card: "Card", "卡片";
     t_forward: "Forwarded messages", "转发的消息";
+    t_call: "Call", "通话";
     t_mls: "Encrypted message", "加密消息";
     was_in: "Was a member", "曾是成员";
     active: "Active", "在职";
@@ -190,5 +191,6 @@ super::texts! { Texts, texts;
     back: "Back to the search", "返回搜索";
     times_utc: "Times are UTC.", "时间均为 UTC。";
     times_of: "Times are of the zone", "时间所属时区：";
+    whole_text: "Whole text", "查看全文";
     e_batch: "batch received", "批次送达";
 }

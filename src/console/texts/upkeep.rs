@@ -3,9 +3,11 @@
 super::texts! { Upkeep, upkeep;
     // Every page.
     no: "No, go back", "不，返回";
+    directory: "Directory", "通讯录";
+    back: "Back to the directory runs", "返回通讯录同步";
     state: "State", "状态";
     to_do: "What to do", "如何处理";
-    runbook: "Runbook:", "运维手册：";
+    runbook: "Runbook", "运维手册";
     not_allowed: "You may not see or do this", "您无权查看或执行此操作";
     not_allowed_do:
         "The line below says what is needed. Ask an administrator, who can do it, or give you the role.",
@@ -28,7 +30,7 @@ super::texts! { Upkeep, upkeep;
         "归档与写入的内容不一致。消息仍在 PostgreSQL 中，可以正常读取。";
     day_failed_do:
         "Repair the archive. Then run im-push-gateway archive run, or wait for the next run: it writes the day again.",
-        "请修复归档，然后执行 im-push-gateway archive run，或等待下次运行重新写入这一天。";
+        "请先修复归档，然后执行 im-push-gateway archive run，或等待下次运行重新写入这一天。";
     day_lost: "the archive has lost records of this day.", "归档丢失了这一天的记录。";
     day_lost_do:
         "Restore the newest snapshot of the archive. Then run im-push-gateway archive reconcile --apply. Until then reads of this day get 503.",
@@ -59,7 +61,7 @@ super::texts! { Upkeep, upkeep;
     runs: "Directory runs", "通讯录同步";
     no_runs:
         "No run yet. The schedule begins one, and so does the button above. Without directory.source there is nothing to read.",
-        "尚无运行。计划任务会自动开始，也可点击上面的按钮。若未设置 directory.source，则没有可读取的来源。";
+        "尚无运行。计划任务会自动开始，也可点击上面的按钮。若未设置 directory.source，则没有可读取的数据源。";
     read: "Read", "读取";
     m_full: "Everything", "全部";
     m_incremental: "Only what has changed", "仅变更";
@@ -71,9 +73,9 @@ super::texts! { Upkeep, upkeep;
     start_title: "Begin a run of the directory?", "开始通讯录同步？";
     start_what:
         "The service reads the source and applies what has changed. If too many users would leave, the guard stops it for an approval.",
-        "服务会读取来源并应用变更。若离职人员过多，保护机制会暂停运行并等待批准。";
-    start_dry_what: "The service reads the source and shows what would change. It changes nothing.", "服务会读取来源并显示将发生的变更，不做任何修改。";
-    r_asked: "Reads the source", "读取来源";
+        "服务会读取数据源并应用变更。若离职人员过多，保护机制会暂停运行并等待批准。";
+    start_dry_what: "The service reads the source and shows what would change. It changes nothing.", "服务会读取数据源并显示将发生的变更，不做任何修改。";
+    r_asked: "Reads the source", "读取数据源";
     r_staged: "Compares", "比对中";
     r_held: "Waits for an approval", "等待批准";
     r_applying: "Applies", "应用中";
@@ -88,7 +90,7 @@ super::texts! { Upkeep, upkeep;
     held_why: "The guard has stopped this run. Nothing has changed.", "保护机制已暂停此次运行，没有任何变更。";
     held_do:
         "Look at the changes. If they are right, approve the run. If the source gave an incomplete list, cancel the run and repair the source.",
-        "请查看变更。若正确则批准；若来源给出的名单不完整，请取消运行并修复来源。";
+        "请查看变更。若正确则批准；若数据源给出的名单不完整，请取消运行并修复数据源。";
     see_changes: "See the changes", "查看变更";
     approve: "Approve the run", "批准运行";
     cancel_run: "Cancel the run", "取消运行";
@@ -100,7 +102,7 @@ super::texts! { Upkeep, upkeep;
         "服务会立即应用此次运行的全部变更。离职人员会失去其部门和群组。";
     preview: "The first changes", "前几项变更";
     cancel_run_title: "Cancel this run?", "取消此次运行？";
-    cancel_run_what: "The run ends and changes nothing. The next run reads the source again.", "运行结束且不做任何变更。下次运行会重新读取来源。";
+    cancel_run_what: "The run ends and changes nothing. The next run reads the source again.", "运行结束且不做任何变更。下次运行会重新读取数据源。";
     users: "Users", "人员";
     departments: "Departments", "部门";
     a_created: "new", "新增";
@@ -120,10 +122,10 @@ super::texts! { Upkeep, upkeep;
         "没有剩余的变更。变更记录保留到下次运行开始。";
     no_problems: "Every record of this run is right.", "此次运行的所有记录均正确。";
     // Edits.
-    edits: "Edits for the source", "写回来源的编辑";
+    edits: "Edits for the source", "写回数据源的修改";
     edits_lead:
         "Edits of attributes that the directory's source owns. They count when the source has taken them.",
-        "对来源所有属性的编辑。来源接受后才生效。";
+        "对数据源所管属性的修改，数据源接受后才生效。";
     all_edits: "All", "全部";
     e_waiting: "Waiting", "等待中";
     e_sent: "Being sent", "发送中";
@@ -132,30 +134,30 @@ super::texts! { Upkeep, upkeep;
     e_refused: "Refused", "被拒绝";
     e_failed: "Not taken in time", "超时未接受";
     e_cancelled: "Cancelled", "已取消";
-    no_conflicts: "No edit is in conflict. Nothing is to be done.", "没有冲突的编辑，无需处理。";
-    no_edits: "No edit is in this state.", "没有处于此状态的编辑。";
-    no_edits_of: "This person has no edits for the source.", "没有针对此人的写回编辑。";
+    no_conflicts: "No edit is in conflict. Nothing needs to be done.", "没有冲突的修改，无需处理。";
+    no_edits: "No edit is in this state.", "没有处于此状态的修改。";
+    no_edits_of: "This person has no edits for the source.", "没有针对此人的写回修改。";
     asked_by: "by", "发起人";
     attempts: "Attempts:", "尝试次数：";
     next_attempt: "next", "下次";
     ended: "ended", "结束";
     retry: "Send again", "重新发送";
-    cancel_edit: "Cancel the edit", "取消编辑";
+    cancel_edit: "Cancel the edit", "取消修改";
     values: "Values", "取值";
     attribute: "Attribute", "属性";
-    value_before: "Before", "编辑前";
-    value_ours: "Ours", "我方";
-    value_theirs: "The source's", "来源";
+    value_before: "Before", "修改前";
+    value_ours: "Ours", "本服务";
+    value_theirs: "The source's", "数据源";
     empty_value: "empty", "空";
-    retry_title: "Send this edit again?", "重新发送此编辑？";
-    retry_what: "The service sends the edit to the source again.", "服务会将此编辑重新发送给来源。";
+    retry_title: "Send this edit again?", "重新发送此修改？";
+    retry_what: "The service sends the edit to the source again.", "服务会将此修改重新发送给数据源。";
     retry_over:
         "The value of the source is overwritten with ours. If it has changed once more, the edit is in conflict again.",
-        "来源的值将被我方的值覆盖。若来源再次变更，则编辑会再次冲突。";
-    cancel_edit_title: "Cancel this edit?", "取消此编辑？";
+        "数据源的值将被本服务的值覆盖。若数据源再次变更，修改会再次冲突。";
+    cancel_edit_title: "Cancel this edit?", "取消此修改？";
     cancel_edit_what:
         "The value of the source stays. An earlier attempt without an answer may have been taken.",
-        "保留来源的值。之前未得到应答的尝试可能已被接受。";
+        "保留数据源的值。之前未得到应答的尝试可能已被接受。";
     // Schedule.
     schedule: "Schedule", "计划任务";
     no_jobs:
@@ -202,7 +204,7 @@ super::texts! { Upkeep, upkeep;
     groups_lead:
         "No one can manage these groups: they have no owner, or the owner is suspended or has left.",
         "无人可管理的群组：没有群主，或群主已停用、已离职。";
-    no_groups: "Every group has an active owner. Nothing is to be done.", "所有群组都有在职群主，无需处理。";
+    no_groups: "Every group has an active owner. Nothing needs to be done.", "所有群组都有在职群主，无需处理。";
     not_active: "not active", "非在职";
     rescue: "Give it an owner", "指定群主";
     admin_rescues: "An administrator can give it an owner.", "由管理员指定群主。";

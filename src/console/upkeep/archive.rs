@@ -92,8 +92,8 @@ fn legend(t: &Upkeep, days: &[Day]) -> Markup {
 /// What has happened to a day, and what to do.
 fn trouble(t: &Upkeep, day: &Day) -> Markup {
     let (what, advice, runbook) = match day.state.as_str() {
-        "failed" => (t.day_failed, t.day_failed_do, "docs/runbooks.md#impushgatewayarchivefailed"),
-        _ => (t.day_lost, t.day_lost_do, "docs/runbooks.md#impushgatewayarchiveincomplete"),
+        "failed" => (t.day_failed, t.day_failed_do, "ImPushGatewayArchiveFailed"),
+        _ => (t.day_lost, t.day_lost_do, "ImPushGatewayArchiveIncomplete"),
     };
     html! {
         section.notice.bad data-day=(day.state) {
@@ -103,7 +103,7 @@ fn trouble(t: &Upkeep, day: &Day) -> Markup {
                 p { (t.lost_documents) " " b { (day.lost_documents) } ", " (t.lost_rows) " " b { (day.lost_ledger_rows) } }
             }
             p { strong { (t.to_do) } " " (advice) }
-            p.soft { (t.runbook) " " code { (runbook) } }
+            p { a href=(link("runbook", &[("name", runbook)])) { (t.runbook) } }
         }
     }
 }

@@ -94,7 +94,7 @@ fn row(frame: &Frame<'_>, edit: &Edit, state: &str) -> Markup {
                 @if let Some(due) = edit.due_at { " · " (t.next_attempt) " " (moment(due)) }
                 @if let Some(ended) = edit.ended_at { " · " (t.ended) " " (moment(ended)) }
             }
-            @if frame.operates && OPEN.contains(&edit.state.as_str()) {
+            @if frame.operates() && OPEN.contains(&edit.state.as_str()) {
                 span.ways {
                     a.button href=(to("retry")) data-open { (t.retry) }
                     a.button href=(to("cancel")) { (t.cancel_edit) }

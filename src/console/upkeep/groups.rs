@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::answers::{Attendance, Channel, Page};
 use super::super::channel::title;
-use super::super::frame::{Frame, link, moment, person};
+use super::super::frame::{Frame, kind_name, link, moment, person};
 use super::answers::Absent;
 use super::confirm::{self, Question};
 
@@ -43,7 +43,7 @@ fn line(frame: &Frame<'_>, one: &Channel) -> Markup {
             td { (one.member_count) }
             td { @if let Some(at) = one.last_server_time { (moment(at)) } }
             td.end {
-                @if frame.operates { a href=(link("rescue", &[("channel_id", &one.channel_id)])) data-open { (t.rescue) } }
+                @if frame.operates() { a href=(link("rescue", &[("channel_id", &one.channel_id)])) data-open { (t.rescue) } }
                 @else { span.soft { (t.admin_rescues) } }
             }
         }
@@ -106,7 +106,7 @@ pub fn absent(frame: &Frame<'_>, users: &Page<Absent>, state: &str) -> String {
                     tbody {
                         @for one in &users.items {
                             tr data-row {
-                                td { (person(&one.user_id, &one.name)) @if one.kind != "internal" { " " span.chip { (one.kind) } } }
+                                td { (person(&one.user_id, &one.name)) @if one.kind != "internal" { " " span.chip { (kind_name(all, &one.kind)) } } }
                                 td { (if one.state == "left" { t.left } else { t.suspended }) }
                                 td { @if let Some(at) = one.left_at { (moment(at)) } }
                             }

@@ -154,7 +154,7 @@ fn held(frame: &Frame<'_>, run: &DirectoryRun) -> Markup {
             p { strong { (t.to_do) } " " (t.held_do) }
             span.ways {
                 a.button href=(link("run", &[("run_id", &run.run_id)])) { (t.see_changes) }
-                @if frame.operates {
+                @if frame.operates() {
                     a.button.primary href=(to("approve")) { (t.approve) }
                     a.button href=(to("cancel")) { (t.cancel_run) }
                 } @else { span.soft { (t.admin_decides) } }
@@ -179,7 +179,7 @@ pub fn one(frame: &Frame<'_>, run: &DirectoryRun, shown: &Shown<'_>) -> String {
         (facts(t, run))
         @if run.state == "held" { (held(frame, run)) }
         @else if let Some(detail) = &run.detail { section.notice { p { (detail) } } }
-        @if frame.operates && ["asked", "staged"].contains(&run.state.as_str()) {
+        @if frame.operates() && ["asked", "staged"].contains(&run.state.as_str()) {
             p { a.button href=(link("run", &[("run_id", &run.run_id), ("do", "cancel")])) { (t.cancel_run) } }
         }
         (counts(t, run))

@@ -7,12 +7,17 @@ use crate::app::{TestApp, text};
 use crate::archive::moving::Aged;
 use crate::records::diagnosis::{by_their_ids, finding_becomes};
 
+/// Texts of the greatest length: more than a page has.
+const LONG_TEXTS: usize = 51;
+
 /// What a user calls himself, and what he says, to run a script on the page.
 pub const INJECTED: &str = "<img src=x onerror=\"window.injected=1\"><script>window.injected=1</script>";
 
 /// What the pages are about.
 struct World {
     group: String,
+    /// A group where people write long texts.
+    long: String,
     /// A message of today, and one of the archive.
     ms_id: String,
     old: String,
@@ -65,35 +70,67 @@ async fn world(aged: &mut Aged) -> World {
     finding_becomes(aged, &id, "wangwu", "received").await;
     finding_becomes(aged, &id, "later", "retrying").await;
     aged.person("lisi").post(&format!("/channels/{group}/read"), json!({"seq": 6})).await.expect(200);
+    let body = json!({"name": "长文", "members": ["lisi"]});
+    let long = text(&aged.person("zhangsan").post("/groups", body).await.expect(201)["channel_id"]);
+    for n in 0..LONG_TEXTS {
+        aged.say("zhangsan", &long, &format!("{n:02}{}", "长".repeat(19_998))).await;
+    }
     aged.indexed().await;
     aged.until("SELECT count(*) FROM t_im_user WHERE words_due", 0).await;
-    World { group, ms_id, old }
+    World { group, long, ms_id, old }
 }
 
-/// The page of each finding, with its sentence in one of the languages.
+/// The page of each finding, with its sentence and what to do.
 fn findings(world: &World, lang: &str) -> Vec<Value> {
     let all = [
-        ("zhangsan", "sender", "张三 sent this message", "张三 自己发送的"),
-        ("lisi", "read", "李四 has received and read it", "李四 已收到并已读"),
-        ("wangwu", "received", "has not read it", "王五 已收到，但尚未阅读"),
-        ("off", "offline", "赵六 was offline", "赵六 不在线"),
-        ("refused", "rejected", "The gateway refused it", "网关拒绝为 Refused Rita"),
-        ("later", "retrying", "had no success so far", "尚未成功"),
-        ("left", "left_before", "周离 had left the channel", "周离 在这条消息之前已退出"),
-        ("new", "joined_later", "吴新 joined the channel after", "吴新 在这条消息之后才加入"),
-        ("never", "never_member", "郑外 was never a member", "郑外 从未加入"),
+        ("zhangsan", "sender", ["张三 sent this message", "Nothing needs"], ["张三 自己发送的", "无需处理"]),
+        (
+            "lisi",
+            "read",
+            ["李四 has received and read it", "Nothing needs"],
+            ["李四 已收到并已读", "无需处理"],
+        ),
+        (
+            "wangwu",
+            "received",
+            ["has not read it", "open the channel"],
+            ["王五 已收到，但尚未阅读", "请对方打开频道"],
+        ),
+        ("off", "offline", ["赵六 was offline", "Ask the person to sign in"], ["赵六 不在线", "请对方登录"]),
+        (
+            "refused",
+            "rejected",
+            ["The gateway refused it for", "the reason and"],
+            ["网关拒收了发给 Refused Rita", "原因和批次编号"],
+        ),
+        ("later", "retrying", ["had no success so far", "the answers below"], ["尚未成功", "查看下面的应答"]),
+        (
+            "left",
+            "left_before",
+            ["周离 had left the channel", "Forward"],
+            ["周离 在这条消息之前已退出", "转发"],
+        ),
+        (
+            "new",
+            "joined_later",
+            ["吴新 joined the channel after", "Forward"],
+            ["吴新 在这条消息之后才加入", "转发"],
+        ),
+        (
+            "never",
+            "never_member",
+            ["郑外 was never a member", "Add the person"],
+            ["郑外 从未加入", "将对方加入频道"],
+        ),
     ];
-    let page = |(user, finding, en, zh): (&str, &str, &str, &str)| {
-        json!({
-            "name": format!("why-{finding}"), "address": format!("why?ms_id={}&user_id={user}", world.ms_id),
-            "wants": [if lang == "zh" { zh } else { en }], "has": [format!("[data-finding={finding}]")],
-        })
+    let page = |(user, finding, en, zh): (&str, &str, [&'static str; 2], [&'static str; 2])| {
+        super::findings::page(&world.ms_id, user, finding, if lang == "zh" { zh } else { en })
     };
     all.into_iter().map(page).collect()
 }
 
 fn visits(world: &World, lang: &str) -> Vec<Value> {
-    let World { group, ms_id, old } = world;
+    let World { group, long, ms_id, old } = world;
     let word = |en: &'static str, zh: &'static str| if lang == "zh" { zh } else { en };
     let page = |name: &str, address: String, wants: &[&str]| json!({"name": name, "address": address, "wants": wants});
     let mut all = vec![
@@ -101,7 +138,13 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
         page(
             "search",
             "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A".into(),
-            &["季度报告已发", "去年的季度报告", "<b>季度报告</b>.pdf", word("Export CSV", "导出 CSV")],
+            &[
+                "季度报告已发",
+                "去年的季度报告",
+                "<b>季度报告</b>.pdf",
+                word("Export CSV", "导出 CSV"),
+                word("is recorded in the audit", "记入审计日志"),
+            ],
         ),
         page("search-none", "search?q=nothingsuch".into(), &[word("No message matches", "没有匹配的消息")]),
         page("search-refused", "search?sender=nobody-here".into(), &["sender"]),
@@ -114,6 +157,13 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
         page("channel-old", format!("channel?channel_id={group}&around={old}"), &["去年的季度报告在这里"]),
         page("channel-members", format!("channel?channel_id={group}&view=members"), &["李四", "周离"]),
         page("message", format!("message?ms_id={ms_id}"), &["李四", word("Refused", "被拒收"), "no device"]),
+        // A list shows the beginning of a long text, so that the page stays small.
+        page(
+            "search-long",
+            format!("search?channel_id={long}&go=1"),
+            &["长…", word("Whole text", "查看全文")],
+        ),
+        page("channel-long", format!("channel?channel_id={long}"), &["长…", word("Whole text", "查看全文")]),
         page("message-unread", format!("message?ms_id={ms_id}&status=received"), &["王五"]),
         page("message-old", format!("message?ms_id={old}"), &["李四"]),
         page("why", "why".into(), &[word("Give the message and the person", "填写消息和人员")]),
@@ -125,6 +175,18 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
         page("person", "person?user_id=lisi".into(), &["李四", "项目组 Apollo"]),
         page("person-injected", "person?user_id=mallory".into(), &["<img src=x"]),
     ];
+    let parts = [
+        ("search", "mark"),
+        ("channel", "li.hit#hit"),
+        ("channel-old", "li.hit#hit"),
+        ("message", "svg.counts"),
+        ("search-long", "li.row:nth-child(50)"),
+    ];
+    for page in &mut all {
+        let parts: Vec<_> =
+            parts.iter().filter(|(name, _)| page["name"] == *name).map(|(_, css)| css).collect();
+        page["has"] = json!(parts);
+    }
     all.extend(findings(world, lang));
     let mut missing = page("not-found", "message?ms_id=99".into(), &[word("Not found", "未找到")]);
     missing["status"] = json!(404);
@@ -133,8 +195,16 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
         "name": "key-open", "address": "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A", "keys": ["j", "j", "k", "Enter"],
         "leads": "channel?channel_id=",
     });
+    let copies = json!({
+        "name": "copy", "address": format!("why?ms_id={ms_id}&user_id=off"),
+        "steps": [
+            {"click": "[data-link]"}, {"copied": format!("/console/why?ms_id={ms_id}&user_id=off")},
+            {"click": "details.curl summary"}, {"click": "[data-copy]"},
+            {"copied": format!("$API/support/messages/{ms_id}/receivers/off?reason=$REASON")},
+        ],
+    });
     let help = json!({"name": "key-help", "address": "search", "keys": ["?"], "has": ["dialog[open]"]});
-    all.extend([missing, focused, hit, help]);
+    all.extend([missing, focused, hit, copies, help]);
     all
 }
 

@@ -100,7 +100,7 @@ fn visits(world: &World, run_id: &str, lang: &str) -> Vec<Value> {
         &[
             word("The messages are still in PostgreSQL", "消息仍在 PostgreSQL 中"),
             "the archive gives 2",
-            "docs/runbooks.md",
+            word("Runbook", "运维手册"),
         ],
     );
     failed["has"] = json!(["[data-day=failed]", "[data-day=lost]", "rect.hot", "rect.cold", "rect.lost"]);
@@ -113,6 +113,11 @@ fn visits(world: &World, run_id: &str, lang: &str) -> Vec<Value> {
             &[word("It changes nothing", "不做任何修改")],
         ),
         page("run", &format!("run?run_id={run_id}"), &[gone, "张三", "<img src=x", word("leaves", "离职")]),
+        page(
+            "run-cancel",
+            &format!("run?run_id={run_id}&do=cancel"),
+            &[word("The run ends and changes nothing", "运行结束且不做任何变更")],
+        ),
         page("run-problems", &format!("run?run_id={run_id}&view=problems"), &[word("is right", "均正确")]),
         page(
             "run-approve",
@@ -122,20 +127,47 @@ fn visits(world: &World, run_id: &str, lang: &str) -> Vec<Value> {
         page(
             "edits",
             "edits",
-            &["架构师", "<img src=x", word("The source's", "来源"), word("Send again", "重新发送")],
+            &["架构师", "<img src=x", word("The source's", "数据源"), word("Send again", "重新发送")],
         ),
         page(
             "edits-none",
             "edits?state=refused",
-            &[word("No edit is in this state", "没有处于此状态的编辑")],
+            &[word("No edit is in this state", "没有处于此状态的修改")],
         ),
-        page("edit-retry", &edit, &["架构师", word("is overwritten with ours", "将被我方的值覆盖")]),
+        page("edit-retry", &edit, &["架构师", word("is overwritten with ours", "将被本服务的值覆盖")]),
+        page(
+            "edit-cancel",
+            &edit.replace("retry", "cancel"),
+            &["架构师", word("of the source stays", "保留数据源的值")],
+        ),
         page("schedule", "schedule", &["0 0 29 2 *", "-02-29 00:00:00", word("Never", "从不")]),
         page("replicas", "replicas", &[env!("CARGO_PKG_VERSION"), "directory", word("All work", "全部正常")]),
         page("groups", "groups", &["a group", word("No owner", "没有群主")]),
         page("rescue", &format!("rescue?channel_id={}", world.orphan), &["a group", REASON]),
         page("absent", "absent", &["left-zhou", word("Suspended", "停用")]),
+        page("absent-suspended", "absent?state=suspended", &["left-zhou"]),
         page("person-edits", "person?user_id=e1", &["架构师", word("Conflict", "冲突")]),
+    ]
+}
+
+/// The role `directory` alone: runs and edits, and no other page.
+fn visits_of_hr(lang: &str) -> Vec<Value> {
+    let word = |en: &'static str, zh: &'static str| if lang == "zh" { zh } else { en };
+    let has = ["nav a[href=runs][aria-current]", "nav.sub a[href=edits]"];
+    let lacks: Vec<_> = ["search", "people", "home", "archive"]
+        .map(|page| json!({"lacks": format!("nav a[href={page}]")}))
+        .into();
+    let gone = word("4 of 4 people would leave", "4 人中将有 4 人离职");
+    let refused = |page: &str| {
+        let back = word("Back to the directory runs", "返回通讯录同步");
+        json!({"name": format!("hr-{page}"), "address": page, "status": 403, "wants": [back]})
+    };
+    vec![
+        json!({"name": "hr-first", "address": "?", "stays": "runs", "has": has, "steps": lacks, "wants": [gone]}),
+        json!({"name": "hr-edits", "address": "edits", "wants": ["架构师"], "lacks": [word("Send again", "重新发送")]}),
+        refused("search"),
+        refused("home"),
+        refused("archive"),
     ]
 }
 
@@ -160,9 +192,15 @@ async fn pages_of_operators_are_whole_in_both_languages_light_and_dark_wide_and_
         let nudge = json!({
             "name": "message-of-oneself", "address": format!("message?ms_id={}", world.ms_id), "has": ["[data-nudge]"],
         });
+        let ask =
+            json!({"name": "nudge", "address": format!("nudge?ms_id={}", world.ms_id), "has": [".confirm"]});
         sessions.push(json!({
             "user": "desk", "roles": "support", "lang": lang, "scheme": scheme, "width": width, "reason": REASON,
-            "visits": [refused, nudge],
+            "visits": [refused, nudge, ask],
+        }));
+        sessions.push(json!({
+            "user": "hr", "roles": "directory", "lang": lang, "scheme": scheme, "width": width,
+            "visits": visits_of_hr(lang),
         }));
     }
     let pictures = std::env::var("PICTURES").ok();

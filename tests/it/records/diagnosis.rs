@@ -43,7 +43,7 @@ pub fn by_their_ids(batch: &Batch) -> Answer {
     Answer::lists(&received, &offline, &retry, &rejected)
 }
 
-async fn patch_gateway(root: &Client, state: &str) {
+pub async fn patch_gateway(root: &Client, state: &str) {
     root.patch("/callbacks/gateway", json!({"state": state})).await.expect(200);
 }
 

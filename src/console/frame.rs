@@ -70,6 +70,11 @@ impl Frame<'_> {
         self.roles.has(Role::Admin)
     }
 
+    /// Whether the caller has a role for any page.
+    pub fn sees_pages(&self) -> bool {
+        self.roles.has(Role::Support) || self.roles.has(Role::Directory)
+    }
+
     /// The whole page.
     pub fn page(&self, title: &str, body: &Markup) -> String {
         let t = self.texts();
@@ -294,6 +299,15 @@ pub fn moment(at: OffsetDateTime) -> Markup {
     let (date, time) = (at.date(), at.time());
     let shown = format!("{date} {:02}:{:02}:{:02}", time.hour(), time.minute(), time.second());
     html! { time datetime=(exact) title=(exact) { (shown) } }
+}
+
+/// Text of a document with its `code`.
+pub fn marked(text: &str) -> Markup {
+    html! {
+        @for (at, part) in text.split('`').enumerate() {
+            @if at % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
 }
 
 /// How long something took, in two units at most. They are the same in both languages.

@@ -23,7 +23,7 @@ pub fn page(frame: &Frame<'_>, problem: &Problem) -> String {
                 p.soft { @if !problem.pointer.is_empty() { code { (problem.pointer) } " " } (problem.detail) }
             }
             @if !problem.request_id.is_empty() { p.id { (t.request_id) " " (problem.request_id) } }
-            @if frame.caller.is_some() { p { a.button href=(back) { (name) } } }
+            @if frame.sees_pages() { p { a.button href=(back) { (name) } } }
         }
     };
     frame.page(title, &body)

@@ -100,7 +100,7 @@ pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> St
             Found::Refused(problem, _) => {
                 div.notice.bad role="alert" {
                     strong { (t.p_400) }
-                    p { code { (problem.pointer) } " " (problem.detail) }
+                    p { b { (condition(t, &problem.pointer)) } " " span lang="en" { (problem.detail) } }
                 }
             }
             Found::Hits(page) => { (hits(frame, conditions, page)) }
@@ -108,6 +108,22 @@ pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> St
         (frame.curl())
     };
     frame.page(t.search_title, &body)
+}
+
+/// A condition as the form names it.
+fn condition<'a>(t: &'a Texts, parameter: &'a str) -> &'a str {
+    match parameter {
+        "q" => t.f_words,
+        "sender" => t.f_sender,
+        "receiver" => t.f_receiver,
+        "status" => t.f_status,
+        "channel_id" => t.f_channel,
+        "type" => t.f_type,
+        "from" => t.f_from,
+        "to" => t.f_to,
+        "topic" => t.f_topic,
+        other => other,
+    }
 }
 
 fn form(t: &Texts, c: &Conditions, found: &Found<'_>) -> Markup {

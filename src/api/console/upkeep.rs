@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Calls, Operations, part};
 use super::case::Form;
-use super::visit::{DirectoryVisit, Visit};
+use super::visit::{DirectoryVisit, Operator};
 use super::{LIMIT, Shown};
 use crate::api::Api;
 use crate::base::error::Error;
@@ -50,7 +50,7 @@ fn one_of<'a>(name: &'static str, given: &'a str, known: &[&str]) -> Result<&'a 
     if known.contains(&given) { Ok(given) } else { Err(unknown()) }
 }
 
-async fn archive_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+async fn archive_page(Operator(visit): Operator, Extension(operations): Extension<Operations>) -> Shown {
     let mut calls = Calls::without_case(&operations, &visit);
     let mut params = vec![("limit", DAYS)];
     params.extend(visit.cursor());
@@ -169,13 +169,13 @@ async fn decide_edit(
     Ok(form.done())
 }
 
-async fn schedule_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+async fn schedule_page(Operator(visit): Operator, Extension(operations): Extension<Operations>) -> Shown {
     let mut calls = Calls::without_case(&operations, &visit);
     let found: Schedule = calls.get("/schedule", &[]).await?;
     Ok(visit.html(machines::schedule(&visit.frame(Part::Operations, &calls.made), &found)))
 }
 
-async fn replicas_page(visit: Visit, Extension(operations): Extension<Operations>) -> Shown {
+async fn replicas_page(Operator(visit): Operator, Extension(operations): Extension<Operations>) -> Shown {
     let mut calls = Calls::without_case(&operations, &visit);
     let found: Replicas = calls.get("/replicas", &[]).await?;
     Ok(visit.html(machines::replicas(&visit.frame(Part::Operations, &calls.made), &found)))

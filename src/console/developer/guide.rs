@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::Shell;
 use super::endpoint::pretty;
+use crate::console::frame::marked;
 use crate::console::lang::Lang;
 
 /// The guides for portals, whose samples the tests run.
@@ -39,7 +40,7 @@ pub fn catalogue(shell: &Shell<'_>, choices: &[String], known: &BTreeMap<String,
             section.card.below data-event=(name) {
                 h2 { code { (name) } }
                 // The contract is in English.
-                p lang="en" { (example.description) }
+                p lang="en" { (marked(&example.description)) }
                 pre tabindex="0" { code { (pretty(&example.event)) } }
             }
         }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Tab, page};
-use crate::console::frame::Frame;
+use crate::console::frame::{Frame, marked};
 
 const RUNBOOKS: &str = include_str!("../../../docs/runbooks.md");
 
@@ -50,17 +50,8 @@ fn blocks(section: &str) -> Vec<(bool, String)> {
 fn block(is_code: bool, text: &str) -> Markup {
     html! {
         @if is_code { pre tabindex="0" { code { (text) } } }
-        @else if let Some(point) = text.strip_prefix("- ") { p.point { (words(point)) } }
-        @else { p { (words(text)) } }
-    }
-}
-
-/// Text with its `code`.
-fn words(text: &str) -> Markup {
-    html! {
-        @for (at, part) in text.split('`').enumerate() {
-            @if at % 2 == 1 { code { (part) } } @else { (part) }
-        }
+        @else if let Some(point) = text.strip_prefix("- ") { p.point { (marked(point)) } }
+        @else { p { (marked(text)) } }
     }
 }
 

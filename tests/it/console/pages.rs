@@ -147,7 +147,7 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
             ],
         ),
         page("search-none", "search?q=nothingsuch".into(), &[word("No message matches", "没有匹配的消息")]),
-        page("search-refused", "search?sender=nobody-here".into(), &["sender"]),
+        page("search-refused", "search?sender=nobody-here".into(), &[word("from no user", "发送人 no user")]),
         page("search-injected", format!("search?q=onerror&sender=mallory&channel_id={group}"), &["onerror"]),
         page(
             "channel",

@@ -158,16 +158,16 @@ fn visits_of_hr(lang: &str) -> Vec<Value> {
         .map(|page| json!({"lacks": format!("nav a[href={page}]")}))
         .into();
     let gone = word("4 of 4 people would leave", "4 人中将有 4 人离职");
-    let refused = |page: &str| {
+    let refused = |page: &str, role: &str| {
         let back = word("Back to the directory runs", "返回通讯录同步");
-        json!({"name": format!("hr-{page}"), "address": page, "status": 403, "wants": [back]})
+        json!({"name": format!("hr-{page}"), "address": page, "status": 403, "wants": [back, role]})
     };
     vec![
         json!({"name": "hr-first", "address": "?", "stays": "runs", "has": has, "steps": lacks, "wants": [gone]}),
         json!({"name": "hr-edits", "address": "edits", "wants": ["架构师"], "lacks": [word("Send again", "重新发送")]}),
-        refused("search"),
-        refused("home"),
-        refused("archive"),
+        refused("search", "support"),
+        refused("home", "admin"),
+        refused("archive", "admin"),
     ]
 }
 

@@ -133,7 +133,7 @@ fn of_data<'a>(o: &'a OperationsTexts, found: &'a Overview, numbers: &'a Numbers
         }
         None => ("none", html! { (o.never) }),
     };
-    let conflicts = html! { (o.u_conflicts) ": " (number(directory.edit_conflicts)) };
+    let conflicts = html! { (o.conflicts) ": " (number(directory.edit_conflicts)) };
     let stored =
         html! { (count(o, files.stored, files.estimated)) ", " (o.new_files) " " (number(files.recent)) };
     let of_archive = found.readiness.archive.as_str();

@@ -62,6 +62,7 @@ super::texts! { OperationsTexts, operations;
     a_edit_conflicts: "Edits conflict with values of the source.", "有修改与数据源的值冲突。";
     u_waiting: "waiting", "条等待中";
     u_dead_letters: "dead letters", "封死信";
+    conflicts: "conflicts", "冲突";
     u_conflicts: "conflicts", "处冲突";
     u_days: "days", "天";
     u_pairs: "deliveries", "条投递";

@@ -190,6 +190,13 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
     all.extend(findings(world, lang));
     let mut missing = page("not-found", "message?ms_id=99".into(), &[word("Not found", "未找到")]);
     missing["status"] = json!(404);
+    all.push(missing);
+    all.extend(acts(ms_id));
+    all
+}
+
+/// What keys and buttons do.
+fn acts(ms_id: &str) -> Vec<Value> {
     let focused = json!({"name": "key-search", "address": "search", "keys": ["/"], "focus": "#q"});
     let hit = json!({
         "name": "key-open", "address": "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A", "keys": ["j", "j", "k", "Enter"],
@@ -204,8 +211,7 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
         ],
     });
     let help = json!({"name": "key-help", "address": "search", "keys": ["?"], "has": ["dialog[open]"]});
-    all.extend([missing, focused, hit, copies, help]);
-    all
+    vec![focused, hit, copies, help]
 }
 
 #[tokio::test]

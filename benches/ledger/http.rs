@@ -27,8 +27,13 @@ impl Request {
     }
 
     pub fn post(path: &str, user: &str, body: &str) -> Self {
+        Self::post_as(path, &format!("x-user-id: {user}"), body)
+    }
+
+    /// `proof`: the header that says who asks.
+    pub fn post_as(path: &str, proof: &str, body: &str) -> Self {
         let head = format!(
-            "POST /api/v1{path} HTTP/1.1\r\nhost: bench\r\nx-user-id: {user}\r\n\
+            "POST /api/v1{path} HTTP/1.1\r\nhost: bench\r\n{proof}\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
@@ -45,9 +50,13 @@ impl Request {
 
     /// One text into a channel.
     pub fn send(channel: i64, user: &str) -> Self {
-        Self::post(
+        Self::send_as(channel, &format!("x-user-id: {user}"))
+    }
+
+    pub fn send_as(channel: i64, proof: &str) -> Self {
+        Self::post_as(
             &format!("/channels/{channel}/messages"),
-            user,
+            proof,
             &format!(r#"{{"client_id":"{}","type":"text","content":{}}}"#, id(0), super::world::CONTENT),
         )
     }

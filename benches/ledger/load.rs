@@ -16,6 +16,8 @@ pub struct Load {
     pub latencies: Vec<Duration>,
     pub took: Duration,
     pub failed: usize,
+    /// Of these, with 503: there was too much to do.
+    pub busy: usize,
 }
 
 impl Load {
@@ -41,15 +43,21 @@ impl Load {
             self.latencies.push(latency);
         } else {
             self.failed += 1;
+            self.busy += usize::from(status == 503);
         }
+    }
+
+    pub fn add(&mut self, some: Self) {
+        self.latencies.extend(some.latencies);
+        self.failed += some.failed;
+        self.busy += some.busy;
+        self.took += some.took;
     }
 
     pub async fn gather(started: Instant, mut senders: JoinSet<Self>) -> Self {
         let mut all = Self::default();
         while let Some(one) = senders.join_next().await {
-            let one = one.expect("a sender ends");
-            all.latencies.extend(one.latencies);
-            all.failed += one.failed;
+            all.add(one.expect("a sender ends"));
         }
         all.took = started.elapsed();
         all

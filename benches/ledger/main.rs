@@ -15,6 +15,7 @@ mod load;
 mod notify;
 mod raw;
 mod report;
+mod sign_ins;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod world;
@@ -101,6 +102,11 @@ async fn run() {
     if wanted("i") {
         let world = World::open(&cluster, &receiver).await;
         notify::measure(&world, &mut report).await;
+        world.close().await;
+    }
+    if wanted("j") {
+        let world = World::open_with(&cluster, &receiver.url(), sign_ins::SETTINGS).await;
+        sign_ins::measure(&world, &mut report).await;
         world.close().await;
     }
     conditions(&cluster, &mut report, begun).await;

@@ -51,7 +51,7 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
     // By turns, so that what else changes falls on both. Each begins when nothing is left to push.
     for _ in 0..ROUNDS {
         assert!(world.drained(MOST).await, "(i): pushes are left");
-        add(&mut alone, paced(world.address(), work(&senders), LENGTH, PACE).await);
+        alone.add(paced(world.address(), work(&senders), LENGTH, PACE).await);
         assert!(world.drained(MOST).await, "(i): pushes are left");
         let notifying = async {
             let begun = Instant::now();
@@ -62,7 +62,7 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
             }
         };
         let (sends, ()) = tokio::join!(paced(world.address(), work(&senders), LENGTH, PACE), notifying);
-        add(&mut beside, sends);
+        beside.add(sends);
     }
     let (mut alone, mut beside) = (alone.or_panic("sends alone"), beside.or_panic("sends beside"));
     let ratio = beside.percentile(0.99) / alone.percentile(0.99);
@@ -90,12 +90,6 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
     let wanted = i64::from(RECEIVERS) * i64::try_from(turn).expect("not that many");
     assert_eq!(world.number(all).await, wanted, "(i): and nothing else");
     assert!(share > 0.9, "(i): notifications were under way {share:.2} of the time alone");
-}
-
-fn add(all: &mut Load, some: Load) {
-    all.latencies.extend(some.latencies);
-    all.failed += some.failed;
-    all.took += some.took;
 }
 
 /// The time from the call to the commit of the last message, the time of its call included.

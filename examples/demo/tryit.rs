@@ -68,6 +68,7 @@ const ASSETS: &[Asset] = &[
     ("/media.js", SCRIPT, include_str!("tryit/media.js")),
     ("/message.js", SCRIPT, include_str!("tryit/message.js")),
     ("/pane.js", SCRIPT, include_str!("tryit/pane.js")),
+    ("/phone.js", SCRIPT, include_str!("tryit/phone.js")),
     ("/receipts.js", SCRIPT, include_str!("tryit/receipts.js")),
     ("/samples.js", SCRIPT, include_str!("tryit/samples.js")),
     ("/texts.js", SCRIPT, include_str!("tryit/texts.js")),

@@ -117,6 +117,19 @@ async function tell(session) {
     if ((await left.of('card').locator('.card button').count()) > 0) wrong('the card still has buttons');
     await look('types');
   });
+  await part('call', async () => {
+    await left.add('add_call');
+    await right.pane.locator('.phone .primary').click({ delay: HELD_MS });
+    for (const side of [left, right]) {
+      await until(page, (video) => video.videoWidth === 320 && video.currentTime > 0, await side.pane.locator('.phone video').elementHandle());
+    }
+    await look('call');
+    await left.pane.locator('.phone .danger').click();
+    for (const side of [left, right]) {
+      await side.of('call').waitFor();
+      await side.pane.locator('.phone').waitFor({ state: 'hidden' });
+    }
+  });
   await part('forward', async () => {
     await left.message(first).locator('.acts button').nth(1).click();
     await left.pane.locator('dialog[open] .rows button', { hasText: 'Apollo' }).click();
@@ -136,6 +149,8 @@ async function tell(session) {
   await part('crowd', () => crowd({ left, look, words: `${zh ? '大家好' : 'Hello all'} ${at}` }));
   await part('samples', async () => {
     await left.direct().click();
+    // The conversation is open: what follows is the newest call.
+    await left.message(first).waitFor();
     const text = `${zh ? "引号 ' 和 \\" : "A quote ' and \\"} "双" ${at}`;
     await left.say(text);
     await left.message(text).waitFor();

@@ -80,6 +80,7 @@ export class Composer {
       ['add_picture', async () => this.upload('picture', { blob: await media.picture(this.pane.person.name) }, t('picture_name'))],
       ['add_voice', () => { const { blob, duration_ms } = media.sound(); return this.upload('voice', { blob, duration_ms }, 'chime.wav'); }],
       media.canFilm ? ['add_video', async () => this.upload('video', await media.film(this.pane.person.name), 'film.webm')] : null,
+      ['add_call', () => this.pane.phone.start(this.pane.opened)],
       ['add_card', () => this.send('card', this.card())],
       ['add_place', () => this.send('location', { latitude: 31.2304, longitude: 121.4737, name: t('place_name'), address: t('place_address') })],
       ['add_link', () => this.send('link', { url: 'https://oa.example/leave/771', title: t('link_title'), text: t('link_text') })],

@@ -9,7 +9,7 @@ import { number, t, zh } from './texts.js';
 const MOST = 3;
 /** A gateway that is silent for two minutes counts as gone. */
 const HEARTBEAT_MS = 30_000;
-const STEPS = ['send', 'read', 'offline', 'card', 'crowd', 'calls'];
+const STEPS = ['send', 'read', 'offline', 'card', 'call', 'crowd', 'calls'];
 
 class World {
   constructor(settings, emojis) {

@@ -55,6 +55,22 @@ export function film(words) {
   });
 }
 
+/** A moving picture in place of a camera. */
+export function camera(words) {
+  const canvas = paper(320, 180);
+  let turn = 0;
+  draw(canvas, words, turn);
+  const timer = setInterval(() => draw(canvas, words, ++turn), 100);
+  const stream = canvas.captureStream(10);
+  return {
+    stream,
+    stop() {
+      clearInterval(timer);
+      stream.getTracks().forEach((track) => track.stop());
+    },
+  };
+}
+
 function paper(width, height) {
   const canvas = document.createElement('canvas');
   canvas.width = width;

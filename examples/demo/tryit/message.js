@@ -59,6 +59,8 @@ function content(type, value, context) {
       return h('p', { class: 'link' }, '🔗 ', address(value.url, value.title), value.text ? [h('br'), h('span', { class: 'soft' }, value.text)] : null);
     case 'card':
       return card(value, context);
+    case 'call':
+      return h('p', {}, context.preview, ' ', h('span', { class: 'soft' }, t(`outcome_${value.outcome}`)));
     case 'forward':
       return h('div', { class: 'copies' }, h('p', { class: 'soft' }, t('forwarded')), value.messages.map((copy) =>
         h('div', { class: 'copy' }, h('p', { class: 'head' }, h('span', { class: 'person' }, copy.sender_name), ' ', h('time', { dateTime: copy.server_time }, time(copy.server_time))),

@@ -4,6 +4,7 @@ import { Composer } from './composer.js';
 import { Conversations } from './conversations.js';
 import { button, h, settle } from './dom.js';
 import { inside } from './message.js';
+import { Phone } from './phone.js';
 import { Receivers, below } from './receipts.js';
 import { number, t, time } from './texts.js';
 
@@ -52,8 +53,11 @@ export class Pane {
     this.note = h('p', { class: 'note', role: 'status' });
     this.composer = new Composer(this);
     this.receivers = new Receivers({ caller: this.caller, attempt: (act) => this.attempt(act), changed: (message, counts) => this.count(message.ms_id, counts) });
+    this.phone = new Phone({
+      person, caller: this.caller, name: (id) => world.find(id)?.name ?? id, attempt: (act) => this.attempt(act), done: () => world.done('call'),
+    });
     this.targets = h('dialog', { 'aria-label': t('forward_to') });
-    const channel = h('div', { class: 'channel' }, h('div', { class: 'channel-head' }, this.title), this.log, this.news, this.note, this.composer.form);
+    const channel = h('div', { class: 'channel' }, h('div', { class: 'channel-head' }, this.title), this.phone.element, this.log, this.news, this.note, this.composer.form);
     for (const event of ['pointerdown', 'focusin']) channel.addEventListener(event, () => this.world.activate(this));
     this.body = h('div', { class: 'pane-body' }, this.conversations.element, channel);
     this.close = button(t('remove_person'), () => world.remove(this), { class: 'small' });
@@ -109,6 +113,7 @@ export class Pane {
   }
 
   async goOffline() {
+    await this.phone.hangUp();
     this.online = false;
     this.silence();
     this.showPresence();
@@ -153,6 +158,7 @@ export class Pane {
 
   stop() {
     this.stopped = true;
+    this.attemptQuietly(() => this.phone.hangUp());
     this.silence();
     this.element.remove();
   }
@@ -170,7 +176,7 @@ export class Pane {
   listen() {
     this.source?.close();
     if (this.stopped || !this.online || document.hidden) return;
-    const source = new EventSource(this.caller.url(`/events?last_event_id=${this.lastEvent ?? ''}`));
+    const source = new EventSource(this.caller.url(`/events?calls=true&last_event_id=${this.lastEvent ?? ''}`));
     this.source = source;
     const on = (type, handle) => source.addEventListener(type, (event) => {
       if (event.lastEventId) this.lastEvent = event.lastEventId;
@@ -182,6 +188,10 @@ export class Pane {
     on('message.recalled', ({ channel_id, data }) => this.changed(channel_id, { ...this.messages.get(data.seq), seq: data.seq, recalled: true, content: {} }));
     on('message.read', ({ channel_id }) => { if (channel_id === this.opened) this.look(); this.refreshList(); });
     for (const change of ['created', 'updated', 'members_added', 'members_removed', 'dissolved']) on(`channel.${change}`, () => this.refreshList());
+    on('call.ringing', ({ data }) => this.phone.ringing(data));
+    on('call.accepted', ({ data }) => this.attempt(() => this.phone.accepted(data)));
+    on('call.ended', ({ data }) => this.phone.ended(data));
+    on('call.signal', (told) => this.phone.signal(told));
     on('hello', () => this.element.setAttribute('data-live', ''));
     on('resync', () => this.attempt(async () => {
       source.close();

@@ -51,7 +51,7 @@ async fn two_people_side_by_side_see_each_other_live_and_every_call_can_be_repea
     let found = run_script("tryit", &plan).await;
     let problems = found["problems"].as_array().expect("a list");
     assert!(problems.is_empty(), "{}", problems.iter().map(|one| text(one) + "\n\n").collect::<String>());
-    for step in ["live", "read", "types", "card", "offline", "crowd", "samples", "console"] {
+    for step in ["live", "read", "types", "card", "call", "offline", "crowd", "samples", "console"] {
         assert!(found["seen"][step].as_u64().is_some_and(|times| times > 0), "{step}: {found}");
     }
     // Each sample was a repeat of the send that the page had made.

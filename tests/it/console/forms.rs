@@ -5,6 +5,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
 
 use crate::app::TestApp;
+use crate::support::shared;
 
 fn http() -> Client {
     Client::builder().no_proxy().redirect(Policy::none()).build().expect("a client")
@@ -74,6 +75,37 @@ async fn a_page_has_its_headers_and_works_below_a_path() {
         let (status, headers, _) = page(&app, &format!("/console/{file}"), ("", "")).await;
         assert_eq!((status, &headers["x-content-type-options"]), (200, &"nosniff".parse().unwrap()));
     }
+}
+
+#[tokio::test]
+async fn a_page_that_cannot_be_shown_says_what_to_do() {
+    let app = TestApp::start_with("user_requests_per_second = 1\nuser_requests_burst = 6").await;
+    let shows = async |path: &str, (user, roles): (&str, &str), wanted: u16, words: [&str; 2]| {
+        for (lang, words) in ["en", "zh"].into_iter().zip(words) {
+            let path = format!("/console/{path}{}lang={lang}", if path.contains('?') { '&' } else { '?' });
+            let (status, _, html) = page(&app, &path, (user, roles)).await;
+            assert_eq!(status, wanted, "{path}: {html}");
+            assert!(html.contains(words), "{path}: {html}");
+        }
+    };
+    for _ in 0..6 {
+        page(&app, "/console/search", ("desk", "support")).await;
+    }
+    shows("search", ("desk", "support"), 429, ["Wait a few seconds", "请等待几秒"]).await;
+    // A table that is gone is a fault of the service.
+    app.sql().await.batch_execute("ALTER TABLE t_im_directory_run RENAME TO gone").await.expect("renamed");
+    shows("runs", ("hr", "directory"), 500, ["the request id below", "下面的请求编号"]).await;
+    let sql = shared().connect("postgres").await;
+    let name = &app.database;
+    let shut = format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false");
+    let end =
+        format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'");
+    for statement in [shut, end] {
+        sql.batch_execute(&statement).await.expect("the database is away");
+    }
+    shows("edits", ("hr", "directory"), 503, ["Try again in a minute", "一分钟后重试"]).await;
+    let home = ["The database does not answer", "数据库没有应答"];
+    shows("home", ("root", "admin"), 200, home).await;
 }
 
 struct Form<'a> {

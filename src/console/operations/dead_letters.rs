@@ -84,7 +84,7 @@ pub fn choose(frame: &Frame<'_>, callbacks: &[Callback]) -> String {
                         li.row data-row data-key=(callback.callback_id) {
                             div.head {
                                 a href=(letters) data-open { strong { (callback.name()) } }
-                                span { (count(o, callback.dead_letters, callback.counts_estimated)) " " (o.u_dead_letters) }
+                                span { (count(o, callback.dead_letters, callback.counts_estimated)) " " (o.dead_letters_of(callback.dead_letters)) }
                                 (chips(o, callback))
                             }
                         }
@@ -119,7 +119,7 @@ pub fn list(frame: &Frame<'_>, shown: &Shown<'_>) -> String {
             h1 { (o.dead_letters) ": " a href=(link("endpoint", &[("callback_id", &callback.callback_id)])) { (callback.name()) } }
             p.facts {
                 (chips(o, callback))
-                span { (count(o, callback.dead_letters, callback.counts_estimated)) " " (o.u_dead_letters) }
+                span { (count(o, callback.dead_letters, callback.counts_estimated)) " " (o.dead_letters_of(callback.dead_letters)) }
                 a href="dead-letters" { (o.all_endpoints) }
             }
             @if let Some(after) = after { (outcome(o, callback, after)) }
@@ -143,7 +143,7 @@ fn outcome(o: &OperationsTexts, callback: &Callback, after: &After<'_>) -> Marku
     html! {
         section.notice.good data-replayed=(after.replayed) {
             p.sentence-of { (o.replayed) }
-            p { (number(after.replayed)) " " (o.u_dead_letters) ", " (number(after.pairs)) " " (o.u_pairs) }
+            p { (number(after.replayed)) " " (o.dead_letters_of(after.replayed)) ", " (number(after.pairs)) " " (o.pairs_of(after.pairs)) }
             p aria-live="polite" {
                 (o.waiting) ": " (count(o, callback.waiting_pairs, callback.counts_estimated))
                 @if callback.state != "active" { " · " strong { (o.still_paused) } }
@@ -308,7 +308,7 @@ pub fn confirm(frame: &Frame<'_>, preview: &Preview<'_>) -> String {
                 p { a.button href=(back) { (o.cancel) } }
             } @else {
                 p.sentence-of data-count=(counted.replayed) {
-                    (number(counted.replayed)) " " (o.u_dead_letters) ", " (number(counted.pairs)) " " (o.u_pairs)
+                    (number(counted.replayed)) " " (o.dead_letters_of(counted.replayed)) ", " (number(counted.pairs)) " " (o.pairs_of(counted.pairs))
                 }
                 @for (name, value) in [(o.reason_begins, &filter.reason), (o.dead_since, &filter.since), (o.dead_until, &filter.until)] {
                     @if !value.is_empty() { p { (name) ": " code { (value) } } }

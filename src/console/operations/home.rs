@@ -36,7 +36,7 @@ fn attention(frame: &Frame<'_>, found: &[Attention]) -> Markup {
             h2 #attention { (o.attention) }
             div aria-live="polite" {
                 @if found.is_empty() { p.notice.good { (o.nothing_to_do) } }
-                @else { p { strong { (number(found.len() as i64)) } " " (o.things_to_do) } }
+                @else { p { strong { (number(found.len() as i64)) } " " (if found.len() == 1 { o.thing_to_do } else { o.things_to_do }) } }
             }
             @if !found.is_empty() {
                 ul.rows { @for one in found { (item(frame, one)) } }
@@ -57,7 +57,7 @@ fn item(frame: &Frame<'_>, one: &Attention) -> Markup {
                 }
                 strong { @match sentence(frame.lang, &one.kind) { Some(sentence) => (sentence), None => code { (one.kind) } } }
                 @if let Some(callback_id) = &one.callback_id { span.id { (callback_id) } }
-                @if let Some(count) = one.count { span { (number(count)) " " (unit(o, &one.kind)) } }
+                @if let Some(count) = one.count { span { (number(count)) " " (unit(o, &one.kind, count)) } }
                 @if let Some(since) = one.since { span.soft { (o.since) " " (moment(since)) } }
             }
             p.links {
@@ -91,10 +91,12 @@ pub fn sentence(lang: Lang, kind: &str) -> Option<&'static str> {
     })
 }
 
-fn unit(o: &OperationsTexts, kind: &str) -> &'static str {
+fn unit(o: &OperationsTexts, kind: &str, count: i64) -> &'static str {
     match kind {
-        "dead_letters" => o.u_dead_letters,
+        "dead_letters" => o.dead_letters_of(count),
+        "edit_conflicts" if count == 1 => o.u_conflict,
         "edit_conflicts" => o.u_conflicts,
+        "archive_lost" if count == 1 => o.u_day,
         "archive_lost" => o.u_days,
         "search_behind" => "s",
         _ => o.u_waiting,

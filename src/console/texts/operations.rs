@@ -39,6 +39,7 @@ super::texts! { OperationsTexts, operations;
     as_table: "As a table", "以表格查看";
     attention: "Needs a person first", "优先处理";
     nothing_to_do: "Nothing needs a person now.", "目前没有需要人工处理的事项。";
+    thing_to_do: "needs a person.", "项需要人工处理。";
     things_to_do: "need a person. The worst is first.", "项需要人工处理，最严重的在前。";
     critical: "Now", "紧急";
     warning: "Soon", "尽快";
@@ -61,10 +62,14 @@ super::texts! { OperationsTexts, operations;
     a_dead_letters: "Deliveries were given up.", "有投递已被放弃。";
     a_edit_conflicts: "Edits conflict with values of the source.", "有修改与数据源的值冲突。";
     u_waiting: "waiting", "条等待中";
+    u_dead_letter: "dead letter", "封死信";
     u_dead_letters: "dead letters", "封死信";
     conflicts: "conflicts", "冲突";
+    u_conflict: "conflict", "处冲突";
     u_conflicts: "conflicts", "处冲突";
+    u_day: "day", "天";
     u_days: "days", "天";
+    u_pair: "delivery", "条投递";
     u_pairs: "deliveries", "条投递";
     no_database: "The database does not answer. This page shows numbers again when it does.", "数据库没有应答，恢复后本页会重新显示数据。";
     last_hours: "The last 24 hours", "最近 24 小时";
@@ -234,6 +239,16 @@ super::texts! { OperationsTexts, operations;
 }
 
 impl OperationsTexts {
+    /// What follows a number of dead letters.
+    pub const fn dead_letters_of(&self, count: i64) -> &'static str {
+        if count == 1 { self.u_dead_letter } else { self.u_dead_letters }
+    }
+
+    /// What follows a number of deliveries.
+    pub const fn pairs_of(&self, count: i64) -> &'static str {
+        if count == 1 { self.u_pair } else { self.u_pairs }
+    }
+
     /// A state of the API in words. A state of a newer release stays as it is.
     pub fn state<'a>(&self, state: &'a str) -> &'a str {
         match state {

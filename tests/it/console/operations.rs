@@ -111,7 +111,7 @@ fn visits(world: &World, lang: &str) -> Vec<Value> {
             format!("endpoint?callback_id={callback_id}"),
             &["<img src=x", "answered 503: not 2xx", word("Send a test event", "发送测试事件")],
         ),
-        page("dead-letters", "dead-letters".into(), &["gateway", word("dead letters", "封死信")]),
+        page("dead-letters", "dead-letters".into(), &["gateway", word("1 dead letter", "1 封死信")]),
         page("dead-letters-of", of_gateway(""), &[word("Replay all that match", "重放所有匹配项"), bad]),
         page(
             "dead-letters-none",

@@ -3,7 +3,8 @@
 //! One run, one server, one after the other, so that what else this machine does falls on both.
 //! `cargo bench --bench ledger -- a d` runs only those sections. Each has a database and a service
 //! process of its own. `BENCH_POSTGRES='key=value;…'` sets more of the server, to see why a figure is
-//! as it is (`session_preload_libraries=auto_explain;…`). All timing is done before anything is asserted.
+//! as it is (`session_preload_libraries=auto_explain;…`). `BENCH_SETTINGS` sets more of the service, to try a setting.
+//! All timing is done before anything is asserted.
 
 mod acks;
 mod conversations;

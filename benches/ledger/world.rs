@@ -50,6 +50,8 @@ impl<'a> World<'a> {
             ("user_requests_burst", "1000000"),
         ];
         settings.extend(more);
+        let tried = std::env::var("BENCH_SETTINGS").unwrap_or_default();
+        settings.extend(tried.split(';').filter_map(|setting| setting.split_once('=')));
         let service = Service::start(env!("CARGO_BIN_EXE_im-push-gateway"), &settings).await;
         let sql = cluster.connect(&database).await;
         Self { cluster, database, sql, service }

@@ -122,7 +122,7 @@ fn line(t: &Texts, found: &Diagnosis) -> Markup {
                 }
             }
         }
-        @if found.waiting.is_none() && found.attempts.len() > 1 { p.soft { (t.span_note) } }
+        @if found.waiting.is_none() && attempts(found).len() > 1 { p.soft { (t.span_note) } }
     }
 }
 
@@ -137,7 +137,7 @@ fn points<'a>(t: &'a Texts, found: &Diagnosis) -> Vec<Point<'a>> {
         },
         membership(t, found),
     ];
-    points.extend(found.attempts.iter().map(|one| post(t, one)));
+    points.extend(attempts(found).iter().map(|one| post(t, one)));
     if let Some(dead) = &found.dead_letter {
         let more = html! { p { (dead.reason) " " span.id { (dead.dead_id) } } };
         points.push(Point { at: Some(dead.dead_at), class: "bad", what: t.e_dead, more });
@@ -154,6 +154,11 @@ fn points<'a>(t: &'a Texts, found: &Diagnosis) -> Vec<Point<'a>> {
         points.push(Point { at: None, class: "", what: t.e_archived, more });
     }
     points
+}
+
+/// The POSTs that could bring the message to this user: none to a user who is no receiver.
+fn attempts(found: &Diagnosis) -> &[Attempt] {
+    if found.status.is_some() { &found.attempts } else { &[] }
 }
 
 fn membership<'a>(t: &'a Texts, found: &Diagnosis) -> Point<'a> {

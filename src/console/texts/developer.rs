@@ -58,7 +58,7 @@ super::texts! { DeveloperTexts, developer;
     back: "Back", "返回";
     f_title: "What was given up", "已放弃的推送";
     f_lead:
-        "Your endpoint refused these events, or did not answer, for too long while it took others. Mend the cause, then send them again.",
+        "Your endpoint refused these events, or did not answer, for too long while it took others. Fix the cause, then send them again.",
         "这些事件长时间被拒收或无应答，而同期其他事件正常。排除原因后可重新发送。";
     f_none: "Nothing was given up.", "没有放弃的推送。";
     reason: "Reason", "原因";

@@ -9,9 +9,13 @@ use crate::support::{Answer, Gate};
 
 /// The page of a finding has its sentence, what to do, and the line of what happened.
 pub fn page(ms_id: &str, user: &str, finding: &str, wants: [&str; 2]) -> Value {
+    // No POST could bring it to a user who is no receiver.
+    let receives_none = ["sender", "never_member", "joined_later", "left_before", "not_receiver"];
+    let posts = ["POST to the gateway", "推送到网关"];
+    let lacks: &[&str] = if receives_none.contains(&finding) { &posts } else { &[] };
     json!({
         "name": format!("why-{finding}"), "address": format!("why?ms_id={ms_id}&user_id={user}"),
-        "wants": wants, "has": [format!("[data-finding={finding}]"), "ol.line li"],
+        "wants": wants, "lacks": lacks, "has": [format!("[data-finding={finding}]"), "ol.line li"],
     })
 }
 

@@ -320,10 +320,11 @@ async fn one_that_holds_all_its_workers_holds_nobody_elses() {
     for other in ["b", "c", "d", "e"] {
         channels.push(app.direct("a", other).await);
     }
-    for _ in 0..5 {
-        for channel in &channels {
-            app.say("a", channel, "hello").await;
-        }
+    // A batch holds its channels. The first one holds a single channel, so that there is something for the second worker.
+    app.say("a", &channels[0], "hello").await;
+    slow.wait_for(|log| log.posts.len() == 1, LONG).await;
+    for turn in 1..5 * channels.len() {
+        app.say("a", &channels[turn % channels.len()], "hello").await;
     }
     let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
     told(&quick, &channels, 5).await;

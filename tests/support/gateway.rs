@@ -77,6 +77,14 @@ impl Gateway {
         *self.inner.policy.write().expect("no panic while held") = Arc::new(policy);
     }
 
+    /// From now on batches with this channel are refused, and all others are received.
+    pub fn refuse(&self, channel_id: &str) {
+        let refused = channel_id.to_owned();
+        self.answer(move |batch| {
+            if batch.channels().contains(refused.as_str()) { Answer::status(400) } else { Answer::All }
+        });
+    }
+
     /// From now on only signatures by this secret count.
     pub fn expect_secret(&self, secret: &str) {
         let webhook = Webhook::new(secret).expect("a Standard Webhooks secret");

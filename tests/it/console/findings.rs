@@ -4,8 +4,11 @@ use serde_json::{Value, json};
 
 use super::browse;
 use crate::app::{TestApp, text};
-use crate::records::diagnosis::{finding_becomes, patch_gateway};
-use crate::support::{Answer, Gate};
+use crate::records::diagnosis::{
+    behind_another, finding_becomes, forget_dead_letters, forget_what_waits, given_up, leaves, patch_gateway,
+    push_off,
+};
+use crate::support::Answer;
 
 /// The page of a finding has its sentence, what to do, and the line of what happened.
 pub fn page(ms_id: &str, user: &str, finding: &str, wants: [&str; 2]) -> Value {
@@ -52,13 +55,7 @@ async fn what_keeps_the_gateway_from_getting_it_is_shown() {
     look(&app, (&first, "bob"), "gateway_failing", failing).await;
     app.gateway.answer(|_| Answer::All);
     finding_becomes(&app, &first, "bob", "received").await;
-    // The messages of a channel go one batch after another.
-    let gate = Gate::closed();
-    let held = gate.clone();
-    app.gateway.answer(move |_| Answer::All.behind(&held));
-    app.say("ann", &direct, "two").await;
-    app.until("SELECT count(*) FROM t_im_push_batch", 1).await;
-    let next = app.say("ann", &direct, "three").await["ms_id"].clone();
+    let (next, gate) = behind_another(&app, &direct).await;
     let waiting = [["waits for its turn", "in a few seconds"], ["正在排队", "几秒后重新打开"]];
     look(&app, (&next, "bob"), "waiting", waiting).await;
     gate.open();
@@ -67,8 +64,7 @@ async fn what_keeps_the_gateway_from_getting_it_is_shown() {
     patch_gateway(&root, "paused").await;
     let last = app.say("ann", &direct, "four").await["ms_id"].clone();
     finding_becomes(&app, &last, "bob", "gateway_paused").await;
-    let leaver = json!({"users": [{"user_id": "bob", "name": "BOB", "active": false}]});
-    app.client("hr", &["directory"]).post("/directory/changes", leaver).await.expect(200);
+    leaves(&app, "bob").await;
     patch_gateway(&root, "active").await;
     let left = [["BOB had left the company", "Nothing needs"], ["BOB 当时已离职", "无需处理"]];
     look(&app, (&last, "bob"), "left_company", left).await;
@@ -76,18 +72,10 @@ async fn what_keeps_the_gateway_from_getting_it_is_shown() {
 
 #[tokio::test]
 async fn what_was_given_up_is_shown() {
-    let app = TestApp::start_with("callback_give_up_ms = 1\ncallback_breaker_failures = 1000").await;
-    app.people(&["ann", "bob", "cy"]).await;
-    let (bad, good) = (app.direct("ann", "bob").await, app.direct("ann", "cy").await);
-    let poisoned = bad.clone();
-    app.gateway.answer(move |batch| {
-        if batch.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
-    });
-    let lost = app.say("ann", &bad, "poison").await["ms_id"].clone();
-    app.say("ann", &good, "fine").await;
+    let (app, lost) = given_up().await;
     let dead = [["failed for too long", "replays the dead letter"], ["服务已放弃", "重放死信"]];
     look(&app, (&lost, "bob"), "dead_letter", dead).await;
-    app.sql().await.execute("DELETE FROM t_im_push_dead", &[]).await.expect("old letters go");
+    forget_dead_letters(&app).await;
     let gone =
         [["no push waits any more", "at the next sign-in"], ["也没有等待中的推送", "下次登录时会收到"]];
     look(&app, (&lost, "bob"), "not_delivered", gone).await;
@@ -95,19 +83,12 @@ async fn what_was_given_up_is_shown() {
 
 #[tokio::test]
 async fn a_gateway_that_is_not_there_and_a_robot_are_shown() {
-    let app = TestApp::start_with("callback_url = \"none\"").await;
-    app.people(&["ann", "bob"]).await;
-    let group = app.group(&["ann", "bob"]).await;
-    app.person("ann").post(&format!("/channels/{group}/robots"), json!({"name": "r"})).await.expect(201);
-    let ms_id = app.say("ann", &group, "hello").await["ms_id"].clone();
+    let (app, ms_id, robot) = push_off().await;
     let none = [["No gateway is configured", "sets callback_url"], ["尚未配置网关", "设置 callback_url"]];
     look(&app, (&ms_id, "bob"), "no_gateway", none).await;
-    // As when `callback_hold_days` have passed.
-    app.sql().await.batch_execute("DELETE FROM t_im_push_queue; DELETE FROM t_im_push_commit").await.unwrap();
+    forget_what_waits(&app).await;
     let off = [["Push is turned off", "If push is wanted"], ["推送已关闭", "如需推送"]];
     look(&app, (&ms_id, "bob"), "push_off", off).await;
-    let robot = "SELECT user_id FROM t_im_robot WHERE channel_id = $1::text::bigint";
-    let robot: String = app.sql().await.query_one(robot, &[&group]).await.expect("a robot").get(0);
     let sends = [["receives no messages there", "A robot only sends"], ["是频道中的机器人", "机器人只发送"]];
     look(&app, (&ms_id, &robot), "not_receiver", sends).await;
 }

@@ -57,10 +57,7 @@ async fn world() -> World {
     app.people(&["desk", "ann", "bob"]).await;
     run(&app).await;
     let bad = app.direct("ann", "bob").await;
-    let poisoned = bad.clone();
-    app.gateway.answer(move |batch| {
-        if batch.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
-    });
+    app.gateway.refuse(&bad);
     let lost = app.say("ann", &bad, "给鲍勃的消息").await["ms_id"].clone();
     finding_becomes(&app, &lost, "bob", "dead_letter").await;
     let group = app.group(&["desk", "ann", "bob"]).await;

@@ -1,13 +1,13 @@
 //! Out: signed batches, verdicts of each receiver, order, retries, dead letters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use im_push_gateway::delivery::push;
 use serde_json::{Value, json};
 
 use crate::app::{LONG, TestApp, text};
 use crate::support::gateway::SECRET;
-use crate::support::{Answer, Gate};
+use crate::support::{Answer, Cluster, Gate};
 
 /// Gives up at once on what fails while others get through.
 const IMPATIENT: &str = "callback_give_up_ms = 1\ncallback_breaker_failures = 1000";
@@ -126,14 +126,35 @@ async fn a_batch_under_way_holds_only_its_own_channels() {
 }
 
 #[tokio::test]
+async fn a_batch_comes_again_under_its_id_after_a_crash_of_the_database() {
+    // A commit that waits for no disk stays in memory for as long as it can.
+    let cluster = Cluster::start_with(&[("wal_writer_delay", "10s")]);
+    cluster.create_database("crash", None).await;
+    let app =
+        TestApp::start_on("crash".into(), &format!("database_url = \"{}\"", cluster.url("crash"))).await;
+    app.people(&["a", "b"]).await;
+    let direct = app.direct("a", "b").await;
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.gateway.answer(move |_| Answer::status(503).behind(&held));
+    app.say("a", &direct, "hello").await;
+    app.gateway.wait_for(|r| r.arrivals.len() == 1, LONG).await;
+    cluster.kill9();
+    cluster.restart().await;
+    app.gateway.answer(|_| Answer::All);
+    gate.open();
+    app.gateway.wait_for(|r| r.arrivals.len() == 2, LONG).await;
+    let ids: BTreeSet<String> =
+        app.gateway.read(|r| r.batches().map(|batch| batch.webhook_id.clone()).collect());
+    assert_eq!(ids.len(), 1, "{ids:?}");
+}
+
+#[tokio::test]
 async fn a_poisoned_batch_becomes_a_dead_letter_and_can_be_replayed() {
     let app = TestApp::start_with(IMPATIENT).await;
     app.people(&["a", "b", "c"]).await;
     let (bad, good) = (app.direct("a", "b").await, app.direct("a", "c").await);
-    let poisoned = bad.clone();
-    app.gateway.answer(move |b| {
-        if b.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
-    });
+    app.gateway.refuse(&bad);
     let lost = app.say("a", &bad, "poison").await;
     app.until("SELECT count(*) FROM t_im_push_dead", 1).await;
     app.say("a", &good, "fine").await;
@@ -362,10 +383,7 @@ async fn an_endpoint_that_refuses_one_batch_is_not_taken_for_gone() {
     let app = TestApp::start_with("callback_breaker_failures = 2\ncallback_breaker_probe_ms = 60000").await;
     app.people(&["a", "b", "c"]).await;
     let (bad, good) = (app.direct("a", "b").await, app.direct("a", "c").await);
-    let poisoned = bad.clone();
-    app.gateway.answer(move |b| {
-        if b.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
-    });
+    app.gateway.refuse(&bad);
     app.say("a", &bad, "poison").await;
     app.gateway.wait_for(|r| r.arrivals.len() >= 4, LONG).await;
     app.say("a", &good, "fine").await;

@@ -130,10 +130,7 @@ async fn a_dead_letter_has_the_attempts_that_held_it() {
     let app = TestApp::start_with(IMPATIENT).await;
     app.people(&["a", "b", "c"]).await;
     let (bad, good) = (app.direct("a", "b").await, app.direct("a", "c").await);
-    let poisoned = bad.clone();
-    app.gateway.answer(move |batch| {
-        if batch.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
-    });
+    app.gateway.refuse(&bad);
     app.say("a", &bad, "poison").await;
     app.until("SELECT count(*) FROM t_im_push_dead", 1).await;
     app.say("a", &good, "later").await;

@@ -118,21 +118,29 @@ async fn what_keeps_the_gateway_from_getting_it_is_found() {
     finding_becomes(&app, &paused, "bob", "received").await;
 }
 
-#[tokio::test]
-async fn what_was_given_up_or_has_no_gateway_is_found() {
+/// A message whose push to `bob` was given up.
+pub async fn given_up() -> (TestApp, Value) {
     let app = TestApp::start_with("callback_give_up_ms = 1\ncallback_breaker_failures = 1000").await;
     app.people(&["ann", "bob", "cy"]).await;
     let (bad, good) = (app.direct("ann", "bob").await, app.direct("ann", "cy").await);
-    let poisoned = bad.clone();
-    app.gateway.answer(move |batch| {
-        if batch.channels().contains(poisoned.as_str()) { Answer::status(400) } else { Answer::All }
-    });
+    app.gateway.refuse(&bad);
     let lost = app.say("ann", &bad, "poison").await["ms_id"].clone();
     app.say("ann", &good, "fine").await;
+    (app, lost)
+}
+
+/// As when `callback_keep_days` have passed.
+pub async fn forget_dead_letters(app: &TestApp) {
+    app.sql().await.execute("DELETE FROM t_im_push_dead", &[]).await.expect("old letters go");
+}
+
+#[tokio::test]
+async fn what_was_given_up_or_has_no_gateway_is_found() {
+    let (app, lost) = given_up().await;
     let dead = finding_becomes(&app, &lost, "bob", "dead_letter").await;
     assert_eq!(dead["dead_letter"]["reason"], "answered 400: not 200", "{dead}");
     assert!(dead["attempts"].as_array().is_some_and(|all| !all.is_empty()), "{dead}");
-    app.sql().await.execute("DELETE FROM t_im_push_dead", &[]).await.expect("old letters go");
+    forget_dead_letters(&app).await;
     assert_eq!(finding(&app, &lost, "bob").await, "not_delivered");
 
     let app = TestApp::start_with("callback_url = \"\"").await;
@@ -143,22 +151,33 @@ async fn what_was_given_up_or_has_no_gateway_is_found() {
     assert_eq!(found["waiting"]["held"], true, "{found}");
 }
 
+/// A message that waits behind a batch of its channel, for as long as the gate is closed.
+pub async fn behind_another(app: &TestApp, channel: &str) -> (Value, Gate) {
+    let gate = Gate::closed();
+    let held = gate.clone();
+    app.gateway.answer(move |_| Answer::All.behind(&held));
+    app.say("ann", channel, "one").await;
+    app.until("SELECT count(*) FROM t_im_push_batch", 1).await;
+    // The messages of a channel go one batch after another.
+    (app.say("ann", channel, "two").await["ms_id"].clone(), gate)
+}
+
 #[tokio::test]
 async fn what_waits_its_turn_is_found() {
     let app = TestApp::start().await;
     app.people(&["ann", "bob"]).await;
     let direct = app.direct("ann", "bob").await;
-    let gate = Gate::closed();
-    let held = gate.clone();
-    app.gateway.answer(move |_| Answer::All.behind(&held));
-    app.say("ann", &direct, "one").await;
-    app.until("SELECT count(*) FROM t_im_push_batch", 1).await;
-    // The messages of a channel go one batch after another.
-    let next = app.say("ann", &direct, "two").await["ms_id"].clone();
+    let (next, gate) = behind_another(&app, &direct).await;
     let found = diagnosed(&app, &next, "bob").await;
     assert_eq!((&found["finding"], &found["waiting"]["attempts"]), (&json!("waiting"), &json!(0)), "{found}");
     gate.open();
     finding_becomes(&app, &next, "bob", "received").await;
+}
+
+/// A user leaves the company.
+pub async fn leaves(app: &TestApp, user_id: &str) {
+    let leaver = json!({"users": [{"user_id": user_id, "name": user_id.to_uppercase(), "active": false}]});
+    app.client("hr", &["directory"]).post("/directory/changes", leaver).await.expect(200);
 }
 
 #[tokio::test]
@@ -169,27 +188,36 @@ async fn a_receiver_who_left_the_company_before_the_push_is_found() {
     patch_gateway(&root, "paused").await;
     let ms_id = app.say("ann", &direct, "hello").await["ms_id"].clone();
     finding_becomes(&app, &ms_id, "bob", "gateway_paused").await;
-    let leaver = json!({"users": [{"user_id": "bob", "name": "BOB", "active": false}]});
-    app.client("hr", &["directory"]).post("/directory/changes", leaver).await.expect(200);
+    leaves(&app, "bob").await;
     patch_gateway(&root, "active").await;
     let found = finding_becomes(&app, &ms_id, "bob", "left_company").await;
     assert_eq!((&found["user"]["active"], &found["waiting"]), (&json!(false), &Value::Null), "{found}");
 }
 
-#[tokio::test]
-async fn push_that_is_off_and_a_robot_that_only_sends_are_found() {
+/// A message in a group with `bob` and a robot, where push is off, and the id of the robot.
+pub async fn push_off() -> (TestApp, Value, String) {
     let app = TestApp::start_with("callback_url = \"none\"").await;
     app.people(&["ann", "bob"]).await;
     let group = app.group(&["ann", "bob"]).await;
     app.person("ann").post(&format!("/channels/{group}/robots"), json!({"name": "r"})).await.expect(201);
     let ms_id = app.say("ann", &group, "hello").await["ms_id"].clone();
-    finding_becomes(&app, &ms_id, "bob", "no_gateway").await;
-    // As when `callback_hold_days` have passed.
+    let robot = "SELECT user_id FROM t_im_robot WHERE channel_id = $1::text::bigint";
+    let robot = app.sql().await.query_one(robot, &[&group]).await.expect("a robot").get(0);
+    (app, ms_id, robot)
+}
+
+/// As when `callback_hold_days` have passed.
+pub async fn forget_what_waits(app: &TestApp) {
     app.sql().await.batch_execute("DELETE FROM t_im_push_queue; DELETE FROM t_im_push_commit").await.unwrap();
+}
+
+#[tokio::test]
+async fn push_that_is_off_and_a_robot_that_only_sends_are_found() {
+    let (app, ms_id, robot) = push_off().await;
+    finding_becomes(&app, &ms_id, "bob", "no_gateway").await;
+    forget_what_waits(&app).await;
     let off = finding_becomes(&app, &ms_id, "bob", "push_off").await;
     assert_eq!((&off["gateway"], &off["waiting"]), (&json!("off"), &Value::Null), "{off}");
-    let robot = "SELECT user_id FROM t_im_robot WHERE channel_id = $1::text::bigint";
-    let robot: String = app.sql().await.query_one(robot, &[&group]).await.expect("a robot").get(0);
     let found = diagnosed(&app, &ms_id, &robot).await;
     assert_eq!((&found["finding"], &found["status"]), (&json!("not_receiver"), &Value::Null), "{found}");
 }

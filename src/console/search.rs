@@ -100,7 +100,7 @@ pub fn page(frame: &Frame<'_>, conditions: &Conditions, found: &Found<'_>) -> St
             Found::Refused(problem, _) => {
                 div.notice.bad role="alert" {
                     strong { (t.p_400) }
-                    p { b { (condition(t, &problem.pointer)) } " " span lang="en" { (problem.detail) } }
+                    p { b { (condition(t, &problem.pointer)) ":" } " " span lang="en" { (problem.detail) } }
                 }
             }
             Found::Hits(page) => { (hits(frame, conditions, page)) }

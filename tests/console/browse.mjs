@@ -130,6 +130,8 @@ async function step(context, page, requests, one) {
 }
 
 async function look(page, session, wrong, visit) {
+  // A step can end at the first part of another page, before the script of that page has run.
+  await page.waitForLoadState();
   const text = await page.evaluate(() => document.body.innerText);
   for (const wanted of visit.wants ?? []) if (!text.includes(wanted)) wrong(`lacks ${wanted}\n${text.slice(0, 1500)}`);
   for (const lacked of visit.lacks ?? []) if (text.includes(lacked)) wrong(`shows ${lacked}`);

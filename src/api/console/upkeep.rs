@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::calls::{Calls, Operations, part};
 use super::case::Form;
-use super::visit::{DirectoryVisit, Operator};
+use super::visit::{DirectoryVisit, Operator, Visit};
 use super::{LIMIT, Shown};
 use crate::api::Api;
 use crate::base::error::Error;
@@ -64,31 +64,38 @@ async fn archive_page(Operator(visit): Operator, Extension(operations): Extensio
     Ok(visit.html(archive::page(&frame, &days, &past, &cursors)))
 }
 
-async fn runs_page(asked: DirectoryVisit, Extension(operations): Extension<Operations>) -> Shown {
-    let visit = &asked.0;
-    let mut calls = Calls::without_case(&operations, visit);
+async fn runs_page(
+    DirectoryVisit(visit): DirectoryVisit,
+    Extension(operations): Extension<Operations>,
+) -> Shown {
+    let mut calls = Calls::without_case(&operations, &visit);
     if visit.param("do") == "start" {
         let mode = one_of("mode", visit.param("mode"), &["full", "incremental"])?;
         let is_dry = !visit.param("dry_run").is_empty();
-        return Ok(visit.html(runs::ask_start(&asked.frame(&[]), mode, is_dry)));
+        return Ok(visit.html(runs::ask_start(&visit.frame_of_directory(&[]), mode, is_dry)));
     }
     let mut params = vec![("limit", LIMIT)];
     params.extend(visit.cursor());
     let page: Page<DirectoryRun> = calls.get("/directory/runs", &params).await?;
-    Ok(visit.html(runs::list(&asked.frame(&calls.made), &page)))
+    Ok(visit.html(runs::list(&visit.frame_of_directory(&calls.made), &page)))
 }
 
-async fn start_run(asked: DirectoryVisit, Extension(operations): Extension<Operations>, form: Form) -> Shown {
-    let visit = &asked.0;
-    let calls = Calls::without_case(&operations, visit);
+async fn start_run(
+    DirectoryVisit(visit): DirectoryVisit,
+    Extension(operations): Extension<Operations>,
+    form: Form,
+) -> Shown {
+    let calls = Calls::without_case(&operations, &visit);
     let wanted = json!({"mode": form.field("mode"), "dry_run": !form.field("dry_run").is_empty()});
     let asked: AskedRun = calls.change(Method::POST, "/directory/sync", Some(&wanted)).await?;
     Ok(seen_at(&link("run", &[("run_id", &asked.run_id)])))
 }
 
-async fn run_page(asked: DirectoryVisit, Extension(operations): Extension<Operations>) -> Shown {
-    let visit = &asked.0;
-    let mut calls = Calls::without_case(&operations, visit);
+async fn run_page(
+    DirectoryVisit(visit): DirectoryVisit,
+    Extension(operations): Extension<Operations>,
+) -> Shown {
+    let mut calls = Calls::without_case(&operations, &visit);
     let path = format!("/directory/runs/{}", part(visit.param("run_id")));
     let run: DirectoryRun = calls.get(&path, &[]).await?;
     let word = visit.param("do");
@@ -96,31 +103,40 @@ async fn run_page(asked: DirectoryVisit, Extension(operations): Extension<Operat
         let word = one_of("do", word, &["approve", "cancel"])?;
         let preview: Page<Difference> =
             calls.get(&format!("{path}/differences"), &[("limit", PREVIEW)]).await?;
-        let frame = asked.frame(&calls.made);
+        let frame = visit.frame_of_directory(&calls.made);
         return Ok(visit.html(runs::ask(&frame, &run, word, &preview)));
     }
     let mut params = vec![("limit", LIMIT)];
     params.extend(visit.cursor());
     if visit.param("view") == "problems" {
         let found: Page<RunProblem> = calls.get(&format!("{path}/problems"), &params).await?;
-        let frame = asked.frame(&calls.made);
+        let frame = visit.frame_of_directory(&calls.made);
         return Ok(visit.html(runs::one(&frame, &run, &runs::Shown::Problems(&found))));
     }
     let found: Page<Difference> = calls.get(&format!("{path}/differences"), &params).await?;
-    let frame = asked.frame(&calls.made);
+    let frame = visit.frame_of_directory(&calls.made);
     Ok(visit.html(runs::one(&frame, &run, &runs::Shown::Differences(&found))))
 }
 
 async fn decide_run(
-    asked: DirectoryVisit,
+    DirectoryVisit(visit): DirectoryVisit,
     Extension(operations): Extension<Operations>,
     form: Form,
 ) -> Shown {
-    let visit = &asked.0;
-    let word = one_of("do", form.field("do"), &["approve", "cancel"])?;
-    let path = format!("/directory/runs/{}/{word}", part(form.field("run_id")));
-    let calls = Calls::without_case(&operations, visit);
-    calls.change::<Value>(Method::POST, &path, None).await?;
+    decide(&visit, &operations, &form, ("/directory/runs", "run_id"), &["approve", "cancel"]).await
+}
+
+/// Does one of the `words` with what the form names, and leads to the page that follows.
+async fn decide(
+    visit: &Visit,
+    operations: &Operations,
+    form: &Form,
+    (folder, id): (&str, &str),
+    words: &[&str],
+) -> Shown {
+    let word = one_of("do", form.field("do"), words)?;
+    let path = format!("{folder}/{}/{word}", part(form.field(id)));
+    Calls::without_case(operations, visit).change::<Value>(Method::POST, &path, None).await?;
     Ok(form.done())
 }
 
@@ -133,40 +149,39 @@ fn state_of(asked: &str) -> &str {
     }
 }
 
-async fn edits_page(asked: DirectoryVisit, Extension(operations): Extension<Operations>) -> Shown {
-    let visit = &asked.0;
-    let mut calls = Calls::without_case(&operations, visit);
+async fn edits_page(
+    DirectoryVisit(visit): DirectoryVisit,
+    Extension(operations): Extension<Operations>,
+) -> Shown {
+    let mut calls = Calls::without_case(&operations, &visit);
     let state = state_of(visit.param("state"));
     let mut params = vec![("limit", LIMIT)];
     params.extend((!state.is_empty()).then_some(("state", state)));
     params.extend(visit.cursor());
     let page: Page<Edit> = calls.get("/directory/edits", &params).await?;
-    Ok(visit.html(edits::list(&asked.frame(&calls.made), &page, state)))
+    Ok(visit.html(edits::list(&visit.frame_of_directory(&calls.made), &page, state)))
 }
 
-async fn edit_page(asked: DirectoryVisit, Extension(operations): Extension<Operations>) -> Shown {
-    let visit = &asked.0;
-    let mut calls = Calls::without_case(&operations, visit);
+async fn edit_page(
+    DirectoryVisit(visit): DirectoryVisit,
+    Extension(operations): Extension<Operations>,
+) -> Shown {
+    let mut calls = Calls::without_case(&operations, &visit);
     let word = one_of("do", visit.param("do"), &["retry", "cancel"])?;
     let path = format!("/users/{}/edits", part(visit.param("user_id")));
     let page: Page<Edit> = calls.get(&path, &[("limit", EDITS_OF_PERSON)]).await?;
     let edit = page.items.into_iter().find(|edit| edit.edit_id == visit.param("edit_id"));
     let edit = edit.ok_or_else(|| Error::not_found("no such edit"))?;
-    let frame = asked.frame(&calls.made);
+    let frame = visit.frame_of_directory(&calls.made);
     Ok(visit.html(edits::ask(&frame, &edit, word, visit.param("state"))))
 }
 
 async fn decide_edit(
-    asked: DirectoryVisit,
+    DirectoryVisit(visit): DirectoryVisit,
     Extension(operations): Extension<Operations>,
     form: Form,
 ) -> Shown {
-    let visit = &asked.0;
-    let word = one_of("do", form.field("do"), &["retry", "cancel"])?;
-    let path = format!("/directory/edits/{}/{word}", part(form.field("edit_id")));
-    let calls = Calls::without_case(&operations, visit);
-    calls.change::<Value>(Method::POST, &path, None).await?;
-    Ok(form.done())
+    decide(&visit, &operations, &form, ("/directory/edits", "edit_id"), &["retry", "cancel"]).await
 }
 
 async fn schedule_page(Operator(visit): Operator, Extension(operations): Extension<Operations>) -> Shown {

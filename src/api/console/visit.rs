@@ -46,24 +46,15 @@ impl FromRequestParts<Api> for Visit {
     }
 }
 
-/// A request of a page of the directory. Support staff may open it too; the calls of the API decide what they see.
+/// A request of a page of the directory.
 pub struct DirectoryVisit(pub Visit);
 
 impl FromRequestParts<Api> for DirectoryVisit {
     type Rejection = Response;
     async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Response> {
         let Authenticated(caller) = Authenticated::from_request_parts(parts, api).await?;
-        if !caller.roles.has(Role::Directory) {
-            caller.require(Role::Support).map_err(IntoResponse::into_response)?;
-        }
+        caller.require(Role::Directory).map_err(IntoResponse::into_response)?;
         Visit::of(api, caller, parts).map(Self).map_err(IntoResponse::into_response)
-    }
-}
-
-impl DirectoryVisit {
-    pub fn frame<'a>(&'a self, calls: &'a [String]) -> Frame<'a> {
-        let part = if self.0.caller.roles.has(Role::Admin) { Part::Operations } else { Part::Directory };
-        self.0.frame(part, calls)
     }
 }
 
@@ -170,6 +161,12 @@ impl Visit {
             token: &self.token,
             calls,
         }
+    }
+
+    /// The frame of a page of the directory. Administrators see it among the pages of operators.
+    pub fn frame_of_directory<'a>(&'a self, calls: &'a [String]) -> Frame<'a> {
+        let is_operator = self.caller.roles.has(Role::Admin);
+        self.frame(if is_operator { Part::Operations } else { Part::Directory }, calls)
     }
 
     /// The page that asks for the reason.

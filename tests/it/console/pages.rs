@@ -129,68 +129,98 @@ fn findings(world: &World, lang: &str) -> Vec<Value> {
     all.into_iter().map(page).collect()
 }
 
+fn page(name: &str, address: String, wants: &[&str]) -> Value {
+    json!({"name": name, "address": address, "wants": wants})
+}
+
+/// A page with a part.
+fn with(mut page: Value, css: &str) -> Value {
+    page["has"] = json!([css]);
+    page
+}
+
+fn visits_of_people(lang: &str) -> Vec<Value> {
+    let none = if lang == "zh" { "没有匹配的用户" } else { "No user matches" };
+    vec![
+        page("people", "people?q=%E6%9D%8E".into(), &["李四", "工程师"]),
+        page("departments", "people".into(), &["研发部"]),
+        page("department", "people?department_id=rd".into(), &["研发部", "李四"]),
+        page("people-none", "people?q=xyzxyz".into(), &[none]),
+        page("person", "person?user_id=lisi".into(), &["李四", "项目组 Apollo"]),
+        page("person-injected", "person?user_id=mallory".into(), &["<img src=x"]),
+    ]
+}
+
 fn visits(world: &World, lang: &str) -> Vec<Value> {
     let World { group, long, ms_id, old } = world;
     let word = |en: &'static str, zh: &'static str| if lang == "zh" { zh } else { en };
-    let page = |name: &str, address: String, wants: &[&str]| json!({"name": name, "address": address, "wants": wants});
     let mut all = vec![
         page("search-empty", "search".into(), &[word("Fill in what you know", "填写已知的信息")]),
-        page(
-            "search",
-            "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A".into(),
-            &[
-                "季度报告已发",
-                "去年的季度报告",
-                "<b>季度报告</b>.pdf",
-                word("Export CSV", "导出 CSV"),
-                word("is recorded in the audit", "记入审计日志"),
-            ],
+        with(
+            page(
+                "search",
+                "search?q=%E5%AD%A3%E5%BA%A6%E6%8A%A5%E5%91%8A".into(),
+                &[
+                    "季度报告已发",
+                    "去年的季度报告",
+                    "<b>季度报告</b>.pdf",
+                    word("Export CSV", "导出 CSV"),
+                    word("is recorded in the audit", "记入审计日志"),
+                ],
+            ),
+            "mark",
         ),
         page("search-none", "search?q=nothingsuch".into(), &[word("No message matches", "没有匹配的消息")]),
-        page("search-refused", "search?sender=nobody-here".into(), &[word("from no user", "发送人 no user")]),
-        page("search-injected", format!("search?q=onerror&sender=mallory&channel_id={group}"), &["onerror"]),
         page(
-            "channel",
-            format!("channel?channel_id={group}&around={ms_id}"),
-            &["项目组 Apollo", "<img src=x"],
+            "search-refused",
+            "search?sender=nobody-here".into(),
+            &[word("from: no user", "发送人: no user")],
         ),
-        page("channel-old", format!("channel?channel_id={group}&around={old}"), &["去年的季度报告在这里"]),
+        page("search-injected", format!("search?q=onerror&sender=mallory&channel_id={group}"), &["onerror"]),
+        with(
+            page(
+                "channel",
+                format!("channel?channel_id={group}&around={ms_id}"),
+                &["项目组 Apollo", "<img src=x"],
+            ),
+            "li.hit#hit",
+        ),
+        with(
+            page(
+                "channel-old",
+                format!("channel?channel_id={group}&around={old}"),
+                &["去年的季度报告在这里"],
+            ),
+            "li.hit#hit",
+        ),
         page("channel-members", format!("channel?channel_id={group}&view=members"), &["李四", "周离"]),
-        page("message", format!("message?ms_id={ms_id}"), &["李四", word("Refused", "被拒收"), "no device"]),
+        with(
+            page(
+                "message",
+                format!("message?ms_id={ms_id}"),
+                &["李四", word("Refused", "被拒收"), "no device"],
+            ),
+            "svg.counts",
+        ),
         // A list shows the beginning of a long text, so that the page stays small.
-        page(
-            "search-long",
-            format!("search?channel_id={long}&go=1"),
-            &["长…", word("Whole text", "查看全文")],
+        with(
+            page(
+                "search-long",
+                format!("search?channel_id={long}&go=1"),
+                &["长…", word("Whole text", "查看全文")],
+            ),
+            "li.row:nth-child(50)",
         ),
         page("channel-long", format!("channel?channel_id={long}"), &["长…", word("Whole text", "查看全文")]),
         page("message-unread", format!("message?ms_id={ms_id}&status=received"), &["王五"]),
         page("message-old", format!("message?ms_id={old}"), &["李四"]),
         page("why", "why".into(), &[word("Give the message and the person", "填写消息和人员")]),
         page("why-old", format!("why?ms_id={old}&user_id=lisi"), &[word("Archived", "已归档")]),
-        page("people", "people?q=%E6%9D%8E".into(), &["李四", "工程师"]),
-        page("departments", "people".into(), &["研发部"]),
-        page("department", "people?department_id=rd".into(), &["研发部", "李四"]),
-        page("people-none", "people?q=xyzxyz".into(), &[word("No user matches", "没有匹配的用户")]),
-        page("person", "person?user_id=lisi".into(), &["李四", "项目组 Apollo"]),
-        page("person-injected", "person?user_id=mallory".into(), &["<img src=x"]),
     ];
-    let parts = [
-        ("search", "mark"),
-        ("channel", "li.hit#hit"),
-        ("channel-old", "li.hit#hit"),
-        ("message", "svg.counts"),
-        ("search-long", "li.row:nth-child(50)"),
-    ];
-    for page in &mut all {
-        let parts: Vec<_> =
-            parts.iter().filter(|(name, _)| page["name"] == *name).map(|(_, css)| css).collect();
-        page["has"] = json!(parts);
-    }
+    all.extend(visits_of_people(lang));
     all.extend(findings(world, lang));
-    let mut missing = page("not-found", "message?ms_id=99".into(), &[word("Not found", "未找到")]);
-    missing["status"] = json!(404);
-    all.push(missing);
+    let missing = word("Not found", "未找到");
+    all.push(json!({"name": "not-found", "address": "message?ms_id=99", "status": 404, "wants": [missing]}));
     all.extend(acts(ms_id));
     all
 }

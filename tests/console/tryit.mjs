@@ -129,6 +129,14 @@ async function tell(session) {
       await side.of('call').waitFor();
       await side.pane.locator('.phone').waitFor({ state: 'hidden' });
     }
+    // One who goes away declines what rings.
+    await left.add('add_call');
+    await right.pane.locator('.phone').waitFor();
+    await right.pane.locator('.toggle').click();
+    await left.pane.locator('.phone').waitFor({ state: 'hidden' });
+    await right.pane.locator('.notice').waitFor();
+    await right.pane.locator('.toggle').click();
+    await right.pane.locator('.notice').waitFor({ state: 'hidden' });
   });
   await part('forward', async () => {
     await left.message(first).locator('.acts button').nth(1).click();

@@ -45,15 +45,11 @@ export class Phone {
     this.call = call;
     this.show(t('rings', this.name(call.caller)),
       button(t('accept'), () => this.attempt(() => this.accept()), { class: 'small primary' }),
-      button(t('decline'), () => this.attempt(() => this.answer('decline')), { class: 'small danger' }));
-  }
-
-  answer(word) {
-    return this.caller.post(`/calls/${this.call.call_id}/${word}`, undefined, { does: t(`does_${word}`) });
+      button(t('decline'), () => this.attempt(() => this.hangUp()), { class: 'small danger' }));
   }
 
   async accept() {
-    const { ice_servers, caller } = await this.answer('accept');
+    const { ice_servers, caller } = await this.caller.post(`/calls/${this.call.call_id}/accept`, undefined, { does: t('does_accept') });
     this.connect(caller, ice_servers);
   }
 
@@ -101,11 +97,12 @@ export class Phone {
     if (call_id === this.call?.call_id) this.clear();
   }
 
-  /** Leaves the call, if there is one. */
+  /** Leaves the call, or declines one that rings, if there is one. */
   async hangUp() {
     if (!this.call) return;
-    const { call_id } = this.call;
+    const { call_id, caller } = this.call;
+    const word = caller === this.person.user_id || this.peer ? 'end' : 'decline';
     this.clear();
-    await this.caller.post(`/calls/${call_id}/end`, undefined, { does: t('hang_up') });
+    await this.caller.post(`/calls/${call_id}/${word}`, undefined, { does: t(`does_${word}`) });
   }
 }

@@ -123,6 +123,7 @@ const TEXTS = {
   outcome_cancelled: ['call cancelled', '已取消'],
   does_call: ['call', '呼叫'],
   does_accept: ['accept a call', '接听'],
+  does_end: ['hang up', '挂断'],
   does_decline: ['decline a call', '拒绝'],
   does_signal: ['hand on a signal of the call', '转发通话信令'],
   card_title: ['Leave request: Friday', '请假申请：周五'],

@@ -14,7 +14,7 @@ use super::world::World;
 
 /// Members of the groups. The first is to compare with.
 const MEMBERS: [i32; 4] = [2, 1_000, 100_000, 200_000];
-/// The group that is to be as fast. Larger ones are made by SQL: a call takes no more members.
+/// The group that is to be as fast.
 const JUDGED: i32 = 100_000;
 /// Direct senders of the load behind, a tenth of the peak together.
 const BEHIND: usize = 64;
@@ -37,7 +37,7 @@ pub async fn measure(world: &World<'_>, peak: f64, report: &mut Report) {
     world.watch_memory();
     let mut groups = Vec::new();
     for members in MEMBERS {
-        groups.push(if members > JUDGED { world.group(members).await } else { create(world, members).await });
+        groups.push(create(world, members).await);
     }
     world.settle_down().await;
     let rate = peak * SHARE_OF_PEAK;

@@ -25,6 +25,8 @@ const BULK_TARGET: f64 = 0.80;
 const TIME_TARGET: f64 = 1.7;
 /// What a batch of pushes holds: what may be left a second after the load has ended.
 const BACKLOG_TARGET: f64 = 10_000.0;
+/// Of the 99th percentile of sends alone, for sends beside other work.
+const BESIDE_TARGET: f64 = 1.5;
 
 /// Who sends where.
 pub type Senders = Vec<(String, Vec<i64>)>;
@@ -42,6 +44,14 @@ pub fn work(senders: &[(String, Vec<i64>)]) -> Vec<Work> {
     let one =
         |(name, channels): &(String, Vec<i64>)| channels.iter().map(|c| Request::send(*c, name)).collect();
     senders.iter().map(one).collect()
+}
+
+/// Sends beside other work, and the same alone.
+pub fn beside_alone(name: &str, beside: &mut Load, alone: &mut Load) -> Figure {
+    let ratio = beside.percentile(0.99) / alone.percentile(0.99);
+    Figure::new(name, spread(beside))
+        .beside(format!("alone: {}", spread(alone)), ratio)
+        .target(format!("p99 ≤ {BESIDE_TARGET} × alone"), ratio <= BESIDE_TARGET)
 }
 
 /// Returns sends a second at the most senders: the peak.

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::direct::beside_alone;
 use super::http::Request;
 use super::load::{Load, Work, paced};
-use super::report::{Figure, Report, spread};
+use super::report::Report;
 use super::support::Client;
 use super::world::World;
 
@@ -27,7 +28,6 @@ const SIGN_INS: f64 = 200.0;
 const LENGTH: Duration = Duration::from_secs(10);
 /// How often the sends are timed, alone and beside sign-ins.
 const ROUNDS: u32 = 3;
-const P99_RATIO_TARGET: f64 = 1.5;
 const MOST: Duration = Duration::from_secs(60);
 
 pub async fn measure(world: &World<'_>, report: &mut Report) {
@@ -63,12 +63,7 @@ pub async fn measure(world: &World<'_>, report: &mut Report) {
         signed_in.add(sign_ins);
     }
     let (mut alone, mut beside) = (alone.or_panic("sends alone"), beside.or_panic("sends beside"));
-    let ratio = beside.percentile(0.99) / alone.percentile(0.99);
-    report.add(
-        Figure::new("(j) direct sends beside 200 sign-ins a second", spread(&mut beside))
-            .beside(format!("alone: {}", spread(&mut alone)), ratio)
-            .target(format!("p99 ≤ {P99_RATIO_TARGET} × alone"), ratio <= P99_RATIO_TARGET),
-    );
+    report.add(beside_alone("(j) direct sends beside 200 sign-ins a second", &mut beside, &mut alone));
     let asked = signed_in.latencies.len() + signed_in.failed;
     let seconds = (LENGTH * ROUNDS).as_secs_f64();
     report.note(format!(
